@@ -1,0 +1,125 @@
+//! Every long-lived handle, and the only place that wires them together.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+    sync::Arc,
+};
+
+use tokio::sync::RwLock;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    digest,
+    domain::runs::{self, Scheduler},
+    error::{Error, Result},
+    events::Events,
+    ids,
+    plugins::Plugins,
+    store::{self, Store},
+    tasks::Tasks,
+};
+
+#[derive(Debug, Clone)]
+pub struct App {
+    /// What the operator chose.
+    pub config: Arc<Config>,
+    /// The database.
+    pub store: Store,
+    /// Where events are broadcast.
+    pub events: Events,
+    /// The components, and the threads that run them.
+    pub plugins: Arc<Plugins>,
+    /// Who is running.
+    pub runs: Arc<Scheduler>,
+    /// Every task, and the shutdown that ends them.
+    pub tasks: Tasks,
+    /// Read while a component is being installed, written while unused ones are removed.
+    pub installing: Arc<RwLock<()>>,
+    /// Keeps other servers away from the data directory.
+    _lock: Arc<File>,
+}
+
+impl App {
+    /// Opens the data directory, loads what is installed, and takes up the runs that had not
+    /// ended.
+    pub async fn start(config: Config, clock: Clock, tasks: Tasks) -> Result<Self> {
+        let home = config.data.home.clone();
+        let lock = open_home(&home)?;
+        let key = master_key(&config)?;
+        let events = Events::default();
+        let store = Store::open(&config.database(), events.clone(), clock, &tasks).await?;
+        let seal = digest::derive(&key, "moxxy compiled code 1");
+        let plugins = Arc::new(Plugins::new(&config.plugins, &home, &config.data.cache, seal)?);
+        let app = Self {
+            runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
+            config: Arc::new(config),
+            store,
+            events,
+            plugins,
+            tasks,
+            installing: Arc::default(),
+            _lock: Arc::new(lock),
+        };
+        app.load().await?;
+        runs::resume_all(&app).await?;
+        Ok(app)
+    }
+
+    /// Loads every installed component. One that cannot be loaded is reported and left out: the
+    /// others work all the same.
+    async fn load(&self) -> Result<()> {
+        let known = store::components::list(&mut *self.store.read().await?).await?;
+        self.plugins.sweep(&known);
+        for component in known {
+            let name = component.manifest.name.clone();
+            if let Err(error) = self.plugins.load(component).await {
+                tracing::error!(component = %name, %error, "a component cannot be loaded");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_home(home: &Path) -> Result<File> {
+    let unusable = |e: std::io::Error| {
+        let message = format!("Cannot use the data directory {}: {e}", home.display());
+        Error::conflict("data_unusable", message)
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(unusable)?;
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(home.join("moxxy.lock"));
+    let lock = lock.map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
+        Err(fs::TryLockError::WouldBlock) => {
+            let message = format!("Another Moxxy is using the data directory {}", home.display());
+            Err(Error::conflict("data_in_use", message))
+        }
+    }
+}
+
+/// The configured master key, or the one in the data directory, made at the first start.
+fn master_key(config: &Config) -> Result<[u8; 32]> {
+    let path = config.data.home.join("master.key");
+    let (text, place) = match config.data.master_key.expose() {
+        Some(text) => (text.to_owned(), "`data.master_key`".to_owned()),
+        None if path.exists() => (fs::read_to_string(&path).map_err(Error::internal)?, path.display().to_string()),
+        None => return make_key(&path),
+    };
+    let mut key = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
+        Error::invalid("invalid_master_key", format!("The master key in {place} is not 64 hexadecimal digits"))
+    })?;
+    Ok(key)
+}
+
+fn make_key(path: &Path) -> Result<[u8; 32]> {
+    let key = ids::key()?;
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).map_err(Error::internal)?;
+    file.write_all(hex::encode(key).as_bytes()).and_then(|()| file.sync_all()).map_err(Error::internal)?;
+    Ok(key)
+}

@@ -1,0 +1,91 @@
+//! `moxxy serve`.
+
+use std::io::{ErrorKind, Write as _};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::App,
+    clock::Clock,
+    config::{Config, Flags},
+    domain::demo,
+    error::{Error, Result},
+    http, run as serve,
+    tasks::{Policy, Tasks},
+    telemetry,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// On an empty data directory, make an agent `demo` that works without a network.
+    #[arg(long)]
+    demo: bool,
+}
+
+pub async fn run(flags: Flags, args: Args) -> Result<()> {
+    let config = Config::load(&flags)?;
+    telemetry::start(&config.log)?;
+    // The port first: a second server must not touch the first one's data.
+    let listener = listen(&config).await?;
+    let tasks = Tasks::default();
+    let app = App::start(config, Clock::system(), tasks.clone()).await?;
+    let made = args.demo && demo::make(&app).await?;
+    let shutdown = tasks.shutdown().clone();
+    tasks.spawn("signals", Policy::Job, async move { stop_on_signal(shutdown).await });
+    let address = listener.local_addr().map_err(Error::internal)?;
+    announce(&format!("http://{address}"), made)?;
+    serve(app, listener).await
+}
+
+async fn listen(config: &Config) -> Result<TcpListener> {
+    let (address, port) = (config.server.listen, config.server.port);
+    TcpListener::bind((address, port)).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "; is another Moxxy running? Choose another port with --port or MOXXY_PORT",
+            _ => "",
+        };
+        Error::conflict("cannot_listen", format!("Cannot listen on {address}:{port}: {error}{advice}"))
+    })
+}
+
+/// Ends the server on SIGINT or SIGTERM.
+async fn stop_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return tracing::error!("signals cannot be received; only a kill ends this server");
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = shutdown.cancelled() => {}
+    }
+    shutdown.cancel();
+}
+
+fn announce(url: &str, demo: bool) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let mut lines = vec![format!("Moxxy {} listens on {url}", env!("CARGO_PKG_VERSION"))];
+    if !http::owners_are_known() {
+        lines.push("The owners of local sockets cannot be read here, so no request will be trusted.".into());
+    }
+    if demo {
+        lines.extend(["Made the agent `demo`. Try it:".into(), String::new()]);
+        lines.extend(examples(url));
+    }
+    writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()).map_err(Error::internal)
+}
+
+fn examples(url: &str) -> [String; 3] {
+    [
+        format!(
+            "curl -s {url}/v1/agents/demo/runs -H 'Content-Type: application/json' -H 'Prefer: wait=30' \
+             -d '{{\"task\": \"Count the words in \\\"the quick brown fox\\\"\"}}'"
+        ),
+        format!("curl -s {url}/v1/agents/demo/history"),
+        format!("curl -sN '{url}/v1/events/stream?agent_id=demo&after=0'"),
+    ]
+}

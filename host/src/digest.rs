@@ -1,0 +1,73 @@
+//! SHA-256 digests, by which components are known, and keyed hashes.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+
+pub type Hmac256 = Hmac<Sha256>;
+
+/// The SHA-256 of a component as it was uploaded, written `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Digest(String);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(format!("sha256:{}", hex::encode(sha256(bytes))))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes a value that was checked when it was stored.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The digits alone: safe as a file name.
+    pub fn hex(&self) -> &str {
+        self.0.strip_prefix("sha256:").unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self, Error> {
+        let digits = text.strip_prefix("sha256:").unwrap_or_default();
+        if digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(Self(text));
+        }
+        Err(Error::invalid("invalid_digest", "A digest is `sha256:` and 64 lower-case hexadecimal digits"))
+    }
+}
+
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Starts a keyed hash (HMAC-SHA-256, RFC 2104).
+pub fn keyed(key: &[u8; 32]) -> Hmac256 {
+    // A block of the hash is longer than the key, which RFC 2104 fills up with zeros.
+    let mut block = [0; 64];
+    let (start, _) = block.split_at_mut(key.len());
+    start.copy_from_slice(key);
+    Hmac256::new(&block.into())
+}
+
+/// Derives a key for one purpose from the master key.
+pub fn derive(master: &[u8; 32], purpose: &str) -> [u8; 32] {
+    let mut hash = keyed(master);
+    hash.update(purpose.as_bytes());
+    hash.finalize().into_bytes().into()
+}

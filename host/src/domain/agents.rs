@@ -1,0 +1,201 @@
+//! Agents: a persona, a model and limits, under a name.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{providers, runs};
+use crate::{
+    app::App,
+    config,
+    error::{Error, Result},
+    events::{self, Event, Subject},
+    ids::Name,
+    store::{self, AgentKey},
+};
+
+const PERSONA: usize = 64 * 1024;
+const MODEL: usize = 256;
+const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Agent {
+    #[serde(skip)]
+    pub key: AgentKey,
+    pub name: Name,
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// Always `null`: there are no templates yet.
+    pub template: Option<Name>,
+    /// `idle`, `running` or `error`.
+    pub status: &'static str,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Settings {
+    pub provider: Name,
+    pub model: String,
+    pub persona: Option<String>,
+    pub temperature: Option<f64>,
+    pub limits: Limits,
+}
+
+/// The limits of a run; what is absent comes from the configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub max_steps: Option<u32>,
+    pub max_tokens: Option<u64>,
+    pub max_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAgent {
+    pub name: Name,
+    pub provider: Name,
+    pub model: String,
+    pub persona: Option<String>,
+    pub temperature: Option<f64>,
+    pub template: Option<Name>,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A change: what is absent stays, `null` takes away.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Patch {
+    pub provider: Option<Name>,
+    pub model: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub persona: Option<Option<String>>,
+    #[serde(deserialize_with = "present")]
+    pub temperature: Option<Option<f64>>,
+    pub limits: Option<Limits>,
+}
+
+pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
+    if let Some(template) = new.template {
+        return Err(Error::not_found("template", template));
+    }
+    let name = new.name;
+    let settings = Settings {
+        provider: new.provider,
+        model: new.model,
+        persona: new.persona,
+        temperature: new.temperature,
+        limits: new.limits,
+    };
+    check(app, &settings).await?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::agents::insert(tx, &name, &settings).await?;
+                let created = Event::AgentCreated { provider: settings.provider, model: settings.model };
+                events::record(tx, &Subject::agent(&name), created).await?;
+                store::agents::get(tx, &name).await
+            })
+        })
+        .await
+}
+
+pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
+    let mut settings = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
+    let changed = patch.apply(&mut settings);
+    check(app, &settings).await?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::agents::update(tx, &name, &settings).await?;
+                events::record(tx, &Subject::agent(&name), Event::AgentUpdated { changed }).await?;
+                store::agents::get(tx, &name).await
+            })
+        })
+        .await
+}
+
+/// Stops the agent's runs, then removes it with everything that was its own.
+pub async fn delete(app: &App, name: Name) -> Result<()> {
+    runs::stop_all(app, &name, runs::Stop::Now).await?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let agent = store::agents::get(tx, &name).await?;
+                store::agents::delete(tx, agent.key).await?;
+                store::events::forget_agent(tx, name.as_str()).await?;
+                events::record(tx, &Subject::agent(&name), Event::AgentDeleted {}).await
+            })
+        })
+        .await?;
+    super::skills::collect(app).await
+}
+
+impl Limits {
+    /// These limits, completed from the configuration.
+    pub fn or(&self, defaults: &config::Runs) -> (u32, u64, u64) {
+        (
+            self.max_steps.unwrap_or(defaults.max_steps),
+            self.max_tokens.unwrap_or(defaults.max_tokens),
+            self.max_seconds.unwrap_or(defaults.max_seconds),
+        )
+    }
+}
+
+impl Patch {
+    /// Applies the change and names the settings that it touches.
+    fn apply(self, settings: &mut Settings) -> Vec<&'static str> {
+        let mut changed = Vec::new();
+        set(&mut settings.provider, self.provider, "provider", &mut changed);
+        set(&mut settings.model, self.model, "model", &mut changed);
+        set(&mut settings.persona, self.persona, "persona", &mut changed);
+        set(&mut settings.temperature, self.temperature, "temperature", &mut changed);
+        set(&mut settings.limits, self.limits, "limits", &mut changed);
+        changed
+    }
+}
+
+fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut Vec<&'static str>) {
+    if let Some(value) = value {
+        *setting = value;
+        changed.push(name);
+    }
+}
+
+async fn check(app: &App, settings: &Settings) -> Result<()> {
+    let persona = settings.persona.as_ref().map_or(0, String::len);
+    if persona > PERSONA {
+        return Err(Error::invalid_field("persona", format!("it has {persona} bytes; the limit is {PERSONA}")));
+    }
+    if settings.temperature.is_some_and(|t| !TEMPERATURES.contains(&t)) {
+        return Err(Error::invalid_field("temperature", "it is a number from 0 to 2"));
+    }
+    let Limits { max_steps, max_tokens, max_seconds } = settings.limits;
+    if max_steps == Some(0) || max_tokens == Some(0) || max_seconds == Some(0) {
+        return Err(Error::invalid_field("limits", "a limit is at least 1"));
+    }
+    check_model(app, settings).await
+}
+
+async fn check_model(app: &App, settings: &Settings) -> Result<()> {
+    if settings.model.is_empty() || settings.model.len() > MODEL {
+        return Err(Error::invalid_field("model", format!("it has 1 to {MODEL} bytes")));
+    }
+    let provider = store::providers::get(&mut *app.store.read().await?, &settings.provider).await;
+    let provider = provider.map_err(|error| match error {
+        Error::NotFound(problem) => Error::invalid_field("provider", problem.message),
+        other => other,
+    })?;
+    let models = providers::models(app, &provider).await?;
+    if models.iter().any(|model| model.id == settings.model) {
+        return Ok(());
+    }
+    let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();
+    let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.id, settings.model, known.join(", "));
+    Err(Error::invalid_field("model", reason))
+}
+
+/// Tells a field that is `null` from one that is absent.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,68 @@
+//! The components in the binary, installed by name.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::Deserialize;
+
+use crate::{
+    app::App,
+    error::{Error, Result},
+    ids::Name,
+};
+
+/// Name and bytes of each component that lay in `target/components` when the server was built.
+const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
+
+/// Where a component comes from.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The component itself.
+    #[serde(skip)]
+    Upload(Vec<u8>),
+    /// The component in base64 (RFC 4648, padded).
+    Base64(String),
+    /// The name of a component in the binary.
+    Bundled(Name),
+}
+
+/// The names of the components in the binary.
+pub fn names() -> Vec<&'static str> {
+    BUNDLED.iter().map(|(name, _)| *name).collect()
+}
+
+impl Source {
+    /// The component's bytes, within the limit on uploads.
+    pub fn bytes(self, app: &App) -> Result<Vec<u8>> {
+        let bytes = match self {
+            Self::Upload(bytes) => bytes,
+            Self::Base64(text) => {
+                BASE64.decode(text).map_err(|e| Error::invalid_field("source.base64", e.to_string()))?
+            }
+            Self::Bundled(name) => bundled(&name)?,
+        };
+        let limit = app.config.server.upload_limit;
+        if bytes.len() > limit {
+            let size = bytes.len();
+            return Err(Error::too_large(format!("The component has {size} bytes; the limit is {limit}")));
+        }
+        Ok(bytes)
+    }
+}
+
+fn bundled(name: &Name) -> Result<Vec<u8>> {
+    let found = BUNDLED.iter().find(|(bundled, _)| *bundled == name.as_str());
+    found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| {
+        let reason = format!("no component '{name}' is in this binary; there are: {}", names().join(", "));
+        Error::invalid_field("source.bundled", reason)
+    })
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Upload(bytes) => write!(f, "Upload({} bytes)", bytes.len()),
+            Self::Base64(text) => write!(f, "Base64({} bytes)", text.len()),
+            Self::Bundled(name) => write!(f, "Bundled({name})"),
+        }
+    }
+}

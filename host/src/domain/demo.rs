@@ -1,0 +1,42 @@
+//! What a first start can begin with: an agent that works without a network.
+
+use super::{
+    agents::{self, Limits, NewAgent},
+    bundled::Source,
+    providers::{self, NewProvider},
+    skills,
+};
+use crate::{app::App, error::Result, ids::Name, store};
+
+const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";
+
+/// Makes the agent `demo`, its provider and its skill, if the server never had an agent; says
+/// whether it did.
+pub async fn make(app: &App) -> Result<bool> {
+    if !store::agents::none_ever(&mut *app.store.read().await?).await? {
+        return Ok(false);
+    }
+    let name = |text: &str| Name::stored(text.to_owned());
+    let providers = store::providers::list(&mut *app.store.read().await?).await?;
+    if !providers.iter().any(|provider| provider.id.as_str() == "offline") {
+        let offline = NewProvider {
+            id: name("offline"),
+            component: Source::Bundled(name("offline")),
+            digest: None,
+            config: serde_json::Map::new(),
+        };
+        providers::install(app, offline).await?;
+    }
+    let demo = NewAgent {
+        name: name("demo"),
+        provider: name("offline"),
+        model: "planner".into(),
+        persona: Some(PERSONA.into()),
+        temperature: None,
+        template: None,
+        limits: Limits::default(),
+    };
+    agents::create(app, demo).await?;
+    skills::install(app, name("demo"), Source::Bundled(name("text")), None).await?;
+    Ok(true)
+}

@@ -1,0 +1,11 @@
+//! The rules: what an agent, a skill, a provider and a run are and may do. Knows no HTTP, no SQL
+//! and no wasmtime.
+
+pub mod agents;
+pub mod bundled;
+pub mod demo;
+pub mod messages;
+pub mod providers;
+pub mod runs;
+pub mod sessions;
+pub mod skills;

@@ -1,0 +1,164 @@
+//! Providers: components with models, installed for the whole server.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    bundled::Source,
+    skills::{self, Permissions},
+};
+use crate::{
+    app::App,
+    digest::Digest,
+    error::{Error, Result},
+    events::{self, Event, Subject},
+    ids::Name,
+    plugins::{self, CallContext, Description, World},
+    store,
+};
+
+#[derive(Debug, Clone)]
+pub struct Provider {
+    pub id: Name,
+    pub component: Description,
+    pub config: Map<String, Value>,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+/// A provider as clients see it.
+#[derive(Debug, Serialize)]
+pub struct View {
+    pub id: Name,
+    pub name: Name,
+    pub version: String,
+    pub description: String,
+    pub digest: Digest,
+    pub config: Map<String, Value>,
+    pub asked: Permissions,
+    pub granted: Permissions,
+    pub missing: Permissions,
+    pub created_at: String,
+    pub updated_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProvider {
+    pub id: Name,
+    pub component: Source,
+    pub digest: Option<Digest>,
+    #[serde(default)]
+    pub config: Map<String, Value>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Model {
+    pub id: String,
+    pub display_name: Option<String>,
+    pub context_window: Option<u32>,
+    pub max_output_tokens: Option<u32>,
+}
+
+pub async fn install(app: &App, new: NewProvider) -> Result<Provider> {
+    let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
+    let component = admitted.description.clone();
+    let now = app.store.clock().timestamp();
+    let provider = Provider { id: new.id, component, config: new.config, created_at: now.clone(), updated_at: now };
+    let installed = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::components::insert(tx, &provider.component).await?;
+                store::providers::insert(tx, &provider).await?;
+                let event = Event::ProviderInstalled {
+                    provider_id: provider.id.clone(),
+                    digest: provider.component.digest.clone(),
+                    version: provider.component.manifest.version.clone(),
+                };
+                events::record(tx, &Subject::default(), event).await?;
+                Ok(provider)
+            })
+        })
+        .await;
+    drop(admitted);
+    if installed.is_err() {
+        skills::collect(app).await?;
+    }
+    installed
+}
+
+/// Replaces the configuration.
+pub async fn configure(app: &App, id: Name, config: Map<String, Value>) -> Result<Provider> {
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut provider = store::providers::get(tx, &id).await?;
+                provider.config = config;
+                store::providers::update_config(tx, &provider).await?;
+                store::providers::get(tx, &id).await
+            })
+        })
+        .await
+}
+
+pub async fn remove(app: &App, id: Name) -> Result<()> {
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::providers::get(tx, &id).await?;
+                let agents = store::agents::of_provider(tx, &id).await?;
+                if !agents.is_empty() {
+                    let message = format!("Provider '{id}' is used by: {}", agents.join(", "));
+                    return Err(Error::conflict("provider_in_use", message));
+                }
+                store::providers::delete(tx, &id).await?;
+                events::record(tx, &Subject::default(), Event::ProviderRemoved { provider_id: id }).await
+            })
+        })
+        .await?;
+    skills::collect(app).await
+}
+
+/// Asks a provider which models it has.
+pub async fn models(app: &App, provider: &Provider) -> Result<Vec<Model>> {
+    let models = app.plugins.list_models(&provider.component.digest, context(provider)).await?;
+    Ok(models.into_iter().map(Model::from).collect())
+}
+
+/// What a call of the provider may use.
+pub fn context(provider: &Provider) -> CallContext {
+    CallContext { config: plugins::Config::from(&provider.config), ..CallContext::new(provider.id.clone()) }
+}
+
+impl From<plugins::models::Model> for Model {
+    fn from(model: plugins::models::Model) -> Self {
+        Self {
+            id: model.id,
+            display_name: model.display_name,
+            context_window: model.context_window,
+            max_output_tokens: model.max_output_tokens,
+        }
+    }
+}
+
+impl From<Provider> for View {
+    fn from(provider: Provider) -> Self {
+        let manifest = provider.component.manifest;
+        let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };
+        Self {
+            id: provider.id,
+            name: manifest.name,
+            version: manifest.version,
+            description: manifest.description,
+            digest: provider.component.digest,
+            config: provider.config,
+            // Nothing can be granted yet, so all that is asked is missing.
+            missing: asked.clone(),
+            asked,
+            granted: Permissions::default(),
+            created_at: provider.created_at,
+            updated_at: provider.updated_at,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Who is running: which sessions have a worker, how to stop a run, and how many conversations of
+//! an agent run at once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ids::{RunId, SessionId},
+    store::AgentKey,
+};
+
+/// How soon a stop takes effect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stop {
+    /// When the step that runs has ended.
+    #[default]
+    Step,
+    /// At once: the call under way is interrupted.
+    Now,
+}
+
+/// The switches of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    pub step: CancellationToken,
+    pub now: CancellationToken,
+}
+
+#[derive(Debug)]
+pub struct Scheduler {
+    state: Mutex<State>,
+    concurrent_sessions: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: HashSet<SessionId>,
+    runs: HashMap<RunId, Control>,
+    agents: HashMap<AgentKey, Arc<Semaphore>>,
+}
+
+impl Stop {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Now => "now",
+        }
+    }
+}
+
+impl Control {
+    /// How the run was asked to stop, if it was.
+    pub fn asked(&self) -> Option<Stop> {
+        match (self.now.is_cancelled(), self.step.is_cancelled()) {
+            (true, _) => Some(Stop::Now),
+            (false, true) => Some(Stop::Step),
+            (false, false) => None,
+        }
+    }
+}
+
+impl Scheduler {
+    /// `concurrent_sessions` of one agent run at once.
+    pub fn new(concurrent_sessions: usize) -> Self {
+        Self { state: Mutex::default(), concurrent_sessions }
+    }
+
+    /// Asks a run to stop, if it has begun.
+    pub(super) fn stop(&self, run: &RunId, stop: Stop) {
+        let Some(control) = self.state().runs.get(run).cloned() else { return };
+        match stop {
+            Stop::Step => control.step.cancel(),
+            Stop::Now => control.now.cancel(),
+        }
+    }
+
+    /// Whether the caller is to be the session's worker.
+    pub(super) fn claim(&self, session: &SessionId) -> bool {
+        self.state().sessions.insert(session.clone())
+    }
+
+    pub(super) fn release(&self, session: &SessionId) {
+        self.state().sessions.remove(session);
+    }
+
+    pub(super) fn begin(&self, run: &RunId) -> Control {
+        self.state().runs.entry(run.clone()).or_default().clone()
+    }
+
+    pub(super) fn end(&self, run: &RunId) {
+        self.state().runs.remove(run);
+    }
+
+    /// The turns of an agent's conversations.
+    pub(super) fn turns(&self, agent: AgentKey) -> Arc<Semaphore> {
+        let new = || Arc::new(Semaphore::new(self.concurrent_sessions));
+        Arc::clone(self.state().agents.entry(agent).or_insert_with(new))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each use leaves the state whole, so a panic elsewhere has not harmed it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

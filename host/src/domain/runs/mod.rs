@@ -1,0 +1,260 @@
+//! Runs: a task, carried out in steps that are written before they begin and closed after they
+//! end. What comes next is derived from what is written, so a run goes on after a restart as it
+//! does from step to step.
+
+mod control;
+mod model;
+mod queue;
+mod resume;
+mod tool;
+mod turn;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::timeout;
+
+pub use control::{Scheduler, Stop};
+pub use resume::resume_all;
+
+use super::sessions;
+use crate::{
+    app::App,
+    error::{Error, Result},
+    events::{self, Event, Filter, Subject, Subscription},
+    ids::{Name, RunId, SessionId, StepId},
+    store::{self, AgentKey},
+};
+
+const TASK: usize = 256 * 1024;
+/// How long a stop waits to see its effect before it answers.
+const STOPPING: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    pub run_id: RunId,
+    #[serde(skip)]
+    pub agent: AgentKey,
+    pub agent_id: Name,
+    pub session_id: SessionId,
+    pub status: Status,
+    pub task: String,
+    pub output: Option<String>,
+    pub error: Option<Failure>,
+    pub created_at: String,
+    pub started_at: Option<String>,
+    pub ended_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Queued,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    pub step_id: StepId,
+    pub kind: StepKind,
+    /// `running`, `completed`, `failed`, `cancelled` or `interrupted`.
+    pub status: String,
+    /// The model, or the tool.
+    pub name: String,
+    pub input: Option<Value>,
+    pub output: Option<Value>,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub started_at: String,
+    pub ended_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    Model,
+    Tool,
+}
+
+/// What a run has used.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Spent {
+    /// Model calls.
+    pub steps: u32,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+/// A run with all that is known of it.
+#[derive(Debug, Serialize)]
+pub struct Detail {
+    #[serde(flatten)]
+    pub run: Run,
+    pub steps: Vec<Step>,
+    pub usage: Spent,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    pub task: String,
+    /// The conversation; `default` if absent.
+    pub session: Option<Name>,
+}
+
+/// Queues a run behind those of its session.
+pub async fn start(app: &App, agent: Name, new: NewRun) -> Result<Run> {
+    let NewRun { task, session } = new;
+    if task.trim().is_empty() {
+        return Err(Error::invalid_field("task", "it is empty"));
+    }
+    if task.len() > TASK {
+        return Err(Error::invalid_field("task", format!("it has {} bytes; the limit is {TASK}", task.len())));
+    }
+    let conversation = session.unwrap_or_else(sessions::default);
+    let limit = app.config.runs.queue;
+    let run = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                let session_id = store::sessions::open(tx, key, &conversation).await?;
+                if store::runs::queued_in(tx, &session_id).await? >= limit {
+                    let message = format!("{limit} runs wait in this conversation already; try again later");
+                    return Err(Error::unavailable("queue_full", message));
+                }
+                let id = RunId::random();
+                store::runs::insert(tx, key, &id, &session_id, &task).await?;
+                events::record(tx, &Subject::run(&agent, &id), Event::RunQueued { session_id, task }).await?;
+                store::runs::get(tx, &id).await
+            })
+        })
+        .await?;
+    queue::wake(app, &run);
+    Ok(run)
+}
+
+/// One of the agent's own runs.
+pub async fn get(app: &App, agent: &Name, id: &RunId) -> Result<Run> {
+    let run = store::runs::get(&mut *app.store.read().await?, id).await?;
+    if run.agent_id == *agent { Ok(run) } else { Err(Error::not_found("run", id)) }
+}
+
+pub async fn detail(app: &App, agent: &Name, id: &RunId) -> Result<Detail> {
+    let run = get(app, agent, id).await?;
+    let mut db = app.store.read().await?;
+    let steps = store::steps::list(&mut db, id).await?;
+    let usage = store::steps::spent(&mut db, id).await?;
+    Ok(Detail { run, steps, usage })
+}
+
+/// Waits until a run has ended, or for so long, and returns it as it is then.
+pub async fn wait(app: &App, run: Run, patience: Duration) -> Result<Run> {
+    let filter = Filter {
+        runs: vec![run.run_id.to_string()],
+        types: ["run.completed", "run.failed", "run.cancelled"].map(str::to_owned).into(),
+        ..Filter::default()
+    };
+    let mut subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
+    let now = get(app, &run.agent_id, &run.run_id).await?;
+    if now.status.is_open() {
+        tokio::select! {
+            // However the wait ends, the answer is the run as it is then.
+            _ = timeout(patience, subscription.next()) => {}
+            () = app.tasks.shutdown().cancelled() => {}
+        }
+        return get(app, &run.agent_id, &run.run_id).await;
+    }
+    Ok(now)
+}
+
+/// Stops a run. A queued one is cancelled at once; a running one at the next step boundary, or
+/// now.
+pub async fn stop(app: &App, run: Run, stop: Stop) -> Result<Run> {
+    if !run.status.is_open() {
+        return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
+    }
+    app.runs.stop(&run.run_id, stop);
+    let id = run.run_id.clone();
+    let subject = Subject::run(&run.agent_id, &id);
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let queued = store::runs::get(tx, &id).await?.status == Status::Queued;
+                if queued && store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
+                    events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    match stop {
+        Stop::Now => wait(app, run, STOPPING).await,
+        Stop::Step => get(app, &run.agent_id, &run.run_id).await,
+    }
+}
+
+/// Stops every run of an agent and returns them.
+pub async fn stop_all(app: &App, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    let open = store::runs::open_of(&mut db, key).await?;
+    drop(db);
+    let mut stopped = Vec::with_capacity(open.len());
+    // Newest first: what is still queued goes before anything takes its turn.
+    for run in open {
+        match stop(app, run, mode).await {
+            Ok(run) => stopped.push(run),
+            // It ended by itself meanwhile.
+            Err(Error::Conflict(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(stopped)
+}
+
+impl Status {
+    const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+impl StepKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Tool => "tool",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Model, Self::Tool].into_iter().find(|kind| kind.as_str() == name)
+    }
+}

@@ -1,0 +1,270 @@
+//! One model call: written, made, streamed and closed.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    Failure, Status, StepKind,
+    turn::{Outcome, Turn},
+};
+use crate::{
+    domain::{
+        messages::{self, Message, Role, Thinking, ToolCall},
+        providers::{self, Provider},
+        skills,
+    },
+    error::Result,
+    events::{self, Event},
+    ids::{self, StepId},
+    plugins::{self, CallContext, Completion, models},
+    store::{self, steps},
+};
+
+/// Between the names of a skill and its tool, as the model is told them. No skill's name has an
+/// underscore.
+pub const SEPARATOR: &str = "__";
+const PARALLEL_CALLS: usize = 64;
+
+/// What a model answered.
+#[derive(Debug, Default)]
+struct Answer {
+    text: String,
+    thinking: Vec<Thinking>,
+    calls: BTreeMap<u32, Partial>,
+    usage: Option<models::Usage>,
+    stop: Option<models::StopReason>,
+    bytes: usize,
+}
+
+/// A tool call as it streams in.
+#[derive(Debug, Default)]
+struct Partial {
+    id: Option<String>,
+    name: String,
+    arguments: String,
+}
+
+pub async fn run(turn: &Turn<'_>, history: Vec<Message>) -> Result<Outcome> {
+    let provider = store::providers::get(&mut *turn.app.store.read().await?, &turn.agent.settings.provider).await?;
+    let request = request(turn, &history)?;
+    let step = open(turn, &provider, &request).await?;
+    match answer(turn, &provider, request, &step).await? {
+        Ok(answer) => close(turn, step, answer).await,
+        Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
+        Err(failure) => failed(turn, &provider, step, failure).await,
+    }
+}
+
+fn request(turn: &Turn<'_>, history: &[Message]) -> Result<models::Request> {
+    let settings = &turn.agent.settings;
+    Ok(models::Request {
+        model: settings.model.clone(),
+        system: settings.persona.clone(),
+        messages: messages::for_provider(history)?,
+        tools: definitions(turn),
+        temperature: settings.temperature.map(|temperature| temperature as f32),
+        max_output_tokens: None,
+    })
+}
+
+/// The agent's tools, in a stable order.
+fn definitions(turn: &Turn<'_>) -> Vec<models::ToolDefinition> {
+    let of_skill = |skill: &skills::Skill| {
+        let id = skill.id.clone();
+        skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
+            name: format!("{id}{SEPARATOR}{}", tool.name),
+            description: tool.description,
+            parameters: tool.parameters.to_string(),
+        })
+    };
+    turn.skills.iter().flat_map(of_skill).collect()
+}
+
+async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -> Result<StepId> {
+    let (run, subject, model) = (turn.run.run_id.clone(), turn.subject(), request.model.clone());
+    let (provider_id, messages, tools) = (provider.id.clone(), request.messages.len(), request.tools.len());
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let input = json!({ "provider": provider_id, "messages": messages, "tools": tools });
+                let step_id = steps::open(tx, &run, StepKind::Model, &model, &input).await?;
+                let requested = Event::ModelRequest { step_id: step_id.clone(), provider_id, model, messages, tools };
+                events::record(tx, &subject, requested).await?;
+                Ok(step_id)
+            })
+        })
+        .await
+}
+
+/// Makes the call, and passes text on as it comes.
+async fn answer(
+    turn: &Turn<'_>,
+    provider: &Provider,
+    request: models::Request,
+    step: &StepId,
+) -> Result<Result<Answer, plugins::Failure>> {
+    let context = CallContext { stop: turn.control.now.clone(), ..providers::context(provider) };
+    let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
+    match started {
+        Ok(completion) => read(turn, provider, completion, step).await,
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
+async fn read(
+    turn: &Turn<'_>,
+    provider: &Provider,
+    mut completion: Completion,
+    step: &StepId,
+) -> Result<Result<Answer, plugins::Failure>> {
+    let mut answer = Answer::default();
+    while let Some(chunk) = completion.next().await {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if let models::Chunk::Text(text) = &chunk {
+            let delta = Event::MessageDelta { step_id: step.clone(), text: text.clone() };
+            turn.app.events.live(turn.app.store.clock().timestamp(), &turn.subject(), &delta)?;
+        }
+        if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
+            let message = format!("`{}` broke its contract: {what}", provider.id);
+            return Ok(Err(plugins::Failure::Trapped { message }));
+        }
+    }
+    let cut = || plugins::Failure::refused("stopped", "The call ended without a result");
+    Ok(if answer.stop.is_some() { Ok(answer) } else { Err(cut()) })
+}
+
+/// Closes the step and adds the message; without tool calls the run has ended with it.
+async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outcome> {
+    let (run, subject) = (turn.run.clone(), turn.subject());
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let usage = answer.usage();
+                let stop_reason = answer.stop_reason();
+                let end = steps::End {
+                    status: "completed",
+                    output: json!({ "stop_reason": stop_reason }),
+                    input_tokens: usage.0,
+                    output_tokens: usage.1,
+                };
+                steps::close(tx, &step_id, end).await?;
+                let responded =
+                    Event::ModelResponse { step_id, stop_reason, input_tokens: usage.0, output_tokens: usage.1 };
+                events::record(tx, &subject, responded).await?;
+                let message = answer.into_message(&run, tx.now());
+                store::messages::insert(tx, &message).await?;
+                let calls = message.calls().to_vec();
+                let told = Event::MessageAssistant {
+                    message_id: message.id.to_string(),
+                    content: message.content.clone(),
+                    tool_calls: json!(calls),
+                };
+                events::record(tx, &subject, told).await?;
+                let output = message.content;
+                if calls.is_empty() && store::runs::end(tx, &run.run_id, Status::Completed, Some(&output), None).await?
+                {
+                    events::record(tx, &subject, Event::RunCompleted { output }).await?;
+                }
+                Ok(Outcome::GoOn)
+            })
+        })
+        .await
+}
+
+async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, failure: plugins::Failure) -> Result<Outcome> {
+    let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+    let provider_id = provider.id.clone();
+    let mut told = vec![Event::ModelFailed {
+        step_id: step_id.clone(),
+        provider_id: provider_id.clone(),
+        code: code.clone(),
+        message: message.clone(),
+    }];
+    told.extend(skills::limit_exceeded(&provider_id, &failure));
+    if matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. }) {
+        told.push(Event::ProviderFailed { provider_id, code: code.clone(), message: message.clone() });
+    }
+    let (subject, output) = (turn.subject(), json!({ "code": code, "message": message }));
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let end = steps::End { status: "failed", output, input_tokens: 0, output_tokens: 0 };
+                steps::close(tx, &step_id, end).await?;
+                events::record_all(tx, &subject, told).await
+            })
+        })
+        .await?;
+    Ok(Outcome::Failed(Failure { code, message }))
+}
+
+impl Answer {
+    /// Adds a chunk; the error says how it breaks the contract. `limit` is in bytes, of all of it.
+    fn add(&mut self, chunk: models::Chunk, limit: usize) -> Result<(), String> {
+        match chunk {
+            models::Chunk::Text(text) => {
+                self.bytes += text.len();
+                self.text.push_str(&text);
+            }
+            models::Chunk::Thinking(thinking) => {
+                self.bytes += thinking.opaque.len() + thinking.text.as_ref().map_or(0, String::len);
+                self.thinking.push(thinking.into());
+            }
+            models::Chunk::ToolCall(delta) => self.add_call(delta)?,
+            models::Chunk::Usage(usage) => self.usage = Some(usage),
+            models::Chunk::Stop(reason) => self.stop = Some(reason),
+        }
+        if self.bytes > limit { Err(format!("an answer has at most {limit} bytes")) } else { Ok(()) }
+    }
+
+    fn add_call(&mut self, delta: models::ToolCallDelta) -> Result<(), String> {
+        self.bytes += delta.arguments.len();
+        let call = self.calls.entry(delta.index).or_default();
+        call.id = call.id.take().or(delta.id);
+        if let Some(name) = delta.name.filter(|_| call.name.is_empty()) {
+            call.name = name;
+        }
+        call.arguments.push_str(&delta.arguments);
+        let crowded = self.calls.len() > PARALLEL_CALLS;
+        if crowded { Err(format!("an answer makes at most {PARALLEL_CALLS} calls")) } else { Ok(()) }
+    }
+
+    /// Input and output tokens.
+    fn usage(&self) -> (u64, u64) {
+        self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
+    }
+
+    fn stop_reason(&self) -> String {
+        match &self.stop {
+            Some(models::StopReason::EndTurn) | None => "end_turn".into(),
+            Some(models::StopReason::ToolUse) => "tool_use".into(),
+            Some(models::StopReason::MaxTokens) => "max_tokens".into(),
+            Some(models::StopReason::Refusal) => "refusal".into(),
+            Some(models::StopReason::Other(other)) => other.chars().take(64).collect(),
+        }
+    }
+
+    fn into_message(self, run: &super::Run, now: String) -> Message {
+        let calls: Vec<ToolCall> = self.calls.into_values().map(Partial::into_call).collect();
+        let mut message = Message::new(run, Role::Assistant, self.text, now);
+        message.tool_calls = (!calls.is_empty()).then_some(calls);
+        message.thinking = (!self.thinking.is_empty()).then_some(self.thinking);
+        message
+    }
+}
+
+impl Partial {
+    fn into_call(self) -> ToolCall {
+        let arguments = match serde_json::from_str(if self.arguments.is_empty() { "{}" } else { &self.arguments }) {
+            Ok(object @ Value::Object(_)) => object,
+            _ => Value::String(self.arguments),
+        };
+        ToolCall { id: self.id.unwrap_or_else(ids::tool_call), name: self.name, arguments }
+    }
+}

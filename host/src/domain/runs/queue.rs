@@ -1,0 +1,57 @@
+//! The runs of a session, one after another: a worker for each session that has any, which ends
+//! when there is none left.
+
+use super::{Run, turn};
+use crate::{
+    app::App,
+    error::Result,
+    ids::{RunId, SessionId},
+    store::{self, AgentKey},
+    tasks::Policy,
+};
+
+/// Makes sure that a session's runs are carried out.
+pub fn wake(app: &App, run: &Run) {
+    let (worker, agent, session) = (app.clone(), run.agent, run.session_id.clone());
+    if app.runs.claim(&session) {
+        app.tasks.spawn("session", Policy::Job, async move { work(&worker, agent, &session).await });
+    }
+}
+
+async fn work(app: &App, agent: AgentKey, session: &SessionId) {
+    loop {
+        if let Err(error) = drain(app, agent, session).await {
+            tracing::error!(%session, error = ?error, "a session's runs cannot go on");
+        }
+        app.runs.release(session);
+        // A run may have been queued after the last look and before the release.
+        let more = !app.tasks.shutdown().is_cancelled() && matches!(next(app, session).await, Ok(Some(_)));
+        if !(more && app.runs.claim(session)) {
+            return;
+        }
+    }
+}
+
+async fn drain(app: &App, agent: AgentKey, session: &SessionId) -> Result<()> {
+    while let Some(run) = next(app, session).await? {
+        let turns = app.runs.turns(agent);
+        let turn = tokio::select! {
+            turn = turns.acquire() => turn.map_err(crate::error::Error::internal)?,
+            () = app.tasks.shutdown().cancelled() => return Ok(()),
+        };
+        let control = app.runs.begin(&run);
+        let ended = turn::carry_out(app, &run, &control).await;
+        app.runs.end(&run);
+        drop(turn);
+        match ended {
+            Ok(turn::End::Ended) => {}
+            Ok(turn::End::Paused) => return Ok(()),
+            Err(error) => turn::broken(app, &run, &error).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn next(app: &App, session: &SessionId) -> Result<Option<RunId>> {
+    store::runs::next_in(&mut *app.store.read().await?, session).await
+}

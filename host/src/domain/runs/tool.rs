@@ -1,0 +1,147 @@
+//! Tool calls that a model asked for. Calls that are all read-only run side by side, others one
+//! after another.
+
+use futures_util::future::try_join_all;
+use serde_json::{Map, Value, json};
+
+use super::{
+    StepKind,
+    model::SEPARATOR,
+    turn::{Outcome, Turn},
+};
+use crate::{
+    domain::{
+        messages::{Message, Role, ToolCall},
+        skills::{self, Skill},
+    },
+    error::Result,
+    events::{self, Event},
+    ids::StepId,
+    plugins::{CallContext, Tool},
+    store::{self, steps},
+};
+
+/// What the model is told of a call.
+struct Answer {
+    content: String,
+    is_error: bool,
+}
+
+pub async fn run_all(turn: &Turn<'_>, calls: Vec<ToolCall>) -> Result<Outcome> {
+    let parallel = calls.iter().all(|call| find(turn, call).is_ok_and(|(_, tool)| tool.hints.read_only));
+    if parallel {
+        try_join_all(calls.iter().map(|call| run(turn, call))).await?;
+    } else {
+        for call in &calls {
+            if turn.control.asked().is_some() {
+                return Ok(Outcome::GoOn);
+            }
+            run(turn, call).await?;
+        }
+    }
+    Ok(if turn.control.now.is_cancelled() { Outcome::Stopped } else { Outcome::GoOn })
+}
+
+async fn run(turn: &Turn<'_>, call: &ToolCall) -> Result<()> {
+    let (skill, tool) = match find(turn, call) {
+        Ok(found) => found,
+        Err(why) => return answer(turn, call, Answer { content: why, is_error: true }).await,
+    };
+    let Value::Object(arguments) = &call.arguments else {
+        let content = "The arguments are not a JSON object.".to_owned();
+        return answer(turn, call, Answer { content, is_error: true }).await;
+    };
+    let step = open(turn, call, skill, tool, arguments).await?;
+    let context = CallContext { stop: turn.control.now.clone(), ..CallContext::new(skill.id.clone()) };
+    let (result, told) = skills::call(turn.app, skill, &tool.name, arguments, Some(&step), context).await?;
+    if turn.control.now.is_cancelled() {
+        // What came too late is not told to anyone: the run is cancelled with its open steps.
+        return Ok(());
+    }
+    let (status, output, answer) = match result {
+        Ok(output) => ("completed", output.to_value(), Answer { content: output.into_text(), is_error: false }),
+        Err(failure) => {
+            let output = json!({ "code": failure.code(), "message": failure.message() });
+            ("failed", output, Answer { content: failure.message().to_owned(), is_error: true })
+        }
+    };
+    let end = steps::End { status, output, input_tokens: 0, output_tokens: 0 };
+    close(turn, call, step, end, told, answer).await
+}
+
+/// The skill and the tool that a call means.
+fn find<'t>(turn: &'t Turn<'_>, call: &ToolCall) -> Result<(&'t Skill, &'t Tool), String> {
+    let found = call.name.split_once(SEPARATOR).and_then(|(skill, tool)| {
+        let skill = turn.skills.iter().find(|known| known.id.as_str() == skill)?;
+        let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
+        Some((skill, tool))
+    });
+    found.ok_or_else(|| format!("There is no tool named {:?}.", call.name))
+}
+
+async fn open(
+    turn: &Turn<'_>,
+    call: &ToolCall,
+    skill: &Skill,
+    tool: &Tool,
+    arguments: &Map<String, Value>,
+) -> Result<StepId> {
+    let (run, subject, call_id) = (turn.run.run_id.clone(), turn.subject(), call.id.clone());
+    let (name, skill_id, tool) = (call.name.clone(), skill.id.clone(), tool.name.clone());
+    let arguments = Value::Object(arguments.clone());
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let input = json!({ "call_id": call_id, "arguments": arguments });
+                let step_id = steps::open(tx, &run, StepKind::Tool, &name, &input).await?;
+                let invoked = Event::SkillInvoked { step_id: Some(step_id.clone()), skill_id, tool, arguments };
+                events::record(tx, &subject, invoked).await?;
+                Ok(step_id)
+            })
+        })
+        .await
+}
+
+async fn close(
+    turn: &Turn<'_>,
+    call: &ToolCall,
+    step: StepId,
+    end: steps::End,
+    told: Vec<Event>,
+    answer: Answer,
+) -> Result<()> {
+    let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                steps::close(tx, &step, end).await?;
+                events::record_all(tx, &subject, told).await?;
+                store::messages::insert(tx, &message(&run, call_id, answer, tx.now())).await
+            })
+        })
+        .await
+}
+
+/// Answers a call that was not made.
+async fn answer(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
+    let (run, call_id) = (turn.run.clone(), call.id.clone());
+    let insert = move |tx: &mut store::Tx| message(&run, call_id, answer, tx.now());
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let message = insert(tx);
+                store::messages::insert(tx, &message).await
+            })
+        })
+        .await
+}
+
+fn message(run: &super::Run, call_id: String, answer: Answer, now: String) -> Message {
+    let mut message = Message::new(run, Role::Tool, answer.content, now);
+    message.tool_call_id = Some(call_id);
+    message.is_error = answer.is_error;
+    message
+}

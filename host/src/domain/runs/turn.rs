@@ -1,0 +1,216 @@
+//! The loop of one run: look at what is written, do what comes next, until it has ended.
+
+use std::time::Duration;
+
+use super::{
+    Failure, Run, Status, StepKind,
+    control::{Control, Stop},
+    model, tool,
+};
+use crate::{
+    app::App,
+    clock,
+    domain::{
+        agents::Agent,
+        messages::{self, Message, Role, ToolCall},
+        skills::Skill,
+    },
+    error::{Error, Result},
+    events::{self, Event, Subject},
+    ids::{RunId, StepId},
+    store::{self, Tx, steps},
+};
+
+/// Why a run's loop ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The run has ended, well or not.
+    Ended,
+    /// The server stops; the run goes on when it starts again.
+    Paused,
+}
+
+/// A run with what its steps need.
+pub struct Turn<'a> {
+    pub app: &'a App,
+    pub run: Run,
+    pub agent: Agent,
+    pub skills: Vec<Skill>,
+    pub control: &'a Control,
+}
+
+/// How a step went, for the run.
+pub enum Outcome {
+    GoOn,
+    Failed(Failure),
+    Stopped,
+}
+
+/// What a run does next.
+enum Next {
+    Model(Vec<Message>),
+    Tools(Vec<ToolCall>),
+}
+
+pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> {
+    if !started(app, id).await? {
+        return Ok(End::Ended);
+    }
+    let mut db = app.store.read().await?;
+    let run = store::runs::get(&mut db, id).await?;
+    let agent = store::agents::get(&mut db, &run.agent_id).await?;
+    let skills = store::skills::list(&mut db, agent.key).await?;
+    drop(db);
+    let turn = Turn { app, run, agent, skills, control };
+    let (_, _, seconds) = turn.agent.settings.limits.or(&app.config.runs);
+    let left = turn.time_left(seconds);
+    tokio::select! {
+        ended = turn.steps() => ended,
+        // The step under way is dropped with its future, which interrupts its call.
+        () = tokio::time::sleep(left) => turn.out_of_time(seconds).await,
+    }
+}
+
+/// Ends a run that the server itself could not carry on.
+pub async fn broken(app: &App, id: &RunId, error: &Error) -> Result<()> {
+    tracing::error!(run = %id, error = ?error, "a run broke");
+    let run = match store::runs::get(&mut *app.store.read().await?, id).await {
+        Ok(run) => run,
+        // Its agent was deleted, and it with it.
+        Err(Error::NotFound(_)) => return Ok(()),
+        Err(other) => return Err(other),
+    };
+    let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
+    app.store.write(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
+}
+
+/// Moves a queued run to running, with its user message; `false` if it has ended meanwhile.
+async fn started(app: &App, id: &RunId) -> Result<bool> {
+    let id = id.clone();
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let run = store::runs::get(tx, &id).await?;
+                if !store::runs::start(tx, &id).await? {
+                    return Ok(run.status == Status::Running);
+                }
+                let subject = Subject::run(&run.agent_id, &id);
+                events::record(tx, &subject, Event::RunStarted {}).await?;
+                let message = Message::new(&run, Role::User, run.task.clone(), tx.now());
+                let told = Event::MessageUser { message_id: message.id.to_string(), content: message.content.clone() };
+                store::messages::insert(tx, &message).await?;
+                events::record(tx, &subject, told).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+impl Turn<'_> {
+    pub fn subject(&self) -> Subject {
+        Subject::run(&self.run.agent_id, &self.run.run_id)
+    }
+
+    async fn steps(&self) -> Result<End> {
+        loop {
+            if let Some(stop) = self.control.asked() {
+                return self.cancel(stop).await;
+            }
+            if self.app.tasks.shutdown().is_cancelled() {
+                return Ok(End::Paused);
+            }
+            let Some(next) = self.next().await? else { return Ok(End::Ended) };
+            let outcome = match next {
+                Next::Tools(calls) => tool::run_all(self, calls).await?,
+                Next::Model(history) => match self.over_limit().await? {
+                    Some(failure) => Outcome::Failed(failure),
+                    None => model::run(self, history).await?,
+                },
+            };
+            match outcome {
+                Outcome::GoOn => {}
+                Outcome::Failed(failure) => return self.fail(failure).await,
+                Outcome::Stopped => return self.cancel(Stop::Now).await,
+            }
+        }
+    }
+
+    /// Derived from what is written alone; `None` when the run has ended.
+    async fn next(&self) -> Result<Option<Next>> {
+        let mut db = self.app.store.read().await?;
+        if !store::runs::get(&mut db, &self.run.run_id).await?.status.is_open() {
+            return Ok(None);
+        }
+        let history = store::messages::list(&mut db, &self.run.session_id, None).await?;
+        let open = messages::unanswered(&history);
+        let ours = history.iter().rfind(|m| m.role == Role::Assistant).is_some_and(|m| m.run_id == self.run.run_id);
+        Ok(Some(if ours && !open.is_empty() { Next::Tools(open) } else { Next::Model(history) }))
+    }
+
+    /// Checked before a model call, not after.
+    async fn over_limit(&self) -> Result<Option<Failure>> {
+        let spent = store::steps::spent(&mut *self.app.store.read().await?, &self.run.run_id).await?;
+        let (steps, tokens, _) = self.agent.settings.limits.or(&self.app.config.runs);
+        let failure = |code: &str, message: String| Some(Failure { code: code.into(), message });
+        if spent.steps >= steps {
+            return Ok(failure("step_limit", format!("The run used up its {steps} model calls")));
+        }
+        if spent.input_tokens.saturating_add(spent.output_tokens) >= tokens {
+            return Ok(failure("token_limit", format!("The run used up its {tokens} tokens")));
+        }
+        Ok(None)
+    }
+
+    fn time_left(&self, seconds: u64) -> Duration {
+        let started = self.run.started_at.as_deref().and_then(clock::parse);
+        let elapsed = started.map_or(time::Duration::ZERO, |started| self.app.store.clock().now() - started);
+        Duration::from_secs(seconds).saturating_sub(elapsed.unsigned_abs())
+    }
+
+    async fn out_of_time(&self, seconds: u64) -> Result<End> {
+        let message = format!("The run used up its {seconds} seconds");
+        self.fail(Failure { code: "time_limit".into(), message }).await
+    }
+
+    async fn fail(&self, failure: Failure) -> Result<End> {
+        let run = self.run.clone();
+        self.app.store.write(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
+        Ok(End::Ended)
+    }
+
+    async fn cancel(&self, stop: Stop) -> Result<End> {
+        let (id, subject) = (self.run.run_id.clone(), self.subject());
+        self.app
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    close_open(tx, &id, "cancelled").await?;
+                    if store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
+                        events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
+                    }
+                    Ok(End::Ended)
+                })
+            })
+            .await
+    }
+}
+
+async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
+    close_open(tx, &run.run_id, "failed").await?;
+    if store::runs::end(tx, &run.run_id, Status::Failed, None, Some(&failure)).await? {
+        let failed = Event::RunFailed { code: failure.code, message: failure.message };
+        events::record(tx, &Subject::run(&run.agent_id, &run.run_id), failed).await?;
+    }
+    Ok(())
+}
+
+/// Closes the steps that have no end, and returns them.
+pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<(StepId, StepKind)>> {
+    let mut closed = Vec::new();
+    for step in steps::list(tx, run).await?.into_iter().filter(|step| step.ended_at.is_none()) {
+        let end = steps::End { status, output: serde_json::Value::Null, input_tokens: 0, output_tokens: 0 };
+        steps::close(tx, &step.step_id, end).await?;
+        closed.push((step.step_id, step.kind));
+    }
+    Ok(closed)
+}

@@ -1,0 +1,63 @@
+//! Sessions: an agent's conversations. Their histories never mix.
+
+use serde::Serialize;
+
+use super::runs;
+use crate::{
+    app::App,
+    error::Result,
+    events::{self, Event, Subject},
+    ids::{Name, SessionId},
+    store::{self, AgentKey, Db},
+};
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Session {
+    #[serde(rename = "session_id")]
+    pub id: SessionId,
+    /// The conversation: `default`, or the name that its runs gave.
+    pub name: Name,
+    pub created_at: String,
+    /// When a reset replaced it; its history stays.
+    pub closed_at: Option<String>,
+}
+
+/// The conversation of runs that name none.
+pub fn default() -> Name {
+    Name::stored("default".into())
+}
+
+/// Finds a session by its id, or the open one of a conversation by its name. `None` when the
+/// conversation has not begun.
+pub async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Result<Option<SessionId>> {
+    let name = match wanted.map(SessionId::try_from_text) {
+        None => default(),
+        Some(Ok(id)) => return store::sessions::get(db, agent, &id).await.map(|session| Some(session.id)),
+        Some(Err(name)) => Name::try_from(name)?,
+    };
+    store::sessions::current(db, agent, &name).await
+}
+
+/// Stops the agent's runs and begins its default conversation anew.
+pub async fn reset(app: &App, agent: Name) -> Result<SessionId> {
+    runs::stop_all(app, &agent, runs::Stop::Now).await?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                store::sessions::close(tx, key, &default()).await?;
+                let session_id = store::sessions::open(tx, key, &default()).await?;
+                let reset = Event::AgentReset { session_id: session_id.clone() };
+                events::record(tx, &Subject::agent(&agent), reset).await?;
+                Ok(session_id)
+            })
+        })
+        .await
+}
+
+impl SessionId {
+    /// The id that a text is, or the text back.
+    fn try_from_text(text: String) -> Result<Self, String> {
+        Self::try_from(text.clone()).map_err(|_| text)
+    }
+}

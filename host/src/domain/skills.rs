@@ -1,0 +1,220 @@
+//! Skills: components with tools, installed for an agent.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::bundled::Source;
+use crate::{
+    app::App,
+    digest::Digest,
+    error::{Error, Result},
+    events::{self, Event, Subject},
+    ids::{Name, StepId},
+    plugins::{CallContext, Description, Failure, HostRequest, Output, Prepared, SecretRequest, Tool, World},
+    store,
+};
+
+#[derive(Debug, Clone)]
+pub struct Skill {
+    pub id: Name,
+    pub component: Description,
+    pub created_at: String,
+}
+
+/// A skill as clients see it.
+#[derive(Debug, Serialize)]
+pub struct View {
+    pub skill_id: Name,
+    pub version: String,
+    pub description: String,
+    pub digest: Digest,
+    pub size: usize,
+    pub tools: Vec<Tool>,
+    pub asked: Permissions,
+    pub granted: Permissions,
+    pub missing: Permissions,
+    pub signature: &'static str,
+    pub created_at: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Permissions {
+    pub hosts: Vec<HostRequest>,
+    pub secrets: Vec<SecretRequest>,
+}
+
+/// Installs a skill: it goes by its manifest's name.
+pub async fn install(app: &App, agent: Name, source: Source, digest: Option<Digest>) -> Result<Skill> {
+    store::agents::get(&mut *app.store.read().await?, &agent).await?;
+    let admitted = admit(app, source, digest, World::Skill).await?;
+    let component = admitted.description.clone();
+    let (id, subject) = (component.manifest.name.clone(), Subject::agent(&agent));
+    let installed = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                store::components::insert(tx, &component).await?;
+                store::skills::insert(tx, key, &id, &component.digest).await?;
+                let event = Event::SkillInstalled {
+                    skill_id: id.clone(),
+                    digest: component.digest,
+                    version: component.manifest.version,
+                    tools: component.tools.into_iter().map(|tool| tool.name).collect(),
+                };
+                events::record(tx, &subject, event).await?;
+                store::skills::get(tx, key, &id).await
+            })
+        })
+        .await;
+    drop(admitted);
+    if installed.is_err() {
+        collect(app).await?;
+    }
+    installed
+}
+
+pub async fn remove(app: &App, agent: Name, id: Name) -> Result<()> {
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                store::skills::delete(tx, key, &id).await?;
+                events::record(tx, &Subject::agent(&agent), Event::SkillRemoved { skill_id: id }).await
+            })
+        })
+        .await?;
+    collect(app).await
+}
+
+/// A component that was admitted; nothing is collected while it is held.
+pub struct Admitted<'a> {
+    prepared: std::sync::Arc<Prepared>,
+    _installing: tokio::sync::RwLockReadGuard<'a, ()>,
+}
+
+impl std::ops::Deref for Admitted<'_> {
+    type Target = Prepared;
+    fn deref(&self) -> &Prepared {
+        &self.prepared
+    }
+}
+
+/// Takes a component into the server, for a skill or a provider.
+pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: World) -> Result<Admitted<'_>> {
+    let installing = app.installing.read().await;
+    let bytes = source.bytes(app)?;
+    let actual = Digest::of(&bytes);
+    if let Some(expected) = digest.filter(|expected| *expected != actual) {
+        let message = format!("The component's digest is {actual}, not {expected}");
+        return Err(Error::invalid("digest_mismatch", message));
+    }
+    let prepared = app.plugins.admit(bytes).await?;
+    let admitted = Admitted { prepared, _installing: installing };
+    let found = admitted.description.world;
+    if found != world {
+        let place = match found {
+            World::Skill => "POST /v1/agents/{name}/skills/install",
+            World::Provider => "POST /v1/providers",
+        };
+        drop(admitted);
+        collect(app).await?;
+        return Err(Error::invalid(
+            "wrong_world",
+            format!("The component is a {}; install it by {place}", found.as_str()),
+        ));
+    }
+    Ok(admitted)
+}
+
+/// Removes components that nothing uses any more. While something is being installed they stay:
+/// the next removal, or the next start, takes them.
+pub async fn collect(app: &App) -> Result<()> {
+    let Ok(_alone) = app.installing.try_write() else { return Ok(()) };
+    let unused = app.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
+    app.plugins.forget(&unused);
+    Ok(())
+}
+
+/// Calls a tool. The events that tell how it went are for the caller to record, with whatever
+/// else changes by it.
+pub async fn call(
+    app: &App,
+    skill: &Skill,
+    tool: &str,
+    arguments: &Map<String, Value>,
+    step: Option<&StepId>,
+    context: CallContext,
+) -> Result<(Result<Output, Failure>, Vec<Event>)> {
+    let text = serde_json::to_string(arguments).map_err(Error::internal)?;
+    let (result, usage) = app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await;
+    let (step_id, skill_id, tool) = (step.cloned(), skill.id.clone(), tool.to_owned());
+    let outcome = match &result {
+        Ok(output) => Event::SkillCompleted { step_id, skill_id, tool, output: output.to_value(), usage },
+        Err(failure) => {
+            let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+            Event::SkillFailed { step_id, skill_id, tool, code, message }
+        }
+    };
+    let exceeded = result.as_ref().err().and_then(|failure| limit_exceeded(&skill.id, failure));
+    Ok((result, [Some(outcome), exceeded].into_iter().flatten().collect()))
+}
+
+/// The event for a component that ran over a limit.
+pub fn limit_exceeded(component: &Name, failure: &Failure) -> Option<Event> {
+    let Failure::Limit { limit, message } = failure else { return None };
+    Some(Event::LimitExceeded { component: component.clone(), limit: limit.as_str().into(), message: message.clone() })
+}
+
+/// Calls a tool on a client's behalf, outside any run.
+pub async fn invoke_directly(
+    app: &App,
+    agent: Name,
+    id: Name,
+    tool: String,
+    arguments: Map<String, Value>,
+) -> Result<Output> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &agent).await?.key;
+    let skill = store::skills::get(&mut db, key, &id).await?;
+    drop(db);
+    if !skill.component.tools.iter().any(|known| known.name == tool) {
+        return Err(Error::not_found("tool", tool));
+    }
+    let invoked = Event::SkillInvoked {
+        step_id: None,
+        skill_id: id.clone(),
+        tool: tool.clone(),
+        arguments: Value::Object(arguments.clone()),
+    };
+    tell(app, &agent, vec![invoked]).await?;
+    let (result, outcome) = call(app, &skill, &tool, &arguments, None, CallContext::new(id)).await?;
+    tell(app, &agent, outcome).await?;
+    Ok(result?)
+}
+
+async fn tell(app: &App, agent: &Name, told: Vec<Event>) -> Result<()> {
+    let subject = Subject::agent(agent);
+    app.store.write(move |tx| Box::pin(async move { events::record_all(tx, &subject, told).await })).await
+}
+
+impl From<Skill> for View {
+    fn from(skill: Skill) -> Self {
+        let component = skill.component;
+        let asked = Permissions { hosts: component.manifest.hosts, secrets: component.manifest.secrets };
+        Self {
+            skill_id: skill.id,
+            version: component.manifest.version,
+            description: component.manifest.description,
+            digest: component.digest,
+            size: component.size,
+            tools: component.tools,
+            // Nothing can be granted yet, so all that is asked is missing.
+            missing: asked.clone(),
+            asked,
+            granted: Permissions::default(),
+            signature: "unsigned",
+            created_at: skill.created_at,
+        }
+    }
+}

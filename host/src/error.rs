@@ -1,0 +1,113 @@
+//! Failures by what a caller can do about them. Knows neither HTTP nor SQL.
+//!
+//! Trouble in a component keeps three names apart: the guest said no ([`Error::Said`]), the guest
+//! trapped or ran over a limit ([`Error::Broke`]), the host refused ([`Error::Unavailable`]).
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A stable code for programs and a sentence for people.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub code: Cow<'static, str>,
+    pub message: String,
+}
+
+/// One thing that is wrong with an input.
+#[derive(Debug, Clone, Serialize)]
+pub struct Detail {
+    pub field: String,
+    pub reason: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{}", .0.message)]
+    NotFound(Problem),
+    #[error("{}", .0.message)]
+    Conflict(Problem),
+    #[error("{}", .0.message)]
+    Invalid(Problem, Vec<Detail>),
+    #[error("{}", .0.message)]
+    TooLarge(Problem),
+    #[error("{}", .0.message)]
+    Unauthenticated(Problem),
+    #[error("{}", .0.message)]
+    Forbidden(Problem),
+    /// A component did its part and reported a failure.
+    #[error("{}", .0.message)]
+    Said(Problem),
+    /// A component trapped, ran over a limit or broke its contract.
+    #[error("{}", .0.message)]
+    Broke(Problem),
+    /// The server cannot do it now; the same request may work later.
+    #[error("{}", .0.message)]
+    Unavailable(Problem),
+    /// A defect or a broken machine. The source is for the log only.
+    #[error("something went wrong inside the server")]
+    Internal(#[source] Source),
+}
+
+impl Problem {
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+}
+
+impl Error {
+    /// `noun` is the lower-case name of a kind of thing, such as `agent`.
+    pub fn not_found(noun: &'static str, id: impl std::fmt::Display) -> Self {
+        let mut title = noun.replace('_', " ");
+        if let Some(first) = title.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::NotFound(Problem::new(format!("{noun}_not_found"), format!("{title} '{id}' not found")))
+    }
+
+    pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Conflict(Problem::new(code, message))
+    }
+
+    pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(Problem::new(code, message), Vec::new())
+    }
+
+    /// An invalid value in one named field.
+    pub fn invalid_field(field: &str, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        let problem = Problem::new("invalid_input", format!("Invalid `{field}`: {reason}"));
+        Self::Invalid(problem, vec![Detail { field: field.to_owned(), reason }])
+    }
+
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::TooLarge(Problem::new("body_too_large", message))
+    }
+
+    pub fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Unavailable(Problem::new(code, message))
+    }
+
+    pub fn internal(source: impl Into<Source>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// The code that clients see.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::NotFound(p)
+            | Self::Conflict(p)
+            | Self::Invalid(p, _)
+            | Self::TooLarge(p)
+            | Self::Unauthenticated(p)
+            | Self::Forbidden(p)
+            | Self::Said(p)
+            | Self::Broke(p)
+            | Self::Unavailable(p) => &p.code,
+            Self::Internal(_) => "internal",
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What happened, told once and in order: an event is inserted in the transaction of the change
+//! that it tells of, and broadcast after the commit. The catalogue is closed.
+
+mod catalogue;
+mod subscribe;
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+pub use catalogue::{Event, Interrupted, Usage};
+pub use subscribe::{Filter, Subscription};
+
+use crate::{
+    error::Result,
+    ids::{self, Name, RunId},
+    store::{self, Tx},
+};
+
+/// How many events a subscriber may lag behind before it reads them from the log.
+const BUFFER: usize = 1024;
+
+/// The envelope, as clients see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Envelope {
+    pub event_id: String,
+    pub timestamp: String,
+    pub agent_id: Option<String>,
+    pub run_id: Option<String>,
+    /// Counts the events of a run from 1 without a gap; absent outside runs and on live events.
+    pub sequence: Option<i64>,
+    pub event_type: String,
+    #[serde(serialize_with = "payload")]
+    pub payload: Arc<Value>,
+}
+
+/// An event with its place in the log; `None` for events that are live only.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub position: Option<i64>,
+    pub envelope: Envelope,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Default)]
+pub struct Subject {
+    pub agent: Option<Name>,
+    pub run: Option<RunId>,
+}
+
+/// Where events are broadcast.
+#[derive(Debug, Clone)]
+pub struct Events(broadcast::Sender<Recorded>);
+
+impl Default for Events {
+    fn default() -> Self {
+        Self(broadcast::channel(BUFFER).0)
+    }
+}
+
+impl Subject {
+    pub fn agent(agent: &Name) -> Self {
+        Self { agent: Some(agent.clone()), run: None }
+    }
+
+    pub fn run(agent: &Name, run: &RunId) -> Self {
+        Self { agent: Some(agent.clone()), run: Some(run.clone()) }
+    }
+}
+
+impl Events {
+    /// Tells subscribers of committed events, in log order. Only the store's writer calls this.
+    pub(crate) fn broadcast(&self, events: Vec<Recorded>) {
+        for event in events {
+            // No subscriber is no failure.
+            drop(self.0.send(event));
+        }
+    }
+
+    /// Tells subscribers of something that is not kept, such as a piece of a message.
+    pub fn live(&self, timestamp: String, subject: &Subject, event: &Event) -> Result<()> {
+        let envelope = envelope(timestamp, subject, event)?;
+        self.broadcast(vec![Recorded { position: None, envelope }]);
+        Ok(())
+    }
+
+    fn receiver(&self) -> broadcast::Receiver<Recorded> {
+        self.0.subscribe()
+    }
+}
+
+/// Inserts an event into the log, in the transaction of the change that it tells of.
+pub async fn record(tx: &mut Tx, subject: &Subject, event: Event) -> Result<()> {
+    let envelope = envelope(tx.now(), subject, &event)?;
+    store::events::append(tx, envelope).await
+}
+
+/// Inserts several events, in order.
+pub async fn record_all(tx: &mut Tx, subject: &Subject, events: Vec<Event>) -> Result<()> {
+    for event in events {
+        record(tx, subject, event).await?;
+    }
+    Ok(())
+}
+
+fn envelope(timestamp: String, subject: &Subject, event: &Event) -> Result<Envelope> {
+    let (event_type, payload) = event.parts()?;
+    Ok(Envelope {
+        event_id: ids::event(),
+        timestamp,
+        agent_id: subject.agent.as_ref().map(ToString::to_string),
+        run_id: subject.run.as_ref().map(ToString::to_string),
+        sequence: None,
+        event_type,
+        payload: Arc::new(payload),
+    })
+}
+
+fn payload<S: Serializer>(payload: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    payload.as_ref().serialize(serializer)
+}

@@ -1,0 +1,123 @@
+//! Following the log: first what is already in it, then what is broadcast, without a gap and
+//! without a repetition. A subscriber that lags is served from the log again.
+
+use std::collections::VecDeque;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::{Envelope, Events, Recorded};
+use crate::{
+    error::Result,
+    store::{self, Store},
+};
+
+const PAGE: i64 = 256;
+
+/// Which events a subscriber wants; an empty list stands for all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub agents: Vec<String>,
+    pub runs: Vec<String>,
+    /// Types, or groups such as `run.*`.
+    pub types: Vec<String>,
+}
+
+/// A place in the log that moves forward.
+#[derive(Debug)]
+pub struct Subscription {
+    store: Store,
+    receiver: broadcast::Receiver<Recorded>,
+    filter: Filter,
+    position: i64,
+    page: VecDeque<Recorded>,
+    /// Whether everything up to the receiver's place was read from the log.
+    live: bool,
+}
+
+impl Filter {
+    pub fn matches(&self, event: &Envelope) -> bool {
+        let any = |wanted: &[String], value: &Option<String>| {
+            wanted.is_empty() || value.as_ref().is_some_and(|v| wanted.contains(v))
+        };
+        let kind = self.types.is_empty() || self.types.iter().any(|wanted| covers(wanted, &event.event_type));
+        any(&self.agents, &event.agent_id) && any(&self.runs, &event.run_id) && kind
+    }
+}
+
+impl Subscription {
+    /// Follows the log behind `after`, or from now on.
+    pub async fn new(events: &Events, store: &Store, filter: Filter, after: Option<i64>) -> Result<Self> {
+        // Listening begins before the log is read: what is committed in between is seen twice
+        // here, and dropped by its position.
+        let receiver = events.receiver();
+        let position = match after {
+            Some(position) => position,
+            None => store::events::last_position(&mut *store.read().await?).await?,
+        };
+        Ok(Self { store: store.clone(), receiver, filter, position, page: VecDeque::new(), live: false })
+    }
+
+    /// Waits for the next event; `None` when the server stops.
+    pub async fn next(&mut self) -> Result<Option<Recorded>> {
+        loop {
+            let event = match self.page.pop_front() {
+                Some(event) => event,
+                None if self.live => match self.receiver.recv().await {
+                    Ok(event) => event,
+                    Err(RecvError::Lagged(_)) => {
+                        self.live = false;
+                        continue;
+                    }
+                    Err(RecvError::Closed) => return Ok(None),
+                },
+                None => {
+                    self.fill().await?;
+                    continue;
+                }
+            };
+            if self.advance(&event) && self.filter.matches(&event.envelope) {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> Result<()> {
+        let page = store::events::after(&mut *self.store.read().await?, self.position, PAGE).await?;
+        self.live = page.is_empty();
+        self.page = page.into();
+        if self.live {
+            self.skip_read();
+        }
+        Ok(())
+    }
+
+    /// Drops what the receiver holds of the part that was read from the log, so that a live event
+    /// never comes after a later one that was logged.
+    fn skip_read(&mut self) {
+        let waiting = self.receiver.len();
+        let mut held: Vec<_> = (0..waiting).map_while(|_| self.receiver.try_recv().ok()).collect();
+        // Fewer than were waiting: some were lost, and the log has to be read again.
+        self.live = held.len() == waiting;
+        let read = held.iter().rposition(|e| e.position.is_some_and(|p| p <= self.position));
+        self.page = held.split_off(read.map_or(0, |last| last + 1)).into();
+    }
+
+    /// Whether the event is new here.
+    fn advance(&mut self, event: &Recorded) -> bool {
+        match event.position {
+            Some(position) if position <= self.position => false,
+            Some(position) => {
+                self.position = position;
+                true
+            }
+            None => true,
+        }
+    }
+}
+
+fn covers(wanted: &str, event_type: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(prefix) => prefix.ends_with('.') && event_type.starts_with(prefix),
+        None => wanted == event_type,
+    }
+}

@@ -1,0 +1,89 @@
+//! The one place that chooses a status code, and the one shape of errors.
+
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use crate::error::{Detail, Error, Problem};
+
+pub type Result<T, E = Answer> = std::result::Result<T, E>;
+
+/// An error for a client. The middleware turns it into a body, when the request's id is known.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: StatusCode,
+    problem: Problem,
+    details: Vec<Detail>,
+}
+
+impl Answer {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, problem: Problem::new(code, message), details: Vec::new() }
+    }
+
+    /// The answer as it is sent: RFC 9457 if the client accepts it, the plain shape otherwise.
+    pub fn render(self, accept: &HeaderMap, request_id: &str) -> Response {
+        const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+        let wanted = accept.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let mut body = json!({
+            "error": self.problem.message,
+            "code": self.problem.code,
+            "request_id": request_id,
+        });
+        if !self.details.is_empty() {
+            extend(&mut body, json!({ "details": self.details }));
+        }
+        if !wanted.is_some_and(|accept| accept.contains("application/problem+json")) {
+            return (self.status, Json(body)).into_response();
+        }
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let detail = self.problem.message;
+        let standard =
+            json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": detail });
+        extend(&mut body, standard);
+        (self.status, [(header::CONTENT_TYPE, PROBLEM)], Json(body)).into_response()
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        let chain = format!("{error:?}");
+        let (status, problem, details) = match error {
+            Error::NotFound(problem) => (StatusCode::NOT_FOUND, problem, Vec::new()),
+            Error::Conflict(problem) => (StatusCode::CONFLICT, problem, Vec::new()),
+            Error::Invalid(problem, details) => (StatusCode::BAD_REQUEST, problem, details),
+            Error::TooLarge(problem) => (StatusCode::PAYLOAD_TOO_LARGE, problem, Vec::new()),
+            Error::Unauthenticated(problem) => (StatusCode::UNAUTHORIZED, problem, Vec::new()),
+            Error::Forbidden(problem) => (StatusCode::FORBIDDEN, problem, Vec::new()),
+            Error::Said(problem) | Error::Broke(problem) => (StatusCode::INTERNAL_SERVER_ERROR, problem, Vec::new()),
+            Error::Unavailable(problem) => (StatusCode::SERVICE_UNAVAILABLE, problem, Vec::new()),
+            Error::Internal(_) => {
+                tracing::error!(error = %chain, "a request failed inside the server");
+                let message = "Something went wrong inside the server; its log has the details under this request's id";
+                (StatusCode::INTERNAL_SERVER_ERROR, Problem::new("internal", message), Vec::new())
+            }
+        };
+        Self { status, problem, details }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+pub async fn no_route() -> Answer {
+    Answer::new(StatusCode::NOT_FOUND, "route_not_found", "There is nothing at this address")
+}
+
+fn extend(body: &mut Value, more: Value) {
+    if let (Value::Object(body), Value::Object(more)) = (body, more) {
+        body.extend(more);
+    }
+}

@@ -1,0 +1,134 @@
+//! Who may do what: each handler names the scope that it needs in its signature. There are no
+//! tokens yet; loopback trust decides alone.
+
+use std::{marker::PhantomData, net::SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts, connect_info::Connected},
+    http::{HeaderMap, Method, StatusCode, Version, header, request::Parts},
+    serve::IncomingStream,
+};
+use tokio::net::TcpListener;
+
+use super::{answer::Answer, owner};
+use crate::app::App;
+
+/// A caller that may use the scope `S`.
+#[derive(Debug)]
+pub struct Caller<S>(PhantomData<S>);
+
+/// A permission, by the name that tokens carry.
+pub trait Scope {
+    const NAME: &'static str;
+}
+
+macro_rules! scopes {
+    ($($scope:ident = $name:literal),* $(,)?) => {
+        $(
+            #[derive(Debug)]
+            pub struct $scope;
+            impl Scope for $scope {
+                const NAME: &'static str = $name;
+            }
+        )*
+    };
+}
+
+scopes! {
+    AgentsRead = "agents:read",
+    AgentsWrite = "agents:write",
+    RunsWrite = "runs:write",
+    EventsRead = "events:read",
+}
+
+/// The other end of a connection, looked at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    address: SocketAddr,
+    /// Whether the socket there belongs to the server's own user or to root.
+    own: bool,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        let address = *stream.remote_addr();
+        let own = stream.io().local_addr().is_ok_and(|local| owner::is_trusted(address, local));
+        Self { address, own }
+    }
+}
+
+impl<S: Scope> FromRequestParts<App> for Caller<S> {
+    type Rejection = Answer;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Answer> {
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            return Err(denied("The token is not known here"));
+        }
+        let peer = ConnectInfo::<Peer>::from_request_parts(parts, app).await;
+        match peer.map_err(|_| "its peer is unknown").and_then(|ConnectInfo(peer)| local(parts, peer)) {
+            Ok(()) => Ok(Self(PhantomData)),
+            Err(why) => {
+                tracing::info!(scope = S::NAME, why, "a request was refused");
+                Err(denied(&format!("This server answers only programs of its own user on this machine, and {why}")))
+            }
+        }
+    }
+}
+
+/// The rules of loopback trust. Neither a web page, nor a proxy on this machine, nor one of our
+/// own components passes them. The error continues the sentence «this request is refused, and».
+fn local(parts: &Parts, peer: Peer) -> Result<(), &'static str> {
+    let headers = &parts.headers;
+    if !peer.address.ip().to_canonical().is_loopback() {
+        return Err("this request comes from another machine");
+    }
+    if !peer.own {
+        return Err("this request comes from another user's program");
+    }
+    if parts.version < Version::HTTP_11 {
+        return Err("this request is older than HTTP/1.1");
+    }
+    if headers.keys().any(|name| forwarding(name.as_str())) {
+        return Err("this request was forwarded by a proxy");
+    }
+    if !host(parts).is_some_and(is_loopback_name) {
+        return Err("this request names another host");
+    }
+    if !without_page(headers, &parts.method) {
+        return Err("this request comes from a web page");
+    }
+    Ok(())
+}
+
+fn forwarding(header: &str) -> bool {
+    matches!(header, "forwarded" | "via" | "x-real-ip") || header.starts_with("x-forwarded-")
+}
+
+fn without_page(headers: &HeaderMap, method: &Method) -> bool {
+    let fetch_site = headers.get("sec-fetch-site");
+    let typed_in = *method == Method::GET && fetch_site.is_some_and(|site| site == "none");
+    !headers.contains_key(header::ORIGIN) && (fetch_site.is_none() || typed_in)
+}
+
+/// The one host that the request names.
+fn host(parts: &Parts) -> Option<&str> {
+    let mut named = parts.headers.get_all(header::HOST).iter();
+    let host = named.next()?.to_str().ok()?;
+    let target = parts.uri.authority().is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
+    (named.next().is_none() && target).then_some(host)
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address, port.strip_prefix(':')),
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+    };
+    let port = port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let name = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    port && name
+}
+
+fn denied(message: &str) -> Answer {
+    Answer::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+}

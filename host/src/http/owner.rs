@@ -1,0 +1,52 @@
+//! Whose socket is at the other end of a local connection: `/proc/net/tcp` and `tcp6` name each
+//! socket's user (proc(5)).
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+const ROOT: u32 = 0;
+
+/// Whether the peer's socket belongs to the server's own user or to root. Where the tables cannot
+/// be read, nobody is trusted.
+pub fn is_trusted(peer: SocketAddr, local: SocketAddr) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
+    let owner = tables.into_iter().find_map(|table| owner(&fs::read_to_string(table).ok()?, peer, local));
+    owner.is_some_and(|user| user == own || user == ROOT)
+}
+
+/// Whether the tables can be read here at all.
+pub fn is_known() -> bool {
+    fs::read_to_string("/proc/net/tcp").is_ok()
+}
+
+fn owner(table: &str, peer: SocketAddr, local: SocketAddr) -> Option<u32> {
+    table.lines().skip(1).find_map(|line| {
+        let mut columns = line.split_ascii_whitespace().skip(1);
+        let (from, to) = (address(columns.next()?)?, address(columns.next()?)?);
+        let same =
+            |a: SocketAddr, b: SocketAddr| a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical();
+        // Behind the addresses: state, queues, timer, retransmissions, then the user.
+        let user = columns.nth(4)?;
+        (same(from, peer) && same(to, local)).then(|| user.parse().ok()).flatten()
+    })
+}
+
+/// Reads `0100007F:0BB8`: the address in words of the machine's byte order, the port in hex.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let bytes = hex::decode(address).ok()?;
+    let words: Vec<u8> = bytes
+        .chunks_exact(4)
+        .filter_map(|w| w.try_into().ok())
+        .flat_map(|w| u32::from_be_bytes(w).to_ne_bytes())
+        .collect();
+    let ip = match words.len() {
+        4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(words).ok()?)),
+        16 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(words).ok()?)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}

@@ -1,0 +1,103 @@
+//! Identifiers: UUIDv7 behind a short prefix, so that they sort by time, and names that people
+//! choose. Both are checked before they are used anywhere. The server's one source of randomness.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Error;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn random() -> Self {
+                Self(format!(concat!($prefix, "{}"), Uuid::now_v7()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+            fn try_from(text: String) -> Result<Self, Error> {
+                let valid = text.strip_prefix($prefix).is_some_and(|id| Uuid::try_parse(id).is_ok());
+                if valid {
+                    return Ok(Self(text));
+                }
+                Err(Error::invalid("invalid_id", concat!("An id of this kind is `", $prefix, "` and a UUID")))
+            }
+        }
+
+        text!($name);
+    };
+}
+
+macro_rules! text {
+    ($name:ident) => {
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Takes a value that was checked when it was stored.
+            pub fn stored(text: String) -> Self {
+                Self(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(RunId, "run_");
+id!(SessionId, "ses_");
+id!(MessageId, "msg_");
+id!(StepId, "stp_");
+
+/// The name of an agent, a provider, a skill or a conversation: 1 to 64 of `a-z`, `0-9`, `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Name(String);
+
+text!(Name);
+
+impl TryFrom<String> for Name {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self, Error> {
+        let characters = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if characters && (1..=64).contains(&text.len()) {
+            return Ok(Self(text));
+        }
+        Err(Error::invalid("invalid_name", "A name is 1 to 64 of the characters a-z, 0-9 and -"))
+    }
+}
+
+/// The id of an event: a bare UUID.
+pub fn event() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// Makes up an id for a request that came without one.
+pub fn request() -> String {
+    format!("req_{}", Uuid::now_v7())
+}
+
+/// Makes up an id for a tool call whose provider gave none.
+pub fn tool_call() -> String {
+    format!("call_{}", Uuid::now_v7().simple())
+}
+
+/// A new 32-byte key from the operating system.
+pub fn key() -> Result<[u8; 32], Error> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(key)
+}

@@ -1,0 +1,49 @@
+//! Generated from `wit/`. A world of its own for each interface that is exported, so that one
+//! prepared component serves `manifest`, `list-tools` and calls with one set of types.
+#![allow(unsafe_code, reason = "generated code lifts and lowers values itself")]
+#![allow(clippy::all, clippy::unwrap_used, clippy::indexing_slicing, reason = "generated code")]
+
+pub mod imports {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package moxxy:host;
+            world imports {
+                import wasi:config/store@0.2.0-rc.1;
+                import moxxy:plugin/vault@0.1.0;
+                import moxxy:plugin/vault-sign@0.1.0;
+                import moxxy:plugin/vault-reveal@0.1.0;
+            }
+        ",
+        world: "moxxy:host/imports",
+        imports: { default: trappable },
+        with: { "moxxy:plugin/vault.secret": crate::plugins::imports::vault::Secret },
+    });
+}
+
+pub mod plugin {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package moxxy:host; world plugin-world { export moxxy:plugin/plugin@0.1.0; }",
+        world: "moxxy:host/plugin-world",
+        exports: { default: async },
+    });
+}
+
+pub mod tools {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package moxxy:host; world tools-world { export moxxy:plugin/tools@0.1.0; }",
+        world: "moxxy:host/tools-world",
+        exports: { default: async },
+    });
+}
+
+pub mod models {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package moxxy:host; world models-world { export moxxy:plugin/models@0.1.0; }",
+        world: "moxxy:host/models-world",
+        exports: { default: async },
+    });
+}

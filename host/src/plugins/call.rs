@@ -1,0 +1,179 @@
+//! The one call path: a fresh instance in a fresh store, under its limits, thrown away after.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Engine, Store};
+
+use super::{
+    CallContext, Failure, Limit,
+    bindings::{
+        models::{ModelsWorldPre, exports::moxxy::plugin::models as guest_models},
+        plugin::exports::moxxy::plugin::plugin as guest_plugin,
+        tools::{ToolsWorldPre, exports::moxxy::plugin::tools as guest_tools},
+    },
+    limits::Limits,
+    meter::Meter,
+    output::{self, Output},
+    prepared::{Exports, Linked},
+    state::CallState,
+};
+use crate::events::Usage;
+
+/// One call: its store and what bounds it.
+pub struct Call<'l> {
+    store: Store<CallState>,
+    meter: Arc<Meter>,
+    limits: &'l Limits,
+    stop: CancellationToken,
+}
+
+type Chunks = mpsc::Sender<Result<guest_models::Chunk, Failure>>;
+
+impl<'l> Call<'l> {
+    pub fn new(engine: &Engine, context: CallContext, limits: &'l Limits) -> Self {
+        let meter = Meter::new(limits.cpu);
+        let stop = context.stop.clone();
+        let store = CallState::store(engine, context, limits, &meter);
+        Self { store, meter, limits, stop }
+    }
+
+    pub fn usage(&self) -> Usage {
+        let cpu_us = u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX);
+        Usage { cpu_us, memory: self.store.data().memory() }
+    }
+
+    pub async fn tool(
+        &mut self,
+        pre: &ToolsWorldPre<CallState>,
+        tool: &str,
+        arguments: &str,
+    ) -> Result<Output, Failure> {
+        let result = self
+            .run(async |store| {
+                let skill = pre.instantiate_async(&mut *store).await?;
+                skill.moxxy_plugin_tools().call_call(store, tool, arguments).await
+            })
+            .await?;
+        output::checked(&self.store.data().context.component, result)
+    }
+
+    pub async fn list_models(&mut self, pre: &ModelsWorldPre<CallState>) -> Result<Vec<guest_models::Model>, Failure> {
+        let result = self
+            .run(async |store| {
+                let provider = pre.instantiate_async(&mut *store).await?;
+                provider.moxxy_plugin_models().call_list_models(store).await
+            })
+            .await?;
+        result.map_err(output::provider_error)
+    }
+
+    /// What a component says of itself.
+    pub async fn describe(&mut self, linked: &Linked) -> Result<guest_plugin::Manifest, Failure> {
+        self.run(async |store| {
+            let plugin = linked.plugin.instantiate_async(&mut *store).await?;
+            plugin.moxxy_plugin_plugin().call_get_manifest(store).await
+        })
+        .await
+    }
+
+    pub async fn list_tools(&mut self, linked: &Linked) -> Result<Vec<guest_tools::Tool>, Failure> {
+        let Exports::Tools(pre) = &linked.exports else { return Ok(Vec::new()) };
+        self.run(async |store| {
+            let skill = pre.instantiate_async(&mut *store).await?;
+            skill.moxxy_plugin_tools().call_list_tools(store).await
+        })
+        .await
+    }
+
+    /// Completes a request, chunk by chunk, until its end or until nobody listens.
+    pub async fn complete(
+        &mut self,
+        pre: &ModelsWorldPre<CallState>,
+        request: &guest_models::Request,
+        chunks: &Chunks,
+    ) -> Result<(), Failure> {
+        let limits = self.limits;
+        self.run(async |store| pull(store, pre, request, chunks, limits).await).await?
+    }
+
+    /// Runs a piece of the guest under the call's limits. After an error the store is not used
+    /// again.
+    async fn run<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Store<CallState>) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        let work = self.meter.measure(work(&mut self.store));
+        let ended = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Failure::refused("stopped", "The call was stopped")),
+            ended = timeout(self.limits.wall, work) => ended,
+        };
+        match ended {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.store.data().failure(&error, self.limits)),
+            Err(_) => Err(self.late(Limit::Wall, self.limits.wall)),
+        }
+    }
+
+    fn late(&self, limit: Limit, time: Duration) -> Failure {
+        late(&self.store, limit, time)
+    }
+}
+
+async fn pull(
+    store: &mut Store<CallState>,
+    pre: &ModelsWorldPre<CallState>,
+    request: &guest_models::Request,
+    chunks: &Chunks,
+    limits: &Limits,
+) -> wasmtime::Result<Result<(), Failure>> {
+    let first = Instant::now() + limits.first_token;
+    let provider = pre.instantiate_async(&mut *store).await?;
+    let models = provider.moxxy_plugin_models();
+    let started = match timeout_at(first, models.call_complete(&mut *store, request)).await {
+        Ok(started) => started?,
+        Err(_) => return Ok(Err(late(store, Limit::FirstToken, limits.first_token))),
+    };
+    let completion = match started {
+        Ok(completion) => completion,
+        Err(error) => return Ok(Err(output::provider_error(error))),
+    };
+    let (mut deadline, mut limit, mut time) = (first, Limit::FirstToken, limits.first_token);
+    loop {
+        let next = match timeout_at(deadline, models.completion().call_next(&mut *store, completion)).await {
+            Ok(next) => next?,
+            Err(_) => return Ok(Err(late(store, limit, time))),
+        };
+        let chunk = match next {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok(Err(endless(store))),
+            Err(error) => return Ok(Err(output::provider_error(error))),
+        };
+        let last = matches!(chunk, guest_models::Chunk::Stop(_));
+        if chunks.send(Ok(chunk)).await.is_err() || last {
+            return Ok(Ok(()));
+        }
+        (limit, time) = (Limit::BetweenTokens, limits.between_tokens);
+        deadline = Instant::now() + time;
+    }
+}
+
+fn late(store: &Store<CallState>, limit: Limit, time: Duration) -> Failure {
+    let name = &store.data().context.component;
+    let what = match limit {
+        Limit::FirstToken => "did not begin to answer within",
+        Limit::BetweenTokens => "paused for more than",
+        _ => "took more than its",
+    };
+    Failure::Limit { limit, message: format!("`{name}` {what} {} ms", time.as_millis()) }
+}
+
+fn endless(store: &Store<CallState>) -> Failure {
+    let name = &store.data().context.component;
+    Failure::Trapped { message: format!("`{name}` ended its stream without saying why it stopped") }
+}

@@ -1,0 +1,109 @@
+//! Compilation, in a process of its own: compile time and memory are the one thing that no knob
+//! of the engine bounds. The process limits itself, reads one file, writes one file, and says on
+//! standard output what it found.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use tokio::{process::Command, time::timeout};
+
+use super::{engine, inspect};
+use crate::{
+    config,
+    error::{Error, Result},
+};
+
+/// What the compiling process is told.
+#[derive(Debug, clap::Args)]
+pub struct Task {
+    /// The upload.
+    pub input: PathBuf,
+    /// Where to write the compiled component.
+    pub output: PathBuf,
+    /// The most address space, in bytes.
+    #[arg(long)]
+    pub memory: u64,
+    /// The most processor time, in seconds.
+    #[arg(long)]
+    pub cpu: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Compiled,
+    Rejected { message: String },
+}
+
+/// Compiles `input` into `output` in a child process.
+pub async fn compile(config: &config::Plugins, input: &Path, output: &Path) -> Result<()> {
+    let program = match &config.compiler {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().map_err(Error::internal)?,
+    };
+    let child = Command::new(program)
+        .arg("compile")
+        .arg(input)
+        .arg(output)
+        .arg(format!("--memory={}", config.compile_memory))
+        .arg(format!("--cpu={}", config.compile_cpu))
+        .env_clear()
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    // Two cores compile at most twice as much processor time in the same time; waiting for the
+    // disk and for other work comes on top.
+    let patience = Duration::from_secs(config.compile_cpu.saturating_mul(2).saturating_add(10));
+    let ended = timeout(patience, child).await.map_err(|_| too_much(config))?.map_err(Error::internal)?;
+    match serde_json::from_slice(&ended.stdout) {
+        Ok(Outcome::Compiled) if ended.status.success() => Ok(()),
+        Ok(Outcome::Rejected { message }) => Err(rejected(message)),
+        _ => {
+            tracing::warn!(status = %ended.status, stderr = %String::from_utf8_lossy(&ended.stderr), "a compilation died");
+            Err(too_much(config))
+        }
+    }
+}
+
+/// The compiling process's whole work.
+pub fn run(task: &Task) -> ExitCode {
+    let outcome = match work(task) {
+        Ok(()) => Outcome::Compiled,
+        Err(message) => Outcome::Rejected { message },
+    };
+    let written = serde_json::to_writer(std::io::stdout(), &outcome);
+    if written.is_ok() && matches!(outcome, Outcome::Compiled) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn work(task: &Task) -> Result<(), String> {
+    limit(task).map_err(|e| format!("The compiler could not limit itself: {e}"))?;
+    let upload = std::fs::read(&task.input).map_err(|e| format!("The upload could not be read: {e}"))?;
+    let component = inspect::component(upload)?;
+    let engine = engine::compiling().map_err(|e| format!("The compiler could not start: {e:?}"))?;
+    let compiled =
+        engine.precompile_component(&component).map_err(|e| format!("It does not compile: {}", e.root_cause()))?;
+    std::fs::write(&task.output, compiled).map_err(|e| format!("The compiled code could not be written: {e}"))
+}
+
+fn limit(task: &Task) -> rustix::io::Result<()> {
+    let bound = |value| Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(Resource::As, bound(task.memory))?;
+    setrlimit(Resource::Cpu, bound(task.cpu))?;
+    setrlimit(Resource::Core, bound(0))
+}
+
+fn rejected(message: String) -> Error {
+    Error::invalid("invalid_component", message)
+}
+
+fn too_much(config: &config::Plugins) -> Error {
+    rejected(format!(
+        "Compiling it takes more than {} s of processor time or {} bytes of memory",
+        config.compile_cpu, config.compile_memory
+    ))
+}

@@ -1,0 +1,56 @@
+//! What a call may use, as narrow handles. Whoever makes the call builds one for it, so that this
+//! module knows neither the rules nor the database behind them.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use crate::ids::Name;
+
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    /// Who is called: the skill's or the provider's name here, for messages.
+    pub component: Name,
+    /// The operator's configuration.
+    pub config: Config,
+    /// Cancelled when the call is to stop at once.
+    pub stop: CancellationToken,
+    /// Whether the wall clock stands still, as it does while a component describes itself.
+    pub frozen_clock: bool,
+}
+
+/// Configuration values as components read them. Not shown by `Debug`: operators put all kinds
+/// of things there.
+#[derive(Clone, Default)]
+pub struct Config(Arc<BTreeMap<String, String>>);
+
+impl CallContext {
+    pub fn new(component: Name) -> Self {
+        Self { component, config: Config::default(), stop: CancellationToken::new(), frozen_clock: false }
+    }
+}
+
+impl Config {
+    pub fn get(&self, key: &str) -> Option<&String> {
+        self.0.get(key)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+}
+
+impl From<&Map<String, Value>> for Config {
+    /// A value that is not a string becomes its JSON text.
+    fn from(object: &Map<String, Value>) -> Self {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Self(Arc::new(object.iter().map(|(key, value)| (key.clone(), text(value))).collect()))
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

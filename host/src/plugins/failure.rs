@@ -1,0 +1,79 @@
+//! Trouble in a component, under three names that never merge.
+
+use crate::error::{Error, Problem};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The guest did its part and said no.
+    Said { code: &'static str, message: String, retry_after: Option<u64> },
+    /// The guest trapped or broke its contract.
+    Trapped { message: String },
+    /// The guest ran over a limit.
+    Limit { limit: Limit, message: String },
+    /// The host refused, or stopped the call.
+    Refused { code: &'static str, message: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Cpu,
+    Wall,
+    Memory,
+    Stack,
+    Result,
+    FirstToken,
+    BetweenTokens,
+}
+
+impl Limit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wall => "wall",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::Result => "result",
+            Self::FirstToken => "first_token",
+            Self::BetweenTokens => "between_tokens",
+        }
+    }
+}
+
+impl Failure {
+    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused { code, message: message.into() }
+    }
+
+    pub fn said(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Said { code, message: message.into(), retry_after: None }
+    }
+
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Said { code, .. } | Self::Refused { code, .. } => code,
+            Self::Trapped { .. } => "component_trapped",
+            Self::Limit { .. } => "component_limit",
+        }
+    }
+
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Said { message, .. }
+            | Self::Trapped { message }
+            | Self::Limit { message, .. }
+            | Self::Refused { message, .. } => message,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let problem = Problem::new(failure.code(), failure.message());
+        match failure {
+            Failure::Said { code: "invalid_arguments", .. } => Self::Invalid(problem, Vec::new()),
+            Failure::Said { .. } => Self::Said(problem),
+            Failure::Trapped { .. } | Failure::Limit { .. } => Self::Broke(problem),
+            Failure::Refused { .. } => Self::Unavailable(problem),
+        }
+    }
+}

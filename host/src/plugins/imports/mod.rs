@@ -1,0 +1,49 @@
+//! What the host offers to components, one file for each interface, and the one linker.
+
+mod config;
+pub mod http;
+pub mod stdio;
+pub mod vault;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use super::{bindings::imports::Imports, state::CallState};
+
+/// The interfaces that the linker has, by package and interface. The linker has the last word on
+/// versions and types; this table only makes a refusal readable before anything is compiled.
+const OFFERED: [&str; 14] = [
+    "wasi:io/",
+    "wasi:clocks/",
+    "wasi:random/",
+    "wasi:cli/",
+    "wasi:filesystem/",
+    "wasi:sockets/",
+    "wasi:http/types",
+    "wasi:http/outgoing-handler",
+    "wasi:config/store",
+    "moxxy:plugin/vault",
+    "moxxy:plugin/vault-sign",
+    "moxxy:plugin/vault-reveal",
+    // Types that exports share with imports.
+    "moxxy:plugin/plugin",
+    "moxxy:plugin/tools",
+];
+
+/// Whether an import's name, such as `wasi:io/poll@0.2.6`, is one that can be linked.
+pub fn is_offered(import: &str) -> bool {
+    let interface = import.split('@').next().unwrap_or(import);
+    OFFERED.iter().any(
+        |offered| {
+            if offered.ends_with('/') { interface.starts_with(offered) } else { interface == *offered }
+        },
+    )
+}
+
+/// Links everything, once for each engine.
+pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    Imports::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
+    Ok(linker)
+}

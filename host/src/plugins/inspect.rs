@@ -1,0 +1,107 @@
+//! What an upload is: a component, or a core module to be wrapped into one; of which world; with
+//! which imports. Runs in the compiling process, because every byte of it is hostile.
+
+use wasmparser::{Encoding, Parser, Payload};
+use wit_component::ComponentEncoder;
+
+use super::{imports, manifest::World};
+
+/// Turns an upload into a component of a known world, all of whose imports are offered. The error
+/// is a sentence for its author.
+pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
+    let component = match encoding(&upload)? {
+        Encoding::Component => upload,
+        Encoding::Module => wrap(&upload)?,
+    };
+    let (imports, exports) = interfaces(&component)?;
+    let world = world(&exports)?;
+    match imports.iter().find(|import| !imports::is_offered(import)) {
+        Some(unknown) => Err(format!(
+            "It imports `{unknown}`, which Moxxy does not offer. Build it against the world \
+             `moxxy:plugin/{}` and WASI 0.2",
+            world.as_str()
+        )),
+        None => Ok(component),
+    }
+}
+
+fn encoding(bytes: &[u8]) -> Result<Encoding, String> {
+    match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
+        Some(Err(error)) => Err(format!("It is not WebAssembly: {error}")),
+        _ => Err("It is not WebAssembly: it is empty".into()),
+    }
+}
+
+fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
+    let described = custom_sections(module)?.iter().any(|name| name.starts_with("component-type"));
+    if !described {
+        return Err("It is a core module without component-type metadata. Build it for wasm32-wasip2, or for \
+                    wasm32-unknown-unknown with bindings generated from Moxxy's WIT"
+            .into());
+    }
+    let mut encoder = ComponentEncoder::default();
+    let wrapped = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
+    wrapped.map_err(|e| format!("The core module cannot be wrapped into a component: {e:#}"))
+}
+
+fn custom_sections(module: &[u8]) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::CustomSection(section) = payload.map_err(|e| damaged(&e))? {
+            names.push(section.name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// The names of the component's own imports and exports, not of what is nested in it.
+fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(|e| damaged(&e))? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import.map_err(|e| damaged(&e))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(|e| damaged(&e))?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+fn world(exports: &[String]) -> Result<World, String> {
+    let has = |interface: &str| exports.iter().any(|export| export.split('@').next() == Some(interface));
+    let missing = |interface: &str| {
+        Err(format!("It exports {} but not `{interface}`: build it against Moxxy's WIT", list(exports)))
+    };
+    match (has("moxxy:plugin/tools"), has("moxxy:plugin/models")) {
+        (true, true) => Err("It exports both tools and models; a component is of one world".into()),
+        _ if has("moxxy:plugin/chat") => Err("It is a channel; this version loads skills and providers only".into()),
+        (false, false) => Err(format!(
+            "It is of no world that Moxxy knows: it exports {}; a skill exports `moxxy:plugin/tools`, \
+             a provider `moxxy:plugin/models`",
+            list(exports)
+        )),
+        _ if !has("moxxy:plugin/plugin") => missing("moxxy:plugin/plugin"),
+        (true, false) => Ok(World::Skill),
+        (false, true) => Ok(World::Provider),
+    }
+}
+
+fn list(exports: &[String]) -> String {
+    let shown: Vec<_> = exports.iter().take(8).map(|export| format!("`{export}`")).collect();
+    if shown.is_empty() { "nothing".into() } else { shown.join(", ") }
+}
+
+fn damaged(error: &wasmparser::BinaryReaderError) -> String {
+    format!("It is damaged or cut off: {error}")
+}

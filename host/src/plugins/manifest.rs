@@ -1,0 +1,192 @@
+//! What a component says of itself, checked and in the form in which it is kept and shown.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools};
+use crate::{digest::Digest, ids::Name};
+
+const TEXT: usize = 4096;
+const SCHEMA: usize = 64 * 1024;
+const REQUESTS: usize = 64;
+const TOOLS: usize = 128;
+
+/// What a component is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    Skill,
+    Provider,
+}
+
+/// Everything that is known of an installed component, frozen by its digest.
+#[derive(Debug, Clone, Serialize)]
+pub struct Description {
+    pub digest: Digest,
+    pub world: World,
+    pub manifest: Manifest,
+    /// A skill's tools; empty for others.
+    pub tools: Vec<Tool>,
+    /// Of the upload, in bytes.
+    pub size: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    pub name: Name,
+    pub version: String,
+    pub description: String,
+    pub hosts: Vec<HostRequest>,
+    pub secrets: Vec<SecretRequest>,
+    pub limits: LimitRequests,
+    pub config_schema: Option<Value>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostRequest {
+    pub host: String,
+    pub methods: Vec<String>,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SecretRequest {
+    pub name: String,
+    pub hosts: Vec<String>,
+    pub place: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LimitRequests {
+    pub memory: Option<u64>,
+    pub cpu_time: Option<u64>,
+    pub wall_time: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tool {
+    pub name: String,
+    pub description: String,
+    pub parameters: Value,
+    pub hints: Hints,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Hints {
+    pub read_only: bool,
+    pub idempotent: bool,
+    pub wants_approval: bool,
+}
+
+impl World {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Skill => "skill",
+            Self::Provider => "provider",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Skill, Self::Provider].into_iter().find(|world| world.as_str() == name)
+    }
+}
+
+/// Checks a manifest; the error is a sentence for its author.
+pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
+    let name = Name::try_from(guest.name.clone())
+        .map_err(|_| format!("its name {:?} is not 1 to 64 of a-z, 0-9 and -", short(&guest.name)))?;
+    bounded("its version", &guest.version, 64)?;
+    bounded("its description", &guest.description, TEXT)?;
+    if guest.hosts.len() > REQUESTS || guest.secrets.len() > REQUESTS {
+        return Err(format!("it asks for more than {REQUESTS} hosts or secrets"));
+    }
+    for host in &guest.hosts {
+        bounded("a host", &host.host, 255)?;
+        bounded("the reason for a host", &host.reason, TEXT)?;
+    }
+    for secret in &guest.secrets {
+        label("a secret", &secret.name)?;
+        bounded("the reason for a secret", &secret.reason, TEXT)?;
+    }
+    let config_schema = guest.config_schema.map(|text| schema("its configuration", &text)).transpose()?;
+    Ok(Manifest {
+        name,
+        version: guest.version,
+        description: guest.description,
+        hosts: guest.hosts.into_iter().map(Into::into).collect(),
+        secrets: guest.secrets.into_iter().map(Into::into).collect(),
+        limits: guest.limits.into(),
+        config_schema,
+    })
+}
+
+/// Checks a list of tools; the error is a sentence for their author.
+pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
+    if guest.is_empty() || guest.len() > TOOLS {
+        return Err(format!("it lists {} tools; a skill has 1 to {TOOLS}", guest.len()));
+    }
+    let mut checked: Vec<Tool> = Vec::with_capacity(guest.len());
+    for tool in guest {
+        label("a tool", &tool.name)?;
+        if checked.iter().any(|other| other.name == tool.name) {
+            return Err(format!("it lists the tool {:?} twice", tool.name));
+        }
+        bounded(&format!("the description of the tool {:?}", tool.name), &tool.description, TEXT)?;
+        let parameters = schema(&format!("the parameters of the tool {:?}", tool.name), &tool.parameters)?;
+        let hints = Hints {
+            read_only: tool.hints.read_only,
+            idempotent: tool.hints.idempotent,
+            wants_approval: tool.hints.wants_approval,
+        };
+        checked.push(Tool { name: tool.name, description: tool.description, parameters, hints });
+    }
+    Ok(checked)
+}
+
+fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {
+    match text.len() {
+        1.. if text.len() <= limit => Ok(()),
+        0 => Err(format!("{what} is empty")),
+        length => Err(format!("{what} has {length} bytes; the limit is {limit}")),
+    }
+}
+
+fn label(what: &str, name: &str) -> Result<(), String> {
+    let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if characters && (1..=64).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(format!("the name of {what}, {:?}, is not 1 to 64 of A-Z, a-z, 0-9, _ and -", short(name)))
+}
+
+fn schema(what: &str, text: &str) -> Result<Value, String> {
+    bounded(what, text, SCHEMA)?;
+    let schema: Value = serde_json::from_str(text).map_err(|e| format!("{what} are not a JSON Schema: {e}"))?;
+    if schema.get("type").and_then(Value::as_str) != Some("object") {
+        return Err(format!("{what} need a JSON Schema with \"type\": \"object\""));
+    }
+    Ok(schema)
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+impl From<guest::HostRequest> for HostRequest {
+    fn from(guest: guest::HostRequest) -> Self {
+        Self { host: guest.host, methods: guest.methods, reason: guest.reason }
+    }
+}
+
+impl From<guest::SecretRequest> for SecretRequest {
+    fn from(guest: guest::SecretRequest) -> Self {
+        Self { name: guest.name, hosts: guest.hosts, place: guest.place, reason: guest.reason }
+    }
+}
+
+impl From<guest::LimitRequests> for LimitRequests {
+    fn from(guest: guest::LimitRequests) -> Self {
+        Self { memory: guest.memory, cpu_time: guest.cpu_time, wall_time: guest.wall_time }
+    }
+}

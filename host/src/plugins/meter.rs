@@ -1,0 +1,70 @@
+//! Measures the processor time of a call: what its thread used while the call was polled. Waiting
+//! costs nothing.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The processor time of one call. Only the thread that polls the call writes to it.
+#[derive(Debug)]
+pub struct Meter {
+    budget: u64,
+    /// Nanoseconds, up to the end of the last poll.
+    used: AtomicU64,
+    /// The thread's clock when the current poll began.
+    since: AtomicU64,
+}
+
+/// A future whose polls are measured.
+pub struct Metered<F> {
+    meter: Arc<Meter>,
+    future: Pin<Box<F>>,
+}
+
+impl Meter {
+    pub fn new(budget: Duration) -> Arc<Self> {
+        let budget = u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX);
+        Arc::new(Self { budget, used: AtomicU64::new(0), since: AtomicU64::new(0) })
+    }
+
+    /// Whether the budget is used up. To be asked within a poll.
+    pub fn spent(&self) -> bool {
+        let now = thread_time().saturating_sub(self.since.load(Relaxed));
+        self.used.load(Relaxed).saturating_add(now) > self.budget
+    }
+
+    pub fn used(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Relaxed))
+    }
+
+    pub fn measure<F: Future>(self: &Arc<Self>, future: F) -> Metered<F> {
+        Metered { meter: Arc::clone(self), future: Box::pin(future) }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let start = thread_time();
+        self.meter.since.store(start, Relaxed);
+        let result = self.future.as_mut().poll(cx);
+        self.meter.used.fetch_add(thread_time().saturating_sub(start), Relaxed);
+        result
+    }
+}
+
+/// The processor time of the current thread, in nanoseconds.
+fn thread_time() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}

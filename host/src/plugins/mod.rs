@@ -1,0 +1,326 @@
+//! Components: everything that names wasmtime. [`Plugins::admit`] is the install pipeline,
+//! [`Plugins::call_tool`] and [`Plugins::complete`] are the calls. What a call may use comes with
+//! its [`CallContext`]; this module knows neither the rules nor the database behind it.
+
+mod bindings;
+mod call;
+pub mod compile;
+mod context;
+mod engine;
+mod failure;
+mod files;
+mod imports;
+mod inspect;
+mod limits;
+mod load;
+mod manifest;
+mod meter;
+mod output;
+mod prepared;
+mod state;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{Arc, RwLock},
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use wasmtime::{
+    Engine,
+    component::{Component, Linker},
+};
+
+pub use bindings::models::exports::moxxy::plugin::models;
+pub use context::{CallContext, Config};
+pub use failure::{Failure, Limit};
+pub use manifest::{Description, Hints, HostRequest, Manifest, SecretRequest, Tool, World};
+pub use output::Output;
+pub use prepared::Prepared;
+
+use self::{
+    call::Call,
+    files::Files,
+    limits::Limits,
+    prepared::{Exports, Linked},
+    state::CallState,
+};
+use crate::{
+    config,
+    digest::Digest,
+    error::{Error, Result},
+    events::Usage,
+    ids::Name,
+    tasks::{self, Guest, Guests},
+};
+
+/// Chunks of a completion that wait for their reader before the provider has to.
+const CHUNKS: usize = 32;
+
+/// The components of this server.
+pub struct Plugins {
+    config: config::Plugins,
+    engine: Engine,
+    linker: Linker<CallState>,
+    files: Arc<Files>,
+    guests: Guests,
+    registry: RwLock<HashMap<Digest, Arc<Prepared>>>,
+    compiler: Semaphore,
+    skills: Arc<Semaphore>,
+    providers: Arc<Semaphore>,
+}
+
+/// A completion under way. Dropping it cancels it.
+#[derive(Debug)]
+pub struct Completion {
+    chunks: mpsc::Receiver<Result<models::Chunk, Failure>>,
+    _task: Guest<()>,
+}
+
+impl Plugins {
+    /// `key` seals compiled code.
+    pub fn new(config: &config::Plugins, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
+        let engine = engine::pooled(config)?;
+        Ok(Self {
+            linker: imports::linker(&engine).map_err(engine::internal)?,
+            files: Arc::new(Files::open(home, cache, &engine, key)?),
+            guests: Guests::new(config.workers())?,
+            registry: RwLock::default(),
+            compiler: Semaphore::new(1),
+            skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
+            providers: Arc::new(Semaphore::new(config.concurrent_providers as usize)),
+            config: config.clone(),
+            engine,
+        })
+    }
+
+    /// Installs an upload: compiles it in a child process, links it, asks it what it is, and keeps
+    /// it by its digest. All or nothing. A component that is here already is not compiled again.
+    pub async fn admit(&self, upload: Vec<u8>) -> Result<Arc<Prepared>> {
+        let digest = Digest::of(&upload);
+        if let Some(prepared) = self.prepared(&digest) {
+            return Ok(prepared);
+        }
+        let _turn = self.compiler.acquire().await.map_err(Error::internal)?;
+        if let Some(prepared) = self.prepared(&digest) {
+            return Ok(prepared);
+        }
+        let size = upload.len();
+        let files = Arc::clone(&self.files);
+        let received = tasks::blocking(move || files.receive(&upload)).await??;
+        let component = self.compiled(&digest, &received).await?;
+        let description = self.describe(&component, digest, size).await?;
+        let files = Arc::clone(&self.files);
+        let digest = description.digest.clone();
+        tasks::blocking(move || files.keep(received, &digest)).await??;
+        self.register(&component, description)
+    }
+
+    /// Loads a component that was installed before. It is compiled again only if its compiled
+    /// code is missing or was changed.
+    pub async fn load(&self, description: Description) -> Result<()> {
+        let files = Arc::clone(&self.files);
+        let digest = description.digest.clone();
+        let upload = tasks::blocking(move || files.verified(&digest)).await??;
+        let component = self.compiled(&description.digest, &upload).await?;
+        self.register(&component, description).map(drop)
+    }
+
+    /// Removes components that nothing uses any more. Calls under way end as they would.
+    pub fn forget(&self, digests: &[Digest]) {
+        for digest in digests {
+            if let Ok(mut registry) = self.registry.write() {
+                registry.remove(digest);
+            }
+            self.files.remove(digest);
+        }
+    }
+
+    /// Removes what a crash left on disk.
+    pub fn sweep(&self, known: &[Description]) {
+        let known: HashSet<_> = known.iter().map(|component| &component.digest).collect();
+        self.files.sweep(&known);
+    }
+
+    /// Calls a skill's tool. `arguments` is a JSON object.
+    pub async fn call_tool(
+        &self,
+        digest: &Digest,
+        context: CallContext,
+        tool: String,
+        arguments: String,
+    ) -> (Result<Output, Failure>, Usage) {
+        let admitted = self.admit_call(digest, &context, &self.skills).await;
+        let (prepared, permit) = match admitted {
+            Ok(admitted) => admitted,
+            Err(failure) => return (Err(failure), Usage::default()),
+        };
+        let engine = self.engine.clone();
+        let work = async move {
+            let mut call = Call::new(&engine, context, &prepared.limits);
+            let result = match &prepared.exports {
+                Exports::Tools(pre) => call.tool(pre, &tool, &arguments).await,
+                Exports::Models(_) => Err(wrong_world("skill")),
+            };
+            let usage = call.usage();
+            drop((call, permit));
+            (result, usage)
+        };
+        // A caller that is a guest's neighbour already need not change threads.
+        let ended = if self.guests.is_current() { Ok(work.await) } else { self.guests.spawn(work).await };
+        ended.unwrap_or_else(|error| (Err(panicked(&error)), Usage::default()))
+    }
+
+    /// Asks a provider for its models.
+    pub async fn list_models(&self, digest: &Digest, context: CallContext) -> Result<Vec<models::Model>, Failure> {
+        let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
+        let engine = self.engine.clone();
+        let work = async move {
+            let _permit = permit;
+            let mut call = Call::new(&engine, context, &prepared.limits);
+            match &prepared.exports {
+                Exports::Models(pre) => call.list_models(pre).await,
+                Exports::Tools(_) => Err(wrong_world("provider")),
+            }
+        };
+        self.guests.spawn(work).await.unwrap_or_else(|error| Err(panicked(&error)))
+    }
+
+    /// Starts a completion.
+    pub async fn complete(
+        &self,
+        digest: &Digest,
+        context: CallContext,
+        request: models::Request,
+    ) -> Result<Completion, Failure> {
+        let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
+        let engine = self.engine.clone();
+        let (sender, chunks) = mpsc::channel(CHUNKS);
+        let task = self.guests.spawn(async move {
+            let _permit = permit;
+            let mut call = Call::new(&engine, context, &prepared.limits);
+            let result = match &prepared.exports {
+                Exports::Models(pre) => call.complete(pre, &request, &sender).await,
+                Exports::Tools(_) => Err(wrong_world("provider")),
+            };
+            if let Err(failure) = result {
+                // Nobody listens any more: nobody needs to know.
+                drop(sender.send(Err(failure)).await);
+            }
+        });
+        Ok(Completion { chunks, _task: task })
+    }
+
+    fn prepared(&self, digest: &Digest) -> Option<Arc<Prepared>> {
+        self.registry.read().ok()?.get(digest).cloned()
+    }
+
+    /// Waits for a turn. Each kind of component has its own, so that slow providers hold up no
+    /// tool.
+    async fn admit_call(
+        &self,
+        digest: &Digest,
+        context: &CallContext,
+        turns: &Arc<Semaphore>,
+    ) -> Result<(Arc<Prepared>, OwnedSemaphorePermit), Failure> {
+        let name = &context.component;
+        let prepared = self
+            .prepared(digest)
+            .ok_or_else(|| Failure::refused("component_unavailable", format!("`{name}` is not loaded")))?;
+        match timeout(self.config.admission_wait(), Arc::clone(turns).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok((prepared, permit)),
+            _ => Err(Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn"))),
+        }
+    }
+
+    /// Loads compiled code, or compiles `upload` first.
+    async fn compiled(&self, digest: &Digest, upload: &Path) -> Result<Component> {
+        if let Some(component) = self.load_compiled(digest).await? {
+            return Ok(component);
+        }
+        let output = self.files.compiling()?;
+        compile::compile(&self.config, upload, &output).await?;
+        let (files, kept) = (Arc::clone(&self.files), digest.clone());
+        tasks::blocking(move || files.keep_compiled(output, &kept)).await??;
+        let loaded = self.load_compiled(digest).await?;
+        loaded.ok_or_else(|| Error::internal("code that was just compiled does not load"))
+    }
+
+    async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
+        let (files, engine, digest) = (Arc::clone(&self.files), self.engine.clone(), digest.clone());
+        tasks::blocking(move || files.load(&engine, &digest)).await
+    }
+
+    async fn describe(&self, component: &Component, digest: Digest, size: usize) -> Result<Description> {
+        let world = world(component).ok_or_else(|| rejected("It is of no world that Moxxy knows".into()))?;
+        let linked = Linked::new(&self.linker, component, world).map_err(rejected)?;
+        let (engine, limits) = (self.engine.clone(), Limits::of_descriptions(&self.config));
+        let context = CallContext { frozen_clock: true, ..CallContext::new(Name::stored("component".into())) };
+        let describing = async move {
+            let manifest = Call::new(&engine, context.clone(), &limits).describe(&linked).await;
+            let manifest = manifest.map_err(|f| format!("Its get-manifest() failed: {}", f.message()))?;
+            let manifest = manifest::manifest(manifest).map_err(|why| format!("Its manifest is wrong: {why}"))?;
+            if world != World::Skill {
+                return Ok((manifest, Vec::new()));
+            }
+            let tools = Call::new(&engine, context, &limits).list_tools(&linked).await;
+            let tools = tools.map_err(|f| format!("Its list-tools() failed: {}", f.message()))?;
+            let tools = manifest::tools(tools).map_err(|why| format!("Its list of tools is wrong: {why}"))?;
+            Ok((manifest, tools))
+        };
+        let (manifest, tools) = self.guests.spawn(describing).await?.map_err(rejected)?;
+        Ok(Description { digest, world, manifest, tools, size })
+    }
+
+    fn register(&self, component: &Component, description: Description) -> Result<Arc<Prepared>> {
+        let linked = Linked::new(&self.linker, component, description.world).map_err(rejected)?;
+        let limits = match description.world {
+            World::Skill => Limits::of_skills(&self.config),
+            World::Provider => Limits::of_providers(&self.config),
+        };
+        let limits = limits.asked(&description.manifest.limits);
+        let digest = description.digest.clone();
+        let prepared = Arc::new(Prepared { description, exports: linked.exports, limits });
+        let mut registry = self.registry.write().map_err(|_| Error::internal("a lock was poisoned"))?;
+        registry.insert(digest, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+}
+
+impl Completion {
+    /// Waits for the next chunk. The last one is a stop or a failure.
+    pub async fn next(&mut self) -> Option<Result<models::Chunk, Failure>> {
+        self.chunks.recv().await
+    }
+}
+
+impl std::fmt::Debug for Plugins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugins").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+fn world(component: &Component) -> Option<World> {
+    let has = |interface| component.get_export_index(None, interface).is_some();
+    match (has("moxxy:plugin/tools@0.1.0"), has("moxxy:plugin/models@0.1.0")) {
+        (true, false) => Some(World::Skill),
+        (false, true) => Some(World::Provider),
+        _ => None,
+    }
+}
+
+fn rejected(message: String) -> Error {
+    Error::invalid("invalid_component", message)
+}
+
+fn wrong_world(wanted: &str) -> Failure {
+    Failure::refused("wrong_world", format!("The component is not a {wanted}"))
+}
+
+fn panicked(error: &Error) -> Failure {
+    tracing::error!(error = ?error, "a call ended without a result");
+    Failure::refused("internal", "The call ended without a result")
+}

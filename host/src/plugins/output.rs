@@ -1,0 +1,68 @@
+//! What components answer, checked, and their errors by name.
+
+use serde_json::Value;
+
+use super::{
+    Failure,
+    bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
+};
+use crate::ids::Name;
+
+/// A tool's result.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    Text(String),
+    /// The value, and its text as the tool wrote it.
+    Json(Value, String),
+}
+
+impl Output {
+    /// What the model reads.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Json(_, text) => text,
+        }
+    }
+
+    /// What programs read: text is a JSON string.
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::String(text.clone()),
+            Self::Json(value, _) => value.clone(),
+        }
+    }
+}
+
+pub(super) fn checked(skill: &Name, result: Result<tools::Output, tools::Error>) -> Result<Output, Failure> {
+    let broken = |how: String| Failure::Trapped { message: format!("`{skill}` broke its contract: {how}") };
+    match result {
+        Ok(output) if output.media_type == "application/json" => match serde_json::from_str(&output.content) {
+            Ok(value) => Ok(Output::Json(value, output.content)),
+            Err(error) => Err(broken(format!("its result is not the JSON that it says it is: {error}"))),
+        },
+        Ok(output) if output.media_type == "text/plain" => Ok(Output::Text(output.content)),
+        Ok(output) => Err(broken(format!("a result is text/plain or application/json, not {:?}", output.media_type))),
+        Err(tools::Error::Invalid(message)) => Err(Failure::said("invalid_arguments", message)),
+        Err(tools::Error::Failed(message) | tools::Error::Other(message)) => Err(Failure::said("tool_failed", message)),
+        Err(tools::Error::Pending) => Err(broken("it waits for an answer to a question that it did not ask".into())),
+    }
+}
+
+pub(super) fn provider_error(error: models::Error) -> Failure {
+    use models::Error as E;
+    let said = Failure::said;
+    match error {
+        E::Authentication(message) => said("provider_authentication", message),
+        E::RateLimited(retry) => again("provider_rate_limited", retry),
+        E::Overloaded(retry) => again("provider_overloaded", retry),
+        E::ContextTooLong(message) => said("context_too_long", message),
+        E::Refused(message) => said("content_refused", message),
+        E::InvalidRequest(message) => said("provider_rejected_request", message),
+        E::Transport(message) => said("provider_unreachable", message),
+        E::Other(message) => said("provider_failed", message),
+    }
+}
+
+fn again(code: &'static str, retry: models::Retry) -> Failure {
+    Failure::Said { code, message: retry.message, retry_after: retry.retry_after }
+}

@@ -1,0 +1,51 @@
+//! A component made ready at install: loaded, linked and checked. A call only makes an instance.
+
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::{
+    bindings::{models::ModelsWorldPre, plugin::PluginWorldPre, tools::ToolsWorldPre},
+    limits::Limits,
+    manifest::{Description, World},
+    state::CallState,
+};
+
+/// A component whose world and imports were checked.
+#[derive(Clone)]
+pub struct Linked {
+    pub plugin: PluginWorldPre<CallState>,
+    pub exports: Exports,
+}
+
+#[derive(Clone)]
+pub enum Exports {
+    Tools(ToolsWorldPre<CallState>),
+    Models(ModelsWorldPre<CallState>),
+}
+
+/// A component that can be called.
+pub struct Prepared {
+    pub description: Description,
+    pub exports: Exports,
+    pub limits: Limits,
+}
+
+impl Linked {
+    /// The error is a sentence for the component's author.
+    pub fn new(linker: &Linker<CallState>, component: &Component, world: World) -> Result<Self, String> {
+        let instance: InstancePre<CallState> = linker
+            .instantiate_pre(component)
+            .map_err(|e| format!("Its imports do not fit what Moxxy offers: {e:#}"))?;
+        let misfit = |e: wasmtime::Error| format!("Its exports do not fit Moxxy's WIT: {e:#}");
+        let exports = match world {
+            World::Skill => Exports::Tools(ToolsWorldPre::new(instance.clone()).map_err(misfit)?),
+            World::Provider => Exports::Models(ModelsWorldPre::new(instance.clone()).map_err(misfit)?),
+        };
+        Ok(Self { plugin: PluginWorldPre::new(instance).map_err(misfit)?, exports })
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("digest", &self.description.digest).finish_non_exhaustive()
+    }
+}

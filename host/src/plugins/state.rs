@@ -1,0 +1,166 @@
+//! The state of one call: the life of its `Store`.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{HostWallClock, ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::WasiHttpCtx;
+
+use super::{
+    CallContext, Failure, Limit,
+    imports::{http::Refuse, stdio::Captured},
+    limits::Limits,
+    meter::Meter,
+};
+
+const HANDLES: usize = 1024;
+const RANDOM: u64 = 64 * 1024;
+const HEADERS: usize = 64 * 1024;
+/// Bytes of one element of a table, as the pool lays it out.
+const TABLE_ELEMENT: usize = 8;
+const INSTANCES: usize = 64;
+const TABLES: usize = 8;
+const MEMORIES: usize = 4;
+
+/// What imports work on.
+pub struct CallState {
+    pub(super) context: CallContext,
+    pub(super) table: ResourceTable,
+    pub(super) http: WasiHttpCtx,
+    pub(super) hooks: Refuse,
+    wasi: WasiCtx,
+    output: Captured,
+    memory: Memory,
+    meter: Arc<Meter>,
+}
+
+/// Counts all memories and tables of a call together.
+#[derive(Debug)]
+struct Memory {
+    limit: usize,
+    used: usize,
+    refused: bool,
+}
+
+impl CallState {
+    /// A store for one call, with every limit set. Nothing is in it that the context does not
+    /// grant.
+    pub fn store(engine: &Engine, context: CallContext, limits: &Limits, meter: &Arc<Meter>) -> Store<Self> {
+        let output = Captured::default();
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(output.clone()).stderr(output.clone()).max_random_size(RANDOM).allow_ip_name_lookup(false);
+        if context.frozen_clock {
+            wasi.wall_clock(Frozen);
+        }
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HEADERS);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let memory = Memory { limit: limits.memory, used: 0, refused: false };
+        let meter = Arc::clone(meter);
+        let state = Self { context, table, http, hooks: Refuse, wasi: wasi.build(), output, memory, meter };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits.result);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|call| match call.data().meter.spent() {
+            true => Ok(UpdateDeadline::Interrupt),
+            false => Ok(UpdateDeadline::Yield(1)),
+        });
+        store
+    }
+
+    /// The most memory that the call held, in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory.used
+    }
+
+    /// Names what made a call fail.
+    pub fn failure(&self, error: &wasmtime::Error, limits: &Limits) -> Failure {
+        let name = &self.context.component;
+        let limit = |limit, what: String| Failure::Limit { limit, message: format!("`{name}` {what}") };
+        if self.memory.refused {
+            return limit(Limit::Memory, format!("asked for more than its {} bytes of memory", limits.memory));
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => {
+                limit(Limit::Cpu, format!("used up its {} ms of processor time", limits.cpu.as_millis()))
+            }
+            Some(Trap::StackOverflow) => limit(Limit::Stack, "ran out of stack: it recursed too deeply".into()),
+            Some(trap) => Failure::Trapped { message: format!("`{name}` trapped: {trap}{}", self.last_words()) },
+            None if is_fuel(error) => limit(Limit::Result, format!("passed more than {} bytes at once", limits.result)),
+            None => {
+                let cause = error.root_cause();
+                Failure::Trapped { message: format!("`{name}` failed: {cause}{}", self.last_words()) }
+            }
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let text = self.output.text();
+        if text.is_empty() { String::new() } else { format!("; it wrote: {text}") }
+    }
+}
+
+/// Whether lifting or lowering a value ran over the limit on values that cross into the host.
+fn is_fuel(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls"))
+}
+
+impl Memory {
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        self.refused |= used > self.limit;
+        if used <= self.limit {
+            self.used = used;
+        }
+        used <= self.limit
+    }
+}
+
+/// A clock that stands at the Unix epoch.
+struct Frozen;
+
+impl HostWallClock for Frozen {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current.saturating_mul(TABLE_ELEMENT), desired.saturating_mul(TABLE_ELEMENT)))
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES
+    }
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl std::fmt::Debug for CallState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallState").field("context", &self.context).finish_non_exhaustive()
+    }
+}

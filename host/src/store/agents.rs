@@ -1,0 +1,125 @@
+//! Agents.
+
+use sqlx::FromRow;
+
+use super::{Db, Tx, from_json};
+use crate::{
+    domain::agents::{Agent, Settings},
+    error::{Error, Result},
+    ids::Name,
+};
+
+/// What other rows refer to: unlike the name, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AgentKey(pub(super) i64);
+
+const SELECT: &str = "SELECT a.*,
+    EXISTS (SELECT 1 FROM runs r WHERE r.agent = a.key AND r.ended_at IS NULL) AS busy,
+    (SELECT r.status FROM runs r WHERE r.agent = a.key ORDER BY r.position DESC LIMIT 1) AS last_status
+    FROM agents a WHERE a.name = COALESCE(?, a.name) ORDER BY a.name";
+
+#[derive(FromRow)]
+struct Row {
+    key: i64,
+    name: String,
+    provider: String,
+    model: String,
+    persona: Option<String>,
+    temperature: Option<f64>,
+    limits: String,
+    created_at: String,
+    updated_at: String,
+    busy: bool,
+    last_status: Option<String>,
+}
+
+pub async fn insert(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
+    let sql = "INSERT INTO agents (name, provider, model, persona, temperature, limits, created_at, updated_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
+    match write(tx, sql, name, settings).await {
+        Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
+            Err(Error::conflict("agent_exists", format!("Agent '{name}' exists already")))
+        }
+        other => Ok(other?),
+    }
+}
+
+pub async fn update(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
+    let sql = "UPDATE agents SET provider = ?2, model = ?3, persona = ?4, temperature = ?5, limits = ?6,
+               updated_at = ?7 WHERE name = ?1";
+    Ok(write(tx, sql, name, settings).await?)
+}
+
+async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings) -> sqlx::Result<()> {
+    let limits = serde_json::to_string(&settings.limits).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let now = tx.now();
+    sqlx::query(sql)
+        .bind(name.as_str())
+        .bind(settings.provider.as_str())
+        .bind(&settings.model)
+        .bind(&settings.persona)
+        .bind(settings.temperature)
+        .bind(limits)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Removes the agent and every row that refers to its key.
+pub async fn delete(tx: &mut Tx, key: AgentKey) -> Result<()> {
+    sqlx::query("DELETE FROM agents WHERE key = ?").bind(key.0).execute(&mut **tx).await?;
+    Ok(())
+}
+
+pub async fn get(db: &mut Db, name: &Name) -> Result<Agent> {
+    let row: Option<Row> = sqlx::query_as(SELECT).bind(name.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("agent", name))?.try_into()
+}
+
+/// By name.
+pub async fn list(db: &mut Db) -> Result<Vec<Agent>> {
+    let rows: Vec<Row> = sqlx::query_as(SELECT).bind(None::<&str>).fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Whether the database has no agent and never had one.
+pub async fn none_ever(db: &mut Db) -> Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'agents')";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
+}
+
+/// The agents of a provider.
+pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<String>> {
+    let sql = "SELECT name FROM agents WHERE provider = ? ORDER BY name";
+    Ok(sqlx::query_scalar(sql).bind(provider.as_str()).fetch_all(db).await?)
+}
+
+impl TryFrom<Row> for Agent {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            key: AgentKey(row.key),
+            name: Name::stored(row.name),
+            settings: Settings {
+                provider: Name::stored(row.provider),
+                model: row.model,
+                persona: row.persona,
+                temperature: row.temperature,
+                limits: from_json(&row.limits)?,
+            },
+            template: None,
+            status: status(row.busy, row.last_status.as_deref()),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+fn status(busy: bool, last: Option<&str>) -> &'static str {
+    match (busy, last) {
+        (true, _) => "running",
+        (false, Some("failed")) => "error",
+        _ => "idle",
+    }
+}

@@ -1,0 +1,68 @@
+//! Components: what each said of itself when it was installed, frozen by its digest.
+
+use sqlx::FromRow;
+
+use super::{Db, Tx, from_json, to_json};
+use crate::{
+    digest::Digest,
+    error::{Error, Result},
+    plugins::{Description, World},
+};
+
+#[derive(FromRow)]
+struct Row {
+    digest: String,
+    world: String,
+    manifest: String,
+    tools: String,
+    size: i64,
+}
+
+/// Keeps a description; one that is there already stays.
+pub async fn insert(tx: &mut Tx, component: &Description) -> Result<()> {
+    let sql = "INSERT INTO components (digest, world, manifest, tools, size, created_at)
+               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    sqlx::query(sql)
+        .bind(component.digest.as_str())
+        .bind(component.world.as_str())
+        .bind(to_json(&component.manifest)?)
+        .bind(to_json(&component.tools)?)
+        .bind(i64::try_from(component.size).map_err(Error::internal)?)
+        .bind(tx.now())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub async fn get(db: &mut Db, digest: &Digest) -> Result<Description> {
+    let sql = "SELECT * FROM components WHERE digest = ?";
+    let row: Option<Row> = sqlx::query_as(sql).bind(digest.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("component", digest))?.try_into()
+}
+
+/// All that a skill or a provider uses.
+pub async fn list(db: &mut Db) -> Result<Vec<Description>> {
+    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM components ORDER BY digest").fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Forgets the components that nothing uses any more and returns their digests.
+pub async fn delete_unused(tx: &mut Tx) -> Result<Vec<Digest>> {
+    let sql = "DELETE FROM components WHERE digest NOT IN (SELECT digest FROM skills)
+               AND digest NOT IN (SELECT digest FROM providers) RETURNING digest";
+    let digests: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut **tx).await?;
+    Ok(digests.into_iter().map(Digest::stored).collect())
+}
+
+impl TryFrom<Row> for Description {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            digest: Digest::stored(row.digest),
+            world: World::named(&row.world).ok_or_else(|| Error::internal("an unknown world in the database"))?,
+            manifest: from_json(&row.manifest)?,
+            tools: from_json(&row.tools)?,
+            size: usize::try_from(row.size).map_err(Error::internal)?,
+        })
+    }
+}

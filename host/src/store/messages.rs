@@ -1,0 +1,68 @@
+//! The messages of sessions.
+
+use sqlx::FromRow;
+
+use super::{Db, Tx, from_json, to_json};
+use crate::{
+    domain::messages::{Message, Role},
+    error::{Error, Result},
+    ids::{MessageId, RunId, SessionId},
+};
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    session: String,
+    run: String,
+    role: String,
+    content: String,
+    tool_calls: Option<String>,
+    tool_call_id: Option<String>,
+    is_error: bool,
+    thinking: Option<String>,
+    created_at: String,
+}
+
+pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
+    let sql = "INSERT INTO messages (id, session, run, role, content, tool_calls, tool_call_id, is_error, thinking,
+               created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    sqlx::query(sql)
+        .bind(message.id.as_str())
+        .bind(message.session_id.as_str())
+        .bind(message.run_id.as_str())
+        .bind(message.role.as_str())
+        .bind(&message.content)
+        .bind(message.tool_calls.as_ref().map(to_json).transpose()?)
+        .bind(&message.tool_call_id)
+        .bind(message.is_error)
+        .bind(message.thinking.as_ref().map(to_json).transpose()?)
+        .bind(&message.created_at)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// A session's messages, oldest first; of one run only, if it is named.
+pub async fn list(db: &mut Db, session: &SessionId, run: Option<&RunId>) -> Result<Vec<Message>> {
+    let sql = "SELECT * FROM messages WHERE session = ?1 AND run = COALESCE(?2, run) ORDER BY position";
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(session.as_str()).bind(run.map(RunId::as_str)).fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+impl TryFrom<Row> for Message {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: MessageId::stored(row.id),
+            session_id: SessionId::stored(row.session),
+            run_id: RunId::stored(row.run),
+            role: Role::named(&row.role).ok_or_else(|| Error::internal("an unknown role of a message"))?,
+            content: row.content,
+            tool_calls: row.tool_calls.as_deref().map(from_json).transpose()?,
+            tool_call_id: row.tool_call_id,
+            is_error: row.is_error,
+            thinking: row.thinking.as_deref().map(from_json).transpose()?,
+            created_at: row.created_at,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! The embedded database, and the only module that names sqlx. Reads go through a pool; every
+//! write goes through [`Store::write`], to one writer that commits waiting transactions together.
+//! Functions take the connection, so they compose; one file for each group of tables.
+
+pub mod agents;
+pub mod components;
+pub mod events;
+pub mod messages;
+pub mod providers;
+pub mod runs;
+pub mod sessions;
+pub mod skills;
+pub mod steps;
+mod writer;
+
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use sqlx::{
+    ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    pool::PoolConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+    events::Events,
+    tasks::{Policy, Tasks},
+};
+
+pub use agents::AgentKey;
+pub use writer::Tx;
+
+/// A connection: what every function of this module takes, whether it reads or writes.
+pub type Db = SqliteConnection;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+const READERS: u32 = 4;
+const WAITING_WRITES: usize = 1024;
+
+#[derive(Debug, Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<writer::Job>,
+    readers: SqlitePool,
+    clock: Clock,
+}
+
+/// A connection for reading.
+#[derive(Debug)]
+pub struct Reader(PoolConnection<Sqlite>);
+
+impl Store {
+    /// Opens the database, makes it if it is not there, and brings it up to date.
+    pub async fn open(path: &Path, events: Events, clock: Clock, tasks: &Tasks) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
+        migrate(&mut connection, path).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true).pragma("query_only", "on"))
+            .await
+            .map_err(|e| cannot_open(path, &e))?;
+        let (jobs, waiting) = mpsc::channel(WAITING_WRITES);
+        let tx = Tx::new(connection, clock.clone());
+        tasks.spawn("store writer", Policy::Drain, writer::run(tx, waiting, events));
+        Ok(Self { jobs, readers, clock })
+    }
+
+    /// A connection that sees everything committed so far.
+    pub async fn read(&self) -> Result<Reader> {
+        Ok(Reader(self.readers.acquire().await?))
+    }
+
+    /// Runs a transaction. Its changes and the events it recorded are committed together, or
+    /// not at all if it fails; then the events are broadcast. It ends even if the caller is gone.
+    pub async fn write<T, F>(&self, transaction: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+    {
+        let (job, answer) = writer::job(transaction);
+        let closed = || Error::unavailable("shutting_down", "The server is shutting down");
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&mut *self.read().await?).await?;
+        Ok(())
+    }
+}
+
+impl Deref for Reader {
+    type Target = Db;
+    fn deref(&self) -> &Db {
+        &self.0
+    }
+}
+
+impl DerefMut for Reader {
+    fn deref_mut(&mut self) -> &mut Db {
+        &mut self.0
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let migrated = MIGRATIONS.run(&mut *connection).await;
+    migrated.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => Error::conflict(
+            "database_too_new",
+            format!(
+                "{} was written by a newer Moxxy (its schema has version {version}): \
+                 start that version, or name another data directory",
+                path.display()
+            ),
+        ),
+        other => Error::internal(other),
+    })?;
+    Ok(connection.ping().await?)
+}
+
+fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {
+    Error::conflict("database_unusable", format!("Cannot open the database {}: {error}", path.display()))
+}
+
+/// Writes a value as a JSON column.
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(Error::internal)
+}
+
+/// Reads a JSON column.
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(Error::internal)
+}

@@ -1,0 +1,137 @@
+//! Runs.
+
+use sqlx::FromRow;
+
+use super::{AgentKey, Db, Tx, from_json, to_json};
+use crate::{
+    domain::runs::{Failure, Run, Status},
+    error::{Error, Result},
+    ids::{Name, RunId, SessionId},
+};
+
+const SELECT: &str = "SELECT r.*, a.name AS agent_name FROM runs r JOIN agents a ON a.key = r.agent
+    WHERE r.id = COALESCE(?1, r.id) AND r.agent = COALESCE(?2, r.agent) AND (?3 OR r.ended_at IS NULL)
+    ORDER BY r.position DESC LIMIT ?4";
+const ALL: i64 = -1;
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    agent: i64,
+    agent_name: String,
+    session: String,
+    status: String,
+    task: String,
+    output: Option<String>,
+    error: Option<String>,
+    created_at: String,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+}
+
+pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &RunId, session: &SessionId, task: &str) -> Result<()> {
+    let sql = "INSERT INTO runs (id, agent, session, status, task, created_at) VALUES (?, ?, ?, 'queued', ?, ?)";
+    let now = tx.now();
+    sqlx::query(sql)
+        .bind(id.as_str())
+        .bind(agent.0)
+        .bind(session.as_str())
+        .bind(task)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Moves a queued run to `running`; `false` if it is not queued any more.
+pub async fn start(tx: &mut Tx, id: &RunId) -> Result<bool> {
+    let sql = "UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND status = 'queued'";
+    let now = tx.now();
+    let started = sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(started.rows_affected() == 1)
+}
+
+/// Closes a run; `false` if it is closed already or gone with its agent.
+pub async fn end(
+    tx: &mut Tx,
+    id: &RunId,
+    status: Status,
+    output: Option<&str>,
+    error: Option<&Failure>,
+) -> Result<bool> {
+    let sql = "UPDATE runs SET status = ?, output = ?, error = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL";
+    let now = tx.now();
+    let ended = sqlx::query(sql)
+        .bind(status.as_str())
+        .bind(output)
+        .bind(error.map(to_json).transpose()?)
+        .bind(now)
+        .bind(id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(ended.rows_affected() == 1)
+}
+
+pub async fn get(db: &mut Db, id: &RunId) -> Result<Run> {
+    let row: Option<Row> =
+        sqlx::query_as(SELECT).bind(id.as_str()).bind(None::<i64>).bind(true).bind(1).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("run", id))?.try_into()
+}
+
+/// An agent's runs, newest first.
+pub async fn list(db: &mut Db, agent: AgentKey, limit: i64) -> Result<Vec<Run>> {
+    query(db, Some(agent), true, limit).await
+}
+
+/// An agent's runs that have not ended, newest first.
+pub async fn open_of(db: &mut Db, agent: AgentKey) -> Result<Vec<Run>> {
+    query(db, Some(agent), false, ALL).await
+}
+
+/// Every run that has not ended, newest first.
+pub async fn open(db: &mut Db) -> Result<Vec<Run>> {
+    query(db, None, false, ALL).await
+}
+
+/// The oldest run of a session that has not ended.
+pub async fn next_in(db: &mut Db, session: &SessionId) -> Result<Option<RunId>> {
+    let sql = "SELECT id FROM runs WHERE session = ? AND ended_at IS NULL ORDER BY position LIMIT 1";
+    let id: Option<String> = sqlx::query_scalar(sql).bind(session.as_str()).fetch_optional(db).await?;
+    Ok(id.map(RunId::stored))
+}
+
+/// How many runs of a session wait.
+pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM runs WHERE session = ? AND ended_at IS NULL AND status = 'queued'";
+    Ok(sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?)
+}
+
+async fn query(db: &mut Db, agent: Option<AgentKey>, ended: bool, limit: i64) -> Result<Vec<Run>> {
+    let rows: Vec<Row> = sqlx::query_as(SELECT)
+        .bind(None::<&str>)
+        .bind(agent.map(|key| key.0))
+        .bind(ended)
+        .bind(limit)
+        .fetch_all(db)
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+impl TryFrom<Row> for Run {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            run_id: RunId::stored(row.id),
+            agent: AgentKey(row.agent),
+            agent_id: Name::stored(row.agent_name),
+            session_id: SessionId::stored(row.session),
+            status: Status::named(&row.status).ok_or_else(|| Error::internal("an unknown status of a run"))?,
+            task: row.task,
+            output: row.output,
+            error: row.error.as_deref().map(from_json).transpose()?,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! Sessions: an agent's conversations. A conversation's name leads to its open session.
+
+use sqlx::FromRow;
+
+use super::{AgentKey, Db, Tx};
+use crate::{
+    domain::sessions::Session,
+    error::{Error, Result},
+    ids::{Name, SessionId},
+};
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    created_at: String,
+    closed_at: Option<String>,
+}
+
+/// The open session of a conversation, made if there is none.
+pub async fn open(tx: &mut Tx, agent: AgentKey, name: &Name) -> Result<SessionId> {
+    if let Some(session) = current(tx, agent, name).await? {
+        return Ok(session);
+    }
+    let id = SessionId::random();
+    let now = tx.now();
+    sqlx::query("INSERT INTO sessions (id, agent, name, created_at) VALUES (?, ?, ?, ?)")
+        .bind(id.as_str())
+        .bind(agent.0)
+        .bind(name.as_str())
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(id)
+}
+
+/// Closes a conversation's open session; the next run of the conversation starts a new one.
+pub async fn close(tx: &mut Tx, agent: AgentKey, name: &Name) -> Result<()> {
+    let now = tx.now();
+    sqlx::query("UPDATE sessions SET closed_at = ? WHERE agent = ? AND name = ? AND closed_at IS NULL")
+        .bind(now)
+        .bind(agent.0)
+        .bind(name.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub async fn current(db: &mut Db, agent: AgentKey, name: &Name) -> Result<Option<SessionId>> {
+    let sql = "SELECT id FROM sessions WHERE agent = ? AND name = ? AND closed_at IS NULL";
+    let id: Option<String> = sqlx::query_scalar(sql).bind(agent.0).bind(name.as_str()).fetch_optional(db).await?;
+    Ok(id.map(SessionId::stored))
+}
+
+/// One of the agent's own sessions.
+pub async fn get(db: &mut Db, agent: AgentKey, id: &SessionId) -> Result<Session> {
+    let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id = ?";
+    let row: Option<Row> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?;
+    row.map(Session::from).ok_or_else(|| Error::not_found("session", id))
+}
+
+/// Oldest first.
+pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Session>> {
+    let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? ORDER BY id";
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?;
+    Ok(rows.into_iter().map(Session::from).collect())
+}
+
+impl From<Row> for Session {
+    fn from(row: Row) -> Self {
+        Self {
+            id: SessionId::stored(row.id),
+            name: Name::stored(row.name),
+            created_at: row.created_at,
+            closed_at: row.closed_at,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The only module that starts tasks and threads, each with a policy for its end, and the runtime
+//! on which components run, apart from the server's.
+
+use std::{
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+use tokio::{runtime, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::error::{Error, Result};
+
+/// What the end of a task means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// It lasts as long as the server; if it ends before a shutdown, the server stops.
+    Vital,
+    /// It has a job and ends with it, or is cut off after the grace period of a shutdown.
+    Job,
+    /// It ends by itself when nothing feeds it any more, and is never cut off.
+    Drain,
+}
+
+/// Knows every task and stops the server when a vital one dies.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    cut_off: CancellationToken,
+    died: Arc<Mutex<Option<String>>>,
+}
+
+impl Tasks {
+    /// Cancelled when the server stops.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    pub fn spawn<F>(&self, name: &'static str, policy: Policy, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = self.clone();
+        let inner = match policy {
+            Policy::Drain => tokio::spawn(task),
+            Policy::Vital | Policy::Job => {
+                let cut_off = self.cut_off.clone();
+                tokio::spawn(async move {
+                    cut_off.run_until_cancelled_owned(task).await;
+                })
+            }
+        };
+        self.tracker.spawn(async move {
+            let end = inner.await;
+            let early = policy == Policy::Vital && !tasks.shutdown.is_cancelled();
+            let panicked = end.is_err_and(|e| e.is_panic());
+            if panicked || early {
+                tracing::error!(task = name, panicked, "a background task died");
+                tasks.bury(name);
+            }
+        });
+    }
+
+    /// Ends what is still running, where it is.
+    pub fn cut_off(&self) {
+        self.cut_off.cancel();
+    }
+
+    /// Waits for every task to end.
+    pub async fn finished(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Which task died, if one did.
+    pub fn obituary(&self) -> Result<()> {
+        let died = self.died.lock().map_err(|_| Error::internal("a lock was poisoned"))?;
+        match died.as_deref() {
+            Some(name) => Err(Error::internal(format!("the background task `{name}` died"))),
+            None => Ok(()),
+        }
+    }
+
+    fn bury(&self, name: &str) {
+        if let Ok(mut died) = self.died.lock() {
+            died.get_or_insert_with(|| name.to_owned());
+        }
+        self.shutdown.cancel();
+    }
+}
+
+/// Starts a thread that ends by itself.
+pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+    std::thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(Error::internal)
+}
+
+/// Runs blocking work away from the server's threads.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+}
+
+/// The threads that run components. A component that computes for long slows others of its kind,
+/// never the server's input and output.
+#[derive(Debug)]
+pub struct Guests {
+    runtime: Option<runtime::Runtime>,
+    handle: runtime::Handle,
+}
+
+/// A task on the guests' runtime, ended when this is dropped.
+#[derive(Debug)]
+pub struct Guest<T>(JoinHandle<T>);
+
+impl Guests {
+    pub fn new(threads: usize) -> Result<Self> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("moxxy-guest")
+            // A guest that yields at each tick makes every poll last one tick: look at timers
+            // and at new work after each of them.
+            .event_interval(1)
+            .global_queue_interval(1)
+            .enable_time()
+            .build()
+            .map_err(Error::internal)?;
+        let handle = runtime.handle().clone();
+        Ok(Self { runtime: Some(runtime), handle })
+    }
+
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Guest<T> {
+        Guest(self.handle.spawn(task))
+    }
+
+    /// Whether the caller already runs on these threads.
+    pub fn is_current(&self) -> bool {
+        runtime::Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl<T> Drop for Guest<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T> Future for Guest<T> {
+    type Output = Result<T>;
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(cx).map_err(Error::internal)
+    }
+}

@@ -1,0 +1,121 @@
+//! Providers: adapters to services that run language models.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use crate::bindings::models::exports::moxxy::plugin::models;
+use crate::bindings::plugin::exports::moxxy::plugin::plugin;
+
+pub use crate::manifest::Manifest;
+pub use models::{
+    Chunk, Error, Image, Message, Model, Part, Request, Retry, Role, StopReason, Thinking, ToolCall, ToolCallDelta,
+    ToolDefinition, ToolResult, Usage,
+};
+
+/// An adapter to a service. Hand the type that implements it to
+/// [`export_provider!`](crate::export_provider).
+pub trait Provider: 'static {
+    /// A completion under way: it yields chunks until it is exhausted, and is dropped when the
+    /// host has enough. Only a [`Chunk::Stop`] makes it whole; nothing is asked of it after an
+    /// error.
+    type Completion: Iterator<Item = Result<Chunk, Error>> + 'static;
+
+    /// Describes the provider. It is called once, when the provider is installed, without
+    /// configuration, secrets or network.
+    fn manifest() -> Manifest;
+
+    /// Lists the models that the service offers now.
+    ///
+    /// # Errors
+    ///
+    /// When the service does not say.
+    fn models() -> Result<Vec<Model>, Error>;
+
+    /// Starts a completion.
+    ///
+    /// # Errors
+    ///
+    /// When the service turns the request down, or the request makes no sense.
+    fn complete(request: Request) -> Result<Self::Completion, Error>;
+}
+
+impl Model {
+    /// A model of which nothing but the id is known.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), display_name: None, context_window: None, max_output_tokens: None }
+    }
+}
+
+impl Message {
+    /// The message's text parts, one per line.
+    pub fn text(&self) -> String {
+        let texts: Vec<&str> = self.parts.iter().filter_map(Part::as_text).collect();
+        texts.join("\n")
+    }
+}
+
+impl Part {
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Error {
+    /// The request names a model that the service does not have.
+    pub fn unknown_model(model: &str) -> Self {
+        Self::InvalidRequest(format!("there is no model `{model}`"))
+    }
+}
+
+/// The component that a [`Provider`] makes.
+#[doc(hidden)]
+pub struct Component<P>(PhantomData<P>);
+
+/// The resource that a [`Provider::Completion`] makes.
+#[doc(hidden)]
+pub struct Completion<C>(RefCell<C>);
+
+impl<P: Provider> plugin::Guest for Component<P> {
+    fn get_manifest() -> Manifest {
+        P::manifest()
+    }
+}
+
+impl<P: Provider> models::Guest for Component<P> {
+    type Completion = Completion<P::Completion>;
+
+    fn list_models() -> Result<Vec<Model>, Error> {
+        P::models()
+    }
+
+    fn complete(request: Request) -> Result<models::Completion, Error> {
+        let completion = P::complete(request)?;
+        Ok(models::Completion::new(Completion(RefCell::new(completion))))
+    }
+}
+
+impl<C: Iterator<Item = Result<Chunk, Error>> + 'static> models::GuestCompletion for Completion<C> {
+    fn next(&self) -> Result<Option<Chunk>, Error> {
+        self.0.borrow_mut().next().transpose()
+    }
+}
+
+/// Makes a [`Provider`] the component's exports. Once per component.
+#[macro_export]
+macro_rules! export_provider {
+    ($provider:ty) => {
+        const _: () = {
+            type Component = $crate::provider::Component<$provider>;
+            $crate::bindings::plugin::export_plugin!(
+                Component with_types_in $crate::bindings::plugin
+            );
+            $crate::bindings::models::export_models!(
+                Component with_types_in $crate::bindings::models
+            );
+        };
+    };
+}

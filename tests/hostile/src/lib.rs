@@ -1,0 +1,29 @@
+//! Components that misbehave on purpose: one file each under `examples/`.
+//!
+//! What is here is what they have in common: the parts that are in order.
+
+use moxxy_sdk::skill::{Error, Manifest, Output, Tool};
+use serde_json::json;
+
+/// A manifest that asks for nothing.
+pub fn manifest(name: &str) -> Manifest {
+    Manifest::new(name, env!("CARGO_PKG_VERSION"), "Misbehaves on purpose.")
+}
+
+/// A tool without arguments.
+pub fn tool(name: &str) -> Tool {
+    Tool::new(name, "Does nothing.", json!({ "type": "object" }))
+}
+
+/// What a tool answers that does nothing.
+pub fn nothing() -> Result<Output, Error> {
+    Ok(Output::text("nothing"))
+}
+
+/// Never comes back.
+pub fn spin() -> ! {
+    loop {
+        // Without it the compiler might see that nothing happens here.
+        std::hint::black_box(());
+    }
+}

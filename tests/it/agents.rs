@@ -1,0 +1,83 @@
+//! `/v1/agents`.
+
+use serde_json::{Value, json};
+
+use crate::harness::Server;
+
+#[tokio::test]
+async fn an_agent_is_made_shown_changed_and_removed() {
+    let server = Server::start().await;
+    server.offline("first", "echo").await;
+    let made =
+        json!({ "name": "ada", "provider": "offline", "model": "echo", "persona": "Brief.", "temperature": 0.5 });
+    let answer = server.post("/v1/agents", made).await;
+    assert_eq!(answer.headers["location"], "/v1/agents/ada");
+    let agent = answer.expect(201);
+    assert_eq!(agent["status"], "idle");
+    assert_eq!(agent["template"], Value::Null);
+    assert_eq!(server.get("/v1/agents/ada").await.expect(200), agent);
+    let names = server.get("/v1/agents").await.expect(200);
+    assert_eq!(names.as_array().unwrap().iter().map(|a| a["name"].clone()).collect::<Vec<_>>(), ["ada", "first"]);
+
+    let patch = json!({ "model": "planner", "persona": null, "limits": { "max_steps": 3 } });
+    let changed = server.patch("/v1/agents/ada", patch).await.expect(200);
+    assert_eq!((&changed["model"], &changed["persona"]), (&json!("planner"), &Value::Null));
+    assert_eq!((&changed["temperature"], &changed["limits"]["max_steps"]), (&json!(0.5), &json!(3)));
+
+    server.delete("/v1/agents/ada").await.expect(204);
+    let gone = server.get("/v1/agents/ada").await.error(404, "agent_not_found");
+    assert_eq!(gone, "Agent 'ada' not found");
+}
+
+#[tokio::test]
+async fn provider_and_model_are_checked() {
+    let server = Server::start().await;
+    server.offline("first", "echo").await;
+    let agent = |provider: &str, model: &str| json!({ "name": "ada", "provider": provider, "model": model });
+    let nobody = server.post("/v1/agents", agent("nobody", "echo")).await.error(400, "invalid_input");
+    assert_eq!(nobody, "Invalid `provider`: Provider 'nobody' not found");
+    let nothing = server.post("/v1/agents", agent("offline", "gpt")).await.error(400, "invalid_input");
+    assert_eq!(nothing, "Invalid `model`: provider 'offline' has no model 'gpt'; it has: echo, planner");
+    server.patch("/v1/agents/first", json!({ "model": "gpt" })).await.error(400, "invalid_input");
+    server.get("/v1/agents/ada").await.error(404, "agent_not_found");
+    assert_eq!(server.get("/v1/agents/first").await.expect(200)["model"], "echo");
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let again = json!({ "name": "ada", "provider": "offline", "model": "echo" });
+    server.post("/v1/agents", again).await.error(409, "agent_exists");
+}
+
+#[tokio::test]
+async fn a_new_agent_of_an_old_name_starts_empty() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    server.install("ada", "text").await;
+    server.run("ada", "remember this").await;
+    assert_eq!(server.get("/v1/agents/ada/history").await.expect(200).as_array().unwrap().len(), 2);
+    server.delete("/v1/agents/ada").await.expect(204);
+    server.offline("ada", "echo").await;
+    for list in ["history", "sessions", "runs", "skills"] {
+        assert_eq!(server.get(&format!("/v1/agents/ada/{list}")).await.expect(200), json!([]), "{list}");
+    }
+    let mut events = server.events("agent_id=ada&after=0").await;
+    assert_eq!(events.next().await.unwrap().kind, "agent.deleted");
+    assert_eq!(events.next().await.unwrap().kind, "agent.created");
+}
+
+#[tokio::test]
+async fn reset_begins_a_new_session_and_keeps_the_old_history() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let old = server.run("ada", "before").await["session_id"].clone();
+    let new = server.post("/v1/agents/ada/reset", json!({})).await.expect(200)["session_id"].clone();
+    assert_ne!(old, new);
+    assert_eq!(server.get("/v1/agents/ada/history").await.expect(200), json!([]));
+    let path = format!("/v1/agents/ada/history?session={}", old.as_str().unwrap());
+    assert_eq!(server.get(&path).await.expect(200)[0]["content"], "before");
+    let sessions = server.get("/v1/agents/ada/sessions").await.expect(200);
+    assert!(sessions[0]["closed_at"].is_string() && sessions[1]["closed_at"].is_null());
+}

@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::harness::{Server, test_component};
+
+fn moxxy(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
+    command.env_clear().env("MOXXY_HOME", home).env("MOXXY_LOG_FILTER", "warn");
+    command
+}
+
+fn port(url: &str) -> &str {
+    url.rsplit(':').next().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A command against a running server, without blocking the server's own runtime.
+async fn against(server: &Server, arguments: &[&str]) -> Output {
+    let mut command = moxxy(server.home.path());
+    command.args(["--port", port(&server.url)]).args(arguments);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_streams_an_answer() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let output = against(&server, &["run", "ada", "hello there"]).await;
+    assert_eq!((text(&output.stdout), output.status.code()), ("hello there\n", Some(0)));
+    let output = against(&server, &["run", "nobody", "hello"]).await;
+    assert_eq!((text(&output.stderr), output.status.code()), ("moxxy: Agent 'nobody' not found\n", Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skills_are_installed_listed_and_called() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let output = against(&server, &["skill", "install", "ada", "text"]).await;
+    assert!(text(&output.stdout).starts_with("Installed `text` 0.1.0 (sha256:"), "{output:?}");
+    let file = test_component("misbehave");
+    let output = against(&server, &["skill", "install", "ada", file.to_str().unwrap()]).await;
+    assert!(text(&output.stdout).starts_with("Installed `misbehave`"), "{output:?}");
+    let output = against(&server, &["skill", "list", "ada"]).await;
+    assert!(text(&output.stdout).contains("\n  word_count: Count the words"), "{output:?}");
+    let output = against(&server, &["skill", "invoke", "ada", "misbehave", "echo", r#"{"text": "hi"}"#]).await;
+    assert_eq!(text(&output.stdout), "hi\n");
+    let output = against(&server, &["skill", "invoke", "ada", "text", "word_count"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let output = against(&server, &["skill", "install", "ada", "/nonexistent.wasm"]).await;
+    assert!(text(&output.stderr).contains("Cannot read the component /nonexistent.wasm"), "{output:?}");
+}
+
+#[test]
+fn a_start_that_cannot_work_says_why_and_changes_nothing() {
+    let home = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = moxxy(home.path()).args(["--port", &port, "serve"]).output().unwrap();
+    assert!(text(&output.stderr).contains("is another Moxxy running? Choose another port"), "{output:?}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = moxxy(&file.join("home")).args(["--port", "0", "serve"]).output().unwrap();
+    assert!(text(&output.stderr).contains("Cannot use the data directory"), "{output:?}");
+
+    for (variable, value, reason) in [
+        ("MOXXY_SERVER_PORT", "many", "expected u16"),
+        ("MOXXY_SERVER_COLOR", "red", "unknown field"),
+        ("MOXXY_SERVER_LISTEN", "0.0.0.0", "loopback addresses only"),
+    ] {
+        let output = moxxy(home.path()).arg("serve").env(variable, value).output().unwrap();
+        assert!(text(&output.stderr).contains(reason), "{variable}: {output:?}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_database_is_left_alone() {
+    let home = Server::start().await.stop().await;
+    let database = home.path().join("moxxy.db");
+    let newer = Command::new("python3")
+        .args(["-c", "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(\"INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, 1, x'00', 1)\"); db.commit()"])
+        .arg(&database)
+        .status()
+        .unwrap();
+    assert!(newer.success());
+    let output = moxxy(home.path()).args(["--port", "0", "serve"]).output().unwrap();
+    assert!(text(&output.stderr).contains("was written by a newer Moxxy (its schema has version 9999)"), "{output:?}");
+}
+
+#[test]
+fn a_data_directory_has_one_server_and_a_signal_ends_it() {
+    let home = TempDir::new().unwrap();
+    let mut first = serve(home.path());
+    let output = moxxy(home.path()).args(["--port", "0", "serve"]).output().unwrap();
+    assert!(text(&output.stderr).contains("Another Moxxy is using the data directory"), "{output:?}");
+    let ended = Command::new("kill").args(["-TERM", &first.id().to_string()]).status().unwrap();
+    assert!(ended.success());
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+}
+
+/// Starts a server and waits for its first line.
+fn serve(home: &Path) -> Child {
+    let mut child = moxxy(home).args(["--port", "0", "serve"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("Moxxy 0.1.0 listens on http://127.0.0.1:"), "{line}");
+    child
+}

@@ -1,0 +1,89 @@
+//! One shape for every error, whoever made it.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Server, send};
+
+#[tokio::test]
+async fn bad_bodies_are_named_and_change_nothing() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let posts = ["/v1/agents", "/v1/providers", "/v1/agents/ada/runs", "/v1/agents/ada/skills/install"];
+    for path in posts {
+        let post = |body: &'static str| {
+            send(server.request(Method::POST, path).header("Content-Type", "application/json").body(body))
+        };
+        post("{").await.error(400, "malformed_json");
+        post("").await.error(400, "malformed_json");
+        post("{} {}").await.error(400, "invalid_input");
+        let unknown = post(r#"{"surprise": 1}"#).await;
+        assert!(
+            unknown.body["details"][0]["reason"].as_str().unwrap().contains("unknown field `surprise`"),
+            "{unknown:?}"
+        );
+        unknown.error(400, "invalid_input");
+        post("[]").await.error(400, "invalid_input");
+        post("\u{1}").await.error(400, "malformed_json");
+        let text = server.request(Method::POST, path).header("Content-Type", "text/plain").body("{}");
+        send(text).await.error(415, "unsupported_media_type");
+        send(server.request(Method::POST, path).body("{}")).await.error(415, "unsupported_media_type");
+    }
+    let nested = json!({ "name": "bob", "provider": "offline", "model": "echo", "limits": { "max_steps": "many" } });
+    let answer = server.post("/v1/agents", nested).await;
+    assert_eq!(answer.body["details"][0]["field"], "limits.max_steps");
+    assert_eq!(server.get("/v1/agents").await.expect(200).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn names_that_are_paths_are_refused() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let long = "a".repeat(65);
+    for name in ["..", "../ada", "a/b", "", "Ada", "a b", "ä", "a\0", &long] {
+        let agent = json!({ "name": name, "provider": "offline", "model": "echo" });
+        server.post("/v1/agents", agent).await.error(400, "invalid_input");
+        let provider = json!({ "id": name, "component": { "bundled": "offline" } });
+        server.post("/v1/providers", provider).await.error(400, "invalid_input");
+        let bundled = json!({ "source": { "bundled": name } });
+        server.post("/v1/agents/ada/skills/install", bundled).await.error(400, "invalid_input");
+    }
+    for path in ["%2e%2e%2fada", "a%2Fb", "A", "a%00", "%ff"] {
+        server.get(&format!("/v1/agents/{path}")).await.error(400, "invalid_path");
+        server.delete(&format!("/v1/agents/ada/skills/{path}")).await.error(400, "invalid_path");
+    }
+    server.get("/v1/agents/ada/runs/run_1").await.error(400, "invalid_path");
+}
+
+#[tokio::test]
+async fn what_the_framework_refuses_has_the_same_shape() {
+    let server = Server::start().await;
+    server.get("/v2").await.error(404, "route_not_found");
+    let answer = server.delete("/v1/agents").await;
+    assert_eq!(answer.headers["allow"], "GET,HEAD,POST");
+    answer.error(405, "method_not_allowed");
+    server.get("/v1/events/stream?color=red").await.error(400, "invalid_query");
+    server.get("/v1/events/stream?after=soon").await.error(400, "invalid_query");
+    let large = server.request(Method::POST, "/v1/agents").header("Content-Type", "application/json");
+    send(large.body(vec![b' '; 2 << 20])).await.error(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_problem_is_shown_as_rfc_9457_on_request() {
+    let server = Server::start().await;
+    let request = server.request(Method::GET, "/v1/agents/nobody").header("Accept", "application/problem+json");
+    let answer = send(request).await;
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!((&answer.body["status"], &answer.body["title"]), (&json!(404), &json!("Not Found")));
+    assert_eq!(answer.body["detail"], "Agent 'nobody' not found");
+    answer.error(404, "agent_not_found");
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_own_id() {
+    let server = Server::start().await;
+    let request = |id: &str| server.request(Method::GET, "/v1/agents/nobody").header("X-Request-Id", id);
+    assert_eq!(send(request("abc-1")).await.body["request_id"], "abc-1");
+    let hostile = send(request("a b;c")).await;
+    assert!(hostile.body["request_id"].as_str().unwrap().starts_with("req_"));
+}

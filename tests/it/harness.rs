@@ -1,0 +1,231 @@
+//! A real server on a free port, in a data directory of its own. Compiled components are shared
+//! by all tests, so that each is compiled once.
+
+use std::{path::PathBuf, time::Duration};
+
+use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+
+/// Longer than anything here takes, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Server {
+    pub url: String,
+    pub home: TempDir,
+    http: reqwest::Client,
+    tasks: Tasks,
+    serving: Option<JoinHandle<moxxy::error::Result<()>>>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+/// Events of a stream, as they come.
+pub struct Stream {
+    response: reqwest::Response,
+    buffer: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Sent {
+    pub id: Option<i64>,
+    pub kind: String,
+    pub data: Value,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(TempDir::new().unwrap(), change).await
+    }
+
+    /// Starts on a data directory that may have been used before.
+    pub async fn at(home: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(&home);
+        change(&mut config);
+        let tasks = Tasks::default();
+        let app = App::start(config, Clock::system(), tasks.clone()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = Some(tokio::spawn(moxxy::run(app, listener)));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { url, home, http, tasks, serving }
+    }
+
+    /// Shuts down as a signal would, and gives the data directory back.
+    pub async fn stop(mut self) -> TempDir {
+        self.tasks.shutdown().cancel();
+        let serving = self.serving.take().unwrap();
+        timeout(PATIENCE, serving).await.expect("the shutdown takes too long").unwrap().unwrap();
+        std::mem::replace(&mut self.home, TempDir::new().unwrap())
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        send(self.request(Method::PATCH, path).json(&body)).await
+    }
+
+    /// An agent whose model plays back `steps`.
+    pub async fn scripted(&self, agent: &str, steps: Value) {
+        self.scripted_with(agent, json!({ "steps": steps }), json!({})).await;
+    }
+
+    pub async fn scripted_with(&self, agent: &str, config: Value, limits: Value) {
+        let provider = json!({ "id": agent, "component": { "bundled": "script" }, "config": config });
+        self.post("/v1/providers", provider).await.expect(201);
+        let agent = json!({ "name": agent, "provider": agent, "model": "script", "limits": limits });
+        self.post("/v1/agents", agent).await.expect(201);
+    }
+
+    /// An agent with the offline provider's model.
+    pub async fn offline(&self, agent: &str, model: &str) {
+        let provider = json!({ "id": "offline", "component": { "bundled": "offline" } });
+        let installed = self.post("/v1/providers", provider).await;
+        assert!([201, 409].contains(&installed.status.as_u16()), "{installed:?}");
+        self.post("/v1/agents", json!({ "name": agent, "provider": "offline", "model": model })).await.expect(201);
+    }
+
+    pub async fn install(&self, agent: &str, bundled: &str) {
+        let body = json!({ "source": { "bundled": bundled } });
+        self.post(&format!("/v1/agents/{agent}/skills/install"), body).await.expect(201);
+    }
+
+    /// Uploads one of the components that only the tests use.
+    pub async fn upload(&self, agent: &str, component: &str) -> Answer {
+        self.upload_bytes(agent, std::fs::read(test_component(component)).unwrap()).await
+    }
+
+    pub async fn upload_bytes(&self, agent: &str, bytes: Vec<u8>) -> Answer {
+        let part = reqwest::multipart::Part::bytes(bytes).file_name("component.wasm");
+        let form = reqwest::multipart::Form::new().part("component", part);
+        send(self.request(Method::POST, &format!("/v1/agents/{agent}/skills/install")).multipart(form)).await
+    }
+
+    pub async fn invoke(&self, agent: &str, skill: &str, tool: &str, arguments: Value) -> Answer {
+        let path = format!("/v1/agents/{agent}/skills/{skill}/invoke");
+        self.post(&path, json!({ "tool": tool, "arguments": arguments })).await
+    }
+
+    /// Starts a run without waiting.
+    pub async fn start_run(&self, agent: &str, body: Value) -> Value {
+        self.post(&format!("/v1/agents/{agent}/runs"), body).await.expect(201)
+    }
+
+    /// A run, carried out to its end.
+    pub async fn run(&self, agent: &str, task: &str) -> Value {
+        let request = self.request(Method::POST, &format!("/v1/agents/{agent}/runs"));
+        send(request.header("Prefer", "wait=60").json(&json!({ "task": task }))).await.expect(201)
+    }
+
+    pub async fn events(&self, query: &str) -> Stream {
+        let response = self.request(Method::GET, &format!("/v1/events/stream?{query}")).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Stream { response, buffer: String::new() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.tasks.shutdown().cancel();
+        if !std::thread::panicking() {
+            self.tasks.obituary().expect("a background task died");
+        }
+    }
+}
+
+impl Answer {
+    /// The body of an answer with this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        self.body
+    }
+
+    /// The sentence of an error with this status and code, in the one shape.
+    #[track_caller]
+    pub fn error(self, status: u16, code: &str) -> String {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.body["code"], code, "{self:?}");
+        assert_eq!(self.body["request_id"], self.headers["x-request-id"].to_str().unwrap());
+        self.body["error"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Stream {
+    pub async fn next(&mut self) -> Option<Sent> {
+        loop {
+            while let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                let data = field("data:").map(|data| serde_json::from_str(data).unwrap());
+                let (id, kind) = (field("id:").map(|id| id.parse().unwrap()), field("event:"));
+                let event = data.map(|data| Sent { id, kind: kind.unwrap().to_owned(), data });
+                self.buffer = rest.to_owned();
+                if event.is_some() {
+                    return event;
+                }
+            }
+            let chunk = timeout(PATIENCE, self.response.chunk()).await.expect("no event comes").ok()??;
+            self.buffer.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// Everything up to the first event of this type.
+    pub async fn until(&mut self, kind: &str) -> Vec<Sent> {
+        let mut seen = Vec::new();
+        while let Some(event) = self.next().await {
+            let last = event.kind == kind;
+            seen.push(event);
+            if last {
+                return seen;
+            }
+        }
+        panic!("the stream ended before {kind}: {seen:?}");
+    }
+}
+
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answer { status, headers, body }
+}
+
+pub fn test_component(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-components/{name}.wasm"))
+}
+
+pub fn config(home: &TempDir) -> Config {
+    let mut config = Config::at(home.path()).unwrap();
+    config.data.cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    config.data.master_key = serde_json::from_value(json!("5a".repeat(32))).unwrap();
+    config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
+    config.plugins.concurrent_skills = 8;
+    config.plugins.concurrent_providers = 8;
+    config
+}

@@ -1,0 +1,23 @@
+//! Moxxy from outside: through HTTP, WIT and the command line, with a real database and real
+//! components. One file for each noun, as in `host/src/http`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod agents;
+mod auth;
+mod cli;
+mod errors;
+mod events;
+mod harness;
+mod health;
+mod hostile;
+mod invariants;
+mod providers;
+mod restart;
+mod runs;
+mod skills;

@@ -1,0 +1,94 @@
+//! `/v1/providers`.
+
+use serde_json::json;
+
+use crate::harness::Server;
+
+#[tokio::test]
+async fn a_provider_is_installed_asked_for_models_and_removed() {
+    let server = Server::start().await;
+    let body = json!({ "id": "local", "component": { "bundled": "offline" } });
+    let answer = server.post("/v1/providers", body.clone()).await;
+    assert_eq!(answer.headers["location"], "/v1/providers/local");
+    let provider = answer.expect(201);
+    assert_eq!((&provider["id"], &provider["name"]), (&json!("local"), &json!("offline")));
+    assert!(provider["digest"].as_str().unwrap().starts_with("sha256:"));
+    let models = server.get("/v1/providers/local/models").await.expect(200);
+    assert_eq!((&models[0]["id"], &models[1]["id"]), (&json!("echo"), &json!("planner")));
+    server.post("/v1/providers", body).await.error(409, "provider_exists");
+    server.delete("/v1/providers/local").await.expect(204);
+    server.get("/v1/providers/local").await.error(404, "provider_not_found");
+}
+
+#[tokio::test]
+async fn a_provider_in_use_stays() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let refused = server.delete("/v1/providers/offline").await.error(409, "provider_in_use");
+    assert_eq!(refused, "Provider 'offline' is used by: ada");
+    assert_eq!(server.run("ada", "still here").await["output"], "still here");
+}
+
+#[tokio::test]
+async fn a_changed_configuration_is_used_by_the_next_run() {
+    let server = Server::start().await;
+    server.scripted("ada", json!([{ "text": "old" }])).await;
+    let steps = json!({ "config": { "steps": [{ "text": "old" }, { "text": "new" }] } });
+    server.patch("/v1/providers/ada", steps).await.expect(200);
+    assert_eq!(server.run("ada", "a").await["output"], "old");
+    assert_eq!(server.run("ada", "b").await["output"], "new");
+}
+
+#[tokio::test]
+async fn a_skill_is_no_provider_and_a_provider_no_skill() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let body = json!({ "id": "text", "component": { "bundled": "text" } });
+    let text = server.post("/v1/providers", body).await.error(400, "wrong_world");
+    assert_eq!(text, "The component is a skill; install it by POST /v1/agents/{name}/skills/install");
+    let body = json!({ "source": { "bundled": "offline" } });
+    server.post("/v1/agents/ada/skills/install", body).await.error(400, "wrong_world");
+    assert_eq!(server.get("/v1/health").await.expect(200)["components"], 1);
+}
+
+#[tokio::test]
+async fn what_a_provider_does_wrong_ends_the_run_with_its_name() {
+    let server = Server::with(|config| {
+        config.plugins.provider_cpu = 300;
+        config.plugins.first_token = 400;
+    })
+    .await;
+    let cases = [
+        ("trap", json!([{ "text": "a", "trap": true }]), "component_trapped", "`trap` trapped"),
+        ("spin", json!([{ "spin": true }]), "component_limit", "`spin` used up its 300 ms of processor time"),
+        ("endless", json!([{ "text": "a", "no_stop": true }]), "component_trapped", "without saying why it stopped"),
+        (
+            "slow",
+            json!([{ "text": "a", "delay_ms": 60_000 }]),
+            "component_limit",
+            "did not begin to answer within 400 ms",
+        ),
+        (
+            "error",
+            json!([{ "error": { "kind": "rate_limited", "message": "slow down" } }]),
+            "provider_rate_limited",
+            "slow down",
+        ),
+        (
+            "late",
+            json!([{ "text": "a b c", "stream": true, "error_after": 2, "error": { "kind": "overloaded", "message": "too hot" } }]),
+            "provider_overloaded",
+            "too hot",
+        ),
+        ("nothing", json!([]), "provider_rejected_request", "no step is left"),
+    ];
+    for (name, steps, code, message) in cases {
+        server.scripted(name, steps).await;
+        let run = server.run(name, "go").await;
+        assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!(code)), "{run}");
+        assert!(run["error"]["message"].as_str().unwrap().contains(message), "{run}");
+        assert_eq!(server.get(&format!("/v1/agents/{name}")).await.expect(200)["status"], "error");
+    }
+    server.offline("ada", "echo").await;
+    assert_eq!(server.run("ada", "fine").await["output"], "fine");
+}

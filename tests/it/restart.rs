@@ -1,0 +1,110 @@
+//! What is there after a restart, and after a crash.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Server, config};
+
+fn compiled(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(compiled(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "cwasm") {
+            found.push(entry);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart_and_nothing_is_compiled_again() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    server.install("ada", "text").await;
+    server.run("ada", "Count the words in \"a b\"").await;
+    let before = server.get("/v1/agents/ada/history").await.expect(200);
+    let home = server.stop().await;
+    // A compiler that cannot run: whoever needs it fails.
+    let server = Server::at(home, |config| config.plugins.compiler = Some("/nonexistent".into())).await;
+    assert_eq!(server.get("/v1/agents/ada/history").await.expect(200), before);
+    let run = server.run("ada", "Count the words in \"a b c\"").await;
+    assert_eq!(run["output"], "The result of word_count: words 3, characters 5, lines 1.");
+}
+
+#[tokio::test]
+async fn compiled_code_that_was_changed_is_not_run() {
+    let server = Server::with(|config| config.data.cache = config.data.home.join("cache")).await;
+    server.offline("ada", "echo").await;
+    let home = server.stop().await;
+    let code = compiled(&home.path().join("cache"));
+    assert_eq!(code.len(), 1);
+    let mut bytes = fs::read(&code[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    fs::write(&code[0], &bytes).unwrap();
+    let own_cache = |config: &mut moxxy::config::Config| config.data.cache = config.data.home.join("cache");
+    let server = Server::at(home, own_cache).await;
+    assert_eq!(server.run("ada", "compiled again").await["output"], "compiled again");
+    assert_ne!(fs::read(&code[0]).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn an_upload_that_was_changed_is_not_used() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let home = server.stop().await;
+    let upload = fs::read_dir(home.path().join("components/sha256")).unwrap().next().unwrap().unwrap().path();
+    fs::write(upload, b"something else").unwrap();
+    let server = Server::at(home, |_| {}).await;
+    let run = server.run("ada", "go").await;
+    assert_eq!(run["error"]["code"], "component_unavailable");
+}
+
+#[tokio::test]
+async fn a_shutdown_pauses_runs_and_the_next_start_takes_them_up() {
+    let server = Server::with(|config| config.server.shutdown_grace = 1).await;
+    let steps = json!([{ "text": "done", "delay_ms": 4000 }, { "text": "next" }]);
+    server.scripted("ada", steps).await;
+    let mut events = server.events("agent_id=ada").await;
+    let first = server.start_run("ada", json!({ "task": "one" })).await;
+    server.start_run("ada", json!({ "task": "two" })).await;
+    events.until("model.request").await;
+    let home = server.stop().await;
+    let server = Server::at(home, |_| {}).await;
+    let path = format!("run_id={}&after=0", first["run_id"].as_str().unwrap());
+    let told = server.events(&path).await.until("run.completed").await;
+    let resumed = told.iter().find(|event| event.kind == "run.resumed").unwrap();
+    let interrupted = &resumed.data["payload"]["interrupted"][0];
+    assert_eq!((&interrupted["kind"], &interrupted["outcome"]), (&json!("model"), &json!("repeated")));
+    server.events("agent_id=ada&after=0").await.until("run.completed").await;
+}
+
+#[tokio::test]
+async fn a_tool_that_was_cut_off_is_not_repeated() {
+    let server = Server::with(|config| config.server.shutdown_grace = 1).await;
+    let call = json!({ "name": "misbehave__sleep", "arguments": { "ms": 20_000 } });
+    server.scripted("ada", json!([{ "tool_calls": [call] }, { "record": true }])).await;
+    server.upload("ada", "misbehave").await.expect(201);
+    let mut events = server.events("agent_id=ada").await;
+    server.start_run("ada", json!({ "task": "one" })).await;
+    events.until("skill.invoked").await;
+    let server = Server::at(server.stop().await, |_| {}).await;
+    let told = server.events("agent_id=ada&after=0").await.until("run.completed").await;
+    assert_eq!(told.iter().filter(|event| event.kind == "skill.invoked").count(), 1);
+    let output: Value = serde_json::from_str(told.last().unwrap().data["payload"]["output"].as_str().unwrap()).unwrap();
+    let result = output["messages"][2]["tool_results"][0]["content"].as_str().unwrap();
+    assert!(result.contains("Its outcome is unknown"), "{result}");
+}
+
+#[tokio::test]
+async fn secrets_and_data_are_private_to_the_user() {
+    let home = tempfile::TempDir::new().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let server = Server::at(home, |config| config.data.master_key = Default::default()).await;
+    let home = server.home.path();
+    assert_eq!(mode(&home.join("master.key")), 0o600);
+    assert_eq!(mode(&home.join("components")), 0o700);
+    assert!(!format!("{:?}", config(&server.home)).contains("5a5a"));
+}

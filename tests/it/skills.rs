@@ -1,0 +1,86 @@
+//! `/v1/agents/{name}/skills`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::json;
+
+use crate::harness::{Server, test_component};
+
+#[tokio::test]
+async fn a_skill_is_installed_shown_called_and_removed() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let install = json!({ "source": { "bundled": "text" } });
+    let answer = server.post("/v1/agents/ada/skills/install", install.clone()).await;
+    assert_eq!(answer.headers["location"], "/v1/agents/ada/skills/text");
+    let skill = answer.expect(201);
+    assert_eq!((&skill["skill_id"], &skill["signature"]), (&json!("text"), &json!("unsigned")));
+    assert_eq!(skill["tools"][0]["name"], "word_count");
+    assert_eq!(skill["tools"][0]["hints"]["read_only"], true);
+    assert_eq!(server.get("/v1/agents/ada/skills/text").await.expect(200), skill);
+    assert_eq!(server.get("/v1/agents/ada/skills").await.expect(200), json!([skill]));
+    server.post("/v1/agents/ada/skills/install", install).await.error(409, "skill_exists");
+
+    let count = server.invoke("ada", "text", "word_count", json!({ "text": "a b" })).await.expect(200);
+    assert_eq!(count, json!({ "words": 2, "characters": 3, "lines": 1 }));
+    let diff = server.invoke("ada", "text", "diff", json!({ "before": "a\n", "after": "b\n" })).await.expect(200);
+    assert!(diff.as_str().unwrap().contains("-a\n+b\n"), "{diff}");
+    let wrong = server.invoke("ada", "text", "word_count", json!({ "txt": "a" })).await;
+    assert!(wrong.error(400, "invalid_arguments").contains("text"));
+    server.invoke("ada", "text", "sing", json!({})).await.error(404, "tool_not_found");
+
+    server.delete("/v1/agents/ada/skills/text").await.expect(204);
+    server.invoke("ada", "text", "word_count", json!({ "text": "a" })).await.error(404, "skill_not_found");
+    server.delete("/v1/agents/ada/skills/text").await.error(404, "skill_not_found");
+}
+
+#[tokio::test]
+async fn a_core_module_is_wrapped_and_works() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let skill = server.upload("ada", "text_module").await.expect(201);
+    assert_eq!(skill["skill_id"], "text");
+    let found = json!({ "json": "{\"a\": [1, 2]}", "path": "$.a[*]" });
+    assert_eq!(server.invoke("ada", "text", "json_path", found).await.expect(200), json!([1, 2]));
+}
+
+#[tokio::test]
+async fn a_component_comes_in_base64_and_its_digest_is_checked() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let text = BASE64.encode(std::fs::read(test_component("misbehave")).unwrap());
+    let path = "/v1/agents/ada/skills/install";
+    let wrong = json!({ "source": { "base64": text }, "digest": format!("sha256:{}", "0".repeat(64)) });
+    let message = server.post(path, wrong).await.error(400, "digest_mismatch");
+    let digest = message.split(' ').find(|word| word.starts_with("sha256:")).unwrap().trim_end_matches(',');
+    let right = json!({ "source": { "base64": text }, "digest": digest });
+    assert_eq!(server.post(path, right).await.expect(201)["digest"], digest);
+    server.post(path, json!({ "source": { "base64": "***" } })).await.error(400, "invalid_input");
+    let unknown = server.post(path, json!({ "source": { "bundled": "nothing" } })).await.error(400, "invalid_input");
+    assert!(unknown.contains("offline, script, text"), "{unknown}");
+}
+
+#[tokio::test]
+async fn what_a_skill_asks_for_is_missing_until_it_can_be_granted() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let skill = server.upload("ada", "misbehave").await.expect(201);
+    assert_eq!(skill["asked"]["secrets"][0]["name"], "key");
+    assert_eq!(skill["missing"], skill["asked"]);
+    assert_eq!(skill["granted"], json!({ "hosts": [], "secrets": [] }));
+    let denied = server.invoke("ada", "misbehave", "open_secret", json!({ "name": "key" })).await;
+    assert!(denied.body.to_string().contains("no grant lets `misbehave` use the secret"), "{denied:?}");
+}
+
+#[tokio::test]
+async fn one_component_serves_several_agents_and_goes_with_the_last() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    server.offline("bob", "planner").await;
+    server.install("ada", "text").await;
+    server.install("bob", "text").await;
+    assert_eq!(server.get("/v1/health").await.expect(200)["components"], 2);
+    server.delete("/v1/agents/ada/skills/text").await.expect(204);
+    server.invoke("bob", "text", "word_count", json!({ "text": "a" })).await.expect(200);
+    server.delete("/v1/agents/bob").await.expect(204);
+    assert_eq!(server.get("/v1/health").await.expect(200)["components"], 1);
+}
