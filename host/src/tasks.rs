@@ -2,12 +2,16 @@
 //! on which components run, apart from the server's.
 
 use std::{
+    future::poll_fn,
     sync::{Arc, Mutex},
     task::Poll,
 };
 
-use tokio::{runtime, task::JoinHandle};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::runtime;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use crate::error::{Error, Result};
 
@@ -100,6 +104,9 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }
 
+/// How much the threads of components give way to others, as in nice(1).
+const NICENESS: i32 = 10;
+
 /// The threads that run components. A component that computes for long slows others of its kind,
 /// never the server's input and output.
 #[derive(Debug)]
@@ -110,13 +117,14 @@ pub struct Guests {
 
 /// A task on the guests' runtime, ended when this is dropped.
 #[derive(Debug)]
-pub struct Guest<T>(JoinHandle<T>);
+pub struct Guest<T>(AbortOnDropHandle<T>);
 
 impl Guests {
     pub fn new(threads: usize) -> Result<Self> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("moxxy-guest")
+            .on_thread_start(give_way)
             // A guest that yields at each tick makes every poll last one tick: look at timers
             // and at new work after each of them.
             .event_interval(1)
@@ -129,12 +137,31 @@ impl Guests {
     }
 
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Guest<T> {
-        Guest(self.handle.spawn(task))
+        Guest(AbortOnDropHandle::new(self.handle.spawn(task)))
     }
 
-    /// Whether the caller already runs on these threads.
-    pub fn is_current(&self) -> bool {
-        runtime::Handle::try_current().is_ok_and(|current| current.id() == self.handle.id())
+    /// Runs a guest to its end. A change of threads and back takes several times as long as a
+    /// short call, so one that is likely to be `brief` begins where the caller is. If it has not
+    /// ended when it first lets others run, which is after one tick at the latest, it moves.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+        brief: bool,
+    ) -> Result<T> {
+        let mut task = Box::pin(task);
+        if brief && let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(task.as_mut().poll(cx))).await {
+            return Ok(ended);
+        }
+        self.spawn(task).await
+    }
+}
+
+/// Lowers the priority of the current thread, so that a component that computes for long takes no
+/// time that the server's input and output needs.
+fn give_way() {
+    // On Linux the process 0 stands for the calling thread. Without it only fairness is worse.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "guests run at the server's own priority");
     }
 }
 
@@ -146,9 +173,10 @@ impl Drop for Guests {
     }
 }
 
-impl<T> Drop for Guest<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+impl<T> Guest<T> {
+    /// Lets it run to its end.
+    pub fn detach(self) {
+        drop(self.0.detach());
     }
 }
 

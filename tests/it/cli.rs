@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use crate::harness::{Server, test_component};
@@ -90,12 +91,10 @@ fn a_start_that_cannot_work_says_why_and_changes_nothing() {
 async fn a_newer_database_is_left_alone() {
     let home = Server::start().await.stop().await;
     let database = home.path().join("moxxy.db");
-    let newer = Command::new("python3")
-        .args(["-c", "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(\"INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, 1, x'00', 1)\"); db.commit()"])
-        .arg(&database)
-        .status()
-        .unwrap();
-    assert!(newer.success());
+    let mut connection = SqliteConnectOptions::new().filename(&database).connect().await.unwrap();
+    let later = "INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, 1, x'00', 1)";
+    sqlx::query(later).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
     let output = moxxy(home.path()).args(["--port", "0", "serve"]).output().unwrap();
     assert!(text(&output.stderr).contains("was written by a newer Moxxy (its schema has version 9999)"), "{output:?}");
 }

@@ -159,6 +159,7 @@ impl Plugins {
             Err(failure) => return (Err(failure), Usage::default()),
         };
         let engine = self.engine.clone();
+        let brief = prepared.is_brief();
         let work = async move {
             let mut call = Call::new(&engine, context, &prepared.limits);
             let result = match &prepared.exports {
@@ -166,11 +167,11 @@ impl Plugins {
                 Exports::Models(_) => Err(wrong_world("skill")),
             };
             let usage = call.usage();
+            prepared.learn(usage);
             drop((call, permit));
             (result, usage)
         };
-        // A caller that is a guest's neighbour already need not change threads.
-        let ended = if self.guests.is_current() { Ok(work.await) } else { self.guests.spawn(work).await };
+        let ended = self.guests.run(work, brief).await;
         ended.unwrap_or_else(|error| (Err(panicked(&error)), Usage::default()))
     }
 
@@ -212,6 +213,18 @@ impl Plugins {
             }
         });
         Ok(Completion { chunks, _task: task })
+    }
+
+    /// The engine, for comparisons with what it does by itself.
+    #[doc(hidden)]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Runs a future on the guests' threads, for comparisons.
+    #[doc(hidden)]
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.guests.spawn(work).detach();
     }
 
     fn prepared(&self, digest: &Digest) -> Option<Arc<Prepared>> {
@@ -283,7 +296,7 @@ impl Plugins {
         };
         let limits = limits.asked(&description.manifest.limits);
         let digest = description.digest.clone();
-        let prepared = Arc::new(Prepared { description, exports: linked.exports, limits });
+        let prepared = Arc::new(Prepared::new(description, linked.exports, limits));
         let mut registry = self.registry.write().map_err(|_| Error::internal("a lock was poisoned"))?;
         registry.insert(digest, Arc::clone(&prepared));
         Ok(prepared)

@@ -1,5 +1,7 @@
 //! A component made ready at install: loaded, linked and checked. A call only makes an instance.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::{
@@ -8,6 +10,7 @@ use super::{
     manifest::{Description, World},
     state::CallState,
 };
+use crate::events::Usage;
 
 /// A component whose world and imports were checked.
 #[derive(Clone)]
@@ -27,7 +30,12 @@ pub struct Prepared {
     pub description: Description,
     pub exports: Exports,
     pub limits: Limits,
+    /// The processor time of a call, in microseconds: a moving average.
+    pace: AtomicU64,
 }
+
+/// Calls that take less, in microseconds, are worth no change of threads.
+const BRIEF: u64 = 200;
 
 impl Linked {
     /// The error is a sentence for the component's author.
@@ -41,6 +49,24 @@ impl Linked {
             World::Provider => Exports::Models(ModelsWorldPre::new(instance.clone()).map_err(misfit)?),
         };
         Ok(Self { plugin: PluginWorldPre::new(instance).map_err(misfit)?, exports })
+    }
+}
+
+impl Prepared {
+    pub fn new(description: Description, exports: Exports, limits: Limits) -> Self {
+        // Not brief until it has shown it.
+        Self { description, exports, limits, pace: AtomicU64::new(2 * BRIEF) }
+    }
+
+    /// Whether a call is likely to end at once.
+    pub fn is_brief(&self) -> bool {
+        self.pace.load(Relaxed) < BRIEF
+    }
+
+    /// Learns from a call. A lost update of two at the same time does no harm.
+    pub fn learn(&self, usage: Usage) {
+        let average = (self.pace.load(Relaxed).saturating_mul(7)).saturating_add(usage.cpu_us) / 8;
+        self.pace.store(average, Relaxed);
     }
 }
 

@@ -1,0 +1,142 @@
+//! What others feel of a component that misbehaves: the same load of short calls through HTTP,
+//! alone, beside endless loops, and beside memory bombs, in turns in one run.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+const ROUNDS: usize = 5;
+const CLIENTS: usize = 4;
+const CALLS: usize = 150;
+
+#[derive(Clone)]
+struct Client {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Client {
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let response = self.http.post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn invoke(&self, skill: &str, tool: &str, arguments: Value) -> (u16, Value) {
+        let body = json!({ "tool": tool, "arguments": arguments });
+        self.post(&format!("/v1/agents/ada/skills/{skill}/invoke"), body).await
+    }
+}
+
+/// The times of short calls from several clients.
+async fn load(client: &Client, failed: &Arc<AtomicUsize>) -> Vec<Duration> {
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (client, failed) = (client.clone(), Arc::clone(failed));
+            tokio::spawn(async move {
+                let mut times = Vec::with_capacity(CALLS);
+                for _ in 0..CALLS {
+                    let start = Instant::now();
+                    let (status, _) = client.invoke("text", "word_count", json!({ "text": "a b c" })).await;
+                    times.push(start.elapsed());
+                    failed.fetch_add(usize::from(status != 200), Relaxed);
+                }
+                times
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for client in clients {
+        times.extend(client.await.unwrap());
+    }
+    times
+}
+
+/// The same load beside a tool that is called again and again.
+async fn beside(
+    client: &Client,
+    tool: &'static str,
+    failed: &Arc<AtomicUsize>,
+    ended: &mut Vec<String>,
+) -> Vec<Duration> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (bad, stopped) = (client.clone(), Arc::clone(&stop));
+    let neighbour = tokio::spawn(async move {
+        let mut messages = Vec::new();
+        while !stopped.load(Relaxed) {
+            let (status, body) = bad.invoke("misbehave", tool, json!({})).await;
+            messages.push(format!("{status} {}: {}", body["code"].as_str().unwrap(), body["error"].as_str().unwrap()));
+        }
+        messages
+    });
+    let times = load(client, failed).await;
+    stop.store(true, Relaxed);
+    ended.extend(neighbour.await.unwrap());
+    times
+}
+
+#[tokio::main]
+async fn main() {
+    let home = tempfile::TempDir::new().unwrap();
+    let client = serve(&home).await;
+    let failed = Arc::new(AtomicUsize::new(0));
+    load(&client, &failed).await;
+    let (mut alone, mut spin, mut bomb) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ended = Vec::new();
+    for _ in 0..ROUNDS {
+        alone.extend(load(&client, &failed).await);
+        spin.extend(beside(&client, "spin", &failed, &mut ended).await);
+        bomb.extend(beside(&client, "bomb", &failed, &mut ended).await);
+    }
+    println!("{CLIENTS} clients, {ROUNDS} rounds of {CALLS} calls each, through HTTP with events in the database");
+    let base = percentile(&mut alone, 99);
+    show("alone", &mut alone, base);
+    show("beside an endless loop", &mut spin, base);
+    show("beside a memory bomb", &mut bomb, base);
+    println!("short calls that failed: {}", failed.load(Relaxed));
+    ended.sort();
+    for group in ended.chunk_by(|a, b| a == b) {
+        println!("{:4} × {}", group.len(), group.first().unwrap());
+    }
+}
+
+/// A server of our own, with an agent and two skills.
+async fn serve(home: &tempfile::TempDir) -> Client {
+    let mut config = Config::at(home.path()).unwrap();
+    config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
+    let app = App::start(config, Clock::system(), Tasks::default()).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(moxxy::run(app, listener));
+    let client = Client { http: reqwest::Client::builder().no_proxy().build().unwrap(), url };
+    let done = |(status, body): (u16, Value)| assert_eq!(status, 201, "{body}");
+    done(client.post("/v1/providers", json!({ "id": "offline", "component": { "bundled": "offline" } })).await);
+    done(client.post("/v1/agents", json!({ "name": "ada", "provider": "offline", "model": "echo" })).await);
+    let install = "/v1/agents/ada/skills/install";
+    done(client.post(install, json!({ "source": { "bundled": "text" } })).await);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-components/misbehave.wasm");
+    let part = reqwest::multipart::Part::bytes(std::fs::read(path).unwrap());
+    let form = reqwest::multipart::Form::new().part("component", part);
+    let uploaded = client.http.post(format!("{}{install}", client.url)).multipart(form).send().await.unwrap();
+    assert_eq!(uploaded.status(), 201);
+    client
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort();
+    times.get(times.len() * percent / 100).copied().unwrap_or_default()
+}
+
+fn show(what: &str, times: &mut [Duration], base: Duration) {
+    let (p50, p99) = (percentile(times, 50), percentile(times, 99));
+    let ratio = p99.as_secs_f64() / base.as_secs_f64();
+    println!("{what:24} p50 {p50:>9.1?}  p99 {p99:>9.1?}  ratio of p99 {ratio:.2}");
+}
