@@ -3,11 +3,12 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
 };
 
+use tempfile::NamedTempFile;
 use tokio::sync::RwLock;
 
 use crate::{
@@ -72,6 +73,7 @@ impl App {
     /// Loads every installed component. One that cannot be loaded is reported and left out: the
     /// others work all the same.
     async fn load(&self) -> Result<()> {
+        self.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
         let known = store::components::list(&mut *self.store.read().await?).await?;
         self.plugins.sweep(&known);
         for component in known {
@@ -84,12 +86,20 @@ impl App {
     }
 }
 
+/// The bits of a mode that let the group or others write.
+const OTHERS_WRITE: u32 = 0o022;
+
 fn open_home(home: &Path) -> Result<File> {
     let unusable = |e: std::io::Error| {
         let message = format!("Cannot use the data directory {}: {e}", home.display());
         Error::conflict("data_unusable", message)
     };
     DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(unusable)?;
+    let mode = fs::metadata(home).map_err(unusable)?.permissions().mode();
+    if mode & OTHERS_WRITE != 0 {
+        let message = format!("Others can write to the data directory {}: chmod go-w it", home.display());
+        return Err(Error::conflict("data_unusable", message));
+    }
     let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(home.join("moxxy.lock"));
     let lock = lock.map_err(unusable)?;
     match lock.try_lock() {
@@ -119,7 +129,10 @@ fn master_key(config: &Config) -> Result<[u8; 32]> {
 
 fn make_key(path: &Path) -> Result<[u8; 32]> {
     let key = ids::key()?;
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).map_err(Error::internal)?;
-    file.write_all(hex::encode(key).as_bytes()).and_then(|()| file.sync_all()).map_err(Error::internal)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    // Readable by its owner alone; whole, or not there.
+    let mut file = NamedTempFile::new_in(directory).map_err(Error::internal)?;
+    file.write_all(hex::encode(key).as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(Error::internal)?;
+    file.persist_noclobber(path).map_err(Error::internal)?;
     Ok(key)
 }

@@ -1,7 +1,7 @@
 //! The configuration: `config.default.toml` is the table of options and their manual, then comes
 //! a file, then the environment, then flags. The only module that reads the environment.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use etcetera::BaseStrategy as _;
 use figment::{
@@ -99,7 +99,7 @@ pub struct Runs {
     pub max_tokens: u64,
     pub max_seconds: u64,
     pub concurrent_sessions: usize,
-    pub queue: i64,
+    pub queue: u64,
 }
 
 /// What the command line sets.
@@ -144,16 +144,10 @@ impl Config {
         if self.data.cache.as_os_str().is_empty() {
             self.data.cache = self.data.home.join("cache");
         }
-        let positive = [
-            ("plugins.tick", self.plugins.tick),
-            ("plugins.concurrent_skills", self.plugins.concurrent_skills.into()),
-            ("plugins.concurrent_providers", self.plugins.concurrent_providers.into()),
-            ("runs.max_steps", self.runs.max_steps.into()),
-            ("runs.concurrent_sessions", self.runs.concurrent_sessions as u64),
-        ];
-        for (option, value) in positive {
-            if value == 0 {
-                return Err(Error::invalid("invalid_configuration", format!("`{option}` has to be at least 1")));
+        for (option, value, range) in self.ranges() {
+            if !range.contains(&value) {
+                let message = format!("`{option}` is {value}; it is {} to {}", range.start(), range.end());
+                return Err(Error::invalid("invalid_configuration", message));
             }
         }
         if !self.server.listen.is_loopback() {
@@ -164,6 +158,38 @@ impl Config {
             return Err(Error::invalid("invalid_configuration", message));
         }
         Ok(self)
+    }
+
+    /// What each number has to be within.
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 23] {
+        const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
+        const BYTES: RangeInclusive<u64> = 65_536..=1 << 30;
+        let (server, plugins, runs) = (&self.server, &self.plugins, &self.runs);
+        [
+            ("server.body_limit", server.body_limit as u64, 1024..=1 << 30),
+            ("server.upload_limit", server.upload_limit as u64, 1024..=1 << 30),
+            ("server.shutdown_grace", server.shutdown_grace, 0..=3600),
+            ("plugins.threads", plugins.threads as u64, 0..=1024),
+            ("plugins.tick", plugins.tick, 1..=1000),
+            ("plugins.concurrent_skills", plugins.concurrent_skills.into(), 1..=1000),
+            ("plugins.concurrent_providers", plugins.concurrent_providers.into(), 1..=1000),
+            ("plugins.admission_wait", plugins.admission_wait, MILLIS),
+            ("plugins.memory", plugins.memory as u64, BYTES),
+            ("plugins.result", plugins.result as u64, BYTES),
+            ("plugins.skill_cpu", plugins.skill_cpu, MILLIS),
+            ("plugins.skill_wall", plugins.skill_wall, MILLIS),
+            ("plugins.provider_cpu", plugins.provider_cpu, MILLIS),
+            ("plugins.provider_wall", plugins.provider_wall, MILLIS),
+            ("plugins.first_token", plugins.first_token, MILLIS),
+            ("plugins.between_tokens", plugins.between_tokens, MILLIS),
+            ("plugins.describe_cpu", plugins.describe_cpu, MILLIS),
+            ("plugins.compile_memory", plugins.compile_memory, 1 << 28..=1 << 40),
+            ("plugins.compile_cpu", plugins.compile_cpu, 1..=3600),
+            ("runs.max_steps", runs.max_steps.into(), 1..=1_000_000),
+            ("runs.max_seconds", runs.max_seconds, 1..=31_536_000),
+            ("runs.concurrent_sessions", runs.concurrent_sessions as u64, 1..=10_000),
+            ("runs.queue", runs.queue, 1..=1_000_000),
+        ]
     }
 
     /// Where the embedded database lies.

@@ -14,6 +14,7 @@ pub mod error;
 pub mod events;
 pub mod http;
 pub mod ids;
+pub mod json;
 pub mod plugins;
 pub mod store;
 pub mod tasks;
@@ -23,7 +24,13 @@ use std::time::Duration;
 
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{app::App, error::Result};
+use crate::{
+    app::App,
+    error::{Error, Result},
+};
+
+/// For tasks that were cut off, to let go of what they hold.
+const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// Serves on `listener` until the shutdown that belongs to the app's tasks: stops accepting, ends
 /// streams, lets requests and runs come to a step boundary, and returns after the grace period at
@@ -32,19 +39,23 @@ pub async fn run(app: App, listener: TcpListener) -> Result<()> {
     let grace = Duration::from_secs(app.config.server.shutdown_grace);
     let tasks = app.tasks.clone();
     let serving = http::serve(app, listener, tasks.shutdown().clone());
-    let stopped = async {
+    let late = async {
         tasks.shutdown().cancelled().await;
         tokio::time::sleep(grace).await;
     };
+    let ended = async {
+        serving.await?;
+        tasks.finished().await;
+        Ok::<_, Error>(())
+    };
     tokio::select! {
-        served = serving => served?,
-        () = stopped => tracing::warn!("requests were still running after the grace period"),
-    }
-    if timeout(grace, tasks.finished()).await.is_err() {
-        tracing::warn!("runs were still going after the grace period; they go on at the next start");
-        tasks.cut_off();
-        // What is left is dropped with the process.
-        drop(timeout(grace, tasks.finished()).await);
+        ended = ended => ended?,
+        () = late => {
+            tracing::warn!("requests or runs were still going after the grace period; runs go on at the next start");
+            tasks.cut_off();
+            // What cannot end by itself is dropped with the process.
+            drop(timeout(CUT_OFF, tasks.finished()).await);
+        }
     }
     tasks.obituary()
 }

@@ -61,7 +61,7 @@ impl Tasks {
             let panicked = end.is_err_and(|e| e.is_panic());
             if panicked || early {
                 tracing::error!(task = name, panicked, "a background task died");
-                tasks.bury(name);
+                tasks.bury(name, policy);
             }
         });
     }
@@ -86,11 +86,14 @@ impl Tasks {
         }
     }
 
-    fn bury(&self, name: &str) {
+    fn bury(&self, name: &str, policy: Policy) {
         if let Ok(mut died) = self.died.lock() {
             died.get_or_insert_with(|| name.to_owned());
         }
-        self.shutdown.cancel();
+        // The server can do without one job, not without the others.
+        if policy != Policy::Job {
+            self.shutdown.cancel();
+        }
     }
 }
 

@@ -81,3 +81,19 @@ async fn reset_begins_a_new_session_and_keeps_the_old_history() {
     let sessions = server.get("/v1/agents/ada/sessions").await.expect(200);
     assert!(sessions[0]["closed_at"].is_string() && sessions[1]["closed_at"].is_null());
 }
+
+#[tokio::test]
+async fn changes_at_the_same_time_are_both_kept() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    for round in 0..10 {
+        let persona = server.patch("/v1/agents/ada", json!({ "persona": format!("p{round}") }));
+        let temperature = server.patch("/v1/agents/ada", json!({ "temperature": f64::from(round) / 10.0 }));
+        tokio::join!(persona, temperature);
+        let agent = server.get("/v1/agents/ada").await.expect(200);
+        assert_eq!(
+            (&agent["persona"], &agent["temperature"]),
+            (&json!(format!("p{round}")), &json!(f64::from(round) / 10.0))
+        );
+    }
+}

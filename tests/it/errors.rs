@@ -16,7 +16,7 @@ async fn bad_bodies_are_named_and_change_nothing() {
         };
         post("{").await.error(400, "malformed_json");
         post("").await.error(400, "malformed_json");
-        post("{} {}").await.error(400, "invalid_input");
+        post("{} {}").await.error(400, "malformed_json");
         let unknown = post(r#"{"surprise": 1}"#).await;
         assert!(
             unknown.body["details"][0]["reason"].as_str().unwrap().contains("unknown field `surprise`"),
@@ -25,6 +25,10 @@ async fn bad_bodies_are_named_and_change_nothing() {
         unknown.error(400, "invalid_input");
         post("[]").await.error(400, "invalid_input");
         post("\u{1}").await.error(400, "malformed_json");
+        post(r#"{"name": "a", "name": "b"}"#).await.error(400, "invalid_input");
+        let deep = format!(r#"{{"config": {}{}}}"#, "[".repeat(100), "]".repeat(100));
+        let deep = server.request(Method::POST, path).header("Content-Type", "application/json").body(deep);
+        assert!(send(deep).await.error(400, "invalid_input").contains("at most 64 levels deep"));
         let text = server.request(Method::POST, path).header("Content-Type", "text/plain").body("{}");
         send(text).await.error(415, "unsupported_media_type");
         send(server.request(Method::POST, path).body("{}")).await.error(415, "unsupported_media_type");

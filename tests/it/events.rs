@@ -139,3 +139,23 @@ async fn providers_and_limits_are_told_too() {
         assert!(kinds(&events).contains(&kind), "{kind}: {:?}", kinds(&events));
     }
 }
+
+#[tokio::test]
+async fn a_place_beyond_the_log_is_refused() {
+    let server = Server::start().await;
+    for after in ["-1", "999999999"] {
+        server.get(&format!("/v1/events/stream?after={after}")).await.error(400, "invalid_input");
+    }
+}
+
+#[tokio::test]
+async fn large_events_reach_those_who_are_there() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let large = "x".repeat(200_000);
+    let mut events = server.events("agent_id=ada&event_type=run.*").await;
+    server.run("ada", &large).await;
+    let events = events.until("run.completed").await;
+    assert_eq!(kinds(&events), ["run.queued", "run.started", "run.completed"]);
+    assert_eq!(events[2].data["payload"]["output"].as_str().unwrap().len(), large.len());
+}

@@ -13,6 +13,8 @@ async fn server() -> Server {
         config.plugins.memory = 32 << 20;
         config.plugins.result = 1 << 20;
         config.server.upload_limit = 1 << 20;
+        // A cache of its own, to see what is left in it.
+        config.data.cache = config.data.home.join("cache");
     })
     .await;
     server.offline("ada", "planner").await;
@@ -64,12 +66,18 @@ async fn components_that_misbehave_at_install_are_refused_with_the_reason() {
     unchanged(&server).await;
 }
 
+fn files_below(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
 /// Nothing was installed, nothing was left, and the server serves.
 async fn unchanged(server: &Server) {
     assert_eq!(server.get("/v1/agents/ada/skills").await.expect(200), json!([]));
     assert_eq!(server.get("/v1/health").await.expect(200)["components"], 1);
-    let uploads = server.home.path().join("components/sha256");
-    assert_eq!(std::fs::read_dir(uploads).unwrap().count(), 1);
+    assert_eq!(files_below(&server.home.path().join("components")), 1);
+    let cache = server.home.path().join("cache");
+    assert_eq!(files_below(&cache), 2, "the code of the one component, and its seal");
     server.install("ada", "text").await;
 }
 

@@ -99,12 +99,28 @@ async fn a_tool_that_was_cut_off_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_stop_that_was_promised_holds_after_a_restart() {
+    let server = Server::with(|config| config.server.shutdown_grace = 0).await;
+    server.scripted("ada", json!([{ "text": "late", "delay_ms": 20_000 }, { "text": "next" }])).await;
+    let mut events = server.events("agent_id=ada").await;
+    let run = server.start_run("ada", json!({ "task": "one" })).await;
+    events.until("model.request").await;
+    let path = format!("/v1/agents/ada/runs/{}", run["run_id"].as_str().unwrap());
+    server.post(&format!("{path}/stop"), json!({ "mode": "step" })).await.expect(200);
+    let server = Server::at(server.stop().await, |_| {}).await;
+    server.events("agent_id=ada&after=0").await.until("run.cancelled").await;
+    assert_eq!(server.get(&path).await.expect(200)["status"], "cancelled");
+}
+
+#[tokio::test]
 async fn secrets_and_data_are_private_to_the_user() {
     let home = tempfile::TempDir::new().unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let server = Server::at(home, |config| config.data.master_key = Default::default()).await;
     let home = server.home.path();
     assert_eq!(mode(&home.join("master.key")), 0o600);
+    assert_eq!(mode(&home.join("moxxy.db")), 0o600);
+    assert_eq!(mode(&home.join("moxxy.db-wal")), 0o600);
     assert_eq!(mode(&home.join("components")), 0o700);
     assert!(!format!("{:?}", config(&server.home)).contains("5a5a"));
 }

@@ -74,7 +74,14 @@ async fn the_model_is_told_what_went_wrong_with_its_calls() {
     let run = server.run("ada", "go").await;
     let shown = shown(&run);
     let results = shown["messages"][2]["tool_results"].as_array().unwrap();
-    let expected = ["not a JSON object", "unknown field `txt`", "no tool named", "no tool named", "no luck", "trapped"];
+    let expected = [
+        "not a JSON object",
+        "unknown field `txt`",
+        "no tool named",
+        "no tool named",
+        "no luck",
+        "The skill `misbehave` broke.",
+    ];
     for (result, expected) in results.iter().zip(expected) {
         assert_eq!(result["is_error"], true, "{result}");
         assert!(result["content"].as_str().unwrap().contains(expected), "{result}");
@@ -208,4 +215,45 @@ async fn waiting_is_a_preference() {
     server.offline("bob", "echo").await;
     let other = location.replace("/ada/", "/bob/");
     server.get(&other).await.error(404, "run_not_found");
+}
+
+#[tokio::test]
+async fn what_a_model_makes_up_harms_no_reader() {
+    let server = Server::start().await;
+    let deep = format!("{{\"text\": {}1{}}}", "[".repeat(124), "]".repeat(124));
+    let most = json!({ "input_tokens": u64::MAX, "output_tokens": i64::MAX });
+    let steps = json!([
+        { "tool_calls": [call("text__word_count", json!(deep))], "usage": most },
+        { "tool_calls": [call("text__word_count", json!({ "text": "a" }))], "usage": most },
+        { "text": "done" },
+    ]);
+    server.scripted_with("ada", json!({ "steps": steps }), json!({ "max_tokens": u64::MAX })).await;
+    server.install("ada", "text").await;
+    let run = server.run("ada", "go").await;
+    assert_eq!(run["output"], "done", "{run}");
+    server.get(&format!("/v1/agents/ada/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(server.get("/v1/agents/ada/history").await.expect(200).as_array().unwrap().len(), 6);
+    server.events("agent_id=ada&after=0").await.until("run.completed").await;
+}
+
+#[tokio::test]
+async fn calls_of_one_id_are_told_apart() {
+    let server = Server::start().await;
+    let count = |text: &str| json!({ "id": "same", "name": "text__word_count", "arguments": { "text": text } });
+    server.scripted("ada", json!([{ "tool_calls": [count("a"), count("a b")] }, { "record": true }])).await;
+    server.install("ada", "text").await;
+    let shown = shown(&server.run("ada", "go").await);
+    let results = shown["messages"][2]["tool_results"].as_array().unwrap();
+    assert_ne!(results[0]["call_id"], results[1]["call_id"]);
+    assert_ne!(results[0]["content"], results[1]["content"]);
+}
+
+#[tokio::test]
+async fn many_readers_at_once_do_not_wait_for_each_other() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let run = server.run("ada", "go").await;
+    let path = format!("/v1/agents/ada/history?run_id={}", run["run_id"].as_str().unwrap());
+    let answers = futures_util::future::join_all((0..64).map(|_| server.get(&path))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
 }

@@ -63,7 +63,7 @@ pub struct NewAgent {
 }
 
 /// A change: what is absent stays, `null` takes away.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Patch {
     pub provider: Option<Name>,
@@ -87,7 +87,8 @@ pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
         temperature: new.temperature,
         limits: new.limits,
     };
-    check(app, &settings).await?;
+    check_values(&settings)?;
+    check_model(app, &settings).await?;
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -100,14 +101,29 @@ pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
         .await
 }
 
+/// Applies a change to the agent as it is when it is written.
 pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
-    let mut settings = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
-    let changed = patch.apply(&mut settings);
-    check(app, &settings).await?;
+    let before = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
+    let mut wanted = before.clone();
+    patch.clone().apply(&mut wanted);
+    check_values(&wanted)?;
+    let model = (wanted.provider.clone(), wanted.model.clone());
+    if model != (before.provider, before.model) {
+        check_model(app, &wanted).await?;
+    }
     app.store
         .write(move |tx| {
             Box::pin(async move {
-                store::agents::update(tx, &name, &settings).await?;
+                let mut agent = store::agents::get(tx, &name).await?;
+                let changed = patch.apply(&mut agent.settings);
+                if changed.is_empty() {
+                    return Ok(agent);
+                }
+                if model != (agent.settings.provider.clone(), agent.settings.model.clone()) {
+                    let message = format!("The model of agent '{name}' was changed meanwhile; look again");
+                    return Err(Error::conflict("changed_meanwhile", message));
+                }
+                store::agents::update(tx, &name, &agent.settings).await?;
                 events::record(tx, &Subject::agent(&name), Event::AgentUpdated { changed }).await?;
                 store::agents::get(tx, &name).await
             })
@@ -118,16 +134,19 @@ pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
 /// Stops the agent's runs, then removes it with everything that was its own.
 pub async fn delete(app: &App, name: Name) -> Result<()> {
     runs::stop_all(app, &name, runs::Stop::Now).await?;
-    app.store
+    let key = app
+        .store
         .write(move |tx| {
             Box::pin(async move {
-                let agent = store::agents::get(tx, &name).await?;
-                store::agents::delete(tx, agent.key).await?;
+                let key = store::agents::get(tx, &name).await?.key;
+                store::agents::delete(tx, key).await?;
                 store::events::forget_agent(tx, name.as_str()).await?;
-                events::record(tx, &Subject::agent(&name), Event::AgentDeleted {}).await
+                events::record(tx, &Subject::agent(&name), Event::AgentDeleted {}).await?;
+                Ok(key)
             })
         })
         .await?;
+    app.runs.forget(key);
     super::skills::collect(app).await
 }
 
@@ -162,7 +181,8 @@ fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut V
     }
 }
 
-async fn check(app: &App, settings: &Settings) -> Result<()> {
+/// What can be checked without asking anyone.
+fn check_values(settings: &Settings) -> Result<()> {
     let persona = settings.persona.as_ref().map_or(0, String::len);
     if persona > PERSONA {
         return Err(Error::invalid_field("persona", format!("it has {persona} bytes; the limit is {PERSONA}")));
@@ -174,13 +194,13 @@ async fn check(app: &App, settings: &Settings) -> Result<()> {
     if max_steps == Some(0) || max_tokens == Some(0) || max_seconds == Some(0) {
         return Err(Error::invalid_field("limits", "a limit is at least 1"));
     }
-    check_model(app, settings).await
-}
-
-async fn check_model(app: &App, settings: &Settings) -> Result<()> {
     if settings.model.is_empty() || settings.model.len() > MODEL {
         return Err(Error::invalid_field("model", format!("it has 1 to {MODEL} bytes")));
     }
+    Ok(())
+}
+
+async fn check_model(app: &App, settings: &Settings) -> Result<()> {
     let provider = store::providers::get(&mut *app.store.read().await?, &settings.provider).await;
     let provider = provider.map_err(|error| match error {
         Error::NotFound(problem) => Error::invalid_field("provider", problem.message),

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 
 use super::bundled::Source;
 use crate::{
@@ -11,7 +12,8 @@ use crate::{
     events::{self, Event, Subject},
     ids::{Name, StepId},
     plugins::{CallContext, Description, Failure, HostRequest, Output, Prepared, SecretRequest, Tool, World},
-    store,
+    store::{self, AgentKey},
+    tasks::Policy,
 };
 
 #[derive(Debug, Clone)]
@@ -131,8 +133,8 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
 /// the next removal, or the next start, takes them.
 pub async fn collect(app: &App) -> Result<()> {
     let Ok(_alone) = app.installing.try_write() else { return Ok(()) };
-    let unused = app.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
-    app.plugins.forget(&unused);
+    let used = app.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
+    app.plugins.retain(&used);
     Ok(())
 }
 
@@ -187,15 +189,36 @@ pub async fn invoke_directly(
         tool: tool.clone(),
         arguments: Value::Object(arguments.clone()),
     };
-    tell(app, &agent, vec![invoked]).await?;
-    let (result, outcome) = call(app, &skill, &tool, &arguments, None, CallContext::new(id)).await?;
-    tell(app, &agent, outcome).await?;
-    Ok(result?)
+    tell(app, &agent, key, vec![invoked]).await?;
+    let (sender, ended) = oneshot::channel();
+    let worker = app.clone();
+    // A call that has begun is carried to its end, and told of, even if its client leaves.
+    app.tasks.spawn("invocation", Policy::Job, async move {
+        let called = call(&worker, &skill, &tool, &arguments, None, CallContext::new(id)).await;
+        let ended = match called {
+            Ok((result, outcome)) => tell(&worker, &agent, key, outcome).await.map(|()| result),
+            Err(error) => Err(error),
+        };
+        // The client may be gone.
+        drop(sender.send(ended));
+    });
+    let ended = ended.await.map_err(|_| Error::unavailable("shutting_down", "The server is shutting down"))?;
+    Ok(ended??)
 }
 
-async fn tell(app: &App, agent: &Name, told: Vec<Event>) -> Result<()> {
-    let subject = Subject::agent(agent);
-    app.store.write(move |tx| Box::pin(async move { events::record_all(tx, &subject, told).await })).await
+/// Records events of an agent, unless it is gone: a new one of its name is another.
+async fn tell(app: &App, agent: &Name, key: AgentKey, told: Vec<Event>) -> Result<()> {
+    let agent = agent.clone();
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                if store::agents::get(tx, &agent).await?.key != key {
+                    return Err(Error::not_found("agent", agent));
+                }
+                events::record_all(tx, &Subject::agent(&agent), told).await
+            })
+        })
+        .await
 }
 
 impl From<Skill> for View {

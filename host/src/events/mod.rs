@@ -6,19 +6,21 @@ mod subscribe;
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::broadcast;
 
 pub use catalogue::{Event, Interrupted, Usage};
 pub use subscribe::{Filter, Subscription};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     ids::{self, Name, RunId},
     store::{self, Tx},
 };
 
+/// The largest payload that is broadcast, in bytes; larger ones are read from the log.
+const LARGE: usize = 16 * 1024;
 /// How many events a subscriber may lag behind before it reads them from the log.
 const BUFFER: usize = 1024;
 
@@ -32,8 +34,8 @@ pub struct Envelope {
     /// Counts the events of a run from 1 without a gap; absent outside runs and on live events.
     pub sequence: Option<i64>,
     pub event_type: String,
-    #[serde(serialize_with = "payload")]
-    pub payload: Arc<Value>,
+    /// JSON, kept as text: reading the log never depends on what is in it.
+    pub payload: Arc<RawValue>,
 }
 
 /// An event with its place in the log; `None` for events that are live only.
@@ -52,7 +54,15 @@ pub struct Subject {
 
 /// Where events are broadcast.
 #[derive(Debug, Clone)]
-pub struct Events(broadcast::Sender<Recorded>);
+pub struct Events(broadcast::Sender<News>);
+
+/// What subscribers are sent.
+#[derive(Debug, Clone)]
+enum News {
+    Event(Recorded),
+    /// There is something in the log that is too large to be held for slow readers.
+    Logged,
+}
 
 impl Default for Events {
     fn default() -> Self {
@@ -74,19 +84,20 @@ impl Events {
     /// Tells subscribers of committed events, in log order. Only the store's writer calls this.
     pub(crate) fn broadcast(&self, events: Vec<Recorded>) {
         for event in events {
+            let small = event.envelope.payload.get().len() <= LARGE;
             // No subscriber is no failure.
-            drop(self.0.send(event));
+            drop(self.0.send(if small { News::Event(event) } else { News::Logged }));
         }
     }
 
     /// Tells subscribers of something that is not kept, such as a piece of a message.
     pub fn live(&self, timestamp: String, subject: &Subject, event: &Event) -> Result<()> {
         let envelope = envelope(timestamp, subject, event)?;
-        self.broadcast(vec![Recorded { position: None, envelope }]);
+        drop(self.0.send(News::Event(Recorded { position: None, envelope })));
         Ok(())
     }
 
-    fn receiver(&self) -> broadcast::Receiver<Recorded> {
+    fn receiver(&self) -> broadcast::Receiver<News> {
         self.0.subscribe()
     }
 }
@@ -114,10 +125,6 @@ fn envelope(timestamp: String, subject: &Subject, event: &Event) -> Result<Envel
         run_id: subject.run.as_ref().map(ToString::to_string),
         sequence: None,
         event_type,
-        payload: Arc::new(payload),
+        payload: to_raw_value(&payload).map_err(Error::internal)?.into(),
     })
-}
-
-fn payload<S: Serializer>(payload: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    payload.as_ref().serialize(serializer)
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Envelope, Events, Recorded};
+use super::{Envelope, Events, News, Recorded};
 use crate::{
     error::Result,
     store::{self, Store},
@@ -26,7 +26,7 @@ pub struct Filter {
 #[derive(Debug)]
 pub struct Subscription {
     store: Store,
-    receiver: broadcast::Receiver<Recorded>,
+    receiver: broadcast::Receiver<News>,
     filter: Filter,
     position: i64,
     page: VecDeque<Recorded>,
@@ -63,8 +63,8 @@ impl Subscription {
             let event = match self.page.pop_front() {
                 Some(event) => event,
                 None if self.live => match self.receiver.recv().await {
-                    Ok(event) => event,
-                    Err(RecvError::Lagged(_)) => {
+                    Ok(News::Event(event)) => event,
+                    Ok(News::Logged) | Err(RecvError::Lagged(_)) => {
                         self.live = false;
                         continue;
                     }
@@ -95,8 +95,10 @@ impl Subscription {
     /// never comes after a later one that was logged.
     fn skip_read(&mut self) {
         let waiting = self.receiver.len();
-        let mut held: Vec<_> = (0..waiting).map_while(|_| self.receiver.try_recv().ok()).collect();
-        // Fewer than were waiting: some were lost, and the log has to be read again.
+        let small = |news| if let News::Event(event) = news { Some(event) } else { None };
+        let receiver = &mut self.receiver;
+        let mut held: Vec<_> = (0..waiting).map_while(|_| receiver.try_recv().ok().and_then(small)).collect();
+        // Fewer than were waiting: some are only in the log, which has to be read again.
         self.live = held.len() == waiting;
         let read = held.iter().rposition(|e| e.position.is_some_and(|p| p <= self.position));
         self.page = held.split_off(read.map_or(0, |last| last + 1)).into();

@@ -1,17 +1,17 @@
 //! Who may do what: each handler names the scope that it needs in its signature. There are no
 //! tokens yet; loopback trust decides alone.
 
-use std::{marker::PhantomData, net::SocketAddr};
+use std::{marker::PhantomData, net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts, connect_info::Connected},
     http::{HeaderMap, Method, StatusCode, Version, header, request::Parts},
     serve::IncomingStream,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::OnceCell};
 
 use super::{answer::Answer, owner};
-use crate::app::App;
+use crate::{app::App, tasks};
 
 /// A caller that may use the scope `S`.
 #[derive(Debug)]
@@ -41,19 +41,28 @@ scopes! {
     EventsRead = "events:read",
 }
 
-/// The other end of a connection, looked at once.
-#[derive(Debug, Clone, Copy)]
+/// The two ends of a connection.
+#[derive(Debug, Clone)]
 pub struct Peer {
     address: SocketAddr,
-    /// Whether the socket there belongs to the server's own user or to root.
-    own: bool,
+    local: Option<SocketAddr>,
+    /// Whether the peer's socket belongs to the server's own user or to root: looked up once.
+    own: Arc<OnceCell<bool>>,
 }
 
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        let address = *stream.remote_addr();
-        let own = stream.io().local_addr().is_ok_and(|local| owner::is_trusted(address, local));
-        Self { address, own }
+        Self { address: *stream.remote_addr(), local: stream.io().local_addr().ok(), own: Arc::default() }
+    }
+}
+
+impl Peer {
+    async fn is_own(&self) -> bool {
+        let Some(local) = self.local else { return false };
+        let peer = self.address;
+        // The tables can be long.
+        let look = || async move { tasks::blocking(move || owner::is_trusted(peer, local)).await.unwrap_or(false) };
+        *self.own.get_or_init(look).await
     }
 }
 
@@ -64,8 +73,11 @@ impl<S: Scope> FromRequestParts<App> for Caller<S> {
         if parts.headers.contains_key(header::AUTHORIZATION) {
             return Err(denied("The token is not known here"));
         }
-        let peer = ConnectInfo::<Peer>::from_request_parts(parts, app).await;
-        match peer.map_err(|_| "its peer is unknown").and_then(|ConnectInfo(peer)| local(parts, peer)) {
+        let trusted = match ConnectInfo::<Peer>::from_request_parts(parts, app).await {
+            Ok(ConnectInfo(peer)) => local(parts, &peer, peer.is_own().await),
+            Err(_) => Err("its peer is unknown"),
+        };
+        match trusted {
             Ok(()) => Ok(Self(PhantomData)),
             Err(why) => {
                 tracing::info!(scope = S::NAME, why, "a request was refused");
@@ -77,12 +89,12 @@ impl<S: Scope> FromRequestParts<App> for Caller<S> {
 
 /// The rules of loopback trust. Neither a web page, nor a proxy on this machine, nor one of our
 /// own components passes them. The error continues the sentence «this request is refused, and».
-fn local(parts: &Parts, peer: Peer) -> Result<(), &'static str> {
+fn local(parts: &Parts, peer: &Peer, own: bool) -> Result<(), &'static str> {
     let headers = &parts.headers;
     if !peer.address.ip().to_canonical().is_loopback() {
         return Err("this request comes from another machine");
     }
-    if !peer.own {
+    if !own {
         return Err("this request comes from another user's program");
     }
     if parts.version < Version::HTTP_11 {

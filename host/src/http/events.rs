@@ -22,6 +22,7 @@ use crate::{
     app::App,
     error::Error,
     events::{Filter, Recorded, Subscription},
+    store,
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -52,6 +53,10 @@ pub async fn stream(
         Some(id) => Some(id.to_str().ok().and_then(|id| id.parse().ok()).ok_or_else(bad_id)?),
         None => selection.after,
     };
+    let last = store::events::last_position(&mut *app.store.read().await?).await?;
+    if after.is_some_and(|after| !(0..=last).contains(&after)) {
+        return Err(Error::invalid_field("after", format!("it is 0 to {last}, where the log ends now")).into());
+    }
     let filter = Filter { agents: selection.agent_id, runs: selection.run_id, types: selection.event_type };
     let subscription = Subscription::new(&app.events, &app.store, filter, after).await?;
     let events = Sse::new(until_shutdown(app, subscription));

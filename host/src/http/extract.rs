@@ -7,9 +7,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::answer::Answer;
-use crate::{app::App, config, error::Error};
+use crate::{app::App, config, error::Error, json};
 
 /// A JSON body.
 #[derive(Debug)]
@@ -36,8 +37,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
         if !is_json(request.headers()) {
-            let message = "The body has to be JSON: send `Content-Type: application/json`";
-            return Err(Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
+            return Err(unsupported());
         }
         parse(&body(request, app).await?).map(Self)
     }
@@ -46,11 +46,13 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
-        if request.headers().contains_key(header::CONTENT_TYPE) {
-            return Json::from_request(request, app).await.map(|Json(value)| Self(value));
-        }
+        let json = is_json(request.headers());
         let body = body(request, app).await?;
-        if body.is_empty() { Ok(Self(T::default())) } else { parse(&body).map(Self) }
+        match body.is_empty() {
+            true => Ok(Self(T::default())),
+            false if json => parse(&body).map(Self),
+            false => Err(unsupported()),
+        }
     }
 }
 
@@ -89,14 +91,26 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    if !value.is_object() {
+        return Err(Error::invalid_field("body", "it is a JSON object").into());
+    }
+    if !json::is_shallow(&value) {
+        return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::DEPTH)).into());
+    }
+    // From the text again, not from the value: that would let a field stand twice.
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
-        let reason = error.into_inner();
-        if reason.is_data() { Error::invalid_field(&field, reason.to_string()) } else { malformed(&reason) }
+        let field = if field == "." { "body" } else { &field };
+        Error::invalid_field(field, error.inner().to_string())
     })?;
-    deserializer.end().map_err(|error| malformed(&error))?;
-    Ok(value)
+    Ok(parsed)
+}
+
+fn unsupported() -> Answer {
+    let message = "The body has to be JSON: send `Content-Type: application/json`";
+    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
 }
 
 fn malformed(error: &serde_json::Error) -> Error {

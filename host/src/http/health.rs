@@ -3,23 +3,22 @@
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::{app::App, store};
+use crate::{app::App, error::Result, store};
 
 /// 200 when the server can work, 503 when the database is gone.
 pub async fn show(State(app): State<App>) -> (StatusCode, Json<Value>) {
-    let database = app.store.ping().await.is_ok();
-    let (code, status) = if database { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
-    let components = match app.store.read().await {
-        Ok(mut db) => store::components::list(&mut db).await.map_or(0, |all| all.len()),
-        Err(_) => 0,
+    let components = installed(&app).await;
+    let (code, status, database) = match components {
+        Ok(_) => (StatusCode::OK, "ok", "ok"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "failing", "unreachable"),
     };
-    let body = json!({
-        "status": status,
-        "version": env!("CARGO_PKG_VERSION"),
-        "database": if database { "ok" } else { "unreachable" },
-        "components": components,
-    });
-    (code, Json(body))
+    let version = env!("CARGO_PKG_VERSION");
+    let components = components.ok();
+    (code, Json(json!({ "status": status, "version": version, "database": database, "components": components })))
+}
+
+async fn installed(app: &App) -> Result<i64> {
+    store::components::count(&mut *app.store.read().await?).await
 }
 
 /// Whether the process answers at all.

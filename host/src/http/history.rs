@@ -38,7 +38,7 @@ pub async fn list(
     let key = store::agents::get(&mut db, &name).await?.key;
     let session = match &selection.run_id {
         // A run is of one session, so it says which.
-        Some(run) if selection.session.is_none() => Some(runs::get(&app, &name, run).await?.session_id),
+        Some(run) if selection.session.is_none() => Some(runs::of(&mut db, &name, run).await?.session_id),
         _ => sessions::find(&mut db, key, selection.session).await?,
     };
     let Some(session) = session else { return Ok(Body(Vec::new())) };

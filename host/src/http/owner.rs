@@ -28,9 +28,12 @@ fn owner(table: &str, peer: SocketAddr, local: SocketAddr) -> Option<u32> {
         let (from, to) = (address(columns.next()?)?, address(columns.next()?)?);
         let same =
             |a: SocketAddr, b: SocketAddr| a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical();
-        // Behind the addresses: state, queues, timer, retransmissions, then the user.
-        let user = columns.nth(4)?;
-        (same(from, peer) && same(to, local)).then(|| user.parse().ok()).flatten()
+        // Behind the addresses: state, queues, timer, retransmissions, then user, timeout, inode.
+        let (user, inode) = (columns.nth(4)?, columns.nth(1)?);
+        // A socket that its program has closed is nobody's: it has no inode, and its user reads
+        // as root's.
+        let found = same(from, peer) && same(to, local) && inode != "0";
+        found.then(|| user.parse().ok()).flatten()
     })
 }
 
@@ -49,4 +52,28 @@ fn address(text: &str) -> Option<SocketAddr> {
         _ => return None,
     };
     Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owner;
+
+    const TABLE: &str = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:9C40 0100007F:0BB8 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0000 20 4 30 10 -1
+   1: 0100007F:9C41 0100007F:0BB8 05 00000000:00000000 00:00000000 00000000     0        0 0 1 0000 20 4 30 10 -1
+   2: 0000000000000000FFFF00000100007F:9C42 0000000000000000FFFF00000100007F:0BB8 01 0:0 0:0 0  7 0 4243 1";
+
+    fn of(port: u16) -> Option<u32> {
+        let local = |port: u16| ([127, 0, 0, 1], port).into();
+        owner(TABLE, local(port), local(3000))
+    }
+
+    #[test]
+    fn a_socket_has_an_owner_until_it_is_closed() {
+        assert_eq!(of(40000), Some(1000));
+        assert_eq!(of(40001), None);
+        assert_eq!(of(40002), Some(7));
+        assert_eq!(of(40003), None);
+    }
 }

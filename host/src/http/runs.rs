@@ -91,7 +91,9 @@ pub async fn stop(
 /// The `wait` preference (RFC 7240), in seconds; a preference that cannot be read is ignored.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let mut tokens = preferences.flat_map(|value| value.split([',', ';']));
-    let seconds: u64 = tokens.find_map(|token| token.trim().strip_prefix("wait=")?.parse().ok())?;
-    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
+    let mut pairs = preferences.flat_map(|value| value.split([',', ';'])).filter_map(|token| token.split_once('='));
+    let (_, seconds) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
+    let seconds = seconds.trim().trim_matches('"');
+    let digits = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| Duration::from_secs(seconds.parse().map_or(LONGEST_WAIT, |wanted: u64| wanted.min(LONGEST_WAIT))))
 }

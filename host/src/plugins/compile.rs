@@ -44,7 +44,8 @@ enum Outcome {
 pub async fn compile(config: &config::Plugins, input: &Path, output: &Path) -> Result<()> {
     let program = match &config.compiler {
         Some(program) => program.clone(),
-        None => std::env::current_exe().map_err(Error::internal)?,
+        // This very program, even if its file was replaced meanwhile.
+        None => PathBuf::from("/proc/self/exe"),
     };
     let child = Command::new(program)
         .arg("compile")
@@ -64,7 +65,8 @@ pub async fn compile(config: &config::Plugins, input: &Path, output: &Path) -> R
         Ok(Outcome::Compiled) if ended.status.success() => Ok(()),
         Ok(Outcome::Rejected { message }) => Err(rejected(message)),
         _ => {
-            tracing::warn!(status = %ended.status, stderr = %String::from_utf8_lossy(&ended.stderr), "a compilation died");
+            let stderr = String::from_utf8_lossy(&ended.stderr);
+            tracing::warn!(status = %ended.status, %stderr, "a compilation died");
             Err(too_much(config))
         }
     }

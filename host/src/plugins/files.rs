@@ -6,7 +6,6 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use tempfile::{NamedTempFile, TempPath};
@@ -18,13 +17,13 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The age at which a temporary file is nobody's any more.
-const ABANDONED: Duration = Duration::from_secs(3600);
-
 #[derive(Debug)]
 pub struct Files {
     uploads: PathBuf,
     compiled: PathBuf,
+    /// A cache outside the data directory may be shared with other servers: nothing is removed
+    /// from it.
+    cache_is_own: bool,
     key: [u8; 32],
 }
 
@@ -38,7 +37,7 @@ impl Files {
                 Error::conflict("data_unusable", format!("Cannot make the directory {}: {e}", directory.display()))
             })?;
         }
-        Ok(Self { uploads, compiled, key })
+        Ok(Self { uploads, compiled, cache_is_own: cache.starts_with(home), key })
     }
 
     /// Writes an upload under a temporary name that goes away unless it is kept.
@@ -84,41 +83,37 @@ impl Files {
         sync(&self.compiled)
     }
 
-    /// Loads compiled code; `None` if it is not there, or not what this server sealed.
-    pub fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
-        let (code, seal) = self.code(digest);
-        let seal = fs::read(seal).ok()?;
-        let loaded = load::load(engine, &code, &self.key, digest.as_str(), &seal);
-        if loaded.is_none() {
-            tracing::warn!(%digest, "compiled code is missing or was changed on disk; compiling again");
+    /// Loads compiled code; `None` if it is not there, or not what this server sealed. The error
+    /// says why the engine does not take it.
+    pub fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>, String> {
+        let (code, seal_path) = self.code(digest);
+        let Ok(seal) = fs::read(seal_path) else { return Ok(None) };
+        match load::load(engine, &code, &self.key, digest.as_str(), &seal) {
+            Some(loaded) => loaded.map(Some).map_err(|e| e.root_cause().to_string()),
+            None => {
+                tracing::warn!(%digest, "compiled code is gone or was changed on disk; compiling again");
+                Ok(None)
+            }
         }
-        loaded
     }
 
     /// Removes what belongs to a component.
     pub fn remove(&self, digest: &Digest) {
-        let (code, seal) = self.code(digest);
-        for path in [self.upload(digest), code, seal] {
-            // A file that is not there needs no removal, and one that stays is swept at start.
-            drop(fs::remove_file(path));
+        // A file that is not there needs no removal, and one that stays is swept at start.
+        drop(fs::remove_file(self.upload(digest)));
+        if self.cache_is_own {
+            let (code, seal) = self.code(digest);
+            drop(fs::remove_file(code));
+            drop(fs::remove_file(seal));
         }
     }
 
-    /// Removes what a crash left behind: uploads that belong to no component.
+    /// Removes what belongs to no component: what a crash left behind, or an older server.
     pub fn sweep(&self, known: &HashSet<&Digest>) {
-        let names: HashSet<_> = known.iter().map(|digest| format!("{}.wasm", digest.hex())).collect();
-        for entry in fs::read_dir(&self.uploads).into_iter().flatten().flatten() {
-            if !entry.file_name().to_str().is_some_and(|name| names.contains(name)) {
-                drop(fs::remove_file(entry.path()));
-            }
-        }
-        // The cache may be shared: what another server is writing now is young.
-        for entry in fs::read_dir(&self.compiled).into_iter().flatten().flatten() {
-            let temporary = entry.file_name().to_str().is_some_and(|name| name.starts_with(".tmp"));
-            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|time| time.elapsed().ok());
-            if temporary && age.is_some_and(|age| age > ABANDONED) {
-                drop(fs::remove_file(entry.path()));
-            }
+        let known: HashSet<_> = known.iter().map(|digest| digest.hex()).collect();
+        sweep(&self.uploads, &known);
+        if self.cache_is_own {
+            sweep(&self.compiled, &known);
         }
     }
 
@@ -129,6 +124,15 @@ impl Files {
     fn code(&self, digest: &Digest) -> (PathBuf, PathBuf) {
         let file = |extension| self.compiled.join(format!("{}.{extension}", digest.hex()));
         (file("cwasm"), file("seal"))
+    }
+}
+
+/// Removes the files whose stem is no known digest.
+fn sweep(directory: &Path, known: &HashSet<&str>) {
+    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if !path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| known.contains(stem)) {
+            drop(fs::remove_file(path));
+        }
     }
 }
 

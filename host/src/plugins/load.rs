@@ -15,15 +15,21 @@ use wasmtime::{Engine, component::Component};
 
 use crate::digest::{self, Hmac256};
 
-/// Loads a precompiled component if `seal` is the hash of the file and its `name` under `key`.
-/// `None` when it is missing, was changed, or was made for another engine.
-pub fn load(engine: &Engine, path: &Path, key: &[u8; 32], name: &str, seal: &[u8]) -> Option<Component> {
+/// Loads a precompiled component if `seal` is the hash of the file and its `name` under `key`;
+/// `None` when it is missing or was changed. The error says why the engine does not take it.
+pub fn load(
+    engine: &Engine,
+    path: &Path,
+    key: &[u8; 32],
+    name: &str,
+    seal: &[u8],
+) -> Option<wasmtime::Result<Component>> {
     let mut file = File::open(path).ok()?;
     hash(&mut file, key, name)?.verify_slice(seal).ok()?;
     // The same open file, not the same path: a file renamed over it meanwhile is not looked at.
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: the contract above; the hash was just verified over this file.
-    unsafe { Component::deserialize_file(engine, open) }.ok()
+    Some(unsafe { Component::deserialize_file(engine, open) })
 }
 
 /// Computes the seal of a precompiled file.

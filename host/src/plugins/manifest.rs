@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools};
-use crate::{digest::Digest, ids::Name};
+use crate::{digest::Digest, ids::Name, json};
 
 const TEXT: usize = 4096;
 const SCHEMA: usize = 64 * 1024;
@@ -101,13 +101,18 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
     if guest.hosts.len() > REQUESTS || guest.secrets.len() > REQUESTS {
         return Err(format!("it asks for more than {REQUESTS} hosts or secrets"));
     }
-    for host in &guest.hosts {
-        bounded("a host", &host.host, 255)?;
-        bounded("the reason for a host", &host.reason, TEXT)?;
+    for request in &guest.hosts {
+        host(&request.host)?;
+        bounded("the reason for a host", &request.reason, TEXT)?;
+        few("methods", &request.methods)?;
+        request.methods.iter().try_for_each(|method| bounded("a method", method, 32))?;
     }
-    for secret in &guest.secrets {
-        label("a secret", &secret.name)?;
-        bounded("the reason for a secret", &secret.reason, TEXT)?;
+    for request in &guest.secrets {
+        label("a secret", &request.name)?;
+        bounded("the reason for a secret", &request.reason, TEXT)?;
+        bounded("the place of a secret", &request.place, 255)?;
+        few("hosts of a secret", &request.hosts)?;
+        request.hosts.iter().try_for_each(|name| host(name))?;
     }
     let config_schema = guest.config_schema.map(|text| schema("its configuration", &text)).transpose()?;
     Ok(Manifest {
@@ -152,6 +157,14 @@ fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {
     }
 }
 
+fn host(name: &str) -> Result<(), String> {
+    bounded("a host", name, 255)
+}
+
+fn few<T>(what: &str, list: &[T]) -> Result<(), String> {
+    if list.len() > REQUESTS { Err(format!("it lists more than {REQUESTS} {what}")) } else { Ok(()) }
+}
+
 fn label(what: &str, name: &str) -> Result<(), String> {
     let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if characters && (1..=64).contains(&name.len()) {
@@ -163,6 +176,9 @@ fn label(what: &str, name: &str) -> Result<(), String> {
 fn schema(what: &str, text: &str) -> Result<Value, String> {
     bounded(what, text, SCHEMA)?;
     let schema: Value = serde_json::from_str(text).map_err(|e| format!("{what} are not a JSON Schema: {e}"))?;
+    if !json::is_shallow(&schema) {
+        return Err(format!("{what} nest more than {} levels deep", json::DEPTH));
+    }
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err(format!("{what} need a JSON Schema with \"type\": \"object\""));
     }

@@ -108,13 +108,20 @@ impl Plugins {
         if let Some(prepared) = self.prepared(&digest) {
             return Ok(prepared);
         }
+        let admitted = self.take_in(upload, digest.clone()).await;
+        if admitted.is_err() {
+            self.forget(&[digest]);
+        }
+        admitted
+    }
+
+    async fn take_in(&self, upload: Vec<u8>, digest: Digest) -> Result<Arc<Prepared>> {
         let size = upload.len();
         let files = Arc::clone(&self.files);
         let received = tasks::blocking(move || files.receive(&upload)).await??;
         let component = self.compiled(&digest, &received).await?;
         let description = self.describe(&component, digest, size).await?;
-        let files = Arc::clone(&self.files);
-        let digest = description.digest.clone();
+        let (files, digest) = (Arc::clone(&self.files), description.digest.clone());
         tasks::blocking(move || files.keep(received, &digest)).await??;
         self.register(&component, description)
     }
@@ -129,8 +136,16 @@ impl Plugins {
         self.register(&component, description).map(drop)
     }
 
-    /// Removes components that nothing uses any more. Calls under way end as they would.
-    pub fn forget(&self, digests: &[Digest]) {
+    /// Removes all components but these. Calls under way end as they would.
+    pub fn retain(&self, known: &HashSet<Digest>) {
+        let loaded: Vec<_> = match self.registry.read() {
+            Ok(registry) => registry.keys().filter(|digest| !known.contains(digest)).cloned().collect(),
+            Err(_) => return,
+        };
+        self.forget(&loaded);
+    }
+
+    fn forget(&self, digests: &[Digest]) {
         for digest in digests {
             if let Ok(mut registry) = self.registry.write() {
                 registry.remove(digest);
@@ -181,7 +196,9 @@ impl Plugins {
         let engine = self.engine.clone();
         let work = async move {
             let _permit = permit;
-            let mut call = Call::new(&engine, context, &prepared.limits);
+            // Somebody waits for the list, as for a first token.
+            let limits = Limits { wall: prepared.limits.first_token, ..prepared.limits.clone() };
+            let mut call = Call::new(&engine, context, &limits);
             match &prepared.exports {
                 Exports::Models(pre) => call.list_models(pre).await,
                 Exports::Tools(_) => Err(wrong_world("provider")),
@@ -243,9 +260,11 @@ impl Plugins {
         let prepared = self
             .prepared(digest)
             .ok_or_else(|| Failure::refused("component_unavailable", format!("`{name}` is not loaded")))?;
-        match timeout(self.config.admission_wait(), Arc::clone(turns).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok((prepared, permit)),
-            _ => Err(Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn"))),
+        let turn = timeout(self.config.admission_wait(), Arc::clone(turns).acquire_owned());
+        match context.stop.run_until_cancelled(turn).await {
+            Some(Ok(Ok(permit))) => Ok((prepared, permit)),
+            Some(_) => Err(Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn"))),
+            None => Err(Failure::refused("stopped", "The call was stopped")),
         }
     }
 
@@ -258,13 +277,14 @@ impl Plugins {
         compile::compile(&self.config, upload, &output).await?;
         let (files, kept) = (Arc::clone(&self.files), digest.clone());
         tasks::blocking(move || files.keep_compiled(output, &kept)).await??;
-        let loaded = self.load_compiled(digest).await?;
-        loaded.ok_or_else(|| Error::internal("code that was just compiled does not load"))
+        self.load_compiled(digest).await?.ok_or_else(|| Error::internal("compiled code is gone at once"))
     }
 
+    /// `None` when there is no compiled code that this server sealed.
     async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
         let (files, engine, digest) = (Arc::clone(&self.files), self.engine.clone(), digest.clone());
-        tasks::blocking(move || files.load(&engine, &digest)).await
+        let loaded = tasks::blocking(move || files.load(&engine, &digest)).await?;
+        loaded.map_err(|why| rejected(format!("It does not fit this server: {why}")))
     }
 
     async fn describe(&self, component: &Component, digest: Digest, size: usize) -> Result<Description> {

@@ -6,7 +6,7 @@ use super::{
     Failure,
     bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
 };
-use crate::ids::Name;
+use crate::{ids::Name, json};
 
 /// A tool's result.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,8 @@ pub(super) fn checked(skill: &Name, result: Result<tools::Output, tools::Error>)
     let broken = |how: String| Failure::Trapped { message: format!("`{skill}` broke its contract: {how}") };
     match result {
         Ok(output) if output.media_type == "application/json" => match serde_json::from_str(&output.content) {
-            Ok(value) => Ok(Output::Json(value, output.content)),
+            Ok(value) if json::is_shallow(&value) => Ok(Output::Json(value, output.content)),
+            Ok(_) => Err(broken(format!("its result nests more than {} levels deep", json::DEPTH))),
             Err(error) => Err(broken(format!("its result is not the JSON that it says it is: {error}"))),
         },
         Ok(output) if output.media_type == "text/plain" => Ok(Output::Text(output.content)),

@@ -40,6 +40,9 @@ pub async fn insert(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()>
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
             Err(Error::conflict("agent_exists", format!("Agent '{name}' exists already")))
         }
+        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => {
+            Err(Error::conflict("changed_meanwhile", "The provider was removed meanwhile"))
+        }
         other => Ok(other?),
     }
 }

@@ -1,5 +1,7 @@
 //! Components: what each said of itself when it was installed, frozen by its digest.
 
+use std::collections::HashSet;
+
 use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
@@ -46,11 +48,17 @@ pub async fn list(db: &mut Db) -> Result<Vec<Description>> {
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Forgets the components that nothing uses any more and returns their digests.
-pub async fn delete_unused(tx: &mut Tx) -> Result<Vec<Digest>> {
+/// How many there are.
+pub async fn count(db: &mut Db) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM components").fetch_one(db).await?)
+}
+
+/// Forgets the components that nothing uses any more and returns the digests of the others.
+pub async fn delete_unused(tx: &mut Tx) -> Result<HashSet<Digest>> {
     let sql = "DELETE FROM components WHERE digest NOT IN (SELECT digest FROM skills)
-               AND digest NOT IN (SELECT digest FROM providers) RETURNING digest";
-    let digests: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut **tx).await?;
+               AND digest NOT IN (SELECT digest FROM providers)";
+    sqlx::query(sql).execute(&mut **tx).await?;
+    let digests: Vec<String> = sqlx::query_scalar("SELECT digest FROM components").fetch_all(&mut **tx).await?;
     Ok(digests.into_iter().map(Digest::stored).collect())
 }
 

@@ -1,20 +1,25 @@
 //! The log of events.
 
-use std::sync::Arc;
+use futures_util::TryStreamExt as _;
+use serde_json::value::RawValue;
+use sqlx::FromRow;
 
-use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
-
-use super::{Db, Tx, from_json, to_json};
+use super::{Db, Tx};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     events::{Envelope, Recorded},
 };
+
+/// The bytes of payload at which a page of events is full.
+const PAGE: usize = 1024 * 1024;
 
 /// Appends an event and notes it for the broadcast. Its sequence is the next of its run.
 pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
     if let Some(run) = &envelope.run_id {
         let next = "UPDATE runs SET last_sequence = last_sequence + 1 WHERE id = ? RETURNING last_sequence";
-        envelope.sequence = sqlx::query_scalar(next).bind(run).fetch_optional(&mut **tx).await?;
+        let sequence: Option<i64> = sqlx::query_scalar(next).bind(run).fetch_optional(&mut **tx).await?;
+        // A run that is gone with its agent has nothing to tell to a new agent of the same name.
+        envelope.sequence = Some(sequence.ok_or_else(|| Error::not_found("run", run))?);
     }
     let insert = "INSERT INTO events (event_id, timestamp, agent_id, run_id, sequence, event_type, payload)
                   VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position";
@@ -25,18 +30,26 @@ pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
         .bind(&envelope.run_id)
         .bind(envelope.sequence)
         .bind(&envelope.event_type)
-        .bind(to_json(envelope.payload.as_ref())?)
+        .bind(envelope.payload.get())
         .fetch_one(&mut **tx)
         .await?;
     tx.broadcast(Recorded { position: Some(position), envelope });
     Ok(())
 }
 
-/// The next events behind a position, oldest first.
+/// The next events behind a position, oldest first: at most `limit`, and no more than a page's
+/// bytes once there is one.
 pub async fn after(db: &mut Db, position: i64, limit: i64) -> Result<Vec<Recorded>> {
     let select = "SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?";
-    let rows = sqlx::query(select).bind(position).bind(limit).fetch_all(db).await?;
-    rows.iter().map(recorded).collect()
+    let mut rows = sqlx::query_as::<_, Row>(select).bind(position).bind(limit).fetch(db);
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    while bytes < PAGE
+        && let Some(row) = rows.try_next().await?
+    {
+        bytes += row.payload.len();
+        events.push(row.try_into()?);
+    }
+    Ok(events)
 }
 
 /// The position of the newest event, 0 in an empty log.
@@ -50,24 +63,8 @@ pub async fn forget_agent(db: &mut Db, agent: &str) -> Result<()> {
     Ok(())
 }
 
-fn recorded(row: &SqliteRow) -> Result<Recorded> {
-    let payload: String = row.try_get("payload")?;
-    let payload = Arc::new(from_json(&payload)?);
-    let rest = Columns::from_row(row)?;
-    let envelope = Envelope {
-        event_id: rest.event_id,
-        timestamp: rest.timestamp,
-        agent_id: rest.agent_id,
-        run_id: rest.run_id,
-        sequence: rest.sequence,
-        event_type: rest.event_type,
-        payload,
-    };
-    Ok(Recorded { position: Some(rest.position), envelope })
-}
-
 #[derive(FromRow)]
-struct Columns {
+struct Row {
     position: i64,
     event_id: String,
     timestamp: String,
@@ -75,4 +72,21 @@ struct Columns {
     run_id: Option<String>,
     sequence: Option<i64>,
     event_type: String,
+    payload: String,
+}
+
+impl TryFrom<Row> for Recorded {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        let envelope = Envelope {
+            event_id: row.event_id,
+            timestamp: row.timestamp,
+            agent_id: row.agent_id,
+            run_id: row.run_id,
+            sequence: row.sequence,
+            event_type: row.event_type,
+            payload: RawValue::from_string(row.payload).map_err(Error::internal)?.into(),
+        };
+        Ok(Self { position: Some(row.position), envelope })
+    }
 }

@@ -15,6 +15,7 @@ mod writer;
 
 use std::{
     ops::{Deref, DerefMut},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     time::Duration,
 };
@@ -59,9 +60,9 @@ pub struct Reader(PoolConnection<Sqlite>);
 impl Store {
     /// Opens the database, makes it if it is not there, and brings it up to date.
     pub async fn open(path: &Path, events: Events, clock: Clock, tasks: &Tasks) -> Result<Self> {
+        make_private(path).map_err(|e| cannot_open(path, &sqlx::Error::Io(e)))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
@@ -70,7 +71,8 @@ impl Store {
         migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_with(options.read_only(true).pragma("query_only", "on"))
+            // Rows can be large, and most readers stop early.
+            .connect_with(options.read_only(true).pragma("query_only", "on").row_buffer_size(4))
             .await
             .map_err(|e| cannot_open(path, &e))?;
         let (jobs, waiting) = mpsc::channel(WAITING_WRITES);
@@ -92,19 +94,13 @@ impl Store {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
         let (job, answer) = writer::job(transaction);
-        let closed = || Error::unavailable("shutting_down", "The server is shutting down");
-        self.jobs.send(job).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
+        self.jobs.send(job).await.map_err(closed)?;
+        answer.await.map_err(|_| writer::failed())?
     }
 
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT 1").execute(&mut *self.read().await?).await?;
-        Ok(())
     }
 }
 
@@ -141,6 +137,12 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
         other => Error::internal(other),
     })?;
     Ok(connection.ping().await?)
+}
+
+/// Makes the file before SQLite does, which gives it and its companions the process's mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new();
+    file.create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
 fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {

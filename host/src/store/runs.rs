@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use super::{AgentKey, Db, Tx, from_json, to_json};
 use crate::{
-    domain::runs::{Failure, Run, Status},
+    domain::runs::{Failure, Run, Status, Stop},
     error::{Error, Result},
     ids::{Name, RunId, SessionId},
 };
@@ -21,6 +21,7 @@ struct Row {
     agent_name: String,
     session: String,
     status: String,
+    stop: Option<String>,
     task: String,
     output: Option<String>,
     error: Option<String>,
@@ -49,6 +50,13 @@ pub async fn start(tx: &mut Tx, id: &RunId) -> Result<bool> {
     let now = tx.now();
     let started = sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(started.rows_affected() == 1)
+}
+
+/// Notes that a run is to stop, so that it does even after a crash.
+pub async fn ask_to_stop(tx: &mut Tx, id: &RunId, stop: Stop) -> Result<()> {
+    let sql = "UPDATE runs SET stop = ? WHERE id = ? AND ended_at IS NULL";
+    sqlx::query(sql).bind(stop.as_str()).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Closes a run; `false` if it is closed already or gone with its agent.
@@ -101,9 +109,10 @@ pub async fn next_in(db: &mut Db, session: &SessionId) -> Result<Option<RunId>> 
 }
 
 /// How many runs of a session wait.
-pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<i64> {
+pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<u64> {
     let sql = "SELECT COUNT(*) FROM runs WHERE session = ? AND ended_at IS NULL AND status = 'queued'";
-    Ok(sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?)
+    let count: i64 = sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?;
+    Ok(count.unsigned_abs())
 }
 
 async fn query(db: &mut Db, agent: Option<AgentKey>, ended: bool, limit: i64) -> Result<Vec<Run>> {
@@ -126,6 +135,7 @@ impl TryFrom<Row> for Run {
             agent_id: Name::stored(row.agent_name),
             session_id: SessionId::stored(row.session),
             status: Status::named(&row.status).ok_or_else(|| Error::internal("an unknown status of a run"))?,
+            stop: row.stop.as_deref().and_then(Stop::named),
             task: row.task,
             output: row.output,
             error: row.error.as_deref().map(from_json).transpose()?,

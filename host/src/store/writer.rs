@@ -123,6 +123,11 @@ where
     (Job(work), receiver)
 }
 
+/// What callers are told of a group that was not committed.
+pub(super) fn failed() -> Error {
+    Error::unavailable("database_failed", "The database could not store the change")
+}
+
 /// Runs transactions until every [`super::Store`] is gone.
 pub(super) async fn run(mut tx: Tx, mut waiting: mpsc::Receiver<Job>, events: Events) {
     while let Some(first) = waiting.recv().await {
@@ -138,7 +143,6 @@ pub(super) async fn run(mut tx: Tx, mut waiting: mpsc::Receiver<Job>, events: Ev
                 tracing::error!(error = ?error, "a commit failed");
                 // Fails when the transaction is already gone, which is as well.
                 drop(tx.execute("ROLLBACK").await);
-                let failed = || Error::unavailable("database_failed", "The database could not store the change");
                 answers.into_iter().for_each(|answer| answer(Err(failed())));
             }
         }

@@ -26,7 +26,7 @@ pub enum Stop {
     Now,
 }
 
-/// The switches of a run.
+/// The switches of a run, for what it is doing now.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
     pub step: CancellationToken,
@@ -53,16 +53,16 @@ impl Stop {
             Self::Now => "now",
         }
     }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Step, Self::Now].into_iter().find(|stop| stop.as_str() == name)
+    }
 }
 
 impl Control {
-    /// How the run was asked to stop, if it was.
-    pub fn asked(&self) -> Option<Stop> {
-        match (self.now.is_cancelled(), self.step.is_cancelled()) {
-            (true, _) => Some(Stop::Now),
-            (false, true) => Some(Stop::Step),
-            (false, false) => None,
-        }
+    /// Whether the run was asked to stop.
+    pub fn is_asked(&self) -> bool {
+        self.now.is_cancelled() || self.step.is_cancelled()
     }
 }
 
@@ -102,6 +102,11 @@ impl Scheduler {
     pub(super) fn turns(&self, agent: AgentKey) -> Arc<Semaphore> {
         let new = || Arc::new(Semaphore::new(self.concurrent_sessions));
         Arc::clone(self.state().agents.entry(agent).or_insert_with(new))
+    }
+
+    /// Drops what is known of an agent that is gone.
+    pub fn forget(&self, agent: AgentKey) {
+        self.state().agents.remove(&agent);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

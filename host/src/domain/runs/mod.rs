@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Filter, Subject, Subscription},
     ids::{Name, RunId, SessionId, StepId},
-    store::{self, AgentKey},
+    store::{self, AgentKey, Db},
 };
 
 const TASK: usize = 256 * 1024;
@@ -39,6 +39,9 @@ pub struct Run {
     pub agent_id: Name,
     pub session_id: SessionId,
     pub status: Status,
+    /// How it was asked to stop, if it was.
+    #[serde(skip)]
+    pub stop: Option<Stop>,
     pub task: String,
     pub output: Option<String>,
     pub error: Option<Failure>,
@@ -147,13 +150,18 @@ pub async fn start(app: &App, agent: Name, new: NewRun) -> Result<Run> {
 
 /// One of the agent's own runs.
 pub async fn get(app: &App, agent: &Name, id: &RunId) -> Result<Run> {
-    let run = store::runs::get(&mut *app.store.read().await?, id).await?;
+    of(&mut *app.store.read().await?, agent, id).await
+}
+
+/// The same, on a connection that is held already.
+pub async fn of(db: &mut Db, agent: &Name, id: &RunId) -> Result<Run> {
+    let run = store::runs::get(db, id).await?;
     if run.agent_id == *agent { Ok(run) } else { Err(Error::not_found("run", id)) }
 }
 
 pub async fn detail(app: &App, agent: &Name, id: &RunId) -> Result<Detail> {
-    let run = get(app, agent, id).await?;
     let mut db = app.store.read().await?;
+    let run = of(&mut db, agent, id).await?;
     let steps = store::steps::list(&mut db, id).await?;
     let usage = store::steps::spent(&mut db, id).await?;
     Ok(Detail { run, steps, usage })
@@ -185,12 +193,12 @@ pub async fn stop(app: &App, run: Run, stop: Stop) -> Result<Run> {
     if !run.status.is_open() {
         return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
     }
-    app.runs.stop(&run.run_id, stop);
     let id = run.run_id.clone();
     let subject = Subject::run(&run.agent_id, &id);
     app.store
         .write(move |tx| {
             Box::pin(async move {
+                store::runs::ask_to_stop(tx, &id, stop).await?;
                 let queued = store::runs::get(tx, &id).await?.status == Status::Queued;
                 if queued && store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
                     events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
@@ -199,6 +207,8 @@ pub async fn stop(app: &App, run: Run, stop: Stop) -> Result<Run> {
             })
         })
         .await?;
+    // Written first: a run that begins or resumes from here on sees it by itself.
+    app.runs.stop(&run.run_id, stop);
     match stop {
         Stop::Now => wait(app, run, STOPPING).await,
         Stop::Step => get(app, &run.agent_id, &run.run_id).await,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Value, json as value};
 
 use super::{
     Failure, Status, StepKind,
@@ -17,6 +17,7 @@ use crate::{
     error::Result,
     events::{self, Event},
     ids::{self, StepId},
+    json,
     plugins::{self, CallContext, Completion, models},
     store::{self, steps},
 };
@@ -25,6 +26,10 @@ use crate::{
 /// underscore.
 pub const SEPARATOR: &str = "__";
 const PARALLEL_CALLS: usize = 64;
+const TOOL_CALL_ID: usize = 256;
+const TOOL_CALL_NAME: usize = 256;
+/// What a chunk counts for beside its text, in bytes.
+const CHUNK: usize = 16;
 
 /// What a model answered.
 #[derive(Debug, Default)]
@@ -88,7 +93,7 @@ async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let input = json!({ "provider": provider_id, "messages": messages, "tools": tools });
+                let input = value!({ "provider": provider_id, "messages": messages, "tools": tools });
                 let step_id = steps::open(tx, &run, StepKind::Model, &model, &input).await?;
                 let requested = Event::ModelRequest { step_id: step_id.clone(), provider_id, model, messages, tools };
                 events::record(tx, &subject, requested).await?;
@@ -149,7 +154,7 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
                 let stop_reason = answer.stop_reason();
                 let end = steps::End {
                     status: "completed",
-                    output: json!({ "stop_reason": stop_reason }),
+                    output: value!({ "stop_reason": stop_reason }),
                     input_tokens: usage.0,
                     output_tokens: usage.1,
                 };
@@ -163,7 +168,7 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
                 let told = Event::MessageAssistant {
                     message_id: message.id.to_string(),
                     content: message.content.clone(),
-                    tool_calls: json!(calls),
+                    tool_calls: value!(calls),
                 };
                 events::record(tx, &subject, told).await?;
                 let output = message.content;
@@ -190,7 +195,7 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, failure: 
     if matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. }) {
         told.push(Event::ProviderFailed { provider_id, code: code.clone(), message: message.clone() });
     }
-    let (subject, output) = (turn.subject(), json!({ "code": code, "message": message }));
+    let (subject, output) = (turn.subject(), value!({ "code": code, "message": message }));
     turn.app
         .store
         .write(move |tx| {
@@ -207,6 +212,7 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, failure: 
 impl Answer {
     /// Adds a chunk; the error says how it breaks the contract. `limit` is in bytes, of all of it.
     fn add(&mut self, chunk: models::Chunk, limit: usize) -> Result<(), String> {
+        self.bytes += CHUNK;
         match chunk {
             models::Chunk::Text(text) => {
                 self.bytes += text.len();
@@ -224,7 +230,11 @@ impl Answer {
     }
 
     fn add_call(&mut self, delta: models::ToolCallDelta) -> Result<(), String> {
-        self.bytes += delta.arguments.len();
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.bytes += delta.arguments.len() + length(&delta.id) + length(&delta.name);
+        if length(&delta.id) > TOOL_CALL_ID || length(&delta.name) > TOOL_CALL_NAME {
+            return Err("the id or the name of a tool call is too long".into());
+        }
         let call = self.calls.entry(delta.index).or_default();
         call.id = call.id.take().or(delta.id);
         if let Some(name) = delta.name.filter(|_| call.name.is_empty()) {
@@ -251,7 +261,14 @@ impl Answer {
     }
 
     fn into_message(self, run: &super::Run, now: String) -> Message {
-        let calls: Vec<ToolCall> = self.calls.into_values().map(Partial::into_call).collect();
+        let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
+        for mut call in self.calls.into_values().map(Partial::into_call) {
+            // Each result has to find its own call.
+            if call.id.is_empty() || calls.iter().any(|other| other.id == call.id) {
+                call.id = ids::tool_call();
+            }
+            calls.push(call);
+        }
         let mut message = Message::new(run, Role::Assistant, self.text, now);
         message.tool_calls = (!calls.is_empty()).then_some(calls);
         message.thinking = (!self.thinking.is_empty()).then_some(self.thinking);
@@ -262,7 +279,7 @@ impl Answer {
 impl Partial {
     fn into_call(self) -> ToolCall {
         let arguments = match serde_json::from_str(if self.arguments.is_empty() { "{}" } else { &self.arguments }) {
-            Ok(object @ Value::Object(_)) => object,
+            Ok(object @ Value::Object(_)) if json::is_shallow(&object) => object,
             _ => Value::String(self.arguments),
         };
         ToolCall { id: self.id.unwrap_or_else(ids::tool_call), name: self.name, arguments }

@@ -1,14 +1,21 @@
 //! The runs of a session, one after another: a worker for each session that has any, which ends
 //! when there is none left.
 
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt as _;
+
 use super::{Run, turn};
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     ids::{RunId, SessionId},
     store::{self, AgentKey},
     tasks::Policy,
 };
+
+/// Between two tries when the database does not answer.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes sure that a session's runs are carried out.
 pub fn wake(app: &App, run: &Run) {
@@ -21,11 +28,15 @@ pub fn wake(app: &App, run: &Run) {
 async fn work(app: &App, agent: AgentKey, session: &SessionId) {
     loop {
         if let Err(error) = drain(app, agent, session).await {
-            tracing::error!(%session, error = ?error, "a session's runs cannot go on");
+            tracing::error!(%session, error = ?error, "a session's runs cannot go on; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = app.tasks.shutdown().cancelled() => {}
+            }
         }
         app.runs.release(session);
         // A run may have been queued after the last look and before the release.
-        let more = !app.tasks.shutdown().is_cancelled() && matches!(next(app, session).await, Ok(Some(_)));
+        let more = !app.tasks.shutdown().is_cancelled() && !matches!(next(app, session).await, Ok(None));
         if !(more && app.runs.claim(session)) {
             return;
         }
@@ -36,11 +47,12 @@ async fn drain(app: &App, agent: AgentKey, session: &SessionId) -> Result<()> {
     while let Some(run) = next(app, session).await? {
         let turns = app.runs.turns(agent);
         let turn = tokio::select! {
-            turn = turns.acquire() => turn.map_err(crate::error::Error::internal)?,
+            turn = turns.acquire() => turn.map_err(Error::internal)?,
             () = app.tasks.shutdown().cancelled() => return Ok(()),
         };
         let control = app.runs.begin(&run);
-        let ended = turn::carry_out(app, &run, &control).await;
+        let ended = AssertUnwindSafe(turn::carry_out(app, &run, &control)).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|_| Err(Error::internal("a run panicked")));
         app.runs.end(&run);
         drop(turn);
         match ended {

@@ -17,7 +17,7 @@ use crate::{
     error::Result,
     events::{self, Event},
     ids::StepId,
-    plugins::{CallContext, Tool},
+    plugins::{CallContext, Failure, Tool},
     store::{self, steps},
 };
 
@@ -33,7 +33,7 @@ pub async fn run_all(turn: &Turn<'_>, calls: Vec<ToolCall>) -> Result<Outcome> {
         try_join_all(calls.iter().map(|call| run(turn, call))).await?;
     } else {
         for call in &calls {
-            if turn.control.asked().is_some() {
+            if turn.control.is_asked() {
                 return Ok(Outcome::GoOn);
             }
             run(turn, call).await?;
@@ -62,11 +62,19 @@ async fn run(turn: &Turn<'_>, call: &ToolCall) -> Result<()> {
         Ok(output) => ("completed", output.to_value(), Answer { content: output.into_text(), is_error: false }),
         Err(failure) => {
             let output = json!({ "code": failure.code(), "message": failure.message() });
-            ("failed", output, Answer { content: failure.message().to_owned(), is_error: true })
+            ("failed", output, Answer { content: told_to_model(skill, &failure), is_error: true })
         }
     };
     let end = steps::End { status, output, input_tokens: 0, output_tokens: 0 };
     close(turn, call, step, end, told, answer).await
+}
+
+/// What a component wrote before it trapped is for its operator, not for the model.
+fn told_to_model(skill: &Skill, failure: &Failure) -> String {
+    match failure {
+        Failure::Trapped { .. } => format!("The skill `{}` broke.", skill.id),
+        other => other.message().to_owned(),
+    }
 }
 
 /// The skill and the tool that a call means.

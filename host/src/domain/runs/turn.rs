@@ -50,6 +50,7 @@ pub enum Outcome {
 enum Next {
     Model(Vec<Message>),
     Tools(Vec<ToolCall>),
+    Stop(Stop),
 }
 
 pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> {
@@ -113,14 +114,12 @@ impl Turn<'_> {
 
     async fn steps(&self) -> Result<End> {
         loop {
-            if let Some(stop) = self.control.asked() {
-                return self.cancel(stop).await;
-            }
             if self.app.tasks.shutdown().is_cancelled() {
                 return Ok(End::Paused);
             }
             let Some(next) = self.next().await? else { return Ok(End::Ended) };
             let outcome = match next {
+                Next::Stop(stop) => return self.cancel(stop).await,
                 Next::Tools(calls) => tool::run_all(self, calls).await?,
                 Next::Model(history) => match self.over_limit().await? {
                     Some(failure) => Outcome::Failed(failure),
@@ -138,8 +137,12 @@ impl Turn<'_> {
     /// Derived from what is written alone; `None` when the run has ended.
     async fn next(&self) -> Result<Option<Next>> {
         let mut db = self.app.store.read().await?;
-        if !store::runs::get(&mut db, &self.run.run_id).await?.status.is_open() {
+        let run = store::runs::get(&mut db, &self.run.run_id).await?;
+        if !run.status.is_open() {
             return Ok(None);
+        }
+        if let Some(stop) = run.stop {
+            return Ok(Some(Next::Stop(stop)));
         }
         let history = store::messages::list(&mut db, &self.run.session_id, None).await?;
         let open = messages::unanswered(&history);
@@ -164,7 +167,8 @@ impl Turn<'_> {
     fn time_left(&self, seconds: u64) -> Duration {
         let started = self.run.started_at.as_deref().and_then(clock::parse);
         let elapsed = started.map_or(time::Duration::ZERO, |started| self.app.store.clock().now() - started);
-        Duration::from_secs(seconds).saturating_sub(elapsed.unsigned_abs())
+        // A clock that was set back has taken no time.
+        Duration::from_secs(seconds).saturating_sub(elapsed.try_into().unwrap_or_default())
     }
 
     async fn out_of_time(&self, seconds: u64) -> Result<End> {

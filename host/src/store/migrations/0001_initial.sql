@@ -55,6 +55,7 @@ CREATE TABLE runs (
     agent         INTEGER NOT NULL REFERENCES agents (key) ON DELETE CASCADE,
     session       TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
     status        TEXT NOT NULL,
+    stop          TEXT,
     task          TEXT NOT NULL,
     output        TEXT,
     error         TEXT,
