@@ -7,10 +7,11 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use serde_json::json;
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
-use crate::harness::{Server, test_component};
+use crate::harness::{Server, config, test_component};
 
 fn moxxy(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
@@ -102,7 +103,7 @@ async fn a_newer_database_is_left_alone() {
 #[test]
 fn a_data_directory_has_one_server_and_a_signal_ends_it() {
     let home = TempDir::new().unwrap();
-    let mut first = serve(home.path());
+    let (mut first, _) = serve(home.path());
     let output = moxxy(home.path()).args(["--port", "0", "serve"]).output().unwrap();
     assert!(text(&output.stderr).contains("Another Moxxy is using the data directory"), "{output:?}");
     let ended = Command::new("kill").args(["-TERM", &first.id().to_string()]).status().unwrap();
@@ -110,11 +111,33 @@ fn a_data_directory_has_one_server_and_a_signal_ends_it() {
     assert_eq!(first.wait().unwrap().code(), Some(0));
 }
 
-/// Starts a server and waits for its first line.
-fn serve(home: &Path) -> Child {
-    let mut child = moxxy(home).args(["--port", "0", "serve"]).stdout(Stdio::piped()).spawn().unwrap();
+#[tokio::test]
+async fn a_run_goes_on_after_its_server_was_killed() {
+    let home = TempDir::new().unwrap();
+    let (mut first, url) = serve(home.path());
+    let server = Server::elsewhere(url, home);
+    server.scripted("ada", json!([{ "text": "late", "delay_ms": 2000 }])).await;
+    let mut events = server.events("agent_id=ada").await;
+    server.start_run("ada", json!({ "task": "one" })).await;
+    events.until("model.request").await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let server = Server::at(server.stop().await, |_| {}).await;
+    let events = server.events("agent_id=ada&after=0").await.until("run.completed").await;
+    assert_eq!(events.iter().filter(|event| event.kind == "model.request").count(), 2);
+    assert_eq!(events.iter().filter(|event| event.kind == "message.user").count(), 1);
+}
+
+/// Starts a server and waits for its first line, which has its address.
+fn serve(home: &Path) -> (Child, String) {
+    let config = config(home);
+    let mut command = moxxy(home);
+    command
+        .env("MOXXY_DATA_CACHE", &config.data.cache)
+        .env("MOXXY_MASTER_KEY", config.data.master_key.expose().unwrap());
+    let mut child = command.args(["--port", "0", "serve"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("Moxxy 0.1.0 listens on http://127.0.0.1:"), "{line}");
-    child
+    let url = line.strip_prefix("Moxxy 0.1.0 listens on ").unwrap().trim().to_owned();
+    (child, url)
 }

@@ -1,7 +1,10 @@
 //! A real server on a free port, in a data directory of its own. Compiled components are shared
 //! by all tests, so that each is compiled once.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
@@ -51,7 +54,7 @@ impl Server {
 
     /// Starts on a data directory that may have been used before.
     pub async fn at(home: TempDir, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = config(&home);
+        let mut config = config(home.path());
         change(&mut config);
         let tasks = Tasks::default();
         let app = App::start(config, Clock::system(), tasks.clone()).await.unwrap();
@@ -62,11 +65,18 @@ impl Server {
         Self { url, home, http, tasks, serving }
     }
 
+    /// A server in another process.
+    pub fn elsewhere(url: String, home: TempDir) -> Self {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { url, home, http, tasks: Tasks::default(), serving: None }
+    }
+
     /// Shuts down as a signal would, and gives the data directory back.
     pub async fn stop(mut self) -> TempDir {
         self.tasks.shutdown().cancel();
-        let serving = self.serving.take().unwrap();
-        timeout(PATIENCE, serving).await.expect("the shutdown takes too long").unwrap().unwrap();
+        if let Some(serving) = self.serving.take() {
+            timeout(PATIENCE, serving).await.expect("the shutdown takes too long").unwrap().unwrap();
+        }
         std::mem::replace(&mut self.home, TempDir::new().unwrap())
     }
 
@@ -220,8 +230,8 @@ pub fn test_component(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-components/{name}.wasm"))
 }
 
-pub fn config(home: &TempDir) -> Config {
-    let mut config = Config::at(home.path()).unwrap();
+pub fn config(home: &Path) -> Config {
+    let mut config = Config::at(home).unwrap();
     config.data.cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     config.data.master_key = serde_json::from_value(json!("5a".repeat(32))).unwrap();
     config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());

@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::harness::{Server, config};
 
@@ -113,6 +114,18 @@ async fn a_stop_that_was_promised_holds_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_shutdown_waits_for_nobody_longer_than_its_grace() {
+    let server = Server::with(|config| config.server.shutdown_grace = 1).await;
+    let mut stuck = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let half =
+        "POST /v1/agents HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    stuck.write_all(half.as_bytes()).await.unwrap();
+    let mut other = server.events("after=0").await;
+    server.stop().await;
+    assert!(other.next().await.is_none());
+}
+
+#[tokio::test]
 async fn secrets_and_data_are_private_to_the_user() {
     let home = tempfile::TempDir::new().unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -122,5 +135,5 @@ async fn secrets_and_data_are_private_to_the_user() {
     assert_eq!(mode(&home.join("moxxy.db")), 0o600);
     assert_eq!(mode(&home.join("moxxy.db-wal")), 0o600);
     assert_eq!(mode(&home.join("components")), 0o700);
-    assert!(!format!("{:?}", config(&server.home)).contains("5a5a"));
+    assert!(!format!("{:?}", config(home)).contains("5a5a"));
 }

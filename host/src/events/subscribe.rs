@@ -82,7 +82,7 @@ impl Subscription {
     }
 
     async fn fill(&mut self) -> Result<()> {
-        let page = store::events::after(&mut *self.store.read().await?, self.position, PAGE).await?;
+        let page = store::events::after(&mut *self.store.read().await?, self.position, &self.filter, PAGE).await?;
         self.live = page.is_empty();
         self.page = page.into();
         if self.live {

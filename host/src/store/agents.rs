@@ -13,10 +13,18 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AgentKey(pub(super) i64);
 
-const SELECT: &str = "SELECT a.*,
-    EXISTS (SELECT 1 FROM runs r WHERE r.agent = a.key AND r.ended_at IS NULL) AS busy,
-    (SELECT r.status FROM runs r WHERE r.agent = a.key ORDER BY r.position DESC LIMIT 1) AS last_status
-    FROM agents a WHERE a.name = COALESCE(?, a.name) ORDER BY a.name";
+/// A query for agents with what their runs say of them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.*,
+             EXISTS (SELECT 1 FROM runs r WHERE r.agent = a.key AND r.ended_at IS NULL) AS busy,
+             (SELECT r.status FROM runs r WHERE r.agent = a.key ORDER BY r.position DESC LIMIT 1) AS last_status
+             FROM agents a ",
+            $rest
+        )
+    };
+}
 
 #[derive(FromRow)]
 struct Row {
@@ -76,13 +84,13 @@ pub async fn delete(tx: &mut Tx, key: AgentKey) -> Result<()> {
 }
 
 pub async fn get(db: &mut Db, name: &Name) -> Result<Agent> {
-    let row: Option<Row> = sqlx::query_as(SELECT).bind(name.as_str()).fetch_optional(db).await?;
+    let row: Option<Row> = sqlx::query_as(select!("WHERE a.name = ?")).bind(name.as_str()).fetch_optional(db).await?;
     row.ok_or_else(|| Error::not_found("agent", name))?.try_into()
 }
 
 /// By name.
 pub async fn list(db: &mut Db) -> Result<Vec<Agent>> {
-    let rows: Vec<Row> = sqlx::query_as(SELECT).bind(None::<&str>).fetch_all(db).await?;
+    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY a.name")).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

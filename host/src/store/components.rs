@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     digest: String,
     world: String,
     manifest: String,
@@ -34,12 +34,6 @@ pub async fn insert(tx: &mut Tx, component: &Description) -> Result<()> {
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-pub async fn get(db: &mut Db, digest: &Digest) -> Result<Description> {
-    let sql = "SELECT * FROM components WHERE digest = ?";
-    let row: Option<Row> = sqlx::query_as(sql).bind(digest.as_str()).fetch_optional(db).await?;
-    row.ok_or_else(|| Error::not_found("component", digest))?.try_into()
 }
 
 /// All that a skill or a provider uses.

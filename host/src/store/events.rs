@@ -4,10 +4,10 @@ use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
 use sqlx::FromRow;
 
-use super::{Db, Tx};
+use super::{Db, Tx, to_json};
 use crate::{
     error::{Error, Result},
-    events::{Envelope, Recorded},
+    events::{Envelope, Filter, Recorded},
 };
 
 /// The bytes of payload at which a page of events is full.
@@ -38,10 +38,22 @@ pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
 }
 
 /// The next events behind a position, oldest first: at most `limit`, and no more than a page's
-/// bytes once there is one.
-pub async fn after(db: &mut Db, position: i64, limit: i64) -> Result<Vec<Recorded>> {
-    let select = "SELECT * FROM events WHERE position > ? ORDER BY position LIMIT ?";
-    let mut rows = sqlx::query_as::<_, Row>(select).bind(position).bind(limit).fetch(db);
+/// bytes once there is one. Of the filter only its agents or its runs are applied here.
+pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> Result<Vec<Recorded>> {
+    let (sql, wanted) = match (&*filter.runs, &*filter.agents) {
+        ([], []) => ("SELECT * FROM events WHERE position > ?1 ORDER BY position LIMIT ?2", &filter.runs),
+        ([], _) => (
+            "SELECT * FROM events WHERE position > ?1 AND agent_id IN (SELECT value FROM json_each(?3))
+             ORDER BY position LIMIT ?2",
+            &filter.agents,
+        ),
+        _ => (
+            "SELECT * FROM events WHERE position > ?1 AND run_id IN (SELECT value FROM json_each(?3))
+             ORDER BY position LIMIT ?2",
+            &filter.runs,
+        ),
+    };
+    let mut rows = sqlx::query_as::<_, Row>(sql).bind(position).bind(limit).bind(to_json(wanted)?).fetch(db);
     let (mut events, mut bytes) = (Vec::new(), 0);
     while bytes < PAGE
         && let Some(row) = rows.try_next().await?

@@ -4,7 +4,6 @@ use sqlx::FromRow;
 
 use super::{Db, Tx, components, from_json, to_json};
 use crate::{
-    digest::Digest,
     domain::providers::Provider,
     error::{Error, Result},
     ids::Name,
@@ -13,10 +12,22 @@ use crate::{
 #[derive(FromRow)]
 struct Row {
     id: String,
-    digest: String,
     config: String,
     created_at: String,
     updated_at: String,
+    #[sqlx(flatten)]
+    component: components::Row,
+}
+
+/// A query for providers with their components.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.id, p.config, p.created_at, p.updated_at, c.digest, c.world, c.manifest, c.tools, c.size
+             FROM providers p JOIN components c ON c.digest = p.digest ",
+            $rest
+        )
+    };
 }
 
 pub async fn insert(tx: &mut Tx, provider: &Provider) -> Result<()> {
@@ -50,28 +61,25 @@ pub async fn delete(tx: &mut Tx, id: &Name) -> Result<()> {
 }
 
 pub async fn get(db: &mut Db, id: &Name) -> Result<Provider> {
-    let sql = "SELECT * FROM providers WHERE id = ?";
-    let row: Option<Row> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(&mut *db).await?;
-    complete(db, row.ok_or_else(|| Error::not_found("provider", id))?).await
+    let row: Option<Row> = sqlx::query_as(select!("WHERE p.id = ?")).bind(id.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("provider", id))?.try_into()
 }
 
 /// By id.
 pub async fn list(db: &mut Db) -> Result<Vec<Provider>> {
-    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM providers ORDER BY id").fetch_all(&mut *db).await?;
-    let mut providers = Vec::with_capacity(rows.len());
-    for row in rows {
-        providers.push(complete(db, row).await?);
-    }
-    Ok(providers)
+    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY p.id")).fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
-async fn complete(db: &mut Db, row: Row) -> Result<Provider> {
-    let component = components::get(db, &Digest::stored(row.digest)).await?;
-    Ok(Provider {
-        id: Name::stored(row.id),
-        component,
-        config: from_json(&row.config)?,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    })
+impl TryFrom<Row> for Provider {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: Name::stored(row.id),
+            component: row.component.try_into()?,
+            config: from_json(&row.config)?,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
 }

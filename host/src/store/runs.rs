@@ -9,10 +9,12 @@ use crate::{
     ids::{Name, RunId, SessionId},
 };
 
-const SELECT: &str = "SELECT r.*, a.name AS agent_name FROM runs r JOIN agents a ON a.key = r.agent
-    WHERE r.id = COALESCE(?1, r.id) AND r.agent = COALESCE(?2, r.agent) AND (?3 OR r.ended_at IS NULL)
-    ORDER BY r.position DESC LIMIT ?4";
-const ALL: i64 = -1;
+/// A query for runs with their agents' names.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT r.*, a.name AS agent_name FROM runs r JOIN agents a ON a.key = r.agent ", $rest)
+    };
+}
 
 #[derive(FromRow)]
 struct Row {
@@ -81,24 +83,26 @@ pub async fn end(
 }
 
 pub async fn get(db: &mut Db, id: &RunId) -> Result<Run> {
-    let row: Option<Row> =
-        sqlx::query_as(SELECT).bind(id.as_str()).bind(None::<i64>).bind(true).bind(1).fetch_optional(db).await?;
+    let row: Option<Row> = sqlx::query_as(select!("WHERE r.id = ?")).bind(id.as_str()).fetch_optional(db).await?;
     row.ok_or_else(|| Error::not_found("run", id))?.try_into()
 }
 
 /// An agent's runs, newest first.
 pub async fn list(db: &mut Db, agent: AgentKey, limit: i64) -> Result<Vec<Run>> {
-    query(db, Some(agent), true, limit).await
+    let sql = select!("WHERE r.agent = ? ORDER BY r.position DESC LIMIT ?");
+    runs(sqlx::query_as(sql).bind(agent.0).bind(limit).fetch_all(db).await?)
 }
 
 /// An agent's runs that have not ended, newest first.
 pub async fn open_of(db: &mut Db, agent: AgentKey) -> Result<Vec<Run>> {
-    query(db, Some(agent), false, ALL).await
+    let sql = select!("WHERE r.agent = ? AND r.ended_at IS NULL ORDER BY r.position DESC");
+    runs(sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?)
 }
 
-/// Every run that has not ended, newest first.
+/// Every run that has not ended, oldest first.
 pub async fn open(db: &mut Db) -> Result<Vec<Run>> {
-    query(db, None, false, ALL).await
+    let sql = select!("WHERE r.ended_at IS NULL ORDER BY r.position");
+    runs(sqlx::query_as(sql).fetch_all(db).await?)
 }
 
 /// The oldest run of a session that has not ended.
@@ -115,14 +119,7 @@ pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<u64> {
     Ok(count.unsigned_abs())
 }
 
-async fn query(db: &mut Db, agent: Option<AgentKey>, ended: bool, limit: i64) -> Result<Vec<Run>> {
-    let rows: Vec<Row> = sqlx::query_as(SELECT)
-        .bind(None::<&str>)
-        .bind(agent.map(|key| key.0))
-        .bind(ended)
-        .bind(limit)
-        .fetch_all(db)
-        .await?;
+fn runs(rows: Vec<Row>) -> Result<Vec<Run>> {
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

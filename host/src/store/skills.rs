@@ -13,8 +13,20 @@ use crate::{
 #[derive(FromRow)]
 struct Row {
     id: String,
-    digest: String,
     created_at: String,
+    #[sqlx(flatten)]
+    component: components::Row,
+}
+
+/// A query for skills with their components.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.id, s.created_at, c.digest, c.world, c.manifest, c.tools, c.size
+             FROM skills s JOIN components c ON c.digest = s.digest ",
+            $rest
+        )
+    };
 }
 
 pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) -> Result<()> {
@@ -37,23 +49,21 @@ pub async fn delete(tx: &mut Tx, agent: AgentKey, id: &Name) -> Result<()> {
 }
 
 pub async fn get(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Skill> {
-    let sql = "SELECT id, digest, created_at FROM skills WHERE agent = ? AND id = ?";
-    let row: Option<Row> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(&mut *db).await?;
-    complete(db, row.ok_or_else(|| Error::not_found("skill", id))?).await
+    let sql = select!("WHERE s.agent = ? AND s.id = ?");
+    let row: Option<Row> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("skill", id))?.try_into()
 }
 
 /// By id.
 pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Skill>> {
-    let sql = "SELECT id, digest, created_at FROM skills WHERE agent = ? ORDER BY id";
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(&mut *db).await?;
-    let mut skills = Vec::with_capacity(rows.len());
-    for row in rows {
-        skills.push(complete(db, row).await?);
-    }
-    Ok(skills)
+    let sql = select!("WHERE s.agent = ? ORDER BY s.id");
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
-async fn complete(db: &mut Db, row: Row) -> Result<Skill> {
-    let component = components::get(db, &Digest::stored(row.digest)).await?;
-    Ok(Skill { id: Name::stored(row.id), component, created_at: row.created_at })
+impl TryFrom<Row> for Skill {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self { id: Name::stored(row.id), component: row.component.try_into()?, created_at: row.created_at })
+    }
 }

@@ -17,9 +17,7 @@ const UNKNOWN: &str = "The server stopped while this call was running. Its outco
 
 /// Takes up every run that had not ended.
 pub async fn resume_all(app: &App) -> Result<()> {
-    let mut open = store::runs::open(&mut *app.store.read().await?).await?;
-    open.reverse();
-    for run in open {
+    for run in store::runs::open(&mut *app.store.read().await?).await? {
         if run.status == Status::Running {
             let interrupted = run.clone();
             app.store.write(move |tx| Box::pin(async move { resume(tx, &interrupted).await })).await?;

@@ -66,6 +66,7 @@ CREATE TABLE runs (
 ) STRICT;
 CREATE INDEX runs_agent ON runs (agent, position);
 CREATE INDEX runs_open ON runs (session, position) WHERE ended_at IS NULL;
+CREATE INDEX runs_agent_open ON runs (agent) WHERE ended_at IS NULL;
 
 -- A step is written before its effect and closed after it.
 CREATE TABLE steps (
