@@ -84,6 +84,9 @@ pub struct Plugins {
     pub provider_wall: u64,
     pub first_token: u64,
     pub between_tokens: u64,
+    pub most_memory: usize,
+    pub most_cpu: u64,
+    pub most_wall: u64,
     pub describe_cpu: u64,
     pub compile_memory: u64,
     pub compile_cpu: u64,
@@ -161,7 +164,7 @@ impl Config {
     }
 
     /// What each number has to be within.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 23] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 26] {
         const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
         const BYTES: RangeInclusive<u64> = 65_536..=1 << 30;
         let (server, plugins, runs) = (&self.server, &self.plugins, &self.runs);
@@ -182,6 +185,9 @@ impl Config {
             ("plugins.provider_wall", plugins.provider_wall, MILLIS),
             ("plugins.first_token", plugins.first_token, MILLIS),
             ("plugins.between_tokens", plugins.between_tokens, MILLIS),
+            ("plugins.most_memory", plugins.most_memory as u64, BYTES),
+            ("plugins.most_cpu", plugins.most_cpu, MILLIS),
+            ("plugins.most_wall", plugins.most_wall, MILLIS),
             ("plugins.describe_cpu", plugins.describe_cpu, MILLIS),
             ("plugins.compile_memory", plugins.compile_memory, 1 << 28..=1 << 40),
             ("plugins.compile_cpu", plugins.compile_cpu, 1..=3600),

@@ -32,6 +32,8 @@ pub mod tools {
         inline: "
             package moxxy:sdk;
             world tools {
+                import wasi:keyvalue/store@0.2.0-draft2;
+                import wasi:logging/logging@0.1.0-draft;
                 export moxxy:plugin/tools@0.1.0;
             }
         ",

@@ -46,12 +46,15 @@
 //! ```
 //!
 //! A provider implements [`provider::Provider`] and ends with [`export_provider!`]. Both read
-//! their configuration with [`config`] and use secrets through [`vault`].
+//! their configuration with [`config`] and use secrets through [`vault`]; a skill remembers things
+//! with [`keyvalue`], and [`log`]s for its operator.
 #![warn(missing_docs)]
 
 #[doc(hidden)]
 pub mod bindings;
 pub mod config;
+pub mod keyvalue;
+pub mod log;
 pub mod manifest;
 pub mod provider;
 pub mod skill;

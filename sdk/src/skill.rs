@@ -24,8 +24,8 @@ pub trait Skill: 'static {
     /// Lists the tools, under the same conditions as [`manifest`](Self::manifest).
     fn tools() -> Vec<Tool>;
 
-    /// Calls a tool with the arguments that the model wrote. They are JSON, but nobody has
-    /// compared them with the tool's schema: [`arguments`] does.
+    /// Calls a tool with the arguments that the model wrote. They are JSON, and nobody has
+    /// compared them with the tool's schema: [`arguments`] reads them into a type of yours.
     ///
     /// # Errors
     ///

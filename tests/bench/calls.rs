@@ -90,8 +90,8 @@ impl Ours {
     async fn call(&self) {
         let context = CallContext::new(self.name.clone());
         let (tool, arguments) = ("word_count".into(), ARGUMENTS.into());
-        let (result, _) = self.plugins.call_tool(&self.digest, context, tool, arguments).await;
-        assert!(result.unwrap().into_text().contains("9"));
+        let called = self.plugins.call_tool(&self.digest, context, tool, arguments).await;
+        assert!(called.result.unwrap().into_text().contains("9"));
     }
 }
 
@@ -102,7 +102,7 @@ fn main() {
     let plugins = Arc::new(Plugins::new(&config.plugins, home.path(), &config.data.cache, [7; 32]).unwrap());
     let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/components/text.wasm")).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let digest = runtime.block_on(plugins.admit(bytes.clone())).unwrap().description.digest.clone();
+    let digest = runtime.block_on(plugins.admit(Digest::of(&bytes), bytes.clone())).unwrap().description.digest.clone();
     let floor = Arc::new(Floor::new(plugins.engine(), &bytes));
     let ours = Ours { plugins, digest, name: Name::try_from("text".to_owned()).unwrap() };
     for tasks in [1, 4] {

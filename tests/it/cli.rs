@@ -116,7 +116,7 @@ async fn a_run_goes_on_after_its_server_was_killed() {
     let home = TempDir::new().unwrap();
     let (mut first, url) = serve(home.path());
     let server = Server::elsewhere(url, home);
-    server.scripted("ada", json!([{ "text": "late", "delay_ms": 2000 }])).await;
+    server.scripted("ada", json!([{ "text": "late", "delay_ms": 4000 }])).await;
     let mut events = server.events("agent_id=ada").await;
     server.start_run("ada", json!({ "task": "one" })).await;
     events.until("model.request").await;

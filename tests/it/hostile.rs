@@ -7,9 +7,9 @@ use crate::harness::{Server, test_component};
 
 async fn server() -> Server {
     let server = Server::with(|config| {
-        config.plugins.skill_cpu = 300;
-        config.plugins.skill_wall = 1000;
-        config.plugins.describe_cpu = 300;
+        config.plugins.skill_cpu = 100;
+        config.plugins.skill_wall = 5000;
+        config.plugins.describe_cpu = 100;
         config.plugins.memory = 32 << 20;
         config.plugins.result = 1 << 20;
         config.server.upload_limit = 1 << 20;
@@ -53,8 +53,8 @@ async fn components_that_misbehave_at_install_are_refused_with_the_reason() {
     let cases = [
         ("unknown_import", "imports `evil:thing/door@1.0.0`, which Moxxy does not offer"),
         ("trap_in_manifest", "get-manifest() failed: `component` trapped"),
-        ("loop_in_manifest", "get-manifest() failed: `component` used up its 300 ms of processor time"),
-        ("loop_in_list_tools", "list-tools() failed: `component` used up its 300 ms of processor time"),
+        ("loop_in_manifest", "get-manifest() failed: `component` used up its 100 ms of processor time"),
+        ("loop_in_list_tools", "list-tools() failed: `component` used up its 100 ms of processor time"),
         ("bad_name", "its name \"../evil\" is not 1 to 64 of a-z, 0-9 and -"),
         ("bad_schema", "the parameters of the tool"),
         ("duplicate_tool", "twice"),
@@ -86,9 +86,9 @@ async fn calls_that_take_too_much_end_with_a_precise_error() {
     let server = server().await;
     server.upload("ada", "misbehave").await.expect(201);
     let cases = [
-        ("spin", json!({}), "component_limit", "`misbehave` used up its 300 ms of processor time"),
+        ("spin", json!({}), "component_limit", "`misbehave` used up its 100 ms of processor time"),
         ("bomb", json!({}), "component_limit", "`misbehave` asked for more than its 33554432 bytes of memory"),
-        ("sleep", json!({ "ms": 60_000 }), "component_limit", "`misbehave` took more than its 1000 ms"),
+        ("sleep", json!({ "ms": 60_000 }), "component_limit", "`misbehave` took more than its 5000 ms"),
         (
             "big_result",
             json!({ "bytes": 4 << 20 }),
@@ -105,6 +105,23 @@ async fn calls_that_take_too_much_end_with_a_precise_error() {
         let echo = server.invoke("ada", "misbehave", "echo", json!({ "text": "still here" })).await.expect(200);
         assert_eq!(echo, "still here");
     }
+}
+
+#[tokio::test]
+async fn what_a_manifest_asks_for_has_an_end() {
+    let server = Server::with(|config| {
+        config.plugins.skill_cpu = 50;
+        config.plugins.most_cpu = 400;
+        config.plugins.memory = 4 << 20;
+        config.plugins.most_memory = 48 << 20;
+    })
+    .await;
+    server.offline("ada", "planner").await;
+    server.upload("ada", "greedy").await.expect(201);
+    let bomb = server.invoke("ada", "greedy", "bomb", json!({})).await.error(500, "component_limit");
+    assert_eq!(bomb, "`greedy` asked for more than its 50331648 bytes of memory");
+    let spin = server.invoke("ada", "greedy", "spin", json!({})).await.error(500, "component_limit");
+    assert_eq!(spin, "`greedy` used up its 400 ms of processor time");
 }
 
 #[tokio::test]

@@ -21,3 +21,4 @@ mod providers;
 mod restart;
 mod runs;
 mod skills;
+mod storage;

@@ -54,19 +54,19 @@ async fn a_skill_is_no_provider_and_a_provider_no_skill() {
 #[tokio::test]
 async fn what_a_provider_does_wrong_ends_the_run_with_its_name() {
     let server = Server::with(|config| {
-        config.plugins.provider_cpu = 300;
-        config.plugins.first_token = 400;
+        config.plugins.provider_cpu = 100;
+        config.plugins.first_token = 3000;
     })
     .await;
     let cases = [
         ("trap", json!([{ "text": "a", "trap": true }]), "component_trapped", "`trap` trapped"),
-        ("spin", json!([{ "spin": true }]), "component_limit", "`spin` used up its 300 ms of processor time"),
+        ("spin", json!([{ "spin": true }]), "component_limit", "`spin` used up its 100 ms of processor time"),
         ("endless", json!([{ "text": "a", "no_stop": true }]), "component_trapped", "without saying why it stopped"),
         (
             "slow",
             json!([{ "text": "a", "delay_ms": 60_000 }]),
             "component_limit",
-            "did not begin to answer within 400 ms",
+            "did not begin to answer within 3000 ms",
         ),
         (
             "error",

@@ -80,7 +80,7 @@ async fn the_model_is_told_what_went_wrong_with_its_calls() {
         "no tool named",
         "no tool named",
         "no luck",
-        "The skill `misbehave` broke.",
+        "The skill broke while it carried out the call.",
     ];
     for (result, expected) in results.iter().zip(expected) {
         assert_eq!(result["is_error"], true, "{result}");
@@ -147,6 +147,8 @@ async fn a_run_is_stopped_now_while_its_model_waits_or_its_tool_spins() {
         let asked = Instant::now();
         let stopped = server.post(&format!("{path}/stop"), json!({ "mode": "now" })).await.expect(200);
         assert_eq!(stopped["status"], "cancelled");
+        let told: Vec<_> = events.until("run.cancelled").await.into_iter().map(|event| event.kind).collect();
+        assert_eq!(told, [begun.replace("request", "failed").replace("invoked", "failed").as_str(), "run.cancelled"]);
         println!("{agent}: stopped in {:?}", asked.elapsed());
         let steps = server.get(&path).await.expect(200)["steps"].clone();
         assert_eq!(steps.as_array().unwrap().last().unwrap()["status"], "cancelled");
@@ -157,7 +159,7 @@ async fn a_run_is_stopped_now_while_its_model_waits_or_its_tool_spins() {
 #[tokio::test]
 async fn a_run_is_stopped_at_the_next_step() {
     let server = Server::start().await;
-    let nap = json!([{ "tool_calls": [call("misbehave__sleep", json!({ "ms": 300 }))] }, { "text": "done" }]);
+    let nap = json!([{ "tool_calls": [call("misbehave__sleep", json!({ "ms": 1500 }))] }, { "text": "done" }]);
     server.scripted("ada", nap).await;
     server.upload("ada", "misbehave").await.expect(201);
     let mut events = server.events("agent_id=ada").await;

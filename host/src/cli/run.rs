@@ -43,8 +43,9 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     let start = client.request(Method::POST, &format!("/v1/agents/{agent}/runs")).json(&body);
     let run = client.json(start).await?;
     let run_id = run.get("run_id").cloned().unwrap_or_default();
+    let mut screen = Screen::default();
     while let Some(event) = events.next().await? {
-        if event.get("run_id") == Some(&run_id) && show(&event)? {
+        if event.get("run_id") == Some(&run_id) && screen.show(&event)? {
             return Ok(());
         }
     }
@@ -54,23 +55,39 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     ))
 }
 
-/// Shows an event; `true` when it is the run's last.
-fn show(event: &Value) -> Result<bool> {
-    let text = |key: &str| event.pointer(&format!("/payload/{key}")).and_then(Value::as_str).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    match event.get("event_type").and_then(Value::as_str).unwrap_or_default() {
-        "message.delta" => write!(out, "{}", text("text")).and_then(|()| out.flush()).map_err(Error::internal)?,
-        "skill.invoked" => eprintln!("[{} {}]", text("skill_id"), text("tool")),
-        "skill.failed" => eprintln!("[{} {} failed: {}]", text("skill_id"), text("tool"), text("message")),
-        "run.completed" => {
-            writeln!(out).map_err(Error::internal)?;
-            return Ok(true);
+/// What was printed of the message that is coming in.
+#[derive(Default)]
+struct Screen(String);
+
+impl Screen {
+    /// Shows an event; `true` when it is the run's last.
+    fn show(&mut self, event: &Value) -> Result<bool> {
+        let text = |key: &str| event.pointer(&format!("/payload/{key}")).and_then(Value::as_str).unwrap_or_default();
+        match event.get("event_type").and_then(Value::as_str).unwrap_or_default() {
+            "message.delta" => {
+                print(text("text"))?;
+                self.0.push_str(text("text"));
+            }
+            // Pieces may have been missed: the whole message has them.
+            "message.assistant" if !text("content").is_empty() => {
+                print(text("content").strip_prefix(self.0.as_str()).unwrap_or_default())?;
+                print("\n")?;
+                self.0.clear();
+            }
+            "skill.invoked" => eprintln!("[{} {}]", text("skill_id"), text("tool")),
+            "skill.failed" => eprintln!("[{} {} failed: {}]", text("skill_id"), text("tool"), text("message")),
+            "run.completed" => return Ok(true),
+            "run.failed" => return Err(Error::Said(Problem::new(text("code").to_owned(), text("message")))),
+            "run.cancelled" => return Err(Error::conflict("run_cancelled", "The run was stopped")),
+            _ => {}
         }
-        "run.failed" => return Err(Error::Said(Problem::new(text("code").to_owned(), text("message")))),
-        "run.cancelled" => return Err(Error::conflict("run_cancelled", "The run was stopped")),
-        _ => {}
+        Ok(false)
     }
-    Ok(false)
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(Error::internal)
 }
 
 impl Events {

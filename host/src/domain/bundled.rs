@@ -4,7 +4,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 
 use crate::{
-    app::App,
     error::{Error, Result},
     ids::Name,
 };
@@ -31,8 +30,8 @@ pub fn names() -> Vec<&'static str> {
 }
 
 impl Source {
-    /// The component's bytes, within the limit on uploads.
-    pub fn bytes(self, app: &App) -> Result<Vec<u8>> {
+    /// The component's bytes, at most `limit` of them.
+    pub fn bytes(self, limit: usize) -> Result<Vec<u8>> {
         let bytes = match self {
             Self::Upload(bytes) => bytes,
             Self::Base64(text) => {
@@ -40,7 +39,6 @@ impl Source {
             }
             Self::Bundled(name) => bundled(&name)?,
         };
-        let limit = app.config.server.upload_limit;
         if bytes.len() > limit {
             let size = bytes.len();
             return Err(Error::too_large(format!("The component has {size} bytes; the limit is {limit}")));

@@ -9,3 +9,4 @@ pub mod providers;
 pub mod runs;
 pub mod sessions;
 pub mod skills;
+pub mod storage;

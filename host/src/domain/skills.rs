@@ -1,19 +1,27 @@
 //! Skills: components with tools, installed for an agent.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::bundled::Source;
+use super::{
+    bundled::Source,
+    storage::{self, OfSkill},
+};
 use crate::{
     app::App,
     digest::Digest,
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, StepId},
-    plugins::{CallContext, Description, Failure, HostRequest, Output, Prepared, SecretRequest, Tool, World},
-    store::{self, AgentKey},
-    tasks::Policy,
+    plugins::{
+        CallContext, Called, Description, Failure, HostRequest, Line, Log, Output, Prepared, SecretRequest, Tool, World,
+    },
+    store::{self, AgentKey, Tx},
+    tasks::{self, Policy},
 };
 
 #[derive(Debug, Clone)]
@@ -105,13 +113,15 @@ impl std::ops::Deref for Admitted<'_> {
 /// Takes a component into the server, for a skill or a provider.
 pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: World) -> Result<Admitted<'_>> {
     let installing = app.installing.read().await;
-    let bytes = source.bytes(app)?;
-    let actual = Digest::of(&bytes);
+    let limit = app.config.server.upload_limit;
+    // Megabytes to decode and to hash.
+    let read = move || source.bytes(limit).map(|bytes| (Digest::of(&bytes), bytes));
+    let (actual, bytes) = tasks::blocking(read).await??;
     if let Some(expected) = digest.filter(|expected| *expected != actual) {
         let message = format!("The component's digest is {actual}, not {expected}");
         return Err(Error::invalid("digest_mismatch", message));
     }
-    let prepared = app.plugins.admit(bytes).await?;
+    let prepared = app.plugins.admit(actual, bytes).await?;
     let admitted = Admitted { prepared, _installing: installing };
     let found = admitted.description.world;
     if found != world {
@@ -138,28 +148,78 @@ pub async fn collect(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Calls a tool. The events that tell how it went are for the caller to record, with whatever
-/// else changes by it.
-pub async fn call(
-    app: &App,
-    skill: &Skill,
-    tool: &str,
-    arguments: &Map<String, Value>,
-    step: Option<&StepId>,
-    context: CallContext,
-) -> Result<(Result<Output, Failure>, Vec<Event>)> {
+/// One call of a tool.
+#[derive(Debug)]
+pub struct Invocation<'a> {
+    pub agent: AgentKey,
+    pub skill: &'a Skill,
+    pub tool: &'a str,
+    pub arguments: &'a Map<String, Value>,
+    /// Of the run that makes the call, if one does.
+    pub step: Option<&'a StepId>,
+    pub stop: CancellationToken,
+}
+
+/// A call that has ended, to be recorded with whatever else changes by it.
+#[derive(Debug)]
+pub struct Ended {
+    agent: AgentKey,
+    skill: Name,
+    tool: String,
+    step: Option<StepId>,
+    called: Called,
+}
+
+pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
+    let Invocation { agent, skill, tool, arguments, step, stop } = invocation;
+    let storage = OfSkill::new(&app.store, agent, &skill.id);
+    let context = CallContext { storage: Some(Arc::new(storage)), stop, ..CallContext::new(skill.id.clone()) };
     let text = serde_json::to_string(arguments).map_err(Error::internal)?;
-    let (result, usage) = app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await;
-    let (step_id, skill_id, tool) = (step.cloned(), skill.id.clone(), tool.to_owned());
-    let outcome = match &result {
-        Ok(output) => Event::SkillCompleted { step_id, skill_id, tool, output: output.to_value(), usage },
-        Err(failure) => {
-            let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
-            Event::SkillFailed { step_id, skill_id, tool, code, message }
+    let called = app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await;
+    Ok(Ended { agent, skill: skill.id.clone(), tool: tool.to_owned(), step: step.cloned(), called })
+}
+
+impl Ended {
+    /// Commits what the call wrote, if it has a result, tells of it, and gives the result.
+    pub async fn record(self, tx: &mut Tx, subject: &Subject) -> Result<Result<Output, Failure>> {
+        let Self { agent, skill, tool, step, called } = self;
+        let result = match called.result {
+            Ok(output) => storage::commit(tx, agent, &skill, called.staged).await?.map(|()| output),
+            Err(failure) => Err(failure),
+        };
+        events::record_all(tx, subject, logged(&skill, step.as_ref(), called.log)).await?;
+        let (step_id, skill_id) = (step, skill.clone());
+        let outcome = match &result {
+            Ok(output) => {
+                Event::SkillCompleted { step_id, skill_id, tool, output: output.to_value(), usage: called.usage }
+            }
+            Err(failure) => {
+                let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+                Event::SkillFailed { step_id, skill_id, tool, code, message }
+            }
+        };
+        events::record(tx, subject, outcome).await?;
+        if let Some(exceeded) = result.as_ref().err().and_then(|failure| limit_exceeded(&skill, failure)) {
+            events::record(tx, subject, exceeded).await?;
         }
+        Ok(result)
+    }
+}
+
+fn logged(skill: &Name, step: Option<&StepId>, log: Log) -> Vec<Event> {
+    let dropped = (log.dropped > 0).then(|| Line {
+        level: "warn",
+        context: "moxxy".into(),
+        message: format!("{} more lines were dropped", log.dropped),
+    });
+    let event = |Line { level, context, message }: Line| Event::SkillLog {
+        step_id: step.cloned(),
+        skill_id: skill.clone(),
+        level,
+        context,
+        message,
     };
-    let exceeded = result.as_ref().err().and_then(|failure| limit_exceeded(&skill.id, failure));
-    Ok((result, [Some(outcome), exceeded].into_iter().flatten().collect()))
+    log.lines.into_iter().chain(dropped).map(event).collect()
 }
 
 /// The event for a component that ran over a limit.
@@ -189,36 +249,48 @@ pub async fn invoke_directly(
         tool: tool.clone(),
         arguments: Value::Object(arguments.clone()),
     };
-    tell(app, &agent, key, vec![invoked]).await?;
+    let about = agent.clone();
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let subject = same(tx, &about, key).await?;
+                events::record(tx, &subject, invoked).await
+            })
+        })
+        .await?;
     let (sender, ended) = oneshot::channel();
     let worker = app.clone();
     // A call that has begun is carried to its end, and told of, even if its client leaves.
     app.tasks.spawn("invocation", Policy::Job, async move {
-        let called = call(&worker, &skill, &tool, &arguments, None, CallContext::new(id)).await;
-        let ended = match called {
-            Ok((result, outcome)) => tell(&worker, &agent, key, outcome).await.map(|()| result),
+        let stop = CancellationToken::new();
+        let (tool, arguments) = (&*tool, &arguments);
+        let call = call(&worker, Invocation { agent: key, skill: &skill, tool, arguments, step: None, stop }).await;
+        let result = match call {
+            Ok(ended) => record(&worker, agent, key, ended).await,
             Err(error) => Err(error),
         };
         // The client may be gone.
-        drop(sender.send(ended));
+        drop(sender.send(result));
     });
-    let ended = ended.await.map_err(|_| Error::unavailable("shutting_down", "The server is shutting down"))?;
-    Ok(ended??)
+    let result = ended.await.map_err(|_| Error::unavailable("shutting_down", "The server is shutting down"))?;
+    Ok(result??)
 }
 
-/// Records events of an agent, unless it is gone: a new one of its name is another.
-async fn tell(app: &App, agent: &Name, key: AgentKey, told: Vec<Event>) -> Result<()> {
-    let agent = agent.clone();
+async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<Result<Output, Failure>> {
     app.store
         .write(move |tx| {
             Box::pin(async move {
-                if store::agents::get(tx, &agent).await?.key != key {
-                    return Err(Error::not_found("agent", agent));
-                }
-                events::record_all(tx, &Subject::agent(&agent), told).await
+                let subject = same(tx, &agent, key).await?;
+                ended.record(tx, &subject).await
             })
         })
         .await
+}
+
+/// The subject of an agent's events, unless it is gone: a new one of its name is another.
+async fn same(tx: &mut Tx, agent: &Name, key: AgentKey) -> Result<Subject> {
+    let now = store::agents::get(tx, agent).await?.key;
+    if now == key { Ok(Subject::agent(agent)) } else { Err(Error::not_found("agent", agent)) }
 }
 
 impl From<Skill> for View {

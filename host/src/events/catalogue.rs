@@ -39,6 +39,8 @@ pub enum Event {
     SkillCompleted { step_id: Option<StepId>, skill_id: Name, tool: String, output: Value, usage: Usage },
     #[serde(rename = "skill.failed")]
     SkillFailed { step_id: Option<StepId>, skill_id: Name, tool: String, code: String, message: String },
+    #[serde(rename = "skill.log")]
+    SkillLog { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
     #[serde(rename = "sandbox.limit_exceeded")]
     LimitExceeded { component: Name, limit: String, message: String },
 

@@ -16,6 +16,7 @@ use super::{
         plugin::exports::moxxy::plugin::plugin as guest_plugin,
         tools::{ToolsWorldPre, exports::moxxy::plugin::tools as guest_tools},
     },
+    imports::{keyvalue::Staged, logging::Log},
     limits::Limits,
     meter::Meter,
     output::{self, Output},
@@ -42,9 +43,12 @@ impl<'l> Call<'l> {
         Self { store, meter, limits, stop }
     }
 
-    pub fn usage(&self) -> Usage {
+    /// Ends the call: what it used, wrote and logged.
+    pub fn end(mut self) -> (Usage, Staged, Log) {
         let cpu_us = u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX);
-        Usage { cpu_us, memory: self.store.data().memory() }
+        let state = self.store.data_mut();
+        let usage = Usage { cpu_us, memory: state.memory() };
+        (usage, std::mem::take(&mut state.staged), std::mem::take(&mut state.log))
     }
 
     pub async fn tool(

@@ -3,10 +3,19 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::Name;
+
+/// The durable values of a component, as they were committed.
+pub trait Storage: fmt::Debug + Send + Sync {
+    fn get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>>;
+
+    /// All keys, in the order of their bytes.
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, String>>;
+}
 
 #[derive(Debug, Clone)]
 pub struct CallContext {
@@ -14,6 +23,8 @@ pub struct CallContext {
     pub component: Name,
     /// The operator's configuration.
     pub config: Config,
+    /// The component's durable values, if it has any here.
+    pub storage: Option<Arc<dyn Storage>>,
     /// Cancelled when the call is to stop at once.
     pub stop: CancellationToken,
     /// Whether the wall clock stands still, as it does while a component describes itself.
@@ -27,7 +38,8 @@ pub struct Config(Arc<BTreeMap<String, String>>);
 
 impl CallContext {
     pub fn new(component: Name) -> Self {
-        Self { component, config: Config::default(), stop: CancellationToken::new(), frozen_clock: false }
+        let (config, stop) = (Config::default(), CancellationToken::new());
+        Self { component, config, storage: None, stop, frozen_clock: false }
     }
 }
 

@@ -27,11 +27,17 @@ const KEEP_RESIDENT: usize = 128 * 1024;
 /// Calls beside those that the semaphores admit: descriptions at install.
 const SPARE: u32 = 2;
 
-/// The engine for calls. `None` threads are started by it but its clock, which ends with it.
-pub fn pooled(config: &config::Plugins) -> Result<Engine> {
+/// The engine for calls, with its clock. Where the address space is too small for a pool, as under
+/// some limits on processes, instances are made on demand, which is slower.
+pub fn calling(config: &config::Plugins) -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
-    let engine = Engine::new(&settings).map_err(internal)?;
+    let engine = Engine::new(&settings).or_else(|error| {
+        tracing::warn!(%error, "no pool of instances: calls will be slower; is the address space limited?");
+        settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        Engine::new(&settings)
+    });
+    let engine = engine.map_err(internal)?;
     start_clock(&engine, Duration::from_millis(config.tick))?;
     Ok(engine)
 }
@@ -56,6 +62,10 @@ fn settings() -> Config {
 
 fn pool(config: &config::Plugins) -> PoolingAllocationConfig {
     let calls = config.concurrent_skills + config.concurrent_providers + SPARE;
+    let swaps = swaps();
+    if swaps {
+        tracing::info!("memory may be swapped out here, so calls clean theirs up the slower way");
+    }
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)
         .total_core_instances(calls * CORE_INSTANCES)
@@ -70,11 +80,11 @@ fn pool(config: &config::Plugins) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS)
         .max_component_instance_size(INSTANCE_SIZE)
         .max_core_instance_size(INSTANCE_SIZE)
-        .max_memory_size(config.memory)
+        .max_memory_size(config.memory.max(config.most_memory))
         .max_unused_warm_slots(calls)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT / 2)
-        .pagemap_scan(if swaps() { Enabled::No } else { Enabled::Auto });
+        .pagemap_scan(if swaps { Enabled::No } else { Enabled::Auto });
     pool
 }
 

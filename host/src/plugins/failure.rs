@@ -23,6 +23,7 @@ pub enum Limit {
     Result,
     FirstToken,
     BetweenTokens,
+    Storage,
 }
 
 impl Limit {
@@ -35,6 +36,7 @@ impl Limit {
             Self::Result => "result",
             Self::FirstToken => "first_token",
             Self::BetweenTokens => "between_tokens",
+            Self::Storage => "storage",
         }
     }
 }

@@ -1,9 +1,13 @@
-//! The limits of a call: the configuration's, or less where the manifest asks for less.
+//! The limits of a call: the configuration's, or what the manifest asks for, within bounds.
 
 use std::time::Duration;
 
 use super::manifest::LimitRequests;
 use crate::config;
+
+/// How much longer than its processor time a description may take, in milliseconds: it has nothing
+/// to wait for but its turn.
+const DESCRIBE_WAIT: u64 = 5000;
 
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -27,16 +31,17 @@ impl Limits {
     }
 
     pub fn of_descriptions(config: &config::Plugins) -> Self {
-        // Waiting is of no use to a description, so its wall-clock time is bounded closely too.
-        Self::new(config, config.describe_cpu, config.describe_cpu.saturating_mul(4))
+        Self::new(config, config.describe_cpu, config.describe_cpu.saturating_add(DESCRIBE_WAIT))
     }
 
-    /// Lowers what the component asks to be lower.
-    pub fn asked(mut self, asked: &LimitRequests) -> Self {
-        let millis = |asked: Option<u64>| asked.map(Duration::from_millis);
-        self.memory = asked.memory.and_then(|m| usize::try_from(m).ok()).map_or(self.memory, |m| m.min(self.memory));
-        self.cpu = millis(asked.cpu_time).map_or(self.cpu, |cpu| cpu.min(self.cpu));
-        self.wall = millis(asked.wall_time).map_or(self.wall, |wall| wall.min(self.wall));
+    /// What the component asks for, up to what the configuration allows, in place of the default.
+    pub fn asked(mut self, asked: &LimitRequests, config: &config::Plugins) -> Self {
+        let within = |asked: Option<u64>, most: u64| asked.map(|asked| Duration::from_millis(asked.min(most)));
+        if let Some(memory) = asked.memory {
+            self.memory = usize::try_from(memory).unwrap_or(usize::MAX).min(config.most_memory);
+        }
+        self.cpu = within(asked.cpu_time, config.most_cpu).unwrap_or(self.cpu);
+        self.wall = within(asked.wall_time, config.most_wall).unwrap_or(self.wall);
         self
     }
 

@@ -35,8 +35,12 @@ use wasmtime::{
 };
 
 pub use bindings::models::exports::moxxy::plugin::models;
-pub use context::{CallContext, Config};
+pub use context::{CallContext, Config, Storage};
 pub use failure::{Failure, Limit};
+pub use imports::{
+    keyvalue::Staged,
+    logging::{Line, Log},
+};
 pub use manifest::{Description, Hints, HostRequest, Manifest, SecretRequest, Tool, World};
 pub use output::Output;
 pub use prepared::Prepared;
@@ -73,6 +77,15 @@ pub struct Plugins {
     providers: Arc<Semaphore>,
 }
 
+/// How a tool call went. What it wrote is for the caller to commit, with its result, or to drop.
+#[derive(Debug)]
+pub struct Called {
+    pub result: Result<Output, Failure>,
+    pub usage: Usage,
+    pub staged: Staged,
+    pub log: Log,
+}
+
 /// A completion under way. Dropping it cancels it.
 #[derive(Debug)]
 pub struct Completion {
@@ -83,7 +96,7 @@ pub struct Completion {
 impl Plugins {
     /// `key` seals compiled code.
     pub fn new(config: &config::Plugins, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
-        let engine = engine::pooled(config)?;
+        let engine = engine::calling(config)?;
         Ok(Self {
             linker: imports::linker(&engine).map_err(engine::internal)?,
             files: Arc::new(Files::open(home, cache, &engine, key)?),
@@ -99,8 +112,7 @@ impl Plugins {
 
     /// Installs an upload: compiles it in a child process, links it, asks it what it is, and keeps
     /// it by its digest. All or nothing. A component that is here already is not compiled again.
-    pub async fn admit(&self, upload: Vec<u8>) -> Result<Arc<Prepared>> {
-        let digest = Digest::of(&upload);
+    pub async fn admit(&self, digest: Digest, upload: Vec<u8>) -> Result<Arc<Prepared>> {
         if let Some(prepared) = self.prepared(&digest) {
             return Ok(prepared);
         }
@@ -161,17 +173,11 @@ impl Plugins {
     }
 
     /// Calls a skill's tool. `arguments` is a JSON object.
-    pub async fn call_tool(
-        &self,
-        digest: &Digest,
-        context: CallContext,
-        tool: String,
-        arguments: String,
-    ) -> (Result<Output, Failure>, Usage) {
+    pub async fn call_tool(&self, digest: &Digest, context: CallContext, tool: String, arguments: String) -> Called {
         let admitted = self.admit_call(digest, &context, &self.skills).await;
         let (prepared, permit) = match admitted {
             Ok(admitted) => admitted,
-            Err(failure) => return (Err(failure), Usage::default()),
+            Err(failure) => return Called::not(failure),
         };
         let engine = self.engine.clone();
         let brief = prepared.is_brief();
@@ -181,13 +187,13 @@ impl Plugins {
                 Exports::Tools(pre) => call.tool(pre, &tool, &arguments).await,
                 Exports::Models(_) => Err(wrong_world("skill")),
             };
-            let usage = call.usage();
+            let (usage, staged, log) = call.end();
             prepared.learn(usage);
-            drop((call, permit));
-            (result, usage)
+            drop(permit);
+            Called { result, usage, staged, log }
         };
         let ended = self.guests.run(work, brief).await;
-        ended.unwrap_or_else(|error| (Err(panicked(&error)), Usage::default()))
+        ended.unwrap_or_else(|error| Called::not(panicked(&error)))
     }
 
     /// Asks a provider for its models.
@@ -217,6 +223,7 @@ impl Plugins {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
         let engine = self.engine.clone();
         let (sender, chunks) = mpsc::channel(CHUNKS);
+        let name = context.component.clone();
         let task = self.guests.spawn(async move {
             let _permit = permit;
             let mut call = Call::new(&engine, context, &prepared.limits);
@@ -224,6 +231,8 @@ impl Plugins {
                 Exports::Models(pre) => call.complete(pre, &request, &sender).await,
                 Exports::Tools(_) => Err(wrong_world("provider")),
             };
+            let (_, _, log) = call.end();
+            log.write(&name);
             if let Err(failure) = result {
                 // Nobody listens any more: nobody needs to know.
                 drop(sender.send(Err(failure)).await);
@@ -314,12 +323,19 @@ impl Plugins {
             World::Skill => Limits::of_skills(&self.config),
             World::Provider => Limits::of_providers(&self.config),
         };
-        let limits = limits.asked(&description.manifest.limits);
+        let limits = limits.asked(&description.manifest.limits, &self.config);
         let digest = description.digest.clone();
         let prepared = Arc::new(Prepared::new(description, linked.exports, limits));
         let mut registry = self.registry.write().map_err(|_| Error::internal("a lock was poisoned"))?;
         registry.insert(digest, Arc::clone(&prepared));
         Ok(prepared)
+    }
+}
+
+impl Called {
+    /// A call that did not begin.
+    fn not(failure: Failure) -> Self {
+        Self { result: Err(failure), usage: Usage::default(), staged: Staged::new(), log: Log::default() }
     }
 }
 

@@ -8,7 +8,7 @@ use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::{
     CallContext, Failure, Limit,
-    imports::{http::Refuse, stdio::Captured},
+    imports::{http::Refuse, keyvalue::Staged, logging::Log, stdio::Captured},
     limits::Limits,
     meter::Meter,
 };
@@ -28,6 +28,9 @@ pub struct CallState {
     pub(super) table: ResourceTable,
     pub(super) http: WasiHttpCtx,
     pub(super) hooks: Refuse,
+    pub(super) staged: Staged,
+    pub(super) staged_bytes: usize,
+    pub(super) log: Log,
     wasi: WasiCtx,
     output: Captured,
     memory: Memory,
@@ -58,7 +61,19 @@ impl CallState {
         table.set_max_capacity(HANDLES);
         let memory = Memory { limit: limits.memory, used: 0, refused: false };
         let meter = Arc::clone(meter);
-        let state = Self { context, table, http, hooks: Refuse, wasi: wasi.build(), output, memory, meter };
+        let state = Self {
+            context,
+            table,
+            http,
+            hooks: Refuse,
+            staged: Staged::new(),
+            staged_bytes: 0,
+            log: Log::default(),
+            wasi: wasi.build(),
+            output,
+            memory,
+            meter,
+        };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.result);

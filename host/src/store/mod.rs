@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod components;
 pub mod events;
+pub mod keyvalue;
 pub mod messages;
 pub mod providers;
 pub mod runs;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use moxxy_sdk::skill::{Error, Manifest, Output, Skill, Tool, arguments};
-use moxxy_sdk::{config, vault};
+use moxxy_sdk::{config, keyvalue, log, vault};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -36,6 +36,13 @@ impl Skill for Misbehave {
                 "Print lines on the standard output and the standard error.",
                 json!({ "lines": { "type": "integer" }, "text": { "type": "string" } }),
             ),
+            tool("chatter", "Log lines.", json!({ "lines": { "type": "integer" } })),
+            tool(
+                "keep",
+                "Keep a value, then do something.",
+                json!({ "key": { "type": "string" }, "bytes": { "type": "integer" }, "then": { "type": "string" } }),
+            ),
+            tool("keys", "List what is kept.", json!({})),
             tool("connect", "Open a TCP connection.", json!({})),
             tool("read_file", "Read a file.", json!({ "path": { "type": "string" } })),
             tool("env", "List the environment variables.", json!({})),
@@ -49,7 +56,7 @@ impl Skill for Misbehave {
         match tool {
             "echo" => arguments(input).map(|Text { text }| Output::text(text)),
             "spin" => hostile::spin(),
-            "bomb" => bomb(),
+            "bomb" => hostile::bomb(),
             "recurse" => Ok(Output::text(recurse(0).to_string())),
             "trap" => trap(),
             "exit" => arguments(input).map(|Exit { code }| std::process::exit(code)),
@@ -57,6 +64,9 @@ impl Skill for Misbehave {
             "sleep" => sleep(arguments(input)?),
             "fail" => Err(arguments(input).map(|Fail { message }| Error::failed(message))?),
             "print" => print(arguments(input)?),
+            "chatter" => chatter(arguments(input)?),
+            "keep" => keep(arguments(input)?),
+            "keys" => Output::json(&keyvalue::keys().map_err(Error::failed)?),
             "connect" => connect(),
             "read_file" => read_file(arguments(input)?),
             "env" => Output::json(&std::env::vars().collect::<Vec<_>>()),
@@ -101,13 +111,6 @@ struct Name {
     name: String,
 }
 
-fn bomb() -> ! {
-    let mut memory = Vec::new();
-    loop {
-        memory.push(black_box(vec![1_u8; 1 << 20]));
-    }
-}
-
 fn recurse(depth: u64) -> u64 {
     if black_box(depth) == u64::MAX {
         return 0;
@@ -135,6 +138,35 @@ fn sleep(Sleep { ms }: Sleep) -> Result<Output, Error> {
 struct Print {
     lines: usize,
     text: String,
+}
+
+#[derive(Deserialize)]
+struct Chatter {
+    lines: usize,
+}
+
+fn chatter(Chatter { lines }: Chatter) -> Result<Output, Error> {
+    (0..lines).for_each(|line| log::info("chatter", &format!("line {line}")));
+    Ok(Output::text("logged"))
+}
+
+#[derive(Deserialize)]
+struct Keep {
+    key: String,
+    bytes: usize,
+    then: String,
+}
+
+fn keep(Keep { key, bytes, then }: Keep) -> Result<Output, Error> {
+    keyvalue::set(&key, &vec![1; bytes]).map_err(Error::failed)?;
+    match then.as_str() {
+        "fail" => Err(Error::failed("on purpose")),
+        "trap" => trap(),
+        "spin" => hostile::spin(),
+        // What the call itself set is there for it.
+        "read" => Output::json(&keyvalue::get(&key).map_err(Error::failed)?.map(|value| value.len())),
+        _ => Ok(Output::text("kept")),
+    }
 }
 
 fn print(Print { lines, text }: Print) -> Result<Output, Error> {

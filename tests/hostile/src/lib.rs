@@ -20,6 +20,14 @@ pub fn nothing() -> Result<Output, Error> {
     Ok(Output::text("nothing"))
 }
 
+/// Uses more and more memory.
+pub fn bomb() -> ! {
+    let mut memory = Vec::new();
+    loop {
+        memory.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
 /// Never comes back.
 pub fn spin() -> ! {
     loop {

@@ -27,6 +27,9 @@ use crate::{
     store::{self, AgentKey, Db},
 };
 
+/// Between the names of a skill and its tool, as the model is told them. No skill's name has an
+/// underscore.
+const SEPARATOR: &str = "__";
 const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
 const STOPPING: Duration = Duration::from_secs(2);
@@ -88,6 +91,25 @@ pub struct Step {
 pub enum StepKind {
     Model,
     Tool,
+}
+
+impl Step {
+    /// The provider of a model call.
+    fn provider(&self) -> Name {
+        let id = self.input.as_ref().and_then(|input| input.get("provider")).and_then(Value::as_str);
+        Name::stored(id.unwrap_or_default().to_owned())
+    }
+
+    /// The skill and the tool of a tool call.
+    fn tool(&self) -> (Name, String) {
+        let (skill, tool) = self.name.split_once(SEPARATOR).unwrap_or((&self.name, ""));
+        (Name::stored(skill.to_owned()), tool.to_owned())
+    }
+
+    /// The model's id of a tool call.
+    fn call_id(&self) -> Option<&str> {
+        self.input.as_ref()?.get("call_id")?.as_str()
+    }
 }
 
 /// What a run has used.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json as value};
 
 use super::{
-    Failure, Status, StepKind,
+    Failure, SEPARATOR, Status, StepKind,
     turn::{Outcome, Turn},
 };
 use crate::{
@@ -22,9 +22,6 @@ use crate::{
     store::{self, steps},
 };
 
-/// Between the names of a skill and its tool, as the model is told them. No skill's name has an
-/// underscore.
-pub const SEPARATOR: &str = "__";
 const PARALLEL_CALLS: usize = 64;
 const TOOL_CALL_ID: usize = 256;
 const TOOL_CALL_NAME: usize = 256;

@@ -1,15 +1,13 @@
 //! After a restart: runs that had not ended go on. A model call that was cut off is made again; a
 //! tool call is not, because nobody knows what it did: the model is told so.
 
-use serde_json::Value;
-
 use super::{Run, Status, StepKind, queue, turn};
 use crate::{
     app::App,
     domain::messages::{Message, Role},
     error::Result,
     events::{self, Event, Subject},
-    store::{self, Tx, steps},
+    store::{self, Tx},
 };
 
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
@@ -28,21 +26,19 @@ pub async fn resume_all(app: &App) -> Result<()> {
 }
 
 async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
-    let all = steps::list(tx, &run.run_id).await?;
     let mut interrupted = Vec::new();
-    for (step_id, kind) in turn::close_open(tx, &run.run_id, "interrupted").await? {
-        let input = all.iter().find(|step| step.step_id == step_id).and_then(|step| step.input.as_ref());
-        let outcome = match kind {
+    for step in turn::close_open(tx, &run.run_id, "interrupted").await? {
+        let outcome = match step.kind {
             StepKind::Model => "repeated",
             StepKind::Tool => "unknown",
         };
-        if let Some(call_id) = input.and_then(|input| input.get("call_id")).and_then(Value::as_str) {
+        if let Some(call_id) = step.call_id() {
             let mut message = Message::new(run, Role::Tool, UNKNOWN.to_owned(), tx.now());
             (message.tool_call_id, message.is_error) = (Some(call_id.to_owned()), true);
             store::messages::insert(tx, &message).await?;
         }
-        let kind = kind.as_str().to_owned();
-        interrupted.push(events::Interrupted { step_id: step_id.to_string(), kind, outcome });
+        let kind = step.kind.as_str().to_owned();
+        interrupted.push(events::Interrupted { step_id: step.step_id.to_string(), kind, outcome });
     }
     let subject = Subject::run(&run.agent_id, &run.run_id);
     events::record(tx, &subject, Event::RunResumed { interrupted }).await

@@ -5,19 +5,18 @@ use futures_util::future::try_join_all;
 use serde_json::{Map, Value, json};
 
 use super::{
-    StepKind,
-    model::SEPARATOR,
+    SEPARATOR, StepKind,
     turn::{Outcome, Turn},
 };
 use crate::{
     domain::{
         messages::{Message, Role, ToolCall},
-        skills::{self, Skill},
+        skills::{self, Ended, Invocation, Skill},
     },
     error::Result,
     events::{self, Event},
     ids::StepId,
-    plugins::{CallContext, Failure, Tool},
+    plugins::{Failure, Tool},
     store::{self, steps},
 };
 
@@ -52,27 +51,21 @@ async fn run(turn: &Turn<'_>, call: &ToolCall) -> Result<()> {
         return answer(turn, call, Answer { content, is_error: true }).await;
     };
     let step = open(turn, call, skill, tool, arguments).await?;
-    let context = CallContext { stop: turn.control.now.clone(), ..CallContext::new(skill.id.clone()) };
-    let (result, told) = skills::call(turn.app, skill, &tool.name, arguments, Some(&step), context).await?;
+    let stop = turn.control.now.clone();
+    let (agent, tool) = (turn.agent.key, tool.name.as_str());
+    let call_made = Invocation { agent, skill, tool, arguments, step: Some(&step), stop };
+    let ended = skills::call(turn.app, call_made).await?;
     if turn.control.now.is_cancelled() {
         // What came too late is not told to anyone: the run is cancelled with its open steps.
         return Ok(());
     }
-    let (status, output, answer) = match result {
-        Ok(output) => ("completed", output.to_value(), Answer { content: output.into_text(), is_error: false }),
-        Err(failure) => {
-            let output = json!({ "code": failure.code(), "message": failure.message() });
-            ("failed", output, Answer { content: told_to_model(skill, &failure), is_error: true })
-        }
-    };
-    let end = steps::End { status, output, input_tokens: 0, output_tokens: 0 };
-    close(turn, call, step, end, told, answer).await
+    close(turn, call, step, ended).await
 }
 
 /// What a component wrote before it trapped is for its operator, not for the model.
-fn told_to_model(skill: &Skill, failure: &Failure) -> String {
+fn told_to_model(failure: Failure) -> String {
     match failure {
-        Failure::Trapped { .. } => format!("The skill `{}` broke.", skill.id),
+        Failure::Trapped { .. } => "The skill broke while it carried out the call.".to_owned(),
         other => other.message().to_owned(),
     }
 }
@@ -111,21 +104,25 @@ async fn open(
         .await
 }
 
-async fn close(
-    turn: &Turn<'_>,
-    call: &ToolCall,
-    step: StepId,
-    end: steps::End,
-    told: Vec<Event>,
-    answer: Answer,
-) -> Result<()> {
+/// Commits what a call did: its writes, its events, its step and its message.
+async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
         .write(move |tx| {
             Box::pin(async move {
+                let result = ended.record(tx, &subject).await?;
+                let (status, output, answer) = match result {
+                    Ok(output) => {
+                        ("completed", output.to_value(), Answer { content: output.into_text(), is_error: false })
+                    }
+                    Err(failure) => {
+                        let output = json!({ "code": failure.code(), "message": failure.message() });
+                        ("failed", output, Answer { content: told_to_model(failure), is_error: true })
+                    }
+                };
+                let end = steps::End { status, output, input_tokens: 0, output_tokens: 0 };
                 steps::close(tx, &step, end).await?;
-                events::record_all(tx, &subject, told).await?;
                 store::messages::insert(tx, &message(&run, call_id, answer, tx.now())).await
             })
         })

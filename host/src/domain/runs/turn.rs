@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Failure, Run, Status, StepKind,
+    Failure, Run, Status, Step, StepKind,
     control::{Control, Stop},
     model, tool,
 };
@@ -17,7 +17,7 @@ use crate::{
     },
     error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{RunId, StepId},
+    ids::RunId,
     store::{self, Tx, steps},
 };
 
@@ -188,7 +188,8 @@ impl Turn<'_> {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    close_open(tx, &id, "cancelled").await?;
+                    let closed = close_open(tx, &id, "cancelled").await?;
+                    tell_of(tx, &subject, closed, "stopped", "The run was stopped").await?;
                     if store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
                         events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
                     }
@@ -200,7 +201,8 @@ impl Turn<'_> {
 }
 
 async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
-    close_open(tx, &run.run_id, "failed").await?;
+    let closed = close_open(tx, &run.run_id, "failed").await?;
+    tell_of(tx, &Subject::run(&run.agent_id, &run.run_id), closed, &failure.code, &failure.message).await?;
     if store::runs::end(tx, &run.run_id, Status::Failed, None, Some(&failure)).await? {
         let failed = Event::RunFailed { code: failure.code, message: failure.message };
         events::record(tx, &Subject::run(&run.agent_id, &run.run_id), failed).await?;
@@ -209,12 +211,28 @@ async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
 }
 
 /// Closes the steps that have no end, and returns them.
-pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<(StepId, StepKind)>> {
-    let mut closed = Vec::new();
-    for step in steps::list(tx, run).await?.into_iter().filter(|step| step.ended_at.is_none()) {
+pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<Step>> {
+    let mut open = steps::list(tx, run).await?;
+    open.retain(|step| step.ended_at.is_none());
+    for step in &open {
         let end = steps::End { status, output: serde_json::Value::Null, input_tokens: 0, output_tokens: 0 };
         steps::close(tx, &step.step_id, end).await?;
-        closed.push((step.step_id, step.kind));
     }
-    Ok(closed)
+    Ok(open)
+}
+
+/// Tells of steps that were cut off.
+async fn tell_of(tx: &mut Tx, subject: &Subject, steps: Vec<Step>, code: &str, message: &str) -> Result<()> {
+    for step in steps {
+        let (step_id, code, message) = (step.step_id.clone(), code.to_owned(), message.to_owned());
+        let told = match step.kind {
+            StepKind::Model => Event::ModelFailed { step_id, provider_id: step.provider(), code, message },
+            StepKind::Tool => {
+                let (skill_id, tool) = step.tool();
+                Event::SkillFailed { step_id: Some(step_id), skill_id, tool, code, message }
+            }
+        };
+        events::record(tx, subject, told).await?;
+    }
+    Ok(())
 }

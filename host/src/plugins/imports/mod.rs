@@ -2,16 +2,21 @@
 
 mod config;
 pub mod http;
+pub mod keyvalue;
+pub mod logging;
 pub mod stdio;
 pub mod vault;
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::{bindings::imports::Imports, state::CallState};
+use super::{
+    bindings::{imports::Imports, storage::Storage},
+    state::CallState,
+};
 
 /// The interfaces that the linker has, by package and interface. The linker has the last word on
 /// versions and types; this table only makes a refusal readable before anything is compiled.
-const OFFERED: [&str; 14] = [
+const OFFERED: [&str; 16] = [
     "wasi:io/",
     "wasi:clocks/",
     "wasi:random/",
@@ -21,6 +26,8 @@ const OFFERED: [&str; 14] = [
     "wasi:http/types",
     "wasi:http/outgoing-handler",
     "wasi:config/store",
+    "wasi:keyvalue/store",
+    "wasi:logging/logging",
     "moxxy:plugin/vault",
     "moxxy:plugin/vault-sign",
     "moxxy:plugin/vault-reveal",
@@ -45,5 +52,6 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> 
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Imports::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
+    Storage::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -39,6 +39,16 @@ CREATE TABLE skills (
 ) STRICT;
 CREATE INDEX skills_digest ON skills (digest);
 
+-- What a skill keeps for an agent.
+CREATE TABLE keyvalue (
+    agent       INTEGER NOT NULL,
+    skill       TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    value       BLOB NOT NULL,
+    PRIMARY KEY (agent, skill, key),
+    FOREIGN KEY (agent, skill) REFERENCES skills (agent, id) ON DELETE CASCADE
+) STRICT;
+
 -- One open session for each conversation; a closed one keeps its history.
 CREATE TABLE sessions (
     id          TEXT PRIMARY KEY,

@@ -1,0 +1,116 @@
+//! `wasi:keyvalue/store`: durable values. What a call writes is staged here, and kept by whoever
+//! made the call, together with its result.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmtime::component::Resource;
+
+use crate::plugins::{
+    bindings::storage::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse},
+    context::Storage,
+    state::CallState,
+};
+
+const KEY: usize = 256;
+const VALUE: usize = 1024 * 1024;
+const PAGE: usize = 256;
+/// The most bytes that one call may write, keys and values together.
+const STAGED: usize = 16 * 1024 * 1024;
+
+/// What a call wrote: a value for each key, `None` where it was removed.
+pub type Staged = BTreeMap<String, Option<Vec<u8>>>;
+
+/// The one bucket.
+#[derive(Debug)]
+pub struct Bucket;
+
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+
+impl Host for CallState {
+    async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
+        if !matches!(identifier.as_str(), "" | "default") {
+            return Ok(Err(Error::NoSuchStore));
+        }
+        if self.context.storage.is_none() {
+            return Ok(Err(Error::AccessDenied));
+        }
+        Ok(Ok(self.table.push(Bucket)?))
+    }
+}
+
+impl HostBucket for CallState {
+    async fn get(&mut self, _: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
+        Ok(self.value(key).await)
+    }
+
+    async fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
+        if value.len() > VALUE {
+            return Ok(Err(Error::Other(format!("a value has at most {VALUE} bytes, not {}", value.len()))));
+        }
+        Ok(self.stage(key, Some(value)))
+    }
+
+    async fn delete(&mut self, _: Resource<Bucket>, key: String) -> Answer<()> {
+        Ok(self.stage(key, None))
+    }
+
+    async fn exists(&mut self, _: Resource<Bucket>, key: String) -> Answer<bool> {
+        Ok(self.value(key).await.map(|value| value.is_some()))
+    }
+
+    async fn list_keys(&mut self, _: Resource<Bucket>, cursor: Option<u64>) -> Answer<KeyResponse> {
+        let kept = match self.storage() {
+            Ok(storage) => storage.keys().await,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut keys: BTreeSet<String> = match kept {
+            Ok(keys) => keys.into_iter().collect(),
+            Err(why) => return Ok(Err(Error::Other(why))),
+        };
+        for (key, value) in &self.staged {
+            if value.is_some() {
+                keys.insert(key.clone())
+            } else {
+                keys.remove(key)
+            };
+        }
+        let start = usize::try_from(cursor.unwrap_or(0)).unwrap_or(usize::MAX);
+        let more = keys.len() > start.saturating_add(PAGE);
+        let cursor = more.then(|| (start + PAGE) as u64);
+        Ok(Ok(KeyResponse { keys: keys.into_iter().skip(start).take(PAGE).collect(), cursor }))
+    }
+
+    async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+        self.table.delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl CallState {
+    fn storage(&self) -> Result<std::sync::Arc<dyn Storage>, Error> {
+        self.context.storage.clone().ok_or(Error::AccessDenied)
+    }
+
+    async fn value(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(staged) = self.staged.get(&key) {
+            return Ok(staged.clone());
+        }
+        self.storage()?.get(key).await.map_err(Error::Other)
+    }
+
+    fn stage(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+        if key.is_empty() || key.len() > KEY {
+            return Err(Error::Other(format!("a key has 1 to {KEY} bytes, not {}", key.len())));
+        }
+        self.storage()?;
+        let size = |key: &str, value: Option<&Vec<u8>>| key.len() + value.map_or(0, Vec::len);
+        let before = self.staged.get(&key).map_or(0, |old| size(&key, old.as_ref()));
+        let bytes = self.staged_bytes.saturating_sub(before).saturating_add(size(&key, value.as_ref()));
+        if bytes > STAGED {
+            return Err(Error::Other(format!("a call writes at most {STAGED} bytes")));
+        }
+        self.staged_bytes = bytes;
+        self.staged.insert(key, value);
+        Ok(())
+    }
+}

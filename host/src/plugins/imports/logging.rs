@@ -1,0 +1,64 @@
+//! `wasi:logging`: lines for the operator, kept up to a limit and counted beyond it.
+
+use serde::Serialize;
+
+use crate::{
+    ids::Name,
+    plugins::{
+        bindings::imports::wasi::logging::logging::{Host, Level},
+        state::CallState,
+    },
+};
+
+const LINES: usize = 64;
+const BYTES: usize = 16 * 1024;
+
+/// What a call logged.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub lines: Vec<Line>,
+    /// Lines that were beyond the limit.
+    pub dropped: u64,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    pub level: &'static str,
+    pub context: String,
+    pub message: String,
+}
+
+impl Host for CallState {
+    fn log(&mut self, level: Level, context: String, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            Level::Trace => "trace",
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+            Level::Critical => "critical",
+        };
+        self.log.keep(Line { level, context, message });
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Writes the lines to the server's own log, where no event tells of them.
+    pub fn write(&self, component: &Name) {
+        for Line { level, context, message } in &self.lines {
+            tracing::info!(%component, level, ?context, ?message, "a component logged");
+        }
+    }
+
+    fn keep(&mut self, line: Line) {
+        let bytes = self.bytes.saturating_add(line.context.len()).saturating_add(line.message.len());
+        if self.lines.len() == LINES || bytes > BYTES {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        self.bytes = bytes;
+        self.lines.push(line);
+    }
+}

@@ -1,0 +1,49 @@
+//! The durable values of skills. They go with the skill.
+
+use super::{AgentKey, Db, Tx};
+use crate::{error::Result, ids::Name, plugins::Staged};
+
+pub async fn get(db: &mut Db, agent: AgentKey, skill: &Name, key: &str) -> Result<Option<Vec<u8>>> {
+    let sql = "SELECT value FROM keyvalue WHERE agent = ? AND skill = ? AND key = ?";
+    Ok(sqlx::query_scalar(sql).bind(agent.0).bind(skill.as_str()).bind(key).fetch_optional(db).await?)
+}
+
+/// In the order of their bytes.
+pub async fn keys(db: &mut Db, agent: AgentKey, skill: &Name) -> Result<Vec<String>> {
+    let sql = "SELECT key FROM keyvalue WHERE agent = ? AND skill = ? ORDER BY key";
+    Ok(sqlx::query_scalar(sql).bind(agent.0).bind(skill.as_str()).fetch_all(db).await?)
+}
+
+/// Sets a value, or removes it.
+pub async fn put(tx: &mut Tx, agent: AgentKey, skill: &Name, key: &str, value: Option<&[u8]>) -> Result<()> {
+    let sql = match value {
+        Some(_) => {
+            "INSERT INTO keyvalue (agent, skill, key, value) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET value = excluded.value"
+        }
+        None => "DELETE FROM keyvalue WHERE agent = ?1 AND skill = ?2 AND key = ?3 AND ?4 IS NULL",
+    };
+    sqlx::query(sql).bind(agent.0).bind(skill.as_str()).bind(key).bind(value).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// How many values there would be, and their bytes with their keys, after these were written.
+pub async fn size_with(db: &mut Db, agent: AgentKey, skill: &Name, staged: &Staged) -> Result<(i64, i64)> {
+    let sql = "SELECT COUNT(*), COALESCE(SUM(LENGTH(CAST(key AS BLOB)) + LENGTH(value)), 0) FROM keyvalue
+               WHERE agent = ? AND skill = ?";
+    let (mut keys, mut bytes): (i64, i64) =
+        sqlx::query_as(sql).bind(agent.0).bind(skill.as_str()).fetch_one(&mut *db).await?;
+    let size = |key: &str, value: usize| i64::try_from(key.len() + value).unwrap_or(i64::MAX);
+    for (key, value) in staged {
+        let sql = "SELECT LENGTH(value) FROM keyvalue WHERE agent = ? AND skill = ? AND key = ?";
+        let old: Option<i64> =
+            sqlx::query_scalar(sql).bind(agent.0).bind(skill.as_str()).bind(key).fetch_optional(&mut *db).await?;
+        if let Some(old) = old {
+            (keys, bytes) = (keys - 1, bytes - old - size(key, 0));
+        }
+        if let Some(value) = value {
+            (keys, bytes) = (keys + 1, bytes.saturating_add(size(key, value.len())));
+        }
+    }
+    Ok((keys, bytes))
+}
