@@ -5,22 +5,25 @@ PROVIDERS := offline script
 WASM    := wasm32-wasip2
 BUILT   := target/$(WASM)/component
 HOME_DIR ?= $(CURDIR)/.moxxy
+WIT     := $(shell find wit -name "*.wit")
 DENY    := target/tools/bin/cargo-deny
 
-.PHONY: run test deps components test-components bench targets clean
+.PHONY: run test deps components test-components languages bench targets clean
 
 run: components
 	cargo build --release --bin moxxy
 	target/release/moxxy --home "$(HOME_DIR)" serve --demo
 
-test: components test-components $(DENY)
+test: components test-components languages $(DENY)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(DENY) --log-level error check bans licenses sources
 	cargo test --workspace --exclude hostile --quiet
 
-# System packages that the tests use: none yet.
+# System packages that the tests use: Python and Node.js, which build the skills in their languages.
 deps:
+	python3 -c 'import ensurepip, venv' || (apt-get update && apt-get install -y python3 python3-venv)
+	npm --version > /dev/null || (apt-get update && apt-get install -y nodejs npm)
 
 targets:
 	rustup target add $(WASM) wasm32-unknown-unknown
@@ -39,6 +42,28 @@ test-components: targets
 	mkdir -p target/test-components
 	for file in $(BUILT)/examples/[a-z_]*.wasm; do case $$file in *-[0-9a-f]*) ;; *) cp $$file target/test-components/;; esac; done
 	cp target/wasm32-unknown-unknown/component/text.wasm target/test-components/text_module.wasm
+
+# Skills in other languages, by their own tools. Without those the tests of them are skipped.
+languages: target/test-components/stats.wasm target/test-components/regex.wasm
+
+target/python/bin/componentize-py:
+	python3 -m venv target/python
+	target/python/bin/pip install --quiet componentize-py==0.25.1
+
+target/test-components/stats.wasm: example-skills/stats/app.py $(WIT)
+	mkdir -p $(@D)
+	if python3 -c 'import ensurepip, venv'; then \
+		$(MAKE) target/python/bin/componentize-py && \
+		target/python/bin/componentize-py -d wit -w skill componentize -p example-skills/stats app -o $@; \
+	else echo "skipped: there is no Python with venv to build $@"; fi
+
+target/test-components/regex.wasm: example-skills/regex/skill.js example-skills/regex/build.mjs $(WIT)
+	mkdir -p $(@D) target/node
+	if npm --version > /dev/null; then \
+		cp example-skills/regex/package.json target/node/ && npm install --silent --prefix target/node && \
+		ln -sfn ../../target/node/node_modules example-skills/regex/node_modules && \
+		node example-skills/regex/build.mjs $@; \
+	else echo "skipped: there is no Node.js to build $@"; fi
 
 # Prints ratios against a floor measured in the same run.
 bench: components test-components

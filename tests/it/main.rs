@@ -17,6 +17,7 @@ mod harness;
 mod health;
 mod hostile;
 mod invariants;
+mod languages;
 mod providers;
 mod restart;
 mod runs;
