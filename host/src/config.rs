@@ -71,6 +71,7 @@ pub struct Log {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plugins {
+    pub folders: Vec<PathBuf>,
     pub threads: usize,
     pub tick: u64,
     pub concurrent_skills: u32,

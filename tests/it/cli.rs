@@ -64,6 +64,19 @@ async fn skills_are_installed_listed_and_called() {
 }
 
 #[test]
+fn a_component_is_inspected_without_a_server() {
+    let home = TempDir::new().unwrap();
+    let output = moxxy(home.path()).arg("inspect").arg(test_component("misbehave")).output().unwrap();
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("misbehave 0.1.0: a skill\n"), "{output:?}");
+    assert!(shown.contains("\n  asks for the secret key: ") && shown.contains("\n  tool echo: "), "{shown}");
+    let output = moxxy(home.path()).arg("inspect").arg(test_component("unknown_import")).output().unwrap();
+    assert!(text(&output.stderr).contains("imports `evil:thing/door@1.0.0`"), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_start_that_cannot_work_says_why_and_changes_nothing() {
     let home = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -60,6 +60,29 @@ async fn a_component_comes_in_base64_and_its_digest_is_checked() {
 }
 
 #[tokio::test]
+async fn a_component_comes_from_a_configured_folder_and_from_no_other() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let inside = folder.path().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::copy(test_component("misbehave"), inside.join("skill.wasm")).unwrap();
+    std::fs::write(folder.path().join("outside.wasm"), "outside").unwrap();
+    std::os::unix::fs::symlink("../outside.wasm", inside.join("link.wasm")).unwrap();
+    let server = Server::with(|config| config.plugins.folders = vec![inside.clone()]).await;
+    server.offline("ada", "planner").await;
+    let install = async |path: &str| {
+        let body = json!({ "source": { "path": path } });
+        server.post("/v1/agents/ada/skills/install", body).await
+    };
+    let path = |name: &str| inside.join(name).display().to_string();
+    for wrong in [&path("../outside.wasm"), &path("link.wasm"), &path("missing.wasm"), "/etc/passwd", "skill.wasm"] {
+        let message = install(wrong).await.error(400, "invalid_input");
+        assert!(message.contains("in none of the folders"), "{wrong}: {message}");
+    }
+    assert!(install(inside.to_str().unwrap()).await.error(400, "invalid_input").contains("not a file"));
+    assert_eq!(install(&path("skill.wasm")).await.expect(201)["skill_id"], "misbehave");
+}
+
+#[tokio::test]
 async fn what_a_skill_asks_for_is_missing_until_it_can_be_granted() {
     let server = Server::start().await;
     server.offline("ada", "planner").await;

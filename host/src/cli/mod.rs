@@ -1,6 +1,8 @@
-//! The command line. `serve` and `compile` are the server; the others talk to one.
+//! The command line. `serve` and `compile` are the server, `inspect` needs none, the others talk to
+//! one.
 
 mod client;
+mod inspect;
 mod run;
 mod serve;
 mod skill;
@@ -41,6 +43,8 @@ enum Command {
     /// Install, list and call the skills of an agent.
     #[command(subcommand)]
     Skill(skill::Command),
+    /// Show what a component is and asks for, as an install would find it.
+    Inspect(inspect::Args),
     /// Compile a component; the server calls this for itself.
     #[command(hide = true)]
     Compile(compile::Task),
@@ -55,6 +59,7 @@ impl Cli {
             Command::Compile(task) => return compile::run(&task),
             Command::Serve(args) => block_on(serve::run(flags, args)),
             Command::Run(args) => block_on(run::run(flags, args)),
+            Command::Inspect(args) => block_on(inspect::run(flags, args)),
             Command::Skill(command) => block_on(skill::run(flags, command)),
         };
         match done {

@@ -2,9 +2,9 @@
 
 use super::{
     agents::{self, Limits, NewAgent},
-    bundled::Source,
     providers::{self, NewProvider},
     skills,
+    source::Source,
 };
 use crate::{app::App, error::Result, ids::Name, store};
 

@@ -2,11 +2,12 @@
 //! and no wasmtime.
 
 pub mod agents;
-pub mod bundled;
+
 pub mod demo;
 pub mod messages;
 pub mod providers;
 pub mod runs;
 pub mod sessions;
 pub mod skills;
+pub mod source;
 pub mod storage;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    bundled::Source,
     skills::{self, Permissions},
+    source::Source,
 };
 use crate::{
     app::App,

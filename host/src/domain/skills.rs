@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    bundled::Source,
+    source::Source,
     storage::{self, OfSkill},
 };
 use crate::{
@@ -113,9 +113,9 @@ impl std::ops::Deref for Admitted<'_> {
 /// Takes a component into the server, for a skill or a provider.
 pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: World) -> Result<Admitted<'_>> {
     let installing = app.installing.read().await;
-    let limit = app.config.server.upload_limit;
+    let (limit, folders) = (app.config.server.upload_limit, app.config.plugins.folders.clone());
     // Megabytes to decode and to hash.
-    let read = move || source.bytes(limit).map(|bytes| (Digest::of(&bytes), bytes));
+    let read = move || source.bytes(limit, &folders).map(|bytes| (Digest::of(&bytes), bytes));
     let (actual, bytes) = tasks::blocking(read).await??;
     if let Some(expected) = digest.filter(|expected| *expected != actual) {
         let message = format!("The component's digest is {actual}, not {expected}");

@@ -18,8 +18,8 @@ use crate::{
     app::App,
     digest::Digest,
     domain::{
-        bundled::Source,
         skills::{self, View},
+        source::Source,
     },
     error::Error,
     ids::Name,

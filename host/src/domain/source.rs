@@ -1,4 +1,10 @@
-//! The components in the binary, installed by name.
+//! Where components come from: the client, the binary, or a folder of the operator's.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
@@ -22,6 +28,8 @@ pub enum Source {
     Base64(String),
     /// The name of a component in the binary.
     Bundled(Name),
+    /// A file on the server, in one of the configured folders.
+    Path(PathBuf),
 }
 
 /// The names of the components in the binary.
@@ -30,14 +38,15 @@ pub fn names() -> Vec<&'static str> {
 }
 
 impl Source {
-    /// The component's bytes, at most `limit` of them.
-    pub fn bytes(self, limit: usize) -> Result<Vec<u8>> {
+    /// The component's bytes, at most `limit` of them; a path is in one of `folders`.
+    pub fn bytes(self, limit: usize, folders: &[PathBuf]) -> Result<Vec<u8>> {
         let bytes = match self {
             Self::Upload(bytes) => bytes,
             Self::Base64(text) => {
                 BASE64.decode(text).map_err(|e| Error::invalid_field("source.base64", e.to_string()))?
             }
             Self::Bundled(name) => bundled(&name)?,
+            Self::Path(path) => file(&path, limit, folders)?,
         };
         if bytes.len() > limit {
             let size = bytes.len();
@@ -55,12 +64,33 @@ fn bundled(name: &Name) -> Result<Vec<u8>> {
     })
 }
 
+fn file(path: &Path, limit: usize, folders: &[PathBuf]) -> Result<Vec<u8>> {
+    let refused = |reason: String| Error::invalid_field("source.path", reason);
+    let outside = || refused("it is in none of the folders of `plugins.folders`".into());
+    // What the path really leads to: links and dots are followed first. A file outside and a
+    // missing one get the same answer.
+    let real = path.canonicalize().map_err(|_| outside())?;
+    let inside = folders.iter().filter_map(|folder| folder.canonicalize().ok()).any(|folder| real.starts_with(folder));
+    if !inside {
+        return Err(outside());
+    }
+    let unreadable = |e: std::io::Error| refused(format!("it cannot be read: {e}"));
+    // Before it is opened: a pipe would wait for its other end.
+    if !real.is_file() {
+        return Err(refused("it is not a file".into()));
+    }
+    let mut bytes = Vec::new();
+    File::open(&real).map_err(unreadable)?.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Upload(bytes) => write!(f, "Upload({} bytes)", bytes.len()),
             Self::Base64(text) => write!(f, "Base64({} bytes)", text.len()),
             Self::Bundled(name) => write!(f, "Bundled({name})"),
+            Self::Path(path) => write!(f, "Path({})", path.display()),
         }
     }
 }

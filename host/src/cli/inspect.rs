@@ -1,0 +1,54 @@
+//! `moxxy inspect`: what the install pipeline makes of a component, without a server.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::{
+    config::{Config, Flags},
+    digest::Digest,
+    error::{Error, Result},
+    ids,
+    plugins::{Description, Plugins},
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The component's file.
+    file: PathBuf,
+    /// Print everything as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Takes the component through everything that an install does, but for keeping it.
+pub async fn run(flags: Flags, args: Args) -> Result<()> {
+    let config = Config::load(&flags)?;
+    let bytes = std::fs::read(&args.file)
+        .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", args.file.display())))?;
+    let folder = tempfile::TempDir::new().map_err(Error::internal)?;
+    let plugins = Plugins::new(&config.plugins, folder.path(), &folder.path().join("cache"), ids::key()?)?;
+    let admitted = plugins.admit(Digest::of(&bytes), bytes).await?;
+    let description = &admitted.description;
+    if args.json {
+        println!("{:#}", json!(description));
+    } else {
+        print!("{}", text(description));
+    }
+    Ok(())
+}
+
+fn text(component: &Description) -> String {
+    let manifest = &component.manifest;
+    let mut lines = vec![
+        format!("{} {}: a {}", manifest.name, manifest.version, component.world.as_str()),
+        format!("  {}", manifest.description),
+        format!("  {}, {} bytes", component.digest, component.size),
+    ];
+    let hosts = manifest.hosts.iter().map(|host| format!("asks for the host {}: {}", host.host, host.reason));
+    let secrets =
+        manifest.secrets.iter().map(|secret| format!("asks for the secret {}: {}", secret.name, secret.reason));
+    let tools = component.tools.iter().map(|tool| format!("tool {}: {}", tool.name, tool.description));
+    lines.extend(hosts.chain(secrets).chain(tools).map(|line| format!("  {line}")));
+    lines.join("\n") + "\n"
+}
