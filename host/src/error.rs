@@ -29,7 +29,7 @@ pub enum Error {
     #[error("{}", .0.message)]
     NotFound(Problem),
     #[error("{}", .0.message)]
-    Conflict(Problem),
+    Conflict(Problem, Vec<Detail>),
     #[error("{}", .0.message)]
     Invalid(Problem, Vec<Detail>),
     #[error("{}", .0.message)]
@@ -69,7 +69,7 @@ impl Error {
     }
 
     pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Conflict(Problem::new(code, message))
+        Self::Conflict(Problem::new(code, message), Vec::new())
     }
 
     pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
@@ -99,7 +99,7 @@ impl Error {
     pub fn code(&self) -> &str {
         match self {
             Self::NotFound(p)
-            | Self::Conflict(p)
+            | Self::Conflict(p, _)
             | Self::Invalid(p, _)
             | Self::TooLarge(p)
             | Self::Unauthenticated(p)

@@ -23,3 +23,4 @@ mod restart;
 mod runs;
 mod skills;
 mod storage;
+mod upgrade;

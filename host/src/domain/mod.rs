@@ -11,3 +11,4 @@ pub mod sessions;
 pub mod skills;
 pub mod source;
 pub mod storage;
+pub mod upgrade;

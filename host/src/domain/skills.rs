@@ -28,6 +28,8 @@ use crate::{
 pub struct Skill {
     pub id: Name,
     pub component: Description,
+    /// Of the version before the last upgrade.
+    pub previous: Option<Digest>,
     pub created_at: String,
 }
 
@@ -44,6 +46,8 @@ pub struct View {
     pub granted: Permissions,
     pub missing: Permissions,
     pub signature: &'static str,
+    /// The digest that a rollback goes to.
+    pub previous: Option<Digest>,
     pub created_at: String,
 }
 
@@ -309,6 +313,7 @@ impl From<Skill> for View {
             asked,
             granted: Permissions::default(),
             signature: "unsigned",
+            previous: skill.previous,
             created_at: skill.created_at,
         }
     }

@@ -31,6 +31,10 @@ pub enum Event {
 
     #[serde(rename = "skill.installed")]
     SkillInstalled { skill_id: Name, digest: Digest, version: String, tools: Vec<String> },
+    #[serde(rename = "skill.upgraded")]
+    SkillUpgraded { skill_id: Name, from: Digest, to: Digest, version: String },
+    #[serde(rename = "skill.rolled_back")]
+    SkillRolledBack { skill_id: Name, from: Digest, to: Digest },
     #[serde(rename = "skill.removed")]
     SkillRemoved { skill_id: Name },
     #[serde(rename = "skill.invoked")]

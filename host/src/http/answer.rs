@@ -53,7 +53,7 @@ impl From<Error> for Answer {
         let chain = format!("{error:?}");
         let (status, problem, details) = match error {
             Error::NotFound(problem) => (StatusCode::NOT_FOUND, problem, Vec::new()),
-            Error::Conflict(problem) => (StatusCode::CONFLICT, problem, Vec::new()),
+            Error::Conflict(problem, details) => (StatusCode::CONFLICT, problem, details),
             Error::Invalid(problem, details) => (StatusCode::BAD_REQUEST, problem, details),
             Error::TooLarge(problem) => (StatusCode::PAYLOAD_TOO_LARGE, problem, Vec::new()),
             Error::Unauthenticated(problem) => (StatusCode::UNAUTHORIZED, problem, Vec::new()),

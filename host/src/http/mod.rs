@@ -53,7 +53,11 @@ fn router(app: App) -> Router {
         .route("/v1/agents/{name}/sessions", get(history::sessions))
         .route("/v1/agents/{name}/skills", get(skills::list))
         .route("/v1/agents/{name}/skills/install", post(skills::install).layer(uploads))
-        .route("/v1/agents/{name}/skills/{skill_id}", get(skills::show).delete(skills::delete))
+        .route(
+            "/v1/agents/{name}/skills/{skill_id}",
+            get(skills::show).put(skills::upgrade).delete(skills::delete).layer(uploads),
+        )
+        .route("/v1/agents/{name}/skills/{skill_id}/rollback", post(skills::rollback))
         .route("/v1/agents/{name}/skills/{skill_id}/invoke", post(skills::invoke))
         .route("/v1/providers", get(providers::list).post(providers::install).layer(uploads))
         .route("/v1/providers/{id}", get(providers::show).patch(providers::update).delete(providers::delete))

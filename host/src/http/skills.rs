@@ -20,6 +20,7 @@ use crate::{
     domain::{
         skills::{self, View},
         source::Source,
+        upgrade::{self, Accept, All},
     },
     error::Error,
     ids::Name,
@@ -32,6 +33,7 @@ use crate::{
 pub struct Install {
     source: Source,
     digest: Option<Digest>,
+    accept: Option<Accept>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,9 +56,32 @@ pub async fn install(
     Path(name): Path<Name>,
     install: Install,
 ) -> Result<(StatusCode, HeaderMap, Body<View>)> {
+    if install.accept.is_some() {
+        let reason = "nothing that a component asks for can be granted yet; it is installed without";
+        return Err(Error::invalid_field("accept", reason).into());
+    }
     let skill = View::from(skills::install(&app, name.clone(), install.source, install.digest).await?);
     let place = location(&format!("/v1/agents/{name}/skills/{}", skill.skill_id));
     Ok((StatusCode::CREATED, place, Body(skill)))
+}
+
+/// Replaces the component; 409 if the new one asks for more than was consented to.
+pub async fn upgrade(
+    State(app): State<App>,
+    _: Caller<AgentsWrite>,
+    Path((name, skill_id)): Path<(Name, Name)>,
+    Install { source, digest, accept }: Install,
+) -> Result<Body<View>> {
+    Ok(Body(upgrade::upgrade(&app, name, skill_id, source, digest, accept).await?.into()))
+}
+
+/// Goes back to the component before.
+pub async fn rollback(
+    State(app): State<App>,
+    _: Caller<AgentsWrite>,
+    Path((name, skill_id)): Path<(Name, Name)>,
+) -> Result<Body<View>> {
+    Ok(Body(upgrade::rollback(&app, name, skill_id).await?.into()))
 }
 
 pub async fn show(
@@ -102,16 +127,25 @@ impl FromRequest<App> for Install {
 }
 
 async fn read_form(mut form: Multipart) -> Result<Install> {
-    let (mut component, mut digest) = (None, None);
+    let (mut component, mut digest, mut accept) = (None, None, None);
     while let Some(part) = form.next_field().await.map_err(form_error)? {
         match part.name().unwrap_or_default().to_owned().as_str() {
             "component" => component = Some(part.bytes().await.map_err(form_error)?.to_vec()),
             "digest" => digest = Some(Digest::try_from(part.text().await.map_err(form_error)?)?),
-            other => return Err(Error::invalid_field(other, "the parts are `component` and `digest`").into()),
+            "accept" => accept = Some(consent(&part.text().await.map_err(form_error)?)),
+            other => return Err(Error::invalid_field(other, "the parts are `component`, `digest` and `accept`").into()),
         }
     }
     let component = component.ok_or_else(|| Error::invalid_field("component", "the form has no such part"))?;
-    Ok(Install { source: Source::Upload(component), digest })
+    Ok(Install { source: Source::Upload(component), digest, accept })
+}
+
+/// In a form: `all`, or names with commas between them.
+fn consent(text: &str) -> Accept {
+    match text.trim() {
+        "all" => Accept::All(All::All),
+        names => Accept::Names(names.split(',').map(|name| name.trim().to_owned()).collect()),
+    }
 }
 
 fn form_error(error: MultipartError) -> Answer {

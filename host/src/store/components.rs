@@ -50,6 +50,7 @@ pub async fn count(db: &mut Db) -> Result<i64> {
 /// Forgets the components that nothing uses any more and returns the digests of the others.
 pub async fn delete_unused(tx: &mut Tx) -> Result<HashSet<Digest>> {
     let sql = "DELETE FROM components WHERE digest NOT IN (SELECT digest FROM skills)
+               AND digest NOT IN (SELECT previous FROM skills WHERE previous IS NOT NULL)
                AND digest NOT IN (SELECT digest FROM providers)";
     sqlx::query(sql).execute(&mut **tx).await?;
     let digests: Vec<String> = sqlx::query_scalar("SELECT digest FROM components").fetch_all(&mut **tx).await?;

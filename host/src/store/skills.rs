@@ -13,6 +13,7 @@ use crate::{
 #[derive(FromRow)]
 struct Row {
     id: String,
+    previous: Option<String>,
     created_at: String,
     #[sqlx(flatten)]
     component: components::Row,
@@ -22,7 +23,7 @@ struct Row {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, s.created_at, c.digest, c.world, c.manifest, c.tools, c.size
+            "SELECT s.id, s.previous, s.created_at, c.digest, c.world, c.manifest, c.tools, c.size
              FROM skills s JOIN components c ON c.digest = s.digest ",
             $rest
         )
@@ -40,6 +41,13 @@ pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) ->
         }
         other => other.map(drop).map_err(Error::from),
     }
+}
+
+/// Gives a skill another component, and keeps the one that it had as the previous.
+pub async fn replace(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) -> Result<()> {
+    let sql = "UPDATE skills SET previous = digest, digest = ? WHERE agent = ? AND id = ?";
+    sqlx::query(sql).bind(digest.as_str()).bind(agent.0).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
 }
 
 pub async fn delete(tx: &mut Tx, agent: AgentKey, id: &Name) -> Result<()> {
@@ -64,6 +72,11 @@ pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Skill>> {
 impl TryFrom<Row> for Skill {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
-        Ok(Self { id: Name::stored(row.id), component: row.component.try_into()?, created_at: row.created_at })
+        Ok(Self {
+            id: Name::stored(row.id),
+            component: row.component.try_into()?,
+            previous: row.previous.map(Digest::stored),
+            created_at: row.created_at,
+        })
     }
 }

@@ -249,7 +249,7 @@ pub async fn stop_all(app: &App, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
         match stop(app, run, mode).await {
             Ok(run) => stopped.push(run),
             // It ended by itself meanwhile.
-            Err(Error::Conflict(_)) => {}
+            Err(Error::Conflict(..)) => {}
             Err(other) => return Err(other),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         messages::{self, Message, Role, Thinking, ToolCall},
         providers::{self, Provider},
-        skills,
+        skills::{self, Skill},
     },
     error::Result,
     events::{self, Event},
@@ -47,9 +47,9 @@ struct Partial {
     arguments: String,
 }
 
-pub async fn run(turn: &Turn<'_>, history: Vec<Message>) -> Result<Outcome> {
+pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
     let provider = store::providers::get(&mut *turn.app.store.read().await?, &turn.agent.settings.provider).await?;
-    let request = request(turn, &history)?;
+    let request = request(turn, &history, skills)?;
     let step = open(turn, &provider, &request).await?;
     match answer(turn, &provider, request, &step).await? {
         Ok(answer) => close(turn, step, answer).await,
@@ -58,21 +58,21 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>) -> Result<Outcome> {
     }
 }
 
-fn request(turn: &Turn<'_>, history: &[Message]) -> Result<models::Request> {
+fn request(turn: &Turn<'_>, history: &[Message], skills: &[Skill]) -> Result<models::Request> {
     let settings = &turn.agent.settings;
     Ok(models::Request {
         model: settings.model.clone(),
         system: settings.persona.clone(),
         messages: messages::for_provider(history)?,
-        tools: definitions(turn),
+        tools: definitions(skills),
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
     })
 }
 
 /// The agent's tools, in a stable order.
-fn definitions(turn: &Turn<'_>) -> Vec<models::ToolDefinition> {
-    let of_skill = |skill: &skills::Skill| {
+fn definitions(skills: &[Skill]) -> Vec<models::ToolDefinition> {
+    let of_skill = |skill: &Skill| {
         let id = skill.id.clone();
         skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
             name: format!("{id}{SEPARATOR}{}", tool.name),
@@ -80,7 +80,7 @@ fn definitions(turn: &Turn<'_>) -> Vec<models::ToolDefinition> {
             parameters: tool.parameters.to_string(),
         })
     };
-    turn.skills.iter().flat_map(of_skill).collect()
+    skills.iter().flat_map(of_skill).collect()
 }
 
 async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -> Result<StepId> {

@@ -26,23 +26,23 @@ struct Answer {
     is_error: bool,
 }
 
-pub async fn run_all(turn: &Turn<'_>, calls: Vec<ToolCall>) -> Result<Outcome> {
-    let parallel = calls.iter().all(|call| find(turn, call).is_ok_and(|(_, tool)| tool.hints.read_only));
+pub async fn run_all(turn: &Turn<'_>, calls: Vec<ToolCall>, skills: &[Skill]) -> Result<Outcome> {
+    let parallel = calls.iter().all(|call| find(skills, call).is_ok_and(|(_, tool)| tool.hints.read_only));
     if parallel {
-        try_join_all(calls.iter().map(|call| run(turn, call))).await?;
+        try_join_all(calls.iter().map(|call| run(turn, call, skills))).await?;
     } else {
         for call in &calls {
             if turn.control.is_asked() {
                 return Ok(Outcome::GoOn);
             }
-            run(turn, call).await?;
+            run(turn, call, skills).await?;
         }
     }
     Ok(if turn.control.now.is_cancelled() { Outcome::Stopped } else { Outcome::GoOn })
 }
 
-async fn run(turn: &Turn<'_>, call: &ToolCall) -> Result<()> {
-    let (skill, tool) = match find(turn, call) {
+async fn run(turn: &Turn<'_>, call: &ToolCall, skills: &[Skill]) -> Result<()> {
+    let (skill, tool) = match find(skills, call) {
         Ok(found) => found,
         Err(why) => return answer(turn, call, Answer { content: why, is_error: true }).await,
     };
@@ -71,9 +71,9 @@ fn told_to_model(failure: Failure) -> String {
 }
 
 /// The skill and the tool that a call means.
-fn find<'t>(turn: &'t Turn<'_>, call: &ToolCall) -> Result<(&'t Skill, &'t Tool), String> {
+fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Result<(&'s Skill, &'s Tool), String> {
     let found = call.name.split_once(SEPARATOR).and_then(|(skill, tool)| {
-        let skill = turn.skills.iter().find(|known| known.id.as_str() == skill)?;
+        let skill = skills.iter().find(|known| known.id.as_str() == skill)?;
         let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
         Some((skill, tool))
     });

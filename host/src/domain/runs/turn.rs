@@ -35,7 +35,6 @@ pub struct Turn<'a> {
     pub app: &'a App,
     pub run: Run,
     pub agent: Agent,
-    pub skills: Vec<Skill>,
     pub control: &'a Control,
 }
 
@@ -48,8 +47,8 @@ pub enum Outcome {
 
 /// What a run does next.
 enum Next {
-    Model(Vec<Message>),
-    Tools(Vec<ToolCall>),
+    Model(Vec<Message>, Vec<Skill>),
+    Tools(Vec<ToolCall>, Vec<Skill>),
     Stop(Stop),
 }
 
@@ -60,9 +59,8 @@ pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> 
     let mut db = app.store.read().await?;
     let run = store::runs::get(&mut db, id).await?;
     let agent = store::agents::get(&mut db, &run.agent_id).await?;
-    let skills = store::skills::list(&mut db, agent.key).await?;
     drop(db);
-    let turn = Turn { app, run, agent, skills, control };
+    let turn = Turn { app, run, agent, control };
     let (_, _, seconds) = turn.agent.settings.limits.or(&app.config.runs);
     let left = turn.time_left(seconds);
     tokio::select! {
@@ -120,10 +118,10 @@ impl Turn<'_> {
             let Some(next) = self.next().await? else { return Ok(End::Ended) };
             let outcome = match next {
                 Next::Stop(stop) => return self.cancel(stop).await,
-                Next::Tools(calls) => tool::run_all(self, calls).await?,
-                Next::Model(history) => match self.over_limit().await? {
+                Next::Tools(calls, skills) => tool::run_all(self, calls, &skills).await?,
+                Next::Model(history, skills) => match self.over_limit().await? {
                     Some(failure) => Outcome::Failed(failure),
-                    None => model::run(self, history).await?,
+                    None => model::run(self, history, &skills).await?,
                 },
             };
             match outcome {
@@ -147,7 +145,9 @@ impl Turn<'_> {
         let history = store::messages::list(&mut db, &self.run.session_id, None).await?;
         let open = messages::unanswered(&history);
         let ours = history.iter().rfind(|m| m.role == Role::Assistant).is_some_and(|m| m.run_id == self.run.run_id);
-        Ok(Some(if ours && !open.is_empty() { Next::Tools(open) } else { Next::Model(history) }))
+        // Looked up for each step: one that was upgraded or removed meanwhile is not called again.
+        let skills = store::skills::list(&mut db, self.agent.key).await?;
+        Ok(Some(if ours && !open.is_empty() { Next::Tools(open, skills) } else { Next::Model(history, skills) }))
     }
 
     /// Checked before a model call, not after.

@@ -34,6 +34,8 @@ CREATE TABLE skills (
     agent       INTEGER NOT NULL REFERENCES agents (key) ON DELETE CASCADE,
     id          TEXT NOT NULL,
     digest      TEXT NOT NULL REFERENCES components (digest),
+    -- Of the version before, to go back to.
+    previous    TEXT REFERENCES components (digest),
     created_at  TEXT NOT NULL,
     PRIMARY KEY (agent, id)
 ) STRICT;

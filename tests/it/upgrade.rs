@@ -1,0 +1,101 @@
+//! Upgrades of skills, and the way back.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Server, send, test_component};
+
+const SKILL: &str = "/v1/agents/ada/skills/plain";
+
+async fn server() -> Server {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    server.upload("ada", "plain").await.expect(201);
+    server
+}
+
+async fn upgrade(server: &Server, component: &str, accept: Option<&str>) -> Answer {
+    let part = reqwest::multipart::Part::bytes(std::fs::read(test_component(component)).unwrap());
+    let mut form = reqwest::multipart::Form::new().part("component", part);
+    if let Some(accept) = accept {
+        form = form.text("accept", accept.to_owned());
+    }
+    send(server.request(Method::PUT, SKILL).multipart(form)).await
+}
+
+async fn version(server: &Server) -> Value {
+    server.invoke("ada", "plain", "version", json!({})).await.expect(200)
+}
+
+#[tokio::test]
+async fn a_version_that_asks_for_more_waits_for_consent() {
+    let server = server().await;
+    let old = server.get(SKILL).await.expect(200)["digest"].clone();
+    let refused = upgrade(&server, "plain_wider", None).await;
+    let more: Vec<_> = refused.body["details"].as_array().unwrap().iter().map(|d| d["reason"].clone()).collect();
+    let wishes = ["host:api.example.com GET+POST", "secret:key header:Authorization api.example.com"];
+    assert_eq!(more, wishes);
+    refused.error(409, "consent_required");
+    upgrade(&server, "plain_wider", Some(wishes[0])).await.error(409, "consent_required");
+    assert_eq!(
+        (version(&server).await, server.get(SKILL).await.expect(200)["digest"].clone()),
+        (json!("1"), old.clone())
+    );
+
+    let upgraded = upgrade(&server, "plain_wider", Some(&wishes.join(","))).await.expect(200);
+    assert_eq!((&upgraded["version"], &upgraded["previous"]), (&json!("2.0.0"), &old));
+    // Consent to the wish is no grant: there is nothing yet that could grant it.
+    assert_eq!(upgraded["missing"], upgraded["asked"]);
+    assert_eq!(version(&server).await, "2");
+
+    let back = server.post(&format!("{SKILL}/rollback"), json!({})).await.expect(200);
+    assert_eq!((&back["version"], &back["digest"]), (&json!("1.0.0"), &old));
+    assert_eq!(version(&server).await, "1");
+    let mut events = server.events("agent_id=ada&event_type=skill.upgraded&event_type=skill.rolled_back&after=0").await;
+    let events = events.until("skill.rolled_back").await;
+    assert_eq!(
+        events.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(),
+        ["skill.upgraded", "skill.rolled_back"]
+    );
+}
+
+#[tokio::test]
+async fn both_versions_are_there_after_a_restart() {
+    let server = server().await;
+    upgrade(&server, "plain_wider", Some("all")).await.expect(200);
+    let server = Server::at(server.stop().await, |config| config.plugins.compiler = Some("/nonexistent".into())).await;
+    assert_eq!(version(&server).await, "2");
+    server.post(&format!("{SKILL}/rollback"), json!({})).await.expect(200);
+    assert_eq!(version(&server).await, "1");
+}
+
+#[tokio::test]
+async fn a_call_under_way_ends_on_the_version_that_it_began_with() {
+    let server = server().await;
+    upgrade(&server, "plain_wider", Some("all")).await.expect(200);
+    let mut events = server.events("agent_id=ada").await;
+    let slow = server.invoke("ada", "plain", "slowly", json!({}));
+    let meanwhile = async {
+        events.until("skill.invoked").await;
+        server.post(&format!("{SKILL}/rollback"), json!({})).await.expect(200);
+        version(&server).await
+    };
+    let (slow, meanwhile) = tokio::join!(slow, meanwhile);
+    assert_eq!((slow.expect(200), meanwhile), (json!("2"), json!("1")));
+}
+
+#[tokio::test]
+async fn what_is_no_upgrade_is_refused() {
+    let server = server().await;
+    server.post(&format!("{SKILL}/rollback"), json!({})).await.error(409, "nothing_to_roll_back");
+    upgrade(&server, "misbehave", Some("all")).await.error(400, "another_skill");
+    upgrade(&server, "trap_in_manifest", Some("all")).await.error(400, "invalid_component");
+    let elsewhere = server.request(Method::PUT, "/v1/agents/ada/skills/none");
+    send(elsewhere.json(&json!({ "source": { "bundled": "text" } }))).await.error(404, "skill_not_found");
+    let wrong = json!({ "source": { "bundled": "text" }, "accept": "some" });
+    send(server.request(Method::PUT, SKILL).json(&wrong)).await.error(400, "invalid_input");
+    assert_eq!(version(&server).await, "1");
+    assert_eq!(server.get("/v1/health").await.expect(200)["components"], 2);
+    let install = json!({ "source": { "bundled": "text" }, "accept": "all" });
+    server.post("/v1/agents/ada/skills/install", install).await.error(400, "invalid_input");
+}
