@@ -33,8 +33,8 @@ use crate::{
 const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// Serves on `listener` until the shutdown that belongs to the app's tasks: stops accepting, ends
-/// streams, lets requests and runs come to a step boundary, and returns after the grace period at
-/// the latest. An error means that a background task died.
+/// streams, lets requests and runs come to a step boundary, and cuts off what is left after the
+/// grace period. An error means that a background task died.
 pub async fn run(app: App, listener: TcpListener) -> Result<()> {
     let grace = Duration::from_secs(app.config.server.shutdown_grace);
     let tasks = app.tasks.clone();

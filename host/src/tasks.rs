@@ -3,6 +3,7 @@
 
 use std::{
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     task::Poll,
 };
@@ -102,6 +103,22 @@ pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     std::thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(Error::internal)
 }
 
+/// The threads that the server itself runs on.
+#[derive(Debug, Clone)]
+pub struct Server(runtime::Handle);
+
+impl Server {
+    /// Those of the caller.
+    pub fn current() -> Self {
+        Self(runtime::Handle::current())
+    }
+
+    /// Runs a future there, whoever waits for it.
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        self.0.spawn(work).await.map_err(Error::internal)
+    }
+}
+
 /// Runs blocking work away from the server's threads.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)
@@ -145,15 +162,20 @@ impl Guests {
 
     /// Runs a guest to its end. A change of threads and back takes several times as long as a
     /// short call, so one that is likely to be `brief` begins where the caller is. If it has not
-    /// ended when it first lets others run, which is after one tick at the latest, it moves.
+    /// ended when it first lets others run, which is after about one tick, it moves.
     pub async fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
         brief: bool,
     ) -> Result<T> {
         let mut task = Box::pin(task);
-        if brief && let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(task.as_mut().poll(cx))).await {
-            return Ok(ended);
+        if brief {
+            let begun = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))))).await;
+            match begun {
+                Ok(Poll::Ready(ended)) => return Ok(ended),
+                Ok(Poll::Pending) => {}
+                Err(_) => return Err(Error::internal("a call panicked")),
+            }
         }
         self.spawn(task).await
     }

@@ -1,4 +1,5 @@
-//! Lines for the operator, who sees them among the events. The model never does.
+//! Lines for the operator: a skill's are among the events, a provider's in the server's log. The
+//! model never sees them.
 //!
 //! At most 64 lines and 16 KiB of each call are kept.
 //!

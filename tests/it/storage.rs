@@ -90,3 +90,22 @@ async fn what_a_skill_logs_is_told_and_bounded() {
     assert_eq!((&lines[1]["level"], &lines[1]["message"]), (&json!("info"), &json!("line 1")));
     assert_eq!(lines[64]["message"], "99936 more lines were dropped");
 }
+
+#[tokio::test]
+async fn a_call_whose_skill_was_removed_writes_nothing_and_fails_alone() {
+    let server = Server::start().await;
+    let call = json!({ "name": "misbehave__keep", "arguments": keep("key", 10, "nap") });
+    server.scripted("ada", json!([{ "tool_calls": [call] }, { "record": true }])).await;
+    server.upload("ada", "misbehave").await.expect(201);
+    let mut events = server.events("agent_id=ada").await;
+    let meanwhile = async {
+        events.until("skill.invoked").await;
+        server.delete("/v1/agents/ada/skills/misbehave").await.expect(204);
+        server.upload("ada", "misbehave").await.expect(201);
+    };
+    let (run, ()) = tokio::join!(server.run("ada", "go"), meanwhile);
+    let shown: Value = serde_json::from_str(run["output"].as_str().unwrap()).unwrap();
+    let result = shown["messages"][2]["tool_results"][0]["content"].as_str().unwrap();
+    assert_eq!(result, "`misbehave` was removed while the call was running");
+    assert_eq!(keys(&server, "ada").await, json!([]));
+}

@@ -103,6 +103,7 @@ pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
 
 /// Applies a change to the agent as it is when it is written.
 pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
+    let remodelled = patch.provider.is_some() || patch.model.is_some();
     let before = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
     let mut wanted = before.clone();
     patch.clone().apply(&mut wanted);
@@ -119,7 +120,7 @@ pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
                 if changed.is_empty() {
                     return Ok(agent);
                 }
-                if model != (agent.settings.provider.clone(), agent.settings.model.clone()) {
+                if remodelled && model != (agent.settings.provider.clone(), agent.settings.model.clone()) {
                     let message = format!("The model of agent '{name}' was changed meanwhile; look again");
                     return Err(Error::conflict("changed_meanwhile", message));
                 }

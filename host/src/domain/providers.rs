@@ -83,7 +83,7 @@ pub async fn install(app: &App, new: NewProvider) -> Result<Provider> {
         .await;
     drop(admitted);
     if installed.is_err() {
-        skills::collect(app).await?;
+        skills::tidy(app).await;
     }
     installed
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{RwLockReadGuard, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -83,7 +83,7 @@ pub async fn install(app: &App, agent: Name, source: Source, digest: Option<Dige
         .await;
     drop(admitted);
     if installed.is_err() {
-        collect(app).await?;
+        tidy(app).await;
     }
     installed
 }
@@ -103,8 +103,8 @@ pub async fn remove(app: &App, agent: Name, id: Name) -> Result<()> {
 
 /// A component that was admitted; nothing is collected while it is held.
 pub struct Admitted<'a> {
-    prepared: std::sync::Arc<Prepared>,
-    _installing: tokio::sync::RwLockReadGuard<'a, ()>,
+    prepared: Arc<Prepared>,
+    _installing: RwLockReadGuard<'a, ()>,
 }
 
 impl std::ops::Deref for Admitted<'_> {
@@ -125,7 +125,14 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
         let message = format!("The component's digest is {actual}, not {expected}");
         return Err(Error::invalid("digest_mismatch", message));
     }
-    let prepared = app.plugins.admit(actual, bytes).await?;
+    let (sender, admitted) = oneshot::channel();
+    let plugins = Arc::clone(&app.plugins);
+    // Carried to its end, so that one whose client leaves cleans up after itself.
+    app.tasks.spawn("install", Policy::Job, async move {
+        drop(sender.send(plugins.admit(actual, bytes).await));
+    });
+    let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
+    let prepared = admitted.await.map_err(closed)??;
     let admitted = Admitted { prepared, _installing: installing };
     let found = admitted.description.world;
     if found != world {
@@ -134,13 +141,20 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
             World::Provider => "POST /v1/providers",
         };
         drop(admitted);
-        collect(app).await?;
+        tidy(app).await;
         return Err(Error::invalid(
             "wrong_world",
             format!("The component is a {}; install it by {place}", found.as_str()),
         ));
     }
     Ok(admitted)
+}
+
+/// The same where something else has failed already, which is what matters.
+pub async fn tidy(app: &App) {
+    if let Err(error) = collect(app).await {
+        tracing::error!(error = ?error, "unused components could not be removed");
+    }
 }
 
 /// Removes components that nothing uses any more. While something is being installed they stay:
@@ -169,6 +183,7 @@ pub struct Invocation<'a> {
 pub struct Ended {
     agent: AgentKey,
     skill: Name,
+    since: String,
     tool: String,
     step: Option<StepId>,
     called: Called,
@@ -180,15 +195,16 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     let context = CallContext { storage: Some(Arc::new(storage)), stop, ..CallContext::new(skill.id.clone()) };
     let text = serde_json::to_string(arguments).map_err(Error::internal)?;
     let called = app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await;
-    Ok(Ended { agent, skill: skill.id.clone(), tool: tool.to_owned(), step: step.cloned(), called })
+    let (id, since) = (skill.id.clone(), skill.created_at.clone());
+    Ok(Ended { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
 }
 
 impl Ended {
     /// Commits what the call wrote, if it has a result, tells of it, and gives the result.
     pub async fn record(self, tx: &mut Tx, subject: &Subject) -> Result<Result<Output, Failure>> {
-        let Self { agent, skill, tool, step, called } = self;
+        let Self { agent, skill, since, tool, step, called } = self;
         let result = match called.result {
-            Ok(output) => storage::commit(tx, agent, &skill, called.staged).await?.map(|()| output),
+            Ok(output) => storage::commit(tx, agent, &skill, &since, called.staged).await?.map(|()| output),
             Err(failure) => Err(failure),
         };
         events::record_all(tx, subject, logged(&skill, step.as_ref(), called.log)).await?;

@@ -7,47 +7,57 @@ use crate::{
     ids::Name,
     plugins::{Failure, Limit, Staged, Storage},
     store::{self, AgentKey, Store, Tx},
+    tasks::Server,
 };
 
 /// What a skill keeps for an agent at most.
 const KEYS: i64 = 10_000;
 const BYTES: i64 = 16 * 1024 * 1024;
 
-/// Reads what was committed.
+/// Reads what was committed. Guests ask it, and the server's threads do the reading.
 #[derive(Debug)]
 pub struct OfSkill {
     store: Store,
+    server: Server,
     agent: AgentKey,
     skill: Name,
 }
 
 impl OfSkill {
     pub fn new(store: &Store, agent: AgentKey, skill: &Name) -> Self {
-        Self { store: store.clone(), agent, skill: skill.clone() }
+        Self { store: store.clone(), server: Server::current(), agent, skill: skill.clone() }
     }
 }
 
 impl Storage for OfSkill {
     fn get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
-        Box::pin(async move {
-            let read =
-                async { store::keyvalue::get(&mut *self.store.read().await?, self.agent, &self.skill, &key).await };
-            read.await.map_err(unreadable)
-        })
+        let (store, agent, skill) = (self.store.clone(), self.agent, self.skill.clone());
+        let read = async move { store::keyvalue::get(&mut *store.read().await?, agent, &skill, &key).await };
+        Box::pin(async { self.server.run(read).await.flatten().map_err(unreadable) })
     }
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, String>> {
-        Box::pin(async move {
-            let read = async { store::keyvalue::keys(&mut *self.store.read().await?, self.agent, &self.skill).await };
-            read.await.map_err(unreadable)
-        })
+        let (store, agent, skill) = (self.store.clone(), self.agent, self.skill.clone());
+        let read = async move { store::keyvalue::keys(&mut *store.read().await?, agent, &skill).await };
+        Box::pin(async { self.server.run(read).await.flatten().map_err(unreadable) })
     }
 }
 
-/// Commits what a call wrote. If it does not fit, nothing is written, and the call has failed.
-pub async fn commit(tx: &mut Tx, agent: AgentKey, skill: &Name, staged: Staged) -> Result<Result<(), Failure>> {
+/// Commits what a call wrote. If it does not fit, or if the skill was removed meanwhile, nothing
+/// is written, and the call has failed. `since` tells the skill from a later one of its name.
+pub async fn commit(
+    tx: &mut Tx,
+    agent: AgentKey,
+    skill: &Name,
+    since: &str,
+    staged: Staged,
+) -> Result<Result<(), Failure>> {
     if staged.is_empty() {
         return Ok(Ok(()));
+    }
+    if store::skills::installed_at(tx, agent, skill).await?.as_deref() != Some(since) {
+        let message = format!("`{skill}` was removed while the call was running");
+        return Ok(Err(Failure::refused("skill_removed", message)));
     }
     let (keys, bytes) = store::keyvalue::size_with(tx, agent, skill, &staged).await?;
     if keys > KEYS || bytes > BYTES {

@@ -72,7 +72,7 @@ pub async fn upgrade(
         .await;
     drop(admitted);
     // An older version may have lost its last use, or a refused one never had any.
-    skills::collect(app).await?;
+    skills::tidy(app).await;
     upgraded
 }
 

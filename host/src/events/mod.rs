@@ -90,9 +90,14 @@ impl Events {
         }
     }
 
-    /// Tells subscribers of something that is not kept, such as a piece of a message.
+    /// Tells subscribers of something that is not kept, such as a piece of a message, unless it is
+    /// too large.
     pub fn live(&self, timestamp: String, subject: &Subject, event: &Event) -> Result<()> {
         let envelope = envelope(timestamp, subject, event)?;
+        if envelope.payload.get().len() > LARGE {
+            // Held for slow readers it could fill the memory; the whole message is told later.
+            return Ok(());
+        }
         drop(self.0.send(News::Event(Recorded { position: None, envelope })));
         Ok(())
     }

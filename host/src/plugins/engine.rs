@@ -33,7 +33,7 @@ pub fn calling(config: &config::Plugins) -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     let engine = Engine::new(&settings).or_else(|error| {
-        tracing::warn!(%error, "no pool of instances: calls will be slower; is the address space limited?");
+        tracing::warn!(%error, "no pool of instances: calls will be slower and few fit at once; is the address space limited?");
         settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         Engine::new(&settings)
     });

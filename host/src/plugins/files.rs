@@ -101,6 +101,11 @@ impl Files {
     pub fn remove(&self, digest: &Digest) {
         // A file that is not there needs no removal, and one that stays is swept at start.
         drop(fs::remove_file(self.upload(digest)));
+        self.remove_compiled(digest);
+    }
+
+    /// Removes compiled code, which can be made again.
+    pub fn remove_compiled(&self, digest: &Digest) {
         if self.cache_is_own {
             let (code, seal) = self.code(digest);
             drop(fs::remove_file(code));
@@ -108,7 +113,7 @@ impl Files {
         }
     }
 
-    /// Removes what belongs to no component: what a crash left behind, or an older server.
+    /// Removes what belongs to no component: what a crash left behind.
     pub fn sweep(&self, known: &HashSet<&Digest>) {
         let known: HashSet<_> = known.iter().map(|digest| digest.hex()).collect();
         sweep(&self.uploads, &known);

@@ -114,6 +114,10 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
         few("hosts of a secret", &request.hosts)?;
         request.hosts.iter().try_for_each(|name| host(name))?;
     }
+    let limits = &guest.limits;
+    if [limits.memory, limits.cpu_time, limits.wall_time].contains(&Some(0)) {
+        return Err("it asks for a limit of 0, under which no call could run".into());
+    }
     let config_schema = guest.config_schema.map(|text| schema("its configuration", &text)).transpose()?;
     Ok(Manifest {
         name,

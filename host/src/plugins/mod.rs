@@ -122,7 +122,7 @@ impl Plugins {
         }
         let admitted = self.take_in(upload, digest.clone()).await;
         if admitted.is_err() {
-            self.forget(&[digest]);
+            self.files.remove_compiled(&digest);
         }
         admitted
     }
@@ -200,13 +200,18 @@ impl Plugins {
     pub async fn list_models(&self, digest: &Digest, context: CallContext) -> Result<Vec<models::Model>, Failure> {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
         let engine = self.engine.clone();
+        let name = context.component.clone();
         let work = async move {
             let _permit = permit;
             // Somebody waits for the list, as for a first token.
             let limits = Limits { wall: prepared.limits.first_token, ..prepared.limits.clone() };
             let mut call = Call::new(&engine, context, &limits);
             match &prepared.exports {
-                Exports::Models(pre) => call.list_models(pre).await,
+                Exports::Models(pre) => {
+                    let models = call.list_models(pre).await;
+                    call.end().2.write(&name);
+                    models
+                }
                 Exports::Tools(_) => Err(wrong_world("provider")),
             }
         };

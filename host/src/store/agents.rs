@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Db, Tx, from_json};
+use super::{Db, Tx, from_json, to_json};
 use crate::{
     domain::agents::{Agent, Settings},
     error::{Error, Result},
@@ -44,37 +44,36 @@ struct Row {
 pub async fn insert(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
     let sql = "INSERT INTO agents (name, provider, model, persona, temperature, limits, created_at, updated_at)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
-    match write(tx, sql, name, settings).await {
+    write(tx, sql, name, settings).await
+}
+
+pub async fn update(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
+    let sql = "UPDATE agents SET provider = ?2, model = ?3, persona = ?4, temperature = ?5, limits = ?6,
+               updated_at = ?7 WHERE name = ?1";
+    write(tx, sql, name, settings).await
+}
+
+async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings) -> Result<()> {
+    let now = tx.now();
+    let written = sqlx::query(sql)
+        .bind(name.as_str())
+        .bind(settings.provider.as_str())
+        .bind(&settings.model)
+        .bind(&settings.persona)
+        .bind(settings.temperature)
+        .bind(to_json(&settings.limits)?)
+        .bind(now)
+        .execute(&mut **tx)
+        .await;
+    match written {
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
             Err(Error::conflict("agent_exists", format!("Agent '{name}' exists already")))
         }
         Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => {
             Err(Error::conflict("changed_meanwhile", "The provider was removed meanwhile"))
         }
-        other => Ok(other?),
+        other => other.map(drop).map_err(Error::from),
     }
-}
-
-pub async fn update(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
-    let sql = "UPDATE agents SET provider = ?2, model = ?3, persona = ?4, temperature = ?5, limits = ?6,
-               updated_at = ?7 WHERE name = ?1";
-    Ok(write(tx, sql, name, settings).await?)
-}
-
-async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings) -> sqlx::Result<()> {
-    let limits = serde_json::to_string(&settings.limits).map_err(|e| sqlx::Error::Encode(e.into()))?;
-    let now = tx.now();
-    sqlx::query(sql)
-        .bind(name.as_str())
-        .bind(settings.provider.as_str())
-        .bind(&settings.model)
-        .bind(&settings.persona)
-        .bind(settings.temperature)
-        .bind(limits)
-        .bind(now)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }
 
 /// Removes the agent and every row that refers to its key.

@@ -16,14 +16,18 @@ pub async fn keys(db: &mut Db, agent: AgentKey, skill: &Name) -> Result<Vec<Stri
 
 /// Sets a value, or removes it.
 pub async fn put(tx: &mut Tx, agent: AgentKey, skill: &Name, key: &str, value: Option<&[u8]>) -> Result<()> {
-    let sql = match value {
-        Some(_) => {
-            "INSERT INTO keyvalue (agent, skill, key, value) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET value = excluded.value"
+    let query = match value {
+        Some(value) => {
+            let sql = "INSERT INTO keyvalue (agent, skill, key, value) VALUES (?, ?, ?, ?)
+                       ON CONFLICT DO UPDATE SET value = excluded.value";
+            sqlx::query(sql).bind(agent.0).bind(skill.as_str()).bind(key).bind(value)
         }
-        None => "DELETE FROM keyvalue WHERE agent = ?1 AND skill = ?2 AND key = ?3 AND ?4 IS NULL",
+        None => {
+            let sql = "DELETE FROM keyvalue WHERE agent = ? AND skill = ? AND key = ?";
+            sqlx::query(sql).bind(agent.0).bind(skill.as_str()).bind(key)
+        }
     };
-    sqlx::query(sql).bind(agent.0).bind(skill.as_str()).bind(key).bind(value).execute(&mut **tx).await?;
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 

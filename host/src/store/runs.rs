@@ -54,9 +54,9 @@ pub async fn start(tx: &mut Tx, id: &RunId) -> Result<bool> {
     Ok(started.rows_affected() == 1)
 }
 
-/// Notes that a run is to stop, so that it does even after a crash.
+/// Notes that a run is to stop, so that it does even after a crash. A stop now stays one.
 pub async fn ask_to_stop(tx: &mut Tx, id: &RunId, stop: Stop) -> Result<()> {
-    let sql = "UPDATE runs SET stop = ? WHERE id = ? AND ended_at IS NULL";
+    let sql = "UPDATE runs SET stop = CASE stop WHEN 'now' THEN stop ELSE ? END WHERE id = ? AND ended_at IS NULL";
     sqlx::query(sql).bind(stop.as_str()).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }

@@ -43,6 +43,12 @@ pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) ->
     }
 }
 
+/// When a skill was installed, if it is.
+pub async fn installed_at(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Option<String>> {
+    let sql = "SELECT created_at FROM skills WHERE agent = ? AND id = ?";
+    Ok(sqlx::query_scalar(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?)
+}
+
 /// Gives a skill another component, and keeps the one that it had as the previous.
 pub async fn replace(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) -> Result<()> {
     let sql = "UPDATE skills SET previous = digest, digest = ? WHERE agent = ? AND id = ?";

@@ -163,6 +163,7 @@ fn keep(Keep { key, bytes, then }: Keep) -> Result<Output, Error> {
         "fail" => Err(Error::failed("on purpose")),
         "trap" => trap(),
         "spin" => hostile::spin(),
+        "nap" => sleep(Sleep { ms: 1500 }),
         // What the call itself set is there for it.
         "read" => Output::json(&keyvalue::get(&key).map_err(Error::failed)?.map(|value| value.len())),
         _ => Ok(Output::text("kept")),

@@ -132,12 +132,11 @@ async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> 
 /// Answers a call that was not made.
 async fn answer(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
     let (run, call_id) = (turn.run.clone(), call.id.clone());
-    let insert = move |tx: &mut store::Tx| message(&run, call_id, answer, tx.now());
     turn.app
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let message = insert(tx);
+                let message = message(&run, call_id, answer, tx.now());
                 store::messages::insert(tx, &message).await
             })
         })

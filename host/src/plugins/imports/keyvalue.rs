@@ -16,13 +16,18 @@ const VALUE: usize = 1024 * 1024;
 const PAGE: usize = 256;
 /// The most bytes that one call may write, keys and values together.
 const STAGED: usize = 16 * 1024 * 1024;
+/// The most keys that one call may set or delete: each costs the one writer of the server.
+const STAGED_KEYS: usize = 1000;
 
 /// What a call wrote: a value for each key, `None` where it was removed.
 pub type Staged = BTreeMap<String, Option<Vec<u8>>>;
 
-/// The one bucket.
-#[derive(Debug)]
-pub struct Bucket;
+/// The one bucket, opened.
+#[derive(Debug, Default)]
+pub struct Bucket {
+    /// What the last listing began with.
+    listed: Vec<String>,
+}
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -34,7 +39,7 @@ impl Host for CallState {
         if self.context.storage.is_none() {
             return Ok(Err(Error::AccessDenied));
         }
-        Ok(Ok(self.table.push(Bucket)?))
+        Ok(Ok(self.table.push(Bucket::default())?))
     }
 }
 
@@ -58,26 +63,19 @@ impl HostBucket for CallState {
         Ok(self.value(key).await.map(|value| value.is_some()))
     }
 
-    async fn list_keys(&mut self, _: Resource<Bucket>, cursor: Option<u64>) -> Answer<KeyResponse> {
-        let kept = match self.storage() {
-            Ok(storage) => storage.keys().await,
-            Err(error) => return Ok(Err(error)),
-        };
-        let mut keys: BTreeSet<String> = match kept {
-            Ok(keys) => keys.into_iter().collect(),
-            Err(why) => return Ok(Err(Error::Other(why))),
-        };
-        for (key, value) in &self.staged {
-            if value.is_some() {
-                keys.insert(key.clone())
-            } else {
-                keys.remove(key)
-            };
+    async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Answer<KeyResponse> {
+        if cursor.is_none() {
+            match self.all_keys().await {
+                Ok(keys) => self.table.get_mut(&bucket)?.listed = keys,
+                Err(error) => return Ok(Err(error)),
+            }
         }
+        // The pages of one listing are of one moment, whatever is written between them.
+        let listed = &self.table.get(&bucket)?.listed;
         let start = usize::try_from(cursor.unwrap_or(0)).unwrap_or(usize::MAX);
-        let more = keys.len() > start.saturating_add(PAGE);
+        let more = listed.len() > start.saturating_add(PAGE);
         let cursor = more.then(|| (start + PAGE) as u64);
-        Ok(Ok(KeyResponse { keys: keys.into_iter().skip(start).take(PAGE).collect(), cursor }))
+        Ok(Ok(KeyResponse { keys: listed.iter().skip(start).take(PAGE).cloned().collect(), cursor }))
     }
 
     async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
@@ -98,11 +96,27 @@ impl CallState {
         self.storage()?.get(key).await.map_err(Error::Other)
     }
 
+    async fn all_keys(&mut self) -> Result<Vec<String>, Error> {
+        let storage = self.storage()?;
+        let mut keys: BTreeSet<String> = storage.keys().await.map_err(Error::Other)?.into_iter().collect();
+        for (key, value) in &self.staged {
+            if value.is_some() {
+                keys.insert(key.clone())
+            } else {
+                keys.remove(key)
+            };
+        }
+        Ok(keys.into_iter().collect())
+    }
+
     fn stage(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
         if key.is_empty() || key.len() > KEY {
             return Err(Error::Other(format!("a key has 1 to {KEY} bytes, not {}", key.len())));
         }
         self.storage()?;
+        if self.staged.len() == STAGED_KEYS && !self.staged.contains_key(&key) {
+            return Err(Error::Other(format!("a call writes at most {STAGED_KEYS} keys")));
+        }
         let size = |key: &str, value: Option<&Vec<u8>>| key.len() + value.map_or(0, Vec::len);
         let before = self.staged.get(&key).map_or(0, |old| size(&key, old.as_ref()));
         let bytes = self.staged_bytes.saturating_sub(before).saturating_add(size(&key, value.as_ref()));

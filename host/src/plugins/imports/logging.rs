@@ -50,6 +50,9 @@ impl Log {
         for Line { level, context, message } in &self.lines {
             tracing::info!(%component, level, ?context, ?message, "a component logged");
         }
+        if self.dropped > 0 {
+            tracing::info!(%component, dropped = self.dropped, "a component logged too much");
+        }
     }
 
     fn keep(&mut self, line: Line) {
