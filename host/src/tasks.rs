@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use tokio::runtime;
+use tokio::{runtime, sync::oneshot};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -65,6 +65,18 @@ impl Tasks {
                 tasks.bury(name, policy);
             }
         });
+    }
+
+    /// Carries a job to its end, even if its caller stops waiting for it.
+    pub async fn carry_out<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        job: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, ended) = oneshot::channel();
+        // The caller may be gone.
+        self.spawn(name, Policy::Job, async move { drop(sender.send(job.await)) });
+        ended.await.map_err(|_| Error::unavailable("shutting_down", "The server is shutting down"))?
     }
 
     /// Ends what is still running, where it is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::sync::{RwLockReadGuard, oneshot};
+use tokio::sync::RwLockReadGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
         CallContext, Called, Description, Failure, HostRequest, Line, Log, Output, Prepared, SecretRequest, Tool, World,
     },
     store::{self, AgentKey, Tx},
-    tasks::{self, Policy},
+    tasks,
 };
 
 #[derive(Debug, Clone)]
@@ -125,14 +125,9 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
         let message = format!("The component's digest is {actual}, not {expected}");
         return Err(Error::invalid("digest_mismatch", message));
     }
-    let (sender, admitted) = oneshot::channel();
     let plugins = Arc::clone(&app.plugins);
-    // Carried to its end, so that one whose client leaves cleans up after itself.
-    app.tasks.spawn("install", Policy::Job, async move {
-        drop(sender.send(plugins.admit(actual, bytes).await));
-    });
-    let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
-    let prepared = admitted.await.map_err(closed)??;
+    // So that one whose client leaves cleans up after itself.
+    let prepared = app.tasks.carry_out("install", async move { plugins.admit(actual, bytes).await }).await?;
     let admitted = Admitted { prepared, _installing: installing };
     let found = admitted.description.world;
     if found != world {
@@ -278,22 +273,15 @@ pub async fn invoke_directly(
             })
         })
         .await?;
-    let (sender, ended) = oneshot::channel();
     let worker = app.clone();
-    // A call that has begun is carried to its end, and told of, even if its client leaves.
-    app.tasks.spawn("invocation", Policy::Job, async move {
-        let stop = CancellationToken::new();
-        let (tool, arguments) = (&*tool, &arguments);
-        let call = call(&worker, Invocation { agent: key, skill: &skill, tool, arguments, step: None, stop }).await;
-        let result = match call {
-            Ok(ended) => record(&worker, agent, key, ended).await,
-            Err(error) => Err(error),
-        };
-        // The client may be gone.
-        drop(sender.send(result));
+    // A call that has begun is told of, even if its client leaves.
+    let result = app.tasks.carry_out("invocation", async move {
+        let (tool, arguments, stop) = (&*tool, &arguments, CancellationToken::new());
+        let invocation = Invocation { agent: key, skill: &skill, tool, arguments, step: None, stop };
+        let ended = call(&worker, invocation).await?;
+        record(&worker, agent, key, ended).await
     });
-    let result = ended.await.map_err(|_| Error::unavailable("shutting_down", "The server is shutting down"))?;
-    Ok(result??)
+    Ok(result.await??)
 }
 
 async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<Result<Output, Failure>> {

@@ -150,19 +150,9 @@ impl Plugins {
 
     /// Removes all components but these. Calls under way end as they would.
     pub fn retain(&self, known: &HashSet<Digest>) {
-        let loaded: Vec<_> = match self.registry.read() {
-            Ok(registry) => registry.keys().filter(|digest| !known.contains(digest)).cloned().collect(),
-            Err(_) => return,
-        };
-        self.forget(&loaded);
-    }
-
-    fn forget(&self, digests: &[Digest]) {
-        for digest in digests {
-            if let Ok(mut registry) = self.registry.write() {
-                registry.remove(digest);
-            }
-            self.files.remove(digest);
+        let Ok(mut registry) = self.registry.write() else { return };
+        for (digest, _) in registry.extract_if(|digest, _| !known.contains(digest)) {
+            self.files.remove(&digest);
         }
     }
 

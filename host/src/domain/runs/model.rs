@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json as value};
+use serde_json::{Value, json};
 
 use super::{
     Failure, SEPARATOR, Status, StepKind,
@@ -90,7 +90,7 @@ async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let input = value!({ "provider": provider_id, "messages": messages, "tools": tools });
+                let input = json!({ "provider": provider_id, "messages": messages, "tools": tools });
                 let step_id = steps::open(tx, &run, StepKind::Model, &model, &input).await?;
                 let requested = Event::ModelRequest { step_id: step_id.clone(), provider_id, model, messages, tools };
                 events::record(tx, &subject, requested).await?;
@@ -151,7 +151,7 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
                 let stop_reason = answer.stop_reason();
                 let end = steps::End {
                     status: "completed",
-                    output: value!({ "stop_reason": stop_reason }),
+                    output: json!({ "stop_reason": stop_reason }),
                     input_tokens: usage.0,
                     output_tokens: usage.1,
                 };
@@ -165,7 +165,7 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
                 let told = Event::MessageAssistant {
                     message_id: message.id.to_string(),
                     content: message.content.clone(),
-                    tool_calls: value!(calls),
+                    tool_calls: json!(calls),
                 };
                 events::record(tx, &subject, told).await?;
                 let output = message.content;
@@ -192,7 +192,7 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, failure: 
     if matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. }) {
         told.push(Event::ProviderFailed { provider_id, code: code.clone(), message: message.clone() });
     }
-    let (subject, output) = (turn.subject(), value!({ "code": code, "message": message }));
+    let (subject, output) = (turn.subject(), json!({ "code": code, "message": message }));
     turn.app
         .store
         .write(move |tx| {

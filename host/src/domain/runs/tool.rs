@@ -53,8 +53,8 @@ async fn run(turn: &Turn<'_>, call: &ToolCall, skills: &[Skill]) -> Result<()> {
     let step = open(turn, call, skill, tool, arguments).await?;
     let stop = turn.control.now.clone();
     let (agent, tool) = (turn.agent.key, tool.name.as_str());
-    let call_made = Invocation { agent, skill, tool, arguments, step: Some(&step), stop };
-    let ended = skills::call(turn.app, call_made).await?;
+    let invocation = Invocation { agent, skill, tool, arguments, step: Some(&step), stop };
+    let ended = skills::call(turn.app, invocation).await?;
     if turn.control.now.is_cancelled() {
         // What came too late is not told to anyone: the run is cancelled with its open steps.
         return Ok(());
