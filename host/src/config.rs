@@ -79,6 +79,7 @@ pub struct Plugins {
     pub admission_wait: u64,
     pub memory: usize,
     pub result: usize,
+    pub host_calls: u64,
     pub skill_cpu: u64,
     pub skill_wall: u64,
     pub provider_cpu: u64,
@@ -165,7 +166,7 @@ impl Config {
     }
 
     /// What each number has to be within.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 26] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 27] {
         const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
         const BYTES: RangeInclusive<u64> = 65_536..=1 << 30;
         let (server, plugins, runs) = (&self.server, &self.plugins, &self.runs);
@@ -180,6 +181,7 @@ impl Config {
             ("plugins.admission_wait", plugins.admission_wait, MILLIS),
             ("plugins.memory", plugins.memory as u64, BYTES),
             ("plugins.result", plugins.result as u64, BYTES),
+            ("plugins.host_calls", plugins.host_calls, 1000..=1 << 40),
             ("plugins.skill_cpu", plugins.skill_cpu, MILLIS),
             ("plugins.skill_wall", plugins.skill_wall, MILLIS),
             ("plugins.provider_cpu", plugins.provider_cpu, MILLIS),

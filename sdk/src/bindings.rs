@@ -3,7 +3,13 @@
 //! The worlds of the contract share the interface `plugin`, and two generated worlds of one
 //! crate must not export the same interface. So each module has a world with one export;
 //! `export_skill!` and `export_provider!` join two of them, and the linker merges the worlds.
-#![allow(unsafe_code, missing_docs, clippy::all, reason = "generated code; what it needs changes with the generator")]
+#![allow(
+    unsafe_code,
+    missing_docs,
+    dead_code,
+    clippy::all,
+    reason = "generated code; what it needs changes with the generator"
+)]
 
 pub mod plugin {
     wit_bindgen::generate!({
@@ -12,6 +18,7 @@ pub mod plugin {
             package moxxy:sdk;
             world plugin {
                 import wasi:config/store@0.2.0-rc.1;
+                import wasi:logging/logging@0.1.0-draft;
                 import moxxy:plugin/vault@0.1.0;
                 import moxxy:plugin/vault-sign@0.1.0;
                 import moxxy:plugin/vault-reveal@0.1.0;
@@ -33,7 +40,7 @@ pub mod tools {
             package moxxy:sdk;
             world tools {
                 import wasi:keyvalue/store@0.2.0-draft2;
-                import wasi:logging/logging@0.1.0-draft;
+                import moxxy:plugin/session@0.1.0;
                 export moxxy:plugin/tools@0.1.0;
             }
         ",

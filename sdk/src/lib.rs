@@ -1,61 +1,102 @@
 //! Write skills and providers for Moxxy in Rust.
 //!
-//! A plugin is a WebAssembly component: a library crate with `crate-type = ["cdylib"]`, built
-//! with `cargo build --release --target wasm32-wasip2`. This is a whole skill:
+//! A skill is a set of tools that a model may call, and a tool is an ordinary function:
 //!
 //! ```
-//! use moxxy_sdk::skill::{self, Error, Manifest, Output, Skill, Tool};
-//! use serde::Deserialize;
-//! use serde_json::{Value, json};
+//! use moxxy_sdk::tool;
 //!
-//! struct Hello;
-//!
-//! #[derive(Deserialize)]
-//! struct Greet {
+//! /// Greets a person by name.
+//! #[tool(read_only)]
+//! fn greet(
+//!     /// Whom to greet.
 //!     name: String,
+//! ) -> String {
+//!     format!("Hello, {name}!")
 //! }
 //!
-//! impl Skill for Hello {
-//!     fn manifest() -> Manifest {
-//!         Manifest::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Greets people.")
-//!     }
-//!
-//!     fn tools() -> Vec<Tool> {
-//!         let parameters = json!({
-//!             "type": "object",
-//!             "properties": { "name": { "type": "string", "description": "Whom to greet." } },
-//!             "required": ["name"],
-//!         });
-//!         vec![Tool::new("greet", "Greets a person by name.", parameters).read_only()]
-//!     }
-//!
-//!     fn call(tool: &str, arguments: Value) -> Result<Output, Error> {
-//!         match tool {
-//!             "greet" => {
-//!                 let Greet { name } = skill::arguments(arguments)?;
-//!                 Ok(Output::text(format!("Hello, {name}!")))
-//!             }
-//!             _ => Err(Error::unknown_tool(tool)),
-//!         }
-//!     }
-//! }
-//!
-//! moxxy_sdk::export_skill!(Hello);
-//! # let greeting = Hello::call("greet", json!({ "name": "Ada" })).unwrap();
-//! # assert_eq!(greeting.content, "Hello, Ada!");
+//! moxxy_sdk::skill!(tools: [greet]);
+//! # assert_eq!(greet("Ada".into()), "Hello, Ada!");
 //! ```
 //!
-//! A provider implements [`provider::Provider`] and ends with [`export_provider!`]. Both read
-//! their configuration with [`config`] and use secrets through [`vault`]; a skill remembers things
-//! with [`keyvalue`], and [`log`]s for its operator.
+//! That is the whole `src/lib.rs`. The model reads the doc comments; the arguments' JSON Schema is
+//! derived from the parameters; name, version and description of the skill are those in
+//! `Cargo.toml`. `moxxy new skill hello` makes such a crate and `moxxy build` a component of it.
+//!
+//! - [`tool`] and [`skill!`] in full, results and errors: [`skill`].
+//! - What a call can use: [`config`], [`keyvalue`], [`log`], [`session`], [`vault`].
+//! - Providers, the adapters to services that run language models: [`provider`].
+//! - Tests of both in an ordinary `cargo test`: [`testing`].
+//!
+//! A component is called in a fresh instance each time: nothing that one call leaves in memory is
+//! there in the next, and every call begins equally fast. It has one thread, and neither files nor
+//! sockets nor environment variables.
 #![warn(missing_docs)]
 
+// What the macros write says `::moxxy_sdk`, in this crate's own examples and tests too.
+extern crate self as moxxy_sdk;
+
+#[cfg(all(target_family = "wasm", feature = "arena"))]
+mod arena;
 #[doc(hidden)]
 pub mod bindings;
 pub mod config;
+mod host;
 pub mod keyvalue;
 pub mod log;
 pub mod manifest;
 pub mod provider;
+pub mod session;
 pub mod skill;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 pub mod vault;
+
+/// Makes a tool of a function.
+///
+/// The function's doc comment is the tool's description, written for the model: what it does and
+/// when to use it. Its parameters are the arguments: each type implements `serde::Deserialize` and
+/// `schemars::JsonSchema`, `Option` makes an argument optional, and a doc comment on a parameter
+/// describes it. Attributes of serde and schemars work on parameters as on fields:
+/// `#[serde(default)]`, `#[serde(flatten)]` for a struct of your own, `#[schemars(range(min = 1))]`.
+/// An argument that is missing, unknown or of another type is refused before the function is
+/// called, with a text that lets the model try again.
+///
+/// It returns anything that is [`skill::IntoOutput`]: a text, [`skill::Json`], or a `Result` of
+/// these with any error.
+///
+/// The function stays what it is, so that tests may call it. In the parentheses:
+///
+/// - `read_only`: a call changes nothing anywhere. Such calls may run in parallel.
+/// - `idempotent`: two calls with equal arguments have the effect of one.
+/// - `wants_approval`: a person should agree before each call.
+/// - `name = "…"`: a name other than the function's.
+///
+/// ```
+/// use moxxy_sdk::{skill::Json, tool};
+///
+/// /// Rolls dice and lists what they show.
+/// #[tool]
+/// fn roll(
+///     /// How many sides each has; 6 unless told.
+///     #[schemars(range(min = 2))]
+///     sides: Option<u8>,
+///     /// How many.
+///     #[serde(default = "one")]
+///     count: usize,
+/// ) -> Result<Json<Vec<u8>>, std::num::TryFromIntError> {
+///     let sides = u32::from(sides.unwrap_or(6));
+///     let roll = || u8::try_from(1 + moxxy_sdk::session::random_u32() % sides);
+///     std::iter::repeat_with(roll).take(count).collect::<Result<_, _>>().map(Json)
+/// }
+///
+/// fn one() -> usize {
+///     1
+/// }
+///
+/// moxxy_sdk::skill!(tools: [roll]);
+/// # assert_eq!(roll(None, 3).unwrap().0.len(), 3);
+/// ```
+pub use moxxy_sdk_macros::tool;
+
+#[doc(hidden)]
+pub use {schemars, serde, serde_json};

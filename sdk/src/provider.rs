@@ -1,4 +1,34 @@
 //! Providers: adapters to services that run language models.
+//!
+//! ```
+//! use moxxy_sdk::provider::{Chunk, Error, Manifest, Model, Provider, Request, StopReason};
+//!
+//! /// Answers with the last message.
+//! struct Echo;
+//!
+//! impl Provider for Echo {
+//!     type Completion = std::vec::IntoIter<Result<Chunk, Error>>;
+//!
+//!     fn manifest() -> Manifest {
+//!         Manifest::new("echo", "1.0.0", "Answers with the last message.")
+//!     }
+//!
+//!     fn models() -> Result<Vec<Model>, Error> {
+//!         Ok(vec![Model::new("echo")])
+//!     }
+//!
+//!     fn complete(request: Request) -> Result<Self::Completion, Error> {
+//!         if request.model != "echo" {
+//!             return Err(Error::unknown_model(&request.model));
+//!         }
+//!         let text = request.messages.last().map(|message| message.text()).unwrap_or_default();
+//!         Ok(vec![Ok(Chunk::Text(text)), Ok(Chunk::Stop(StopReason::EndTurn))].into_iter())
+//!     }
+//! }
+//!
+//! moxxy_sdk::export_provider!(Echo);
+//! # assert_eq!(Echo::models().unwrap()[0].id, "echo");
+//! ```
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -7,13 +37,14 @@ use crate::bindings::models::exports::moxxy::plugin::models;
 use crate::bindings::plugin::exports::moxxy::plugin::plugin;
 
 pub use crate::manifest::Manifest;
+use crate::skill::tell_of_panics;
 pub use models::{
     Chunk, Error, Image, Message, Model, Part, Request, Retry, Role, StopReason, Thinking, ToolCall, ToolCallDelta,
     ToolDefinition, ToolResult, Usage,
 };
 
 /// An adapter to a service. Hand the type that implements it to
-/// [`export_provider!`](crate::export_provider).
+/// [`export_provider!`](crate::export_provider). See the [module](self) for an example.
 pub trait Provider: 'static {
     /// A completion under way: it yields chunks until it is exhausted, and is dropped when the
     /// host has enough. Only a [`Chunk::Stop`] makes it whole; nothing is asked of it after an
@@ -41,6 +72,11 @@ pub trait Provider: 'static {
 
 impl Model {
     /// A model of which nothing but the id is known.
+    ///
+    /// ```
+    /// let model = moxxy_sdk::provider::Model::new("large-1");
+    /// # assert_eq!(model.context_window, None);
+    /// ```
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), display_name: None, context_window: None, max_output_tokens: None }
     }
@@ -48,6 +84,13 @@ impl Model {
 
 impl Message {
     /// The message's text parts, one per line.
+    ///
+    /// ```
+    /// use moxxy_sdk::provider::{Message, Part, Role};
+    ///
+    /// let message = Message { role: Role::User, parts: vec![Part::Text("a".into()), Part::Text("b".into())] };
+    /// assert_eq!(message.text(), "a\nb");
+    /// ```
     pub fn text(&self) -> String {
         let texts: Vec<&str> = self.parts.iter().filter_map(Part::as_text).collect();
         texts.join("\n")
@@ -56,6 +99,11 @@ impl Message {
 
 impl Part {
     /// The text, if it is one.
+    ///
+    /// ```
+    /// let part = moxxy_sdk::provider::Part::Text("a".into());
+    /// assert_eq!(part.as_text(), Some("a"));
+    /// ```
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -66,6 +114,12 @@ impl Part {
 
 impl Error {
     /// The request names a model that the service does not have.
+    ///
+    /// ```
+    /// # use moxxy_sdk::provider::Error;
+    /// let error = Error::unknown_model("large-9");
+    /// # assert!(matches!(error, Error::InvalidRequest(_)));
+    /// ```
     pub fn unknown_model(model: &str) -> Self {
         Self::InvalidRequest(format!("there is no model `{model}`"))
     }
@@ -81,6 +135,7 @@ pub struct Completion<C>(RefCell<C>);
 
 impl<P: Provider> plugin::Guest for Component<P> {
     fn get_manifest() -> Manifest {
+        tell_of_panics();
         P::manifest()
     }
 }
@@ -89,10 +144,12 @@ impl<P: Provider> models::Guest for Component<P> {
     type Completion = Completion<P::Completion>;
 
     fn list_models() -> Result<Vec<Model>, Error> {
+        tell_of_panics();
         P::models()
     }
 
     fn complete(request: Request) -> Result<models::Completion, Error> {
+        tell_of_panics();
         let completion = P::complete(request)?;
         Ok(models::Completion::new(Completion(RefCell::new(completion))))
     }
@@ -108,6 +165,8 @@ impl<C: Iterator<Item = Result<Chunk, Error>> + 'static> models::GuestCompletion
 #[macro_export]
 macro_rules! export_provider {
     ($provider:ty) => {
+        // Elsewhere than in a component there is nobody to export to.
+        #[cfg(target_family = "wasm")]
         const _: () = {
             type Component = $crate::provider::Component<$provider>;
             $crate::bindings::plugin::export_plugin!(
@@ -117,5 +176,7 @@ macro_rules! export_provider {
                 Component with_types_in $crate::bindings::models
             );
         };
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::provider::Manifest = <$provider as $crate::provider::Provider>::manifest;
     };
 }

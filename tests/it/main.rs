@@ -21,6 +21,7 @@ mod languages;
 mod providers;
 mod restart;
 mod runs;
+mod session;
 mod skills;
 mod storage;
 mod upgrade;

@@ -2,76 +2,67 @@
 
 use moxxy_sdk::{
     keyvalue, log,
-    skill::{Error, Manifest, Output, Skill, Tool, arguments},
+    skill::{Error, Json},
+    tool,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
 
-struct Notes;
+moxxy_sdk::skill!(tools: [write, read, list, delete]);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Note {
+/// Write a note under a title; one that is there is replaced.
+#[tool(idempotent)]
+fn write(
+    /// The title of the note.
     title: String,
+    /// What the note says.
     text: String,
+) -> Result<String, keyvalue::Error> {
+    keyvalue::set(&title, text.as_bytes())?;
+    log::info("write", &format!("{} bytes under {title:?}", text.len()));
+    Ok(format!("Noted under {title:?}."))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Title {
+/// Read the note with a title.
+#[tool(read_only)]
+fn read(
+    /// The title of the note.
     title: String,
+) -> Result<String, Error> {
+    let text = keyvalue::get(&title)?;
+    let text = text.ok_or_else(|| Error::failed(format!("there is no note with the title {title:?}")))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-impl Skill for Notes {
-    fn manifest() -> Manifest {
-        let about = "Keeps notes for an agent: writes, reads, lists and deletes them.";
-        Manifest::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about)
-    }
-
-    fn tools() -> Vec<Tool> {
-        let title = json!({ "type": "string", "description": "The title of the note." });
-        let text = json!({ "type": "string", "description": "What the note says." });
-        let both = schema(json!({ "title": title, "text": text }), &["title", "text"]);
-        let one = schema(json!({ "title": title }), &["title"]);
-        vec![
-            Tool::new("write", "Write a note under a title; one that is there is replaced.", both).idempotent(),
-            Tool::new("read", "Read the note with a title.", one.clone()).read_only(),
-            Tool::new("list", "List the titles of all notes.", schema(json!({}), &[])).read_only(),
-            Tool::new("delete", "Delete the note with a title.", one).idempotent(),
-        ]
-    }
-
-    fn call(tool: &str, input: Value) -> Result<Output, Error> {
-        match tool {
-            "write" => write(&arguments(input)?),
-            "read" => read(&arguments(input)?),
-            "list" => Output::json(&keyvalue::keys().map_err(Error::failed)?),
-            "delete" => delete(&arguments(input)?),
-            _ => Err(Error::unknown_tool(tool)),
-        }
-    }
+/// List the titles of all notes.
+#[tool(read_only)]
+fn list() -> Result<Json<Vec<String>>, keyvalue::Error> {
+    keyvalue::keys().map(Json)
 }
 
-fn schema(properties: Value, required: &[&str]) -> Value {
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+/// Delete the note with a title.
+#[tool(idempotent)]
+fn delete(
+    /// The title of the note.
+    title: String,
+) -> Result<String, keyvalue::Error> {
+    keyvalue::delete(&title)?;
+    Ok(format!("There is no note under {title:?} any more."))
 }
 
-fn write(note: &Note) -> Result<Output, Error> {
-    keyvalue::set(&note.title, note.text.as_bytes()).map_err(Error::failed)?;
-    log::info("write", &format!("{} bytes under {:?}", note.text.len(), note.title));
-    Ok(Output::text(format!("Noted under {:?}.", note.title)))
-}
+#[cfg(test)]
+mod tests {
+    use moxxy_sdk::testing::Host;
+    use serde_json::json;
 
-fn read(Title { title }: &Title) -> Result<Output, Error> {
-    match keyvalue::get(title).map_err(Error::failed)? {
-        Some(text) => Ok(Output::text(String::from_utf8_lossy(&text))),
-        None => Err(Error::failed(format!("there is no note with the title {title:?}"))),
+    use super::*;
+
+    #[test]
+    fn a_note_is_there_until_it_is_deleted() {
+        let mut host = Host::new();
+        host.call::<write>(json!({ "title": "milk", "text": "two litres" })).unwrap();
+        assert_eq!(host.call::<read>(json!({ "title": "milk" })).unwrap().content, "two litres");
+        assert_eq!(host.call::<list>(json!({})).unwrap().content, r#"["milk"]"#);
+        host.call::<delete>(json!({ "title": "milk" })).unwrap();
+        let gone = host.call::<read>(json!({ "title": "milk" })).unwrap_err();
+        assert_eq!(gone.to_string(), r#"there is no note with the title "milk""#);
     }
 }
-
-fn delete(Title { title }: &Title) -> Result<Output, Error> {
-    keyvalue::delete(title).map_err(Error::failed)?;
-    Ok(Output::text(format!("There is no note under {title:?} any more.")))
-}
-
-moxxy_sdk::export_skill!(Notes);

@@ -5,6 +5,7 @@ pub mod agents;
 
 pub mod demo;
 pub mod messages;
+pub mod progress;
 pub mod providers;
 pub mod runs;
 pub mod sessions;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::sync::RwLockReadGuard;
+use tokio::sync::{RwLockReadGuard, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    progress::{self, About},
     source::Source,
     storage::{self, OfSkill},
 };
@@ -18,7 +19,8 @@ use crate::{
     events::{self, Event, Subject},
     ids::{Name, StepId},
     plugins::{
-        CallContext, Called, Description, Failure, HostRequest, Line, Log, Output, Prepared, SecretRequest, Tool, World,
+        CallContext, Called, Caller, Description, Failure, HostRequest, Line, Log, Output, Prepared, SecretRequest,
+        Tool, World,
     },
     store::{self, AgentKey, Tx},
     tasks,
@@ -165,6 +167,7 @@ pub async fn collect(app: &App) -> Result<()> {
 #[derive(Debug)]
 pub struct Invocation<'a> {
     pub agent: AgentKey,
+    pub caller: Caller,
     pub skill: &'a Skill,
     pub tool: &'a str,
     pub arguments: &'a Map<String, Value>,
@@ -185,11 +188,21 @@ pub struct Ended {
 }
 
 pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
-    let Invocation { agent, skill, tool, arguments, step, stop } = invocation;
-    let storage = OfSkill::new(&app.store, agent, &skill.id);
-    let context = CallContext { storage: Some(Arc::new(storage)), stop, ..CallContext::new(skill.id.clone()) };
+    let Invocation { agent, caller, skill, tool, arguments, step, stop } = invocation;
+    let run = caller.run.as_ref().map(|(_, run)| run.clone());
+    let subject = Subject { agent: Some(caller.agent.clone()), run };
+    let about = About { subject, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
+    let (progress, reports) = watch::channel(None);
+    let context = CallContext {
+        caller: Some(caller),
+        progress: Some(progress),
+        storage: Some(Arc::new(OfSkill::new(&app.store, agent, &skill.id))),
+        stop,
+        ..CallContext::new(skill.id.clone())
+    };
     let text = serde_json::to_string(arguments).map_err(Error::internal)?;
-    let called = app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await;
+    let call = app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text);
+    let (called, ()) = tokio::join!(call, progress::tell(app, about, reports));
     let (id, since) = (skill.id.clone(), skill.created_at.clone());
     Ok(Ended { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
 }
@@ -210,7 +223,7 @@ impl Ended {
             }
             Err(failure) => {
                 let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
-                Event::SkillFailed { step_id, skill_id, tool, code, message }
+                Event::SkillFailed { step_id, skill_id, tool, code, message, usage: Some(called.usage) }
             }
         };
         events::record(tx, subject, outcome).await?;
@@ -277,7 +290,8 @@ pub async fn invoke_directly(
     // A call that has begun is told of, even if its client leaves.
     let result = app.tasks.carry_out("invocation", async move {
         let (tool, arguments, stop) = (&*tool, &arguments, CancellationToken::new());
-        let invocation = Invocation { agent: key, skill: &skill, tool, arguments, step: None, stop };
+        let caller = Caller { agent: agent.clone(), run: None };
+        let invocation = Invocation { agent: key, caller, skill: &skill, tool, arguments, step: None, stop };
         let ended = call(&worker, invocation).await?;
         record(&worker, agent, key, ended).await
     });

@@ -42,7 +42,17 @@ pub enum Event {
     #[serde(rename = "skill.completed")]
     SkillCompleted { step_id: Option<StepId>, skill_id: Name, tool: String, output: Value, usage: Usage },
     #[serde(rename = "skill.failed")]
-    SkillFailed { step_id: Option<StepId>, skill_id: Name, tool: String, code: String, message: String },
+    SkillFailed {
+        step_id: Option<StepId>,
+        skill_id: Name,
+        tool: String,
+        code: String,
+        message: String,
+        /// Unknown when the server stopped meanwhile.
+        usage: Option<Usage>,
+    },
+    #[serde(rename = "skill.progress")]
+    SkillProgress { step_id: Option<StepId>, skill_id: Name, message: String, done: Option<f64> },
     #[serde(rename = "skill.log")]
     SkillLog { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
     #[serde(rename = "sandbox.limit_exceeded")]
@@ -71,9 +81,9 @@ pub enum Event {
     #[serde(rename = "model.request")]
     ModelRequest { step_id: StepId, provider_id: Name, model: String, messages: usize, tools: usize },
     #[serde(rename = "model.response")]
-    ModelResponse { step_id: StepId, stop_reason: String, input_tokens: u64, output_tokens: u64 },
+    ModelResponse { step_id: StepId, stop_reason: String, input_tokens: u64, output_tokens: u64, usage: Usage },
     #[serde(rename = "model.failed")]
-    ModelFailed { step_id: StepId, provider_id: Name, code: String, message: String },
+    ModelFailed { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },
 }
 
 /// What a call of a component used.
@@ -83,6 +93,12 @@ pub struct Usage {
     pub cpu_us: u64,
     /// The most memory it held, in bytes.
     pub memory: usize,
+    /// How often it called the server's functions.
+    pub host_calls: u64,
+    /// What it was given and read, in bytes: arguments and kept values.
+    pub received: usize,
+    /// What it gave and wrote, in bytes: its result, values, lines, output.
+    pub sent: usize,
 }
 
 /// A step that a stop of the server cut off, and what became of it.

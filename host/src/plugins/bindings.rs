@@ -11,6 +11,7 @@ pub mod imports {
             world imports {
                 import wasi:config/store@0.2.0-rc.1;
                 import wasi:logging/logging@0.1.0-draft;
+                import moxxy:plugin/session@0.1.0;
                 import moxxy:plugin/vault@0.1.0;
                 import moxxy:plugin/vault-sign@0.1.0;
                 import moxxy:plugin/vault-reveal@0.1.0;

@@ -45,10 +45,8 @@ impl<'l> Call<'l> {
 
     /// Ends the call: what it used, wrote and logged.
     pub fn end(mut self) -> (Usage, Staged, Log) {
-        let cpu_us = u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX);
         let state = self.store.data_mut();
-        let usage = Usage { cpu_us, memory: state.memory() };
-        (usage, std::mem::take(&mut state.staged), std::mem::take(&mut state.log))
+        (state.usage(), std::mem::take(&mut state.staged), std::mem::take(&mut state.log))
     }
 
     pub async fn tool(
@@ -57,12 +55,14 @@ impl<'l> Call<'l> {
         tool: &str,
         arguments: &str,
     ) -> Result<Output, Failure> {
+        self.store.data_mut().received = arguments.len();
         let result = self
             .run(async |store| {
                 let skill = pre.instantiate_async(&mut *store).await?;
                 skill.moxxy_plugin_tools().call_call(store, tool, arguments).await
             })
             .await?;
+        self.store.data_mut().sent += result.as_ref().map_or(0, |output| output.content.len());
         output::checked(&self.store.data().context.component, result)
     }
 

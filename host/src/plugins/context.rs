@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::Name;
+use crate::ids::{Name, RunId, SessionId};
 
 /// The durable values of a component, as they were committed.
 pub trait Storage: fmt::Debug + Send + Sync {
@@ -23,12 +24,32 @@ pub struct CallContext {
     pub component: Name,
     /// The operator's configuration.
     pub config: Config,
+    /// Whom the call is for, if it is for an agent.
+    pub caller: Option<Caller>,
+    /// Where the call says how far it is, if anybody is told. Only the last report counts.
+    pub progress: Option<watch::Sender<Option<Progress>>>,
     /// The component's durable values, if it has any here.
     pub storage: Option<Arc<dyn Storage>>,
     /// Cancelled when the call is to stop at once.
     pub stop: CancellationToken,
     /// Whether the wall clock stands still, as it does while a component describes itself.
     pub frozen_clock: bool,
+}
+
+/// Whom a call is for.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub agent: Name,
+    /// What it is part of, unless a client calls the tool itself.
+    pub run: Option<(SessionId, RunId)>,
+}
+
+/// How far a call is.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    pub message: String,
+    /// From 0 to 1.
+    pub done: Option<f64>,
 }
 
 /// Configuration values as components read them. Not shown by `Debug`: operators put all kinds
@@ -39,7 +60,7 @@ pub struct Config(Arc<BTreeMap<String, String>>);
 impl CallContext {
     pub fn new(component: Name) -> Self {
         let (config, stop) = (Config::default(), CancellationToken::new());
-        Self { component, config, storage: None, stop, frozen_clock: false }
+        Self { component, config, caller: None, progress: None, storage: None, stop, frozen_clock: false }
     }
 }
 

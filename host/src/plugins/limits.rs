@@ -15,6 +15,7 @@ pub struct Limits {
     pub memory: usize,
     /// Values that cross into the host at once, in bytes.
     pub result: usize,
+    pub host_calls: u64,
     pub cpu: Duration,
     pub wall: Duration,
     pub first_token: Duration,
@@ -49,6 +50,7 @@ impl Limits {
         Self {
             memory: config.memory,
             result: config.result,
+            host_calls: config.host_calls,
             cpu: Duration::from_millis(cpu),
             wall: Duration::from_millis(wall),
             first_token: Duration::from_millis(config.first_token),

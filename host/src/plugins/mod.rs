@@ -22,7 +22,7 @@ mod state;
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::{Arc, RwLock},
+    sync::{Arc, OnceLock, RwLock},
 };
 
 use tokio::{
@@ -35,7 +35,7 @@ use wasmtime::{
 };
 
 pub use bindings::models::exports::moxxy::plugin::models;
-pub use context::{CallContext, Config, Storage};
+pub use context::{CallContext, Caller, Config, Progress, Storage};
 pub use failure::{Failure, Limit};
 pub use imports::{
     keyvalue::Staged,
@@ -90,6 +90,7 @@ pub struct Called {
 #[derive(Debug)]
 pub struct Completion {
     chunks: mpsc::Receiver<Result<models::Chunk, Failure>>,
+    usage: Arc<OnceLock<Usage>>,
     _task: Guest<()>,
 }
 
@@ -218,7 +219,8 @@ impl Plugins {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
         let engine = self.engine.clone();
         let (sender, chunks) = mpsc::channel(CHUNKS);
-        let name = context.component.clone();
+        let (name, usage) = (context.component.clone(), Arc::<OnceLock<Usage>>::default());
+        let used = Arc::clone(&usage);
         let task = self.guests.spawn(async move {
             let _permit = permit;
             let mut call = Call::new(&engine, context, &prepared.limits);
@@ -226,14 +228,15 @@ impl Plugins {
                 Exports::Models(pre) => call.complete(pre, &request, &sender).await,
                 Exports::Tools(_) => Err(wrong_world("provider")),
             };
-            let (_, _, log) = call.end();
+            let (usage, _, log) = call.end();
             log.write(&name);
+            used.get_or_init(|| usage);
             if let Err(failure) = result {
                 // Nobody listens any more: nobody needs to know.
                 drop(sender.send(Err(failure)).await);
             }
         });
-        Ok(Completion { chunks, _task: task })
+        Ok(Completion { chunks, usage, _task: task })
     }
 
     /// The engine, for comparisons with what it does by itself.
@@ -338,6 +341,11 @@ impl Completion {
     /// Waits for the next chunk. The last one is a stop or a failure.
     pub async fn next(&mut self) -> Option<Result<models::Chunk, Failure>> {
         self.chunks.recv().await
+    }
+
+    /// What it used, once there are no more chunks.
+    pub fn usage(&self) -> Usage {
+        self.usage.get().copied().unwrap_or_default()
     }
 }
 

@@ -12,8 +12,12 @@ use super::{
     limits::Limits,
     meter::Meter,
 };
+use crate::events::Usage;
 
+/// Of the host's resources.
 const HANDLES: usize = 1024;
+/// Of these and the component's own.
+const COMPONENT_HANDLES: usize = 16 * 1024;
 const RANDOM: u64 = 64 * 1024;
 const HEADERS: usize = 64 * 1024;
 /// Bytes of one element of a table, as the pool lays it out.
@@ -35,6 +39,11 @@ pub struct CallState {
     output: Captured,
     memory: Memory,
     meter: Arc<Meter>,
+    host_calls: u64,
+    most_host_calls: u64,
+    /// Bytes that the call read from the host, and that it gave to it.
+    pub(super) received: usize,
+    pub(super) sent: usize,
 }
 
 /// Counts all memories and tables of a call together.
@@ -73,21 +82,42 @@ impl CallState {
             output,
             memory,
             meter,
+            host_calls: 0,
+            most_host_calls: limits.host_calls,
+            received: 0,
+            sent: 0,
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.result);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|call| match call.data().meter.spent() {
+        store.set_max_component_handles(COMPONENT_HANDLES);
+        store.epoch_deadline_callback(|call| match call.data().is_spent() {
             true => Ok(UpdateDeadline::Interrupt),
             false => Ok(UpdateDeadline::Yield(1)),
         });
         store
     }
 
-    /// The most memory that the call held, in bytes.
-    pub fn memory(&self) -> usize {
-        self.memory.used
+    /// What the call used so far.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            cpu_us: u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX),
+            memory: self.memory.used,
+            host_calls: self.host_calls,
+            received: self.received,
+            sent: self.sent.saturating_add(self.output.written()),
+        }
+    }
+
+    /// Counts a call of an import; every way from the linker to this state leads through here.
+    pub(super) fn called(&mut self) -> &mut Self {
+        self.host_calls = self.host_calls.saturating_add(1);
+        self
+    }
+
+    fn is_spent(&self) -> bool {
+        self.meter.spent() || self.host_calls > self.most_host_calls
     }
 
     /// Names what made a call fail.
@@ -98,6 +128,9 @@ impl CallState {
             return limit(Limit::Memory, format!("asked for more than its {} bytes of memory", limits.memory));
         }
         match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) if self.host_calls > self.most_host_calls => {
+                limit(Limit::HostCalls, format!("made more than its {} calls of the host", limits.host_calls))
+            }
             Some(Trap::Interrupt) => {
                 limit(Limit::Cpu, format!("used up its {} ms of processor time", limits.cpu.as_millis()))
             }
@@ -170,6 +203,7 @@ impl ResourceLimiter for Memory {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.called();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }

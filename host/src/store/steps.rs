@@ -67,6 +67,12 @@ pub async fn close(tx: &mut Tx, id: &StepId, end: End) -> Result<()> {
     Ok(())
 }
 
+/// Whether a step is there and has not ended.
+pub async fn is_open(db: &mut Db, id: &StepId) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM steps WHERE id = ? AND ended_at IS NULL)";
+    Ok(sqlx::query_scalar(sql).bind(id.as_str()).fetch_one(db).await?)
+}
+
 /// In the order in which they began.
 pub async fn list(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
     let rows: Vec<Row> =

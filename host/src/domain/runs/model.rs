@@ -15,7 +15,7 @@ use crate::{
         skills::{self, Skill},
     },
     error::Result,
-    events::{self, Event},
+    events::{self, Event, Usage},
     ids::{self, StepId},
     json,
     plugins::{self, CallContext, Completion, models},
@@ -37,6 +37,13 @@ struct Answer {
     usage: Option<models::Usage>,
     stop: Option<models::StopReason>,
     bytes: usize,
+    used: Usage,
+}
+
+/// Why there is no answer, and what was used up for it, if a call began.
+struct Broken {
+    failure: plugins::Failure,
+    usage: Option<Usage>,
 }
 
 /// A tool call as it streams in.
@@ -54,7 +61,7 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
     match answer(turn, &provider, request, &step).await? {
         Ok(answer) => close(turn, step, answer).await,
         Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
-        Err(failure) => failed(turn, &provider, step, failure).await,
+        Err(broken) => failed(turn, &provider, step, broken).await,
     }
 }
 
@@ -106,12 +113,12 @@ async fn answer(
     provider: &Provider,
     request: models::Request,
     step: &StepId,
-) -> Result<Result<Answer, plugins::Failure>> {
+) -> Result<Result<Answer, Broken>> {
     let context = CallContext { stop: turn.control.now.clone(), ..providers::context(provider) };
     let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(turn, provider, completion, step).await,
-        Err(failure) => Ok(Err(failure)),
+        Err(failure) => Ok(Err(Broken { failure, usage: None })),
     }
 }
 
@@ -120,12 +127,12 @@ async fn read(
     provider: &Provider,
     mut completion: Completion,
     step: &StepId,
-) -> Result<Result<Answer, plugins::Failure>> {
+) -> Result<Result<Answer, Broken>> {
     let mut answer = Answer::default();
     while let Some(chunk) = completion.next().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
-            Err(failure) => return Ok(Err(failure)),
+            Err(failure) => return Ok(Err(Broken { failure, usage: Some(completion.usage()) })),
         };
         if let models::Chunk::Text(text) = &chunk {
             let delta = Event::MessageDelta { step_id: step.clone(), text: text.clone() };
@@ -133,11 +140,12 @@ async fn read(
         }
         if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
             let message = format!("`{}` broke its contract: {what}", provider.id);
-            return Ok(Err(plugins::Failure::Trapped { message }));
+            return Ok(Err(Broken { failure: plugins::Failure::Trapped { message }, usage: None }));
         }
     }
+    answer.used = completion.usage();
     let cut = || plugins::Failure::refused("stopped", "The call ended without a result");
-    Ok(if answer.stop.is_some() { Ok(answer) } else { Err(cut()) })
+    Ok(if answer.stop.is_some() { Ok(answer) } else { Err(Broken { failure: cut(), usage: Some(answer.used) }) })
 }
 
 /// Closes the step and adds the message; without tool calls the run has ended with it.
@@ -147,17 +155,12 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let usage = answer.usage();
-                let stop_reason = answer.stop_reason();
-                let end = steps::End {
-                    status: "completed",
-                    output: json!({ "stop_reason": stop_reason }),
-                    input_tokens: usage.0,
-                    output_tokens: usage.1,
-                };
+                let (input_tokens, output_tokens) = answer.tokens();
+                let (stop_reason, usage) = (answer.stop_reason(), answer.used);
+                let output = json!({ "stop_reason": stop_reason });
+                let end = steps::End { status: "completed", output, input_tokens, output_tokens };
                 steps::close(tx, &step_id, end).await?;
-                let responded =
-                    Event::ModelResponse { step_id, stop_reason, input_tokens: usage.0, output_tokens: usage.1 };
+                let responded = Event::ModelResponse { step_id, stop_reason, input_tokens, output_tokens, usage };
                 events::record(tx, &subject, responded).await?;
                 let message = answer.into_message(&run, tx.now());
                 store::messages::insert(tx, &message).await?;
@@ -179,7 +182,8 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
         .await
 }
 
-async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, failure: plugins::Failure) -> Result<Outcome> {
+async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: Broken) -> Result<Outcome> {
+    let Broken { failure, usage } = broken;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let provider_id = provider.id.clone();
     let mut told = vec![Event::ModelFailed {
@@ -187,6 +191,7 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, failure: 
         provider_id: provider_id.clone(),
         code: code.clone(),
         message: message.clone(),
+        usage,
     }];
     told.extend(skills::limit_exceeded(&provider_id, &failure));
     if matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. }) {
@@ -243,7 +248,7 @@ impl Answer {
     }
 
     /// Input and output tokens.
-    fn usage(&self) -> (u64, u64) {
+    fn tokens(&self) -> (u64, u64) {
         self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
     }
 

@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     events::{self, Event},
     ids::StepId,
-    plugins::{Failure, Tool},
+    plugins::{Caller, Failure, Tool},
     store::{self, steps},
 };
 
@@ -53,7 +53,9 @@ async fn run(turn: &Turn<'_>, call: &ToolCall, skills: &[Skill]) -> Result<()> {
     let step = open(turn, call, skill, tool, arguments).await?;
     let stop = turn.control.now.clone();
     let (agent, tool) = (turn.agent.key, tool.name.as_str());
-    let invocation = Invocation { agent, skill, tool, arguments, step: Some(&step), stop };
+    let run = (turn.run.session_id.clone(), turn.run.run_id.clone());
+    let caller = Caller { agent: turn.run.agent_id.clone(), run: Some(run) };
+    let invocation = Invocation { agent, caller, skill, tool, arguments, step: Some(&step), stop };
     let ended = skills::call(turn.app, invocation).await?;
     if turn.control.now.is_cancelled() {
         // What came too late is not told to anyone: the run is cancelled with its open steps.

@@ -45,7 +45,9 @@ impl Host for CallState {
 
 impl HostBucket for CallState {
     async fn get(&mut self, _: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
-        Ok(self.value(key).await)
+        let value = self.value(key).await;
+        self.received += value.as_ref().map_or(0, |value| value.as_ref().map_or(0, Vec::len));
+        Ok(value)
     }
 
     async fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
@@ -114,6 +116,7 @@ impl CallState {
             return Err(Error::Other(format!("a key has 1 to {KEY} bytes, not {}", key.len())));
         }
         self.storage()?;
+        self.sent += key.len() + value.as_ref().map_or(0, Vec::len);
         if self.staged.len() == STAGED_KEYS && !self.staged.contains_key(&key) {
             return Err(Error::Other(format!("a call writes at most {STAGED_KEYS} keys")));
         }

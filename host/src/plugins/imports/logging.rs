@@ -39,6 +39,7 @@ impl Host for CallState {
             Level::Error => "error",
             Level::Critical => "critical",
         };
+        self.sent += context.len() + message.len();
         self.log.keep(Line { level, context, message });
         Ok(())
     }

@@ -4,6 +4,7 @@ mod config;
 pub mod http;
 pub mod keyvalue;
 pub mod logging;
+mod session;
 pub mod stdio;
 pub mod vault;
 
@@ -16,7 +17,7 @@ use super::{
 
 /// The interfaces that the linker has, by package and interface. The linker has the last word on
 /// versions and types; this table only makes a refusal readable before anything is compiled.
-const OFFERED: [&str; 16] = [
+const OFFERED: [&str; 17] = [
     "wasi:io/",
     "wasi:clocks/",
     "wasi:random/",
@@ -28,6 +29,7 @@ const OFFERED: [&str; 16] = [
     "wasi:config/store",
     "wasi:keyvalue/store",
     "wasi:logging/logging",
+    "moxxy:plugin/session",
     "moxxy:plugin/vault",
     "moxxy:plugin/vault-sign",
     "moxxy:plugin/vault-reveal",
@@ -51,7 +53,7 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> 
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    Imports::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
-    Storage::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
+    Imports::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::called)?;
+    Storage::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::called)?;
     Ok(linker)
 }

@@ -20,20 +20,32 @@ const CHUNK: usize = 64 * 1024;
 
 /// What a call wrote, for the error message if it fails.
 #[derive(Debug, Clone, Default)]
-pub struct Captured(Arc<Mutex<Vec<u8>>>);
+pub struct Captured(Arc<Mutex<Written>>);
+
+#[derive(Debug, Default)]
+struct Written {
+    kept: Vec<u8>,
+    written: usize,
+}
 
 impl Captured {
     /// The text, without control characters that could disturb a log.
     pub fn text(&self) -> String {
-        let bytes = self.0.lock().map(|bytes| bytes.clone()).unwrap_or_default();
+        let bytes = self.0.lock().map(|captured| captured.kept.clone()).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
     }
 
+    /// How much was written, in bytes.
+    pub fn written(&self) -> usize {
+        self.0.lock().map_or(0, |captured| captured.written)
+    }
+
     fn keep(&self, bytes: &[u8]) {
-        if let Ok(mut kept) = self.0.lock() {
-            let room = KEPT.saturating_sub(kept.len());
-            kept.extend(bytes.iter().take(room));
+        if let Ok(mut captured) = self.0.lock() {
+            captured.written = captured.written.saturating_add(bytes.len());
+            let room = KEPT.saturating_sub(captured.kept.len());
+            captured.kept.extend(bytes.iter().take(room));
         }
     }
 }

@@ -1,0 +1,89 @@
+//! The imports of a component.
+
+use crate::{
+    bindings::{
+        plugin::{
+            moxxy::plugin::{vault, vault_reveal, vault_sign},
+            wasi::{config::store as config, logging::logging},
+        },
+        tools::{moxxy::plugin::session, wasi::keyvalue::store},
+    },
+    log::Level,
+    session::Caller,
+};
+
+pub use vault::{Error, Secret};
+
+pub fn config(key: &str) -> Result<Option<String>, String> {
+    config::get(key).map_err(|error| match error {
+        config::Error::Upstream(message) | config::Error::Io(message) => message,
+    })
+}
+
+pub fn log(level: Level, context: &str, message: &str) {
+    logging::log(level, context, message);
+}
+
+pub fn get(key: &str) -> Result<Option<Vec<u8>>, String> {
+    bucket()?.get(key).map_err(text)
+}
+
+pub fn set(key: &str, value: &[u8]) -> Result<(), String> {
+    bucket()?.set(key, value).map_err(text)
+}
+
+pub fn delete(key: &str) -> Result<(), String> {
+    bucket()?.delete(key).map_err(text)
+}
+
+pub fn keys() -> Result<Vec<String>, String> {
+    let bucket = bucket()?;
+    let mut page = bucket.list_keys(None).map_err(text)?;
+    let mut keys = page.keys;
+    while let Some(cursor) = page.cursor {
+        page = bucket.list_keys(Some(cursor)).map_err(text)?;
+        keys.append(&mut page.keys);
+    }
+    Ok(keys)
+}
+
+pub fn caller() -> Option<Caller> {
+    let session::Caller { agent, session, run } = session::get_caller()?;
+    Some(Caller { agent, session, run })
+}
+
+pub fn progress(message: &str, done: Option<f64>) {
+    session::progress(message, done);
+}
+
+pub fn random(length: u32) -> Vec<u8> {
+    session::random(length)
+}
+
+pub fn open(name: &str) -> Result<Secret, Error> {
+    vault::open(name)
+}
+
+pub fn placeholder(secret: &Secret) -> String {
+    secret.placeholder()
+}
+
+pub fn hmac_sha256(secret: &Secret, data: &[u8]) -> Result<Vec<u8>, Error> {
+    vault_sign::hmac_sha256(secret, data)
+}
+
+pub fn reveal(secret: &Secret) -> Result<String, Error> {
+    vault_reveal::reveal(secret)
+}
+
+fn bucket() -> Result<store::Bucket, String> {
+    store::open("default").map_err(text)
+}
+
+fn text(error: store::Error) -> String {
+    match error {
+        store::Error::NoSuchStore => "there is no such store".to_owned(),
+        store::Error::AccessDenied => "there is no store for this plugin here".to_owned(),
+        store::Error::Other(message) => message,
+    }
+}

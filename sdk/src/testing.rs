@@ -1,0 +1,180 @@
+//! Tests of a skill or a provider in an ordinary `cargo test`, without a server or a component.
+//!
+//! ```
+//! use moxxy_sdk::{keyvalue, skill::Error, testing::Host, tool};
+//! use serde_json::json;
+//!
+//! /// Counts how often it is called.
+//! #[tool]
+//! fn count(
+//!     /// By how much; at least 1.
+//!     by: u32,
+//! ) -> Result<String, Error> {
+//!     let count = keyvalue::get_json::<u32>("count")?.unwrap_or(0) + by;
+//!     keyvalue::set_json("count", &count)?;
+//!     if by == 0 { Err(Error::invalid("`by` is at least 1")) } else { Ok(format!("{count}")) }
+//! }
+//!
+//! // In a test:
+//! let mut host = Host::new().value("count", b"40");
+//! assert_eq!(host.call::<count>(json!({ "by": 2 })).unwrap().content, "42");
+//! assert!(host.call::<count>(json!({ "by": 0 })).is_err());
+//! assert!(host.call::<count>(json!({ "by": "two" })).unwrap_err().to_string().starts_with("`by`: invalid type"));
+//! assert_eq!(host.stored("count"), Some(&b"42"[..]));
+//! ```
+//!
+//! Outside a [`Host`] every thread has an empty one, so that a function may also be called as it is.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use serde_json::Value;
+
+use crate::{
+    host::simulated::{self, State},
+    log::Level,
+    session::Caller,
+    skill::{Error, Output, ToolFunction},
+};
+
+/// What a call finds around it: configuration, values, secrets, whom it is for. It keeps what
+/// calls write, as the real one does.
+///
+/// ```
+/// let mut host = moxxy_sdk::testing::Host::new().config("greeting", "Hi");
+/// assert_eq!(host.run(|| moxxy_sdk::config::get("greeting")).as_deref(), Some("Hi"));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    state: State,
+}
+
+impl Host {
+    /// A host with nothing in it.
+    ///
+    /// ```
+    /// let host = moxxy_sdk::testing::Host::new();
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a configuration value, which need not be a string.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new().config("retries", 5);
+    /// assert_eq!(host.run(|| moxxy_sdk::config::parse::<u32>("retries")).unwrap(), Some(5));
+    /// ```
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        let text = match value.into() {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        self.state.config.insert(key.into(), text);
+        self
+    }
+
+    /// Keeps a value, as if an earlier call had set it.
+    ///
+    /// ```
+    /// let host = moxxy_sdk::testing::Host::new().value("draft", b"Dear Ada");
+    /// ```
+    #[must_use]
+    pub fn value(mut self, key: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.state.values.insert(key.into(), value.as_ref().to_vec());
+        self
+    }
+
+    /// Grants a secret, in every mode.
+    ///
+    /// ```
+    /// let host = moxxy_sdk::testing::Host::new().secret("api_token", "t0ps3cret");
+    /// ```
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.state.secrets.insert(name.into(), value.into());
+        self
+    }
+
+    /// Says whom calls are for.
+    ///
+    /// ```
+    /// let host = moxxy_sdk::testing::Host::new().caller("ada", "default", "run_1");
+    /// ```
+    #[must_use]
+    pub fn caller(mut self, agent: impl Into<String>, session: impl Into<String>, run: impl Into<String>) -> Self {
+        self.state.caller = Some(Caller { agent: agent.into(), session: Some(session.into()), run: Some(run.into()) });
+        self
+    }
+
+    /// Calls a tool as the server does: with JSON, and what it writes is kept only if it has a
+    /// result. See the [module](self) for an example.
+    ///
+    /// # Errors
+    ///
+    /// What the tool says, or that it does not take the arguments.
+    pub fn call<T: ToolFunction>(&mut self, arguments: Value) -> Result<Output, Error> {
+        let before = self.state.values.clone();
+        let result = catch_unwind(AssertUnwindSafe(|| self.run(|| T::call(arguments))));
+        if !matches!(result, Ok(Ok(_))) {
+            self.state.values = before;
+        }
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Runs anything else in this host, such as a provider's `complete`.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new();
+    /// host.run(|| moxxy_sdk::keyvalue::set("draft", b"Dear Ada")).unwrap();
+    /// assert_eq!(host.stored("draft"), Some(&b"Dear Ada"[..]));
+    /// ```
+    pub fn run<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let swap = |state: &mut State| simulated::with(|current| std::mem::swap(current, state));
+        swap(&mut self.state);
+        let result = catch_unwind(AssertUnwindSafe(work));
+        swap(&mut self.state);
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Returns a value that is kept.
+    ///
+    /// ```
+    /// assert_eq!(moxxy_sdk::testing::Host::new().stored("draft"), None);
+    /// ```
+    pub fn stored(&self, key: &str) -> Option<&[u8]> {
+        self.state.values.get(key).map(Vec::as_slice)
+    }
+
+    /// Lists what was logged: level, context, message.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new();
+    /// host.run(|| moxxy_sdk::log::warn("import", "line 13 is empty"));
+    /// assert_eq!(host.log().len(), 1);
+    /// ```
+    pub fn log(&self) -> &[(Level, String, String)] {
+        &self.state.lines
+    }
+
+    /// Lists the progress that was reported.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new();
+    /// host.run(|| moxxy_sdk::session::progress("half way", Some(0.5)));
+    /// assert_eq!(host.progress(), [("half way".to_owned(), Some(0.5))]);
+    /// ```
+    pub fn progress(&self) -> &[(String, Option<f64>)] {
+        &self.state.progress
+    }
+}
+
+/// Returns the placeholder of a secret in tests. The real ones are random.
+///
+/// ```
+/// assert_eq!(moxxy_sdk::testing::placeholder("api_token"), moxxy_sdk::testing::placeholder("api_token"));
+/// ```
+pub fn placeholder(name: &str) -> String {
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("PLACEHOLDER{name:0>21}")
+}
