@@ -20,6 +20,8 @@ const HANDLES: usize = 1024;
 const COMPONENT_HANDLES: usize = 16 * 1024;
 const RANDOM: u64 = 64 * 1024;
 const HEADERS: usize = 64 * 1024;
+/// How the engine names a value that is too large.
+const FUEL: &str = "fuel allocated for hostcalls";
 /// Bytes of one element of a table, as the pool lays it out.
 const TABLE_ELEMENT: usize = 8;
 const INSTANCES: usize = 64;
@@ -124,9 +126,6 @@ impl CallState {
     pub fn failure(&self, error: &wasmtime::Error, limits: &Limits) -> Failure {
         let name = &self.context.component;
         let limit = |limit, what: String| Failure::Limit { limit, message: format!("`{name}` {what}") };
-        if self.memory.refused {
-            return limit(Limit::Memory, format!("asked for more than its {} bytes of memory", limits.memory));
-        }
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) if self.host_calls > self.most_host_calls => {
                 limit(Limit::HostCalls, format!("made more than its {} calls of the host", limits.host_calls))
@@ -135,8 +134,14 @@ impl CallState {
                 limit(Limit::Cpu, format!("used up its {} ms of processor time", limits.cpu.as_millis()))
             }
             Some(Trap::StackOverflow) => limit(Limit::Stack, "ran out of stack: it recursed too deeply".into()),
+            None if says(error, FUEL) => {
+                limit(Limit::Result, format!("passed more than {} bytes at once", limits.result))
+            }
+            // Few can do without the memory that they were refused: most trap then.
+            _ if self.memory.refused => {
+                limit(Limit::Memory, format!("asked for more than its {} bytes of memory", limits.memory))
+            }
             Some(trap) => Failure::Trapped { message: format!("`{name}` trapped: {trap}{}", self.last_words()) },
-            None if is_fuel(error) => limit(Limit::Result, format!("passed more than {} bytes at once", limits.result)),
             None => {
                 let cause = error.root_cause();
                 Failure::Trapped { message: format!("`{name}` failed: {cause}{}", self.last_words()) }
@@ -150,13 +155,17 @@ impl CallState {
     }
 }
 
-/// Whether lifting or lowering a value ran over the limit on values that cross into the host.
-fn is_fuel(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls"))
+/// Whether the engine, which has no type for these errors, says so.
+fn says(error: &wasmtime::Error, words: &str) -> bool {
+    error.chain().any(|cause| cause.to_string().contains(words))
 }
 
 impl Memory {
-    fn grow(&mut self, current: usize, desired: usize) -> bool {
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        // The engine would refuse it after us: it takes nothing.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return false;
+        }
         let used = self.used.saturating_add(desired.saturating_sub(current));
         self.refused |= used > self.limit;
         if used <= self.limit {
@@ -180,12 +189,13 @@ impl HostWallClock for Frozen {
 }
 
 impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired))
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired, maximum))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(current.saturating_mul(TABLE_ELEMENT), desired.saturating_mul(TABLE_ELEMENT)))
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT);
+        Ok(self.grow(bytes(current), bytes(desired), maximum.map(bytes)))
     }
 
     fn instances(&self) -> usize {
