@@ -25,6 +25,7 @@ pub enum Limit {
     FirstToken,
     BetweenTokens,
     Storage,
+    Handles,
 }
 
 impl Limit {
@@ -39,6 +40,7 @@ impl Limit {
             Self::FirstToken => "first_token",
             Self::BetweenTokens => "between_tokens",
             Self::Storage => "storage",
+            Self::Handles => "handles",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
-use wasmtime_wasi::{HostWallClock, ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostWallClock, ResourceTable, ResourceTableError, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::{
@@ -20,8 +20,10 @@ const HANDLES: usize = 1024;
 const COMPONENT_HANDLES: usize = 16 * 1024;
 const RANDOM: u64 = 64 * 1024;
 const HEADERS: usize = 64 * 1024;
-/// How the engine names a value that is too large.
+/// How the engine and WASI name their refusals.
 const FUEL: &str = "fuel allocated for hostcalls";
+const HANDLES_REFUSED: &str = "store handle limit exceeded";
+const RANDOM_REFUSED: &str = "requested len";
 /// Bytes of one element of a table, as the pool lays it out.
 const TABLE_ELEMENT: usize = 8;
 const INSTANCES: usize = 64;
@@ -92,6 +94,7 @@ impl CallState {
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.result);
+        store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
         store.set_max_component_handles(COMPONENT_HANDLES);
         store.epoch_deadline_callback(|call| match call.data().is_spent() {
@@ -137,6 +140,12 @@ impl CallState {
             None if says(error, FUEL) => {
                 limit(Limit::Result, format!("passed more than {} bytes at once", limits.result))
             }
+            None if says(error, RANDOM_REFUSED) => {
+                limit(Limit::Result, format!("asked for more than {RANDOM} random bytes at once"))
+            }
+            None if says(error, HANDLES_REFUSED) || is_full(error) => {
+                limit(Limit::Handles, format!("held more than {HANDLES} handles at once"))
+            }
             // Few can do without the memory that they were refused: most trap then.
             _ if self.memory.refused => {
                 limit(Limit::Memory, format!("asked for more than its {} bytes of memory", limits.memory))
@@ -158,6 +167,10 @@ impl CallState {
 /// Whether the engine, which has no type for these errors, says so.
 fn says(error: &wasmtime::Error, words: &str) -> bool {
     error.chain().any(|cause| cause.to_string().contains(words))
+}
+
+fn is_full(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
 }
 
 impl Memory {
