@@ -19,11 +19,13 @@ const HANDLES: usize = 1024;
 /// Of these and the component's own.
 const COMPONENT_HANDLES: usize = 16 * 1024;
 const RANDOM: u64 = 64 * 1024;
-const HEADERS: usize = 64 * 1024;
+/// Bytes of one set of a request's headers. A call may hold as many sets as handles.
+const HEADERS: usize = 16 * 1024;
 /// How the engine and WASI name their refusals.
 const FUEL: &str = "fuel allocated for hostcalls";
 const HANDLES_REFUSED: &str = "store handle limit exceeded";
 const RANDOM_REFUSED: &str = "requested len";
+const HEADERS_REFUSED: &str = "total size of fields exceeds limit";
 /// Bytes of one element of a table, as the pool lays it out.
 const TABLE_ELEMENT: usize = 8;
 const INSTANCES: usize = 64;
@@ -38,6 +40,7 @@ pub struct CallState {
     pub(super) hooks: Refuse,
     pub(super) staged: Staged,
     pub(super) staged_bytes: usize,
+    pub(super) listed_keys: usize,
     pub(super) log: Log,
     wasi: WasiCtx,
     output: Captured,
@@ -81,6 +84,7 @@ impl CallState {
             hooks: Refuse,
             staged: Staged::new(),
             staged_bytes: 0,
+            listed_keys: 0,
             log: Log::default(),
             wasi: wasi.build(),
             output,
@@ -142,6 +146,9 @@ impl CallState {
             }
             None if says(error, RANDOM_REFUSED) => {
                 limit(Limit::Result, format!("asked for more than {RANDOM} random bytes at once"))
+            }
+            None if says(error, HEADERS_REFUSED) => {
+                limit(Limit::Result, format!("made headers of more than {HEADERS} bytes"))
             }
             None if says(error, HANDLES_REFUSED) || is_full(error) => {
                 limit(Limit::Handles, format!("held more than {HANDLES} handles at once"))

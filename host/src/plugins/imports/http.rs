@@ -4,6 +4,10 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpCtxVie
 
 use crate::plugins::state::CallState;
 
+/// The most that a body takes before it is sent on, in bytes. A call may hold hundreds of bodies,
+/// each with two such pieces.
+const BODY_CHUNK: usize = 16 * 1024;
+
 /// Refuses every request before anything is resolved or dialled.
 #[derive(Debug)]
 pub struct Refuse;
@@ -19,6 +23,10 @@ impl WasiHttpHooks for Refuse {
         _transfer: Transfer,
     ) -> Sending {
         Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
     }
 }
 

@@ -19,6 +19,10 @@ const STAGED: usize = 16 * 1024 * 1024;
 /// The most keys that one call may set or delete: each costs the one writer of the server.
 const STAGED_KEYS: usize = 1000;
 
+/// The most keys that one call holds listed, in all its buckets: once all that an agent may keep,
+/// and some.
+const LISTED_KEYS: usize = 20_000;
+
 /// What a call wrote: a value for each key, `None` where it was removed.
 pub type Staged = BTreeMap<String, Option<Vec<u8>>>;
 
@@ -67,10 +71,17 @@ impl HostBucket for CallState {
 
     async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Answer<KeyResponse> {
         if cursor.is_none() {
-            match self.all_keys().await {
-                Ok(keys) => self.table.get_mut(&bucket)?.listed = keys,
+            let keys = match self.all_keys().await {
+                Ok(keys) => keys,
                 Err(error) => return Ok(Err(error)),
+            };
+            let bucket = self.table.get_mut(&bucket)?;
+            let listed = self.listed_keys.saturating_sub(bucket.listed.len()).saturating_add(keys.len());
+            if listed > LISTED_KEYS {
+                return Ok(Err(Error::Other(format!("a call holds at most {LISTED_KEYS} keys listed at once"))));
             }
+            self.listed_keys = listed;
+            bucket.listed = keys;
         }
         // The pages of one listing are of one moment, whatever is written between them.
         let listed = &self.table.get(&bucket)?.listed;
@@ -81,7 +92,8 @@ impl HostBucket for CallState {
     }
 
     async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
-        self.table.delete(bucket)?;
+        let bucket = self.table.delete(bucket)?;
+        self.listed_keys = self.listed_keys.saturating_sub(bucket.listed.len());
         Ok(())
     }
 }
