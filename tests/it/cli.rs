@@ -116,7 +116,7 @@ async fn a_newer_database_is_left_alone() {
 #[test]
 fn a_data_directory_has_one_server_and_a_signal_ends_it() {
     let home = TempDir::new().unwrap();
-    let (mut first, _) = serve(home.path());
+    let (mut first, _) = serve(home.path(), &[]);
     let output = moxxy(home.path()).args(["--port", "0", "serve"]).output().unwrap();
     assert!(text(&output.stderr).contains("Another Moxxy is using the data directory"), "{output:?}");
     let ended = Command::new("kill").args(["-TERM", &first.id().to_string()]).status().unwrap();
@@ -127,7 +127,7 @@ fn a_data_directory_has_one_server_and_a_signal_ends_it() {
 #[tokio::test]
 async fn a_run_goes_on_after_its_server_was_killed() {
     let home = TempDir::new().unwrap();
-    let (mut first, url) = serve(home.path());
+    let (mut first, url) = serve(home.path(), &[]);
     let server = Server::elsewhere(url, home);
     server.scripted("ada", json!([{ "text": "late", "delay_ms": 4000 }])).await;
     let mut events = server.events("agent_id=ada").await;
@@ -142,12 +142,13 @@ async fn a_run_goes_on_after_its_server_was_killed() {
 }
 
 /// Starts a server and waits for its first line, which has its address.
-fn serve(home: &Path) -> (Child, String) {
+pub fn serve(home: &Path, options: &[(&str, &str)]) -> (Child, String) {
     let config = config(home);
     let mut command = moxxy(home);
     command
         .env("MOXXY_DATA_CACHE", &config.data.cache)
-        .env("MOXXY_MASTER_KEY", config.data.master_key.expose().unwrap());
+        .env("MOXXY_MASTER_KEY", config.data.master_key.expose().unwrap())
+        .envs(options.iter().copied());
     let mut child = command.args(["--port", "0", "serve"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -10,11 +10,15 @@
 
 mod agents;
 mod auth;
+mod besieged;
 mod cli;
+mod crafted;
 mod errors;
 mod events;
+mod exhaustion;
 mod harness;
 mod health;
+mod hoarding;
 mod hostile;
 mod invariants;
 mod languages;
