@@ -1,6 +1,6 @@
 # `make run` starts Moxxy, `make test` checks everything. Both fetch what they need by themselves.
 
-SKILLS  := text notes
+SKILLS  := text notes clock
 PROVIDERS := offline script
 WASM    := wasm32-wasip2
 BUILT   := target/$(WASM)/component

@@ -94,7 +94,7 @@ fn open_home(home: &Path) -> Result<File> {
         let message = format!("Cannot use the data directory {}: {e}", home.display());
         Error::conflict("data_unusable", message)
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(unusable)?;
+    make_private(home).map_err(unusable)?;
     let mode = fs::metadata(home).map_err(unusable)?.permissions().mode();
     if mode & OTHERS_WRITE != 0 {
         let message = format!("Others can write to the data directory {}: chmod go-w it", home.display());
@@ -110,6 +110,11 @@ fn open_home(home: &Path) -> Result<File> {
             Err(Error::conflict("data_in_use", message))
         }
     }
+}
+
+/// Makes a directory that only its owner can enter, unless it is there.
+pub fn make_private(directory: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// The configured master key, or the one in the data directory, made at the first start.

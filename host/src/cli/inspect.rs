@@ -1,6 +1,6 @@
 //! `moxxy inspect`: what the install pipeline makes of a component, without a server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -22,23 +22,27 @@ pub struct Args {
 }
 
 /// Takes the component through everything that an install does, but for keeping it.
-pub async fn run(flags: Flags, args: Args) -> Result<()> {
-    let config = Config::load(&flags)?;
-    let bytes = std::fs::read(&args.file)
-        .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", args.file.display())))?;
+pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
+    let config = Config::load(flags)?;
+    let bytes = std::fs::read(file)
+        .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", file.display())))?;
     let folder = tempfile::TempDir::new().map_err(Error::internal)?;
     let plugins = Plugins::new(&config.plugins, folder.path(), &folder.path().join("cache"), ids::key()?)?;
-    let admitted = plugins.admit(Digest::of(&bytes), bytes).await?;
-    let description = &admitted.description;
+    Ok(plugins.admit(Digest::of(&bytes), bytes).await?.description.clone())
+}
+
+pub async fn run(flags: Flags, args: Args) -> Result<()> {
+    let description = inspect(&flags, &args.file).await?;
     if args.json {
         println!("{:#}", json!(description));
     } else {
-        print!("{}", text(description));
+        print!("{}", text(&description));
     }
     Ok(())
 }
 
-fn text(component: &Description) -> String {
+/// The description for a person.
+pub fn text(component: &Description) -> String {
     let manifest = &component.manifest;
     let mut lines = vec![
         format!("{} {}: a {}", manifest.name, manifest.version, component.world.as_str()),

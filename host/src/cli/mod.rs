@@ -1,9 +1,12 @@
-//! The command line. `serve` and `compile` are the server, `inspect` needs none, the others talk to
-//! one.
+//! The command line. `serve` and `compile` are the server; `new`, `build` and `inspect` need none;
+//! the others talk to one.
 
+mod build;
 mod client;
 mod inspect;
+mod new;
 mod run;
+mod sdk;
 mod serve;
 mod skill;
 
@@ -43,6 +46,10 @@ enum Command {
     /// Install, list and call the skills of an agent.
     #[command(subcommand)]
     Skill(skill::Command),
+    /// Make a crate to begin with, in a folder of its name.
+    New(new::Args),
+    /// Build a component of a crate, as small and fast as they come.
+    Build(build::Args),
     /// Show what a component is and asks for, as an install would find it.
     Inspect(inspect::Args),
     /// Compile a component; the server calls this for itself.
@@ -59,6 +66,8 @@ impl Cli {
             Command::Compile(task) => return compile::run(&task),
             Command::Serve(args) => block_on(serve::run(flags, args)),
             Command::Run(args) => block_on(run::run(flags, args)),
+            Command::New(args) => new::run(&flags, args),
+            Command::Build(args) => block_on(build::run(flags, args)),
             Command::Inspect(args) => block_on(inspect::run(flags, args)),
             Command::Skill(command) => block_on(skill::run(flags, command)),
         };

@@ -37,6 +37,6 @@ pub async fn make(app: &App) -> Result<bool> {
         limits: Limits::default(),
     };
     agents::create(app, demo).await?;
-    skills::install(app, name("demo"), Source::Bundled(name("text")), None).await?;
+    skills::install(app, name("demo"), Source::Bundled(name("text")), None, None).await?;
     Ok(true)
 }

@@ -2,6 +2,7 @@
 //! and no wasmtime.
 
 pub mod agents;
+pub mod consent;
 
 pub mod demo;
 pub mod messages;

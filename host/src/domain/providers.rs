@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{
-    skills::{self, Permissions},
-    source::Source,
-};
+use super::{consent::Permissions, skills, source::Source};
 use crate::{
     app::App,
     digest::Digest,

@@ -8,6 +8,7 @@ use tokio::sync::{RwLockReadGuard, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    consent::{self, Accept, Names, Permissions},
     progress::{self, About},
     source::Source,
     storage::{self, OfSkill},
@@ -18,10 +19,7 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, StepId},
-    plugins::{
-        CallContext, Called, Caller, Description, Failure, HostRequest, Line, Log, Output, Prepared, SecretRequest,
-        Tool, World,
-    },
+    plugins::{CallContext, Called, Caller, Description, Failure, Line, Log, Output, Prepared, Tool, World},
     store::{self, AgentKey, Tx},
     tasks,
 };
@@ -30,6 +28,8 @@ use crate::{
 pub struct Skill {
     pub id: Name,
     pub component: Description,
+    /// What the operator consented to.
+    pub accepted: Names,
     /// Of the version before the last upgrade.
     pub previous: Option<Digest>,
     pub created_at: String,
@@ -53,14 +53,14 @@ pub struct View {
     pub created_at: String,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Permissions {
-    pub hosts: Vec<HostRequest>,
-    pub secrets: Vec<SecretRequest>,
-}
-
 /// Installs a skill: it goes by its manifest's name.
-pub async fn install(app: &App, agent: Name, source: Source, digest: Option<Digest>) -> Result<Skill> {
+pub async fn install(
+    app: &App,
+    agent: Name,
+    source: Source,
+    digest: Option<Digest>,
+    accept: Option<Accept>,
+) -> Result<Skill> {
     store::agents::get(&mut *app.store.read().await?, &agent).await?;
     let admitted = admit(app, source, digest, World::Skill).await?;
     let component = admitted.description.clone();
@@ -70,13 +70,16 @@ pub async fn install(app: &App, agent: Name, source: Source, digest: Option<Dige
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
+                let accepted = Accept::names(accept, &component.manifest)?;
                 store::components::insert(tx, &component).await?;
                 store::skills::insert(tx, key, &id, &component.digest).await?;
+                store::skills::accept(tx, key, &id, &accepted).await?;
                 let event = Event::SkillInstalled {
                     skill_id: id.clone(),
                     digest: component.digest,
                     version: component.manifest.version,
                     tools: component.tools.into_iter().map(|tool| tool.name).collect(),
+                    accepted,
                 };
                 events::record(tx, &subject, event).await?;
                 store::skills::get(tx, key, &id).await
@@ -318,7 +321,7 @@ async fn same(tx: &mut Tx, agent: &Name, key: AgentKey) -> Result<Subject> {
 impl From<Skill> for View {
     fn from(skill: Skill) -> Self {
         let component = skill.component;
-        let asked = Permissions { hosts: component.manifest.hosts, secrets: component.manifest.secrets };
+        let [asked, granted, missing] = consent::permissions(&component.manifest, &skill.accepted);
         Self {
             skill_id: skill.id,
             version: component.manifest.version,
@@ -326,10 +329,9 @@ impl From<Skill> for View {
             digest: component.digest,
             size: component.size,
             tools: component.tools,
-            // Nothing can be granted yet, so all that is asked is missing.
-            missing: asked.clone(),
             asked,
-            granted: Permissions::default(),
+            granted,
+            missing,
             signature: "unsigned",
             previous: skill.previous,
             created_at: skill.created_at,

@@ -1,37 +1,20 @@
 //! A skill's way from one version to another, and back. A version that asks for more than the one
 //! before waits for consent to that; until then the old one stays.
 
-use std::collections::BTreeSet;
-
-use serde::Deserialize;
-
 use super::{
+    consent::{self, Accept},
     skills::{self, Skill},
     source::Source,
 };
 use crate::{
     app::App,
     digest::Digest,
-    error::{Detail, Error, Problem, Result},
+    error::{Error, Result},
     events::{self, Event, Subject},
     ids::Name,
-    plugins::{Manifest, World},
+    plugins::World,
     store,
 };
-
-/// What the operator consents to: names such as `host:api.example.com GET+POST`, or all.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "it is \"all\" or a list of names")]
-pub enum Accept {
-    All(All),
-    Names(BTreeSet<String>),
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum All {
-    All,
-}
 
 /// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
 pub async fn upgrade(
@@ -52,8 +35,11 @@ pub async fn upgrade(
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let old = store::skills::get(tx, key, &id).await?.component;
-                check(&id, &old.manifest, &component.manifest, accept)?;
+                let Skill { component: old, accepted: before, .. } = store::skills::get(tx, key, &id).await?;
+                same_skill(&id, &component.manifest.name)?;
+                let accepted = Accept::names(accept, &component.manifest)?;
+                consent::check(&old.manifest, &component.manifest, &accepted)?;
+                store::skills::accept(tx, key, &id, &before.union(&accepted).cloned().collect()).await?;
                 if old.digest == component.digest {
                     return store::skills::get(tx, key, &id).await;
                 }
@@ -64,6 +50,7 @@ pub async fn upgrade(
                     from: old.digest,
                     to: component.digest,
                     version: component.manifest.version,
+                    accepted,
                 };
                 events::record(tx, &Subject::agent(&agent), event).await?;
                 store::skills::get(tx, key, &id).await
@@ -95,30 +82,10 @@ pub async fn rollback(app: &App, agent: Name, id: Name) -> Result<Skill> {
         .await
 }
 
-fn check(id: &Name, old: &Manifest, new: &Manifest, accept: Option<Accept>) -> Result<()> {
-    if new.name != *id {
-        let message = format!("The component is `{}`, not `{id}`: install it as a skill of its own", new.name);
-        return Err(Error::invalid("another_skill", message));
-    }
-    let accepted = match accept {
-        Some(Accept::All(All::All)) => return Ok(()),
-        Some(Accept::Names(names)) => names,
-        None => BTreeSet::new(),
-    };
-    let more: Vec<_> = asked(new).difference(&asked(old)).filter(|name| !accepted.contains(*name)).cloned().collect();
-    if more.is_empty() {
+fn same_skill(id: &Name, name: &Name) -> Result<()> {
+    if id == name {
         return Ok(());
     }
-    let message = format!("The new version asks for more: {}. Consent with `accept`", more.join(", "));
-    let details = more.into_iter().map(|name| Detail { field: "accept".into(), reason: name }).collect();
-    Err(Error::Conflict(Problem::new("consent_required", message), details))
-}
-
-/// The names of what a component asks for. How a host is used and where a secret may go are part
-/// of the wish.
-fn asked(manifest: &Manifest) -> BTreeSet<String> {
-    let hosts = manifest.hosts.iter().map(|host| format!("host:{} {}", host.host, host.methods.join("+")));
-    let secrets = manifest.secrets.iter();
-    let secrets = secrets.map(|secret| format!("secret:{} {} {}", secret.name, secret.place, secret.hosts.join("+")));
-    hosts.chain(secrets).map(|name| name.trim_end().to_owned()).collect()
+    let message = format!("The component is `{name}`, not `{id}`: install it as a skill of its own");
+    Err(Error::invalid("another_skill", message))
 }

@@ -1,5 +1,7 @@
 //! Every event there is, with its payload.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -30,9 +32,9 @@ pub enum Event {
     ProviderFailed { provider_id: Name, code: String, message: String },
 
     #[serde(rename = "skill.installed")]
-    SkillInstalled { skill_id: Name, digest: Digest, version: String, tools: Vec<String> },
+    SkillInstalled { skill_id: Name, digest: Digest, version: String, tools: Vec<String>, accepted: BTreeSet<String> },
     #[serde(rename = "skill.upgraded")]
-    SkillUpgraded { skill_id: Name, from: Digest, to: Digest, version: String },
+    SkillUpgraded { skill_id: Name, from: Digest, to: Digest, version: String, accepted: BTreeSet<String> },
     #[serde(rename = "skill.rolled_back")]
     SkillRolledBack { skill_id: Name, from: Digest, to: Digest },
     #[serde(rename = "skill.removed")]

@@ -18,9 +18,10 @@ use crate::{
     app::App,
     digest::Digest,
     domain::{
+        consent::{Accept, All},
         skills::{self, View},
         source::Source,
-        upgrade::{self, Accept, All},
+        upgrade,
     },
     error::Error,
     ids::Name,
@@ -56,11 +57,8 @@ pub async fn install(
     Path(name): Path<Name>,
     install: Install,
 ) -> Result<(StatusCode, HeaderMap, Body<View>)> {
-    if install.accept.is_some() {
-        let reason = "nothing that a component asks for can be granted yet; it is installed without";
-        return Err(Error::invalid_field("accept", reason).into());
-    }
-    let skill = View::from(skills::install(&app, name.clone(), install.source, install.digest).await?);
+    let Install { source, digest, accept } = install;
+    let skill = View::from(skills::install(&app, name.clone(), source, digest, accept).await?);
     let place = location(&format!("/v1/agents/{name}/skills/{}", skill.skill_id));
     Ok((StatusCode::CREATED, place, Body(skill)))
 }

@@ -4,7 +4,6 @@
 use std::{
     collections::HashSet,
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +12,7 @@ use wasmtime::{Engine, component::Component};
 
 use super::load;
 use crate::{
+    app,
     digest::{self, Digest},
     error::{Error, Result},
 };
@@ -33,7 +33,7 @@ impl Files {
         let uploads = home.join("components").join("sha256");
         let compiled = cache.join(compatibility(engine));
         for directory in [&uploads, &compiled] {
-            make_private(directory).map_err(|e| {
+            app::make_private(directory).map_err(|e| {
                 Error::conflict("data_unusable", format!("Cannot make the directory {}: {e}", directory.display()))
             })?;
         }
@@ -148,10 +148,6 @@ fn compatibility(engine: &Engine) -> String {
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let settings = hasher.finish().to_le_bytes();
     hex::encode(digest::sha256(&settings)).chars().take(16).collect()
-}
-
-fn make_private(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 fn sync(directory: &Path) -> Result<()> {

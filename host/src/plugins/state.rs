@@ -14,10 +14,7 @@ use super::{
 };
 use crate::events::Usage;
 
-/// Of the host's resources.
 const HANDLES: usize = 1024;
-/// Of these and the component's own.
-const COMPONENT_HANDLES: usize = 16 * 1024;
 const RANDOM: u64 = 64 * 1024;
 /// Bytes of one set of a request's headers. A call may hold as many sets as handles.
 const HEADERS: usize = 16 * 1024;
@@ -100,7 +97,6 @@ impl CallState {
         store.set_hostcall_fuel(limits.result);
         store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
-        store.set_max_component_handles(COMPONENT_HANDLES);
         store.epoch_deadline_callback(|call| match call.data().is_spent() {
             true => Ok(UpdateDeadline::Interrupt),
             false => Ok(UpdateDeadline::Yield(1)),

@@ -2,10 +2,10 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Tx, components};
+use super::{AgentKey, Db, Tx, components, from_json, to_json};
 use crate::{
     digest::Digest,
-    domain::skills::Skill,
+    domain::{consent::Names, skills::Skill},
     error::{Error, Result},
     ids::Name,
 };
@@ -13,6 +13,7 @@ use crate::{
 #[derive(FromRow)]
 struct Row {
     id: String,
+    accepted: String,
     previous: Option<String>,
     created_at: String,
     #[sqlx(flatten)]
@@ -23,7 +24,7 @@ struct Row {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, s.previous, s.created_at, c.digest, c.world, c.manifest, c.tools, c.size
+            "SELECT s.id, s.accepted, s.previous, s.created_at, c.digest, c.world, c.manifest, c.tools, c.size
              FROM skills s JOIN components c ON c.digest = s.digest ",
             $rest
         )
@@ -56,6 +57,13 @@ pub async fn replace(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) -
     Ok(())
 }
 
+/// Records what the operator consented to.
+pub async fn accept(tx: &mut Tx, agent: AgentKey, id: &Name, accepted: &Names) -> Result<()> {
+    let sql = "UPDATE skills SET accepted = ? WHERE agent = ? AND id = ?";
+    sqlx::query(sql).bind(to_json(accepted)?).bind(agent.0).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 pub async fn delete(tx: &mut Tx, agent: AgentKey, id: &Name) -> Result<()> {
     let sql = "DELETE FROM skills WHERE agent = ? AND id = ?";
     let deleted = sqlx::query(sql).bind(agent.0).bind(id.as_str()).execute(&mut **tx).await?;
@@ -81,6 +89,7 @@ impl TryFrom<Row> for Skill {
         Ok(Self {
             id: Name::stored(row.id),
             component: row.component.try_into()?,
+            accepted: from_json(&row.accepted)?,
             previous: row.previous.map(Digest::stored),
             created_at: row.created_at,
         })

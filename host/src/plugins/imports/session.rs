@@ -32,7 +32,8 @@ impl Host for CallState {
     fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
         let length = length as usize;
         if length > RANDOM {
-            wasmtime::bail!("it asked for {length} random bytes at once; at most {RANDOM} are given");
+            // In the words of `wasi:random`, so that it is the same limit.
+            wasmtime::bail!("requested len {length} exceeds limit {RANDOM}");
         }
         let mut bytes = vec![0; length];
         getrandom::fill(&mut bytes).map_err(|error| wasmtime::format_err!("there is no randomness: {error}"))?;

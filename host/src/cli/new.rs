@@ -1,0 +1,56 @@
+//! `moxxy new`: a crate to begin with.
+
+use std::{fs, path::Path};
+
+use super::sdk;
+use crate::{
+    config::Flags,
+    error::{Error, Result},
+    ids::Name,
+};
+
+const CARGO: &str = include_str!("../../templates/Cargo.toml.in");
+const SKILL: &str = include_str!("../../templates/skill.rs.in");
+const PROVIDER: &str = include_str!("../../templates/provider.rs.in");
+const IGNORED: &str = "/target\n/*.wasm\n/.cargo/config.toml\n";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What it is to be.
+    kind: Kind,
+    /// Its name: 1 to 64 of a-z, 0-9 and -, and a letter first. The crate's folder is called so.
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    /// Tools that a model may call.
+    Skill,
+    /// An adapter to a service that runs language models.
+    Provider,
+}
+
+pub fn run(flags: &Flags, args: Args) -> Result<()> {
+    let name = Name::try_from(args.name)?;
+    if !name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err(Error::invalid_field("name", "a crate's name begins with a letter"));
+    }
+    let (folder, sdk) = (Path::new(name.as_str()), sdk::unpack(flags)?);
+    let (source, description) = match args.kind {
+        Kind::Skill => (SKILL, "Greets people."),
+        Kind::Provider => (PROVIDER, "Says what it was told last."),
+    };
+    let manifest = CARGO
+        .replace("{name}", name.as_str())
+        .replace("{description}", description)
+        .replace("{sdk}", env!("CARGO_PKG_VERSION"));
+    fs::create_dir(folder).map_err(|e| sdk::unwritable(folder, &e))?;
+    fs::create_dir(folder.join("src")).map_err(|e| sdk::unwritable(folder, &e))?;
+    for (path, content) in [("Cargo.toml", &*manifest), ("src/lib.rs", source), (".gitignore", IGNORED)] {
+        let path = folder.join(path);
+        fs::write(&path, content).map_err(|e| sdk::unwritable(&path, &e))?;
+    }
+    sdk::point_to(folder, &sdk)?;
+    println!("Made {name}/Cargo.toml and {name}/src/lib.rs. Next: cd {name} && moxxy build");
+    Ok(())
+}
