@@ -1,7 +1,7 @@
 //! `/v1/agents/{name}/skills`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Server, test_component};
 
@@ -83,6 +83,26 @@ async fn a_component_comes_from_a_configured_folder_and_from_no_other() {
 }
 
 #[tokio::test]
+async fn an_install_grants_the_hosts_that_were_consented_to() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let source = json!({ "base64": BASE64.encode(std::fs::read(test_component("plain_wider")).unwrap()) });
+    let install = |accept: Value| {
+        let body = json!({ "source": source, "accept": accept });
+        server.post("/v1/agents/ada/skills/install", body)
+    };
+    let unknown = install(json!(["host:evil.example.com GET"])).await.error(400, "invalid_input");
+    assert!(unknown.contains("does not ask for \"host:evil.example.com GET\"; it asks for host:api"), "{unknown}");
+    assert_eq!(server.get("/v1/agents/ada/skills").await.expect(200), json!([]));
+    let skill = install(json!(["host:api.example.com GET+POST"])).await.expect(201);
+    assert_eq!(skill["granted"]["hosts"], skill["asked"]["hosts"]);
+    assert_eq!((&skill["missing"]["hosts"], &skill["missing"]["secrets"]), (&json!([]), &skill["asked"]["secrets"]));
+    let mut events = server.events("agent_id=ada&event_type=skill.installed&after=0").await;
+    let installed = events.next().await.unwrap();
+    assert_eq!(installed.data["payload"]["accepted"], json!(["host:api.example.com GET+POST"]));
+}
+
+#[tokio::test]
 async fn what_a_skill_asks_for_is_missing_until_it_can_be_granted() {
     let server = Server::start().await;
     server.offline("ada", "planner").await;
@@ -106,4 +126,19 @@ async fn one_component_serves_several_agents_and_goes_with_the_last() {
     server.invoke("bob", "text", "word_count", json!({ "text": "a" })).await.expect(200);
     server.delete("/v1/agents/bob").await.expect(204);
     assert_eq!(server.get("/v1/health").await.expect(200)["components"], 1);
+}
+
+#[tokio::test]
+async fn the_clock_tells_the_time_and_reckons_with_dates() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    server.install("ada", "clock").await;
+    let call = |tool: &'static str, arguments| server.invoke("ada", "clock", tool, arguments);
+    let now = call("now", json!({ "zone": "Asia/Tokyo" })).await.expect(200);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(now["unix_seconds"].as_u64().unwrap().abs_diff(since) < 600, "{now}");
+    let due = call("add", json!({ "time": "2024-01-31", "duration": "1 month" })).await.expect(200);
+    assert_eq!(due["time"], "2024-02-29T00:00:00+00:00[UTC]");
+    let wrong = call("now", json!({ "zone": "Mars" })).await.error(400, "invalid_arguments");
+    assert!(wrong.contains("there is no time zone \"Mars\""), "{wrong}");
 }

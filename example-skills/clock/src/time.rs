@@ -6,8 +6,9 @@ use moxxy_sdk::skill::Error;
 /// The zone of an IANA name; UTC without one.
 pub fn zone(name: Option<&str>) -> Result<TimeZone, Error> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
-    TimeZone::get(name.trim())
-        .map_err(|_| Error::invalid(format!("there is no time zone {name:?}; `zones` finds them by a part of the name")))
+    TimeZone::get(name.trim()).map_err(|_| {
+        Error::invalid(format!("there is no time zone {name:?}; `zones` finds them by a part of the name"))
+    })
 }
 
 /// A time with a zone or an offset, or a date or time in `zone`. One that a change to summer time
