@@ -28,4 +28,5 @@ mod runs;
 mod session;
 mod skills;
 mod storage;
+mod stranger;
 mod upgrade;

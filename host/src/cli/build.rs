@@ -77,7 +77,10 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     cargo_build(&flags, &folder, &package, &metadata, &args.cargo)?;
     let file = format!("{}.wasm", library.name.replace('-', "_"));
     let built = metadata.target_directory.join(TARGET).join("component").join(file);
-    let output = args.output.unwrap_or_else(|| args.folder.join(format!("{}.wasm", package.name)));
+    let output = args.output.unwrap_or_else(|| {
+        let file = PathBuf::from(format!("{}.wasm", package.name));
+        if args.folder == Path::new(".") { file } else { args.folder.join(file) }
+    });
     std::fs::copy(&built, &output).map_err(|e| sdk::unwritable(&output, &e))?;
     print!("{}", inspect::text(&inspect::inspect(&flags, &output).await?));
     println!("Built {}", output.display());

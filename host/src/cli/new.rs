@@ -44,7 +44,8 @@ pub fn run(flags: &Flags, args: Args) -> Result<()> {
         .replace("{name}", name.as_str())
         .replace("{description}", description)
         .replace("{sdk}", env!("CARGO_PKG_VERSION"));
-    fs::create_dir(folder).map_err(|e| sdk::unwritable(folder, &e))?;
+    let cannot = |e| Error::conflict("unwritable", format!("Cannot make {name}: {e}"));
+    fs::create_dir(folder).map_err(cannot)?;
     fs::create_dir(folder.join("src")).map_err(|e| sdk::unwritable(folder, &e))?;
     for (path, content) in [("Cargo.toml", &*manifest), ("src/lib.rs", source), (".gitignore", IGNORED)] {
         let path = folder.join(path);
