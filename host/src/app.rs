@@ -21,7 +21,7 @@ use crate::{
     ids,
     plugins::Plugins,
     store::{self, Store},
-    tasks::Tasks,
+    tasks::{Policy, Tasks},
 };
 
 #[derive(Debug, Clone)]
@@ -45,8 +45,8 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the data directory, loads what is installed, and takes up the runs that had not
-    /// ended.
+    /// Opens the data directory, makes what is installed ready to be called, and takes up the
+    /// runs that had not ended.
     pub async fn start(config: Config, clock: Clock, tasks: Tasks) -> Result<Self> {
         let home = config.data.home.clone();
         let lock = open_home(&home)?;
@@ -65,23 +65,21 @@ impl App {
             installing: Arc::default(),
             _lock: Arc::new(lock),
         };
-        app.load().await?;
+        app.restore().await?;
         runs::resume_all(&app).await?;
         Ok(app)
     }
 
-    /// Loads every installed component. One that cannot be loaded is reported and left out: the
-    /// others work all the same.
-    async fn load(&self) -> Result<()> {
+    /// Makes every installed component known. To load them takes seconds where there are many, so
+    /// the server does not wait for it: a call loads what it needs, the rest follows.
+    async fn restore(&self) -> Result<()> {
         self.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
         let known = store::components::list(&mut *self.store.read().await?).await?;
-        self.plugins.sweep(&known);
-        for component in known {
-            let name = component.manifest.name.clone();
-            if let Err(error) = self.plugins.load(component).await {
-                tracing::error!(component = %name, %error, "a component cannot be loaded");
-            }
-        }
+        self.plugins.restore(known);
+        let (plugins, shutdown) = (Arc::clone(&self.plugins), self.tasks.shutdown().clone());
+        self.tasks.spawn("loading", Policy::Job, async move {
+            shutdown.run_until_cancelled(plugins.load_all()).await;
+        });
         Ok(())
     }
 }

@@ -72,6 +72,7 @@ pub struct Log {
 #[serde(deny_unknown_fields)]
 pub struct Plugins {
     pub folders: Vec<PathBuf>,
+    pub loaded: usize,
     pub threads: usize,
     pub tick: u64,
     pub concurrent_skills: u32,
@@ -166,7 +167,7 @@ impl Config {
     }
 
     /// What each number has to be within.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 27] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 28] {
         const MILLIS: RangeInclusive<u64> = 1..=86_400_000;
         const BYTES: RangeInclusive<u64> = 65_536..=1 << 30;
         let (server, plugins, runs) = (&self.server, &self.plugins, &self.runs);
@@ -174,6 +175,7 @@ impl Config {
             ("server.body_limit", server.body_limit as u64, 1024..=1 << 30),
             ("server.upload_limit", server.upload_limit as u64, 1024..=1 << 30),
             ("server.shutdown_grace", server.shutdown_grace, 0..=3600),
+            ("plugins.loaded", plugins.loaded as u64, 1..=100_000),
             ("plugins.threads", plugins.threads as u64, 0..=1024),
             ("plugins.tick", plugins.tick, 1..=1000),
             ("plugins.concurrent_skills", plugins.concurrent_skills.into(), 1..=1000),

@@ -101,6 +101,25 @@ fn a_start_that_cannot_work_says_why_and_changes_nothing() {
     }
 }
 
+#[test]
+fn a_start_takes_the_files_it_may_have_and_says_when_they_are_few() {
+    let home = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        r#"ulimit -Sn 256 && ulimit -Hn 800 && exec "$0" --port 0 serve"#,
+        env!("CARGO_BIN_EXE_moxxy"),
+    ]);
+    let (mut server, _) = listening(command.env_clear().env("MOXXY_HOME", home.path()).stderr(Stdio::piped()));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    server.kill().unwrap();
+    let log = server.wait_with_output().unwrap().stderr;
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["800", "800"]);
+    let told = "the limit on open files (ulimit -n) has room for 200 loaded components only";
+    assert!(text(&log).contains(told), "{}", text(&log));
+}
+
 #[tokio::test]
 async fn a_newer_database_is_left_alone() {
     let home = Server::start().await.stop().await;
@@ -149,7 +168,11 @@ pub fn serve(home: &Path, options: &[(&str, &str)]) -> (Child, String) {
         .env("MOXXY_DATA_CACHE", &config.data.cache)
         .env("MOXXY_MASTER_KEY", config.data.master_key.expose().unwrap())
         .envs(options.iter().copied());
-    let mut child = command.args(["--port", "0", "serve"]).stdout(Stdio::piped()).spawn().unwrap();
+    listening(command.args(["--port", "0", "serve"]))
+}
+
+fn listening(command: &mut Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let url = line.strip_prefix("Moxxy 0.1.0 listens on ").unwrap().trim().to_owned();

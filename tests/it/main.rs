@@ -22,6 +22,7 @@ mod hoarding;
 mod hostile;
 mod invariants;
 mod languages;
+mod loading;
 mod providers;
 mod restart;
 mod runs;

@@ -28,7 +28,7 @@ pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
         .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", file.display())))?;
     let folder = tempfile::TempDir::new().map_err(Error::internal)?;
     let plugins = Plugins::new(&config.plugins, folder.path(), &folder.path().join("cache"), ids::key()?)?;
-    Ok(plugins.admit(Digest::of(&bytes), bytes).await?.description.clone())
+    Ok(Description::clone(&plugins.admit(Digest::of(&bytes), bytes).await?.description))
 }
 
 pub async fn run(flags: Flags, args: Args) -> Result<()> {

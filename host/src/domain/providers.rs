@@ -59,7 +59,7 @@ pub struct Model {
 
 pub async fn install(app: &App, new: NewProvider) -> Result<Provider> {
     let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
-    let component = admitted.description.clone();
+    let component = Description::clone(&admitted.description);
     let now = app.store.clock().timestamp();
     let provider = Provider { id: new.id, component, config: new.config, created_at: now.clone(), updated_at: now };
     let installed = app

@@ -63,7 +63,7 @@ pub async fn install(
 ) -> Result<Skill> {
     store::agents::get(&mut *app.store.read().await?, &agent).await?;
     let admitted = admit(app, source, digest, World::Skill).await?;
-    let component = admitted.description.clone();
+    let component = Description::clone(&admitted.description);
     let (id, subject) = (component.manifest.name.clone(), Subject::agent(&agent));
     let installed = app
         .store

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::Name,
-    plugins::World,
+    plugins::{Description, World},
     store,
 };
 
@@ -30,7 +30,7 @@ pub async fn upgrade(
     store::skills::get(&mut db, key, &id).await?;
     drop(db);
     let admitted = skills::admit(app, source, digest, World::Skill).await?;
-    let component = admitted.description.clone();
+    let component = Description::clone(&admitted.description);
     let upgraded = app
         .store
         .write(move |tx| {

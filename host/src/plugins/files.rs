@@ -56,9 +56,9 @@ impl Files {
     /// The path of an upload, after checking that it still is what it was.
     pub fn verified(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.upload(digest);
-        let bytes = fs::read(&path).map_err(|e| broken(&path, &e.to_string()))?;
+        let bytes = fs::read(&path).map_err(|e| broken(digest, &format!("cannot be read: {e}")))?;
         if Digest::of(&bytes) != *digest {
-            return Err(broken(&path, "it was changed on disk"));
+            return Err(broken(digest, "was changed on disk"));
         }
         Ok(path)
     }
@@ -154,6 +154,6 @@ fn sync(directory: &Path) -> Result<()> {
     fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::internal)
 }
 
-fn broken(path: &Path, why: &str) -> Error {
-    Error::conflict("component_unusable", format!("The component {} cannot be used: {why}", path.display()))
+fn broken(digest: &Digest, why: &str) -> Error {
+    Error::conflict("component_unusable", format!("its upload, {digest}, {why}; install it again"))
 }

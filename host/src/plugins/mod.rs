@@ -17,12 +17,13 @@ mod manifest;
 mod meter;
 mod output;
 mod prepared;
+mod registry;
+mod room;
 mod state;
 
 use std::{
-    collections::{HashMap, HashSet},
     path::Path,
-    sync::{Arc, OnceLock, RwLock},
+    sync::{Arc, OnceLock},
 };
 
 use tokio::{
@@ -50,6 +51,7 @@ use self::{
     files::Files,
     limits::Limits,
     prepared::{Exports, Linked},
+    registry::Registry,
     state::CallState,
 };
 use crate::{
@@ -71,7 +73,7 @@ pub struct Plugins {
     linker: Linker<CallState>,
     files: Arc<Files>,
     guests: Guests,
-    registry: RwLock<HashMap<Digest, Arc<Prepared>>>,
+    registry: Registry,
     compiler: Semaphore,
     skills: Arc<Semaphore>,
     providers: Arc<Semaphore>,
@@ -102,7 +104,7 @@ impl Plugins {
             linker: imports::linker(&engine).map_err(engine::internal)?,
             files: Arc::new(Files::open(home, cache, &engine, key)?),
             guests: Guests::new(config.workers())?,
-            registry: RwLock::default(),
+            registry: Registry::new(room::bound(config), config.workers()),
             compiler: Semaphore::new(1),
             skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
             providers: Arc::new(Semaphore::new(config.concurrent_providers as usize)),
@@ -114,11 +116,12 @@ impl Plugins {
     /// Installs an upload: compiles it in a child process, links it, asks it what it is, and keeps
     /// it by its digest. All or nothing. A component that is here already is not compiled again.
     pub async fn admit(&self, digest: Digest, upload: Vec<u8>) -> Result<Arc<Prepared>> {
-        if let Some(prepared) = self.prepared(&digest) {
+        // One that cannot be loaded is repaired by the new upload.
+        if let Ok(prepared) = self.prepared(&digest).await {
             return Ok(prepared);
         }
         let _turn = self.compiler.acquire().await.map_err(Error::internal)?;
-        if let Some(prepared) = self.prepared(&digest) {
+        if let Some(prepared) = self.registry.loaded(&digest) {
             return Ok(prepared);
         }
         let admitted = self.take_in(upload, digest.clone()).await;
@@ -136,31 +139,9 @@ impl Plugins {
         let description = self.describe(&component, digest, size).await?;
         let (files, digest) = (Arc::clone(&self.files), description.digest.clone());
         tasks::blocking(move || files.keep(received, &digest)).await??;
-        self.register(&component, description)
-    }
-
-    /// Loads a component that was installed before. It is compiled again only if its compiled
-    /// code is missing or was changed.
-    pub async fn load(&self, description: Description) -> Result<()> {
-        let files = Arc::clone(&self.files);
-        let digest = description.digest.clone();
-        let upload = tasks::blocking(move || files.verified(&digest)).await??;
-        let component = self.compiled(&description.digest, &upload).await?;
-        self.register(&component, description).map(drop)
-    }
-
-    /// Removes all components but these. Calls under way end as they would.
-    pub fn retain(&self, known: &HashSet<Digest>) {
-        let Ok(mut registry) = self.registry.write() else { return };
-        for (digest, _) in registry.extract_if(|digest, _| !known.contains(digest)) {
-            self.files.remove(&digest);
-        }
-    }
-
-    /// Removes what a crash left on disk.
-    pub fn sweep(&self, known: &[Description]) {
-        let known: HashSet<_> = known.iter().map(|component| &component.digest).collect();
-        self.files.sweep(&known);
+        let prepared = self.link(&component, Arc::new(description))?;
+        self.registry.insert(&prepared);
+        Ok(prepared)
     }
 
     /// Calls a skill's tool. `arguments` is a JSON object.
@@ -251,12 +232,8 @@ impl Plugins {
         self.guests.spawn(work).detach();
     }
 
-    fn prepared(&self, digest: &Digest) -> Option<Arc<Prepared>> {
-        self.registry.read().ok()?.get(digest).cloned()
-    }
-
-    /// Waits for a turn. Each kind of component has its own, so that slow providers hold up no
-    /// tool.
+    /// Waits for a turn, with the component loaded. Each kind of component has turns of its own,
+    /// so that slow providers hold up no tool.
     async fn admit_call(
         &self,
         digest: &Digest,
@@ -264,34 +241,22 @@ impl Plugins {
         turns: &Arc<Semaphore>,
     ) -> Result<(Arc<Prepared>, OwnedSemaphorePermit), Failure> {
         let name = &context.component;
-        let prepared = self
-            .prepared(digest)
-            .ok_or_else(|| Failure::refused("component_unavailable", format!("`{name}` is not loaded")))?;
-        let turn = timeout(self.config.admission_wait(), Arc::clone(turns).acquire_owned());
-        match context.stop.run_until_cancelled(turn).await {
-            Some(Ok(Ok(permit))) => Ok((prepared, permit)),
-            Some(_) => Err(Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn"))),
-            None => Err(Failure::refused("stopped", "The call was stopped")),
-        }
-    }
-
-    /// Loads compiled code, or compiles `upload` first.
-    async fn compiled(&self, digest: &Digest, upload: &Path) -> Result<Component> {
-        if let Some(component) = self.load_compiled(digest).await? {
-            return Ok(component);
-        }
-        let output = self.files.compiling()?;
-        compile::compile(&self.config, upload, &output).await?;
-        let (files, kept) = (Arc::clone(&self.files), digest.clone());
-        tasks::blocking(move || files.keep_compiled(output, &kept)).await??;
-        self.load_compiled(digest).await?.ok_or_else(|| Error::internal("compiled code is gone at once"))
-    }
-
-    /// `None` when there is no compiled code that this server sealed.
-    async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
-        let (files, engine, digest) = (Arc::clone(&self.files), self.engine.clone(), digest.clone());
-        let loaded = tasks::blocking(move || files.load(&engine, &digest)).await?;
-        loaded.map_err(|why| rejected(format!("It does not fit this server: {why}")))
+        let unavailable = |why| Failure::refused("component_unavailable", format!("`{name}` cannot be loaded: {why}"));
+        let admitted = async {
+            // Loaded before its turn, so that no turn passes with loading; and not held meanwhile,
+            // so that calls that wait do not keep more loaded than may be.
+            let prepared = Arc::downgrade(&self.prepared(digest).await.map_err(unavailable)?);
+            let turn = timeout(self.config.admission_wait(), Arc::clone(turns).acquire_owned()).await;
+            let Ok(Ok(permit)) = turn else {
+                return Err(Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn")));
+            };
+            match prepared.upgrade() {
+                Some(prepared) => Ok((prepared, permit)),
+                None => Ok((self.prepared(digest).await.map_err(unavailable)?, permit)),
+            }
+        };
+        let stopped = || Err(Failure::refused("stopped", "The call was stopped"));
+        context.stop.run_until_cancelled(admitted).await.unwrap_or_else(stopped)
     }
 
     async fn describe(&self, component: &Component, digest: Digest, size: usize) -> Result<Description> {
@@ -313,20 +278,6 @@ impl Plugins {
         };
         let (manifest, tools) = self.guests.spawn(describing).await?.map_err(rejected)?;
         Ok(Description { digest, world, manifest, tools, size })
-    }
-
-    fn register(&self, component: &Component, description: Description) -> Result<Arc<Prepared>> {
-        let linked = Linked::new(&self.linker, component, description.world).map_err(rejected)?;
-        let limits = match description.world {
-            World::Skill => Limits::of_skills(&self.config),
-            World::Provider => Limits::of_providers(&self.config),
-        };
-        let limits = limits.asked(&description.manifest.limits, &self.config);
-        let digest = description.digest.clone();
-        let prepared = Arc::new(Prepared::new(description, linked.exports, limits));
-        let mut registry = self.registry.write().map_err(|_| Error::internal("a lock was poisoned"))?;
-        registry.insert(digest, Arc::clone(&prepared));
-        Ok(prepared)
     }
 }
 

@@ -1,6 +1,9 @@
 //! A component made ready at install: loaded, linked and checked. A call only makes an instance.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use wasmtime::component::{Component, InstancePre, Linker};
 
@@ -27,7 +30,7 @@ pub enum Exports {
 
 /// A component that can be called.
 pub struct Prepared {
-    pub description: Description,
+    pub description: Arc<Description>,
     pub exports: Exports,
     pub limits: Limits,
     /// The processor time of a call, in microseconds: a moving average.
@@ -53,7 +56,7 @@ impl Linked {
 }
 
 impl Prepared {
-    pub fn new(description: Description, exports: Exports, limits: Limits) -> Self {
+    pub fn new(description: Arc<Description>, exports: Exports, limits: Limits) -> Self {
         // Not brief until it has shown it.
         Self { description, exports, limits, pace: AtomicU64::new(2 * BRIEF) }
     }
