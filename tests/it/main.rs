@@ -21,6 +21,7 @@ mod health;
 mod hoarding;
 mod hostile;
 mod invariants;
+mod isolation;
 mod languages;
 mod loading;
 mod providers;
