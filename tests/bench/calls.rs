@@ -1,5 +1,6 @@
 //! What a tool call costs, as a ratio to bare wasmtime: a store, an instance, the call and their
-//! end, with the same engine, the same guest and the same input, measured in turns in one run.
+//! end, with the same engine, the same guest and the same input, measured in turns in one run; and how
+//! much faster two threads are than one.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -97,17 +98,43 @@ impl Ours {
 
 fn main() {
     let home = tempfile::TempDir::new().unwrap();
-    let mut config = Config::at(home.path()).unwrap();
-    config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
-    let plugins = Arc::new(Plugins::new(&config.plugins, home.path(), &config.data.cache, [7; 32]).unwrap());
     let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/components/text.wasm")).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let digest = runtime.block_on(plugins.admit(Digest::of(&bytes), bytes.clone())).unwrap().description.digest.clone();
-    let floor = Arc::new(Floor::new(plugins.engine(), &bytes));
-    let ours = Ours { plugins, digest, name: Name::try_from("text".to_owned()).unwrap() };
+    let with_threads = |threads| {
+        let mut config = Config::at(home.path()).unwrap();
+        config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
+        config.plugins.threads = threads;
+        let plugins = Arc::new(Plugins::new(&config.plugins, home.path(), &config.data.cache, [7; 32]).unwrap());
+        let admitted = runtime.block_on(plugins.admit(Digest::of(&bytes), bytes.clone())).unwrap();
+        Ours { plugins, digest: admitted.description.digest.clone(), name: Name::try_from("text".to_owned()).unwrap() }
+    };
+    let ours = with_threads(0);
+    let floor = Arc::new(Floor::new(ours.plugins.engine(), &bytes));
     for tasks in [1, 4] {
         compare(&floor, &ours, &runtime, tasks);
     }
+    drop((ours, floor));
+    scale(&with_threads(1), &with_threads(2));
+}
+
+/// Measures how many calls one thread makes, and two, in turns. The fastest round counts, because
+/// whatever else runs on the machine takes from two threads more than from one.
+fn scale(one: &Ours, two: &Ours) {
+    println!("8 at once, {ROUNDS} rounds of {CALLS} calls each, from the guests' own threads, fastest round");
+    let rate = |ours: &Ours| {
+        let our = ours.clone();
+        let call = move || -> Work {
+            let our = our.clone();
+            Box::pin(async move { our.call().await })
+        };
+        Figures::of(vec![round(8, |work| ours.plugins.spawn(work), call)]).rate
+    };
+    let (mut of_one, mut of_two) = (0.0_f64, 0.0_f64);
+    for _ in 0..ROUNDS {
+        of_one = of_one.max(rate(one));
+        of_two = of_two.max(rate(two));
+    }
+    println!("  1 thread {of_one:.0} calls/s, 2 threads {of_two:.0} calls/s: {:.2} times as many", of_two / of_one);
 }
 
 /// Measures all three in turns, with so many calls in flight.
