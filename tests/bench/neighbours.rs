@@ -1,5 +1,6 @@
 //! What others feel of a component that misbehaves: the same load of short calls through HTTP,
-//! alone, beside endless loops, and beside memory bombs, in turns in one run.
+//! alone, beside endless loops, and beside memory bombs, in turns in one run;
+//! then health and short calls at a steady pace beside eight endless loops for ten seconds.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -12,11 +13,17 @@ use std::{
 
 use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
 const ROUNDS: usize = 5;
 const CLIENTS: usize = 4;
 const CALLS: usize = 150;
+
+/// For how long loops run, in all, and how many at once.
+const LOOPING: Duration = Duration::from_secs(10);
+const LOOPS: usize = 8;
+/// How often a request is sent, whether the one before was answered or not.
+const PACE: Duration = Duration::from_millis(5);
 
 #[derive(Clone)]
 struct Client {
@@ -83,9 +90,64 @@ async fn beside(
     times
 }
 
+/// Requests of one kind at a steady pace.
+async fn paced(client: Client, short_calls: bool, time: Duration) -> Vec<Duration> {
+    let (mut ticks, end) = (tokio::time::interval(PACE), Instant::now() + time);
+    let mut requests = JoinSet::new();
+    while Instant::now() < end {
+        ticks.tick().await;
+        let client = client.clone();
+        requests.spawn(async move {
+            let start = Instant::now();
+            let status = if short_calls {
+                client.invoke("text", "word_count", json!({ "text": "a b c" })).await.0
+            } else {
+                client.http.get(format!("{}/v1/health", client.url)).send().await.unwrap().status().as_u16()
+            };
+            assert_eq!(status, 200);
+            start.elapsed()
+        });
+    }
+    requests.join_all().await
+}
+
+/// Health and short calls at a steady pace, without loops and beside them.
+async fn beside_loops(client: &Client) {
+    let both = async |time| tokio::join!(paced(client.clone(), false, time), paced(client.clone(), true, time));
+    let (mut health, mut calls) = both(LOOPING / 2).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let loops: Vec<_> = (0..LOOPS)
+        .map(|_| {
+            let (client, stop) = (client.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                while !stop.load(Relaxed) {
+                    client.invoke("misbehave", "spin", json!({})).await;
+                }
+            })
+        })
+        .collect();
+    let (mut beside_health, mut beside_calls) = both(LOOPING).await;
+    stop.store(true, Relaxed);
+    for spinning in loops {
+        spinning.await.unwrap();
+    }
+    let (more_health, more_calls) = both(LOOPING / 2).await;
+    health.extend(more_health);
+    calls.extend(more_calls);
+    println!("one of each every {PACE:?}, for {LOOPING:?} without and {LOOPING:?} beside {LOOPS} endless loops");
+    for (what, alone, beside) in
+        [("/v1/health", &mut health, &mut beside_health), ("short calls", &mut calls, &mut beside_calls)]
+    {
+        let base = percentile(alone, 99);
+        show(&format!("{what}, alone"), alone, base);
+        show(&format!("{what}, beside loops"), beside, base);
+    }
+}
+
 #[tokio::main]
 async fn main() {
-    let home = tempfile::TempDir::new().unwrap();
+    // In memory if possible: a busy disk holds up every commit longer than any neighbour does.
+    let home = tempfile::TempDir::new_in("/dev/shm").or_else(|_| tempfile::TempDir::new()).unwrap();
     let client = serve(&home).await;
     let failed = Arc::new(AtomicUsize::new(0));
     load(&client, &failed).await;
@@ -106,6 +168,7 @@ async fn main() {
     for group in ended.chunk_by(|a, b| a == b) {
         println!("{:4} × {}", group.len(), group.first().unwrap());
     }
+    beside_loops(&client).await;
 }
 
 /// A server of our own, with an agent and two skills.
@@ -138,5 +201,5 @@ fn percentile(times: &mut [Duration], percent: usize) -> Duration {
 fn show(what: &str, times: &mut [Duration], base: Duration) {
     let (p50, p99) = (percentile(times, 50), percentile(times, 99));
     let ratio = p99.as_secs_f64() / base.as_secs_f64();
-    println!("{what:24} p50 {p50:>9.1?}  p99 {p99:>9.1?}  ratio of p99 {ratio:.2}");
+    println!("{what:25} p50 {p50:>9.1?}  p99 {p99:>9.1?}  ratio of p99 {ratio:.2}");
 }
