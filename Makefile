@@ -65,10 +65,11 @@ target/test-components/regex.wasm: example-skills/regex/skill.js example-skills/
 		node example-skills/regex/build.mjs $@; \
 	else echo "skipped: there is no Node.js to build $@"; fi
 
-# Prints ratios against a floor measured in the same run.
+# Prints ratios against a floor measured in the same run, and what many components cost.
 bench: components test-components
 	cargo bench --bench calls
 	cargo bench --bench neighbours
+	cargo bench --bench many
 
 $(DENY):
 	cargo install cargo-deny --locked --version 0.20.2 --root target/tools --quiet
