@@ -22,6 +22,7 @@ mod hoarding;
 mod hostile;
 mod invariants;
 mod isolation;
+mod kills;
 mod languages;
 mod loading;
 mod providers;

@@ -3,12 +3,14 @@
 //! standard output what it found.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::{process::Command, time::timeout};
 
@@ -89,10 +91,16 @@ fn work(task: &Task) -> Result<(), String> {
     let engine = engine::compiling().map_err(|e| format!("The compiler could not start: {e:?}"))?;
     let compiled =
         engine.precompile_component(&component).map_err(|e| format!("It does not compile: {}", e.root_cause()))?;
-    std::fs::write(&task.output, compiled).map_err(|e| format!("The compiled code could not be written: {e}"))
+    // Only into the file that is waiting: after a crash of the server nobody would remove another.
+    let output = OpenOptions::new().write(true).truncate(true).open(&task.output);
+    output
+        .and_then(|mut file| file.write_all(&compiled))
+        .map_err(|e| format!("The compiled code could not be written: {e}"))
 }
 
 fn limit(task: &Task) -> rustix::io::Result<()> {
+    // Nobody waits for the result of one whose server was killed.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let bound = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::As, bound(task.memory))?;
     setrlimit(Resource::Cpu, bound(task.cpu))?;
