@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 use std::{
+    path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,7 +24,46 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 const ROUNDS: usize = 40;
 const CALLS: usize = 250;
-const ARGUMENTS: &str = r#"{"text":"the quick brown fox jumps over the lazy dog"}"#;
+
+/// A component, and a call of it.
+#[derive(Clone, Copy)]
+struct Case {
+    what: &'static str,
+    file: &'static str,
+    tool: &'static str,
+    arguments: &'static str,
+    /// In the result.
+    says: &'static str,
+}
+
+/// The skill that the engine's cost is measured with.
+const TEXT: Case = Case {
+    what: "Rust, wasm32-wasip2",
+    file: "components/text.wasm",
+    tool: "word_count",
+    arguments: r#"{"text":"the quick brown fox jumps over the lazy dog"}"#,
+    says: "9",
+};
+
+/// Languages and ways to build.
+const TABLE: [Case; 4] = [
+    TEXT,
+    Case { what: "Rust, wasm32-unknown-unknown", file: "test-components/text_module.wasm", ..TEXT },
+    Case {
+        what: "JavaScript, StarlingMonkey",
+        file: "test-components/regex.wasm",
+        tool: "find",
+        arguments: r#"{"pattern":"o","flags":"","text":"the quick brown fox"}"#,
+        says: "o",
+    },
+    Case {
+        what: "Python, CPython",
+        file: "test-components/stats.wasm",
+        tool: "describe",
+        arguments: r#"{"numbers":[1,2,3]}"#,
+        says: "2",
+    },
+];
 
 mod bindings {
     #![allow(unsafe_code, clippy::all, reason = "generated code")]
@@ -44,6 +84,7 @@ mod bindings {
 
 /// Bare wasmtime.
 struct Floor {
+    case: Case,
     engine: Engine,
     skill: bindings::BarePre<State>,
 }
@@ -60,13 +101,13 @@ impl WasiView for State {
 }
 
 impl Floor {
-    fn new(engine: &Engine, bytes: &[u8]) -> Self {
-        let component = Component::new(engine, bytes).unwrap();
+    fn new(case: Case, engine: &Engine) -> Self {
+        let component = Component::new(engine, case.component()).unwrap();
         let mut linker: Linker<State> = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
         linker.define_unknown_imports_as_traps(&component).unwrap();
         let skill = bindings::BarePre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
-        Self { engine: engine.clone(), skill }
+        Self { case, engine: engine.clone(), skill }
     }
 
     async fn call(&self) {
@@ -74,61 +115,112 @@ impl Floor {
         let mut store = Store::new(&self.engine, state);
         store.set_epoch_deadline(u64::MAX / 2);
         let skill = self.skill.instantiate_async(&mut store).await.unwrap();
-        let output = skill.moxxy_plugin_tools().call_call(&mut store, "word_count", ARGUMENTS).await.unwrap();
-        assert!(output.unwrap().content.contains("9"));
+        let output =
+            skill.moxxy_plugin_tools().call_call(&mut store, self.case.tool, self.case.arguments).await.unwrap();
+        assert!(output.unwrap().content.contains(self.case.says));
     }
 }
 
 /// A skill in our server, without its database.
 #[derive(Clone)]
 struct Ours {
+    case: Case,
     plugins: Arc<Plugins>,
     digest: Digest,
     name: Name,
 }
 
 impl Ours {
+    fn new(case: Case, plugins: &Arc<Plugins>, runtime: &tokio::runtime::Runtime) -> Self {
+        let bytes = std::fs::read(case.path()).unwrap();
+        let admitted = runtime.block_on(plugins.admit(Digest::of(&bytes), bytes)).unwrap();
+        let (digest, name) = (admitted.description.digest.clone(), admitted.description.manifest.name.clone());
+        Self { case, plugins: Arc::clone(plugins), digest, name }
+    }
+
     async fn call(&self) {
         let context = CallContext::new(self.name.clone());
-        let (tool, arguments) = ("word_count".into(), ARGUMENTS.into());
+        let (tool, arguments) = (self.case.tool.into(), self.case.arguments.into());
         let called = self.plugins.call_tool(&self.digest, context, tool, arguments).await;
-        assert!(called.result.unwrap().into_text().contains("9"));
+        assert!(called.result.unwrap().into_text().contains(self.case.says));
+    }
+
+    fn work(&self) -> impl Fn() -> Work + Send + Clone + 'static {
+        let ours = self.clone();
+        move || {
+            let ours = ours.clone();
+            Box::pin(async move { ours.call().await })
+        }
     }
 }
 
 fn main() {
     let home = tempfile::TempDir::new().unwrap();
-    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/components/text.wasm")).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let with_threads = |threads| {
         let mut config = Config::at(home.path()).unwrap();
         config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
         config.plugins.threads = threads;
-        let plugins = Arc::new(Plugins::new(&config.plugins, home.path(), &config.data.cache, [7; 32]).unwrap());
-        let admitted = runtime.block_on(plugins.admit(Digest::of(&bytes), bytes.clone())).unwrap();
-        Ours { plugins, digest: admitted.description.digest.clone(), name: Name::try_from("text".to_owned()).unwrap() }
+        Arc::new(Plugins::new(&config.plugins, home.path(), &config.data.cache, [7; 32]).unwrap())
     };
-    let ours = with_threads(0);
-    let floor = Arc::new(Floor::new(ours.plugins.engine(), &bytes));
+    let plugins = with_threads(0);
+    let ours = Ours::new(TEXT, &plugins, &runtime);
+    let floor = Arc::new(Floor::new(TEXT, plugins.engine()));
     for tasks in [1, 4] {
         compare(&floor, &ours, &runtime, tasks);
     }
-    drop((ours, floor));
-    scale(&with_threads(1), &with_threads(2));
+    scale(&Ours::new(TEXT, &with_threads(1), &runtime), &Ours::new(TEXT, &with_threads(2), &runtime));
+    table(&plugins, &runtime);
+}
+
+impl Case {
+    fn path(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(self.file)
+    }
+
+    /// A core module is wrapped, as an install wraps it.
+    fn component(&self) -> Vec<u8> {
+        let bytes = std::fs::read(self.path()).unwrap();
+        match wasmparser::Parser::is_core_wasm(&bytes) {
+            true => wit_component::ComponentEncoder::default().module(&bytes).unwrap().encode().unwrap(),
+            false => bytes,
+        }
+    }
+}
+
+/// Measures one call at a time of each language, as a ratio to bare wasmtime with the same component.
+fn table(plugins: &Arc<Plugins>, runtime: &tokio::runtime::Runtime) {
+    println!("one call at a time, from a guests' thread");
+    for case in TABLE {
+        if !case.path().exists() {
+            println!("  {:38} was not built", case.what);
+            continue;
+        }
+        let (floor, ours) = (Arc::new(Floor::new(case, plugins.engine())), Ours::new(case, plugins, runtime));
+        let (mut bare, mut same) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            bare.push(floor_round(&floor, &ours, 1));
+            same.push(our_round(&ours, 1));
+        }
+        let (bare, same) = (Figures::of(bare), Figures::of(same));
+        println!(
+            "  {:38} {:9} bytes   bare p50 {:7.1} µs   ours p50 {:7.1} µs ({:.2})   p99 {:7.1} µs ({:.2})",
+            case.what,
+            std::fs::metadata(case.path()).unwrap().len(),
+            bare.p50,
+            same.p50,
+            same.p50 / bare.p50,
+            same.p99,
+            same.p99 / bare.p99,
+        );
+    }
 }
 
 /// Measures how many calls one thread makes, and two, in turns. The fastest round counts, because
 /// whatever else runs on the machine takes from two threads more than from one.
 fn scale(one: &Ours, two: &Ours) {
     println!("8 at once, {ROUNDS} rounds of {CALLS} calls each, from the guests' own threads, fastest round");
-    let rate = |ours: &Ours| {
-        let our = ours.clone();
-        let call = move || -> Work {
-            let our = our.clone();
-            Box::pin(async move { our.call().await })
-        };
-        Figures::of(vec![round(8, |work| ours.plugins.spawn(work), call)]).rate
-    };
+    let rate = |ours: &Ours| Figures::of(vec![our_round(ours, 8)]).rate;
     let (mut of_one, mut of_two) = (0.0_f64, 0.0_f64);
     for _ in 0..ROUNDS {
         of_one = of_one.max(rate(one));
@@ -142,19 +234,9 @@ fn compare(floor: &Arc<Floor>, ours: &Ours, runtime: &tokio::runtime::Runtime, t
     println!("{tasks} at once, {ROUNDS} rounds of {CALLS} calls each; times per call, ratios to bare wasmtime");
     let (mut bare, mut same, mut hop) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let guests = |work: Work| ours.plugins.spawn(work);
-        let floor = Arc::clone(floor);
-        bare.push(round(tasks, guests, move || {
-            let floor = Arc::clone(&floor);
-            Box::pin(async move { floor.call().await })
-        }));
-        let our = ours.clone();
-        let call = move || -> Work {
-            let our = our.clone();
-            Box::pin(async move { our.call().await })
-        };
-        same.push(round(tasks, guests, call.clone()));
-        hop.push(round(tasks, |work| drop(runtime.spawn(work)), call));
+        bare.push(floor_round(floor, ours, tasks));
+        same.push(our_round(ours, tasks));
+        hop.push(round(tasks, |work| drop(runtime.spawn(work)), ours.work()));
     }
     let (bare, same, hop) = (Figures::of(bare), Figures::of(same), Figures::of(hop));
     bare.show("bare wasmtime", &bare);
@@ -164,11 +246,29 @@ fn compare(floor: &Arc<Floor>, ours: &Ours, runtime: &tokio::runtime::Runtime, t
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Bare wasmtime, on the guests' threads.
+fn floor_round(floor: &Arc<Floor>, ours: &Ours, tasks: usize) -> (Vec<Duration>, Duration) {
+    let floor = Arc::clone(floor);
+    round(
+        tasks,
+        |work| ours.plugins.spawn(work),
+        move || {
+            let floor = Arc::clone(&floor);
+            Box::pin(async move { floor.call().await })
+        },
+    )
+}
+
+/// Our call, on the guests' threads.
+fn our_round(ours: &Ours, tasks: usize) -> (Vec<Duration>, Duration) {
+    round(tasks, |work| ours.plugins.spawn(work), ours.work())
+}
+
 /// The times of one round's calls, and how long the round took.
 fn round(
     tasks: usize,
     spawn: impl Fn(Work),
-    call: impl Fn() -> Work + Send + Sync + Clone + 'static,
+    call: impl Fn() -> Work + Send + Clone + 'static,
 ) -> (Vec<Duration>, Duration) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let start = Instant::now();

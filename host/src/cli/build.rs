@@ -23,8 +23,8 @@ const PROFILE: [&str; 6] = [
     "profile.component.panic=\"abort\"",
     "profile.component.strip=true",
 ];
-/// A stack that lies in few pages. What recurses deeper than this has no end.
-const STACK: &str = "target.wasm32-wasip2.rustflags=[\"-Clink-arg=-zstack-size=131072\"]";
+/// A stack that lies in few pages, and is deep enough for what has an end.
+const STACK: &str = "target.wasm32-wasip2.rustflags=[\"-Clink-arg=-zstack-size=262144\"]";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -96,7 +96,8 @@ impl CallState {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.result);
         store.set_max_component_handles(HANDLES);
-        store.set_epoch_deadline(1);
+        // A call that begins right before a tick has a whole one before it yields.
+        store.set_epoch_deadline(2);
         store.epoch_deadline_callback(|call| match call.data().is_spent() {
             true => Ok(UpdateDeadline::Interrupt),
             false => Ok(UpdateDeadline::Yield(1)),

@@ -138,12 +138,29 @@ fn unraw(ident: &Ident) -> String {
 /// The doc comment, which the model reads.
 fn documentation(function: &ItemFn) -> Result<String> {
     let lines: Vec<String> = function.attrs.iter().filter_map(doc_line).collect();
-    let text = lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n");
+    let text = flowing(lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()));
     if text.trim().is_empty() {
         let message = "a tool needs a doc comment: what it does and when to use it, for the model";
         return Err(Error::new(function.sig.ident.span(), message));
     }
     Ok(text.trim().to_owned())
+}
+
+/// Joins the lines of each paragraph. Those of lists, tables and code stay lines.
+fn flowing<'l>(lines: impl Iterator<Item = &'l str>) -> String {
+    let (mut text, mut open, mut code) = (String::new(), false, false);
+    for line in lines {
+        let fence = line.starts_with("```");
+        let item = line.split_once(". ").is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
+        let alone = code || fence || item || line.is_empty() || line.starts_with([' ', '-', '*', '#', '|', '>']);
+        if !text.is_empty() {
+            text.push(if open && !alone { ' ' } else { '\n' });
+        }
+        text.push_str(line);
+        code ^= fence;
+        open = !alone;
+    }
+    text
 }
 
 fn doc_line(attribute: &Attr) -> Option<String> {

@@ -163,3 +163,26 @@ impl Tool {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ToolFunction;
+
+    /// Does something that takes
+    /// two lines to say.
+    ///
+    /// 1. First this,
+    /// 2. then that:
+    ///    - so, or
+    ///    - otherwise.
+    #[crate::tool(name = "do-it", wants_approval)]
+    fn flowing() {}
+
+    #[test]
+    fn a_description_keeps_its_paragraphs_and_lists() {
+        let tool = flowing::definition();
+        let text = "Does something that takes two lines to say.\n\n1. First this,\n2. then that:\n   - so, or\n   - otherwise.";
+        assert_eq!((&*tool.name, &*tool.description), ("do-it", text));
+        assert_eq!(tool.parameters, r#"{"additionalProperties":false,"properties":{},"type":"object"}"#);
+    }
+}
