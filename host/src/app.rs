@@ -1,9 +1,9 @@
 //! Every long-lived handle, and the only place that wires them together.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
 };
@@ -14,7 +14,7 @@ use tokio::sync::RwLock;
 use crate::{
     clock::Clock,
     config::Config,
-    digest,
+    digest, directory,
     domain::runs::{self, Scheduler},
     error::{Error, Result},
     events::Events,
@@ -92,7 +92,7 @@ fn open_home(home: &Path) -> Result<File> {
         let message = format!("Cannot use the data directory {}: {e}", home.display());
         Error::conflict("data_unusable", message)
     };
-    make_private(home).map_err(unusable)?;
+    directory::make_private(home).map_err(unusable)?;
     let mode = fs::metadata(home).map_err(unusable)?.permissions().mode();
     if mode & OTHERS_WRITE != 0 {
         let message = format!("Others can write to the data directory {}: chmod go-w it", home.display());
@@ -108,11 +108,6 @@ fn open_home(home: &Path) -> Result<File> {
             Err(Error::conflict("data_in_use", message))
         }
     }
-}
-
-/// Makes a directory that only its owner can enter, unless it is there.
-pub fn make_private(directory: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 /// The configured master key, or the one in the data directory, made at the first start.

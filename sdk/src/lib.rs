@@ -59,12 +59,15 @@ pub mod vault;
 /// describes it. Attributes of serde and schemars work on parameters as on fields:
 /// `#[serde(default)]`, `#[serde(flatten)]` for a struct of your own, `#[schemars(range(min = 1))]`.
 /// An argument that is missing, unknown or of another type is refused before the function is
-/// called, with a text that lets the model try again.
+/// called, with a text that lets the model try again; where one is flattened, unknown ones pass.
+/// What schemars' attributes say beyond the type, such as a range, the model is told, and nobody
+/// checks it but the function.
 ///
 /// It returns anything that is [`skill::IntoOutput`]: a text, [`skill::Json`], or a `Result` of
 /// these with any error.
 ///
-/// The function stays what it is, so that tests may call it. In the parentheses:
+/// The function stays what it is, so that tests may call it; beside it a type of its name is made.
+/// What it prints nobody sees, unless it breaks: write to the [`log`]. In the parentheses:
 ///
 /// - `read_only`: a call changes nothing anywhere. Such calls may run in parallel.
 /// - `idempotent`: two calls with equal arguments have the effect of one.
@@ -72,7 +75,10 @@ pub mod vault;
 /// - `name = "…"`: a name other than the function's.
 ///
 /// ```
-/// use moxxy_sdk::{skill::Json, tool};
+/// use moxxy_sdk::{
+///     skill::{Error, Json},
+///     tool,
+/// };
 ///
 /// /// Rolls dice and lists what they show.
 /// #[tool]
@@ -83,10 +89,10 @@ pub mod vault;
 ///     /// How many.
 ///     #[serde(default = "one")]
 ///     count: usize,
-/// ) -> Result<Json<Vec<u8>>, std::num::TryFromIntError> {
-///     let sides = u32::from(sides.unwrap_or(6));
-///     let roll = || u8::try_from(1 + moxxy_sdk::session::random_u32() % sides);
-///     std::iter::repeat_with(roll).take(count).collect::<Result<_, _>>().map(Json)
+/// ) -> Result<Json<Vec<u32>>, Error> {
+///     let roll = |sides| moxxy_sdk::session::random_u32().checked_rem(sides).map(|rest| rest + 1);
+///     let rolled = (0..count).map(|_| roll(sides.unwrap_or(6).into())).collect::<Option<_>>();
+///     rolled.map(Json).ok_or_else(|| Error::invalid("`sides` is at least 2"))
 /// }
 ///
 /// fn one() -> usize {

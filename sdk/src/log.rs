@@ -1,7 +1,7 @@
 //! Lines for the operator: a skill's are among the events, a provider's in the server's log. The
 //! model never sees them.
 //!
-//! At most 64 lines and 16 KiB of each call are kept.
+//! At most 64 lines and 16 KiB of each call are kept, and 8 errors and 4 KiB beyond those.
 //!
 //! ```
 //! moxxy_sdk::log::info("import", "read 12 of 14 lines");

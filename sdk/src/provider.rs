@@ -38,6 +38,9 @@ use crate::bindings::plugin::exports::moxxy::plugin::plugin;
 
 pub use crate::manifest::Manifest;
 use crate::skill::tell_of_panics;
+/// What a completion is asked for, what it yields, and what models and messages are made of. `wit/models.wit`
+/// documents each field; the [module](self) shows most of them at work.
+#[doc(inline)]
 pub use models::{
     Chunk, Error, Image, Message, Model, Part, Request, Retry, Role, StopReason, Thinking, ToolCall, ToolCallDelta,
     ToolDefinition, ToolResult, Usage,
@@ -161,7 +164,8 @@ impl<C: Iterator<Item = Result<Chunk, Error>> + 'static> models::GuestCompletion
     }
 }
 
-/// Makes a [`Provider`] the component's exports. Once per component.
+/// Makes a [`Provider`](crate::provider::Provider) the component's exports. Once per component. The module
+/// [`provider`](crate::provider) has an example.
 #[macro_export]
 macro_rules! export_provider {
     ($provider:ty) => {

@@ -27,6 +27,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::{
@@ -35,6 +36,9 @@ use crate::{
     session::Caller,
     skill::{Error, Output, ToolFunction},
 };
+
+/// The largest result under the server's default limits, in bytes.
+const RESULT: usize = 4 * 1024 * 1024;
 
 /// What a call finds around it: configuration, values, secrets, whom it is for. It keeps what
 /// calls write, as the real one does.
@@ -49,7 +53,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host with nothing in it.
+    /// A host with nothing in it, where a program calls tools for the agent `test`.
     ///
     /// ```
     /// let host = moxxy_sdk::testing::Host::new();
@@ -96,7 +100,7 @@ impl Host {
         self
     }
 
-    /// Says whom calls are for.
+    /// Says that calls are part of a run.
     ///
     /// ```
     /// let host = moxxy_sdk::testing::Host::new().caller("ada", "default", "run_1");
@@ -115,7 +119,7 @@ impl Host {
     /// What the tool says, or that it does not take the arguments.
     pub fn call<T: ToolFunction>(&mut self, arguments: Value) -> Result<Output, Error> {
         let before = self.state.values.clone();
-        let result = catch_unwind(AssertUnwindSafe(|| self.run(|| T::call(arguments))));
+        let result = catch_unwind(AssertUnwindSafe(|| self.run(|| T::call(arguments).and_then(kept))));
         if !matches!(result, Ok(Ok(_))) {
             self.state.values = before;
         }
@@ -169,12 +173,25 @@ impl Host {
     }
 }
 
+/// Refuses a result that the server would not take.
+fn kept(output: Output) -> Result<Output, Error> {
+    if output.content.len() > RESULT {
+        return Err(Error::failed(format!("the server takes results of at most {RESULT} bytes")));
+    }
+    match output.media_type.as_str() {
+        "text/plain" => Ok(output),
+        "application/json" => serde_json::from_str::<IgnoredAny>(&output.content)
+            .map(|_| output)
+            .map_err(|error| Error::failed(format!("the result is not the JSON that it says it is: {error}"))),
+        other => Err(Error::failed(format!("a result is text/plain or application/json, not {other}"))),
+    }
+}
+
 /// Returns the placeholder of a secret in tests. The real ones are random.
 ///
 /// ```
 /// assert_eq!(moxxy_sdk::testing::placeholder("api_token"), moxxy_sdk::testing::placeholder("api_token"));
 /// ```
 pub fn placeholder(name: &str) -> String {
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    format!("PLACEHOLDER{name:0>21}")
+    simulated::placeholder_of(name)
 }

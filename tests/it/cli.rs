@@ -69,7 +69,11 @@ fn a_component_is_inspected_without_a_server() {
     let output = moxxy(home.path()).arg("inspect").arg(test_component("misbehave")).output().unwrap();
     let shown = text(&output.stdout);
     assert!(shown.starts_with("misbehave 0.1.0: a skill\n"), "{output:?}");
-    assert!(shown.contains("\n  asks for the secret key: ") && shown.contains("\n  tool echo: "), "{shown}");
+    assert!(
+        shown.contains("\n  asks for secret:key header:Authorization api.example.com: ")
+            && shown.contains("\n  tool echo: "),
+        "{shown}"
+    );
     let output = moxxy(home.path()).arg("inspect").arg(test_component("unknown_import")).output().unwrap();
     assert!(text(&output.stderr).contains("imports `evil:thing/door@1.0.0`"), "{output:?}");
     assert_eq!(output.status.code(), Some(1));

@@ -135,8 +135,7 @@ async fn an_upload_that_was_damaged_while_it_was_not_loaded_is_not_used_until_it
         (file(&server, "plain", "components", "wasm").await, file(&server, "misbehave", "components", "wasm").await);
     fs::remove_file(removed).unwrap();
     fs::write(changed, "something else").unwrap();
-    for (skill, tool, reason) in [("plain", "version", "cannot be read"), ("misbehave", "keys", "was changed on disk")]
-    {
+    for (skill, tool, reason) in [("plain", "version", "is gone"), ("misbehave", "keys", "was changed on disk")] {
         let message = server.invoke("ada", skill, tool, json!({})).await.error(503, "component_unavailable");
         assert!(message.starts_with(&format!("`{skill}` cannot be loaded: its upload, sha256:")), "{message}");
         assert!(message.contains(reason), "{message}");

@@ -78,3 +78,22 @@ async fn calls_of_the_host_are_counted_and_limited() {
     let exceeded = events.until("sandbox.limit_exceeded").await.pop().unwrap();
     assert_eq!(exceeded.data["payload"]["limit"], "host_calls");
 }
+
+#[tokio::test]
+async fn memory_that_is_given_back_is_used_again() {
+    let server = server(json!([])).await;
+    let mut events = server.events("agent_id=ada&event_type=skill.completed").await;
+    server.invoke("ada", "hostile", "buffers", json!({ "largest": 8 * 1024 })).await.expect(200);
+    let usage = events.until("skill.completed").await.pop().unwrap().data["payload"]["usage"].clone();
+    let memory = usage["memory"].as_u64().unwrap();
+    assert!((8 << 20..24 << 20).contains(&memory), "{memory} bytes for buffers of 8 MiB");
+}
+
+#[tokio::test]
+async fn the_operator_is_told_why_a_tool_broke_whatever_it_printed() {
+    let server = server(json!([])).await;
+    let broken = server.invoke("ada", "hostile", "last_words", json!({ "lines": 1000 })).await;
+    let message = broken.error(500, "component_trapped");
+    assert!(message.contains("line 999") && message.contains("the reason for it"), "{message}");
+    assert!(!message.contains("line 1 ") && message.len() < 6000, "{message}");
+}

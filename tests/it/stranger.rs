@@ -131,6 +131,10 @@ async fn a_stranger_writes_a_skill_installs_it_and_upgrades_it() {
 
     let manifest = fs::read_to_string(desk.path("hello/Cargo.toml")).unwrap();
     desk.write("hello/Cargo.toml", &manifest.replace("\nversion = \"0.1.0\"", "\nversion = \"0.2.0\""));
+    let first = fs::read(desk.path("hello/hello.wasm")).unwrap();
+    desk.write("hello/src/lib.rs", "// There is no skill in it.");
+    assert!(!desk.moxxy("hello", &["build"]).status.success());
+    assert!(fs::read(desk.path("hello/hello.wasm")).unwrap() == first, "a good component was replaced");
     desk.write("hello/src/lib.rs", SECOND);
     assert!(done(&desk.run("hello", "cargo", &["test"])).contains("people_are_met_once ... ok"));
     done(&desk.moxxy("hello", &["build", "-o", "second.wasm"]));
@@ -163,6 +167,18 @@ async fn a_stranger_writes_a_provider() {
     let agent = json!({ "name": "ada", "provider": "parrot", "model": "echo" });
     server.post("/v1/agents", agent).await.expect(201);
     assert_eq!(server.run("ada", "Say it again.").await["output"], "Say it again.");
+}
+
+#[test]
+fn a_skill_in_a_workspace_is_one_of_its_members() {
+    let desk = Desk::new();
+    desk.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = []\n");
+    done(&desk.moxxy(".", &["new", "skill", "member"]));
+    assert!(fs::read_to_string(desk.path("Cargo.toml")).unwrap().contains("\"member\""));
+    // What cargo itself does there finds the SDK.
+    let resolved = desk.run(".", "cargo", &["metadata", "--format-version=1"]);
+    assert!(done(&resolved).contains("moxxy-sdk-macros"));
+    done(&desk.moxxy("member", &["build"]));
 }
 
 #[test]

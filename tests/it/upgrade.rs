@@ -62,6 +62,27 @@ async fn a_version_that_asks_for_more_waits_for_consent() {
 }
 
 #[tokio::test]
+async fn consent_belongs_to_the_version_that_it_was_given_to() {
+    let server = server().await;
+    upgrade(&server, "plain_wider", Some("all")).await.expect(200);
+    server.post(&format!("{SKILL}/rollback"), json!({})).await.expect(200);
+    // The same bytes again, with consent to nothing more than they ask for: nothing changes.
+    let again = upgrade(&server, "plain", Some("all")).await.expect(200);
+    assert_eq!((&again["version"], &again["granted"]["hosts"]), (&json!("1.0.0"), &json!([])));
+    let forth = server.post(&format!("{SKILL}/rollback"), json!({})).await.expect(200);
+    assert_eq!(forth["granted"]["hosts"], forth["asked"]["hosts"]);
+    // Consent that comes later is told of too.
+    server.delete(SKILL).await.expect(204);
+    server.upload("ada", "plain_wider").await.expect(201);
+    let granted = upgrade(&server, "plain_wider", Some("host:api.example.com GET+POST")).await.expect(200);
+    assert_eq!(granted["missing"]["hosts"], json!([]));
+    let mut events = server.events("agent_id=ada&event_type=skill.upgraded&after=0").await;
+    events.next().await.unwrap();
+    let told = events.next().await.unwrap().data["payload"].clone();
+    assert_eq!((&told["from"], &told["accepted"]), (&told["to"], &json!(["host:api.example.com GET+POST"])));
+}
+
+#[tokio::test]
 async fn both_versions_are_there_after_a_restart() {
     let server = server().await;
     upgrade(&server, "plain_wider", Some("all")).await.expect(200);

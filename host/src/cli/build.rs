@@ -5,6 +5,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
 use serde::Deserialize;
 
 use super::{inspect, sdk};
@@ -23,8 +27,6 @@ const PROFILE: [&str; 6] = [
     "profile.component.panic=\"abort\"",
     "profile.component.strip=true",
 ];
-/// A stack that lies in few pages, and is deep enough for what has an end.
-const STACK: &str = "target.wasm32-wasip2.rustflags=[\"-Clink-arg=-zstack-size=262144\"]";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,25 +36,26 @@ pub struct Args {
     /// Where to put the component (default: the crate's name and `.wasm`, in its folder).
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What else to hand to `cargo build`, such as `--features NAME`.
+    /// How much stack the component has, in bytes. Calls nest on it; what they allocate lies elsewhere.
+    #[arg(long, value_name = "BYTES", default_value_t = 512 * 1024)]
+    stack: u32,
+    /// What else to hand to cargo, such as `--features NAME`.
     #[arg(last = true)]
     cargo: Vec<String>,
 }
 
-/// What cargo says of a crate.
+/// What cargo says of a workspace.
 #[derive(Deserialize)]
-struct Metadata {
+pub struct Metadata {
     packages: Vec<Package>,
-    target_directory: PathBuf,
-    workspace_root: PathBuf,
+    pub workspace_root: PathBuf,
 }
 
 #[derive(Deserialize)]
-struct Package {
-    name: String,
+pub struct Package {
+    pub name: String,
     manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
-    targets: Vec<Target>,
 }
 
 #[derive(Deserialize)]
@@ -62,82 +65,113 @@ struct Dependency {
     source: Option<String>,
 }
 
+/// What cargo says while it builds.
 #[derive(Deserialize)]
-struct Target {
-    name: String,
-    crate_types: Vec<String>,
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact {
+        manifest_path: PathBuf,
+        filenames: Vec<PathBuf>,
+    },
+    #[serde(other)]
+    Other,
 }
 
 pub async fn run(flags: Flags, args: Args) -> Result<()> {
-    let folder = args.folder.canonicalize().map_err(|e| unusable(&args.folder, &e.to_string()))?;
-    let (package, metadata) = describe(&folder)?;
-    let library = package.targets.iter().find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
-    let library = library.ok_or_else(|| unusable(&folder, "its Cargo.toml lacks `[lib] crate-type = [\"cdylib\"]`"))?;
-    add_target()?;
-    cargo_build(&flags, &folder, &package, &metadata, &args.cargo)?;
-    let file = format!("{}.wasm", library.name.replace('-', "_"));
-    let built = metadata.target_directory.join(TARGET).join("component").join(file);
+    let (package, workspace) = describe(&args.folder)?;
+    add_target(&args.folder)?;
+    let built = cargo_build(&flags, &args, &package, &workspace)?;
+    // A good component is not replaced by one that no server takes.
+    let description = inspect::inspect(&flags, &built).await?;
     let output = args.output.unwrap_or_else(|| {
         let file = PathBuf::from(format!("{}.wasm", package.name));
         if args.folder == Path::new(".") { file } else { args.folder.join(file) }
     });
     std::fs::copy(&built, &output).map_err(|e| sdk::unwritable(&output, &e))?;
-    print!("{}", inspect::text(&inspect::inspect(&flags, &output).await?));
+    print!("{}", inspect::text(&description));
     println!("Built {}", output.display());
     Ok(())
 }
 
-fn describe(folder: &Path) -> Result<(Package, Metadata)> {
-    let output = output(cargo(folder).args(["metadata", "--no-deps", "--format-version=1"]))?;
-    let mut metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(Error::internal)?;
+/// The package in a folder, and its workspace.
+pub fn describe(folder: &Path) -> Result<(Package, Metadata)> {
+    let folder = folder.canonicalize().map_err(|e| unusable(folder, &e.to_string()))?;
     let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() {
+        return Err(unusable(&folder, "there is no Cargo.toml in it"));
+    }
+    let output = output(cargo(&folder).args(["metadata", "--no-deps", "--format-version=1"]))?;
+    let mut metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(Error::internal)?;
     let found = metadata.packages.iter().position(|package| package.manifest_path == manifest);
-    let found = found.ok_or_else(|| unusable(folder, "there is no package in it, only a workspace"))?;
+    let found = found.ok_or_else(|| unusable(&folder, "there is no package in it, only a workspace"))?;
     Ok((metadata.packages.swap_remove(found), metadata))
 }
 
 /// Adds the target where rustup manages the toolchain; elsewhere cargo says what is missing.
-fn add_target() -> Result<()> {
-    let mut installed = Command::new("rustup");
-    match installed.args(["target", "list", "--installed"]).output() {
+fn add_target(folder: &Path) -> Result<()> {
+    let rustup = || {
+        let mut rustup = Command::new("rustup");
+        rustup.current_dir(folder);
+        rustup
+    };
+    match rustup().args(["target", "list", "--installed"]).output() {
         Ok(list) if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == TARGET) => {
-            output(Command::new("rustup").args(["target", "add", TARGET]).stderr(Stdio::inherit())).map(drop)
+            output(rustup().args(["target", "add", TARGET]).stderr(Stdio::inherit())).map(drop)
         }
         _ => Ok(()),
     }
 }
 
-fn cargo_build(flags: &Flags, folder: &Path, package: &Package, metadata: &Metadata, more: &[String]) -> Result<()> {
-    let mut build = cargo(folder);
-    build.args(["build", "--lib", "--profile=component", "--target", TARGET]);
-    let from_registry = |dependency: &Dependency| {
-        dependency.name == "moxxy-sdk"
-            && dependency.source.as_ref().is_some_and(|source| source.starts_with("registry"))
-    };
-    if package.dependencies.iter().any(from_registry) {
+/// Builds the crate and returns where cargo put the component.
+fn cargo_build(flags: &Flags, args: &Args, package: &Package, workspace: &Metadata) -> Result<PathBuf> {
+    let mut build = cargo(&args.folder);
+    build.args(["rustc", "--lib", "--profile=component", "--target", TARGET]);
+    build.arg("--message-format=json-render-diagnostics");
+    if package.wants_sdk() {
         let sdk = sdk::unpack(flags)?;
-        sdk::point_to(folder, &sdk)?;
-        build.arg("--config").arg(format!("patch.crates-io.moxxy-sdk.path={sdk:?}"));
+        sdk::point_to(&workspace.workspace_root, &sdk)?;
+        build.arg("--config").arg(sdk::patch(&sdk));
     }
-    let root = std::fs::read_to_string(metadata.workspace_root.join("Cargo.toml")).unwrap_or_default();
-    if !root.contains("[profile.component]") {
+    let manifest = Figment::from(Toml::file_exact(workspace.workspace_root.join("Cargo.toml")));
+    if manifest.find_value("profile.component").is_err() {
         build.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
     }
-    output(build.args(["--config", STACK]).args(more).stdout(Stdio::inherit()).stderr(Stdio::inherit())).map(drop)
+    // For the component alone, beside whatever flags its author has.
+    let stack = format!("-Clink-arg=-zstack-size={}", args.stack);
+    let output = output(build.args(&args.cargo).args(["--", &stack]).stderr(Stdio::inherit()))?;
+    let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let files = messages.filter_map(|message| match message {
+        Message::CompilerArtifact { manifest_path, filenames } if manifest_path == package.manifest_path => {
+            Some(filenames)
+        }
+        _ => None,
+    });
+    let component = files.flatten().rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    component.ok_or_else(|| unusable(&args.folder, "its Cargo.toml lacks `[lib] crate-type = [\"cdylib\"]`"))
 }
 
-fn cargo(folder: &Path) -> Command {
+impl Package {
+    /// Whether it depends on the SDK as if a registry had it.
+    fn wants_sdk(&self) -> bool {
+        self.dependencies.iter().any(|dependency| {
+            let registry = dependency.source.as_ref().is_some_and(|source| source.starts_with("registry"));
+            dependency.name == "moxxy-sdk" && registry
+        })
+    }
+}
+
+pub fn cargo(folder: &Path) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(folder);
     cargo
 }
 
 /// Runs a command that has to succeed.
-fn output(command: &mut Command) -> Result<Output> {
+pub fn output(command: &mut Command) -> Result<Output> {
     let program = command.get_program().to_string_lossy().into_owned();
     let missing =
         |e| Error::conflict("no_toolchain", format!("Cannot run {program}: {e}. Get Rust at https://rustup.rs"));
-    let output = command.output().map_err(missing)?;
+    let output = command.stdin(Stdio::null()).output().map_err(missing)?;
     if output.status.success() {
         return Ok(output);
     }

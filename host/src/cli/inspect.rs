@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     config::{Config, Flags},
     digest::Digest,
+    domain::consent,
     error::{Error, Result},
     ids,
     plugins::{Description, Plugins},
@@ -49,10 +50,16 @@ pub fn text(component: &Description) -> String {
         format!("  {}", manifest.description),
         format!("  {}, {} bytes", component.digest, component.size),
     ];
-    let hosts = manifest.hosts.iter().map(|host| format!("asks for the host {}: {}", host.host, host.reason));
-    let secrets =
-        manifest.secrets.iter().map(|secret| format!("asks for the secret {}: {}", secret.name, secret.reason));
+    let hosts = manifest.hosts.iter().map(|host| format!("asks for {}: {}", consent::host(host), host.reason));
+    let secrets = manifest.secrets.iter();
+    let secrets = secrets.map(|secret| format!("asks for {}: {}", consent::secret(secret), secret.reason));
     let tools = component.tools.iter().map(|tool| format!("tool {}: {}", tool.name, tool.description));
     lines.extend(hosts.chain(secrets).chain(tools).map(|line| format!("  {line}")));
-    lines.join("\n") + "\n"
+    lines.into_iter().map(|line| plain(&line) + "\n").collect()
+}
+
+/// Without control characters, with which a stranger's text could change what a terminal shows.
+fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    text.chars().map(plain).collect::<String>().replace('\n', "\n    ")
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::sdk;
+use super::{build, sdk};
 use crate::{
     config::Flags,
     error::{Error, Result},
@@ -32,10 +32,15 @@ enum Kind {
 
 pub fn run(flags: &Flags, args: Args) -> Result<()> {
     let name = Name::try_from(args.name)?;
-    if !name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) {
-        return Err(Error::invalid_field("name", "a crate's name begins with a letter"));
+    if !name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) || name.as_str().starts_with("moxxy-sdk") {
+        return Err(Error::invalid_field("name", "a crate's name begins with a letter, and is not the SDK's"));
     }
     let (folder, sdk) = (Path::new(name.as_str()), sdk::unpack(flags)?);
+    if folder.exists() {
+        return Err(Error::conflict("unwritable", format!("Cannot make {name}: it is there already")));
+    }
+    // Cargo knows which names a crate cannot have, and adds it to the workspace that it stands in.
+    build::output(build::cargo(Path::new(".")).args(["new", "--quiet", "--lib", "--vcs=none", name.as_str()]))?;
     let (source, description) = match args.kind {
         Kind::Skill => (SKILL, "Greets people."),
         Kind::Provider => (PROVIDER, "Says what it was told last."),
@@ -44,14 +49,11 @@ pub fn run(flags: &Flags, args: Args) -> Result<()> {
         .replace("{name}", name.as_str())
         .replace("{description}", description)
         .replace("{sdk}", env!("CARGO_PKG_VERSION"));
-    let cannot = |e| Error::conflict("unwritable", format!("Cannot make {name}: {e}"));
-    fs::create_dir(folder).map_err(cannot)?;
-    fs::create_dir(folder.join("src")).map_err(|e| sdk::unwritable(folder, &e))?;
     for (path, content) in [("Cargo.toml", &*manifest), ("src/lib.rs", source), (".gitignore", IGNORED)] {
         let path = folder.join(path);
         fs::write(&path, content).map_err(|e| sdk::unwritable(&path, &e))?;
     }
-    sdk::point_to(folder, &sdk)?;
+    sdk::point_to(&build::describe(folder)?.1.workspace_root, &sdk)?;
     println!("Made {name}/Cargo.toml and {name}/src/lib.rs. Next: cd {name} && moxxy build");
     Ok(())
 }

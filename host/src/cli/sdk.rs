@@ -2,13 +2,16 @@
 //! none has, a file of cargo's configuration says where it is.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use serde_json::json;
 
 use crate::{
     config::{Config, Flags},
     digest::Digest,
+    directory,
     error::{Error, Result},
 };
 
@@ -29,12 +32,12 @@ pub fn unpack(flags: &Flags) -> Result<PathBuf> {
     if !folder.is_dir() {
         write_all(&sdks, &folder).map_err(|e| unwritable(&folder, &e))?;
     }
-    Ok(folder.join("sdk"))
+    folder.join("sdk").canonicalize().map_err(|e| unwritable(&folder, &e))
 }
 
 /// All of it under another name first: a folder that is there is whole.
-fn write_all(sdks: &Path, folder: &Path) -> std::io::Result<()> {
-    crate::app::make_private(sdks)?;
+fn write_all(sdks: &Path, folder: &Path) -> io::Result<()> {
+    directory::make_private(sdks)?;
     let temporary = tempfile::TempDir::new_in(sdks)?;
     for (path, content) in FILES {
         let path = temporary.path().join(path);
@@ -48,16 +51,27 @@ fn write_all(sdks: &Path, folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Tells cargo, in a crate of an author's, where the SDK is. A configuration that the author wrote
-/// is left alone.
-pub fn point_to(krate: &Path, sdk: &Path) -> Result<()> {
-    let path = krate.join(".cargo").join("config.toml");
-    let theirs = fs::read_to_string(&path).is_ok_and(|text| !text.starts_with(OURS));
-    if theirs {
+/// Cargo's setting that says where the SDK is.
+pub fn patch(sdk: &Path) -> String {
+    // A string of JSON is one of TOML.
+    format!("patch.crates-io.moxxy-sdk.path={}", json!(sdk))
+}
+
+/// Tells cargo, in a crate or a workspace of an author's, where the SDK is. A configuration that the
+/// author wrote is left alone.
+pub fn point_to(root: &Path, sdk: &Path) -> Result<()> {
+    let path = root.join(".cargo").join("config.toml");
+    let patch = patch(sdk);
+    let ours = match fs::read_to_string(&path) {
+        Ok(text) if text.contains(&patch) => return Ok(()),
+        Ok(text) => text.starts_with(OURS),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if !ours {
+        println!("For cargo's own commands, add to {}:\n    {patch}", path.display());
         return Ok(());
     }
-    let text = format!("{OURS}\n[patch.crates-io]\nmoxxy-sdk = {{ path = {sdk:?} }}\n");
-    let written = fs::create_dir_all(krate.join(".cargo")).and_then(|()| fs::write(&path, text));
+    let written = fs::create_dir_all(root.join(".cargo")).and_then(|()| fs::write(&path, format!("{OURS}\n{patch}\n")));
     written.map_err(|e| unwritable(&path, &e))
 }
 

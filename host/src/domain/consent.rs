@@ -1,7 +1,7 @@
-//! Consent: what a component asks for, by name, and what of it the operator agreed to. Hosts are
-//! granted by it. A secret is not: consent only lets an upgrade that asks for one go on.
+//! Consent: what a component asks for, by name, and what of it the operator agreed to. Public hosts
+//! are granted by it. Private ones and secrets are not: there, consent only lets an upgrade go on.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,14 @@ pub struct Permissions {
 }
 
 impl Accept {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Names(one), Self::Names(other)) => Self::Names(one.union(&other).cloned().collect()),
+            _ => Self::All(All::All),
+        }
+    }
+
     /// The names that are meant. One that nobody asks for is an error: it may be misspelt.
     pub fn names(accept: Option<Self>, manifest: &Manifest) -> Result<Names> {
         let asked = asked(manifest);
@@ -54,7 +62,14 @@ impl Accept {
 
 /// Refuses a version that asks for more than the one before, without consent to that.
 pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
-    let more: Vec<_> = asked(new).difference(&asked(old)).filter(|name| !accepted.contains(*name)).cloned().collect();
+    let known = |request: &&HostRequest| {
+        let before = old.hosts.iter().find(|before| before.host == request.host);
+        before.is_some_and(|before| request.methods.iter().all(|method| before.methods.contains(method)))
+    };
+    let before: Names = old.secrets.iter().map(secret).collect();
+    let hosts = new.hosts.iter().filter(|request| !known(request)).map(host);
+    let secrets = new.secrets.iter().map(secret).filter(|name| !before.contains(name));
+    let more: Vec<_> = hosts.chain(secrets).filter(|name| !accepted.contains(name)).collect();
     if more.is_empty() {
         return Ok(());
     }
@@ -63,10 +78,23 @@ pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
     Err(Error::Conflict(Problem::new("consent_required", message), details))
 }
 
+/// What of the consent to one version holds for the next: hosts with no more methods than before.
+pub fn carried(old: &Manifest, accepted: &Names, new: &Manifest) -> Names {
+    let granted = |request: &&HostRequest| {
+        old.hosts.iter().any(|before| {
+            let fewer = request.methods.iter().all(|method| before.methods.contains(method));
+            before.host == request.host && fewer && accepted.contains(&host(before))
+        })
+    };
+    let hosts = new.hosts.iter().filter(granted).map(host);
+    hosts.chain(new.secrets.iter().map(secret).filter(|name| accepted.contains(name))).collect()
+}
+
 /// What is asked for, what of it is granted, and what is missing.
 pub fn permissions(manifest: &Manifest, accepted: &Names) -> [Permissions; 3] {
     let (hosts, secrets) = (manifest.hosts.clone(), manifest.secrets.clone());
-    let (granted, denied) = hosts.iter().cloned().partition(|request| accepted.contains(&host(request)));
+    let (granted, denied) =
+        hosts.iter().cloned().partition(|request| is_public(&request.host) && accepted.contains(&host(request)));
     [
         Permissions { hosts, secrets: secrets.clone() },
         Permissions { hosts: granted, secrets: Vec::new() },
@@ -80,10 +108,21 @@ fn asked(manifest: &Manifest) -> Names {
     hosts.chain(manifest.secrets.iter().map(secret)).collect()
 }
 
-fn host(request: &HostRequest) -> String {
-    format!("host:{} {}", request.host, request.methods.join("+")).trim_end().to_owned()
+/// The name of a wish for a host.
+pub fn host(request: &HostRequest) -> String {
+    format!("host:{} {}", request.host, request.methods.join("+"))
 }
 
-fn secret(request: &SecretRequest) -> String {
-    format!("secret:{} {} {}", request.name, request.place, request.hosts.join("+")).trim_end().to_owned()
+/// The name of a wish for a secret.
+pub fn secret(request: &SecretRequest) -> String {
+    format!("secret:{} {} {}", request.name, request.place, request.hosts.join("+"))
+}
+
+/// Whether consent is enough for a host. One that lies in a private network, or that the
+/// configuration names, takes more than that.
+fn is_public(host: &str) -> bool {
+    let private = ["localhost", "local", "internal", "home", "lan", "arpa"];
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let name = host.rsplit_once('.').is_some_and(|(_, last)| !private.contains(&last));
+    name && !address && !host.starts_with("config:")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::watch,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use crate::{
     events::{self, Event, Subject},
     ids::{Name, StepId},
     plugins::Progress,
-    store,
+    store::{self, AgentKey},
 };
 
 /// The least time between two events.
@@ -24,23 +24,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The call that is told of.
 pub struct About {
     pub subject: Subject,
+    /// The agent: a new one of its name is another.
+    pub agent: AgentKey,
     pub skill: Name,
     pub step: Option<StepId>,
     pub stop: CancellationToken,
 }
 
-/// Tells of reports until the call has ended, which it shows by dropping the sender.
-pub async fn tell(app: &App, about: About, mut reports: watch::Receiver<Option<Progress>>) {
+/// Tells of reports until the call has ended.
+pub async fn tell(app: &App, about: About, mut reports: watch::Receiver<Option<Progress>>, ended: CancellationToken) {
     let mut next = Instant::now();
     while reports.changed().await.is_ok() {
-        let mut newest = reports.borrow_and_update().clone();
-        let newer = async {
-            while reports.changed().await.is_ok() {
-                newest = reports.borrow_and_update().clone();
-            }
-        };
-        // It ends early with the call: its last report waits for nothing.
-        drop(timeout_at(next, newer).await);
+        // The last report of a call waits for nothing.
+        ended.run_until_cancelled(sleep_until(next)).await;
+        let newest = reports.borrow_and_update().clone();
         if about.stop.is_cancelled() {
             return;
         }
@@ -54,16 +51,15 @@ pub async fn tell(app: &App, about: About, mut reports: watch::Receiver<Option<P
 }
 
 async fn record(app: &App, about: &About, Progress { message, done }: Progress) -> Result<()> {
-    let (subject, step_id) = (about.subject.clone(), about.step.clone());
+    let (subject, agent, step_id) = (about.subject.clone(), about.agent, about.step.clone());
     let event = Event::SkillProgress { step_id: step_id.clone(), skill_id: about.skill.clone(), message, done };
     app.store
         .write(move |tx| {
             Box::pin(async move {
                 // Nothing is told of a run that was cancelled meanwhile, or of an agent that is gone.
-                let open = match (&step_id, &subject.agent) {
-                    (Some(step), _) => store::steps::is_open(tx, step).await?,
-                    (None, Some(agent)) => store::agents::get(tx, agent).await.is_ok(),
-                    (None, None) => false,
+                let open = match &step_id {
+                    Some(step) => store::steps::is_open(tx, step).await?,
+                    None => store::agents::exists(tx, agent).await?,
                 };
                 if open { events::record(tx, &subject, event).await } else { Ok(()) }
             })

@@ -57,7 +57,14 @@ pub struct Model {
     pub max_output_tokens: Option<u32>,
 }
 
+/// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
+/// after.
 pub async fn install(app: &App, new: NewProvider) -> Result<Provider> {
+    let worker = app.clone();
+    app.tasks.carry_out("install", async move { take_in(&worker, new).await }).await
+}
+
+async fn take_in(app: &App, new: NewProvider) -> Result<Provider> {
     let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
     let now = app.store.clock().timestamp();

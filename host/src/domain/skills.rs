@@ -53,8 +53,21 @@ pub struct View {
     pub created_at: String,
 }
 
-/// Installs a skill: it goes by its manifest's name.
+/// Installs a skill: it goes by its manifest's name. One whose client leaves meanwhile is installed
+/// all the same, or cleaned up after.
 pub async fn install(
+    app: &App,
+    agent: Name,
+    source: Source,
+    digest: Option<Digest>,
+    accept: Option<Accept>,
+) -> Result<Skill> {
+    let worker = app.clone();
+    let install = async move { take_in(&worker, agent, source, digest, accept).await };
+    app.tasks.carry_out("install", install).await
+}
+
+async fn take_in(
     app: &App,
     agent: Name,
     source: Source,
@@ -130,9 +143,7 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
         let message = format!("The component's digest is {actual}, not {expected}");
         return Err(Error::invalid("digest_mismatch", message));
     }
-    let plugins = Arc::clone(&app.plugins);
-    // So that one whose client leaves cleans up after itself.
-    let prepared = app.tasks.carry_out("install", async move { plugins.admit(actual, bytes).await }).await?;
+    let prepared = app.plugins.admit(actual, bytes).await?;
     let admitted = Admitted { prepared, _installing: installing };
     let found = admitted.description.world;
     if found != world {
@@ -162,8 +173,7 @@ pub async fn tidy(app: &App) {
 pub async fn collect(app: &App) -> Result<()> {
     let Ok(_alone) = app.installing.try_write() else { return Ok(()) };
     let used = app.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
-    app.plugins.retain(&used);
-    Ok(())
+    app.plugins.retain(&used).await
 }
 
 /// One call of a tool.
@@ -194,7 +204,7 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     let Invocation { agent, caller, skill, tool, arguments, step, stop } = invocation;
     let run = caller.run.as_ref().map(|(_, run)| run.clone());
     let subject = Subject { agent: Some(caller.agent.clone()), run };
-    let about = About { subject, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
+    let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
     let context = CallContext {
         caller: Some(caller),
@@ -204,8 +214,13 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
         ..CallContext::new(skill.id.clone())
     };
     let text = serde_json::to_string(arguments).map_err(Error::internal)?;
-    let call = app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text);
-    let (called, ()) = tokio::join!(call, progress::tell(app, about, reports));
+    let ended = CancellationToken::new();
+    let telling = progress::tell(app, about, reports, ended.clone());
+    let calling = async {
+        let _ended = ended.drop_guard();
+        app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await
+    };
+    let (called, ()) = tokio::join!(calling, telling);
     let (id, since) = (skill.id.clone(), skill.created_at.clone());
     Ok(Ended { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
 }

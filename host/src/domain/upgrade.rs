@@ -17,7 +17,21 @@ use crate::{
 };
 
 /// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
+/// It is carried out even if its client leaves.
 pub async fn upgrade(
+    app: &App,
+    agent: Name,
+    id: Name,
+    source: Source,
+    digest: Option<Digest>,
+    accept: Option<Accept>,
+) -> Result<Skill> {
+    let worker = app.clone();
+    let upgrade = async move { replace(&worker, agent, id, source, digest, accept).await };
+    app.tasks.carry_out("upgrade", upgrade).await
+}
+
+async fn replace(
     app: &App,
     agent: Name,
     id: Name,
@@ -37,14 +51,18 @@ pub async fn upgrade(
             Box::pin(async move {
                 let Skill { component: old, accepted: before, .. } = store::skills::get(tx, key, &id).await?;
                 same_skill(&id, &component.manifest.name)?;
-                let accepted = Accept::names(accept, &component.manifest)?;
-                consent::check(&old.manifest, &component.manifest, &accepted)?;
-                store::skills::accept(tx, key, &id, &before.union(&accepted).cloned().collect()).await?;
-                if old.digest == component.digest {
+                let named = Accept::names(accept, &component.manifest)?;
+                consent::check(&old.manifest, &component.manifest, &named)?;
+                let carried = consent::carried(&old.manifest, &before, &component.manifest);
+                let accepted = carried.union(&named).cloned().collect();
+                if old.digest != component.digest {
+                    store::components::insert(tx, &component).await?;
+                    store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
+                } else if accepted != before {
+                    store::skills::accept(tx, key, &id, &accepted).await?;
+                } else {
                     return store::skills::get(tx, key, &id).await;
                 }
-                store::components::insert(tx, &component).await?;
-                store::skills::replace(tx, key, &id, &component.digest).await?;
                 let event = Event::SkillUpgraded {
                     skill_id: id.clone(),
                     from: old.digest,
@@ -65,6 +83,15 @@ pub async fn upgrade(
 
 /// Goes back to the version before the last upgrade; once more, and it is the upgraded one again.
 pub async fn rollback(app: &App, agent: Name, id: Name) -> Result<Skill> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &agent).await?.key;
+    let previous = store::skills::get(&mut db, key, &id).await?.previous;
+    drop(db);
+    if let Some(digest) = previous
+        && let Err(why) = app.plugins.check(&digest).await
+    {
+        return Err(Error::conflict("component_unusable", format!("The version before cannot be used: {why}")));
+    }
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -73,7 +100,7 @@ pub async fn rollback(app: &App, agent: Name, id: Name) -> Result<Skill> {
                 let Some(to) = skill.previous else {
                     return Err(Error::conflict("nothing_to_roll_back", format!("Skill '{id}' was never upgraded")));
                 };
-                store::skills::replace(tx, key, &id, &to).await?;
+                store::skills::swap(tx, key, &id).await?;
                 let back = Event::SkillRolledBack { skill_id: id.clone(), from: skill.component.digest, to };
                 events::record(tx, &Subject::agent(&agent), back).await?;
                 store::skills::get(tx, key, &id).await

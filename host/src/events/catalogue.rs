@@ -50,7 +50,7 @@ pub enum Event {
         tool: String,
         code: String,
         message: String,
-        /// Unknown when the server stopped meanwhile.
+        /// Unknown when it was cut off.
         usage: Option<Usage>,
     },
     #[serde(rename = "skill.progress")]

@@ -11,7 +11,7 @@ use axum::{
 use tokio::{net::TcpListener, sync::OnceCell};
 
 use super::{answer::Answer, owner};
-use crate::{app::App, tasks};
+use crate::{app::App, error::Error, tasks};
 
 /// A caller that may use the scope `S`.
 #[derive(Debug)]
@@ -57,12 +57,17 @@ impl Connected<IncomingStream<'_, TcpListener>> for Peer {
 }
 
 impl Peer {
-    async fn is_own(&self) -> bool {
-        let Some(local) = self.local else { return false };
+    /// An error where the system cannot say now, for want of open files perhaps.
+    async fn is_own(&self) -> Result<bool, Error> {
+        let Some(local) = self.local else { return Ok(false) };
         let peer = self.address;
         // The tables can be long.
-        let look = || async move { tasks::blocking(move || owner::is_trusted(peer, local)).await.unwrap_or(false) };
-        *self.own.get_or_init(look).await
+        let look = || async move { tasks::blocking(move || owner::is_trusted(peer, local)).await };
+        let own = self.own.get_or_try_init(|| async { look().await?.map_err(Error::internal) }).await;
+        Ok(*own.map_err(|error| {
+            tracing::error!(error = ?error, "whose program calls cannot be found out");
+            Error::unavailable("busy", "The server cannot find out now who calls it; try again")
+        })?)
     }
 }
 
@@ -74,7 +79,7 @@ impl<S: Scope> FromRequestParts<App> for Caller<S> {
             return Err(denied("The token is not known here"));
         }
         let trusted = match ConnectInfo::<Peer>::from_request_parts(parts, app).await {
-            Ok(ConnectInfo(peer)) => local(parts, &peer, peer.is_own().await),
+            Ok(ConnectInfo(peer)) => local(parts, &peer, peer.is_own().await?),
             Err(_) => Err("its peer is unknown"),
         };
         match trusted {

@@ -2,19 +2,26 @@
 //! socket's user (proc(5)).
 
 use std::{
-    fs,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 const ROOT: u32 = 0;
 
-/// Whether the peer's socket belongs to the server's own user or to root. Where the tables cannot
-/// be read, nobody is trusted.
-pub fn is_trusted(peer: SocketAddr, local: SocketAddr) -> bool {
+/// Whether the peer's socket belongs to the server's own user or to root. Where there are no
+/// tables, nobody is trusted.
+pub fn is_trusted(peer: SocketAddr, local: SocketAddr) -> io::Result<bool> {
     let own = rustix::process::geteuid().as_raw();
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let owner = tables.into_iter().find_map(|table| owner(&fs::read_to_string(table).ok()?, peer, local));
-    owner.is_some_and(|user| user == own || user == ROOT)
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = match fs::read_to_string(table) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            text => text?,
+        };
+        if let Some(user) = owner(&text, peer, local) {
+            return Ok(user == own || user == ROOT);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the tables can be read here at all.

@@ -125,12 +125,15 @@ impl FromRequest<App> for Install {
 }
 
 async fn read_form(mut form: Multipart) -> Result<Install> {
-    let (mut component, mut digest, mut accept) = (None, None, None);
+    let (mut component, mut digest, mut accept) = (None, None, None::<Accept>);
     while let Some(part) = form.next_field().await.map_err(form_error)? {
         match part.name().unwrap_or_default().to_owned().as_str() {
             "component" => component = Some(part.bytes().await.map_err(form_error)?.to_vec()),
             "digest" => digest = Some(Digest::try_from(part.text().await.map_err(form_error)?)?),
-            "accept" => accept = Some(consent(&part.text().await.map_err(form_error)?)),
+            "accept" => {
+                let named = consent(&part.text().await.map_err(form_error)?);
+                accept = Some(accept.map_or_else(|| named.clone(), |before| before.and(named.clone())));
+            }
             other => return Err(Error::invalid_field(other, "the parts are `component`, `digest` and `accept`").into()),
         }
     }
@@ -142,7 +145,10 @@ async fn read_form(mut form: Multipart) -> Result<Install> {
 fn consent(text: &str) -> Accept {
     match text.trim() {
         "all" => Accept::All(All::All),
-        names => Accept::Names(names.split(',').map(|name| name.trim().to_owned()).collect()),
+        names => {
+            let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+            Accept::Names(names.map(str::to_owned).collect())
+        }
     }
 }
 

@@ -99,7 +99,8 @@ fn work(task: &Task) -> Result<(), String> {
 }
 
 fn limit(task: &Task) -> rustix::io::Result<()> {
-    // Nobody waits for the result of one whose server was killed.
+    // Nobody waits for the result of one whose server was killed. The signal comes when the thread
+    // ends that started the process: a worker of the server's runtime, which lives as long as that.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let bound = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::As, bound(task.memory))?;

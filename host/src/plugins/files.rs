@@ -10,10 +10,10 @@ use std::{
 use tempfile::{NamedTempFile, TempPath};
 use wasmtime::{Engine, component::Component};
 
-use super::load;
+use super::{load, rejected};
 use crate::{
-    app,
     digest::{self, Digest},
+    directory,
     error::{Error, Result},
 };
 
@@ -33,7 +33,7 @@ impl Files {
         let uploads = home.join("components").join("sha256");
         let compiled = cache.join(compatibility(engine));
         for directory in [&uploads, &compiled] {
-            app::make_private(directory).map_err(|e| {
+            directory::make_private(directory).map_err(|e| {
                 Error::conflict("data_unusable", format!("Cannot make the directory {}: {e}", directory.display()))
             })?;
         }
@@ -56,7 +56,10 @@ impl Files {
     /// The path of an upload, after checking that it still is what it was.
     pub fn verified(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.upload(digest);
-        let bytes = fs::read(&path).map_err(|e| broken(digest, &format!("cannot be read: {e}")))?;
+        let bytes = fs::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => broken(digest, "is gone"),
+            _ => unreadable(&error),
+        })?;
         if Digest::of(&bytes) != *digest {
             return Err(broken(digest, "was changed on disk"));
         }
@@ -71,8 +74,7 @@ impl Files {
     /// Seals compiled code and puts it in its place.
     pub fn keep_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
         use io::Write as _;
-        let seal = load::seal(&code, &self.key, digest.as_str())
-            .ok_or_else(|| Error::internal("compiled code cannot be read back"))?;
+        let seal = load::seal(&code, &self.key, digest.as_str()).map_err(Error::internal)?;
         let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::internal)?;
         file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::internal)?;
         let (code_path, seal_path) = self.code(digest);
@@ -83,17 +85,22 @@ impl Files {
         sync(&self.compiled)
     }
 
-    /// Loads compiled code; `None` if it is not there, or not what this server sealed. The error
-    /// says why the engine does not take it.
-    pub fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>, String> {
-        let (code, seal_path) = self.code(digest);
-        let Ok(seal) = fs::read(seal_path) else { return Ok(None) };
-        match load::load(engine, &code, &self.key, digest.as_str(), &seal) {
-            Some(loaded) => loaded.map(Some).map_err(|e| e.root_cause().to_string()),
-            None => {
-                tracing::warn!(%digest, "compiled code is gone or was changed on disk; compiling again");
+    /// Loads compiled code; `None` if it is not there, or not what this server sealed.
+    pub fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>> {
+        let (code, seal) = self.code(digest);
+        let loaded = fs::read(seal).and_then(|seal| load::load(engine, &code, &self.key, digest.as_str(), &seal));
+        match loaded {
+            Ok(Some(Ok(component))) => Ok(Some(component)),
+            Ok(Some(Err(error))) => match error.root_cause().downcast_ref::<io::Error>() {
+                Some(error) => Err(unreadable(error)),
+                None => Err(rejected(format!("It does not fit this server: {}", error.root_cause()))),
+            },
+            Ok(None) => {
+                tracing::warn!(%digest, "compiled code was changed on disk; compiling again");
                 Ok(None)
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&error)),
         }
     }
 
@@ -152,6 +159,11 @@ fn compatibility(engine: &Engine) -> String {
 
 fn sync(directory: &Path) -> Result<()> {
     fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::internal)
+}
+
+/// For want of open files or of memory, say: nothing is wrong with the component.
+fn unreadable(error: &io::Error) -> Error {
+    Error::unavailable("component_unavailable", format!("its files cannot be read now: {error}"))
 }
 
 fn broken(digest: &Digest, why: &str) -> Error {

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools};
+use super::{
+    bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools},
+    requests,
+};
 use crate::{digest::Digest, ids::Name, json};
 
-const TEXT: usize = 4096;
 const SCHEMA: usize = 64 * 1024;
-const REQUESTS: usize = 64;
 const TOOLS: usize = 128;
 
 /// What a component is for.
@@ -97,23 +98,8 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
     let name = Name::try_from(guest.name.clone())
         .map_err(|_| format!("its name {:?} is not 1 to 64 of a-z, 0-9 and -", short(&guest.name)))?;
     bounded("its version", &guest.version, 64)?;
-    bounded("its description", &guest.description, TEXT)?;
-    if guest.hosts.len() > REQUESTS || guest.secrets.len() > REQUESTS {
-        return Err(format!("it asks for more than {REQUESTS} hosts or secrets"));
-    }
-    for request in &guest.hosts {
-        host(&request.host)?;
-        bounded("the reason for a host", &request.reason, TEXT)?;
-        few("methods", &request.methods)?;
-        request.methods.iter().try_for_each(|method| bounded("a method", method, 32))?;
-    }
-    for request in &guest.secrets {
-        label("a secret", &request.name)?;
-        bounded("the reason for a secret", &request.reason, TEXT)?;
-        bounded("the place of a secret", &request.place, 255)?;
-        few("hosts of a secret", &request.hosts)?;
-        request.hosts.iter().try_for_each(|name| host(name))?;
-    }
+    requests::text("its version", &guest.version)?;
+    requests::text("its description", &guest.description)?;
     let limits = &guest.limits;
     if [limits.memory, limits.cpu_time, limits.wall_time].contains(&Some(0)) {
         return Err("it asks for a limit of 0, under which no call could run".into());
@@ -123,8 +109,8 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
         name,
         version: guest.version,
         description: guest.description,
-        hosts: guest.hosts.into_iter().map(Into::into).collect(),
-        secrets: guest.secrets.into_iter().map(Into::into).collect(),
+        hosts: requests::hosts(guest.hosts)?,
+        secrets: requests::secrets(guest.secrets)?,
         limits: guest.limits.into(),
         config_schema,
     })
@@ -141,7 +127,7 @@ pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
         if checked.iter().any(|other| other.name == tool.name) {
             return Err(format!("it lists the tool {:?} twice", tool.name));
         }
-        bounded(&format!("the description of the tool {:?}", tool.name), &tool.description, TEXT)?;
+        requests::text(&format!("the description of the tool {:?}", tool.name), &tool.description)?;
         let parameters = schema(&format!("the parameters of the tool {:?}", tool.name), &tool.parameters)?;
         let hints = Hints {
             read_only: tool.hints.read_only,
@@ -153,7 +139,7 @@ pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
     Ok(checked)
 }
 
-fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {
+pub(super) fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {
     match text.len() {
         1.. if text.len() <= limit => Ok(()),
         0 => Err(format!("{what} is empty")),
@@ -161,15 +147,7 @@ fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {
     }
 }
 
-fn host(name: &str) -> Result<(), String> {
-    bounded("a host", name, 255)
-}
-
-fn few<T>(what: &str, list: &[T]) -> Result<(), String> {
-    if list.len() > REQUESTS { Err(format!("it lists more than {REQUESTS} {what}")) } else { Ok(()) }
-}
-
-fn label(what: &str, name: &str) -> Result<(), String> {
+pub(super) fn label(what: &str, name: &str) -> Result<(), String> {
     let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if characters && (1..=64).contains(&name.len()) {
         return Ok(());
@@ -189,20 +167,8 @@ fn schema(what: &str, text: &str) -> Result<Value, String> {
     Ok(schema)
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-impl From<guest::HostRequest> for HostRequest {
-    fn from(guest: guest::HostRequest) -> Self {
-        Self { host: guest.host, methods: guest.methods, reason: guest.reason }
-    }
-}
-
-impl From<guest::SecretRequest> for SecretRequest {
-    fn from(guest: guest::SecretRequest) -> Self {
-        Self { name: guest.name, hosts: guest.hosts, place: guest.place, reason: guest.reason }
-    }
 }
 
 impl From<guest::LimitRequests> for LimitRequests {

@@ -18,6 +18,7 @@ mod meter;
 mod output;
 mod prepared;
 mod registry;
+mod requests;
 mod room;
 mod state;
 

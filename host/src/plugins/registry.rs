@@ -136,6 +136,11 @@ impl Registry {
         installed.get(digest).map(|entry| (Arc::clone(&entry.description), Arc::clone(&entry.loading)))
     }
 
+    fn remove_others(&self, known: &HashSet<Digest>) -> Vec<(Digest, Entry)> {
+        let mut installed = self.installed.write().unwrap_or_else(PoisonError::into_inner);
+        installed.extract_if(|digest, _| !known.contains(digest)).collect()
+    }
+
     fn digests(&self) -> Vec<Digest> {
         self.installed.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
@@ -167,11 +172,16 @@ impl Plugins {
     }
 
     /// Removes all components but these. Calls under way end as they would.
-    pub fn retain(&self, known: &HashSet<Digest>) {
-        let mut installed = self.registry.installed.write().unwrap_or_else(PoisonError::into_inner);
-        for (digest, _) in installed.extract_if(|digest, _| !known.contains(digest)) {
-            self.files.remove(&digest);
-        }
+    pub async fn retain(&self, known: &HashSet<Digest>) -> Result<()> {
+        let removed = self.registry.remove_others(known);
+        let files = Arc::clone(&self.files);
+        // Unlinking and unmapping take their time, and no call has to wait for it.
+        tasks::blocking(move || removed.iter().for_each(|(digest, _)| files.remove(digest))).await
+    }
+
+    /// Whether a component can be called; the error says why not.
+    pub async fn check(&self, digest: &Digest) -> Result<(), String> {
+        self.prepared(digest).await.map(drop)
     }
 
     /// A component to call. One that is not loaded is loaded first. The error is a sentence.
@@ -204,7 +214,10 @@ impl Plugins {
                 if self.registry.entry(digest).is_some() {
                     tracing::error!(component = %name, error = ?error, "a component cannot be loaded");
                 }
-                *failed = Some(Failed { at: Instant::now(), why: error.to_string() });
+                // What may pass at any moment is tried again at once.
+                if !matches!(error, Error::Unavailable(_)) {
+                    *failed = Some(Failed { at: Instant::now(), why: error.to_string() });
+                }
                 Err(error.to_string())
             }
         }
@@ -220,7 +233,12 @@ impl Plugins {
             Some(component) => component,
             None => {
                 let _turn = self.compiler.acquire().await.map_err(Error::internal)?;
-                self.compiled(digest, &upload).await?
+                let component = self.compiled(digest, &upload).await?;
+                if self.registry.entry(digest).is_none() {
+                    // It was removed meanwhile, and what was compiled came after that.
+                    self.files.remove_compiled(digest);
+                }
+                component
             }
         };
         self.link(&component, description)
@@ -241,8 +259,7 @@ impl Plugins {
     /// `None` when there is no compiled code that this server sealed.
     async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
         let (files, engine, digest) = (Arc::clone(&self.files), self.engine.clone(), digest.clone());
-        let loaded = self.reading(move || files.load(&engine, &digest)).await?;
-        loaded.map_err(|why| rejected(format!("It does not fit this server: {why}")))
+        self.reading(move || files.load(&engine, &digest)).await?
     }
 
     /// Reads and hashes a component's files away from the server's threads, few at once.

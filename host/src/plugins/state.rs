@@ -154,7 +154,11 @@ impl CallState {
             _ if self.memory.refused => {
                 limit(Limit::Memory, format!("asked for more than its {} bytes of memory", limits.memory))
             }
-            Some(trap) => Failure::Trapped { message: format!("`{name}` trapped: {trap}{}", self.last_words()) },
+            Some(trap) => {
+                let stack = matches!(trap, Trap::MemoryOutOfBounds);
+                let stack = if stack { " (perhaps its stack was full)" } else { "" };
+                Failure::Trapped { message: format!("`{name}` trapped: {trap}{stack}{}", self.last_words()) }
+            }
             None => {
                 let cause = error.root_cause();
                 Failure::Trapped { message: format!("`{name}` failed: {cause}{}", self.last_words()) }

@@ -87,6 +87,12 @@ pub async fn get(db: &mut Db, name: &Name) -> Result<Agent> {
     row.ok_or_else(|| Error::not_found("agent", name))?.try_into()
 }
 
+/// Whether it is still there: a new agent of its name is another.
+pub async fn exists(db: &mut Db, agent: AgentKey) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM agents WHERE key = ?)";
+    Ok(sqlx::query_scalar(sql).bind(agent.0).fetch_one(db).await?)
+}
+
 /// By name.
 pub async fn list(db: &mut Db) -> Result<Vec<Agent>> {
     let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY a.name")).fetch_all(db).await?;

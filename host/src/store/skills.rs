@@ -50,10 +50,20 @@ pub async fn installed_at(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Opt
     Ok(sqlx::query_scalar(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?)
 }
 
-/// Gives a skill another component, and keeps the one that it had as the previous.
-pub async fn replace(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) -> Result<()> {
-    let sql = "UPDATE skills SET previous = digest, digest = ? WHERE agent = ? AND id = ?";
-    sqlx::query(sql).bind(digest.as_str()).bind(agent.0).bind(id.as_str()).execute(&mut **tx).await?;
+/// Gives a skill another component with its consent, and keeps those that it had as the previous.
+pub async fn replace(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest, accepted: &Names) -> Result<()> {
+    let sql = "UPDATE skills SET previous = digest, previous_accepted = accepted, digest = ?, accepted = ?
+               WHERE agent = ? AND id = ?";
+    let query = sqlx::query(sql).bind(digest.as_str()).bind(to_json(accepted)?);
+    query.bind(agent.0).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Puts the previous component and its consent in the place of the current ones, and those in theirs.
+pub async fn swap(tx: &mut Tx, agent: AgentKey, id: &Name) -> Result<()> {
+    let sql = "UPDATE skills SET previous = digest, previous_accepted = accepted,
+               digest = previous, accepted = previous_accepted WHERE agent = ? AND id = ? AND previous IS NOT NULL";
+    sqlx::query(sql).bind(agent.0).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! type of the function's own name that implements `ToolFunction`.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{
     Attribute as Attr, Error, Expr, ExprLit, FnArg, ItemFn, Lit, LitStr, Meta, Pat, PatType, Result, Type,
     spanned::Spanned as _,
@@ -27,8 +27,12 @@ pub fn expand(attribute: &Attribute, mut function: ItemFn) -> Result<TokenStream
     let Attribute { read_only, idempotent, wants_approval, .. } = attribute;
     let arguments = arguments(&fields);
     let passed = fields.iter().map(|field| &field.name);
+    let output = quote_spanned! {function.sig.output.span()=>
+        ::moxxy_sdk::skill::IntoOutput::into_output(#ident(#(arguments.#passed),*))
+    };
     let doc = format!("The tool that the function `{ident}` is.");
     Ok(quote! {
+        #[allow(clippy::needless_pass_by_value)]
         #function
 
         #[doc = #doc]
@@ -42,7 +46,7 @@ pub fn expand(attribute: &Attribute, mut function: ItemFn) -> Result<TokenStream
                 const NAME: &'static str = #name;
 
                 fn definition() -> ::moxxy_sdk::skill::Tool {
-                    let parameters = ::moxxy_sdk::skill::schema::<Arguments>();
+                    let parameters = ::moxxy_sdk::skill::schema::<MoxxyToolArguments>();
                     let mut tool = ::moxxy_sdk::skill::Tool::new(#name, #description, parameters);
                     tool.hints.read_only = #read_only;
                     tool.hints.idempotent = #idempotent;
@@ -53,8 +57,8 @@ pub fn expand(attribute: &Attribute, mut function: ItemFn) -> Result<TokenStream
                 fn call(
                     arguments: ::moxxy_sdk::serde_json::Value,
                 ) -> ::core::result::Result<::moxxy_sdk::skill::Output, ::moxxy_sdk::skill::Error> {
-                    let arguments: Arguments = ::moxxy_sdk::skill::arguments(arguments)?;
-                    ::moxxy_sdk::skill::IntoOutput::into_output(#ident(#(arguments.#passed),*))
+                    let arguments: MoxxyToolArguments = ::moxxy_sdk::skill::arguments(arguments)?;
+                    #output
                 }
             }
         };
@@ -70,7 +74,7 @@ fn arguments(fields: &[Field]) -> TokenStream {
         #[derive(::moxxy_sdk::serde::Deserialize, ::moxxy_sdk::schemars::JsonSchema)]
         #[serde(crate = "::moxxy_sdk::serde" #strict)]
         #[schemars(crate = "::moxxy_sdk::schemars")]
-        struct Arguments {
+        struct MoxxyToolArguments {
             #(#fields,)*
         }
     }
@@ -82,6 +86,9 @@ fn field(input: &mut FnArg) -> Result<Field> {
         FnArg::Typed(PatType { attrs, pat, ty, .. }) => (std::mem::take(attrs), pat, ty),
         FnArg::Receiver(receiver) => return Err(Error::new(receiver.span(), "a tool is a function, not a method")),
     };
+    if let Some(cfg) = attributes.iter().find(|attribute| attribute.path().is_ident("cfg")) {
+        return Err(Error::new(cfg.span(), "a tool's parameter is always there: put the `cfg` on the tool"));
+    }
     if let Type::Reference(reference) = kind.as_ref() {
         let message = "a tool owns its arguments: take `String` for `&str`, `Vec<T>` for `&[T]`";
         return Err(Error::new(reference.span(), message));
@@ -115,6 +122,9 @@ fn check(function: &ItemFn) -> Result<()> {
             "a tool is not `async`: a call has its instance to itself and may wait",
         ));
     }
+    if let Some(unsafety) = &signature.unsafety {
+        return Err(Error::new(unsafety.span(), "a tool is not `unsafe`: a model calls it"));
+    }
     if !signature.generics.params.is_empty() {
         return Err(Error::new(signature.generics.span(), "a tool has no generic parameters"));
     }
@@ -137,7 +147,10 @@ fn unraw(ident: &Ident) -> String {
 
 /// The doc comment, which the model reads.
 fn documentation(function: &ItemFn) -> Result<String> {
-    let lines: Vec<String> = function.attrs.iter().filter_map(doc_line).collect();
+    let mut lines = Vec::new();
+    for attribute in function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")) {
+        doc_lines(attribute, &mut lines)?;
+    }
     let text = flowing(lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()));
     if text.trim().is_empty() {
         let message = "a tool needs a doc comment: what it does and when to use it, for the model";
@@ -149,11 +162,11 @@ fn documentation(function: &ItemFn) -> Result<String> {
 /// Joins the lines of each paragraph. Those of lists, tables and code stay lines.
 fn flowing<'l>(lines: impl Iterator<Item = &'l str>) -> String {
     let (mut text, mut open, mut code) = (String::new(), false, false);
-    for line in lines {
+    for (index, line) in lines.enumerate() {
         let fence = line.starts_with("```");
         let item = line.split_once(". ").is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
         let alone = code || fence || item || line.is_empty() || line.starts_with([' ', '-', '*', '#', '|', '>']);
-        if !text.is_empty() {
+        if index > 0 {
             text.push(if open && !alone { ' ' } else { '\n' });
         }
         text.push_str(line);
@@ -163,12 +176,22 @@ fn flowing<'l>(lines: impl Iterator<Item = &'l str>) -> String {
     text
 }
 
-fn doc_line(attribute: &Attr) -> Option<String> {
+/// The lines of one doc comment, without the stars of a block.
+fn doc_lines(attribute: &Attr, lines: &mut Vec<String>) -> Result<()> {
     match &attribute.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
-            _ => None,
+        Meta::NameValue(pair) => match &pair.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+                let text = text.value();
+                let bare = |line: &str| line.trim_start().strip_prefix('*').unwrap_or(line).to_owned();
+                match text.contains('\n') {
+                    true => lines.extend(text.lines().map(bare)),
+                    false => lines.push(text),
+                }
+                Ok(())
+            }
+            other => Err(Error::new(other.span(), "a tool's description is written as a doc comment")),
         },
-        _ => None,
+        // `#[doc(hidden)]` and the like.
+        _ => Ok(()),
     }
 }

@@ -1,8 +1,10 @@
-//! The host of an ordinary test: what a thread's calls work on. Its limits are the real host's.
+//! The host of an ordinary test: what a thread's calls work on. Keys and values have the real host's
+//! limits.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Digest as _;
 
 use crate::{bindings::plugin::moxxy::plugin::vault, log::Level, session::Caller};
 
@@ -16,7 +18,7 @@ thread_local! {
     static STATE: RefCell<State> = RefCell::default();
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct State {
     pub config: BTreeMap<String, String>,
     pub values: BTreeMap<String, Vec<u8>>,
@@ -24,6 +26,15 @@ pub struct State {
     pub caller: Option<Caller>,
     pub lines: Vec<(Level, String, String)>,
     pub progress: Vec<(String, Option<f64>)>,
+}
+
+impl Default for State {
+    /// A program calls the tool itself.
+    fn default() -> Self {
+        let caller = Some(Caller { agent: "test".to_owned(), session: None, run: None });
+        let (config, values, secrets) = Default::default();
+        Self { config, values, secrets, caller, lines: Vec::new(), progress: Vec::new() }
+    }
 }
 
 /// An opened secret.
@@ -92,7 +103,13 @@ pub fn open(name: &str) -> Result<Secret, Error> {
 }
 
 pub fn placeholder(secret: &Secret) -> String {
-    crate::testing::placeholder(&secret.name)
+    placeholder_of(&secret.name)
+}
+
+/// Of fixed length, as the real ones are, which are random.
+pub fn placeholder_of(name: &str) -> String {
+    let digest: String = sha2::Sha256::digest(name).iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("PLACEHOLDER{:.21}", digest)
 }
 
 pub fn hmac_sha256(secret: &Secret, data: &[u8]) -> Result<Vec<u8>, Error> {

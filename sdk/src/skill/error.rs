@@ -6,7 +6,8 @@ use crate::bindings::tools::exports::moxxy::plugin::tools;
 
 /// Why a tool gave no result. The model reads the text and may try again.
 ///
-/// Any error of Rust's becomes a [`Failed`](Self::Failed) by `?`, with its causes; write
+/// Any error becomes a [`Failed`](Self::Failed) by `?`, with its causes: those of the standard
+/// library and of others, texts, `anyhow`'s. Write
 /// [`invalid`](Self::invalid) where the arguments are to blame:
 ///
 /// ```
@@ -100,8 +101,9 @@ impl fmt::Display for Error {
 }
 
 // This is why `Error` cannot be a `std::error::Error` itself.
-impl<E: std::error::Error> From<E> for Error {
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Error {
     fn from(error: E) -> Self {
+        let error = error.into();
         let causes = std::iter::successors(error.source(), |error| error.source());
         Self::Failed(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
     }

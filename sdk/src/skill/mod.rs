@@ -43,6 +43,7 @@
 //! implements [`Skill`] itself.
 
 mod error;
+mod names;
 mod output;
 mod tool;
 
@@ -54,6 +55,8 @@ use crate::bindings::{plugin::exports::moxxy::plugin::plugin, tools::exports::mo
 
 pub use crate::manifest::Manifest;
 pub use error::Error;
+#[doc(hidden)]
+pub use names::{are_distinct, is_name};
 pub use output::{IntoOutput, Json, Output};
 pub use tool::{Hints, Tool, ToolFunction, arguments, schema};
 
@@ -124,10 +127,14 @@ impl<S: Skill> tools::Guest for Component<S> {
     }
 }
 
-/// Where there is no standard error that the host captures, a panic's message goes to the log.
+/// A panic's message goes where the operator finds it: to the standard error, which the host
+/// captures, and to the log where there is none.
 pub(crate) fn tell_of_panics() {
-    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-    std::panic::set_hook(Box::new(|panic| crate::log::error("panic", &panic.to_string())));
+    #[cfg(target_family = "wasm")]
+    std::panic::set_hook(Box::new(|panic| match cfg!(target_os = "unknown") {
+        true => crate::log::error("panic", &panic.to_string()),
+        false => eprintln!("{panic}"),
+    }));
 }
 
 #[doc(hidden)]
@@ -138,8 +145,8 @@ pub fn described(manifest: Manifest, describe: impl FnOnce(Manifest) -> Manifest
 /// Makes a skill of functions with the attribute [`tool`](crate::tool). Once per component, in the
 /// crate's root.
 ///
-/// Name, version and description are those in `Cargo.toml`. What the skill asks for is said by a
-/// function of its [`Manifest`](crate::skill::Manifest):
+/// Name, version and description are those in `Cargo.toml`. A tool may stand behind a `#[cfg(…)]`.
+/// What the skill asks for is said by a function of its [`Manifest`](crate::skill::Manifest):
 ///
 /// ```
 /// /// Says what time it is elsewhere.
@@ -159,10 +166,18 @@ pub fn described(manifest: Manifest, describe: impl FnOnce(Manifest) -> Manifest
 /// ```
 #[macro_export]
 macro_rules! skill {
-    (tools: [$($tool:ty),+ $(,)?] $(, manifest: $describe:expr)? $(,)?) => {
+    (tools: [$($(#[$attribute:meta])* $tool:ty),+ $(,)?] $(, manifest: $describe:expr)? $(,)?) => {
         const _: () = {
             const ABOUT: &str = env!("CARGO_PKG_DESCRIPTION");
             assert!(!ABOUT.is_empty(), "say what the skill does: `description = \"…\"` in Cargo.toml");
+            assert!(
+                $crate::skill::is_name(env!("CARGO_PKG_NAME")),
+                "the skill goes by the `name` in Cargo.toml, which has to be 1 to 64 of a-z, 0-9 and -",
+            );
+            assert!(
+                $crate::skill::are_distinct(&[$($(#[$attribute])* <$tool as $crate::skill::ToolFunction>::NAME),+]),
+                "two tools have the same name",
+            );
 
             struct Skill;
 
@@ -175,14 +190,16 @@ macro_rules! skill {
                 }
 
                 fn tools() -> ::std::vec::Vec<$crate::skill::Tool> {
-                    ::std::vec![$(<$tool as $crate::skill::ToolFunction>::definition()),+]
+                    ::std::vec::Vec::from([
+                        $($(#[$attribute])* <$tool as $crate::skill::ToolFunction>::definition()),+
+                    ])
                 }
 
                 fn call(
                     tool: &str,
                     arguments: $crate::serde_json::Value,
                 ) -> ::core::result::Result<$crate::skill::Output, $crate::skill::Error> {
-                    $(if tool == <$tool as $crate::skill::ToolFunction>::NAME {
+                    $($(#[$attribute])* if tool == <$tool as $crate::skill::ToolFunction>::NAME {
                         return <$tool as $crate::skill::ToolFunction>::call(arguments);
                     })+
                     ::core::result::Result::Err($crate::skill::Error::unknown_tool(tool))
@@ -194,8 +211,21 @@ macro_rules! skill {
     };
 }
 
-/// Makes a [`Skill`](crate::skill::Skill) the component's exports. Once per component. See there
-/// for an example.
+/// Makes a [`Skill`](crate::skill::Skill) the component's exports. Once per component.
+///
+/// ```
+/// # use moxxy_sdk::skill::{Error, Manifest, Output, Skill, Tool};
+/// struct Nothing;
+///
+/// impl Skill for Nothing {
+///     // …
+/// #    fn manifest() -> Manifest { Manifest::new("nothing", "1.0.0", "Does nothing.") }
+/// #    fn tools() -> Vec<Tool> { Vec::new() }
+/// #    fn call(tool: &str, _: serde_json::Value) -> Result<Output, Error> { Err(Error::unknown_tool(tool)) }
+/// }
+///
+/// moxxy_sdk::export_skill!(Nothing);
+/// ```
 #[macro_export]
 macro_rules! export_skill {
     ($skill:ty) => {

@@ -71,6 +71,10 @@ pub struct Json<T>(pub T);
 /// }
 /// # assert_eq!(moxxy_sdk::testing::Host::new().call::<forget>(serde_json::json!({})).unwrap().content, "done");
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot return `{Self}`",
+    note = "return a text, `Json(…)` around anything that is `Serialize`, or a `Result` of these"
+)]
 pub trait IntoOutput {
     /// Turns it into a result.
     ///

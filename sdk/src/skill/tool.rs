@@ -77,6 +77,9 @@ pub trait ToolFunction {
 ///
 /// [`Error::Invalid`] that says what is missing or wrong, and where.
 pub fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T, Error> {
+    if !arguments.is_object() {
+        return Err(Error::invalid("the arguments are not a JSON object"));
+    }
     serde_path_to_error::deserialize(arguments).map_err(|error| match error.path().to_string().as_str() {
         "." => Error::invalid(error.inner()),
         path => Error::invalid(format!("`{path}`: {}", error.inner())),

@@ -3,7 +3,7 @@
 use moxxy_sdk::{session, skill::Json, tool};
 use serde_json::{Value, json};
 
-moxxy_sdk::skill!(tools: [who, work, random, count_calls]);
+moxxy_sdk::skill!(tools: [who, work, random, count_calls, buffers, last_words]);
 
 /// Says whom the call is for.
 #[tool(read_only)]
@@ -43,4 +43,27 @@ fn count_calls(
 ) -> &'static str {
     (0..calls).for_each(|_| drop(session::caller()));
     "called"
+}
+
+/// Holds one buffer after another, each larger than the one before.
+#[tool(read_only)]
+fn buffers(
+    /// The size of the last, in KiB.
+    largest: usize,
+) -> &'static str {
+    for size in (1024..=largest).step_by(100) {
+        std::hint::black_box(vec![1_u8; size * 1024]);
+    }
+    "held"
+}
+
+/// Prints a lot, then breaks.
+#[tool]
+#[expect(clippy::panic, reason = "the message is the point")]
+fn last_words(
+    /// How many lines it prints.
+    lines: usize,
+) -> String {
+    (0..lines).for_each(|line| println!("line {line}"));
+    panic!("the reason for it")
 }

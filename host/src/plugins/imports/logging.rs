@@ -12,6 +12,9 @@ use crate::{
 
 const LINES: usize = 64;
 const BYTES: usize = 16 * 1024;
+/// Beyond those, for errors, which tell most.
+const ERRORS: usize = 8;
+const ERROR_BYTES: usize = 4096;
 
 /// What a call logged.
 #[derive(Debug, Default)]
@@ -58,7 +61,8 @@ impl Log {
 
     fn keep(&mut self, line: Line) {
         let bytes = self.bytes.saturating_add(line.context.len()).saturating_add(line.message.len());
-        if self.lines.len() == LINES || bytes > BYTES {
+        let (more_lines, more_bytes) = if line.level == "error" { (ERRORS, ERROR_BYTES) } else { (0, 0) };
+        if self.lines.len() >= LINES + more_lines || bytes > BYTES + more_bytes {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }

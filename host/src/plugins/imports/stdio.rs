@@ -1,4 +1,4 @@
-//! Standard output and error, captured up to a limit and dropped beyond it.
+//! Standard output and error, of which the end is kept.
 
 use std::{
     io,
@@ -44,8 +44,11 @@ impl Captured {
     fn keep(&self, bytes: &[u8]) {
         if let Ok(mut captured) = self.0.lock() {
             captured.written = captured.written.saturating_add(bytes.len());
-            let room = KEPT.saturating_sub(captured.kept.len());
-            captured.kept.extend(bytes.iter().take(room));
+            // The end is what tells why it failed.
+            let bytes = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
+            let surplus = (captured.kept.len() + bytes.len()).saturating_sub(KEPT);
+            captured.kept.drain(..surplus);
+            captured.kept.extend(bytes);
         }
     }
 }

@@ -1,0 +1,109 @@
+//! What a manifest asks for, checked and in one form: names in small letters, methods and hosts
+//! sorted, so that equal wishes look equal.
+
+use std::net::IpAddr;
+
+use super::{
+    bindings::plugin::exports::moxxy::plugin::plugin as guest,
+    manifest::{HostRequest, SecretRequest, bounded, label, short},
+};
+
+const REASON: usize = 4096;
+const REQUESTS: usize = 64;
+const HOST: usize = 253;
+
+pub fn hosts(requests: Vec<guest::HostRequest>) -> Result<Vec<HostRequest>, String> {
+    few("hosts", requests.len())?;
+    let mut checked: Vec<HostRequest> = Vec::with_capacity(requests.len());
+    for request in requests {
+        let host = host(&request.host)?;
+        if checked.iter().any(|other| other.host == host) {
+            return Err(format!("it asks for the host {host:?} twice"));
+        }
+        text("the reason for a host", &request.reason)?;
+        checked.push(HostRequest { host, methods: methods(request.methods)?, reason: request.reason });
+    }
+    Ok(checked)
+}
+
+pub fn secrets(requests: Vec<guest::SecretRequest>) -> Result<Vec<SecretRequest>, String> {
+    few("secrets", requests.len())?;
+    let mut checked = Vec::with_capacity(requests.len());
+    for request in requests {
+        label("a secret", &request.name)?;
+        place(&request.place)?;
+        text("the reason for a secret", &request.reason)?;
+        few("hosts of a secret", request.hosts.len())?;
+        let mut hosts = request.hosts.iter().map(|name| host(name)).collect::<Result<Vec<_>, _>>()?;
+        hosts.sort();
+        hosts.dedup();
+        checked.push(SecretRequest { name: request.name, hosts, place: request.place, reason: request.reason });
+    }
+    Ok(checked)
+}
+
+/// A text for a person to read, who reads it in a terminal perhaps.
+pub fn text(what: &str, text: &str) -> Result<(), String> {
+    bounded(what, text, REASON)?;
+    match text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        true => Err(format!("{what} has control characters in it")),
+        false => Ok(()),
+    }
+}
+
+/// `api.example.com`, `*.example.com`, an address, or `config:NAME`.
+fn host(name: &str) -> Result<String, String> {
+    if let Some(option) = name.strip_prefix("config:") {
+        return label("a configured host", option).map(|()| name.to_owned());
+    }
+    let small = name.to_ascii_lowercase();
+    let address = small.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&small);
+    let domain = match small.strip_prefix("*.") {
+        // `*.com` would be half the world.
+        Some(suffix) => suffix.contains('.') && is_domain(suffix),
+        None => is_domain(&small),
+    };
+    if domain || address.parse::<IpAddr>().is_ok() {
+        return Ok(small);
+    }
+    Err(format!("the host {:?} is no name such as api.example.com, *.example.com or config:NAME", short(name)))
+}
+
+fn is_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        let fits = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        fits && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= HOST && name.split('.').all(label)
+}
+
+/// None are GET alone.
+fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
+    few("methods", methods.len())?;
+    let fits = |method: &String| (1..=16).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase());
+    if let Some(wrong) = methods.iter().find(|method| !fits(method)) {
+        return Err(format!("the method {:?} is not 1 to 16 of A-Z", short(wrong)));
+    }
+    if methods.is_empty() {
+        methods.push("GET".to_owned());
+    }
+    methods.sort();
+    methods.dedup();
+    Ok(methods)
+}
+
+fn place(place: &str) -> Result<(), String> {
+    let fits = match place.split_once(':') {
+        Some(("header" | "query", name)) => label("a place", name).is_ok(),
+        Some(_) => false,
+        None => matches!(place, "basic" | "path" | "body"),
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(format!("the place {:?} is not header:NAME, basic, path, query:NAME or body", short(place))),
+    }
+}
+
+fn few(what: &str, count: usize) -> Result<(), String> {
+    if count > REQUESTS { Err(format!("it lists more than {REQUESTS} {what}")) } else { Ok(()) }
+}
