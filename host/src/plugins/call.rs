@@ -112,10 +112,11 @@ impl<'l> Call<'l> {
         work: impl AsyncFnOnce(&mut Store<CallState>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
         let work = self.meter.measure(work(&mut self.store));
+        // Most calls end at once, and never come to look at the stop; others yield at each tick.
         let ended = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Err(Failure::refused("stopped", "The call was stopped")),
             ended = timeout(self.limits.wall, work) => ended,
+            () = self.stop.cancelled() => return Err(Failure::refused("stopped", "The call was stopped")),
         };
         match ended {
             Ok(Ok(value)) => Ok(value),

@@ -241,6 +241,13 @@ impl Plugins {
         context: &CallContext,
         turns: &Arc<Semaphore>,
     ) -> Result<(Arc<Prepared>, OwnedSemaphorePermit), Failure> {
+        // Most calls find everything there.
+        if !context.stop.is_cancelled()
+            && let Some(prepared) = self.registry.loaded(digest)
+            && let Ok(permit) = Arc::clone(turns).try_acquire_owned()
+        {
+            return Ok((prepared, permit));
+        }
         let name = &context.component;
         let unavailable = |why| Failure::refused("component_unavailable", format!("`{name}` cannot be loaded: {why}"));
         let admitted = async {
