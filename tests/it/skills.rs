@@ -1,6 +1,7 @@
 //! `/v1/agents/{name}/skills`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::harness::{Server, test_component};
@@ -141,4 +142,23 @@ async fn the_clock_tells_the_time_and_reckons_with_dates() {
     assert_eq!(due["time"], "2024-02-29T00:00:00+00:00[UTC]");
     let wrong = call("now", json!({ "zone": "Mars" })).await.error(400, "invalid_arguments");
     assert!(wrong.contains("there is no time zone \"Mars\""), "{wrong}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_installs_is_turned_away_and_the_first_are_carried_out() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let plain = std::fs::read(test_component("plain")).unwrap();
+    // Each another digest: a custom section without a name, with a byte in it that no other has.
+    let uploads = (0..60).map(|number| server.upload_bytes("ada", [&plain[..], &[0, 2, 0, number]].concat()));
+    let answers = join_all(uploads).await;
+    let with = |status: u16, code: &str| {
+        answers
+            .iter()
+            .filter(|answer| answer.status == status && (status == 201 || answer.body["code"] == code))
+            .count()
+    };
+    let (installed, busy, there) = (with(201, ""), with(503, "busy"), with(409, "skill_exists"));
+    assert!(installed == 1 && busy > 0 && installed + busy + there == 60, "{installed} {busy} {there}");
+    assert_eq!(server.invoke("ada", "plain", "version", json!({})).await.expect(200), "1");
 }

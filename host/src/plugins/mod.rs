@@ -64,6 +64,8 @@ use crate::{
     tasks::{self, Guest, Guests},
 };
 
+/// Components that are installed at once, but for the compilation, which is one at a time.
+const UPLOADS: usize = 16;
 /// Chunks of a completion that wait for their reader before the provider has to.
 const CHUNKS: usize = 32;
 
@@ -75,6 +77,8 @@ pub struct Plugins {
     files: Arc<Files>,
     guests: Guests,
     registry: Registry,
+    /// Installs under way: one compiles, the others wait with their megabytes.
+    uploads: Semaphore,
     compiler: Semaphore,
     skills: Arc<Semaphore>,
     providers: Arc<Semaphore>,
@@ -106,6 +110,7 @@ impl Plugins {
             files: Arc::new(Files::open(home, cache, &engine, key)?),
             guests: Guests::new(config.workers())?,
             registry: Registry::new(room::bound(config), config.workers()),
+            uploads: Semaphore::new(UPLOADS),
             compiler: Semaphore::new(1),
             skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
             providers: Arc::new(Semaphore::new(config.concurrent_providers as usize)),
@@ -121,6 +126,8 @@ impl Plugins {
         if let Ok(prepared) = self.prepared(&digest).await {
             return Ok(prepared);
         }
+        let busy = |_| Error::unavailable("busy", "Too many components are being installed; try again later");
+        let _place = self.uploads.try_acquire().map_err(busy)?;
         let _turn = self.compiler.acquire().await.map_err(Error::internal)?;
         if let Some(prepared) = self.registry.loaded(&digest) {
             return Ok(prepared);
