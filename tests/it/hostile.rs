@@ -56,6 +56,8 @@ async fn components_that_misbehave_at_install_are_refused_with_the_reason() {
         ("loop_in_manifest", "get-manifest() failed: `component` used up its 100 ms of processor time"),
         ("loop_in_list_tools", "list-tools() failed: `component` used up its 100 ms of processor time"),
         ("bad_name", "its name \"../evil\" is not 1 to 64 of a-z, 0-9 and -"),
+        ("bad_host", "the host \"*\" is no name such as api.example.com"),
+        ("bad_text", "the reason for a host has control characters in it"),
         ("bad_schema", "the parameters of the tool"),
         ("duplicate_tool", "twice"),
     ];

@@ -55,11 +55,7 @@ pub fn text(component: &Description) -> String {
     let secrets = secrets.map(|secret| format!("asks for {}: {}", consent::secret(secret), secret.reason));
     let tools = component.tools.iter().map(|tool| format!("tool {}: {}", tool.name, tool.description));
     lines.extend(hosts.chain(secrets).chain(tools).map(|line| format!("  {line}")));
-    lines.into_iter().map(|line| plain(&line) + "\n").collect()
-}
-
-/// Without control characters, with which a stranger's text could change what a terminal shows.
-fn plain(text: &str) -> String {
-    let plain = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    text.chars().map(plain).collect::<String>().replace('\n', "\n    ")
+    // An install refuses control characters, with which a stranger could change what a terminal
+    // shows; what is left are the lines of a text.
+    lines.into_iter().map(|line| line.replace('\n', "\n    ") + "\n").collect()
 }

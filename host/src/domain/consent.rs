@@ -29,7 +29,7 @@ pub enum All {
 }
 
 /// Hosts and secrets, asked for, granted or missing.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Permissions {
     pub hosts: Vec<HostRequest>,
     pub secrets: Vec<SecretRequest>,
@@ -62,10 +62,7 @@ impl Accept {
 
 /// Refuses a version that asks for more than the one before, without consent to that.
 pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
-    let known = |request: &&HostRequest| {
-        let before = old.hosts.iter().find(|before| before.host == request.host);
-        before.is_some_and(|before| request.methods.iter().all(|method| before.methods.contains(method)))
-    };
+    let known = |request: &&HostRequest| old.hosts.iter().any(|before| covers(before, request));
     let before: Names = old.secrets.iter().map(secret).collect();
     let hosts = new.hosts.iter().filter(|request| !known(request)).map(host);
     let secrets = new.secrets.iter().map(secret).filter(|name| !before.contains(name));
@@ -81,13 +78,15 @@ pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
 /// What of the consent to one version holds for the next: hosts with no more methods than before.
 pub fn carried(old: &Manifest, accepted: &Names, new: &Manifest) -> Names {
     let granted = |request: &&HostRequest| {
-        old.hosts.iter().any(|before| {
-            let fewer = request.methods.iter().all(|method| before.methods.contains(method));
-            before.host == request.host && fewer && accepted.contains(&host(before))
-        })
+        old.hosts.iter().any(|before| covers(before, request) && accepted.contains(&host(before)))
     };
     let hosts = new.hosts.iter().filter(granted).map(host);
     hosts.chain(new.secrets.iter().map(secret).filter(|name| accepted.contains(name))).collect()
+}
+
+/// Whether a wish goes no further than the one before: the same host, and no method more.
+fn covers(before: &HostRequest, request: &HostRequest) -> bool {
+    before.host == request.host && request.methods.iter().all(|method| before.methods.contains(method))
 }
 
 /// What is asked for, what of it is granted, and what is missing.

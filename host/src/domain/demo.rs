@@ -3,7 +3,7 @@
 use super::{
     agents::{self, Limits, NewAgent},
     providers::{self, NewProvider},
-    skills,
+    skills::{self, Install},
     source::Source,
 };
 use crate::{app::App, error::Result, ids::Name, store};
@@ -37,6 +37,7 @@ pub async fn make(app: &App) -> Result<bool> {
         limits: Limits::default(),
     };
     agents::create(app, demo).await?;
-    skills::install(app, name("demo"), Source::Bundled(name("text")), None, None).await?;
+    let text = Install { source: Source::Bundled(name("text")), digest: None, accept: None };
+    skills::install(app, name("demo"), text).await?;
     Ok(true)
 }

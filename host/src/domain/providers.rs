@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{consent::Permissions, skills, source::Source};
+use super::{
+    consent::{self, Names, Permissions},
+    skills,
+    source::Source,
+};
 use crate::{
     app::App,
     digest::Digest,
@@ -149,7 +153,8 @@ impl From<plugins::models::Model> for Model {
 impl From<Provider> for View {
     fn from(provider: Provider) -> Self {
         let manifest = provider.component.manifest;
-        let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };
+        // There is no consent for providers yet, so all that is asked is missing.
+        let [asked, granted, missing] = consent::permissions(&manifest, &Names::new());
         Self {
             id: provider.id,
             name: manifest.name,
@@ -157,10 +162,9 @@ impl From<Provider> for View {
             description: manifest.description,
             digest: provider.component.digest,
             config: provider.config,
-            // Nothing can be granted yet, so all that is asked is missing.
-            missing: asked.clone(),
             asked,
-            granted: Permissions::default(),
+            granted,
+            missing,
             created_at: provider.created_at,
             updated_at: provider.updated_at,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::{RwLockReadGuard, watch};
 use tokio_util::sync::CancellationToken;
@@ -53,27 +53,24 @@ pub struct View {
     pub created_at: String,
 }
 
-/// Installs a skill: it goes by its manifest's name. One whose client leaves meanwhile is installed
-/// all the same, or cleaned up after.
-pub async fn install(
-    app: &App,
-    agent: Name,
-    source: Source,
-    digest: Option<Digest>,
-    accept: Option<Accept>,
-) -> Result<Skill> {
-    let worker = app.clone();
-    let install = async move { take_in(&worker, agent, source, digest, accept).await };
-    app.tasks.carry_out("install", install).await
+/// What is to be installed, or to take the place of another version.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Install {
+    pub source: Source,
+    /// Checked, if it is given.
+    pub digest: Option<Digest>,
+    pub accept: Option<Accept>,
 }
 
-async fn take_in(
-    app: &App,
-    agent: Name,
-    source: Source,
-    digest: Option<Digest>,
-    accept: Option<Accept>,
-) -> Result<Skill> {
+/// Installs a skill: it goes by its manifest's name. One whose client leaves meanwhile is installed
+/// all the same, or cleaned up after.
+pub async fn install(app: &App, agent: Name, install: Install) -> Result<Skill> {
+    let worker = app.clone();
+    app.tasks.carry_out("install", async move { take_in(&worker, agent, install).await }).await
+}
+
+async fn take_in(app: &App, agent: Name, Install { source, digest, accept }: Install) -> Result<Skill> {
     store::agents::get(&mut *app.store.read().await?, &agent).await?;
     let admitted = admit(app, source, digest, World::Skill).await?;
     let component = Description::clone(&admitted.description);
@@ -85,8 +82,7 @@ async fn take_in(
                 let key = store::agents::get(tx, &agent).await?.key;
                 let accepted = Accept::names(accept, &component.manifest)?;
                 store::components::insert(tx, &component).await?;
-                store::skills::insert(tx, key, &id, &component.digest).await?;
-                store::skills::accept(tx, key, &id, &accepted).await?;
+                store::skills::insert(tx, key, &id, &component.digest, &accepted).await?;
                 let event = Event::SkillInstalled {
                     skill_id: id.clone(),
                     digest: component.digest,
@@ -329,8 +325,10 @@ async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<R
 
 /// The subject of an agent's events, unless it is gone: a new one of its name is another.
 async fn same(tx: &mut Tx, agent: &Name, key: AgentKey) -> Result<Subject> {
-    let now = store::agents::get(tx, agent).await?.key;
-    if now == key { Ok(Subject::agent(agent)) } else { Err(Error::not_found("agent", agent)) }
+    match store::agents::exists(tx, key).await? {
+        true => Ok(Subject::agent(agent)),
+        false => Err(Error::not_found("agent", agent)),
+    }
 }
 
 impl From<Skill> for View {

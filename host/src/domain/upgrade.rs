@@ -3,12 +3,10 @@
 
 use super::{
     consent::{self, Accept},
-    skills::{self, Skill},
-    source::Source,
+    skills::{self, Install, Skill},
 };
 use crate::{
     app::App,
-    digest::Digest,
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::Name,
@@ -18,27 +16,12 @@ use crate::{
 
 /// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
 /// It is carried out even if its client leaves.
-pub async fn upgrade(
-    app: &App,
-    agent: Name,
-    id: Name,
-    source: Source,
-    digest: Option<Digest>,
-    accept: Option<Accept>,
-) -> Result<Skill> {
+pub async fn upgrade(app: &App, agent: Name, id: Name, install: Install) -> Result<Skill> {
     let worker = app.clone();
-    let upgrade = async move { replace(&worker, agent, id, source, digest, accept).await };
-    app.tasks.carry_out("upgrade", upgrade).await
+    app.tasks.carry_out("upgrade", async move { replace(&worker, agent, id, install).await }).await
 }
 
-async fn replace(
-    app: &App,
-    agent: Name,
-    id: Name,
-    source: Source,
-    digest: Option<Digest>,
-    accept: Option<Accept>,
-) -> Result<Skill> {
+async fn replace(app: &App, agent: Name, id: Name, Install { source, digest, accept }: Install) -> Result<Skill> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     store::skills::get(&mut db, key, &id).await?;

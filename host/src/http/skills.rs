@@ -19,7 +19,7 @@ use crate::{
     digest::Digest,
     domain::{
         consent::{Accept, All},
-        skills::{self, View},
+        skills::{self, Install, View},
         source::Source,
         upgrade,
     },
@@ -27,15 +27,6 @@ use crate::{
     ids::Name,
     store,
 };
-
-/// What to install: a JSON object, or a form with the component in the part `component`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Install {
-    source: Source,
-    digest: Option<Digest>,
-    accept: Option<Accept>,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,8 +48,7 @@ pub async fn install(
     Path(name): Path<Name>,
     install: Install,
 ) -> Result<(StatusCode, HeaderMap, Body<View>)> {
-    let Install { source, digest, accept } = install;
-    let skill = View::from(skills::install(&app, name.clone(), source, digest, accept).await?);
+    let skill = View::from(skills::install(&app, name.clone(), install).await?);
     let place = location(&format!("/v1/agents/{name}/skills/{}", skill.skill_id));
     Ok((StatusCode::CREATED, place, Body(skill)))
 }
@@ -68,9 +58,9 @@ pub async fn upgrade(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
-    Install { source, digest, accept }: Install,
+    install: Install,
 ) -> Result<Body<View>> {
-    Ok(Body(upgrade::upgrade(&app, name, skill_id, source, digest, accept).await?.into()))
+    Ok(Body(upgrade::upgrade(&app, name, skill_id, install).await?.into()))
 }
 
 /// Goes back to the component before.
@@ -112,6 +102,7 @@ pub async fn invoke(
     Ok(Body(output.to_value()))
 }
 
+/// A JSON object, or a form with the component in the part `component`.
 impl FromRequest<App> for Install {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self> {

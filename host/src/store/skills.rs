@@ -31,12 +31,11 @@ macro_rules! select {
     };
 }
 
-pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest) -> Result<()> {
-    let sql = "INSERT INTO skills (agent, id, digest, created_at) VALUES (?, ?, ?, ?)";
+pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest, accepted: &Names) -> Result<()> {
+    let sql = "INSERT INTO skills (agent, id, digest, accepted, created_at) VALUES (?, ?, ?, ?, ?)";
     let now = tx.now();
-    let inserted =
-        sqlx::query(sql).bind(agent.0).bind(id.as_str()).bind(digest.as_str()).bind(now).execute(&mut **tx).await;
-    match inserted {
+    let query = sqlx::query(sql).bind(agent.0).bind(id.as_str()).bind(digest.as_str());
+    match query.bind(to_json(accepted)?).bind(now).execute(&mut **tx).await {
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
             Err(Error::conflict("skill_exists", format!("The agent has a skill '{id}' already; delete it first")))
         }

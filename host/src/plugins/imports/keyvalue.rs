@@ -128,13 +128,14 @@ impl CallState {
             return Err(Error::Other(format!("a key has 1 to {KEY} bytes, not {}", key.len())));
         }
         self.storage()?;
-        self.sent += key.len() + value.as_ref().map_or(0, Vec::len);
+        let size = |key: &str, value: Option<&Vec<u8>>| key.len() + value.map_or(0, Vec::len);
+        let new = size(&key, value.as_ref());
+        self.sent += new;
         if self.staged.len() == STAGED_KEYS && !self.staged.contains_key(&key) {
             return Err(Error::Other(format!("a call writes at most {STAGED_KEYS} keys")));
         }
-        let size = |key: &str, value: Option<&Vec<u8>>| key.len() + value.map_or(0, Vec::len);
         let before = self.staged.get(&key).map_or(0, |old| size(&key, old.as_ref()));
-        let bytes = self.staged_bytes.saturating_sub(before).saturating_add(size(&key, value.as_ref()));
+        let bytes = self.staged_bytes.saturating_sub(before).saturating_add(new);
         if bytes > STAGED {
             return Err(Error::Other(format!("a call writes at most {STAGED} bytes")));
         }
