@@ -7,7 +7,11 @@ use std::{
 };
 
 use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
-use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::HeaderMap,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -131,9 +135,14 @@ impl Server {
     }
 
     pub async fn upload_bytes(&self, agent: &str, bytes: Vec<u8>) -> Answer {
-        let part = reqwest::multipart::Part::bytes(bytes).file_name("component.wasm");
-        let form = reqwest::multipart::Form::new().part("component", part);
-        send(self.request(Method::POST, &format!("/v1/agents/{agent}/skills/install")).multipart(form)).await
+        let path = format!("/v1/agents/{agent}/skills/install");
+        send(self.request(Method::POST, &path).multipart(form(bytes, None))).await
+    }
+
+    /// Upgrades a skill of the agent `ada`.
+    pub async fn upgrade(&self, skill: &str, bytes: Vec<u8>, accept: Option<&str>) -> Answer {
+        let path = format!("/v1/agents/ada/skills/{skill}");
+        send(self.request(Method::PUT, &path).multipart(form(bytes, accept))).await
     }
 
     pub async fn invoke(&self, agent: &str, skill: &str, tool: &str, arguments: Value) -> Answer {
@@ -224,6 +233,15 @@ pub async fn send(request: RequestBuilder) -> Answer {
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
     Answer { status, headers, body }
+}
+
+/// An upload of a component, with consent.
+pub fn form(component: Vec<u8>, accept: Option<&str>) -> Form {
+    let form = Form::new().part("component", Part::bytes(component).file_name("component.wasm"));
+    match accept {
+        Some(accept) => form.text("accept", accept.to_owned()),
+        None => form,
+    }
 }
 
 pub fn test_component(name: &str) -> PathBuf {

@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{Method, multipart};
+use reqwest::{Method, multipart::Form};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     cli::serve,
-    harness::{PATIENCE, Server, test_component},
+    harness::{PATIENCE, Server, form, test_component},
 };
 
 const SKILLS: &str = "/v1/agents/ada/skills";
@@ -86,9 +86,8 @@ fn seen(path: &Path) -> Vec<(String, u64)> {
     }
 }
 
-fn form(component: &str) -> multipart::Form {
-    let part = multipart::Part::bytes(fs::read(test_component(component)).unwrap());
-    multipart::Form::new().part("component", part).text("accept", "all")
+fn consented(component: &str) -> Form {
+    form(fs::read(test_component(component)).unwrap(), Some("all"))
 }
 
 /// Only the files of what is installed are there, once whatever the start does has ended, and no
@@ -126,7 +125,7 @@ async fn a_kill_leaves_the_old_or_the_new_and_no_litter() {
     let (mut old, mut new) = (0, 0);
     for change in 1.. {
         // The install first: there is nothing, or version 1.
-        let install = running.server.request(Method::POST, &format!("{SKILLS}/install")).multipart(form("plain"));
+        let install = running.server.request(Method::POST, &format!("{SKILLS}/install")).multipart(consented("plain"));
         let (home, install_reached) = kill_at(running, install, change).await;
         running = Running::start(home);
         is_tidy(&running.server).await;
@@ -135,7 +134,8 @@ async fn a_kill_leaves_the_old_or_the_new_and_no_litter() {
         }
         assert_eq!(version(&running.server).await, "1");
         // Then the upgrade: version 1 or 2.
-        let upgrade = running.server.request(Method::PUT, &format!("{SKILLS}/plain")).multipart(form("plain_wider"));
+        let upgrade =
+            running.server.request(Method::PUT, &format!("{SKILLS}/plain")).multipart(consented("plain_wider"));
         let (home, upgrade_reached) = kill_at(running, upgrade, change).await;
         running = Running::start(home);
         is_tidy(&running.server).await;

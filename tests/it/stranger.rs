@@ -7,11 +7,10 @@ use std::{
     process::{Command, Output},
 };
 
-use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Answer, Server, send};
+use crate::harness::Server;
 
 /// An empty folder, and a data directory for the SDK.
 struct Desk {
@@ -56,13 +55,6 @@ impl Desk {
 fn done(output: &Output) -> &str {
     assert!(output.status.success(), "{output:?}");
     std::str::from_utf8(&output.stdout).unwrap()
-}
-
-async fn upgrade(server: &Server, component: PathBuf, accept: Option<&str>) -> Answer {
-    let part = reqwest::multipart::Part::bytes(fs::read(component).unwrap());
-    let form = reqwest::multipart::Form::new().part("component", part);
-    let form = accept.into_iter().fold(form, |form, accept| form.text("accept", accept.to_owned()));
-    send(server.request(Method::PUT, "/v1/agents/ada/skills/hello").multipart(form)).await
 }
 
 /// The second version: another tool, which asks for a host, a value that is kept, and a test.
@@ -138,11 +130,11 @@ async fn a_stranger_writes_a_skill_installs_it_and_upgrades_it() {
     desk.write("hello/src/lib.rs", SECOND);
     assert!(done(&desk.run("hello", "cargo", &["test"])).contains("people_are_met_once ... ok"));
     done(&desk.moxxy("hello", &["build", "-o", "second.wasm"]));
-    upgrade(&server, desk.path("hello/second.wasm"), None).await.error(409, "consent_required");
+    let second = fs::read(desk.path("hello/second.wasm")).unwrap();
+    server.upgrade("hello", second.clone(), None).await.error(409, "consent_required");
     let first = server.invoke("ada", "hello", "greet", json!({ "name": "Bob" })).await.expect(200);
     assert_eq!(first, "Hello, Bob!");
-    let upgraded =
-        upgrade(&server, desk.path("hello/second.wasm"), Some("host:people.example.com GET")).await.expect(200);
+    let upgraded = server.upgrade("hello", second, Some("host:people.example.com GET")).await.expect(200);
     assert_eq!((&upgraded["version"], &upgraded["missing"]["hosts"]), (&json!("0.2.0"), &json!([])));
     for greeting in ["Hello, Bob!", "Welcome back, Bob!"] {
         let greeted = server.invoke("ada", "hello", "greet", json!({ "name": "Bob" })).await.expect(200);

@@ -15,12 +15,7 @@ async fn server() -> Server {
 }
 
 async fn upgrade(server: &Server, component: &str, accept: Option<&str>) -> Answer {
-    let part = reqwest::multipart::Part::bytes(std::fs::read(test_component(component)).unwrap());
-    let mut form = reqwest::multipart::Form::new().part("component", part);
-    if let Some(accept) = accept {
-        form = form.text("accept", accept.to_owned());
-    }
-    send(server.request(Method::PUT, SKILL).multipart(form)).await
+    server.upgrade("plain", std::fs::read(test_component(component)).unwrap(), accept).await
 }
 
 async fn version(server: &Server) -> Value {
