@@ -8,17 +8,19 @@ use figment::{
     Figment,
     providers::{Env, Format as _, Serialized, Toml},
 };
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 const DEFAULTS: &str = include_str!("../config.default.toml");
-const SECTIONS: [&str; 5] = ["server", "data", "log", "plugins", "runs"];
+const SECTIONS: [&str; 6] = ["server", "rate_limit", "data", "log", "plugins", "runs"];
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub server: Server,
+    pub rate_limit: RateLimitConfig,
     pub data: Data,
     pub log: Log,
     pub plugins: Plugins,
@@ -30,9 +32,29 @@ pub struct Config {
 pub struct Server {
     pub listen: IpAddr,
     pub port: u16,
+    pub loopback: bool,
+    pub tls_certificate: PathBuf,
+    pub tls_key: PathBuf,
+    pub origins: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub connections: usize,
+    pub streams: usize,
+    pub header_time: u64,
+    pub body_pause: u64,
+    pub body_time: u64,
+    pub write_pause: u64,
     pub body_limit: usize,
     pub upload_limit: usize,
     pub shutdown_grace: u64,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitConfig {
+    pub per_second: u32,
+    pub burst: u32,
+    pub failures_per_minute: u32,
+    pub failures_burst: u32,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -231,6 +253,7 @@ fn option_of_variable(variable: &str) -> Option<String> {
     let variable = variable.to_ascii_lowercase();
     match variable.as_str() {
         "port" => return Some("server.port".into()),
+        "loopback" => return Some("server.loopback".into()),
         "home" => return Some("data.home".into()),
         "master_key" => return Some("data.master_key".into()),
         _ => {}
