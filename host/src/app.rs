@@ -9,13 +9,17 @@ use std::{
 };
 
 use tempfile::NamedTempFile;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, Semaphore};
 
 use crate::{
     clock::Clock,
     config::Config,
-    digest, directory,
-    domain::runs::{self, Scheduler},
+    digest::{self, MacKey},
+    directory,
+    domain::{
+        bootstrap::Bootstrap,
+        runs::{self, Scheduler},
+    },
     error::{Error, Result},
     events::Events,
     ids,
@@ -34,6 +38,12 @@ pub struct App {
     pub events: Events,
     /// The components, and the threads that run them.
     pub plugins: Arc<Plugins>,
+    /// How the very first token is made from elsewhere.
+    pub bootstrap: Arc<Bootstrap>,
+    /// The key of what is remembered of bodies that came with an `Idempotency-Key`.
+    pub idempotency: MacKey,
+    /// How many event streams may be opened yet.
+    pub streams: Arc<Semaphore>,
     /// Who is running.
     pub runs: Arc<Scheduler>,
     /// Every task, and the shutdown that ends them.
@@ -55,7 +65,11 @@ impl App {
         let store = Store::open(&config.database(), events.clone(), clock, &tasks).await?;
         let seal = digest::derive(&key, "moxxy compiled code 1");
         let plugins = Arc::new(Plugins::new(&config.plugins, &home, &config.data.cache, seal)?);
+        let first = !store::tokens::any(&mut *store.read().await?).await?;
         let app = Self {
+            bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),
+            idempotency: MacKey::derive(&key, "moxxy idempotency 1"),
+            streams: Arc::new(Semaphore::new(config.server.streams)),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             config: Arc::new(config),
             store,
@@ -73,6 +87,7 @@ impl App {
     /// Makes every installed component known. To load them takes seconds where there are many, so
     /// the server does not wait for it: a call loads what it needs, the rest follows.
     async fn restore(&self) -> Result<()> {
+        self.store.write(|tx| Box::pin(store::idempotency::interrupt_open(tx))).await?;
         self.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
         let known = store::components::list(&mut *self.store.read().await?).await?;
         self.plugins.restore(known);
@@ -87,7 +102,8 @@ impl App {
 /// The bits of a mode that let the group or others write.
 const OTHERS_WRITE: u32 = 0o022;
 
-fn open_home(home: &Path) -> Result<File> {
+/// Makes the data directory, or takes it, for as long as the file is held.
+pub fn open_home(home: &Path) -> Result<File> {
     let unusable = |e: std::io::Error| {
         let message = format!("Cannot use the data directory {}: {e}", home.display());
         Error::conflict("data_unusable", message)

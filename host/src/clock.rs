@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use time::{OffsetDateTime, UtcOffset, format_description::StaticFormatDescription, macros::format_description};
+use time::{
+    Duration, OffsetDateTime, UtcOffset, format_description::StaticFormatDescription, macros::format_description,
+};
 
 const FORMAT: StaticFormatDescription =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -22,6 +24,11 @@ impl Clock {
 
     pub fn now(&self) -> OffsetDateTime {
         (self.0)()
+    }
+
+    /// What [`Clock::timestamp`] will be in so many seconds.
+    pub fn after(&self, seconds: i64) -> String {
+        format(self.now().saturating_add(Duration::seconds(seconds)))
     }
 
     /// The present as text, ready to store and to show.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -11,8 +12,9 @@ use crate::error::Error;
 pub type Hmac256 = Hmac<Sha256>;
 
 /// The SHA-256 of a component as it was uploaded, written `sha256:` and 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^sha256:[0-9a-f]{64}$"))]
 pub struct Digest(String);
 
 impl Digest {
@@ -54,6 +56,27 @@ impl TryFrom<String> for Digest {
 
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
+}
+
+/// A key for one purpose.
+#[derive(Clone, Copy)]
+pub struct MacKey([u8; 32]);
+
+impl MacKey {
+    /// Derives it from the master key.
+    pub fn derive(master: &[u8; 32], purpose: &str) -> Self {
+        Self(derive(master, purpose))
+    }
+
+    pub fn start(&self) -> Hmac256 {
+        keyed(&self.0)
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey")
+    }
 }
 
 /// Starts a keyed hash (HMAC-SHA-256, RFC 2104).

@@ -32,6 +32,9 @@ pub enum Error {
     Conflict(Problem, Vec<Detail>),
     #[error("{}", .0.message)]
     Invalid(Problem, Vec<Detail>),
+    /// It is not any more what the client believes it to be.
+    #[error("{}", .0.message)]
+    Stale(Problem),
     #[error("{}", .0.message)]
     TooLarge(Problem),
     #[error("{}", .0.message)]
@@ -101,6 +104,7 @@ impl Error {
             Self::NotFound(p)
             | Self::Conflict(p, _)
             | Self::Invalid(p, _)
+            | Self::Stale(p)
             | Self::TooLarge(p)
             | Self::Unauthenticated(p)
             | Self::Forbidden(p)

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,8 +12,9 @@ use crate::error::Error;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String")]
+        #[schemars(inline, extend("pattern" = concat!("^", $prefix, "[0-9a-f-]{36}$")))]
         pub struct $name(String);
 
         impl $name {
@@ -61,10 +63,12 @@ id!(RunId, "run_");
 id!(SessionId, "ses_");
 id!(MessageId, "msg_");
 id!(StepId, "stp_");
+id!(TokenId, "tok_");
 
 /// The name of an agent, a provider, a skill or a conversation: 1 to 64 of `a-z`, `0-9`, `-`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^[a-z0-9-]{1,64}$"))]
 pub struct Name(String);
 
 text!(Name);
@@ -88,6 +92,17 @@ pub fn event() -> String {
 /// Makes up an id for a request that came without one.
 pub fn request() -> String {
     format!("req_{}", Uuid::now_v7())
+}
+
+/// The id of a new trace, in the form of W3C Trace Context.
+pub fn trace() -> String {
+    Uuid::now_v7().simple().to_string()
+}
+
+/// The id of a new span.
+pub fn span() -> String {
+    let (_, low) = Uuid::new_v4().as_u64_pair();
+    format!("{:016x}", low)
 }
 
 /// Makes up an id for a tool call whose provider gave none.

@@ -39,7 +39,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 pub async fn run(app: App, listener: TcpListener) -> Result<()> {
     let grace = Duration::from_secs(app.config.server.shutdown_grace);
     let tasks = app.tasks.clone();
-    let serving = http::serve(app, listener, tasks.shutdown().clone());
+    let serving = http::serve(app, listener);
     let late = async {
         tasks.shutdown().cancelled().await;
         tokio::time::sleep(grace).await;

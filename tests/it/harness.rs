@@ -253,6 +253,8 @@ pub fn config(home: &Path) -> Config {
     config.data.cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     config.data.master_key = serde_json::from_value(json!("5a".repeat(32))).unwrap();
     config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
+    config.rate_limit.per_second = 1_000_000;
+    config.rate_limit.burst = 1_000_000;
     config.plugins.concurrent_skills = 8;
     config.plugins.concurrent_providers = 8;
     config

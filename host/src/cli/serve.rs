@@ -12,7 +12,7 @@ use crate::{
     app::App,
     clock::Clock,
     config::{Config, Flags},
-    domain::demo,
+    domain::{bootstrap, demo},
     error::{Error, Result},
     http, run as serve,
     tasks::{Policy, Tasks},
@@ -29,6 +29,7 @@ pub struct Args {
 pub async fn run(flags: Flags, args: Args) -> Result<()> {
     let config = Config::load(&flags)?;
     telemetry::start(&config.log)?;
+    http::check_tls(&config.server)?;
     // The port first: a second server must not touch the first one's data.
     let listener = listen(&config).await?;
     let tasks = Tasks::default();
@@ -37,7 +38,8 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     let shutdown = tasks.shutdown().clone();
     tasks.spawn("signals", Policy::Job, async move { stop_on_signal(shutdown).await });
     let address = listener.local_addr().map_err(Error::internal)?;
-    announce(&format!("http://{address}"), made)?;
+    let scheme = if app.config.server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
+    announce(&format!("{scheme}://{address}"), made, app.bootstrap.code());
     serve(app, listener).await
 }
 
@@ -66,17 +68,28 @@ async fn stop_on_signal(shutdown: CancellationToken) {
     shutdown.cancel();
 }
 
-fn announce(url: &str, demo: bool) -> Result<()> {
+fn announce(url: &str, demo: bool, code: Option<&str>) {
     let mut out = std::io::stdout().lock();
     let mut lines = vec![format!("Moxxy {} listens on {url}", env!("CARGO_PKG_VERSION"))];
     if !http::owners_are_known() {
         lines.push("The owners of local sockets cannot be read here, so no request will be trusted.".into());
     }
+    if let Some(code) = code {
+        lines.push(format!(
+            "There is no token yet. From this machine the first one needs nothing; from elsewhere, within {} minutes:",
+            bootstrap::LIFE.whole_minutes()
+        ));
+        lines.push(format!(
+            "curl -s {url}/v1/auth/tokens -H 'Authorization: Bearer {code}' -H 'Content-Type: application/json' \
+             -d '{{\"scopes\": [\"*\"]}}'"
+        ));
+    }
     if demo {
         lines.extend(["Made the agent `demo`. Try it:".into(), String::new()]);
         lines.extend(examples(url));
     }
-    writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()).map_err(Error::internal)
+    // Nobody has to listen.
+    drop(writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()));
 }
 
 fn examples(url: &str) -> [String; 3] {

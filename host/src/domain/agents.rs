@@ -1,8 +1,9 @@
 //! Agents: a persona, a model and limits, under a name.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{providers, runs};
+use super::{providers, runs, version::Expected};
 use crate::{
     app::App,
     config,
@@ -16,7 +17,7 @@ const PERSONA: usize = 64 * 1024;
 const MODEL: usize = 256;
 const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Agent {
     #[serde(skip)]
     pub key: AgentKey,
@@ -31,7 +32,7 @@ pub struct Agent {
     pub updated_at: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     pub provider: Name,
     pub model: String,
@@ -41,7 +42,7 @@ pub struct Settings {
 }
 
 /// The limits of a run; what is absent comes from the configuration.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     pub max_steps: Option<u32>,
@@ -49,7 +50,7 @@ pub struct Limits {
     pub max_seconds: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAgent {
     pub name: Name,
@@ -63,8 +64,9 @@ pub struct NewAgent {
 }
 
 /// A change: what is absent stays, `null` takes away.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "AgentPatch")]
 pub struct Patch {
     pub provider: Option<Name>,
     pub model: Option<String>,
@@ -102,7 +104,7 @@ pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
 }
 
 /// Applies a change to the agent as it is when it is written.
-pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
+pub async fn update(app: &App, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
     let remodelled = patch.provider.is_some() || patch.model.is_some();
     let before = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
     let mut wanted = before.clone();
@@ -116,6 +118,7 @@ pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
         .write(move |tx| {
             Box::pin(async move {
                 let mut agent = store::agents::get(tx, &name).await?;
+                expected.check(&agent)?;
                 let changed = patch.apply(&mut agent.settings);
                 if changed.is_empty() {
                     return Ok(agent);
@@ -133,7 +136,8 @@ pub async fn update(app: &App, name: Name, patch: Patch) -> Result<Agent> {
 }
 
 /// Stops the agent's runs, then removes it with everything that was its own.
-pub async fn delete(app: &App, name: Name) -> Result<()> {
+pub async fn delete(app: &App, name: Name, expected: Expected) -> Result<()> {
+    expected.check(&store::agents::get(&mut *app.store.read().await?, &name).await?)?;
     runs::stop_all(app, &name, runs::Stop::Now).await?;
     let key = app
         .store

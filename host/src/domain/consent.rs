@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,21 +16,21 @@ use crate::{
 pub type Names = BTreeSet<String>;
 
 /// What the operator consents to: names, or all that is asked for.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "it is \"all\" or a list of names")]
 pub enum Accept {
     All(All),
     Names(Names),
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum All {
     All,
 }
 
 /// Hosts and secrets, asked for, granted or missing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Permissions {
     pub hosts: Vec<HostRequest>,
     pub secrets: Vec<SecretRequest>,

@@ -6,7 +6,12 @@ use super::{
     skills::{self, Install},
     source::Source,
 };
-use crate::{app::App, error::Result, ids::Name, store};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    ids::Name,
+    store,
+};
 
 const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";
 
@@ -17,8 +22,8 @@ pub async fn make(app: &App) -> Result<bool> {
         return Ok(false);
     }
     let name = |text: &str| Name::stored(text.to_owned());
-    let providers = store::providers::list(&mut *app.store.read().await?).await?;
-    if !providers.iter().any(|provider| provider.id.as_str() == "offline") {
+    let provider = store::providers::get(&mut *app.store.read().await?, &name("offline")).await;
+    if matches!(provider, Err(Error::NotFound(_))) {
         let offline = NewProvider {
             id: name("offline"),
             component: Source::Bundled(name("offline")),

@@ -2,9 +2,10 @@
 //! and no wasmtime.
 
 pub mod agents;
+pub mod bootstrap;
 pub mod consent;
-
 pub mod demo;
+pub mod idempotency;
 pub mod messages;
 pub mod progress;
 pub mod providers;
@@ -13,4 +14,6 @@ pub mod sessions;
 pub mod skills;
 pub mod source;
 pub mod storage;
+pub mod tokens;
 pub mod upgrade;
+pub mod version;

@@ -1,5 +1,6 @@
 //! Providers: components with models, installed for the whole server.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -7,6 +8,7 @@ use super::{
     consent::{self, Names, Permissions},
     skills,
     source::Source,
+    version::Expected,
 };
 use crate::{
     app::App,
@@ -28,7 +30,8 @@ pub struct Provider {
 }
 
 /// A provider as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Provider")]
 pub struct View {
     pub id: Name,
     pub name: Name,
@@ -43,7 +46,7 @@ pub struct View {
     pub updated_at: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProvider {
     pub id: Name,
@@ -53,7 +56,7 @@ pub struct NewProvider {
     pub config: Map<String, Value>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Model {
     pub id: String,
     pub display_name: Option<String>,
@@ -97,11 +100,12 @@ async fn take_in(app: &App, new: NewProvider) -> Result<Provider> {
 }
 
 /// Replaces the configuration.
-pub async fn configure(app: &App, id: Name, config: Map<String, Value>) -> Result<Provider> {
+pub async fn configure(app: &App, id: Name, config: Map<String, Value>, expected: Expected) -> Result<Provider> {
     app.store
         .write(move |tx| {
             Box::pin(async move {
                 let mut provider = store::providers::get(tx, &id).await?;
+                expected.check(&View::from(provider.clone()))?;
                 provider.config = config;
                 store::providers::update_config(tx, &provider).await?;
                 store::providers::get(tx, &id).await
@@ -110,11 +114,11 @@ pub async fn configure(app: &App, id: Name, config: Map<String, Value>) -> Resul
         .await
 }
 
-pub async fn remove(app: &App, id: Name) -> Result<()> {
+pub async fn remove(app: &App, id: Name, expected: Expected) -> Result<()> {
     app.store
         .write(move |tx| {
             Box::pin(async move {
-                store::providers::get(tx, &id).await?;
+                expected.check(&View::from(store::providers::get(tx, &id).await?))?;
                 let agents = store::agents::of_provider(tx, &id).await?;
                 if !agents.is_empty() {
                     let message = format!("Provider '{id}' is used by: {}", agents.join(", "));

@@ -1,5 +1,6 @@
 //! Sessions: an agent's conversations. Their histories never mix.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::runs;
@@ -11,7 +12,7 @@ use crate::{
     store::{self, AgentKey, Db},
 };
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Session {
     #[serde(rename = "session_id")]
     pub id: SessionId,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::{RwLockReadGuard, watch};
@@ -12,6 +13,7 @@ use super::{
     progress::{self, About},
     source::Source,
     storage::{self, OfSkill},
+    version::Expected,
 };
 use crate::{
     app::App,
@@ -36,7 +38,8 @@ pub struct Skill {
 }
 
 /// A skill as clients see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Skill")]
 pub struct View {
     pub skill_id: Name,
     pub version: String,
@@ -54,7 +57,7 @@ pub struct View {
 }
 
 /// What is to be installed, or to take the place of another version.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Install {
     pub source: Source,
@@ -102,11 +105,12 @@ async fn take_in(app: &App, agent: Name, Install { source, digest, accept }: Ins
     installed
 }
 
-pub async fn remove(app: &App, agent: Name, id: Name) -> Result<()> {
+pub async fn remove(app: &App, agent: Name, id: Name, expected: Expected) -> Result<()> {
     app.store
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
+                expected.check(&View::from(store::skills::get(tx, key, &id).await?))?;
                 store::skills::delete(tx, key, &id).await?;
                 events::record(tx, &Subject::agent(&agent), Event::SkillRemoved { skill_id: id }).await
             })

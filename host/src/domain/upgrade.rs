@@ -3,7 +3,8 @@
 
 use super::{
     consent::{self, Accept},
-    skills::{self, Install, Skill},
+    skills::{self, Install, Skill, View},
+    version::Expected,
 };
 use crate::{
     app::App,
@@ -16,12 +17,13 @@ use crate::{
 
 /// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
 /// It is carried out even if its client leaves.
-pub async fn upgrade(app: &App, agent: Name, id: Name, install: Install) -> Result<Skill> {
+pub async fn upgrade(app: &App, agent: Name, id: Name, install: Install, expected: Expected) -> Result<Skill> {
     let worker = app.clone();
-    app.tasks.carry_out("upgrade", async move { replace(&worker, agent, id, install).await }).await
+    app.tasks.carry_out("upgrade", async move { replace(&worker, agent, id, install, expected).await }).await
 }
 
-async fn replace(app: &App, agent: Name, id: Name, Install { source, digest, accept }: Install) -> Result<Skill> {
+async fn replace(app: &App, agent: Name, id: Name, install: Install, expected: Expected) -> Result<Skill> {
+    let Install { source, digest, accept } = install;
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     store::skills::get(&mut db, key, &id).await?;
@@ -32,7 +34,9 @@ async fn replace(app: &App, agent: Name, id: Name, Install { source, digest, acc
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let Skill { component: old, accepted: before, .. } = store::skills::get(tx, key, &id).await?;
+                let current = store::skills::get(tx, key, &id).await?;
+                expected.check(&View::from(current.clone()))?;
+                let Skill { component: old, accepted: before, .. } = current;
                 same_skill(&id, &component.manifest.name)?;
                 let named = Accept::names(accept, &component.manifest)?;
                 consent::check(&old.manifest, &component.manifest, &named)?;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{Name, SessionId, StepId},
+    ids::{Name, SessionId, StepId, TokenId},
 };
 
 /// An event. Its type is the text in `rename`, its payload the fields.
@@ -59,6 +59,14 @@ pub enum Event {
     SkillLog { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
     #[serde(rename = "sandbox.limit_exceeded")]
     LimitExceeded { component: Name, limit: String, message: String },
+
+    #[serde(rename = "token.created")]
+    TokenCreated { token_id: TokenId, scopes: Vec<String>, by: String },
+    #[serde(rename = "token.revoked")]
+    TokenRevoked { token_id: TokenId, by: String },
+    /// An unknown token, or a known one that lacks a scope.
+    #[serde(rename = "token.denied")]
+    TokenDenied { token_id: Option<TokenId>, scope: Option<String>, reason: &'static str },
 
     #[serde(rename = "run.queued")]
     RunQueued { session_id: SessionId, task: String },

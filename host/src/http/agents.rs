@@ -1,17 +1,14 @@
 //! `/v1/agents`.
 
-use axum::{
-    Json as Body,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
-    extract::{Json, OptionalJson, Path},
+    extract::{IfMatch, Json, OptionalJson, Paging, Path},
+    reply::{Body, Created, Deleted, Listed, Tagged},
 };
 use crate::{
     app::App,
@@ -20,45 +17,61 @@ use crate::{
         runs::{self, Run, Stop},
         sessions,
     },
-    ids::Name,
+    ids::{Name, SessionId},
     store,
 };
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopMode {
+    /// `step` if absent.
     pub mode: Stop,
 }
 
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>) -> Result<Body<Vec<Agent>>> {
-    Ok(Body(store::agents::list(&mut *app.store.read().await?).await?))
+/// What a reset began.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Reset {
+    pub agent_id: Name,
+    pub session_id: SessionId,
+}
+
+/// By name.
+pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Listed<Agent>> {
+    let agents = store::agents::list(&mut *app.store.read().await?, &paging.page).await?;
+    Ok(paging.list(agents, |agent| agent.name.to_string()))
 }
 
 pub async fn create(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Json(new): Json<NewAgent>,
-) -> Result<(StatusCode, HeaderMap, Body<Agent>)> {
+) -> Result<Created<Agent>> {
     let agent = agents::create(&app, new).await?;
-    Ok((StatusCode::CREATED, location(&format!("/v1/agents/{}", agent.name)), Body(agent)))
+    Ok(Created::new(format!("/v1/agents/{}", agent.name), agent))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Body<Agent>> {
-    Ok(Body(store::agents::get(&mut *app.store.read().await?, &name).await?))
+pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Agent>> {
+    Ok(Tagged(store::agents::get(&mut *app.store.read().await?, &name).await?))
 }
 
 pub async fn update(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Path(name): Path<Name>,
+    IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
-) -> Result<Body<Agent>> {
-    Ok(Body(agents::update(&app, name, patch).await?))
+) -> Result<Tagged<Agent>> {
+    Ok(Tagged(agents::update(&app, name, patch, expected).await?))
 }
 
-pub async fn delete(State(app): State<App>, _: Caller<AgentsWrite>, Path(name): Path<Name>) -> Result<StatusCode> {
-    agents::delete(&app, name).await?;
-    Ok(StatusCode::NO_CONTENT)
+pub async fn delete(
+    State(app): State<App>,
+    _: Caller<AgentsWrite>,
+    Path(name): Path<Name>,
+    IfMatch(expected): IfMatch,
+) -> Result<Deleted> {
+    agents::delete(&app, name, expected).await?;
+    Ok(Deleted)
 }
 
 /// Stops what runs and what waits, and answers with the runs that it stopped.
@@ -71,13 +84,7 @@ pub async fn stop(
     Ok(Body(runs::stop_all(&app, &name, mode).await?))
 }
 
-pub async fn reset(State(app): State<App>, _: Caller<RunsWrite>, Path(name): Path<Name>) -> Result<Body<Value>> {
+pub async fn reset(State(app): State<App>, _: Caller<RunsWrite>, Path(name): Path<Name>) -> Result<Body<Reset>> {
     let session_id = sessions::reset(&app, name.clone()).await?;
-    Ok(Body(json!({ "agent_id": name, "session_id": session_id })))
-}
-
-/// The `Location` of something new.
-pub fn location(path: &str) -> HeaderMap {
-    // Made of checked names, so it is always a valid value.
-    path.parse().map(|value| HeaderMap::from_iter([(header::LOCATION, value)])).unwrap_or_default()
+    Ok(Body(Reset { agent_id: name, session_id }))
 }

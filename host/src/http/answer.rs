@@ -2,9 +2,10 @@
 
 use axum::{
     Json,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Detail, Error, Problem};
@@ -13,15 +14,47 @@ pub type Result<T, E = Answer> = std::result::Result<T, E>;
 
 /// An error for a client. The middleware turns it into a body, when the request's id is known.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Answer(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     status: StatusCode,
     problem: Problem,
     details: Vec<Detail>,
+    headers: HeaderMap,
+}
+
+/// What is kept of an error that is answered again.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    code: String,
+    message: String,
 }
 
 impl Answer {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, problem: Problem::new(code, message), details: Vec::new() }
+        Self::of(status, Problem::new(code, message), Vec::new())
+    }
+
+    fn of(status: StatusCode, problem: Problem, details: Vec<Detail>) -> Self {
+        Self(Box::new(Parts { status, problem, details, headers: HeaderMap::new() }))
+    }
+
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.insert(name, value);
+        self
+    }
+
+    /// The problem, to be kept.
+    pub fn keep(&self) -> Vec<u8> {
+        let kept = Kept { code: self.0.problem.code.clone().into_owned(), message: self.0.problem.message.clone() };
+        serde_json::to_vec(&kept).unwrap_or_default()
+    }
+
+    /// The answer that was kept.
+    pub fn kept(status: StatusCode, kept: &[u8]) -> Result<Self, Error> {
+        let Kept { code, message } = serde_json::from_slice(kept).map_err(Error::internal)?;
+        Ok(Self::of(status, Problem::new(code, message), Vec::new()))
     }
 
     /// The answer as it is sent: RFC 9457 if the client accepts it, the plain shape otherwise.
@@ -29,22 +62,22 @@ impl Answer {
         const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
         let wanted = accept.get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let mut body = json!({
-            "error": self.problem.message,
-            "code": self.problem.code,
+            "error": self.0.problem.message,
+            "code": self.0.problem.code,
             "request_id": request_id,
         });
-        if !self.details.is_empty() {
-            extend(&mut body, json!({ "details": self.details }));
+        if !self.0.details.is_empty() {
+            extend(&mut body, json!({ "details": self.0.details }));
         }
         if !wanted.is_some_and(|accept| accept.contains("application/problem+json")) {
-            return (self.status, Json(body)).into_response();
+            return (self.0.status, Json(body)).into_response();
         }
-        let title = self.status.canonical_reason().unwrap_or_default();
-        let detail = self.problem.message;
+        let title = self.0.status.canonical_reason().unwrap_or_default();
+        let detail = self.0.problem.message;
         let standard =
-            json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": detail });
+            json!({ "type": "about:blank", "title": title, "status": self.0.status.as_u16(), "detail": detail });
         extend(&mut body, standard);
-        (self.status, [(header::CONTENT_TYPE, PROBLEM)], Json(body)).into_response()
+        (self.0.status, [(header::CONTENT_TYPE, PROBLEM)], Json(body)).into_response()
     }
 }
 
@@ -55,6 +88,7 @@ impl From<Error> for Answer {
             Error::NotFound(problem) => (StatusCode::NOT_FOUND, problem, Vec::new()),
             Error::Conflict(problem, details) => (StatusCode::CONFLICT, problem, details),
             Error::Invalid(problem, details) => (StatusCode::BAD_REQUEST, problem, details),
+            Error::Stale(problem) => (StatusCode::PRECONDITION_FAILED, problem, Vec::new()),
             Error::TooLarge(problem) => (StatusCode::PAYLOAD_TOO_LARGE, problem, Vec::new()),
             Error::Unauthenticated(problem) => (StatusCode::UNAUTHORIZED, problem, Vec::new()),
             Error::Forbidden(problem) => (StatusCode::FORBIDDEN, problem, Vec::new()),
@@ -66,13 +100,13 @@ impl From<Error> for Answer {
                 (StatusCode::INTERNAL_SERVER_ERROR, Problem::new("internal", message), Vec::new())
             }
         };
-        Self { status, problem, details }
+        Self::of(status, problem, details)
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = (self.0.status, self.0.headers.clone()).into_response();
         response.extensions_mut().insert(self);
         response
     }

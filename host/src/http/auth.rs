@@ -1,151 +1,225 @@
-//! Who may do what: each handler names the scope that it needs in its signature. There are no
-//! tokens yet; loopback trust decides alone.
+//! Who may do what: each handler names the scope that it needs in its signature.
 
-use std::{marker::PhantomData, net::SocketAddr, sync::Arc};
+use std::marker::PhantomData;
 
-use axum::{
-    extract::{ConnectInfo, FromRequestParts, connect_info::Connected},
-    http::{HeaderMap, Method, StatusCode, Version, header, request::Parts},
-    serve::IncomingStream,
+use aide::{
+    OperationInput,
+    generate::GenContext,
+    openapi::{Operation, SecurityRequirement},
 };
-use tokio::{net::TcpListener, sync::OnceCell};
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
 
-use super::{answer::Answer, owner};
-use crate::{app::App, error::Error, tasks};
+use super::{
+    answer::{Answer, Result},
+    limits::Failures,
+    loopback,
+};
+use crate::{
+    app::App,
+    domain::{
+        bootstrap,
+        tokens::{self, Creator, Principal, Scope, Token},
+    },
+    store,
+};
 
 /// A caller that may use the scope `S`.
 #[derive(Debug)]
-pub struct Caller<S>(PhantomData<S>);
+pub struct Caller<S> {
+    pub principal: Principal,
+    scope: PhantomData<S>,
+}
 
-/// A permission, by the name that tokens carry.
-pub trait Scope {
-    const NAME: &'static str;
+/// A type that stands for a scope.
+pub trait Needs {
+    const SCOPE: Scope;
 }
 
 macro_rules! scopes {
-    ($($scope:ident = $name:literal),* $(,)?) => {
+    ($($scope:ident),* $(,)?) => {
         $(
             #[derive(Debug)]
             pub struct $scope;
-            impl Scope for $scope {
-                const NAME: &'static str = $name;
+            impl Needs for $scope {
+                const SCOPE: Scope = Scope::$scope;
             }
         )*
     };
 }
 
-scopes! {
-    AgentsRead = "agents:read",
-    AgentsWrite = "agents:write",
-    RunsWrite = "runs:write",
-    EventsRead = "events:read",
-}
+scopes! { AgentsRead, AgentsWrite, RunsWrite, EventsRead, TokensAdmin }
 
-/// The two ends of a connection.
+/// Who makes a token: one with `tokens:admin`, or whoever makes the very first.
+#[derive(Debug)]
+pub struct Maker(pub Creator);
+
+/// What a request presents, found out before anything else looks at it.
 #[derive(Debug, Clone)]
-pub struct Peer {
-    address: SocketAddr,
-    local: Option<SocketAddr>,
-    /// Whether the peer's socket belongs to the server's own user or to root: looked up once.
-    own: Arc<OnceCell<bool>>,
+pub enum Credential {
+    Nothing,
+    /// The one-time code of the bootstrap.
+    Code,
+    Token(Token),
+    Refused(Answer),
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self { address: *stream.remote_addr(), local: stream.io().local_addr().ok(), own: Arc::default() }
+impl Credential {
+    pub fn of(parts: &Parts) -> &Self {
+        parts.extensions.get().unwrap_or(&Self::Nothing)
     }
 }
 
-impl Peer {
-    /// An error where the system cannot say now, for want of open files perhaps.
-    async fn is_own(&self) -> Result<bool, Error> {
-        let Some(local) = self.local else { return Ok(false) };
-        let peer = self.address;
-        // The tables can be long.
-        let look = || async move { tasks::blocking(move || owner::is_trusted(peer, local)).await };
-        let own = self.own.get_or_try_init(|| async { look().await?.map_err(Error::internal) }).await;
-        Ok(*own.map_err(|error| {
-            tracing::error!(error = ?error, "whose program calls cannot be found out");
-            Error::unavailable("busy", "The server cannot find out now who calls it; try again")
-        })?)
-    }
+/// Reads the credential of every request. What is presented counts, even where nothing is needed.
+pub async fn read(State((app, failures)): State<(App, Failures)>, mut request: Request, next: Next) -> Response {
+    let credential = match presented(request.headers()) {
+        Ok(None) => Ok(Credential::Nothing),
+        Ok(Some(text)) => recognised(&app, &failures, request.extensions(), text).await,
+        Err(answer) => Err(answer),
+    };
+    let credential = credential.unwrap_or_else(Credential::Refused);
+    request.extensions_mut().insert(credential);
+    next.run(request).await
 }
 
-impl<S: Scope> FromRequestParts<App> for Caller<S> {
+/// The text behind `Bearer` (RFC 6750).
+fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let (scheme, text) = value.to_str().ok().and_then(|value| value.split_once(' ')).unwrap_or_default();
+    if values.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(unauthenticated("Present one token as `Authorization: Bearer mox_…`"));
+    }
+    Ok(Some(text.trim()))
+}
+
+async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &str) -> Result<Credential> {
+    if text.starts_with(bootstrap::PREFIX) {
+        // Before it is looked at: there are few attempts at a code.
+        failures.spend(from)?;
+        return match app.bootstrap.accepts(text, app.store.clock()) {
+            true => Ok(Credential::Code),
+            false => Err(unauthenticated("The one-time code is not valid, or not any more")),
+        };
+    }
+    let found = tokens::find(app, text).await?;
+    if let Some(token) = found {
+        return Ok(Credential::Token(token));
+    }
+    failures.spend(from)?;
+    tokens::tell_denied(app, None, None, "unknown token").await?;
+    let answer = unauthenticated("The token is not known here, or it has expired or was revoked");
+    Err(answer.with(header::WWW_AUTHENTICATE, INVALID))
+}
+
+const INVALID: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\", error=\"invalid_token\"");
+const REALM: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\"");
+
+impl<S: Needs> FromRequestParts<App> for Caller<S> {
     type Rejection = Answer;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Answer> {
-        if parts.headers.contains_key(header::AUTHORIZATION) {
-            return Err(denied("The token is not known here"));
-        }
-        let trusted = match ConnectInfo::<Peer>::from_request_parts(parts, app).await {
-            Ok(ConnectInfo(peer)) => local(parts, &peer, peer.is_own().await?),
-            Err(_) => Err("its peer is unknown"),
-        };
-        match trusted {
-            Ok(()) => Ok(Self(PhantomData)),
-            Err(why) => {
-                tracing::info!(scope = S::NAME, why, "a request was refused");
-                Err(denied(&format!("This server answers only programs of its own user on this machine, and {why}")))
-            }
-        }
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let principal = principal(parts, app).await?;
+        allow(parts, app, &principal, S::SCOPE).await?;
+        Ok(Self { principal, scope: PhantomData })
     }
 }
 
-/// The rules of loopback trust. Neither a web page, nor a proxy on this machine, nor one of our
-/// own components passes them. The error continues the sentence «this request is refused, and».
-fn local(parts: &Parts, peer: &Peer, own: bool) -> Result<(), &'static str> {
-    let headers = &parts.headers;
-    if !peer.address.ip().to_canonical().is_loopback() {
-        return Err("this request comes from another machine");
+/// Who calls: the token's holder, or a program that is trusted without one.
+pub async fn principal(parts: &Parts, app: &App) -> Result<Principal> {
+    match Credential::of(parts) {
+        Credential::Token(token) => return Ok(Principal::Token(token.clone())),
+        Credential::Refused(answer) => return Err(answer.clone()),
+        Credential::Code => return Err(unauthenticated("The one-time code makes the first token and nothing else")),
+        Credential::Nothing => {}
     }
-    if !own {
-        return Err("this request comes from another user's program");
+    if !app.config.server.loopback {
+        return Err(unauthenticated("This takes a token: send `Authorization: Bearer mox_…`"));
     }
-    if parts.version < Version::HTTP_11 {
-        return Err("this request is older than HTTP/1.1");
+    match loopback::distrust(parts, app.config.server.listen.is_loopback()).await? {
+        None => Ok(Principal::Local),
+        Some(why) => Err(untrusted(why)),
     }
-    if headers.keys().any(|name| forwarding(name.as_str())) {
-        return Err("this request was forwarded by a proxy");
+}
+
+async fn allow(parts: &Parts, app: &App, principal: &Principal, scope: Scope) -> Result<()> {
+    if !principal.may(scope) {
+        let Principal::Token(token) = principal else { return Err(unauthenticated("This takes a token")) };
+        if Failures::of(parts).is_none_or(|failures| failures.may_tell(&token.id)) {
+            tokens::tell_denied(app, Some(token.id.clone()), Some(scope), "insufficient scope").await?;
+        }
+        return Err(insufficient(scope));
     }
-    if !host(parts).is_some_and(is_loopback_name) {
-        return Err("this request names another host");
-    }
-    if !without_page(headers, &parts.method) {
-        return Err("this request comes from a web page");
+    let local = matches!(principal, Principal::Local);
+    if local && scope == Scope::TokensAdmin && store::tokens::any(&mut *app.store.read().await?).await? {
+        return Err(unauthenticated("There are tokens, so this takes one with `tokens:admin`, on this machine too"));
     }
     Ok(())
 }
 
-fn forwarding(header: &str) -> bool {
-    matches!(header, "forwarded" | "via" | "x-real-ip") || header.starts_with("x-forwarded-")
+impl FromRequestParts<App> for Maker {
+    type Rejection = Answer;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        match Credential::of(parts) {
+            Credential::Token(_) | Credential::Refused(_) => {
+                let Caller { principal, .. } = Caller::<TokensAdmin>::from_request_parts(parts, app).await?;
+                return Ok(Self(Creator::Principal(principal)));
+            }
+            Credential::Code => return Ok(Self(Creator::Bootstrap)),
+            Credential::Nothing => {}
+        }
+        match loopback::distrust(parts, app.config.server.listen.is_loopback()).await? {
+            None => Ok(Self(Creator::Bootstrap)),
+            Some(why) => Err(untrusted(why)),
+        }
+    }
 }
 
-fn without_page(headers: &HeaderMap, method: &Method) -> bool {
-    let fetch_site = headers.get("sec-fetch-site");
-    let typed_in = *method == Method::GET && fetch_site.is_some_and(|site| site == "none");
-    !headers.contains_key(header::ORIGIN) && (fetch_site.is_none() || typed_in)
+fn untrusted(why: &str) -> Answer {
+    tracing::info!(why, "a request without a token was refused");
+    let message = format!(
+        "This takes a token: without one, only programs of the server's own user on this machine are answered, and {why}"
+    );
+    unauthenticated(&message)
 }
 
-/// The one host that the request names.
-fn host(parts: &Parts) -> Option<&str> {
-    let mut named = parts.headers.get_all(header::HOST).iter();
-    let host = named.next()?.to_str().ok()?;
-    let target = parts.uri.authority().is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
-    (named.next().is_none() && target).then_some(host)
+fn unauthenticated(message: &str) -> Answer {
+    Answer::new(StatusCode::UNAUTHORIZED, "unauthenticated", message).with(header::WWW_AUTHENTICATE, REALM)
 }
 
-fn is_loopback_name(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) => (address, port.strip_prefix(':')),
-        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
-    };
-    let port = port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-    let name = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    port && name
+fn insufficient(scope: Scope) -> Answer {
+    let name = scope.name();
+    let answer = Answer::new(
+        StatusCode::FORBIDDEN,
+        "insufficient_scope",
+        format!("This takes a token with the scope `{name}`, which this one lacks"),
+    );
+    let challenge = format!("Bearer realm=\"moxxy\", error=\"insufficient_scope\", scope=\"{name}\"");
+    match HeaderValue::from_str(&challenge) {
+        Ok(challenge) => answer.with(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => answer,
+    }
 }
 
-fn denied(message: &str) -> Answer {
-    Answer::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+impl<S: Needs> OperationInput for Caller<S> {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.security = security(S::SCOPE);
+    }
+}
+
+impl OperationInput for Maker {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.security = security(Scope::TokensAdmin);
+    }
+}
+
+/// A token with the scope; or nothing, where loopback trust or the bootstrap suffices.
+fn security(scope: Scope) -> Vec<SecurityRequirement> {
+    let token = [("token".to_owned(), vec![scope.name()])].into_iter().collect();
+    vec![token, SecurityRequirement::default()]
 }

@@ -1,25 +1,34 @@
 //! `/v1/events/stream`: the log as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use aide::{
+    OperationOutput,
+    generate::GenContext,
+    openapi::{Operation, Response as Described, StatusCode},
+};
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName},
+    http::HeaderName,
     response::{
-        IntoResponse, Sse,
+        IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
     },
 };
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
+use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 
 use super::{
     answer::Result,
     auth::{Caller, EventsRead},
     extract::Query,
+    prefer::LastEvent,
+    reply,
 };
 use crate::{
     app::App,
+    domain::tokens::{self, Principal},
     error::Error,
     events::{Filter, Recorded, Subscription},
     store,
@@ -29,38 +38,58 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);
 const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
+    /// Only events of these agents.
     #[serde(default)]
     agent_id: Vec<String>,
+    /// Only events of these runs.
     #[serde(default)]
     run_id: Vec<String>,
+    /// Only events of these types; `run.*` stands for all that begin so.
     #[serde(default)]
     event_type: Vec<String>,
+    /// Begins behind the event with this `id`; 0 begins with the first.
     after: Option<i64>,
 }
 
-/// Streams events until the client leaves or the server stops. The `id` of an event is its
-/// position in the log; `Last-Event-ID` or `after` goes on behind one.
+/// Server-sent events.
+pub struct Events(Response);
+
+/// Streams events until the client leaves, the server stops, or the client's token is not valid any
+/// more. The `id` of an event is its position in the log; `Last-Event-ID` or `after` goes on behind
+/// one.
 pub async fn stream(
     State(app): State<App>,
-    _: Caller<EventsRead>,
-    headers: HeaderMap,
+    caller: Caller<EventsRead>,
+    LastEvent(last_seen): LastEvent,
     Query(selection): Query<Selection>,
-) -> Result<impl IntoResponse> {
-    let after = match headers.get("last-event-id") {
-        Some(id) => Some(id.to_str().ok().and_then(|id| id.parse().ok()).ok_or_else(bad_id)?),
-        None => selection.after,
-    };
+) -> Result<Events> {
+    let after = last_seen.or(selection.after);
     let last = store::events::last_position(&mut *app.store.read().await?).await?;
     if after.is_some_and(|after| !(0..=last).contains(&after)) {
         return Err(Error::invalid_field("after", format!("it is 0 to {last}, where the log ends now")).into());
     }
+    let full = |_| Error::unavailable("busy", "There are as many event streams as may be; try again later");
+    let place = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
     let filter = Filter { agents: selection.agent_id, runs: selection.run_id, types: selection.event_type };
     let subscription = Subscription::new(&app.events, &app.store, filter, after).await?;
-    let events = Sse::new(until_shutdown(app, subscription));
-    Ok((UNBUFFERED, events.keep_alive(KeepAlive::new().interval(HEARTBEAT).text("keep-alive"))))
+    let allowed = while_allowed(app.clone(), caller.principal);
+    let events = until_shutdown(app, subscription).take_until(allowed).map(move |event| {
+        let _place = &place;
+        event
+    });
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("keep-alive"));
+    Ok(Events((UNBUFFERED, events).into_response()))
+}
+
+/// Ends when the caller's token does.
+async fn while_allowed(app: App, principal: Principal) {
+    let Principal::Token(token) = principal else { return std::future::pending().await };
+    while tokens::still_valid(&app, &token.id).await.unwrap_or(false) {
+        tokio::time::sleep(HEARTBEAT).await;
+    }
 }
 
 fn until_shutdown(app: App, subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -73,7 +102,7 @@ fn until_shutdown(app: App, subscription: Subscription) -> impl Stream<Item = Re
         let next = next.inspect_err(|error| tracing::error!(?error, "a stream of events broke")).ok()??;
         Some((Ok(sent(&next)?), (app, subscription)))
     });
-    stream::StreamExt::chain(hello, events)
+    hello.chain(events)
 }
 
 fn sent(event: &Recorded) -> Option<Event> {
@@ -84,6 +113,20 @@ fn sent(event: &Recorded) -> Option<Event> {
     })
 }
 
-fn bad_id() -> Error {
-    Error::invalid_field("Last-Event-ID", "it is the id of an event of this stream: a number")
+impl IntoResponse for Events {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl OperationOutput for Events {
+    type Inner = ();
+    fn inferred_responses(_: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Described)> {
+        let schema = json_schema!({ "type": "string" });
+        let example = "event: run.started\ndata: {\"event_type\":\"run.started\"}\nid: 7\n\n".into();
+        vec![(
+            Some(StatusCode::Code(200)),
+            reply::typed("text/event-stream", schema, example, "Events, as they come.", &[]),
+        )]
+    }
 }

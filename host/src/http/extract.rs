@@ -1,16 +1,30 @@
-//! Input, checked on its way in: JSON bodies, paths and queries, each with an error in the one
-//! shape that names the field.
+//! Input, checked on its way in: JSON bodies, paths, queries and conditions, each with an error in
+//! the one shape that names the field, and each described in the OpenAPI document.
 
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+use std::{sync::Arc, time::Duration};
+
+use aide::{
+    OperationInput,
+    generate::GenContext,
+    openapi::{MediaType, Operation, ReferenceOr, RequestBody, SchemaObject},
+    operation::{ParamLocation, add_parameters, parameters_from_schema, set_body},
 };
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
-use super::answer::Answer;
-use crate::{app::App, config, error::Error, json};
+use super::{answer::Answer, connections::Seat, openapi, paging};
+use crate::{app::App, config, domain::version::Expected, error::Error, json};
+
+pub use paging::Paging;
 
 /// A JSON body.
 #[derive(Debug)]
@@ -28,9 +42,47 @@ pub struct Path<T>(pub T);
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
+/// `If-Match`: the versions that a change is meant for.
+#[derive(Debug)]
+pub struct IfMatch(pub Expected);
+
+/// A body that clients send, with an example of it.
+pub trait Taken: DeserializeOwned + JsonSchema {
+    fn example() -> Value;
+}
+
+/// The largest body of a route, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(pub usize);
+
 /// The largest body that carries a component: in base64 it is a third larger.
 pub fn upload_limit(server: &config::Server) -> usize {
     server.upload_limit.saturating_add(server.upload_limit / 3).saturating_add(server.body_limit)
+}
+
+/// Reads a body to its end, within the limits on its size and on how slowly it may come.
+pub async fn body(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer> {
+    let server = &app.config.server;
+    let BodyLimit(limit) = parts.extensions.get().copied().unwrap_or(BodyLimit(server.body_limit));
+    let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > limit) {
+        return Err(too_large().into());
+    }
+    // A connection whose client sends nothing may be closed for another's sake.
+    let _waiting = parts.extensions.get::<Arc<Seat>>().map(|seat| seat.waiting());
+    let end = Instant::now() + Duration::from_secs(server.body_time);
+    let pause = Duration::from_secs(server.body_pause);
+    let (mut pieces, mut whole) = (body.into_data_stream(), BytesMut::new());
+    loop {
+        let next = timeout_at(end.min(Instant::now() + pause), pieces.next()).await.map_err(|_| too_slow())?;
+        let Some(piece) = next else { return Ok(whole.freeze()) };
+        let piece = piece.map_err(|_| Error::invalid("broken_body", "The body could not be read to its end"))?;
+        if whole.len() + piece.len() > limit {
+            return Err(too_large().into());
+        }
+        whole.extend_from_slice(&piece);
+    }
 }
 
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
@@ -39,18 +91,19 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         if !is_json(request.headers()) {
             return Err(unsupported());
         }
-        parse(&body(request, app).await?).map(Self)
+        let (parts, sent) = request.into_parts();
+        parse(&body(&parts, sent, app).await?).map(Self)
     }
 }
 
 impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
-        let json = is_json(request.headers());
-        let body = body(request, app).await?;
-        match body.is_empty() {
+        let (parts, sent) = request.into_parts();
+        let sent = body(&parts, sent, app).await?;
+        match sent.is_empty() {
             true => Ok(Self(T::default())),
-            false if json => parse(&body).map(Self),
+            false if is_json(&parts.headers) => parse(&sent).map(Self),
             false => Err(unsupported()),
         }
     }
@@ -69,28 +122,40 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
 impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     type Rejection = Answer;
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Answer> {
-        let query = parts.uri.query().unwrap_or_default();
-        let parsed = serde_html_form::from_str(query).map(Self);
-        parsed.map_err(|e| Error::invalid("invalid_query", format!("The query is wrong: {e}")).into())
+        query(&parts.uri).map(Self)
     }
 }
 
-async fn body(request: Request, app: &App) -> Result<Bytes, Answer> {
-    Bytes::from_request(request, app).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(failed) if failed.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Error::too_large("The body is too large").into()
-        }
-        _ => Error::invalid("broken_body", "The body could not be read to its end").into(),
-    })
+pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Answer> {
+    let parsed = serde_html_form::from_str(uri.query().unwrap_or_default());
+    parsed.map_err(|e| Error::invalid("invalid_query", format!("The query is wrong: {e}")).into())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+impl FromRequestParts<App> for IfMatch {
+    type Rejection = Answer;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Answer> {
+        let lines = parts.headers.get_all(header::IF_MATCH);
+        let mut tags = Vec::new();
+        for line in lines {
+            let line = line.to_str().map_err(|_| Error::invalid_field("If-Match", "it is not readable"))?;
+            tags.extend(line.split(',').map(str::trim));
+        }
+        if tags.is_empty() || tags.contains(&"*") {
+            return Ok(Self(Expected::Any));
+        }
+        // A weak tag never matches here (RFC 9110), and neither does what is no tag.
+        let strong = |tag: &&str| tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).map(str::to_owned);
+        Ok(Self(Expected::OneOf(tags.iter().filter_map(strong).collect())))
+    }
+}
+
+pub fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
     let value: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     if !value.is_object() {
         return Err(Error::invalid_field("body", "it is a JSON object").into());
@@ -108,11 +173,62 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
     Ok(parsed)
 }
 
-fn unsupported() -> Answer {
+pub fn unsupported() -> Answer {
     let message = "The body has to be JSON: send `Content-Type: application/json`";
     Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
 }
 
 fn malformed(error: &serde_json::Error) -> Error {
     Error::invalid("malformed_json", format!("The body is not JSON: {error}"))
+}
+
+fn too_slow() -> Answer {
+    let message = "The body came too slowly, or stopped; send it again";
+    Answer::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+        .with(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+impl<T: Taken> OperationInput for Json<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_body::<T>(ctx, operation, true);
+    }
+}
+
+impl<T: Taken> OperationInput for OptionalJson<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_body::<T>(ctx, operation, false);
+    }
+}
+
+fn describe_body<T: Taken>(ctx: &mut GenContext, operation: &mut Operation, required: bool) {
+    let content = [("application/json".to_owned(), json_content::<T>(ctx))].into_iter().collect();
+    set_body(ctx, operation, RequestBody { content, required, ..RequestBody::default() });
+}
+
+/// A JSON body as the document describes it.
+pub fn json_content<T: Taken>(ctx: &mut GenContext) -> MediaType {
+    let schema = openapi::taken::<T>(ctx);
+    let schema = SchemaObject { json_schema: schema, external_docs: None, example: None };
+    MediaType { schema: Some(schema), example: Some(T::example()), ..MediaType::default() }
+}
+
+// What a path holds is known from its template.
+impl<T> OperationInput for Path<T> {}
+
+impl<T: JsonSchema> OperationInput for Query<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_query::<T>(ctx, operation);
+    }
+}
+
+pub fn describe_query<T: JsonSchema>(ctx: &mut GenContext, operation: &mut Operation) {
+    let schema = openapi::inline::<T>();
+    let parameters = parameters_from_schema(ctx, schema, ParamLocation::Query);
+    add_parameters(ctx, operation, parameters);
+}
+
+impl OperationInput for IfMatch {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/If-Match"));
+    }
 }

@@ -1,20 +1,39 @@
 //! `/v1/health`, `/livez` and `/readyz`.
 
-use axum::{Json, extract::State, http::StatusCode};
-use serde_json::{Value, json};
+use aide::{
+    OperationOutput,
+    generate::GenContext,
+    openapi::{Operation, Response as Described, StatusCode as Status},
+};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 
+use super::reply::{self, Shown as _};
 use crate::{app::App, error::Result, store};
 
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Health {
+    /// `ok` or `failing`.
+    pub status: &'static str,
+    pub version: &'static str,
+    /// `ok` or `unreachable`.
+    pub database: &'static str,
+    /// How many components are installed.
+    pub components: Option<i64>,
+}
+
 /// 200 when the server can work, 503 when the database is gone.
-pub async fn show(State(app): State<App>) -> (StatusCode, Json<Value>) {
+pub async fn show(State(app): State<App>) -> Health {
     let components = installed(&app).await;
-    let (code, status, database) = match components {
-        Ok(_) => (StatusCode::OK, "ok", "ok"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "failing", "unreachable"),
-    };
-    let version = env!("CARGO_PKG_VERSION");
-    let components = components.ok();
-    (code, Json(json!({ "status": status, "version": version, "database": database, "components": components })))
+    let (status, database) = if components.is_ok() { ("ok", "ok") } else { ("failing", "unreachable") };
+    Health { status, version: env!("CARGO_PKG_VERSION"), database, components: components.ok() }
 }
 
 async fn installed(app: &App) -> Result<i64> {
@@ -22,6 +41,39 @@ async fn installed(app: &App) -> Result<i64> {
 }
 
 /// Whether the process answers at all.
-pub async fn live() -> &'static str {
-    "ok"
+pub async fn live() -> Live {
+    Live
+}
+
+#[derive(Debug)]
+pub struct Live;
+
+impl IntoResponse for Health {
+    fn into_response(self) -> Response {
+        let status = if self.components.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self)).into_response()
+    }
+}
+
+impl OperationOutput for Health {
+    type Inner = Self;
+    fn inferred_responses(ctx: &mut GenContext, _: &mut Operation) -> Vec<(Option<Status>, Described)> {
+        let mut described = |text, example| reply::described(ctx.schema.subschema_for::<Self>(), example, text, &[]);
+        let failing = json!({ "status": "failing", "version": "0.1.0", "database": "unreachable", "components": null });
+        let ok = described("It is well.", Self::example());
+        vec![(Some(Status::Code(200)), ok), (Some(Status::Code(503)), described("The database is gone.", failing))]
+    }
+}
+
+impl IntoResponse for Live {
+    fn into_response(self) -> Response {
+        "ok".into_response()
+    }
+}
+
+impl OperationOutput for Live {
+    type Inner = ();
+    fn inferred_responses(_: &mut GenContext, _: &mut Operation) -> Vec<(Option<Status>, Described)> {
+        vec![(Some(Status::Code(200)), reply::text("It answers.", "ok"))]
+    }
 }

@@ -1,12 +1,14 @@
 //! `/v1/agents/{name}/history` and `/sessions`.
 
-use axum::{Json as Body, extract::State};
-use serde::Deserialize;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     answer::Result,
     auth::{AgentsRead, Caller},
-    extract::{Path, Query},
+    extract::{Paging, Path, Query},
+    reply::Listed,
 };
 use crate::{
     app::App,
@@ -19,12 +21,20 @@ use crate::{
     store,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
     /// A session's id, or a conversation's name; `default` if absent.
     session: Option<String>,
+    /// Only the messages of this run.
     run_id: Option<RunId>,
+    /// Those of the page.
+    #[schemars(skip)]
+    #[serde(rename = "limit")]
+    _limit: Option<IgnoredAny>,
+    #[schemars(skip)]
+    #[serde(rename = "cursor")]
+    _cursor: Option<IgnoredAny>,
 }
 
 /// The messages of a session, oldest first.
@@ -33,7 +43,8 @@ pub async fn list(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     Query(selection): Query<Selection>,
-) -> Result<Body<Vec<Message>>> {
+    paging: Paging<true>,
+) -> Result<Listed<Message>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     let session = match &selection.run_id {
@@ -41,8 +52,8 @@ pub async fn list(
         Some(run) if selection.session.is_none() => Some(runs::of(&mut db, &name, run).await?.session_id),
         _ => sessions::find(&mut db, key, selection.session).await?,
     };
-    let Some(session) = session else { return Ok(Body(Vec::new())) };
-    Ok(Body(store::messages::list(&mut db, &session, selection.run_id.as_ref()).await?))
+    let Some(session) = session else { return Ok(Listed { items: Vec::new(), next: None }) };
+    Ok(paging.show(store::messages::page(&mut db, &session, selection.run_id.as_ref(), &paging.page).await?))
 }
 
 /// Oldest first.
@@ -50,8 +61,10 @@ pub async fn sessions(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
-) -> Result<Body<Vec<Session>>> {
+    paging: Paging,
+) -> Result<Listed<Session>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(Body(store::sessions::list(&mut db, key).await?))
+    let sessions = store::sessions::list(&mut db, key, &paging.page).await?;
+    Ok(paging.list(sessions, |session| session.id.to_string()))
 }

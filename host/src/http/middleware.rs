@@ -1,32 +1,91 @@
-//! What happens around every request, from the outside in: an id, one shape for every error, one
-//! for a panic.
+//! What happens around every request, from the outside in: an id, one shape for every error, one for
+//! a panic; pages of other origins; tokens in addresses; who calls, and how often.
 
 use std::{any::Any, time::Instant};
 
 use axum::{
     Router,
-    extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode},
-    middleware::{Next, from_fn},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::Instrument as _;
 
-use super::answer::Answer;
-use crate::ids;
+use super::{
+    answer::Answer,
+    auth, idempotency,
+    limits::{Client, Failures, Requests},
+    loopback::Peer,
+    trace::{self, Trace},
+};
+use crate::{
+    app::App,
+    domain::{bootstrap, tokens},
+    error::Result,
+};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header fields of our own that a page may send.
+const TAKEN: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("prefer"),
+    idempotency::KEY,
+    trace::REQUEST_ID,
+    trace::TRACEPARENT,
+];
+/// And those that it may read.
+const SHOWN: [HeaderName; 8] = [
+    header::ETAG,
+    header::LINK,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    HeaderName::from_static("preference-applied"),
+    trace::REQUEST_ID,
+    trace::TRACEPARENT,
+];
 
-pub fn around(routes: Router) -> Router {
-    routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(finish))
+/// `limited` is subject to rate limits, `free` is not.
+pub fn around(app: &App, limited: Router, free: Router) -> Result<Router> {
+    let requests = Requests::new(&app.config.rate_limit)?;
+    let failures = Failures::new(&app.config.rate_limit)?;
+    super::limits::sweep(app, &requests, &failures);
+    let read = from_fn_with_state((app.clone(), failures.clone()), auth::read);
+    let located = from_fn_with_state((app.clone(), failures), locate);
+    let limited = limited.layer(requests.layer()).layer(read).layer(located);
+    let routes = limited.merge(free).layer(from_fn(without_token));
+    let routes = match &*app.config.server.origins {
+        [] => routes,
+        origins => routes.layer(cors(origins)),
+    };
+    Ok(routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(finish)))
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    // Checked with the configuration.
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods(methods)
+        .allow_headers(TAKEN)
+        .expose_headers(SHOWN)
 }
 
 /// Gives the request an id, and every error its body.
-async fn finish(request: Request, next: Next) -> Response {
-    let id = request.headers().get(REQUEST_ID).and_then(acceptable).unwrap_or_else(ids::request);
-    let headers = request.headers().clone();
-    let span = tracing::info_span!("request", id = %id, method = %request.method(), path = request.uri().path());
+async fn finish(mut request: Request, next: Next) -> Response {
+    let (id, trace) = (trace::request_id(request.headers()), Trace::of(request.headers()));
+    let (headers, method) = (request.headers().clone(), request.method().clone());
+    // A token must not get into the log.
+    let path = if holds_token(request.uri()) { "hidden" } else { request.uri().path() };
+    let span = tracing::info_span!("request", %id, trace = %trace.id, %method, path);
+    let parent = trace.parent();
+    request.extensions_mut().insert(trace);
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
@@ -39,17 +98,61 @@ async fn finish(request: Request, next: Next) -> Response {
             response.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+    if method == Method::GET && is_known(&headers, &response) {
+        let (mut parts, _) = response.into_parts();
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(header::CONTENT_TYPE);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        response = Response::from_parts(parts, axum::body::Body::empty());
     }
+    let made = [(trace::REQUEST_ID, HeaderValue::from_str(&id).ok()), (trace::TRACEPARENT, parent)];
+    response.headers_mut().extend(made.into_iter().filter_map(|(name, value)| Some((name, value?))));
     response
 }
 
-/// A client's own id, if it is short and plain enough for a log.
-fn acceptable(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
-    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    (plain && (1..=128).contains(&text.len())).then(|| text.to_owned())
+/// Whether the client has this answer already (`If-None-Match`).
+fn is_known(headers: &HeaderMap, response: &Response) -> bool {
+    let Some(tag) = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()) else { return false };
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
+    let mut known = known.flat_map(|line| line.split(',')).map(|known| known.trim().trim_start_matches("W/"));
+    response.status() == StatusCode::OK && known.any(|known| known == tag || known == "*")
+}
+
+/// Refuses a token in an address: it stands in logs and histories from then on.
+async fn without_token(request: Request, next: Next) -> Response {
+    if holds_token(request.uri()) {
+        let message = "An address holds a token here: it is in logs now, so revoke it; \
+                       send the next one as `Authorization: Bearer mox_…`";
+        return Answer::new(StatusCode::BAD_REQUEST, "token_in_url", message).into_response();
+    }
+    next.run(request).await
+}
+
+fn holds_token(uri: &Uri) -> bool {
+    let secrets = [tokens::PREFIX, bootstrap::PREFIX];
+    // Behind the prefix a token has 43 characters.
+    let begins = |text: &str, prefix: &str| {
+        text.match_indices(prefix).any(|(at, _)| {
+            let rest = text.get(at + prefix.len()..).unwrap_or_default();
+            rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count() >= 43
+        })
+    };
+    let named = |query: &str| {
+        let names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_ascii_lowercase());
+        names.into_iter().any(|name| matches!(&*name, "token" | "access_token" | "api_key" | "authorization"))
+    };
+    let query = uri.query().unwrap_or_default();
+    secrets.iter().any(|prefix| begins(uri.path(), prefix) || begins(query, prefix)) || named(query)
+}
+
+/// Notes where the request comes from.
+async fn locate(State((app, failures)): State<(App, Failures)>, mut request: Request, next: Next) -> Response {
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        let client = Client::of(peer, request.headers(), &app.config.server);
+        request.extensions_mut().insert(client);
+    }
+    request.extensions_mut().insert(failures);
+    next.run(request).await
 }
 
 /// The body of an error that the framework made by itself.

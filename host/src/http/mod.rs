@@ -1,70 +1,129 @@
 //! The REST API: the only module that names axum. Routes here, one line each; one file for each
-//! noun; what is common to all of them in `middleware`, `auth`, `extract` and `answer`.
+//! noun; what is common to all of them in `middleware`, `auth`, `extract`, `reply` and `answer`;
+//! connections in `connections`, the document in `openapi`.
 
 mod agents;
 mod answer;
 mod auth;
+mod connections;
+mod docs;
 mod events;
+mod examples;
 mod extract;
 mod health;
 mod history;
+mod idempotency;
+mod limits;
+mod loopback;
 mod middleware;
+mod openapi;
 mod owner;
+mod paging;
+mod prefer;
 mod providers;
+mod reply;
+mod route;
 mod runs;
 mod skills;
+mod tls;
+mod tokens;
+mod trace;
 
 pub use owner::is_known as owners_are_known;
+pub use tls::check as check_tls;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    routing::{get, post},
-};
+use aide::{axum::ApiRouter, openapi::OpenApi};
+use axum::{Extension, Router, extract::DefaultBodyLimit, routing};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use crate::{
-    app::App,
-    error::{Error, Result},
-};
+use crate::{app::App, error::Result};
+use docs::Document;
+use extract::BodyLimit;
+use route::{claiming_post, delete, get, patch, post, put};
 
 /// Serves until the shutdown, then lets open requests end.
-pub async fn serve(app: App, listener: TcpListener, shutdown: CancellationToken) -> Result<()> {
-    let service = router(app).into_make_service_with_connect_info::<auth::Peer>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());
-    serving.await.map_err(Error::internal)
+pub async fn serve(app: App, listener: TcpListener) -> Result<()> {
+    let routes = router(&app)?;
+    let tls = tls::acceptor(&app.config.server)?;
+    connections::serve(&app, routes, listener, tls).await;
+    Ok(())
 }
 
-fn router(app: App) -> Router {
-    let uploads = DefaultBodyLimit::max(extract::upload_limit(&app.config.server));
-    let routes = Router::new()
-        .route("/v1/health", get(health::show))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::show))
-        .route("/v1/agents", get(agents::list).post(agents::create))
-        .route("/v1/agents/{name}", get(agents::show).patch(agents::update).delete(agents::delete))
-        .route("/v1/agents/{name}/stop", post(agents::stop))
-        .route("/v1/agents/{name}/reset", post(agents::reset))
-        .route("/v1/agents/{name}/runs", get(runs::list).post(runs::start))
-        .route("/v1/agents/{name}/runs/{run_id}", get(runs::show))
-        .route("/v1/agents/{name}/runs/{run_id}/stop", post(runs::stop))
-        .route("/v1/agents/{name}/history", get(history::list))
-        .route("/v1/agents/{name}/sessions", get(history::sessions))
-        .route("/v1/agents/{name}/skills", get(skills::list))
-        .route("/v1/agents/{name}/skills/install", post(skills::install).layer(uploads))
-        .route(
-            "/v1/agents/{name}/skills/{skill_id}",
-            get(skills::show).put(skills::upgrade).delete(skills::delete).layer(uploads),
-        )
-        .route("/v1/agents/{name}/skills/{skill_id}/rollback", post(skills::rollback))
-        .route("/v1/agents/{name}/skills/{skill_id}/invoke", post(skills::invoke))
-        .route("/v1/providers", get(providers::list).post(providers::install).layer(uploads))
-        .route("/v1/providers/{id}", get(providers::show).patch(providers::update).delete(providers::delete))
-        .route("/v1/providers/{id}/models", get(providers::models))
-        .route("/v1/events/stream", get(events::stream))
-        .fallback(answer::no_route)
-        .layer(DefaultBodyLimit::max(app.config.server.body_limit))
-        .with_state(app);
-    middleware::around(routes)
+/// The OpenAPI document of an app's routes.
+pub fn document(app: &App) -> serde_json::Value {
+    openapi::begin();
+    let mut api = OpenApi::default();
+    // The order in which the document shows them.
+    drop(free().merge(limited(app)).finish_api(&mut api));
+    openapi::document(&api)
 }
+
+fn router(app: &App) -> Result<Router> {
+    let document = Document(document(app).to_string().into());
+    openapi::begin();
+    let mut unused = OpenApi::default();
+    let limited = limited(app).finish_api(&mut unused);
+    let limited = limited
+        .route("/docs", routing::get(docs::page))
+        .fallback(answer::no_route)
+        .layer((Extension(document), DefaultBodyLimit::disable()));
+    let free = free().finish_api(&mut unused);
+    middleware::around(app, limited.with_state(app.clone()), free.with_state(app.clone()))
+}
+
+/// Whether a path is exempt from rate limits.
+fn is_free(path: &str) -> bool {
+    matches!(path, "/v1/health" | "/livez" | "/readyz")
+}
+
+fn free() -> ApiRouter<App> {
+    ApiRouter::new()
+        .api_route("/v1/health", get("health", "Is the server well?", health::show))
+        .api_route("/livez", get("live", "Does the process answer?", health::live))
+        .api_route("/readyz", get("ready", "Can the server work?", health::show))
+}
+
+#[rustfmt::skip]
+fn limited(app: &App) -> ApiRouter<App> {
+    let uploads = Extension(BodyLimit(extract::upload_limit(&app.config.server)));
+    ApiRouter::new()
+        .api_route("/v1/auth/tokens", get("list_tokens", "List tokens, oldest first", tokens::list)
+            .merge(post(app, "create_token", CREATE_TOKEN, tokens::create)))
+        .api_route("/v1/auth/tokens/{token_id}", delete("revoke_token", "Revoke a token", tokens::revoke))
+        .api_route("/v1/agents", get("list_agents", "List agents, by name", agents::list)
+            .merge(post(app, "create_agent", "Make an agent", agents::create)))
+        .api_route("/v1/agents/{name}", get("get_agent", "Show an agent", agents::show)
+            .merge(patch("update_agent", "Change an agent\nWhat is absent stays, `null` takes away.", agents::update))
+            .merge(delete("delete_agent", "Stop an agent and remove all that is its own", agents::delete)))
+        .api_route("/v1/agents/{name}/stop", post(app, "stop_agent", "Stop all runs of an agent, running or queued", agents::stop))
+        .api_route("/v1/agents/{name}/reset", post(app, "reset_agent", "Stop an agent and begin a new session", agents::reset))
+        .api_route("/v1/agents/{name}/runs", get("list_runs", "List an agent's runs, newest first", runs::list)
+            .merge(claiming_post(app, "start_run", START_RUN, runs::start)))
+        .api_route("/v1/agents/{name}/runs/{run_id}", get("get_run", "Show a run with its steps and what it used", runs::show))
+        .api_route("/v1/agents/{name}/runs/{run_id}/stop", post(app, "stop_run", "Stop a run", runs::stop))
+        .api_route("/v1/agents/{name}/history", get("list_messages", "List the messages of a session, oldest first", history::list))
+        .api_route("/v1/agents/{name}/sessions", get("list_sessions", "List an agent's sessions, oldest first", history::sessions))
+        .api_route("/v1/agents/{name}/skills", get("list_skills", "List an agent's skills, by name", skills::list))
+        .api_route("/v1/agents/{name}/skills/install", post(app, "install_skill", "Install a skill", skills::install).layer(uploads))
+        .api_route("/v1/agents/{name}/skills/{skill_id}", get("get_skill", "Show a skill, what it asks and is granted", skills::show)
+            .merge(put("upgrade_skill", UPGRADE_SKILL, skills::upgrade).layer(uploads))
+            .merge(delete("remove_skill", "Remove a skill with what it keeps", skills::delete)))
+        .api_route("/v1/agents/{name}/skills/{skill_id}/rollback", post(app, "rollback_skill", "Go back to the version before", skills::rollback))
+        .api_route("/v1/agents/{name}/skills/{skill_id}/invoke", post(app, "invoke_skill", "Call one tool\nThe answer is its result.", skills::invoke))
+        .api_route("/v1/providers", get("list_providers", "List providers, by name", providers::list)
+            .merge(post(app, "install_provider", "Install a provider", providers::install).layer(uploads)))
+        .api_route("/v1/providers/{provider_id}", get("get_provider", "Show a provider", providers::show)
+            .merge(patch("update_provider", "Give a provider another configuration", providers::update))
+            .merge(delete("remove_provider", "Remove a provider that no agent uses", providers::delete)))
+        .api_route("/v1/providers/{provider_id}/models", get("list_models", "Ask a provider for its models", providers::models))
+        .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
+        .api_route("/v1/openapi.json", get("openapi", "This document", docs::document))
+}
+
+const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine, and from \
+    elsewhere the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
+    scopes than the token that makes them. The token is shown this once.";
+const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
+    once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
+const UPGRADE_SKILL: &str = "Replace a skill's component\nIf the new one asks for more than was consented to, the \
+    answer is 409 and the old one stays, until `accept` names it.";

@@ -1,18 +1,15 @@
 //! `/v1/providers`.
 
-use axum::{
-    Json as Body,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    agents::location,
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller},
-    extract::{Json, Path},
+    extract::{IfMatch, Json, Paging, Path},
+    reply::{Body, Created, Deleted, Listed, Tagged},
 };
 use crate::{
     app::App,
@@ -21,42 +18,51 @@ use crate::{
     store,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ProviderPatch")]
 pub struct Patch {
-    config: Map<String, Value>,
+    /// In place of the one before.
+    pub config: Map<String, Value>,
 }
 
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>) -> Result<Body<Vec<View>>> {
-    let providers = store::providers::list(&mut *app.store.read().await?).await?;
-    Ok(Body(providers.into_iter().map(View::from).collect()))
+/// By name.
+pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Listed<View>> {
+    let providers = store::providers::list(&mut *app.store.read().await?, &paging.page).await?;
+    Ok(paging.list(providers.into_iter().map(View::from).collect(), |provider| provider.id.to_string()))
 }
 
 pub async fn install(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Json(new): Json<NewProvider>,
-) -> Result<(StatusCode, HeaderMap, Body<View>)> {
+) -> Result<Created<View>> {
     let provider = View::from(providers::install(&app, new).await?);
-    Ok((StatusCode::CREATED, location(&format!("/v1/providers/{}", provider.id)), Body(provider)))
+    Ok(Created::new(format!("/v1/providers/{}", provider.id), provider))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Body<View>> {
-    Ok(Body(store::providers::get(&mut *app.store.read().await?, &id).await?.into()))
+pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Tagged<View>> {
+    Ok(Tagged(store::providers::get(&mut *app.store.read().await?, &id).await?.into()))
 }
 
 pub async fn update(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Path(id): Path<Name>,
+    IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
-) -> Result<Body<View>> {
-    Ok(Body(providers::configure(&app, id, patch.config).await?.into()))
+) -> Result<Tagged<View>> {
+    Ok(Tagged(providers::configure(&app, id, patch.config, expected).await?.into()))
 }
 
-pub async fn delete(State(app): State<App>, _: Caller<AgentsWrite>, Path(id): Path<Name>) -> Result<StatusCode> {
-    providers::remove(&app, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+pub async fn delete(
+    State(app): State<App>,
+    _: Caller<AgentsWrite>,
+    Path(id): Path<Name>,
+    IfMatch(expected): IfMatch,
+) -> Result<Deleted> {
+    providers::remove(&app, id, expected).await?;
+    Ok(Deleted)
 }
 
 pub async fn models(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Body<Vec<Model>>> {

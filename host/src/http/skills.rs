@@ -1,18 +1,26 @@
 //! `/v1/agents/{name}/skills`.
 
-use axum::{
-    Json as Body,
-    extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
-    http::{HeaderMap, StatusCode, header},
+use aide::{
+    OperationInput,
+    generate::GenContext,
+    openapi::{MediaType, Operation, RequestBody, SchemaObject},
+    operation::set_body,
 };
+use axum::{
+    body::Body as Sent,
+    extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
+    http::{StatusCode, header},
+};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    agents::location,
     answer::{Answer, Result},
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
-    extract::{Json, Path},
+    extract::{self, IfMatch, Json, Paging, Path},
+    openapi,
+    reply::{Body, Created, Deleted, Listed, Tagged},
 };
 use crate::{
     app::App,
@@ -28,18 +36,26 @@ use crate::{
     store,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Invocation {
     tool: String,
+    /// As the tool's `parameters` say.
     #[serde(default)]
     arguments: Map<String, Value>,
 }
 
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Body<Vec<View>>> {
+/// By name.
+pub async fn list(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(name): Path<Name>,
+    paging: Paging,
+) -> Result<Listed<View>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(Body(store::skills::list(&mut db, key).await?.into_iter().map(View::from).collect()))
+    let skills = store::skills::page(&mut db, key, &paging.page).await?;
+    Ok(paging.list(skills.into_iter().map(View::from).collect(), |skill| skill.skill_id.to_string()))
 }
 
 pub async fn install(
@@ -47,10 +63,9 @@ pub async fn install(
     _: Caller<AgentsWrite>,
     Path(name): Path<Name>,
     install: Install,
-) -> Result<(StatusCode, HeaderMap, Body<View>)> {
+) -> Result<Created<View>> {
     let skill = View::from(skills::install(&app, name.clone(), install).await?);
-    let place = location(&format!("/v1/agents/{name}/skills/{}", skill.skill_id));
-    Ok((StatusCode::CREATED, place, Body(skill)))
+    Ok(Created::new(format!("/v1/agents/{name}/skills/{}", skill.skill_id), skill))
 }
 
 /// Replaces the component; 409 if the new one asks for more than was consented to.
@@ -58,9 +73,10 @@ pub async fn upgrade(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
+    IfMatch(expected): IfMatch,
     install: Install,
-) -> Result<Body<View>> {
-    Ok(Body(upgrade::upgrade(&app, name, skill_id, install).await?.into()))
+) -> Result<Tagged<View>> {
+    Ok(Tagged(upgrade::upgrade(&app, name, skill_id, install, expected).await?.into()))
 }
 
 /// Goes back to the component before.
@@ -68,27 +84,28 @@ pub async fn rollback(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
-) -> Result<Body<View>> {
-    Ok(Body(upgrade::rollback(&app, name, skill_id).await?.into()))
+) -> Result<Tagged<View>> {
+    Ok(Tagged(upgrade::rollback(&app, name, skill_id).await?.into()))
 }
 
 pub async fn show(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path((name, skill_id)): Path<(Name, Name)>,
-) -> Result<Body<View>> {
+) -> Result<Tagged<View>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(Body(store::skills::get(&mut db, key, &skill_id).await?.into()))
+    Ok(Tagged(store::skills::get(&mut db, key, &skill_id).await?.into()))
 }
 
 pub async fn delete(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
-) -> Result<StatusCode> {
-    skills::remove(&app, name, skill_id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    IfMatch(expected): IfMatch,
+) -> Result<Deleted> {
+    skills::remove(&app, name, skill_id, expected).await?;
+    Ok(Deleted)
 }
 
 /// Calls one tool; the answer is its result, a JSON string if it is text.
@@ -110,9 +127,36 @@ impl FromRequest<App> for Install {
         if !content_type.is_some_and(|value| value.starts_with("multipart/form-data")) {
             return Json::from_request(request, app).await.map(|Json(install)| install);
         }
-        let form = Multipart::from_request(request, app).await;
+        let (parts, sent) = request.into_parts();
+        let whole = extract::body(&parts, sent, app).await?;
+        let form = Multipart::from_request(Request::from_parts(parts, Sent::from(whole)), app).await;
         read_form(form.map_err(|e| Error::invalid("invalid_form", e.body_text()))?).await
     }
+}
+
+impl OperationInput for Install {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let form = openapi::named(ctx, "InstallForm", form());
+        let form = SchemaObject { json_schema: form, external_docs: None, example: None };
+        let form = MediaType { schema: Some(form), ..MediaType::default() };
+        let json = extract::json_content::<Self>(ctx);
+        let content = [("application/json".to_owned(), json), ("multipart/form-data".to_owned(), form)];
+        let content = content.into_iter().collect();
+        set_body(ctx, operation, RequestBody { content, required: true, ..RequestBody::default() });
+    }
+}
+
+/// The parts of an upload, for the OpenAPI document.
+fn form() -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["component"],
+        "properties": {
+            "component": { "type": "string", "format": "binary", "description": "The component." },
+            "digest": { "type": "string", "description": "`sha256:` and 64 digits; checked if it is given." },
+            "accept": { "type": "string", "description": "`all`, or names with commas between them." },
+        },
+    })
 }
 
 async fn read_form(mut form: Multipart) -> Result<Install> {

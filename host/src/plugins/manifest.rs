@@ -1,5 +1,6 @@
 //! What a component says of itself, checked and in the form in which it is kept and shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,14 +44,14 @@ pub struct Manifest {
     pub config_schema: Option<Value>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct HostRequest {
     pub host: String,
     pub methods: Vec<String>,
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRequest {
     pub name: String,
     pub hosts: Vec<String>,
@@ -65,7 +66,7 @@ pub struct LimitRequests {
     pub wall_time: Option<u64>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
     pub name: String,
     pub description: String,
@@ -73,7 +74,8 @@ pub struct Tool {
     pub hints: Hints,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ToolHints")]
 pub struct Hints {
     pub read_only: bool,
     pub idempotent: bool,

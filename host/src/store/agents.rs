@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Db, Tx, from_json, to_json};
+use super::{Db, Page, Tx, from_json, to_json};
 use crate::{
     domain::agents::{Agent, Settings},
     error::{Error, Result},
@@ -94,8 +94,9 @@ pub async fn exists(db: &mut Db, agent: AgentKey) -> Result<bool> {
 }
 
 /// By name.
-pub async fn list(db: &mut Db) -> Result<Vec<Agent>> {
-    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY a.name")).fetch_all(db).await?;
+pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Agent>> {
+    let sql = select!("WHERE a.name > ? ORDER BY a.name LIMIT ?");
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

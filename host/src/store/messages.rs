@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Db, Tx, from_json, to_json};
+use super::{Db, Page, Slice, Tx, from_json, to_json};
 use crate::{
     domain::messages::{Message, Role},
     error::{Error, Result},
@@ -11,6 +11,7 @@ use crate::{
 
 #[derive(FromRow)]
 struct Row {
+    position: i64,
     id: String,
     session: String,
     run: String,
@@ -40,6 +41,16 @@ pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// A page of a session's messages, oldest first; of one run only, if it is named.
+pub async fn page(db: &mut Db, session: &SessionId, run: Option<&RunId>, page: &Page) -> Result<Slice<Message>> {
+    let sql = "SELECT * FROM messages WHERE session = ?1 AND run = COALESCE(?2, run) AND position > ?3
+               ORDER BY position LIMIT ?4";
+    let after = page.position()?.unwrap_or(0);
+    let query = sqlx::query_as(sql).bind(session.as_str()).bind(run.map(RunId::as_str)).bind(after);
+    let rows: Vec<Row> = query.bind(page.rows()).fetch_all(db).await?;
+    page.cut(rows, |row| row.position.to_string()).try_map(TryInto::try_into)
 }
 
 /// A session's messages, oldest first; of one run only, if it is named.

@@ -5,13 +5,16 @@
 pub mod agents;
 pub mod components;
 pub mod events;
+pub mod idempotency;
 pub mod keyvalue;
 pub mod messages;
+mod page;
 pub mod providers;
 pub mod runs;
 pub mod sessions;
 pub mod skills;
 pub mod steps;
+pub mod tokens;
 mod writer;
 
 use std::{
@@ -38,6 +41,7 @@ use crate::{
 };
 
 pub use agents::AgentKey;
+pub use page::{Page, Slice};
 pub use writer::Tx;
 
 /// A connection: what every function of this module takes, whether it reads or writes.

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Db, Tx, components, from_json, to_json};
+use super::{Db, Page, Tx, components, from_json, to_json};
 use crate::{
     domain::providers::Provider,
     error::{Error, Result},
@@ -66,8 +66,9 @@ pub async fn get(db: &mut Db, id: &Name) -> Result<Provider> {
 }
 
 /// By id.
-pub async fn list(db: &mut Db) -> Result<Vec<Provider>> {
-    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY p.id")).fetch_all(db).await?;
+pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Provider>> {
+    let sql = select!("WHERE p.id > ? ORDER BY p.id LIMIT ?");
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Tx, from_json, to_json};
+use super::{AgentKey, Db, Page, Slice, Tx, from_json, to_json};
 use crate::{
     domain::runs::{Failure, Run, Status, Stop},
     error::{Error, Result},
@@ -18,6 +18,7 @@ macro_rules! select {
 
 #[derive(FromRow)]
 struct Row {
+    position: i64,
     id: String,
     agent: i64,
     agent_name: String,
@@ -88,9 +89,11 @@ pub async fn get(db: &mut Db, id: &RunId) -> Result<Run> {
 }
 
 /// An agent's runs, newest first.
-pub async fn list(db: &mut Db, agent: AgentKey, limit: i64) -> Result<Vec<Run>> {
-    let sql = select!("WHERE r.agent = ? ORDER BY r.position DESC LIMIT ?");
-    runs(sqlx::query_as(sql).bind(agent.0).bind(limit).fetch_all(db).await?)
+pub async fn list(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Slice<Run>> {
+    let sql = select!("WHERE r.agent = ? AND r.position < ? ORDER BY r.position DESC LIMIT ?");
+    let before = page.position()?.unwrap_or(i64::MAX);
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
+    page.cut(rows, |row| row.position.to_string()).try_map(TryInto::try_into)
 }
 
 /// An agent's runs that have not ended, newest first.

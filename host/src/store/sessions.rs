@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Tx};
+use super::{AgentKey, Db, Page, Tx};
 use crate::{
     domain::sessions::Session,
     error::{Error, Result},
@@ -60,9 +60,10 @@ pub async fn get(db: &mut Db, agent: AgentKey, id: &SessionId) -> Result<Session
 }
 
 /// Oldest first.
-pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Session>> {
-    let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? ORDER BY id";
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?;
+pub async fn list(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Session>> {
+    let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id > ? ORDER BY id LIMIT ?";
+    let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
+    let rows: Vec<Row> = query.fetch_all(db).await?;
     Ok(rows.into_iter().map(Session::from).collect())
 }
 

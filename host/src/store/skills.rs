@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Tx, components, from_json, to_json};
+use super::{AgentKey, Db, Page, Tx, components, from_json, to_json};
 use crate::{
     digest::Digest,
     domain::{consent::Names, skills::Skill},
@@ -85,7 +85,15 @@ pub async fn get(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Skill> {
     row.ok_or_else(|| Error::not_found("skill", id))?.try_into()
 }
 
-/// By id.
+/// A page of them, by id.
+pub async fn page(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Skill>> {
+    let sql = select!("WHERE s.agent = ? AND s.id > ? ORDER BY s.id LIMIT ?");
+    let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
+    let rows: Vec<Row> = query.fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// All of them, by id.
 pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Skill>> {
     let sql = select!("WHERE s.agent = ? ORDER BY s.id");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?;

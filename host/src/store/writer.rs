@@ -46,6 +46,11 @@ impl Tx {
         self.clock.timestamp()
     }
 
+    /// The time in so many seconds.
+    pub fn after(&self, seconds: i64) -> String {
+        self.clock.after(seconds)
+    }
+
     /// Notes an event to be broadcast after the commit.
     pub(super) fn broadcast(&mut self, event: Recorded) {
         self.recorded.push(event);

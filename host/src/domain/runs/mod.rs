@@ -11,6 +11,7 @@ mod turn;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -18,7 +19,10 @@ use tokio::time::timeout;
 pub use control::{Scheduler, Stop};
 pub use resume::resume_all;
 
-use super::sessions;
+use super::{
+    idempotency::{Claim, Earlier},
+    sessions,
+};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -34,7 +38,7 @@ const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
 const STOPPING: Duration = Duration::from_secs(2);
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Run {
     pub run_id: RunId,
     #[serde(skip)]
@@ -53,8 +57,9 @@ pub struct Run {
     pub ended_at: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "RunStatus")]
 pub enum Status {
     Queued,
     Running,
@@ -64,13 +69,14 @@ pub enum Status {
 }
 
 /// Why a run failed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RunFailure")]
 pub struct Failure {
     pub code: String,
     pub message: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Step {
     pub step_id: StepId,
     pub kind: StepKind,
@@ -86,7 +92,7 @@ pub struct Step {
     pub ended_at: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepKind {
     Model,
@@ -113,7 +119,8 @@ impl Step {
 }
 
 /// What a run has used.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[schemars(rename = "RunUsage")]
 pub struct Spent {
     /// Model calls.
     pub steps: u32,
@@ -122,7 +129,8 @@ pub struct Spent {
 }
 
 /// A run with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RunDetail")]
 pub struct Detail {
     #[serde(flatten)]
     pub run: Run,
@@ -130,7 +138,7 @@ pub struct Detail {
     pub usage: Spent,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
     pub task: String,
@@ -138,8 +146,9 @@ pub struct NewRun {
     pub session: Option<Name>,
 }
 
-/// Queues a run behind those of its session.
-pub async fn start(app: &App, agent: Name, new: NewRun) -> Result<Run> {
+/// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
+/// later one finds the run.
+pub async fn start(app: &App, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Run> {
     let NewRun { task, session } = new;
     if task.trim().is_empty() {
         return Err(Error::invalid_field("task", "it is empty"));
@@ -154,6 +163,13 @@ pub async fn start(app: &App, agent: Name, new: NewRun) -> Result<Run> {
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
+                if let Some(claim) = &claim {
+                    match store::idempotency::claim(tx, claim).await? {
+                        Some(Earlier::Run(id)) => return store::runs::get(tx, &id).await,
+                        Some(other) => return Err(other.into()),
+                        None => {}
+                    }
+                }
                 let session_id = store::sessions::open(tx, key, &conversation).await?;
                 if store::runs::queued_in(tx, &session_id).await? >= limit {
                     let message = format!("{limit} runs wait in this conversation already; try again later");
@@ -161,6 +177,9 @@ pub async fn start(app: &App, agent: Name, new: NewRun) -> Result<Run> {
                 }
                 let id = RunId::random();
                 store::runs::insert(tx, key, &id, &session_id, &task).await?;
+                if let Some(claim) = &claim {
+                    store::idempotency::made_run(tx, claim, &id).await?;
+                }
                 events::record(tx, &Subject::run(&agent, &id), Event::RunQueued { session_id, task }).await?;
                 store::runs::get(tx, &id).await
             })

@@ -1,0 +1,253 @@
+//! Tokens: what a caller may do. A token is `mox_` and 32 random bytes in base64url (RFC 4648); only
+//! its SHA-256 is kept, so it is shown once.
+
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    clock::{self, Clock},
+    config::Config,
+    digest,
+    error::{Error, Problem, Result},
+    events::{self, Event, Events, Subject},
+    ids::{self, TokenId},
+    store::{self, Store, Tx},
+    tasks::Tasks,
+};
+
+pub const PREFIX: &str = "mox_";
+const DESCRIPTION: usize = 1024;
+/// Ten years, in seconds.
+const LONGEST: i64 = 315_360_000;
+/// How exactly the last use of a token is known, in seconds.
+const USES: i64 = 60;
+
+/// What a token may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Scope {
+    #[serde(rename = "agents:read")]
+    AgentsRead,
+    #[serde(rename = "agents:write")]
+    AgentsWrite,
+    #[serde(rename = "runs:write")]
+    RunsWrite,
+    #[serde(rename = "vault:read")]
+    VaultRead,
+    #[serde(rename = "vault:write")]
+    VaultWrite,
+    #[serde(rename = "tokens:admin")]
+    TokensAdmin,
+    #[serde(rename = "events:read")]
+    EventsRead,
+    #[serde(rename = "channels:read")]
+    ChannelsRead,
+    #[serde(rename = "channels:write")]
+    ChannelsWrite,
+    /// All of them, and those to come.
+    #[serde(rename = "*")]
+    All,
+}
+
+pub type Scopes = BTreeSet<Scope>;
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub enum Principal {
+    /// A program of the server's own user, or of root, on this machine.
+    Local,
+    Token(Token),
+}
+
+/// Who makes a token.
+#[derive(Debug, Clone)]
+pub enum Creator {
+    Principal(Principal),
+    /// Nobody has to be anybody for the first one.
+    Bootstrap,
+    /// Whoever can write to the data directory.
+    Offline,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Token {
+    pub id: TokenId,
+    pub scopes: Scopes,
+    pub description: Option<String>,
+    pub created_at: String,
+    /// A token's id, or `local`, `bootstrap` or `offline`.
+    pub created_by: String,
+    /// When it ceases to be valid; `null`: never.
+    pub expires_at: Option<String>,
+    /// To the minute.
+    pub last_used_at: Option<String>,
+    pub revoked_at: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    pub scopes: Scopes,
+    /// What it is for, at most 1024 bytes.
+    pub description: Option<String>,
+    /// From now; at most ten years. Absent: it does not expire.
+    #[schemars(range(min = 1, max = 315_360_000))]
+    pub expires_in_seconds: Option<i64>,
+}
+
+/// A new token, with its text.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewlyMadeToken")]
+pub struct Issued {
+    pub id: TokenId,
+    /// The token itself, which is shown this once.
+    pub token: String,
+    pub scopes: Scopes,
+    pub description: Option<String>,
+    pub created_at: String,
+    pub expires_at: Option<String>,
+}
+
+impl Scope {
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+impl Principal {
+    pub fn may(&self, scope: Scope) -> bool {
+        match self {
+            Self::Local => true,
+            Self::Token(token) => token.scopes.contains(&scope) || token.scopes.contains(&Scope::All),
+        }
+    }
+
+    /// What is recorded of who did something.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Local => "local",
+            Self::Token(token) => token.id.as_str(),
+        }
+    }
+}
+
+impl Token {
+    pub fn is_valid(&self, clock: &Clock) -> bool {
+        self.revoked_at.is_none() && self.expires_at.as_ref().is_none_or(|end| clock.timestamp() < *end)
+    }
+}
+
+/// Makes a token. Without a principal it has to be the very first, which is decided in the
+/// transaction that writes it.
+pub async fn create(app: &App, creator: Creator, new: NewToken) -> Result<Issued> {
+    let new = checked(new)?;
+    app.store.write(move |tx| Box::pin(insert(tx, creator, new))).await
+}
+
+/// Makes a token in a data directory that no server uses, for whoever lost the others.
+pub async fn create_offline(config: &Config, new: NewToken) -> Result<Issued> {
+    let new = checked(new)?;
+    let _lock = crate::app::open_home(&config.data.home)?;
+    let tasks = Tasks::default();
+    let store = Store::open(&config.database(), Events::default(), Clock::system(), &tasks).await?;
+    let issued = store.write(move |tx| Box::pin(insert(tx, Creator::Offline, new))).await;
+    drop(store);
+    tasks.finished().await;
+    issued
+}
+
+/// The valid token of this text.
+pub async fn find(app: &App, text: &str) -> Result<Option<Token>> {
+    let found = store::tokens::find(&mut *app.store.read().await?, &digest::sha256(text.as_bytes())).await?;
+    let Some(token) = found.filter(|token| token.is_valid(app.store.clock())) else { return Ok(None) };
+    let now = app.store.clock().now();
+    let known = token.last_used_at.as_deref().and_then(clock::parse);
+    if known.is_none_or(|used| (now - used).whole_seconds() >= USES) {
+        let id = token.id.clone();
+        app.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await })).await?;
+    }
+    Ok(Some(token))
+}
+
+/// Whether a token that was valid still is.
+pub async fn still_valid(app: &App, id: &TokenId) -> Result<bool> {
+    let token = store::tokens::get(&mut *app.store.read().await?, id).await?;
+    Ok(token.is_valid(app.store.clock()))
+}
+
+/// From the next request on it is not accepted any more.
+pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> {
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::tokens::get(tx, &id).await?;
+                if store::tokens::revoke(tx, &id).await? {
+                    let revoked = Event::TokenRevoked { token_id: id, by: principal.name().to_owned() };
+                    events::record(tx, &Subject::default(), revoked).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Tells that a token was refused: an unknown one, or a known one that lacks a scope.
+pub async fn tell_denied(app: &App, token: Option<TokenId>, scope: Option<Scope>, reason: &'static str) -> Result<()> {
+    let denied = Event::TokenDenied { token_id: token, scope: scope.map(Scope::name), reason };
+    app.store.write(move |tx| Box::pin(async move { events::record(tx, &Subject::default(), denied).await })).await
+}
+
+fn checked(new: NewToken) -> Result<NewToken> {
+    if new.scopes.is_empty() {
+        return Err(Error::invalid_field("scopes", "it names at least one scope"));
+    }
+    if new.description.as_ref().is_some_and(|text| text.len() > DESCRIPTION) {
+        return Err(Error::invalid_field("description", format!("it has at most {DESCRIPTION} bytes")));
+    }
+    if new.expires_in_seconds.is_some_and(|seconds| !(1..=LONGEST).contains(&seconds)) {
+        return Err(Error::invalid_field("expires_in_seconds", format!("it is 1 to {LONGEST}")));
+    }
+    Ok(new)
+}
+
+async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> {
+    let by = match creator {
+        Creator::Offline => "offline".to_owned(),
+        Creator::Bootstrap if store::tokens::any(tx).await? => {
+            let message = "The first token has been made already: making another takes one with `tokens:admin`";
+            return Err(Error::Unauthenticated(Problem::new("unauthenticated", message)));
+        }
+        Creator::Bootstrap => "bootstrap".to_owned(),
+        Creator::Principal(principal) => {
+            if let Some(more) = new.scopes.iter().find(|scope| !principal.may(**scope)) {
+                let message =
+                    format!("A token cannot make one with more scopes than it has: it lacks `{}`", more.name());
+                return Err(Error::Forbidden(Problem::new("insufficient_scope", message)));
+            }
+            principal.name().to_owned()
+        }
+    };
+    let text = format!("{PREFIX}{}", BASE64URL.encode(ids::key()?));
+    let token = Token {
+        id: TokenId::random(),
+        scopes: new.scopes,
+        description: new.description,
+        created_at: tx.now(),
+        created_by: by.clone(),
+        expires_at: new.expires_in_seconds.map(|seconds| tx.after(seconds)),
+        last_used_at: None,
+        revoked_at: None,
+    };
+    store::tokens::insert(tx, &token, &digest::sha256(text.as_bytes())).await?;
+    let created = Event::TokenCreated {
+        token_id: token.id.clone(),
+        scopes: token.scopes.iter().map(|scope| scope.name()).collect(),
+        by,
+    };
+    events::record(tx, &Subject::default(), created).await?;
+    let Token { id, scopes, description, created_at, expires_at, .. } = token;
+    Ok(Issued { id, token: text, scopes, description, created_at, expires_at })
+}

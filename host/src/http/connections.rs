@@ -1,0 +1,255 @@
+//! Connections: accepted, served and counted. Those that wait for their client cost little, and make
+//! room for others when there are too many.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    time::timeout,
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use super::loopback::Peer;
+use crate::{app::App, config::Server, tasks::Policy};
+
+/// How long to wait where the system has no room for another connection.
+const SCARCE: Duration = Duration::from_millis(50);
+/// The largest head of a request, in bytes.
+const HEAD: usize = 64 * 1024;
+
+/// Serves until the shutdown, then lets open requests end.
+pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    let seats = Arc::new(Seats::new(app.config.server.connections));
+    let graceful = GracefulShutdown::new();
+    let shutdown = app.tasks.shutdown();
+    loop {
+        let accepted = tokio::select! {
+            accepted = seats.accept(&listener) => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        let (stream, seat) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // For want of open files, mostly; a client that was gone again is no trouble.
+                tracing::warn!(%error, "a connection could not be accepted");
+                seats.shed();
+                tokio::time::sleep(SCARCE).await;
+                continue;
+            }
+        };
+        let (server, routes, tls) = (app.config.server.clone(), routes.clone(), tls.clone());
+        let connection = Connection { routes, seat, watcher: graceful.watcher() };
+        app.tasks.spawn("connection", Policy::Job, connection.serve(stream, tls, server));
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+struct Connection {
+    routes: Router,
+    seat: Arc<Seat>,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>, server: Server) {
+        let closed = self.seat.closed.clone();
+        let serving = async move {
+            let (Ok(address), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
+            // Small answers leave at once.
+            drop(stream.set_nodelay(true));
+            let peer = Peer::new(address, local);
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(Duration::from_secs(server.write_pause)));
+            let stream = Box::pin(stream);
+            let patience = Duration::from_secs(server.header_time);
+            match tls {
+                None => self.speak(stream, peer, patience).await,
+                Some(tls) => match timeout(patience, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => self.speak(stream, peer, patience).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
+            }
+        };
+        closed.run_until_cancelled(serving).await;
+    }
+
+    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, patience: Duration) {
+        let Self { routes, seat, watcher } = self;
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let (mut routes, busy) = (routes.clone(), seat.busy());
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(Arc::clone(&seat));
+            async move {
+                let response = routes.call(request).await?;
+                Ok::<_, Infallible>(response.map(|body| Held { body, _busy: busy }))
+            }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(HEAD);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+}
+
+/// The room for connections.
+struct Seats {
+    limit: usize,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    taken: usize,
+    next: u64,
+    /// Those that wait for their client, longest first.
+    waiting: BTreeMap<u64, CancellationToken>,
+}
+
+/// A connection's place.
+pub struct Seat {
+    seats: Arc<Seats>,
+    /// Where it stands among those that wait, if it does.
+    ticket: Mutex<Option<u64>>,
+    closed: CancellationToken,
+}
+
+/// The connection does something for its client.
+struct Busy(Arc<Seat>);
+
+/// The connection waits for its client again, in the midst of a request.
+pub struct Waiting(Arc<Seat>);
+
+impl Seats {
+    fn new(limit: usize) -> Self {
+        Self { limit, state: Mutex::default(), freed: Notify::new() }
+    }
+
+    /// Accepts the next connection. If there are as many as may be, the one that has waited for its
+    /// client longest makes room; if all are busy, this waits.
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<(TcpStream, Arc<Seat>)> {
+        while self.state().taken >= self.limit && !self.shed() {
+            self.freed.notified().await;
+        }
+        let (stream, _) = listener.accept().await?;
+        self.state().taken += 1;
+        let seat =
+            Arc::new(Seat { seats: Arc::clone(self), ticket: Mutex::default(), closed: CancellationToken::new() });
+        seat.wait();
+        Ok((stream, seat))
+    }
+
+    /// Closes the connection that has waited longest, if one waits.
+    fn shed(&self) -> bool {
+        let longest = self.state().waiting.pop_first();
+        longest.map(|(_, closed)| closed.cancel()).is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each use leaves the state whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    fn wait(&self) {
+        let mut state = self.seats.state();
+        let number = state.next;
+        state.next += 1;
+        state.waiting.insert(number, self.closed.clone());
+        *self.ticket.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
+    }
+
+    fn stop_waiting(&self) {
+        let number = self.ticket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(number) = number {
+            self.seats.state().waiting.remove(&number);
+        }
+    }
+
+    fn busy(self: &Arc<Self>) -> Busy {
+        self.stop_waiting();
+        Busy(Arc::clone(self))
+    }
+
+    /// Until this is dropped, the connection waits for its client.
+    pub fn waiting(self: &Arc<Self>) -> Waiting {
+        self.wait();
+        Waiting(Arc::clone(self))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.wait();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.stop_waiting();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.stop_waiting();
+        self.seats.state().taken -= 1;
+        self.seats.freed.notify_one();
+    }
+}
+
+/// An answer's body; the connection is busy until it has been sent.
+struct Held {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

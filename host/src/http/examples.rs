@@ -1,0 +1,124 @@
+//! An example of everything that clients send and are shown.
+
+use serde_json::{Value, json};
+
+use super::{
+    agents::{Reset, StopMode},
+    extract::Taken,
+    health::Health,
+    providers::Patch as ProviderPatch,
+    reply::Shown,
+    skills::Invocation,
+};
+use crate::domain::{
+    agents::{Agent, NewAgent, Patch},
+    messages::Message,
+    providers::{self, Model, NewProvider},
+    runs::{Detail, NewRun, Run},
+    sessions::Session,
+    skills::{self, Install},
+    tokens::{Issued, NewToken, Token},
+};
+
+const NOW: &str = "2026-01-02T03:04:05.678Z";
+const LATER: &str = "2026-01-02T03:04:07.123Z";
+const RUN: &str = "run_019b7c5e-8f00-7000-8000-000000000001";
+const SESSION: &str = "ses_019b7c5e-8f00-7000-8000-000000000002";
+const TOKEN: &str = "tok_019b7c5e-8f00-7000-8000-000000000003";
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+macro_rules! examples {
+    ($($kind:ident $type:ty: $example:expr;)*) => {
+        $(
+            impl $kind for $type {
+                fn example() -> Value {
+                    $example
+                }
+            }
+        )*
+    };
+}
+
+examples! {
+    Shown Agent: json!({
+        "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief.",
+        "temperature": null, "limits": { "max_steps": 10, "max_tokens": null, "max_seconds": null },
+        "template": null, "status": "idle", "created_at": NOW, "updated_at": NOW,
+    });
+    Taken NewAgent: json!({ "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief." });
+    Taken Patch: json!({ "persona": null, "limits": { "max_steps": 20 } });
+    Taken StopMode: json!({ "mode": "now" });
+    Shown Reset: json!({ "agent_id": "ada", "session_id": SESSION });
+
+    Shown Run: run();
+    Shown Vec<Run>: json!([run()]);
+    Shown Detail: detail();
+    Taken NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
+    Shown Message: json!({
+        "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
+        "role": "user", "content": "Count the words in \"a b c\"", "created_at": NOW,
+    });
+    Shown Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
+
+    Shown skills::View: json!({
+        "skill_id": "text", "version": "0.1.0", "description": "Works on texts.", "digest": DIGEST, "size": 123_456,
+        "tools": [{
+            "name": "word_count", "description": "Count the words of a text",
+            "parameters": { "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] },
+            "hints": { "read_only": true, "idempotent": true, "wants_approval": false },
+        }],
+        "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
+        "signature": "unsigned", "previous": null, "created_at": NOW,
+    });
+    Taken Install: json!({ "source": { "bundled": "text" }, "digest": DIGEST, "accept": ["host:api.example.com GET"] });
+    Taken Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
+    Shown Value: json!({ "words": 3 });
+
+    Shown providers::View: json!({
+        "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
+        "digest": DIGEST, "config": {}, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
+        "missing": permissions(), "created_at": NOW, "updated_at": NOW,
+    });
+    Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
+    Taken ProviderPatch: json!({ "config": { "greeting": "Hello" } });
+    Shown Vec<Model>: json!([
+        { "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null },
+    ]);
+
+    Shown Issued: json!({
+        "id": TOKEN, "token": "mox_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "scopes": ["agents:read", "runs:write"],
+        "description": "For the build", "created_at": NOW, "expires_at": LATER,
+    });
+    Shown Token: json!({
+        "id": TOKEN, "scopes": ["agents:read", "runs:write"], "description": "For the build", "created_at": NOW,
+        "created_by": "bootstrap", "expires_at": LATER, "last_used_at": NOW, "revoked_at": null,
+    });
+    Taken NewToken: json!({ "scopes": ["agents:read", "runs:write"], "description": "For the build", "expires_in_seconds": 86400 });
+    Shown Health: json!({ "status": "ok", "version": "0.1.0", "database": "ok", "components": 2 });
+}
+
+fn run() -> Value {
+    json!({
+        "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed",
+        "task": "Count the words in \"a b c\"", "output": "3", "error": null,
+        "created_at": NOW, "started_at": NOW, "ended_at": LATER,
+    })
+}
+
+fn detail() -> Value {
+    let mut detail = run();
+    if let Some(fields) = detail.as_object_mut() {
+        let step = json!({
+            "step_id": "stp_019b7c5e-8f00-7000-8000-000000000005", "kind": "tool", "status": "completed",
+            "name": "text__word_count", "input": { "call_id": "call_1", "arguments": { "text": "a b c" } },
+            "output": { "words": 3 }, "input_tokens": 0, "output_tokens": 0, "started_at": NOW, "ended_at": LATER,
+        });
+        fields.insert("steps".into(), json!([step]));
+        fields.insert("usage".into(), json!({ "steps": 2, "input_tokens": 120, "output_tokens": 12 }));
+    }
+    detail
+}
+
+fn permissions() -> Value {
+    json!({ "hosts": [{ "host": "api.example.com", "methods": ["GET"], "reason": "To look things up" }], "secrets": [] })
+}

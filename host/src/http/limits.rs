@@ -1,0 +1,166 @@
+//! How often a client may call: one bucket for each valid token or address, and a strict one for
+//! each address that presents what is not valid.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use ipnet::IpNet;
+use tower_governor::{
+    GovernorError, GovernorLayer,
+    governor::{GovernorConfig, GovernorConfigBuilder, SharedRateLimiter},
+    key_extractor::KeyExtractor,
+};
+
+use super::{answer::Answer, auth::Credential, loopback::Peer};
+use crate::{
+    app::App,
+    config::{RateLimitConfig, Server},
+    error::{Error, Result},
+    ids::TokenId,
+    tasks::Policy,
+};
+
+type NoHeaders = governor::middleware::NoOpMiddleware;
+type Config = Arc<GovernorConfig<ByCaller, NoHeaders>>;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Whom a bucket belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    Token(TokenId),
+    Address(IpAddr),
+}
+
+/// The buckets of requests.
+#[derive(Debug, Clone)]
+pub struct Requests(Config);
+
+/// The buckets of failed authentications.
+#[derive(Debug, Clone)]
+pub struct Failures(SharedRateLimiter<Key, NoHeaders>);
+
+/// Where a request comes from: the peer, or what a trusted proxy says of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Client(pub IpAddr);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByCaller;
+
+impl KeyExtractor for ByCaller {
+    type Key = Key;
+    fn extract<T>(&self, request: &Request<T>) -> Result<Key, GovernorError> {
+        Ok(match request.extensions().get() {
+            Some(Credential::Token(token)) => Key::Token(token.id.clone()),
+            _ => address(request.extensions()),
+        })
+    }
+}
+
+impl Requests {
+    pub fn new(config: &RateLimitConfig) -> Result<Self> {
+        buckets(Duration::from_secs(1), config.per_second, config.burst).map(Self)
+    }
+
+    /// Answers 429 to what comes too often.
+    pub fn layer(&self) -> GovernorLayer<ByCaller, NoHeaders, Body> {
+        GovernorLayer::new(Arc::clone(&self.0)).error_handler(|error| match error {
+            GovernorError::TooManyRequests { wait_time, .. } => too_many(wait_time),
+            other => Answer::from(Error::internal(other)).into_response(),
+        })
+    }
+}
+
+impl Failures {
+    pub fn new(config: &RateLimitConfig) -> Result<Self> {
+        let minute = Duration::from_secs(60);
+        Ok(Self(Arc::clone(buckets(minute, config.failures_per_minute, config.failures_burst)?.limiter())))
+    }
+
+    /// Those of the server that a request came to.
+    pub fn of(parts: &Parts) -> Option<&Self> {
+        parts.extensions.get()
+    }
+
+    /// Takes one attempt from the request's address.
+    pub fn spend(&self, from: &Extensions) -> Result<(), Answer> {
+        self.0.check_key(&address(from)).map_err(|until| too_many_answer(wait(&until)))
+    }
+
+    /// Whether an event may tell of what a token was refused: not of each of a thousand.
+    pub fn may_tell(&self, token: &TokenId) -> bool {
+        self.0.check_key(&Key::Token(token.clone())).is_ok()
+    }
+}
+
+/// Forgets, once a minute, those who have not called for long.
+pub fn sweep(app: &App, requests: &Requests, failures: &Failures) {
+    let (requests, failures) = (Arc::clone(requests.0.limiter()), Arc::clone(&failures.0));
+    let shutdown = app.tasks.shutdown().clone();
+    app.tasks.spawn("rate limits", Policy::Job, async move {
+        while shutdown.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+            requests.retain_recent();
+            failures.retain_recent();
+        }
+    });
+}
+
+impl Client {
+    /// Behind trusted proxies it is the last address in `X-Forwarded-For` that is not one of them.
+    pub fn of(peer: &Peer, headers: &HeaderMap, server: &Server) -> Self {
+        let trusted = |address: &IpAddr| {
+            let address = address.to_canonical();
+            server.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))
+        };
+        let peer = peer.address.ip();
+        if !trusted(&peer) {
+            return Self(peer);
+        }
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|line| line.to_str().ok());
+        let named = lines.flat_map(|line| line.rsplit(',')).map(|address| address.trim().parse::<IpAddr>());
+        // What stands before something unreadable could be anyone's.
+        let named: Vec<_> = named.map_while(Result::ok).collect();
+        Self(named.iter().find(|address| !trusted(address)).copied().unwrap_or(peer))
+    }
+}
+
+/// An address of version 6 stands for its network of 64 bits, which is what one host is given.
+fn address(extensions: &Extensions) -> Key {
+    let client = extensions.get().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Client(address)| *address);
+    Key::Address(match client.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        four => four,
+    })
+}
+
+fn buckets(time: Duration, count: u32, burst: u32) -> Result<Config> {
+    let mut builder = GovernorConfigBuilder::default().key_extractor(ByCaller);
+    let config = builder.period(time / count.max(1)).burst_size(burst).finish();
+    config.map(Arc::new).ok_or_else(|| Error::internal("a rate of nothing"))
+}
+
+fn wait(until: &governor::NotUntil<governor::clock::QuantaInstant>) -> u64 {
+    use governor::clock::{Clock as _, DefaultClock};
+    until.wait_time_from(DefaultClock::default().now()).as_secs()
+}
+
+fn too_many(whole_seconds: u64) -> Response {
+    too_many_answer(whole_seconds).into_response()
+}
+
+fn too_many_answer(whole_seconds: u64) -> Answer {
+    // A client that waits for so long is not refused again.
+    let seconds = whole_seconds.saturating_add(1);
+    let message = format!("Too many requests; try again in {seconds} s");
+    Answer::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+        .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+}

@@ -1,0 +1,100 @@
+//! Loopback trust: the rules by which a program on this machine needs no token. Neither a web page,
+//! nor a proxy on this machine, nor one of our own components passes them.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::http::{HeaderMap, Method, Version, header, request::Parts};
+use tokio::sync::OnceCell;
+
+use super::owner;
+use crate::{
+    error::{Error, Result},
+    tasks,
+};
+
+/// The two ends of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    local: SocketAddr,
+    /// Whether the peer's socket belongs to the server's own user or to root: looked up once.
+    own: Arc<OnceCell<bool>>,
+}
+
+impl Peer {
+    pub fn new(address: SocketAddr, local: SocketAddr) -> Self {
+        Self { address, local, own: Arc::default() }
+    }
+
+    /// An error where the system cannot say now, for want of open files perhaps.
+    async fn is_own(&self) -> Result<bool> {
+        let (peer, local) = (self.address, self.local);
+        // The tables can be long.
+        let look = || async move { tasks::blocking(move || owner::is_trusted(peer, local)).await };
+        let own = self.own.get_or_try_init(|| async { look().await?.map_err(Error::internal) }).await;
+        own.copied().map_err(|error| {
+            tracing::error!(error = ?error, "whose program calls cannot be found out");
+            Error::unavailable("busy", "The server cannot find out now who calls it; try again")
+        })
+    }
+}
+
+/// Why a request is not trusted, if it is not. The text continues the sentence «without a token only
+/// programs of the server's own user are answered, and».
+pub async fn distrust(parts: &Parts, listens_on_loopback: bool) -> Result<Option<&'static str>> {
+    let Some(peer) = parts.extensions.get::<Peer>() else { return Ok(Some("this request's peer is unknown")) };
+    Ok(if !listens_on_loopback {
+        Some("this server listens to other machines too")
+    } else if !peer.address.ip().to_canonical().is_loopback() {
+        Some("this request comes from another machine")
+    } else if !peer.is_own().await? {
+        Some("this request comes from another user's program")
+    } else {
+        suspicious(parts)
+    })
+}
+
+/// What a request says of itself that no plain program on this machine would say.
+fn suspicious(parts: &Parts) -> Option<&'static str> {
+    let headers = &parts.headers;
+    if parts.version < Version::HTTP_11 {
+        Some("this request is older than HTTP/1.1")
+    } else if headers.keys().any(|name| is_forwarding(name.as_str())) {
+        Some("this request was forwarded by a proxy")
+    } else if !host(parts).is_some_and(is_loopback_name) {
+        Some("this request names another host")
+    } else if !is_without_page(headers, &parts.method) {
+        Some("this request comes from a web page")
+    } else {
+        None
+    }
+}
+
+fn is_forwarding(header: &str) -> bool {
+    matches!(header, "forwarded" | "via" | "x-real-ip") || header.starts_with("x-forwarded-")
+}
+
+fn is_without_page(headers: &HeaderMap, method: &Method) -> bool {
+    let fetch_site = headers.get("sec-fetch-site");
+    let typed_in = *method == Method::GET && fetch_site.is_some_and(|site| site == "none");
+    !headers.contains_key(header::ORIGIN) && (fetch_site.is_none() || typed_in)
+}
+
+/// The one host that the request names.
+fn host(parts: &Parts) -> Option<&str> {
+    let mut named = parts.headers.get_all(header::HOST).iter();
+    let host = named.next()?.to_str().ok()?;
+    let target = parts.uri.authority().is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
+    (named.next().is_none() && target).then_some(host)
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address, port.strip_prefix(':')),
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+    };
+    let port = port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let name = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    port && name
+}

@@ -1,0 +1,99 @@
+//! Pages of lists: `limit`, an opaque `cursor`, and a `Link` to the next page (RFC 8288).
+
+use std::collections::BTreeMap;
+
+use aide::{OperationInput, generate::GenContext, openapi::Operation};
+use axum::{
+    extract::FromRequestParts,
+    http::{Uri, request::Parts},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    answer::{Answer, Result},
+    extract,
+    reply::Listed,
+};
+use crate::{
+    app::App,
+    error::Error,
+    store::{Page, Slice},
+};
+
+const DEFAULT: u32 = 100;
+const MOST: u32 = 1000;
+/// Longer than anything that an item is known by.
+const CURSOR: usize = 512;
+
+/// Which page of a list is wanted. Only with `OTHERS` may there be other parameters too, which the
+/// handler then checks.
+#[derive(Debug)]
+pub struct Paging<const OTHERS: bool = false> {
+    pub page: Page,
+    uri: Uri,
+}
+
+/// The parameters of a list. Others are the handler's.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Parameters {
+    /// How many items a page has at most.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 100))]
+    limit: Option<u32>,
+    /// Where the page begins, as the `Link` of the page before says.
+    cursor: Option<String>,
+    #[serde(flatten)]
+    #[schemars(skip)]
+    others: BTreeMap<String, String>,
+}
+
+impl<const OTHERS: bool> Paging<OTHERS> {
+    /// A page of rows that were fetched with one more than is shown.
+    pub fn list<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> String) -> Listed<T> {
+        self.show(self.page.cut(rows, key))
+    }
+
+    pub fn show<T>(&self, slice: Slice<T>) -> Listed<T> {
+        Listed { items: slice.items, next: slice.next.map(|after| self.next(&after)) }
+    }
+
+    /// The address of the next page: this one's, with another cursor.
+    fn next(&self, after: &str) -> String {
+        let kept = self.uri.query().unwrap_or_default().split('&');
+        let kept = kept.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+        let cursor = format!("cursor={}", BASE64URL.encode(after));
+        let query: Vec<_> = kept.chain([cursor.as_str()]).collect();
+        format!("{}?{}", self.uri.path(), query.join("&"))
+    }
+}
+
+impl<const OTHERS: bool> FromRequestParts<App> for Paging<OTHERS> {
+    type Rejection = Answer;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+        let Parameters { limit, cursor, others } = extract::query(&parts.uri)?;
+        if let Some(unknown) = others.keys().next().filter(|_| !OTHERS) {
+            let message =
+                format!("The query is wrong: this list has no parameter `{unknown}`, only `limit` and `cursor`");
+            return Err(Error::invalid("invalid_query", message).into());
+        }
+        let limit = limit.unwrap_or(DEFAULT);
+        if !(1..=MOST).contains(&limit) {
+            return Err(Error::invalid_field("limit", format!("it is 1 to {MOST}")).into());
+        }
+        let after = cursor.map(|cursor| decoded(&cursor)).transpose()?;
+        Ok(Self { page: Page { limit, after }, uri: parts.uri.clone() })
+    }
+}
+
+fn decoded(cursor: &str) -> Result<String, Error> {
+    let bytes = BASE64URL.decode(cursor).ok().filter(|bytes| bytes.len() <= CURSOR);
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| Error::invalid_field("cursor", "it is not one that a `Link` of this list had"))
+}
+
+impl<const OTHERS: bool> OperationInput for Paging<OTHERS> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        extract::describe_query::<Parameters>(ctx, operation);
+    }
+}

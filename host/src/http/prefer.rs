@@ -1,0 +1,79 @@
+//! What a client prefers, and what it asked for before: `Prefer: wait` (RFC 7240), the claim of an
+//! `Idempotency-Key`, and the last event that it saw.
+
+use std::{convert::Infallible, time::Duration};
+
+use aide::{
+    OperationInput,
+    generate::GenContext,
+    openapi::{Operation, ReferenceOr},
+};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+};
+
+use super::answer::{Answer, Result};
+use crate::{app::App, domain::idempotency::Claim, error::Error};
+
+const LONGEST_WAIT: u64 = 300;
+
+/// How long the client prefers to wait.
+#[derive(Debug)]
+pub struct Wait(pub Option<Duration>);
+
+/// The claim that the request makes, for handlers that write it themselves.
+#[derive(Debug)]
+pub struct Claimed(pub Option<Claim>);
+
+/// `Last-Event-ID`.
+#[derive(Debug)]
+pub struct LastEvent(pub Option<i64>);
+
+impl FromRequestParts<App> for Wait {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(preferred_wait(&parts.headers)))
+    }
+}
+
+impl FromRequestParts<App> for Claimed {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().cloned()))
+    }
+}
+
+impl FromRequestParts<App> for LastEvent {
+    type Rejection = Answer;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+        let Some(id) = parts.headers.get("last-event-id") else { return Ok(Self(None)) };
+        let id = id.to_str().ok().and_then(|id| id.parse().ok());
+        let wrong = || Error::invalid_field("Last-Event-ID", "it is the id of an event of this stream: a number");
+        Ok(Self(Some(id.ok_or_else(wrong)?)))
+    }
+}
+
+/// The `wait` preference (RFC 7240), in seconds; a preference that cannot be read is ignored.
+fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = preferences.flat_map(|value| value.split([',', ';'])).filter_map(|token| token.split_once('='));
+    let (_, seconds) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))?;
+    let seconds = seconds.trim().trim_matches('"');
+    let digits = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| Duration::from_secs(seconds.parse().map_or(LONGEST_WAIT, |wanted: u64| wanted.min(LONGEST_WAIT))))
+}
+
+impl OperationInput for Wait {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/Prefer"));
+    }
+}
+
+impl OperationInput for Claimed {}
+
+impl OperationInput for LastEvent {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/Last-Event-ID"));
+    }
+}

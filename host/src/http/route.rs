@@ -1,0 +1,65 @@
+//! Routes: each has a handler, the name of its operation, and a sentence on it. The first line of the
+//! text is the summary, what follows the description.
+
+use aide::{
+    OperationInput, OperationOutput,
+    axum::routing::{self, ApiMethodRouter},
+    operation::OperationHandler,
+    transform::TransformOperation,
+};
+use axum::{handler::Handler, middleware::from_fn_with_state};
+
+use super::idempotency;
+use crate::app::App;
+
+macro_rules! method {
+    ($name:ident, $with:ident) => {
+        pub fn $name<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
+        where
+            H: Handler<T, App> + OperationHandler<I, O>,
+            I: OperationInput,
+            O: OperationOutput,
+            T: 'static,
+        {
+            routing::$with(handler, described::<H>(id, text))
+        }
+    };
+}
+
+method!(get, get_with);
+method!(put, put_with);
+method!(patch, patch_with);
+method!(delete, delete_with);
+method!(plain_post, post_with);
+
+/// A POST that is carried out once for each `Idempotency-Key`.
+pub fn post<H, I, O, T>(app: &App, id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
+where
+    H: Handler<T, App> + OperationHandler<I, O>,
+    I: OperationInput,
+    O: OperationOutput,
+    T: 'static,
+{
+    plain_post(id, text, handler).layer(from_fn_with_state(app.clone(), idempotency::once))
+}
+
+/// A POST whose handler writes the `Idempotency-Key` with what it makes.
+pub fn claiming_post<H, I, O, T>(app: &App, id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
+where
+    H: Handler<T, App> + OperationHandler<I, O>,
+    I: OperationInput,
+    O: OperationOutput,
+    T: 'static,
+{
+    plain_post(id, text, handler).layer(from_fn_with_state(app.clone(), idempotency::left_to_handler))
+}
+
+fn described<H>(id: &'static str, text: &'static str) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
+    // `moxxy::http::agents::list` is about agents.
+    let noun = std::any::type_name::<H>().rsplit("::").nth(1).unwrap_or_default();
+    let (summary, description) = text.split_once('\n').unwrap_or((text, ""));
+    move |operation| {
+        let operation = operation.id(id).summary(summary).tag(noun);
+        if description.is_empty() { operation } else { operation.description(description) }
+    }
+}

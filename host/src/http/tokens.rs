@@ -1,0 +1,37 @@
+//! `/v1/auth/tokens`.
+
+use axum::extract::State;
+
+use super::{
+    answer::Result,
+    auth::{Caller, Maker, TokensAdmin},
+    extract::{Json, Paging, Path},
+    reply::{Created, Deleted, Listed},
+};
+use crate::{
+    app::App,
+    domain::tokens::{self, Issued, NewToken, Token},
+    ids::TokenId,
+    store,
+};
+
+pub async fn create(
+    State(app): State<App>,
+    Maker(creator): Maker,
+    Json(new): Json<NewToken>,
+) -> Result<Created<Issued>> {
+    let issued = tokens::create(&app, creator, new).await?;
+    let place = format!("/v1/auth/tokens/{}", issued.id);
+    Ok(Created::new(place, issued).secret())
+}
+
+/// Oldest first, without the tokens themselves.
+pub async fn list(State(app): State<App>, _: Caller<TokensAdmin>, paging: Paging) -> Result<Listed<Token>> {
+    let tokens = store::tokens::list(&mut *app.store.read().await?, &paging.page).await?;
+    Ok(paging.list(tokens, |token| token.id.to_string()))
+}
+
+pub async fn revoke(State(app): State<App>, caller: Caller<TokensAdmin>, Path(id): Path<TokenId>) -> Result<Deleted> {
+    tokens::revoke(&app, caller.principal, id).await?;
+    Ok(Deleted)
+}

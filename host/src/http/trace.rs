@@ -1,0 +1,56 @@
+//! What a request is known by: its id, and its place in a trace (W3C Trace Context).
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::ids;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// `traceparent`, version 00: the trace, and within it the span that this server is.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    pub id: String,
+    pub span: String,
+    flags: String,
+}
+
+impl Trace {
+    /// Goes on with the client's trace, or begins one.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let span = ids::span();
+        match headers.get(TRACEPARENT).and_then(|value| parse(value.to_str().ok()?)) {
+            Some((id, flags)) => Self { id: id.to_owned(), span, flags: flags.to_owned() },
+            None => Self { id: ids::trace(), span, flags: "00".to_owned() },
+        }
+    }
+
+    /// For the answer, and for what the request leads to.
+    pub fn parent(&self) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("00-{}-{}-{}", self.id, self.span, self.flags)).ok()
+    }
+}
+
+/// The trace and its flags. A later version begins like this one.
+fn parse(text: &str) -> Option<(&str, &str)> {
+    let mut parts = text.split('-');
+    let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let not_zero = |text: &str| text.bytes().any(|b| b != b'0');
+    let known = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+    let whole = hex(id, 32) && not_zero(id) && hex(span, 16) && not_zero(span) && hex(flags, 2);
+    (known && whole).then_some((id, flags))
+}
+
+/// A client's own id, if it is short and plain enough for a log; or a new one.
+pub fn request_id(headers: &HeaderMap) -> String {
+    headers.get(REQUEST_ID).and_then(acceptable).unwrap_or_else(ids::request)
+}
+
+fn acceptable(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    (plain && (1..=128).contains(&text.len())).then(|| text.to_owned())
+}
