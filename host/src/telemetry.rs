@@ -9,8 +9,7 @@ use crate::{
 
 /// Starts logging. To be called once, before anything is logged.
 pub fn start(log: &Log) -> Result<()> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|e| Error::invalid("invalid_configuration", format!("`log.filter` is wrong: {e}")))?;
+    let filter = EnvFilter::try_new(&log.filter).map_err(Error::internal)?;
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(Error::internal)
 }

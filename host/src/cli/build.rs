@@ -1,14 +1,11 @@
 //! `moxxy build`: a small and fast component of a crate, checked as an install checks it.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-use figment::{
-    Figment,
-    providers::{Format as _, Toml},
-};
 use serde::Deserialize;
 
 use super::{inspect, sdk};
@@ -132,8 +129,9 @@ fn cargo_build(flags: &Flags, args: &Args, package: &Package, workspace: &Metada
         sdk::point_to(&workspace.workspace_root, &sdk)?;
         build.arg("--config").arg(sdk::patch(&sdk));
     }
-    let manifest = Figment::from(Toml::file_exact(workspace.workspace_root.join("Cargo.toml")));
-    if manifest.find_value("profile.component").is_err() {
+    let manifest = fs::read_to_string(workspace.workspace_root.join("Cargo.toml")).unwrap_or_default();
+    let manifest = manifest.parse::<toml::Table>().unwrap_or_default();
+    if manifest.get("profile").and_then(|profiles| profiles.get("component")).is_none() {
         build.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
     }
     // For the component alone, beside whatever flags its author has.

@@ -3,6 +3,7 @@
 
 mod build;
 mod client;
+mod config;
 mod inspect;
 mod new;
 mod run;
@@ -46,6 +47,9 @@ enum Command {
     /// Install, list and call the skills of an agent.
     #[command(subcommand)]
     Skill(skill::Command),
+    /// Show the configuration, and find what is wrong with it.
+    #[command(subcommand)]
+    Config(config::Command),
     /// Make a crate to begin with, in a folder of its name.
     New(new::Args),
     /// Build a component of a crate, as small and fast as they come.
@@ -60,12 +64,13 @@ enum Command {
 impl Cli {
     /// Runs the command. 0 on success, 1 on failure, 2 if the command line is wrong.
     pub fn run(self) -> ExitCode {
-        let flags = Flags { file: self.config, home: self.home, port: self.port };
+        let flags = Flags { file: self.config, home: self.home, port: self.port, ..Flags::default() };
         let done = match self.command {
             // It limits its own memory and time, so nothing else may be started in it.
             Command::Compile(task) => return compile::run(&task),
             Command::Serve(args) => block_on(serve::run(flags, args)),
             Command::Run(args) => block_on(run::run(flags, args)),
+            Command::Config(command) => config::run(&flags, &command),
             Command::New(args) => new::run(&flags, args),
             Command::Build(args) => block_on(build::run(flags, args)),
             Command::Inspect(args) => block_on(inspect::run(flags, args)),

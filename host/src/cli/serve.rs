@@ -1,6 +1,9 @@
 //! `moxxy serve`.
 
-use std::io::{ErrorKind, Write as _};
+use std::{
+    io::{ErrorKind, Write as _},
+    net::IpAddr,
+};
 
 use tokio::{
     net::TcpListener,
@@ -24,12 +27,18 @@ pub struct Args {
     /// On an empty data directory, make an agent `demo` that works without a network.
     #[arg(long)]
     demo: bool,
+    /// The address to listen on (default: 127.0.0.1).
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<IpAddr>,
 }
 
 pub async fn run(flags: Flags, args: Args) -> Result<()> {
-    let config = Config::load(&flags)?;
+    let config = Config::load(&Flags { listen: args.listen, ..flags })?;
     telemetry::start(&config.log)?;
     http::check_tls(&config.server)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     // The port first: a second server must not touch the first one's data.
     let listener = listen(&config).await?;
     let tasks = Tasks::default();

@@ -1,0 +1,147 @@
+//! What a value may be, and how it is read from a text.
+
+use std::{net::IpAddr, ops::RangeInclusive, path::Path};
+
+use ipnet::IpNet;
+use reqwest::Url;
+use toml::{Table, Value};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Format {
+    Number(RangeInclusive<i64>),
+    Switch,
+    Text(Kind),
+    List(Kind),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    Address,
+    Network,
+    Origin,
+    Path,
+    Key,
+    Filter,
+}
+
+/// How the manual begins to say what a value may be; numbers have a range and a unit.
+const DESCRIPTIONS: [(&str, Format); 9] = [
+    ("true or false", Format::Switch),
+    ("an IP address", Format::Text(Kind::Address)),
+    ("a file", Format::Text(Kind::Path)),
+    ("a folder", Format::Text(Kind::Path)),
+    ("64 hexadecimal digits", Format::Text(Kind::Key)),
+    ("a log filter", Format::Text(Kind::Filter)),
+    ("a list of folders", Format::List(Kind::Path)),
+    ("a list of networks", Format::List(Kind::Network)),
+    ("a list of origins", Format::List(Kind::Origin)),
+];
+
+impl Format {
+    /// The format that the manual describes.
+    pub fn described(text: &str) -> Option<Self> {
+        let named = || DESCRIPTIONS.into_iter().find(|(start, _)| text.starts_with(start)).map(|(_, format)| format);
+        range(text).map(Self::Number).or_else(named)
+    }
+
+    pub fn is_secret(&self) -> bool {
+        *self == Self::Text(Kind::Key)
+    }
+
+    /// A value from a text that has no types: of a variable, a file or a flag. A text that is none of
+    /// this format is taken as it is, for the check to refuse.
+    pub fn read(&self, text: &str) -> Value {
+        let as_it_is = || Value::String(text.to_owned());
+        match self {
+            Self::Number(_) => number(text).map_or_else(as_it_is, Value::Integer),
+            Self::Switch => text.trim().parse().map_or_else(|_| as_it_is(), Value::Boolean),
+            Self::Text(_) => as_it_is(),
+            Self::List(_) if text.trim_start().starts_with('[') => array(text).unwrap_or_else(as_it_is),
+            Self::List(_) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::Array(items.map(Value::from).collect())
+            }
+        }
+    }
+
+    /// Nothing if the value is right, or what more there is to say than what it may be.
+    pub fn wrong(&self, value: &Value) -> Option<String> {
+        match (self, value) {
+            (Self::Number(range), Value::Integer(number)) => (!range.contains(number)).then(String::new),
+            (Self::Switch, Value::Boolean(_)) => None,
+            (Self::Text(kind), Value::String(text)) => kind.wrong(text),
+            (Self::List(kind), Value::Array(items)) => {
+                let wrong =
+                    items.iter().filter_map(|item| item.as_str().map_or(Some(String::new()), |t| kind.wrong(t)));
+                let reasons: Vec<_> = wrong.collect();
+                (!reasons.is_empty()).then(|| reasons.join("; "))
+            }
+            (Self::Number(_) | Self::Switch, Value::String(text)) => {
+                Some(if self.read(text).is_str() { "" } else { "without quotes" }.to_owned())
+            }
+            (Self::Text(_), value) if !value.is_array() && !value.is_table() => Some("in quotes".into()),
+            (Self::List(_), Value::String(_)) => Some("in square brackets".into()),
+            _ => Some(String::new()),
+        }
+    }
+
+    /// The value with its paths starting at `folder`.
+    pub fn based(&self, value: Value, folder: &Path) -> Value {
+        // An empty path stands for none.
+        let join = |text: String| match text.as_str() {
+            "" => text,
+            path => folder.join(path).to_string_lossy().into_owned(),
+        };
+        match (self, value) {
+            (Self::Text(Kind::Path), Value::String(text)) => Value::String(join(text)),
+            (Self::List(Kind::Path), Value::Array(items)) => {
+                Value::Array(items.into_iter().map(|item| Self::Text(Kind::Path).based(item, folder)).collect())
+            }
+            (_, value) => value,
+        }
+    }
+}
+
+impl Kind {
+    fn wrong(self, text: &str) -> Option<String> {
+        let right = match self {
+            Self::Address => text.parse::<IpAddr>().is_ok(),
+            Self::Network => text.parse::<IpNet>().is_ok(),
+            Self::Path => !text.contains('\0'),
+            Self::Key => text.is_empty() || (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())),
+            Self::Origin => return wrong_origin(text),
+            Self::Filter => return EnvFilter::try_new(text).err().map(|error| error.to_string()),
+        };
+        (!right).then(String::new)
+    }
+}
+
+/// An origin has to be as browsers send it, or it would never be found.
+fn wrong_origin(text: &str) -> Option<String> {
+    match text {
+        "*" => return Some("`*` would open the API to every page: name those that may call it".into()),
+        "null" => return Some("`null` is the origin of any page in a sandbox, and of local files".into()),
+        _ => {}
+    }
+    let Some(url) = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme())) else {
+        return Some(format!("`{text}` does not begin with http:// or https:// and a host"));
+    };
+    let origin = url.origin().ascii_serialization();
+    (origin != text).then(|| format!("write `{text}` as `{origin}`"))
+}
+
+/// `1 to 86_400 seconds`; there is always a unit.
+fn range(text: &str) -> Option<RangeInclusive<i64>> {
+    let (least, rest) = text.split_once(" to ")?;
+    let (most, _unit) = rest.split_once(' ')?;
+    Some(number(least)?..=number(most)?)
+}
+
+fn number(text: &str) -> Option<i64> {
+    text.trim().replace('_', "").parse().ok()
+}
+
+fn array(text: &str) -> Option<Value> {
+    format!("list = {text}").parse::<Table>().ok()?.remove("list")
+}

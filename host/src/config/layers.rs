@@ -1,0 +1,172 @@
+//! The layers of the configuration, one above the other: defaults, a file, the environment, flags.
+//! What is wrong is collected, so that all of it is told at once.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use etcetera::BaseStrategy as _;
+use toml::{Table, Value};
+
+use super::{
+    Flags, check,
+    environment::{self, Given},
+    file,
+    table::{self, Row},
+};
+use crate::error::{Detail, Error, Problem, Result};
+
+/// Where a value comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    Default,
+    /// A line of a file.
+    File(PathBuf, usize),
+    Variable(String),
+    /// A variable that names a file with the value.
+    Contents(String, PathBuf),
+    Flag(&'static str),
+}
+
+#[derive(Debug)]
+pub struct Setting {
+    pub row: Row,
+    pub value: Value,
+    pub source: Source,
+}
+
+/// What holds for each option.
+#[derive(Debug)]
+pub struct Layers {
+    pub settings: Vec<Setting>,
+    pub home: PathBuf,
+    /// The file of the configuration, and whether it is there.
+    pub file: (PathBuf, bool),
+    pub warnings: Vec<String>,
+    pub problems: Vec<Detail>,
+}
+
+impl Layers {
+    /// The defaults on a data directory.
+    pub fn defaults(home: PathBuf) -> Result<Self> {
+        let setting = |row: Row| Setting { value: row.default.clone(), row, source: Source::Default };
+        let settings = table::rows()?.into_iter().map(setting).collect();
+        let file = (home.join("moxxy.toml"), false);
+        Ok(Self { settings, home, file, warnings: Vec::new(), problems: Vec::new() })
+    }
+
+    /// All layers, checked; what is wrong lies in `problems`.
+    pub fn read(flags: &Flags) -> Result<Self> {
+        let mut layers = Self::defaults(PathBuf::new())?;
+        let given = environment::read(&mut layers);
+        layers.home = match &flags.home {
+            Some(home) => home.clone(),
+            None => home(&given)?,
+        };
+        layers.file = (flags.file.clone().unwrap_or_else(|| layers.home.join("moxxy.toml")), false);
+        file::read(&mut layers, flags.file.is_some());
+        for Given { option, text, source } in given {
+            layers.set_text(&option, &text, source);
+        }
+        for (option, text, flag) in flags.given() {
+            layers.set_text(option, &text, Source::Flag(flag));
+        }
+        check::together(&mut layers);
+        Ok(layers)
+    }
+
+    /// Every option with its value, if all are right.
+    pub fn values(&self) -> Result<Table> {
+        if self.problems.is_empty() {
+            return Ok(self.sections(|setting| setting.value.clone()));
+        }
+        let reasons: Vec<_> = self.problems.iter().map(|problem| format!("\n  {}", problem.reason)).collect();
+        let message = format!("The configuration is wrong:{}", reasons.concat());
+        Err(Error::Invalid(Problem::new("invalid_configuration", message), self.problems.clone()))
+    }
+
+    /// A table of sections, with something for each option.
+    pub fn sections(&self, mut shown: impl FnMut(&Setting) -> Value) -> Table {
+        let mut sections = Table::new();
+        for setting in &self.settings {
+            let section = sections.entry(&*setting.row.section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(section) = section {
+                section.insert(setting.row.key.clone(), shown(setting));
+            }
+        }
+        sections
+    }
+
+    pub fn setting(&self, option: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.row.name() == option)
+    }
+
+    /// The value of an option unless something is wrong with it.
+    pub fn right(&self, option: &str) -> Option<(&Value, &Source)> {
+        let wrong = self.problems.iter().any(|problem| problem.field == option);
+        self.setting(option).filter(|_| !wrong).map(|setting| (&setting.value, &setting.source))
+    }
+
+    pub fn set(&mut self, option: &str, value: Value, source: Source) {
+        let Some(setting) = self.settings.iter_mut().find(|setting| setting.row.name() == option) else { return };
+        match setting.row.format.wrong(&value) {
+            None => (setting.value, setting.source) = (value, source),
+            Some(reason) => {
+                let reason = told(&setting.row, &value, &source, &reason);
+                self.problem(option, reason);
+            }
+        }
+    }
+
+    pub fn problem(&mut self, option: &str, reason: String) {
+        self.problems.push(Detail { field: option.to_owned(), reason });
+    }
+
+    fn set_text(&mut self, option: &str, text: &str, source: Source) {
+        if let Some(setting) = self.setting(option) {
+            let value = setting.row.format.read(text);
+            self.set(option, value, source);
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Contents(name, path) => write!(f, "{name} ({})", path.display()),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+fn told(row: &Row, value: &Value, source: &Source, reason: &str) -> String {
+    const LONGEST: usize = 100;
+    let (name, allowed) = (row.name(), &row.allowed);
+    let more = if reason.is_empty() { String::new() } else { format!("; {reason}") };
+    // Nobody's secret belongs into a log, even if it is wrong.
+    if row.format.is_secret() {
+        return format!("{source}: `{name}` has to be {allowed}{more}");
+    }
+    // On one line, and written nearly as in TOML.
+    let mut shown = serde_json::json!(value).to_string();
+    if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    format!("{source}: `{name}` is {shown}, but has to be {allowed}{more}")
+}
+
+/// The data directory of the environment, or the platform's.
+fn home(given: &[Given]) -> Result<PathBuf> {
+    let named = given.iter().find(|given| given.option == "data.home" && !given.text.is_empty());
+    if let Some(given) = named {
+        return Ok(Path::new(&given.text).to_owned());
+    }
+    let message = "There is no home directory; name a data directory with --home or MOXXY_HOME";
+    let base = etcetera::choose_base_strategy().map_err(|_| Error::invalid("invalid_configuration", message))?;
+    Ok(base.data_dir().join("moxxy"))
+}

@@ -1,0 +1,203 @@
+//! The configuration: `config.default.toml` is the table of options and their manual, then comes
+//! a file, then the environment, then flags. The only module that reads the environment.
+
+mod check;
+mod environment;
+mod file;
+mod format;
+mod layers;
+mod nearest;
+mod table;
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+pub use self::layers::{Layers, Setting, Source};
+use crate::error::{Error, Result};
+
+/// Every option; each stands in `config.default.toml`, which says what it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub rate_limit: RateLimitConfig,
+    pub data: Data,
+    pub log: Log,
+    pub plugins: Plugins,
+    pub runs: Runs,
+    #[serde(skip)]
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: IpAddr,
+    pub port: u16,
+    pub loopback: bool,
+    pub tls_certificate: PathBuf,
+    pub tls_key: PathBuf,
+    pub origins: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub connections: usize,
+    pub streams: usize,
+    pub header_time: u64,
+    pub body_pause: u64,
+    pub body_time: u64,
+    pub write_pause: u64,
+    pub body_limit: usize,
+    pub upload_limit: usize,
+    pub shutdown_grace: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitConfig {
+    pub per_second: u32,
+    pub burst: u32,
+    pub failures_per_minute: u32,
+    pub failures_burst: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub home: PathBuf,
+    pub cache: PathBuf,
+    pub master_key: Hidden,
+}
+
+/// A text that is not shown by `Debug`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// The text, if there is one.
+    pub fn expose(&self) -> Option<&str> {
+        (!self.0.is_empty()).then_some(&*self.0)
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("hidden")
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub filter: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugins {
+    pub folders: Vec<PathBuf>,
+    pub loaded: usize,
+    pub threads: usize,
+    pub tick: u64,
+    pub concurrent_skills: u32,
+    pub concurrent_providers: u32,
+    pub admission_wait: u64,
+    pub memory: usize,
+    pub result: usize,
+    pub host_calls: u64,
+    pub skill_cpu: u64,
+    pub skill_wall: u64,
+    pub provider_cpu: u64,
+    pub provider_wall: u64,
+    pub first_token: u64,
+    pub between_tokens: u64,
+    pub most_memory: usize,
+    pub most_cpu: u64,
+    pub most_wall: u64,
+    pub describe_cpu: u64,
+    pub compile_memory: u64,
+    pub compile_cpu: u64,
+    /// The `moxxy` binary that compiles; this process's own by default.
+    #[serde(skip)]
+    pub compiler: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runs {
+    pub max_steps: u32,
+    pub max_tokens: u64,
+    pub max_seconds: u64,
+    pub concurrent_sessions: usize,
+    pub queue: u64,
+}
+
+/// What the command line sets.
+#[derive(Debug, Default, Clone)]
+pub struct Flags {
+    pub file: Option<PathBuf>,
+    pub home: Option<PathBuf>,
+    pub port: Option<u16>,
+    pub listen: Option<IpAddr>,
+}
+
+impl Config {
+    /// Reads all layers and checks the result.
+    pub fn load(flags: &Flags) -> Result<Self> {
+        Self::of(&Layers::read(flags)?)
+    }
+
+    /// The defaults on a data directory, for programs that embed the server.
+    pub fn at(home: impl Into<PathBuf>) -> Result<Self> {
+        Self::of(&Layers::defaults(home.into())?)
+    }
+
+    /// What the layers come to, or all that is wrong with them.
+    pub fn of(layers: &Layers) -> Result<Self> {
+        let mut config = Self::deserialize(layers.values()?).map_err(Error::internal)?;
+        config.data.home.clone_from(&layers.home);
+        if config.data.cache.as_os_str().is_empty() {
+            config.data.cache = config.data.home.join("cache");
+        }
+        config.warnings.clone_from(&layers.warnings);
+        Ok(config)
+    }
+
+    /// What works, but is worth a second look.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// Where the embedded database lies.
+    pub fn database(&self) -> PathBuf {
+        self.data.home.join("moxxy.db")
+    }
+}
+
+impl Flags {
+    /// The options that they set, as texts.
+    fn given(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+        let home = self.home.as_ref().map(|home| ("data.home", home.display().to_string(), "--home"));
+        let port = self.port.map(|port| ("server.port", port.to_string(), "--port"));
+        let listen = self.listen.map(|listen| ("server.listen", listen.to_string(), "--listen"));
+        [home, port, listen].into_iter().flatten()
+    }
+}
+
+impl Plugins {
+    /// The number of threads that run components.
+    pub fn workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        if self.threads == 0 { cores.max(2) } else { self.threads }
+    }
+
+    pub fn admission_wait(&self) -> Duration {
+        Duration::from_millis(self.admission_wait)
+    }
+}
+
+/// The server that the commands talk to: `MOXXY_URL`, or the local one.
+pub fn server_url(port: u16) -> String {
+    std::env::var("MOXXY_URL").unwrap_or_else(|_| format!("http://127.0.0.1:{port}"))
+}

@@ -1,0 +1,55 @@
+//! The table of options, read from the text of `config.default.toml`, the manual: a comment on each
+//! option ends in `# Value: ….`, which says what it may be, for people and for the check alike.
+
+use toml::{Table, Value};
+
+use super::format::Format;
+use crate::error::{Error, Result};
+
+const MANUAL: &str = include_str!("../../config.default.toml");
+
+/// An option.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub section: String,
+    pub key: String,
+    /// What it may be, such as `1 to 3600 seconds`.
+    pub allowed: String,
+    pub format: Format,
+    pub default: Value,
+}
+
+impl Row {
+    /// Such as `server.port`.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.section, self.key)
+    }
+
+    /// The variable that sets it, such as `MOXXY_SERVER_PORT`.
+    pub fn variable(&self) -> String {
+        format!("MOXXY_{}_{}", self.section, self.key).to_ascii_uppercase()
+    }
+}
+
+/// All options, in the order of the manual.
+pub fn rows() -> Result<Vec<Row>> {
+    let (mut rows, mut section, mut allowed) = (Vec::new(), "", None);
+    for line in MANUAL.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        } else if let Some(text) = line.strip_prefix("# Value: ") {
+            allowed = Some(text.trim_end_matches('.'));
+        } else if !line.is_empty() && !line.starts_with('#') {
+            let row = allowed.take().and_then(|allowed| row(section, line, allowed));
+            rows.push(row.ok_or_else(|| Error::internal(format!("the manual of the configuration has: {line}")))?);
+        }
+    }
+    Ok(rows)
+}
+
+/// Nothing where the manual is wrong.
+fn row(section: &str, line: &str, allowed: &str) -> Option<Row> {
+    let (key, default) = line.parse::<Table>().ok()?.into_iter().next()?;
+    let format = Format::described(allowed)?;
+    Some(Row { section: section.to_owned(), key, allowed: allowed.to_owned(), format, default })
+}
