@@ -10,6 +10,8 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::harness;
+
 pub fn moxxy(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
     command.env_clear().env("MOXXY_HOME", home).envs(variables.iter().copied()).args(arguments).output().unwrap()
@@ -253,6 +255,10 @@ fn secrets_are_not_shown() {
         let printed = works(moxxy(home.path(), arguments, &[]));
         assert!(printed.contains("\"hidden\"") && !printed.contains("5a5a"), "{printed}");
     }
+    assert!(!format!("{:?}", harness::config(home.path())).contains("5a5a"));
+    // Nor is a file that a variable names by mistake.
+    let told = check(&home, &[("MOXXY_RUNS_QUEUE_FILE", file.to_str().unwrap())]);
+    assert_eq!(told, ["MOXXY_RUNS_QUEUE_FILE (~/moxxy.toml): `runs.queue` has to be 1 to 1_000_000 runs"]);
     let wrong = check(&home, &[("MOXXY_MASTER_KEY", "5a5a")]);
     assert_eq!(wrong, ["MOXXY_MASTER_KEY: `data.master_key` has to be 64 hexadecimal digits, or empty"]);
 

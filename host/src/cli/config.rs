@@ -1,11 +1,13 @@
 //! `moxxy config`: the configuration as it is, and what is wrong with it. Changes nothing.
 
+use std::{io::Write as _, path::Path};
+
 use serde_json::json;
 use toml::{Table, Value};
 
 use crate::{
     config::{Config, Flags, Layers, Setting, Source},
-    error::Result,
+    error::{Error, Result},
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -23,12 +25,12 @@ pub enum Command {
 pub fn run(flags: &Flags, command: &Command) -> Result<()> {
     let layers = Layers::read(flags)?;
     let config = Config::of(&layers)?;
-    match command {
-        Command::Print { json: false } => print!("{}", toml(&layers, &config)),
-        Command::Print { json: true } => println!("{:#}", json(&layers, &config)),
+    let text = match command {
+        Command::Print { json: false } => toml(&layers, &config),
+        Command::Print { json: true } => format!("{:#}\n", json(&layers, &config)),
         Command::Check => check(&layers, &config),
-    }
-    Ok(())
+    };
+    std::io::stdout().write_all(text.as_bytes()).map_err(Error::internal)
 }
 
 /// As a file would have it, with the source of each value behind it.
@@ -57,7 +59,7 @@ fn json(layers: &Layers, config: &Config) -> serde_json::Value {
 
 /// The value that holds in the end.
 fn shown(setting: &Setting, config: &Config) -> Value {
-    let path = |path: &std::path::Path| Value::String(path.display().to_string());
+    let path = |path: &Path| Value::String(path.display().to_string());
     match &*setting.row.name() {
         "data.home" => path(&config.data.home),
         "data.cache" => path(&config.data.cache),
@@ -66,18 +68,18 @@ fn shown(setting: &Setting, config: &Config) -> Value {
     }
 }
 
-fn check(layers: &Layers, config: &Config) {
+fn check(layers: &Layers, config: &Config) -> String {
     for warning in config.warnings() {
         eprintln!("moxxy: warning: {warning}");
     }
-    let (file, there) = &layers.file;
-    let mut read: Vec<_> = there.then(|| file.display().to_string()).into_iter().collect();
+    let file = layers.file.display().to_string();
+    let mut read: Vec<_> = layers.file_is_there.then(|| file.clone()).into_iter().collect();
     read.extend(layers.settings.iter().filter_map(|setting| match &setting.source {
         Source::Contents(_, path) => Some(path.display().to_string()),
         _ => None,
     }));
     match &*read {
-        [] => println!("The configuration is right. No file was read; {} does not exist.", file.display()),
-        read => println!("The configuration is right. Read: {}.", read.join(", ")),
+        [] => format!("The configuration is right. No file was read; {file} does not exist.\n"),
+        read => format!("The configuration is right. Read: {}.\n", read.join(", ")),
     }
 }

@@ -20,7 +20,7 @@ use super::{
 
 /// Takes what the file sets. One that was not asked for need not be there.
 pub fn read(layers: &mut Layers, required: bool) {
-    let path = layers.file.0.clone();
+    let path = layers.file.clone();
     let wrong = |reason: &str| format!("The configuration file {} {reason}", path.display());
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -28,7 +28,7 @@ pub fn read(layers: &mut Layers, required: bool) {
         Err(error) if is_missing(&error) => return layers.problem("config", wrong("does not exist")),
         Err(error) => return layers.problem("config", wrong(&format!("cannot be read: {error}"))),
     };
-    layers.file.1 = true;
+    layers.file_is_there = true;
     let Ok(text) = String::from_utf8(bytes) else {
         return layers.problem("config", wrong("is not a text in UTF-8"));
     };

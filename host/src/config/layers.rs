@@ -29,7 +29,7 @@ pub enum Source {
     Flag(&'static str),
 }
 
-#[derive(Debug)]
+/// Without `Debug`, as it may hold a secret.
 pub struct Setting {
     pub row: Row,
     pub value: Value,
@@ -37,12 +37,12 @@ pub struct Setting {
 }
 
 /// What holds for each option.
-#[derive(Debug)]
 pub struct Layers {
     pub settings: Vec<Setting>,
     pub home: PathBuf,
-    /// The file of the configuration, and whether it is there.
-    pub file: (PathBuf, bool),
+    /// The file of the configuration.
+    pub file: PathBuf,
+    pub file_is_there: bool,
     pub warnings: Vec<String>,
     pub problems: Vec<Detail>,
 }
@@ -52,8 +52,8 @@ impl Layers {
     pub fn defaults(home: PathBuf) -> Result<Self> {
         let setting = |row: Row| Setting { value: row.default.clone(), row, source: Source::Default };
         let settings = table::rows()?.into_iter().map(setting).collect();
-        let file = (home.join("moxxy.toml"), false);
-        Ok(Self { settings, home, file, warnings: Vec::new(), problems: Vec::new() })
+        let file = home.join("moxxy.toml");
+        Ok(Self { settings, home, file, file_is_there: false, warnings: Vec::new(), problems: Vec::new() })
     }
 
     /// All layers, checked; what is wrong lies in `problems`.
@@ -64,7 +64,7 @@ impl Layers {
             Some(home) => home.clone(),
             None => home(&given)?,
         };
-        layers.file = (flags.file.clone().unwrap_or_else(|| layers.home.join("moxxy.toml")), false);
+        layers.file = flags.file.clone().unwrap_or_else(|| layers.home.join("moxxy.toml"));
         file::read(&mut layers, flags.file.is_some());
         for Given { option, text, source } in given {
             layers.set_text(&option, &text, source);
@@ -147,8 +147,8 @@ fn told(row: &Row, value: &Value, source: &Source, reason: &str) -> String {
     const LONGEST: usize = 100;
     let (name, allowed) = (row.name(), &row.allowed);
     let more = if reason.is_empty() { String::new() } else { format!("; {reason}") };
-    // Nobody's secret belongs into a log, even if it is wrong.
-    if row.format.is_secret() {
+    // A secret does not belong into a log, even if it is wrong; nor does a file that may be one.
+    if row.format.is_secret() || matches!(source, Source::Contents(..)) {
         return format!("{source}: `{name}` has to be {allowed}{more}");
     }
     // On one line, and written nearly as in TOML.
