@@ -20,10 +20,12 @@ test: components test-components languages $(DENY)
 	$(DENY) --log-level error check bans licenses sources
 	cargo test --workspace --exclude hostile --quiet
 
-# System packages that the tests use: Python and Node.js, which build the skills in their languages.
+# System packages that the tests use: Python and Node.js, which build the skills in their languages,
+# and nginx, a proxy before the server.
 deps:
 	python3 -c 'import ensurepip, venv' || (apt-get update && apt-get install -y python3 python3-venv)
 	npm --version > /dev/null || (apt-get update && apt-get install -y nodejs npm)
+	PATH="$$PATH:/usr/sbin" nginx -v || (apt-get update && apt-get install -y --no-install-recommends nginx)
 
 targets:
 	rustup target add $(WASM) wasm32-unknown-unknown
