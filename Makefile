@@ -21,10 +21,12 @@ test: components test-components languages $(DENY)
 	cargo test --workspace --exclude hostile --quiet
 
 # System packages that the tests use: Python and Node.js, which build the skills in their languages,
-# and nginx, a proxy before the server.
+# and what stands between a server and its callers, a browser and a proxy.
 deps:
 	python3 -c 'import ensurepip, venv' || (apt-get update && apt-get install -y python3 python3-venv)
 	npm --version > /dev/null || (apt-get update && apt-get install -y nodejs npm)
+	chromium-headless-shell --version > /dev/null || chromium --version > /dev/null || (apt-get update \
+		&& apt-get install -y --no-install-recommends chromium-headless-shell)
 	PATH="$$PATH:/usr/sbin" nginx -v || (apt-get update && apt-get install -y --no-install-recommends nginx)
 
 targets:

@@ -11,6 +11,8 @@
 mod agents;
 mod auth;
 mod besieged;
+mod browser;
+mod chromium;
 mod cli;
 mod config;
 mod crafted;
