@@ -8,13 +8,13 @@ HOME_DIR ?= $(CURDIR)/.moxxy
 WIT     := $(shell find wit -name "*.wit")
 DENY    := target/tools/bin/cargo-deny
 
-.PHONY: run test deps components test-components languages bench targets clean
+.PHONY: run test deps components test-components languages clients bench targets clean
 
 run: components
 	cargo build --release --bin moxxy
 	target/release/moxxy --home "$(HOME_DIR)" serve --demo
 
-test: components test-components languages $(DENY)
+test: components test-components languages clients $(DENY)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(DENY) --log-level error check bans licenses sources
@@ -68,6 +68,21 @@ target/test-components/regex.wasm: example-skills/regex/skill.js example-skills/
 		ln -sfn ../../target/node/node_modules example-skills/regex/node_modules && \
 		node example-skills/regex/build.mjs $@; \
 	else echo "skipped: there is no Node.js to build $@"; fi
+
+# What generates, checks and runs clients of the API. Without it the tests of them are skipped.
+clients: target/clients/node_modules/.package-lock.json target/clients/python/installed
+
+target/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
+	mkdir -p target/clients
+	if npm --version > /dev/null; then \
+		cp tests/clients/package*.json target/clients/ && npm ci --silent --prefix target/clients && touch $@; \
+	else echo "skipped: there is no Node.js for the clients"; fi
+
+target/clients/python/installed: tests/clients/requirements.txt
+	if python3 -c 'import ensurepip, venv'; then \
+		python3 -m venv target/clients/python && \
+		target/clients/python/bin/pip install --quiet -r tests/clients/requirements.txt && touch $@; \
+	else echo "skipped: there is no Python with venv for the clients"; fi
 
 # Prints ratios against a floor measured in the same run, and what many components cost.
 bench: components test-components

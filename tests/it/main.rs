@@ -14,6 +14,7 @@ mod besieged;
 mod browser;
 mod chromium;
 mod cli;
+mod clients;
 mod config;
 mod crafted;
 mod errors;
