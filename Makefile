@@ -27,6 +27,7 @@ deps:
 	npm --version > /dev/null || (apt-get update && apt-get install -y nodejs npm)
 	chromium-headless-shell --version > /dev/null || chromium --version > /dev/null || (apt-get update \
 		&& apt-get install -y --no-install-recommends chromium-headless-shell)
+	curl --version > /dev/null || (apt-get update && apt-get install -y --no-install-recommends curl)
 	PATH="$$PATH:/usr/sbin" nginx -v || (apt-get update && apt-get install -y --no-install-recommends nginx)
 
 targets:

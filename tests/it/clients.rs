@@ -1,4 +1,5 @@
-//! Clients of the API in other languages, generated from what the API says of itself.
+//! Clients of the API in other languages: those of the README, word for word, and those that are
+//! generated from what the API says of itself.
 
 use std::{
     fs,
@@ -11,8 +12,17 @@ use tokio::process::Command;
 
 use crate::{harness::Server, tools};
 
+const README: &str = include_str!("../../README.md");
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// The examples of the README, by their language.
+fn examples() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (_, section) = README.split_once("\n### From a program\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    section.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap())
 }
 
 /// A folder with the API's description, in which the tools of `make clients` are run.
@@ -61,6 +71,30 @@ impl Workshop {
         assert!(output.status.success(), "{program} {arguments:?}\n{told}\n{complained}");
         told.into_owned()
     }
+}
+
+#[tokio::test]
+async fn the_examples_of_the_readme_work_as_they_stand() {
+    let Some(workshop) = Workshop::open("python/installed") else { return };
+    let server = Server::start().await;
+    server.offline("demo", "echo").await;
+    let token = server.post("/v1/auth/tokens", json!({ "scopes": ["*"] })).await.expect(201);
+    let mut languages = Vec::new();
+    for (language, example) in examples() {
+        let example = example.replace("http://127.0.0.1:3000", &server.url);
+        let example = example.replace("mox_...", token["token"].as_str().unwrap());
+        let told = match language {
+            "sh" => workshop.run("sh", &["-ec", &example]).await,
+            "js" => workshop.run("node", &["--input-type=module", "--eval", &example]).await,
+            "python" => workshop.run("python", &["-c", &example]).await,
+            other => panic!("nothing runs {other}"),
+        };
+        let created = example.split_once("\"name\": \"").unwrap().1.split_once('"').unwrap().0;
+        server.get(&format!("/v1/agents/{created}")).await.expect(200);
+        assert!(told.contains("demo") && told.contains(created), "{language}: {told}");
+        languages.push(language);
+    }
+    assert_eq!(languages, ["sh", "js", "python"]);
 }
 
 #[tokio::test]
