@@ -43,6 +43,11 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     let listener = listen(&config).await?;
     let tasks = Tasks::default();
     let app = App::start(config, Clock::system(), tasks.clone()).await?;
+    if !app.config.server.listen.is_loopback() && app.bootstrap.code().is_some() {
+        let message = "`server.listen` is open to other machines, and there is no token yet: make the first one with \
+                       `moxxy token create --offline --scope '*'`";
+        return Err(Error::conflict("no_token", message));
+    }
     let made = args.demo && demo::make(&app).await?;
     let shutdown = tasks.shutdown().clone();
     tasks.spawn("signals", Policy::Job, async move { stop_on_signal(shutdown).await });

@@ -51,19 +51,19 @@ pub trait Taken: DeserializeOwned + JsonSchema {
     fn example() -> Value;
 }
 
-/// The largest body of a route, in bytes.
+/// On routes whose bodies carry components.
 #[derive(Debug, Clone, Copy)]
-pub struct BodyLimit(pub usize);
+pub struct Upload;
 
 /// The largest body that carries a component: in base64 it is a third larger.
-pub fn upload_limit(server: &config::Server) -> usize {
+fn upload_limit(server: &config::Server) -> usize {
     server.upload_limit.saturating_add(server.upload_limit / 3).saturating_add(server.body_limit)
 }
 
 /// Reads a body to its end, within the limits on its size and on how slowly it may come.
 pub async fn body(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer> {
     let server = &app.config.server;
-    let BodyLimit(limit) = parts.extensions.get().copied().unwrap_or(BodyLimit(server.body_limit));
+    let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
     let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: usize| length > limit) {

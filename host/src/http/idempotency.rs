@@ -2,8 +2,9 @@
 //! 24 hours, each for one caller and one address.
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -32,7 +33,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 pub struct Secret(pub String);
 
 /// Carries a request out once, and answers later ones with its answer.
-pub async fn once(State(app): State<App>, request: Request, next: Next) -> Result<Response> {
+pub async fn once(Extension(app): Extension<App>, request: Request, next: Next) -> Result<Response> {
     let (request, claim) = claimed(&app, request).await?;
     let Some(claim) = claim else { return Ok(next.run(request).await) };
     let wanted = claim.clone();
@@ -50,7 +51,7 @@ pub async fn once(State(app): State<App>, request: Request, next: Next) -> Resul
 }
 
 /// Leaves the key to the handler, which writes it with what it makes.
-pub async fn left_to_handler(State(app): State<App>, request: Request, next: Next) -> Result<Response> {
+pub async fn left_to_handler(Extension(app): Extension<App>, request: Request, next: Next) -> Result<Response> {
     let (mut request, claim) = claimed(&app, request).await?;
     if let Some(claim) = claim {
         request.extensions_mut().insert(claim);

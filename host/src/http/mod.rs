@@ -38,7 +38,6 @@ use tokio::net::TcpListener;
 
 use crate::{app::App, error::Result};
 use docs::Document;
-use extract::BodyLimit;
 use route::{claiming_post, delete, get, patch, post, put};
 
 /// Serves until the shutdown, then lets open requests end.
@@ -49,24 +48,25 @@ pub async fn serve(app: App, listener: TcpListener) -> Result<()> {
     Ok(())
 }
 
-/// The OpenAPI document of an app's routes.
-pub fn document(app: &App) -> serde_json::Value {
+/// The OpenAPI document.
+pub fn document() -> serde_json::Value {
     openapi::begin();
     let mut api = OpenApi::default();
     // The order in which the document shows them.
-    drop(free().merge(limited(app)).finish_api(&mut api));
+    drop(free().merge(limited()).finish_api(&mut api));
     openapi::document(&api)
 }
 
 fn router(app: &App) -> Result<Router> {
-    let document = Document(document(app).to_string().into());
+    let document = Document(document().to_string().into());
     openapi::begin();
     let mut unused = OpenApi::default();
-    let limited = limited(app).finish_api(&mut unused);
-    let limited = limited
-        .route("/docs", routing::get(docs::page))
-        .fallback(answer::no_route)
-        .layer((Extension(document), DefaultBodyLimit::disable()));
+    let limited = limited().finish_api(&mut unused);
+    let limited = limited.route("/docs", routing::get(docs::page)).fallback(answer::no_route).layer((
+        Extension(document),
+        Extension(app.clone()),
+        DefaultBodyLimit::disable(),
+    ));
     let free = free().finish_api(&mut unused);
     middleware::around(app, limited.with_state(app.clone()), free.with_state(app.clone()))
 }
@@ -84,34 +84,34 @@ fn free() -> ApiRouter<App> {
 }
 
 #[rustfmt::skip]
-fn limited(app: &App) -> ApiRouter<App> {
-    let uploads = Extension(BodyLimit(extract::upload_limit(&app.config.server)));
+fn limited() -> ApiRouter<App> {
+    let uploads = Extension(extract::Upload);
     ApiRouter::new()
         .api_route("/v1/auth/tokens", get("list_tokens", "List tokens, oldest first", tokens::list)
-            .merge(post(app, "create_token", CREATE_TOKEN, tokens::create)))
+            .merge(post("create_token", CREATE_TOKEN, tokens::create)))
         .api_route("/v1/auth/tokens/{token_id}", delete("revoke_token", "Revoke a token", tokens::revoke))
         .api_route("/v1/agents", get("list_agents", "List agents, by name", agents::list)
-            .merge(post(app, "create_agent", "Make an agent", agents::create)))
+            .merge(post("create_agent", "Make an agent", agents::create)))
         .api_route("/v1/agents/{name}", get("get_agent", "Show an agent", agents::show)
             .merge(patch("update_agent", "Change an agent\nWhat is absent stays, `null` takes away.", agents::update))
             .merge(delete("delete_agent", "Stop an agent and remove all that is its own", agents::delete)))
-        .api_route("/v1/agents/{name}/stop", post(app, "stop_agent", "Stop all runs of an agent, running or queued", agents::stop))
-        .api_route("/v1/agents/{name}/reset", post(app, "reset_agent", "Stop an agent and begin a new session", agents::reset))
+        .api_route("/v1/agents/{name}/stop", post("stop_agent", "Stop all runs of an agent, running or queued", agents::stop))
+        .api_route("/v1/agents/{name}/reset", post("reset_agent", "Stop an agent and begin a new session", agents::reset))
         .api_route("/v1/agents/{name}/runs", get("list_runs", "List an agent's runs, newest first", runs::list)
-            .merge(claiming_post(app, "start_run", START_RUN, runs::start)))
+            .merge(claiming_post("start_run", START_RUN, runs::start)))
         .api_route("/v1/agents/{name}/runs/{run_id}", get("get_run", "Show a run with its steps and what it used", runs::show))
-        .api_route("/v1/agents/{name}/runs/{run_id}/stop", post(app, "stop_run", "Stop a run", runs::stop))
+        .api_route("/v1/agents/{name}/runs/{run_id}/stop", post("stop_run", "Stop a run", runs::stop))
         .api_route("/v1/agents/{name}/history", get("list_messages", "List the messages of a session, oldest first", history::list))
         .api_route("/v1/agents/{name}/sessions", get("list_sessions", "List an agent's sessions, oldest first", history::sessions))
         .api_route("/v1/agents/{name}/skills", get("list_skills", "List an agent's skills, by name", skills::list))
-        .api_route("/v1/agents/{name}/skills/install", post(app, "install_skill", "Install a skill", skills::install).layer(uploads))
+        .api_route("/v1/agents/{name}/skills/install", post("install_skill", "Install a skill", skills::install).layer(uploads))
         .api_route("/v1/agents/{name}/skills/{skill_id}", get("get_skill", "Show a skill, what it asks and is granted", skills::show)
             .merge(put("upgrade_skill", UPGRADE_SKILL, skills::upgrade).layer(uploads))
             .merge(delete("remove_skill", "Remove a skill with what it keeps", skills::delete)))
-        .api_route("/v1/agents/{name}/skills/{skill_id}/rollback", post(app, "rollback_skill", "Go back to the version before", skills::rollback))
-        .api_route("/v1/agents/{name}/skills/{skill_id}/invoke", post(app, "invoke_skill", "Call one tool\nThe answer is its result.", skills::invoke))
+        .api_route("/v1/agents/{name}/skills/{skill_id}/rollback", post("rollback_skill", "Go back to the version before", skills::rollback))
+        .api_route("/v1/agents/{name}/skills/{skill_id}/invoke", post("invoke_skill", "Call one tool\nThe answer is its result.", skills::invoke))
         .api_route("/v1/providers", get("list_providers", "List providers, by name", providers::list)
-            .merge(post(app, "install_provider", "Install a provider", providers::install).layer(uploads)))
+            .merge(post("install_provider", "Install a provider", providers::install).layer(uploads)))
         .api_route("/v1/providers/{provider_id}", get("get_provider", "Show a provider", providers::show)
             .merge(patch("update_provider", "Give a provider another configuration", providers::update))
             .merge(delete("remove_provider", "Remove a provider that no agent uses", providers::delete)))

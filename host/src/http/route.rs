@@ -7,7 +7,7 @@ use aide::{
     operation::OperationHandler,
     transform::TransformOperation,
 };
-use axum::{handler::Handler, middleware::from_fn_with_state};
+use axum::{handler::Handler, middleware::from_fn};
 
 use super::idempotency;
 use crate::app::App;
@@ -33,25 +33,25 @@ method!(delete, delete_with);
 method!(plain_post, post_with);
 
 /// A POST that is carried out once for each `Idempotency-Key`.
-pub fn post<H, I, O, T>(app: &App, id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
+pub fn post<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
 where
     H: Handler<T, App> + OperationHandler<I, O>,
     I: OperationInput,
     O: OperationOutput,
     T: 'static,
 {
-    plain_post(id, text, handler).layer(from_fn_with_state(app.clone(), idempotency::once))
+    plain_post(id, text, handler).layer(from_fn(idempotency::once))
 }
 
 /// A POST whose handler writes the `Idempotency-Key` with what it makes.
-pub fn claiming_post<H, I, O, T>(app: &App, id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
+pub fn claiming_post<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
 where
     H: Handler<T, App> + OperationHandler<I, O>,
     I: OperationInput,
     O: OperationOutput,
     T: 'static,
 {
-    plain_post(id, text, handler).layer(from_fn_with_state(app.clone(), idempotency::left_to_handler))
+    plain_post(id, text, handler).layer(from_fn(idempotency::left_to_handler))
 }
 
 fn described<H>(id: &'static str, text: &'static str) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
