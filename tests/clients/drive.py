@@ -2,13 +2,13 @@
 
 import sys
 
-from moxxy_client import Client
+from moxxy_client import AuthenticatedClient
 from moxxy_client.api.agents import create_agent, get_agent, list_agents
 from moxxy_client.api.providers import install_provider
 from moxxy_client.api.runs import start_run
 from moxxy_client.models import Agent, Error, NewAgent, NewProvider, NewRun, Run
 
-api = Client(base_url=sys.argv[1])
+api = AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2])
 
 provider = NewProvider.from_dict({"id": "offline", "component": {"bundled": "offline"}})
 assert not isinstance(install_provider.sync(client=api, body=provider), Error)

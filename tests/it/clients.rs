@@ -129,6 +129,6 @@ async fn a_generated_client_in_python_makes_an_agent_work() {
     let import = "import importlib, pkgutil, moxxy_client as it\n\
         for module in pkgutil.walk_packages(it.__path__, 'moxxy_client.'): importlib.import_module(module.name)";
     workshop.run("python", &["-c", import]).await;
-    let told = workshop.run("python", &["drive.py", &server.url]).await;
+    let told = workshop.run("python", &["drive.py", &server.url, &server.token(None, &["*"]).await]).await;
     assert_eq!(told, "completed: Hello from Python\n404: agent_not_found\n");
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use crate::contract;
 use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
@@ -25,6 +26,7 @@ pub struct Server {
     http: reqwest::Client,
     tasks: Tasks,
     serving: Option<JoinHandle<moxxy::error::Result<()>>>,
+    code: Option<String>,
 }
 
 #[derive(Debug)]
@@ -60,19 +62,25 @@ impl Server {
     pub async fn at(home: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(home.path());
         change(&mut config);
+        Self::configured(home, config, Clock::system()).await
+    }
+
+    /// Starts with a clock of the test's own.
+    pub async fn configured(home: TempDir, config: Config, clock: Clock) -> Self {
         let tasks = Tasks::default();
-        let app = App::start(config, Clock::system(), tasks.clone()).await.unwrap();
+        let app = App::start(config, clock, tasks.clone()).await.unwrap();
+        let code = app.bootstrap.code().map(str::to_owned);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = Some(tokio::spawn(moxxy::run(app, listener)));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, home, http, tasks, serving }
+        Self { url, home, http, tasks, serving, code }
     }
 
     /// A server in another process.
     pub fn elsewhere(url: String, home: TempDir) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, home, http, tasks: Tasks::default(), serving: None }
+        Self { url, home, http, tasks: Tasks::default(), serving: None, code: None }
     }
 
     /// Shuts down as a signal would, and gives the data directory back.
@@ -98,6 +106,20 @@ impl Server {
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// What the start would have printed.
+    pub fn bootstrap_code(&self) -> String {
+        self.code.clone().expect("there was a token at the start")
+    }
+
+    /// The text of a new token with these scopes.
+    pub async fn token(&self, by: Option<&str>, scopes: &[&str]) -> String {
+        let mut request = self.request(Method::POST, "/v1/auth/tokens").json(&json!({ "scopes": scopes }));
+        if let Some(token) = by {
+            request = request.bearer_auth(token);
+        }
+        send(request).await.expect(201)["token"].as_str().unwrap().to_owned()
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
@@ -227,11 +249,16 @@ impl Stream {
     }
 }
 
+/// Sends a request, and holds the answer against what the server says of itself.
 pub async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().as_str().to_lowercase(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    contract::check(&method, &path, status.as_u16(), &body);
     Answer { status, headers, body }
 }
 

@@ -200,6 +200,12 @@ pub async fn tell_denied(app: &App, token: Option<TokenId>, scope: Option<Scope>
     app.store.write(move |tx| Box::pin(async move { events::record(tx, &Subject::default(), denied).await })).await
 }
 
+/// The bootstrap is over.
+pub fn not_the_first() -> Error {
+    let message = "The first token has been made already: making another takes one with `tokens:admin`";
+    Error::Unauthenticated(Problem::new("unauthenticated", message))
+}
+
 fn checked(new: NewToken) -> Result<NewToken> {
     if new.scopes.is_empty() {
         return Err(Error::invalid_field("scopes", "it names at least one scope"));
@@ -216,10 +222,7 @@ fn checked(new: NewToken) -> Result<NewToken> {
 async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> {
     let by = match creator {
         Creator::Offline => "offline".to_owned(),
-        Creator::Bootstrap if store::tokens::any(tx).await? => {
-            let message = "The first token has been made already: making another takes one with `tokens:admin`";
-            return Err(Error::Unauthenticated(Problem::new("unauthenticated", message)));
-        }
+        Creator::Bootstrap if store::tokens::any(tx).await? => return Err(not_the_first()),
         Creator::Bootstrap => "bootstrap".to_owned(),
         Creator::Principal(principal) => {
             if let Some(more) = new.scopes.iter().find(|scope| !principal.may(**scope)) {

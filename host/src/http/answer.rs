@@ -12,6 +12,9 @@ use crate::error::{Detail, Error, Problem};
 
 pub type Result<T, E = Answer> = std::result::Result<T, E>;
 
+/// What a 401 asks for (RFC 6750).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\"");
+
 /// An error for a client. The middleware turns it into a body, when the request's id is known.
 #[derive(Debug, Clone)]
 pub struct Answer(Box<Parts>);
@@ -84,6 +87,7 @@ impl Answer {
 impl From<Error> for Answer {
     fn from(error: Error) -> Self {
         let chain = format!("{error:?}");
+        let challenged = matches!(error, Error::Unauthenticated(_));
         let (status, problem, details) = match error {
             Error::NotFound(problem) => (StatusCode::NOT_FOUND, problem, Vec::new()),
             Error::Conflict(problem, details) => (StatusCode::CONFLICT, problem, details),
@@ -100,7 +104,8 @@ impl From<Error> for Answer {
                 (StatusCode::INTERNAL_SERVER_ERROR, Problem::new("internal", message), Vec::new())
             }
         };
-        Self::of(status, problem, details)
+        let answer = Self::of(status, problem, details);
+        if challenged { answer.with(header::WWW_AUTHENTICATE, CHALLENGE) } else { answer }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
         bootstrap,
         tokens::{self, Creator, Principal, Scope, Token},
     },
+    error::{Error, Problem},
     store,
 };
 
@@ -117,7 +118,6 @@ async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &st
 }
 
 const INVALID: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\", error=\"invalid_token\"");
-const REALM: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\"");
 
 impl<S: Needs> FromRequestParts<App> for Caller<S> {
     type Rejection = Answer;
@@ -170,13 +170,18 @@ impl FromRequestParts<App> for Maker {
                 let Caller { principal, .. } = Caller::<TokensAdmin>::from_request_parts(parts, app).await?;
                 return Ok(Self(Creator::Principal(principal)));
             }
-            Credential::Code => return Ok(Self(Creator::Bootstrap)),
-            Credential::Nothing => {}
+            Credential::Code => {}
+            Credential::Nothing => {
+                if let Some(why) = loopback::distrust(parts, app.config.server.listen.is_loopback()).await? {
+                    return Err(untrusted(why));
+                }
+            }
         }
-        match loopback::distrust(parts, app.config.server.listen.is_loopback()).await? {
-            None => Ok(Self(Creator::Bootstrap)),
-            Some(why) => Err(untrusted(why)),
+        // Looked at again in the transaction that makes it.
+        if store::tokens::any(&mut *app.store.read().await?).await? {
+            return Err(tokens::not_the_first().into());
         }
+        Ok(Self(Creator::Bootstrap))
     }
 }
 
@@ -189,7 +194,7 @@ fn untrusted(why: &str) -> Answer {
 }
 
 fn unauthenticated(message: &str) -> Answer {
-    Answer::new(StatusCode::UNAUTHORIZED, "unauthenticated", message).with(header::WWW_AUTHENTICATE, REALM)
+    Error::Unauthenticated(Problem::new("unauthenticated", message)).into()
 }
 
 fn insufficient(scope: Scope) -> Answer {

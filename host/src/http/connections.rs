@@ -160,10 +160,10 @@ impl Seats {
     /// Accepts the next connection. If there are as many as may be, the one that has waited for its
     /// client longest makes room; if all are busy, this waits.
     async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<(TcpStream, Arc<Seat>)> {
+        let (stream, _) = listener.accept().await?;
         while self.state().taken >= self.limit && !self.shed() {
             self.freed.notified().await;
         }
-        let (stream, _) = listener.accept().await?;
         self.state().taken += 1;
         let seat =
             Arc::new(Seat { seats: Arc::clone(self), ticket: Mutex::default(), closed: CancellationToken::new() });

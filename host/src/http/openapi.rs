@@ -102,7 +102,8 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     if method == "post" {
         parameters.push(reference("parameters", "Idempotency-Key"));
     }
-    let conditional = parameters.iter().any(|p| p.get("$ref") == Some(&json!("#/components/parameters/If-Match")));
+    let has = |name: &str| parameters.contains(&reference("parameters", name));
+    let (conditional, waits) = (has("If-Match"), has("Prefer"));
     let rules = [
         (scoped, [401, 403].as_slice()),
         (path.contains('{'), &[404]),
@@ -116,6 +117,12 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         operation.insert("parameters".into(), Value::Array(parameters));
     }
     operation.entry("security").or_insert_with(|| json!([]));
+    if waits
+        && let Some(made) =
+            operation.get_mut("responses").and_then(|all| all.pointer_mut("/201/headers")?.as_object_mut())
+    {
+        made.insert("Preference-Applied".into(), reference("headers", "Preference-Applied"));
+    }
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     for (status, name, ..) in ERRORS.iter().filter(|(status, ..)| errors.contains(status)) {
         if let Some(responses) = responses.as_object_mut() {
@@ -280,8 +287,8 @@ fn plain(value: &mut Value) {
                 let schemas = fields.get_mut(key).and_then(Value::as_object_mut);
                 schemas.into_iter().flat_map(Map::values_mut).for_each(anything);
             }
-            if let Some(items) = fields.get_mut("items") {
-                anything(items);
+            for key in ["items", "schema"] {
+                fields.get_mut(key).into_iter().for_each(anything);
             }
             if fields.get("type") == Some(&json!("array")) {
                 fields.entry("items").or_insert_with(|| json!({}));

@@ -1,0 +1,138 @@
+//! Slow, broken and far too many clients: they hold nobody up.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{interval, timeout},
+};
+
+use crate::{
+    besieged::Besieged,
+    harness::{PATIENCE, Server},
+};
+
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// What the server sends until it closes the connection.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // It may be reset, which ends it as well.
+    drop(timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("the connection stays open"));
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn ten_thousand_idle_connections_keep_nobody_out() {
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum }).unwrap();
+    let besieged = Besieged::with(&[("MOXXY_SERVER_CONNECTIONS", "256")]).await;
+    let mut idle = Vec::new();
+    for count in 1..=10_000 {
+        let mut stream = connect(&besieged.server).await;
+        if count % 3 == 0 {
+            stream.write_all(b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+        }
+        idle.push(stream);
+        if count % 1000 == 0 {
+            besieged.server.get("/v1/health").await.expect(200);
+        }
+    }
+    besieged.is_unharmed("idle connections").await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let server = Server::with(|config| config.server.header_time = 1).await;
+    let mut slow = Vec::new();
+    for beginning in ["", "GET", "GET /v1/health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
+        let mut stream = connect(&server).await;
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    for mut stream in slow {
+        assert!(!rest(&mut stream).await.contains("200 OK"));
+    }
+    // One header after the other does not extend it.
+    let (mut reading, mut writing) = connect(&server).await.into_split();
+    writing.write_all(b"GET /v1/health HTTP/1.1\r\n").await.unwrap();
+    let dripping = tokio::spawn(async move {
+        let mut tick = interval(Duration::from_millis(100));
+        while writing.write_all(b"X-Slow: yes\r\n").await.is_ok() {
+            tick.tick().await;
+        }
+    });
+    let mut answer = Vec::new();
+    drop(timeout(PATIENCE, reading.read_to_end(&mut answer)).await.expect("it goes on"));
+    assert!(!String::from_utf8(answer).unwrap().contains("200 OK"));
+    drop(reading);
+    timeout(PATIENCE, dripping).await.unwrap().unwrap();
+    server.get("/v1/health").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_body_that_stops_or_drips_is_not_waited_for() {
+    let server = Server::with(|config| {
+        config.server.body_pause = 1;
+        config.server.body_time = 2;
+    })
+    .await;
+    let head = "POST /v1/agents HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+    let mut stops = connect(&server).await;
+    stops.write_all(head.as_bytes()).await.unwrap();
+    let answer = rest(&mut stops).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"code\":\"too_slow\""), "{answer}");
+    let (mut reading, mut writing) = connect(&server).await.into_split();
+    writing.write_all(head.as_bytes()).await.unwrap();
+    tokio::spawn(async move {
+        let mut tick = interval(Duration::from_millis(100));
+        while writing.write_all(b" ").await.is_ok() {
+            tick.tick().await;
+        }
+    });
+    let mut answer = vec![0; 12];
+    timeout(PATIENCE, reading.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(answer, b"HTTP/1.1 408");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answer_is_left() {
+    let server = Server::with(|config| config.server.write_pause = 1).await;
+    let mut stream = connect(&server).await;
+    let request = "GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+    let asking = async { while stream.write_all(request.as_bytes()).await.is_ok() {} };
+    timeout(PATIENCE, asking).await.expect("it is not left");
+    server.get("/v1/health").await.expect(200);
+}
+
+#[tokio::test]
+async fn busy_connections_are_not_closed_for_others() {
+    let server = Server::with(|config| config.server.connections = 4).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(server.events("").await);
+    }
+    server.offline("ada", "echo").await;
+    for _ in 0..20 {
+        drop(connect(&server).await);
+    }
+    for stream in &mut streams {
+        stream.until("agent.created").await;
+    }
+}
+
+#[tokio::test]
+async fn there_are_only_so_many_event_streams() {
+    let server = Server::with(|config| config.server.streams = 2).await;
+    let streams = [server.events("").await, server.events("").await];
+    server.get("/v1/events/stream").await.error(503, "busy");
+    drop(streams);
+    let reopened = async {
+        while server.request(reqwest::Method::GET, "/v1/events/stream").send().await.unwrap().status() != 200 {}
+    };
+    timeout(PATIENCE, reopened).await.expect("a stream that was left keeps its place");
+}
