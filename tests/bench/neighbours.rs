@@ -179,7 +179,9 @@ async fn serve(home: &tempfile::TempDir) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(moxxy::run(app, listener));
-    let client = Client { http: reqwest::Client::builder().no_proxy().build().unwrap(), url };
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let client = Client { http, url };
     let done = |(status, body): (u16, Value)| assert_eq!(status, 201, "{body}");
     done(client.post("/v1/providers", json!({ "id": "offline", "component": { "bundled": "offline" } })).await);
     done(client.post("/v1/agents", json!({ "name": "ada", "provider": "offline", "model": "echo" })).await);

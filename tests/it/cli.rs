@@ -4,7 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::TcpListener,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::json;
@@ -13,54 +13,14 @@ use tempfile::TempDir;
 
 use crate::harness::{Server, config, test_component};
 
-fn moxxy(home: &Path) -> Command {
+pub fn moxxy(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
     command.env_clear().env("MOXXY_HOME", home).env("MOXXY_LOG_FILTER", "warn");
     command
 }
 
-fn port(url: &str) -> &str {
-    url.rsplit(':').next().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
+pub fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
-}
-
-/// A command against a running server, without blocking the server's own runtime.
-async fn against(server: &Server, arguments: &[&str]) -> Output {
-    let mut command = moxxy(server.home.path());
-    command.args(["--port", port(&server.url)]).args(arguments);
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn run_streams_an_answer() {
-    let server = Server::start().await;
-    server.offline("ada", "echo").await;
-    let output = against(&server, &["run", "ada", "hello there"]).await;
-    assert_eq!((text(&output.stdout), output.status.code()), ("hello there\n", Some(0)));
-    let output = against(&server, &["run", "nobody", "hello"]).await;
-    assert_eq!((text(&output.stderr), output.status.code()), ("moxxy: Agent 'nobody' not found\n", Some(1)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn skills_are_installed_listed_and_called() {
-    let server = Server::start().await;
-    server.offline("ada", "planner").await;
-    let output = against(&server, &["skill", "install", "ada", "text"]).await;
-    assert!(text(&output.stdout).starts_with("Installed `text` 0.1.0 (sha256:"), "{output:?}");
-    let file = test_component("misbehave");
-    let output = against(&server, &["skill", "install", "ada", file.to_str().unwrap()]).await;
-    assert!(text(&output.stdout).starts_with("Installed `misbehave`"), "{output:?}");
-    let output = against(&server, &["skill", "list", "ada"]).await;
-    assert!(text(&output.stdout).contains("\n  word_count: Count the words"), "{output:?}");
-    let output = against(&server, &["skill", "invoke", "ada", "misbehave", "echo", r#"{"text": "hi"}"#]).await;
-    assert_eq!(text(&output.stdout), "hi\n");
-    let output = against(&server, &["skill", "invoke", "ada", "text", "word_count"]).await;
-    assert_eq!(output.status.code(), Some(1));
-    let output = against(&server, &["skill", "install", "ada", "/nonexistent.wasm"]).await;
-    assert!(text(&output.stderr).contains("Cannot read the component /nonexistent.wasm"), "{output:?}");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Nginx {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = crate::harness::http();
         http.request(method, format!("http://{}{path}", self.address))
     }
 }

@@ -1,36 +1,29 @@
 //! `moxxy config`: the configuration as it is, and what is wrong with it. Changes nothing.
 
-use std::{io::Write as _, path::Path};
+use std::path::Path;
 
 use serde_json::json;
 use toml::{Table, Value};
 
-use crate::{
-    config::{Config, Flags, Layers, Setting, Source},
-    error::{Error, Result},
-};
+use super::{failure::Done, terminal::Terminal};
+use crate::config::{Config, Flags, Layers, Setting, Source};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Show what holds for each option, and where it comes from.
-    Print {
-        /// Print it as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Print,
     /// Find everything that is wrong with the configuration.
     Check,
 }
 
-pub fn run(flags: &Flags, command: &Command) -> Result<()> {
+pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> Done {
     let layers = Layers::read(flags)?;
     let config = Config::of(&layers)?;
-    let text = match command {
-        Command::Print { json: false } => toml(&layers, &config),
-        Command::Print { json: true } => format!("{:#}\n", json(&layers, &config)),
-        Command::Check => check(&layers, &config),
-    };
-    std::io::stdout().write_all(text.as_bytes()).map_err(Error::internal)
+    match command {
+        Command::Print if terminal.json => terminal.document(&format!("{:#}", json(&layers, &config))),
+        Command::Print => terminal.print(&toml(&layers, &config)),
+        Command::Check => terminal.print(&check(&layers, &config)),
+    }
 }
 
 /// As a file would have it, with the source of each value behind it.

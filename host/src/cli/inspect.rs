@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::{failure::Done, terminal::Terminal};
 use crate::{
     config::{Config, Flags},
     digest::Digest,
@@ -17,9 +18,6 @@ use crate::{
 pub struct Args {
     /// The component's file.
     file: PathBuf,
-    /// Print everything as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Takes the component through everything that an install does, but for keeping it.
@@ -32,14 +30,12 @@ pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
     Ok(Description::clone(&plugins.admit(Digest::of(&bytes), bytes).await?.description))
 }
 
-pub async fn run(flags: Flags, args: Args) -> Result<()> {
+pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> Done {
     let description = inspect(&flags, &args.file).await?;
-    if args.json {
-        println!("{:#}", json!(description));
-    } else {
-        print!("{}", text(&description));
+    match terminal.json {
+        true => terminal.document(&format!("{:#}", json!(description))),
+        false => terminal.print(&text(&description)),
     }
-    Ok(())
 }
 
 /// The description for a person.

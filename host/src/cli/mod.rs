@@ -1,52 +1,103 @@
-//! The command line. `serve` and `compile` are the server; `new`, `build` and `inspect` need none;
-//! the others talk to one.
+//! The command line. `serve` and `compile` are the server; `new`, `build`, `inspect` and
+//! `version` need none; the others talk to one.
 
+mod advice;
+mod agent;
+mod arguments;
 mod build;
 mod client;
+mod component;
 mod config;
+mod events;
+mod failure;
+mod health;
 mod inspect;
 mod new;
+mod progress;
+mod provider;
 mod run;
 mod sdk;
 mod serve;
 mod skill;
+mod stream;
+mod terminal;
+mod token;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
-use crate::{
-    config::Flags,
-    error::{Error, Result},
-    plugins::compile,
-};
+use crate::{config::Flags, error::Error, plugins::compile};
+use failure::{Done, Exit, Failure};
+use terminal::Terminal;
+
+const BEGIN: &str = "To begin:
+  moxxy serve --demo                # starts the server, with an agent to play with
+  moxxy run demo 'Count the words in \"the quick brown fox\"'";
 
 /// A self-hosted server for AI agents made of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "moxxy", version, propagate_version = true)]
+#[command(name = "moxxy", version)]
+#[command(after_help = format!("{BEGIN}\n\nExit codes:{}", Exit::table()))]
 pub struct Cli {
-    /// The configuration file (default: `moxxy.toml` in the data directory).
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
+struct Options {
+    /// The server to talk to (default: MOXXY_URL, or the one on this machine).
+    #[arg(long, global = true)]
+    url: Option<String>,
+    /// A file with the token to show (default: MOXXY_TOKEN, or the file MOXXY_TOKEN_FILE); a flag with
+    /// its text would show it to everybody who lists processes.
     #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+    /// The certificate of the authority to trust, in PEM (default: MOXXY_CA, or the system's).
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Print what the server answers, as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The port to listen on, or of the server on this machine (default: MOXXY_PORT, or 3000).
+    #[arg(long, global = true)]
+    port: Option<u16>,
     /// The data directory (default: MOXXY_HOME, or `moxxy` in the platform's data directory).
     #[arg(long, global = true, value_name = "DIRECTORY")]
     home: Option<PathBuf>,
-    /// The port to listen on, or of the server to talk to (default: MOXXY_PORT, or 3000).
-    #[arg(long, global = true)]
-    port: Option<u16>,
-    #[command(subcommand)]
-    command: Command,
+    /// The configuration file (default: `moxxy.toml` in the data directory).
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the server.
     Serve(serve::Args),
-    /// Give an agent a task and show its answer as it comes.
+    /// Make, change and look at agents.
+    #[command(subcommand)]
+    Agent(agent::Command),
+    /// Give an agent a task and show its answer as it comes; look at its runs.
     Run(run::Args),
-    /// Install, list and call the skills of an agent.
+    /// Install, look at and call the skills of an agent.
     #[command(subcommand)]
     Skill(skill::Command),
+    /// Install and configure providers of language models.
+    #[command(subcommand)]
+    Provider(provider::Command),
+    /// Make, list and revoke the tokens that the server answers to.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Follow what happens on the server.
+    Events(events::Args),
+    /// Say whether the server is well.
+    #[command(visible_alias = "status")]
+    Health,
     /// Show the configuration, and find what is wrong with it.
     #[command(subcommand)]
     Config(config::Command),
@@ -56,44 +107,62 @@ enum Command {
     Build(build::Args),
     /// Show what a component is and asks for, as an install would find it.
     Inspect(inspect::Args),
+    /// Print the version.
+    Version,
     /// Compile a component; the server calls this for itself.
     #[command(hide = true)]
     Compile(compile::Task),
 }
 
+impl Options {
+    fn flags(&self) -> Flags {
+        Flags { file: self.config.clone(), home: self.home.clone(), port: self.port, listen: None }
+    }
+
+    fn terminal(&self) -> Terminal {
+        Terminal { json: self.json }
+    }
+}
+
 impl Cli {
-    /// Runs the command. 0 on success, 1 on failure, 2 if the command line is wrong.
+    /// Runs the command. The exit codes stand in [`failure`].
     pub fn run(self) -> ExitCode {
-        let flags = Flags { file: self.config, home: self.home, port: self.port, ..Flags::default() };
+        let options = self.options;
+        let (flags, terminal) = (options.flags(), options.terminal());
         let done = match self.command {
             // It limits its own memory and time, so nothing else may be started in it.
             Command::Compile(task) => return compile::run(&task),
             Command::Serve(args) => block_on(serve::run(flags, args)),
-            Command::Run(args) => block_on(run::run(flags, args)),
-            Command::Config(command) => config::run(&flags, &command),
-            Command::New(args) => new::run(&flags, args),
+            Command::Agent(command) => block_on(agent::run(&options, command)),
+            Command::Run(args) => block_on(run::run(&options, args)),
+            Command::Skill(command) => block_on(skill::run(&options, command)),
+            Command::Provider(command) => block_on(provider::run(&options, command)),
+            Command::Token(command) => block_on(token::run(&options, command)),
+            Command::Events(args) => block_on(events::run(&options, args)),
+            Command::Health => block_on(health::run(&options)),
+            Command::Config(command) => config::run(&flags, terminal, &command),
+            Command::New(args) => new::run(&flags, args).map_err(Failure::from),
             Command::Build(args) => block_on(build::run(flags, args)),
-            Command::Inspect(args) => block_on(inspect::run(flags, args)),
-            Command::Skill(command) => block_on(skill::run(flags, command)),
+            Command::Inspect(args) => block_on(inspect::run(flags, terminal, args)),
+            Command::Version => version(terminal),
         };
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("moxxy: {}", explained(&error));
-                ExitCode::FAILURE
-            }
+        let Err(failure) = done else { return Exit::Worked.into() };
+        if let Some(said) = failure.said(terminal.json) {
+            terminal.say(&said);
         }
+        failure.exit.into()
     }
 }
 
-fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?.block_on(work)
+fn block_on<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Done {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
+    runtime.block_on(work).map_err(Into::into)
 }
 
-/// For the person at the command line, who is the one that can look into an inner error.
-fn explained(error: &Error) -> String {
-    match error {
-        Error::Internal(source) => source.to_string(),
-        other => other.to_string(),
+fn version(terminal: Terminal) -> Done {
+    let version = env!("CARGO_PKG_VERSION");
+    match terminal.json {
+        true => terminal.document(&json!({ "version": version }).to_string()),
+        false => terminal.print(&format!("moxxy {version}\n")),
     }
 }

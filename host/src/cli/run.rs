@@ -1,112 +1,269 @@
-//! `moxxy run`: starts a run and shows what happens until it ends.
+//! `moxxy run`: gives an agent a task and shows what happens until it ends; and its runs.
 
-use std::io::Write as _;
+use std::io::Read as _;
 
-use futures_util::StreamExt as _;
-use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::client::Client;
+use super::{
+    Options, arguments,
+    client::{self, Call, Client},
+    failure::{Done, Exit, Failure},
+    progress::{self, Progress},
+    stream::{Sent, Stream},
+    terminal::{self, Terminal, text, time},
+};
 use crate::{
-    config::Flags,
-    error::{Error, Problem, Result},
-    ids::Name,
+    error::Error,
+    ids::{Name, RunId},
 };
 
+const EXAMPLES: &str = "Examples:
+  moxxy run demo 'Count the words in \"the quick brown fox\"'
+  moxxy run demo --session letters 'Shorten the last one'
+  moxxy run list demo
+  moxxy run start demo 'Take your time' --detach
+
+An agent whose name is `start`, `list`, `show`, `stop` or `help` is given a task with `moxxy run start`.";
+
+/// Names that are not an agent's when they stand first.
+const COMMANDS: [&str; 5] = ["start", "list", "show", "stop", "help"];
+
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    start: Option<Start>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Give an agent a task and show its answer as it comes; the same as `moxxy run AGENT TASK`.
+    Start(Start),
+    /// List an agent's runs, newest first.
+    List {
+        /// The agent's name.
+        #[arg(value_parser = arguments::name)]
+        agent: Name,
+        /// How many at most.
+        #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+        limit: usize,
+    },
+    /// Show a run with its steps and what it used.
+    Show {
+        /// The agent's name.
+        #[arg(value_parser = arguments::name)]
+        agent: Name,
+        /// The run's id.
+        #[arg(value_parser = arguments::run)]
+        run: RunId,
+    },
+    /// Stop a run when its step has ended.
+    Stop {
+        /// The agent's name.
+        #[arg(value_parser = arguments::name)]
+        agent: Name,
+        /// The run's id.
+        #[arg(value_parser = arguments::run)]
+        run: RunId,
+        /// Interrupt the step, too.
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Start {
     /// The agent's name.
-    agent: String,
-    /// What it is to do.
+    #[arg(value_parser = arguments::name)]
+    agent: Name,
+    /// What it is to do; `-` reads it from standard input.
     task: String,
     /// The conversation to go on with (default: `default`).
-    #[arg(long)]
-    session: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = arguments::name)]
+    session: Option<Name>,
+    /// Print the run's id and do not wait for the answer.
+    #[arg(long, short)]
+    detach: bool,
 }
 
-/// Reads server-sent events, one line each.
-struct Events {
-    response: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    buffer: Vec<u8>,
+pub async fn run(options: &Options, args: Args) -> Done {
+    // Behind an option, no subcommand is looked for.
+    if let Some(Start { agent, .. }) = args.start.as_ref().filter(|start| COMMANDS.contains(&start.agent.as_str())) {
+        let message = format!("Options stand behind the command, as in `moxxy run {agent} … --json`");
+        let advice = format!("For an agent of that name: moxxy run start {agent} TASK");
+        return Err(Failure::usage(message).advise(advice));
+    }
+    let (client, terminal) = (Client::new(options)?, options.terminal());
+    match args.command.or(args.start.map(Command::Start)) {
+        Some(Command::Start(start)) if start.detach => detached(&client, terminal, &start).await,
+        Some(Command::Start(start)) => followed(&client, terminal, &start).await,
+        Some(Command::List { agent, limit }) => list(&client, terminal, &agent, limit).await,
+        Some(Command::Show { agent, run }) => {
+            let run = client.answer(Call::get(format!("/v1/agents/{agent}/runs/{run}"))).await?;
+            terminal.show(&run, detail)
+        }
+        Some(Command::Stop { agent, run, now }) => {
+            let stop = Call::post(format!("/v1/agents/{agent}/runs/{run}/stop")).json(json!({ "mode": mode(now) }));
+            let answer = progress::during("Stopping", client.answer(stop)).await?;
+            terminal.show(&answer, |run| format!("The run is {}.\n", text(run, "status")))
+        }
+        None => Err(Failure::usage("Whom to give which task? `moxxy run --help` shows it")),
+    }
 }
 
-pub async fn run(flags: Flags, args: Args) -> Result<()> {
-    let agent = Name::try_from(args.agent)?;
-    let client = Client::new(&flags)?;
+/// How to stop, for the server.
+pub fn mode(now: bool) -> &'static str {
+    if now { "now" } else { "step" }
+}
+
+fn call(start: &Start) -> Done<Call> {
+    let mut task = start.task.clone();
+    if task == "-" {
+        task.clear();
+        let read = std::io::stdin().read_to_string(&mut task);
+        read.map_err(|e| Failure::usage(format!("Cannot read the task from standard input: {e}")))?;
+    }
+    let mut body = json!({ "task": task });
+    if let (Some(session), Value::Object(body)) = (&start.session, &mut body) {
+        body.insert("session".into(), json!(session));
+    }
+    Ok(Call::post(format!("/v1/agents/{}/runs", start.agent)).json(body))
+}
+
+async fn detached(client: &Client, terminal: Terminal, start: &Start) -> Done {
+    let answer = client.answer(call(start)?).await?;
+    terminal.show(&answer, |run| text(run, "run_id") + "\n")
+}
+
+async fn followed(client: &Client, terminal: Terminal, start: &Start) -> Done {
+    let call = call(start)?;
     // Listening begins before the run, so that no piece of the answer is missed.
-    let path = format!("/v1/events/stream?agent_id={agent}");
-    let mut events = Events::new(client.send(client.request(Method::GET, &path)).await?);
-    let body = match &args.session {
-        Some(session) => json!({ "task": args.task, "session": session }),
-        None => json!({ "task": args.task }),
-    };
-    let start = client.request(Method::POST, &format!("/v1/agents/{agent}/runs")).json(&body);
-    let run = client.json(start).await?;
-    let run_id = run.get("run_id").cloned().unwrap_or_default();
-    let mut screen = Screen::default();
-    while let Some(event) = events.next().await? {
-        if event.get("run_id") == Some(&run_id) && screen.show(&event)? {
+    let events = Call::get("/v1/events/stream").query("agent_id", start.agent.as_str());
+    let mut events = Stream::open(client, events).await?;
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    let run_id = text(&client.answer(call).await?.value, "run_id");
+    let mut screen = Screen { terminal, pending: String::new(), progress: Progress::new("Working") };
+    screen.progress.visible &= !terminal.json;
+    loop {
+        screen.progress.pause(!screen.pending.is_empty());
+        let next = async {
+            tokio::select! {
+                sent = events.next() => sent,
+                _ = interrupts.recv() => Err(Failure::new(Exit::Interrupted, "interrupted", "You stopped watching")),
+            }
+        };
+        let next = screen.progress.during(next).await;
+        let sent = next.map_err(|gone| gone.advise(goes_on(&start.agent, &run_id)))?;
+        if text(&sent.value, "run_id") == run_id && screen.show(&sent)? {
             return Ok(());
         }
     }
-    Err(Error::unavailable(
-        "stream_ended",
-        format!("The server stopped; the run {run_id} goes on when it starts again"),
-    ))
 }
 
-/// What was printed of the message that is coming in.
-#[derive(Default)]
-struct Screen(String);
+fn goes_on(agent: &Name, run: &str) -> String {
+    format!("The run goes on.\n  See it:   moxxy run show {agent} {run}\n  Stop it:  moxxy run stop {agent} {run}")
+}
+
+/// What a person sees of a run.
+struct Screen {
+    terminal: Terminal,
+    /// What was printed of the message that is coming in.
+    pending: String,
+    progress: Progress,
+}
 
 impl Screen {
     /// Shows an event; `true` when it is the run's last.
-    fn show(&mut self, event: &Value) -> Result<bool> {
-        let text = |key: &str| event.pointer(&format!("/payload/{key}")).and_then(Value::as_str).unwrap_or_default();
-        match event.get("event_type").and_then(Value::as_str).unwrap_or_default() {
+    fn show(&mut self, sent: &Sent) -> Done<bool> {
+        if self.terminal.json {
+            self.terminal.document(&sent.text)?;
+        }
+        let payload = sent.value.get("payload").unwrap_or(&Value::Null);
+        let text = |name: &str| terminal::text(payload, name);
+        match terminal::text(&sent.value, "event_type").as_str() {
+            "run.completed" => return Ok(true),
+            "run.failed" => return Err(Failure::new(Exit::RunFailed, &text("code"), text("message"))),
+            "run.cancelled" => return Err(Failure::new(Exit::RunFailed, "run_cancelled", "The run was stopped")),
+            _ if self.terminal.json => {}
             "message.delta" => {
-                print(text("text"))?;
-                self.0.push_str(text("text"));
+                self.terminal.print(&text("text"))?;
+                self.pending.push_str(&text("text"));
             }
             // Pieces may have been missed: the whole message has them.
             "message.assistant" if !text("content").is_empty() => {
-                print(text("content").strip_prefix(self.0.as_str()).unwrap_or_default())?;
-                print("\n")?;
-                self.0.clear();
+                let content = text("content");
+                let rest = content.strip_prefix(self.pending.as_str()).unwrap_or_default();
+                self.terminal.print(&format!("{rest}\n"))?;
+                self.pending.clear();
             }
-            "skill.invoked" => eprintln!("[{} {}]", text("skill_id"), text("tool")),
-            "skill.failed" => eprintln!("[{} {} failed: {}]", text("skill_id"), text("tool"), text("message")),
-            "run.completed" => return Ok(true),
-            "run.failed" => return Err(Error::Said(Problem::new(text("code").to_owned(), text("message")))),
-            "run.cancelled" => return Err(Error::conflict("run_cancelled", "The run was stopped")),
+            "model.request" => self.progress.tell(format!("Waiting for {}", text("model"))),
+            "skill.invoked" => {
+                let call = format!("{} {}", text("skill_id"), text("tool"));
+                self.terminal.say(&format!("[{}]", terminal::line(&call, 200)));
+                self.progress.tell(call);
+            }
+            "skill.progress" => self.progress.tell(told(payload)),
+            "skill.failed" => {
+                let failed = format!("{} {} failed: {}", text("skill_id"), text("tool"), text("message"));
+                self.terminal.say(&format!("[{}]", terminal::line(&failed, 1000)));
+            }
             _ => {}
         }
         Ok(false)
     }
 }
 
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    write!(out, "{text}").and_then(|()| out.flush()).map_err(Error::internal)
+/// How far a call says that it is.
+fn told(payload: &Value) -> String {
+    let done = payload.get("done").and_then(Value::as_f64);
+    let percent = done.map(|done| format!(" {:.0} %", done * 100.0)).unwrap_or_default();
+    format!("{}: {}{percent}", text(payload, "skill_id"), text(payload, "message"))
 }
 
-impl Events {
-    fn new(response: Response) -> Self {
-        Self { response: response.bytes_stream().boxed(), buffer: Vec::new() }
+async fn list(client: &Client, terminal: Terminal, agent: &Name, limit: usize) -> Done {
+    let call = Call::get(format!("/v1/agents/{agent}/runs")).query("limit", client::page(limit));
+    let runs = client.list(call, Some(limit)).await?;
+    let empty = format!("No runs yet. Give it a task: moxxy run {agent} TASK");
+    terminal.list(&runs, &empty, |runs| {
+        let row = |run: &Value| [text(run, "run_id"), text(run, "status"), time(run, "created_at"), text(run, "task")];
+        terminal::table(["RUN", "STATUS", "CREATED (UTC)", "TASK"], runs.iter().map(row))
+    })?;
+    if runs.len() == limit {
+        terminal.note(&format!("These are the newest {limit}; --limit shows more."));
     }
+    Ok(())
+}
 
-    async fn next(&mut self) -> Result<Option<Value>> {
-        loop {
-            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=end).collect();
-                if let Some(data) = line.strip_prefix(b"data:") {
-                    return serde_json::from_slice(data).map(Some).map_err(Error::internal);
-                }
-            }
-            match self.response.next().await {
-                Some(bytes) => self.buffer.extend(bytes.map_err(Error::internal)?),
-                None => return Ok(None),
-            }
-        }
-    }
+fn detail(run: &Value) -> String {
+    let error = run.get("error").filter(|error| error.is_object());
+    let error = error.map(|error| format!("{} ({})", text(error, "message"), text(error, "code"))).unwrap_or_default();
+    let usage = run.get("usage").unwrap_or(&Value::Null);
+    let spent = format!(
+        "{} model calls, {} tokens in, {} out",
+        text(usage, "steps"),
+        text(usage, "input_tokens"),
+        text(usage, "output_tokens")
+    );
+    let about = terminal::fields([
+        ("Run", text(run, "run_id")),
+        ("Agent", text(run, "agent_id")),
+        ("Session", text(run, "session_id")),
+        ("Status", text(run, "status")),
+        ("Created", time(run, "created_at")),
+        ("Started", time(run, "started_at")),
+        ("Ended", time(run, "ended_at")),
+        ("Used", spent),
+        ("Task", text(run, "task")),
+        ("Output", text(run, "output")),
+        ("Error", error),
+    ]);
+    let row = |step: &Value| {
+        [text(step, "kind"), text(step, "status"), text(step, "name"), time(step, "started_at"), text(step, "output")]
+    };
+    let steps = terminal::items(run, "steps");
+    let steps = terminal::table(["STEP", "STATUS", "NAME", "STARTED (UTC)", "OUTPUT"], steps.iter().map(row));
+    format!("{about}\n{steps}")
 }

@@ -1,96 +1,198 @@
 //! `moxxy skill`.
 
-use std::path::Path;
-
-use reqwest::{
-    Method,
-    multipart::{Form, Part},
-};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::Client;
-use crate::{
-    config::Flags,
-    error::{Error, Result},
-    ids::Name,
+use super::{
+    Options, arguments,
+    client::{Call, Client},
+    component::{self, Source},
+    failure::Done,
+    progress,
+    terminal::{self, Terminal, items, text, time},
 };
+use crate::ids::Name;
+
+const INSTALLING: &str = "Examples:
+  moxxy skill install demo text                  # comes with the server; also notes, clock
+  moxxy skill install demo my-skill.wasm
+  moxxy skill install demo my-skill.wasm --accept 'host:api.example.com GET'
+
+`moxxy inspect FILE` shows what a component asks for, before it is installed.";
+const CALLING: &str = "Examples:
+  moxxy skill invoke demo text word_count --arg text='the quick brown fox'
+  moxxy skill invoke demo text word_count '{\"text\": \"the quick brown fox\"}'";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Install a skill for an agent.
+    #[command(after_help = INSTALLING)]
     Install {
         /// The agent's name.
-        agent: String,
-        /// A component's file, or the name of one that is bundled with the server.
-        component: String,
+        #[arg(value_parser = arguments::name)]
+        agent: Name,
+        #[command(flatten)]
+        version: Version,
     },
     /// List the skills of an agent.
     List {
         /// The agent's name.
-        agent: String,
+        #[arg(value_parser = arguments::name)]
+        agent: Name,
     },
+    /// Show a skill: its tools and what they take, what it asks for and was granted.
+    Show(Skill),
+    /// Put another version in a skill's place; what the skill keeps stays.
+    Upgrade {
+        #[command(flatten)]
+        skill: Skill,
+        #[command(flatten)]
+        version: Version,
+    },
+    /// Go back to the version before the last upgrade.
+    Rollback(Skill),
+    /// Remove a skill with what it keeps.
+    Remove(Skill),
     /// Call one tool and print its result.
+    #[command(after_help = CALLING)]
     Invoke {
-        /// The agent's name.
-        agent: String,
-        /// The skill's name.
-        skill: String,
-        /// The tool's name.
+        #[command(flatten)]
+        skill: Skill,
+        /// The tool's name; `moxxy skill show` lists them.
         tool: String,
-        /// Its arguments, a JSON object.
-        #[arg(default_value = "{}")]
+        /// Its arguments, a JSON object or a file with one.
+        #[arg(default_value = "{}", hide_default_value = true)]
         arguments: String,
+        /// One argument; the value is JSON, or else a text. Can stand more than once.
+        #[arg(long = "arg", short, value_name = "KEY=VALUE", value_parser = arguments::setting)]
+        more: Vec<(String, Value)>,
     },
 }
 
-pub async fn run(flags: Flags, command: Command) -> Result<()> {
-    let client = Client::new(&flags)?;
+#[derive(Debug, clap::Args)]
+pub struct Skill {
+    /// The agent's name.
+    #[arg(value_parser = arguments::name)]
+    agent: Name,
+    /// The skill's name.
+    #[arg(value_parser = arguments::name)]
+    skill: Name,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Version {
+    /// A component's file, or the name of one that comes with the server.
+    component: String,
+    /// Consent to something that it asks for, or to `all`. Can stand more than once.
+    #[arg(long, value_name = "NAME|all")]
+    accept: Vec<String>,
+    /// What the component's digest has to be.
+    #[arg(long, value_name = "sha256:…")]
+    digest: Option<String>,
+}
+
+impl Version {
+    fn send(self, call: Call) -> Done<Call> {
+        Ok(Source::named(&self.component)?.send(call, self.digest, self.accept))
+    }
+}
+
+impl Skill {
+    fn at(&self, method: Method, rest: &str) -> Call {
+        Call::new(method, format!("/v1/agents/{}/skills/{}{rest}", self.agent, self.skill))
+    }
+}
+
+pub async fn run(options: &Options, command: Command) -> Done {
+    let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
-        Command::Install { agent, component } => install(&client, &Name::try_from(agent)?, &component).await,
-        Command::List { agent } => list(&client, &Name::try_from(agent)?).await,
-        Command::Invoke { agent, skill, tool, arguments } => {
-            let (agent, skill) = (Name::try_from(agent)?, Name::try_from(skill)?);
-            let arguments: Value = serde_json::from_str(&arguments)
-                .map_err(|e| Error::invalid("invalid_arguments", format!("The arguments are not JSON: {e}")))?;
-            let request = client.request(Method::POST, &format!("/v1/agents/{agent}/skills/{skill}/invoke"));
-            let result = client.json(request.json(&json!({ "tool": tool, "arguments": arguments }))).await?;
-            match result.as_str() {
-                Some(text) => println!("{text}"),
-                None => println!("{result:#}"),
-            }
+        Command::Install { agent, version } => {
+            let component = version.component.clone();
+            let call = version.send(Call::post(format!("/v1/agents/{agent}/skills/install")))?;
+            let installed = progress::during(format!("Installing {component}"), client.answer(call)).await?;
+            terminal.show(&installed, |skill| change("Installed", skill))?;
+            advise(terminal, &agent, &component, &installed.value);
             Ok(())
         }
-    }
-}
-
-async fn install(client: &Client, agent: &Name, component: &str) -> Result<()> {
-    let request = client.request(Method::POST, &format!("/v1/agents/{agent}/skills/install"));
-    let request = match Name::try_from(component.to_owned()) {
-        Ok(name) if !Path::new(component).is_file() => request.json(&json!({ "source": { "bundled": name } })),
-        _ => request.multipart(form(component)?),
-    };
-    let skill = client.json(request).await?;
-    println!("Installed `{}` {} ({})", text(&skill, "skill_id"), text(&skill, "version"), text(&skill, "digest"));
-    Ok(())
-}
-
-fn form(path: &str) -> Result<Form> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read the component {path}: {e}")))?;
-    Ok(Form::new().part("component", Part::bytes(bytes).file_name("component.wasm")))
-}
-
-async fn list(client: &Client, agent: &Name) -> Result<()> {
-    let skills = client.json(client.request(Method::GET, &format!("/v1/agents/{agent}/skills"))).await?;
-    for skill in skills.as_array().into_iter().flatten() {
-        println!("{} {}", text(skill, "skill_id"), text(skill, "version"));
-        for tool in skill.get("tools").and_then(Value::as_array).into_iter().flatten() {
-            println!("  {}: {}", text(tool, "name"), text(tool, "description"));
+        Command::List { agent } => list(&client, terminal, &agent).await,
+        Command::Show(skill) => terminal.show(&client.answer(skill.at(Method::GET, "")).await?, shown),
+        Command::Upgrade { skill, version } => {
+            let component = version.component.clone();
+            let call = version.send(skill.at(Method::PUT, ""))?;
+            let upgraded = progress::during(format!("Upgrading {}", skill.skill), client.answer(call)).await?;
+            terminal.show(&upgraded, |skill| change("Upgraded", skill))?;
+            advise(terminal, &skill.agent, &component, &upgraded.value);
+            Ok(())
+        }
+        Command::Rollback(skill) => {
+            let back = client.answer(skill.at(Method::POST, "/rollback"));
+            let back = progress::during(format!("Going back with {}", skill.skill), back).await?;
+            terminal.show(&back, |skill| change("Went back to", skill))
+        }
+        Command::Remove(skill) => {
+            let removed = client.answer(skill.at(Method::DELETE, "")).await?;
+            terminal.show(&removed, |_| format!("Removed `{}` from `{}`.\n", skill.skill, skill.agent))
+        }
+        Command::Invoke { skill, tool, arguments, more } => {
+            let mut arguments = arguments::object(&arguments)?;
+            arguments.extend(more);
+            let call = skill.at(Method::POST, "/invoke").json(json!({ "tool": tool, "arguments": arguments }));
+            let result = progress::during(format!("{} {tool}", skill.skill), client.answer(call)).await?;
+            terminal.show(&result, |result| match result.as_str() {
+                Some(text) => format!("{text}\n"),
+                None => format!("{result:#}\n"),
+            })
         }
     }
-    Ok(())
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
+fn change(done: &str, skill: &Value) -> String {
+    format!("{done} `{}` {} ({})\n", text(skill, "skill_id"), text(skill, "version"), text(skill, "digest"))
+}
+
+/// What the skill asks for in vain, and how it gets it.
+fn advise(terminal: Terminal, agent: &Name, component: &str, skill: &Value) {
+    let missing = component::names(skill, "missing");
+    if missing.is_empty() {
+        let tool = items(skill, "tools").first().map(|tool| text(tool, "name")).unwrap_or_default();
+        return terminal.note(&format!(
+            "Try it: moxxy skill show {agent} {0}; moxxy skill invoke {agent} {0} {tool} …",
+            text(skill, "skill_id")
+        ));
+    }
+    let mut told = format!("It asks for what it has not been granted:\n{}", component::wishes(skill));
+    if let Some(host) = missing.iter().find(|name| name.starts_with("host:")) {
+        let id = text(skill, "skill_id");
+        told += &format!("Consent with: moxxy skill upgrade {agent} {id} {component} --accept '{host}'");
+    }
+    terminal.note(told.trim_end());
+}
+
+async fn list(client: &Client, terminal: Terminal, agent: &Name) -> Done {
+    let skills = client.list(Call::get(format!("/v1/agents/{agent}/skills")), None).await?;
+    let empty = format!("No skills yet. Install one: moxxy skill install {agent} text");
+    terminal.list(&skills, &empty, |skills| {
+        let row = |skill: &Value| {
+            let tools: Vec<_> = items(skill, "tools").iter().map(|tool| text(tool, "name")).collect();
+            let missing = component::names(skill, "missing").len();
+            let missing = if missing == 0 { String::new() } else { missing.to_string() };
+            [text(skill, "skill_id"), text(skill, "version"), time(skill, "created_at"), missing, tools.join(" ")]
+        };
+        terminal::table(["SKILL", "VERSION", "INSTALLED (UTC)", "MISSING", "TOOLS"], skills.iter().map(row))
+    })
+}
+
+fn shown(skill: &Value) -> String {
+    let about = terminal::fields([
+        ("Skill", text(skill, "skill_id")),
+        ("Version", text(skill, "version")),
+        ("Description", text(skill, "description")),
+        ("Digest", text(skill, "digest")),
+        ("Size", format!("{} bytes", text(skill, "size"))),
+        ("Signature", text(skill, "signature")),
+        ("Before", text(skill, "previous")),
+        ("Installed", time(skill, "created_at")),
+        ("Asks for", component::wishes(skill)),
+    ]);
+    format!("{about}\n{}", component::tools(skill))
 }

@@ -7,6 +7,7 @@ mod file;
 mod format;
 mod layers;
 mod nearest;
+mod remote;
 mod table;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -14,7 +15,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-pub use self::layers::{Layers, Setting, Source};
+pub use self::{
+    layers::{Layers, Setting, Source},
+    remote::{Remote, token_in},
+};
 use crate::error::{Error, Result};
 
 /// Every option; each stands in `config.default.toml`, which says what it is.
@@ -195,9 +199,4 @@ impl Plugins {
     pub fn admission_wait(&self) -> Duration {
         Duration::from_millis(self.admission_wait)
     }
-}
-
-/// The server that the commands talk to: `MOXXY_URL`, or the local one.
-pub fn server_url(port: u16) -> String {
-    std::env::var("MOXXY_URL").unwrap_or_else(|_| format!("http://127.0.0.1:{port}"))
 }

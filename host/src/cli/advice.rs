@@ -1,0 +1,93 @@
+//! What to do next: the one place that knows it, by the server's code.
+
+use reqwest::StatusCode;
+
+/// The scopes that a token can have.
+pub const SCOPES: [&str; 10] = [
+    "agents:read",
+    "agents:write",
+    "runs:write",
+    "events:read",
+    "vault:read",
+    "vault:write",
+    "channels:read",
+    "channels:write",
+    "tokens:admin",
+    "*",
+];
+
+pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
+
+/// The advice for a server that cannot be reached, by the innermost reason.
+pub fn unreachable(reason: &str) -> &'static str {
+    if reason.contains("UnknownIssuer") || reason.contains("CaUsedAsEndEntity") {
+        return "If an authority of your own signed the server's certificate, name its certificate: --ca FILE or MOXXY_CA.";
+    }
+    if reason.contains("certificate") {
+        return "Is the address the one in the server's certificate? Look at --url and MOXXY_URL.";
+    }
+    if reason.contains("InvalidContentType") {
+        return "Does that server speak plain HTTP? Then the address begins with http://.";
+    }
+    "Is it running? `moxxy serve` starts it. Is it elsewhere? Look at --url, --port and MOXXY_URL."
+}
+
+/// The advice for an answer of the server. `token`: whether it was shown one.
+pub fn of(status: StatusCode, code: &str, message: &str, retry_after: Option<u64>, token: bool) -> Option<String> {
+    let advice = match (status, code) {
+        (StatusCode::UNAUTHORIZED, _) if token => {
+            "Was the token in MOXXY_TOKEN revoked, or has it expired? `moxxy token create` makes another one."
+        }
+        (StatusCode::UNAUTHORIZED, _) => {
+            "Set MOXXY_TOKEN, or name a file with --token-file. `moxxy token create` makes a token."
+        }
+        (StatusCode::FORBIDDEN, _) => return Some(forbidden(message)),
+        (StatusCode::TOO_MANY_REQUESTS, _) => return Some(later(retry_after)),
+        (StatusCode::SERVICE_UNAVAILABLE, _) => return Some(later(retry_after)),
+        (StatusCode::PAYLOAD_TOO_LARGE, _) => {
+            "The server's option `server.upload_limit` says how large a component is."
+        }
+        (StatusCode::BAD_REQUEST, "invalid_input") if message.starts_with("Invalid `provider`") => {
+            "`moxxy provider list` shows those there are; `moxxy provider install offline` installs one."
+        }
+        _ => return by_code(code).map(str::to_owned),
+    };
+    Some(advice.to_owned())
+}
+
+fn by_code(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "agent_not_found" => "`moxxy agent list` shows those there are; `moxxy agent create` makes one.",
+        "provider_not_found" => "`moxxy provider list` shows those there are; `moxxy provider install` installs one.",
+        "skill_not_found" => "`moxxy skill list AGENT` shows those there are; `moxxy skill install` installs one.",
+        "tool_not_found" => "`moxxy skill show AGENT SKILL` shows the tools there are.",
+        "run_not_found" => "`moxxy run list AGENT` shows those there are.",
+        "session_not_found" => "`moxxy agent sessions AGENT` shows those there are.",
+        "token_not_found" => "`moxxy token list` shows those there are.",
+        "route_not_found" => ANOTHER_SERVER,
+        "agent_exists" => "`moxxy agent update` changes it; `moxxy agent delete` removes it.",
+        "provider_exists" => "`moxxy provider update` configures it; `moxxy provider remove` removes it.",
+        "skill_exists" => "`moxxy skill upgrade` puts another version in its place.",
+        "provider_in_use" => "`moxxy agent update NAME --provider ID --model MODEL` gives an agent another one.",
+        "consent_required" => "Say yes with `--accept NAME`, once for each, or with `--accept all`.",
+        "invalid_arguments" => "`moxxy skill show AGENT SKILL` shows what its tools take.",
+        "run_ended" => "`moxxy run show AGENT RUN` shows how.",
+        "already_done" => "It was made, but its text is lost. Remove it, and make another one.",
+        "internal" => "The server's log says more.",
+        _ => return None,
+    })
+}
+
+fn forbidden(message: &str) -> String {
+    let word = |c: char| c.is_ascii_lowercase() || c == ':';
+    let scope = message.split(|c| !word(c)).find(|word| SCOPES.contains(word));
+    let scope = scope.unwrap_or("SCOPE");
+    format!("The token may not do that. One that may: `moxxy token create --scope {scope}`.")
+}
+
+fn later(seconds: Option<u64>) -> String {
+    match seconds {
+        Some(seconds) => format!("Try again in {seconds} s."),
+        None => "Try again later.".to_owned(),
+    }
+}

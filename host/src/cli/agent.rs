@@ -1,0 +1,287 @@
+//! `moxxy agent`.
+
+use std::{fs, path::PathBuf};
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Options, arguments,
+    client::{Call, Client},
+    failure::{Done, Failure},
+    progress,
+    run::mode,
+    terminal::{self, Terminal, items, text, time},
+};
+use crate::ids::{Name, RunId};
+
+const CREATING: &str = "Examples:
+  moxxy provider install offline        # works without a network
+  moxxy provider models offline
+  moxxy agent create ada --provider offline --model planner
+  moxxy agent create bob --provider offline --model echo --persona 'You are brief' --max-steps 5";
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List the agents.
+    List,
+    /// Show an agent.
+    Show(Agent),
+    /// Make an agent.
+    #[command(after_help = CREATING)]
+    Create {
+        /// Its name: 1 to 64 of a-z, 0-9 and -.
+        #[arg(value_parser = arguments::name)]
+        name: Name,
+        /// The provider of its model; `moxxy provider list` shows them.
+        #[arg(long, value_name = "ID", value_parser = arguments::name)]
+        provider: Name,
+        /// Its model; `moxxy provider models ID` shows them.
+        #[arg(long)]
+        model: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Change an agent; what is not named stays as it is.
+    Update(Update),
+    /// Delete an agent with all that is its own: its runs, history and skills.
+    Delete(Agent),
+    /// Stop an agent's runs, also those that wait.
+    Stop {
+        #[command(flatten)]
+        agent: Agent,
+        /// Interrupt the step that runs, too.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Stop an agent's runs and begin its conversation anew; the history stays readable.
+    Reset(Agent),
+    /// Show the messages of a conversation, oldest first.
+    History {
+        #[command(flatten)]
+        agent: Agent,
+        /// The conversation's name or the session's id (default: `default`).
+        #[arg(long, value_name = "NAME|ID")]
+        session: Option<String>,
+        /// Only the messages of this run.
+        #[arg(long, value_name = "RUN", value_parser = arguments::run)]
+        run: Option<RunId>,
+        /// How many at most.
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<usize>,
+    },
+    /// List an agent's conversations, oldest first.
+    Sessions(Agent),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Agent {
+    /// The agent's name.
+    #[arg(value_parser = arguments::name, value_name = "AGENT")]
+    name: Name,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Update {
+    #[command(flatten)]
+    agent: Agent,
+    /// The provider of its model; `moxxy provider list` shows them.
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
+    provider: Option<Name>,
+    /// Its model; `moxxy provider models ID` shows them.
+    #[arg(long)]
+    model: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Take its persona away.
+    #[arg(long, conflicts_with_all = ["persona", "persona_file"])]
+    no_persona: bool,
+    /// Leave the temperature to the model.
+    #[arg(long, conflicts_with = "temperature")]
+    no_temperature: bool,
+}
+
+/// What an agent may have.
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    /// Who it is and how it behaves, for the model to read.
+    #[arg(long, value_name = "TEXT", conflicts_with = "persona_file")]
+    persona: Option<String>,
+    /// A file with its persona.
+    #[arg(long, value_name = "FILE")]
+    persona_file: Option<PathBuf>,
+    /// How freely the model chooses its words, from 0 to 2.
+    #[arg(long, value_name = "NUMBER")]
+    temperature: Option<f64>,
+    /// Model calls of one run at most.
+    #[arg(long, value_name = "NUMBER")]
+    max_steps: Option<u32>,
+    /// Tokens of one run at most, in and out together.
+    #[arg(long, value_name = "NUMBER")]
+    max_tokens: Option<u64>,
+    /// How long a run lasts at most, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    max_seconds: Option<u64>,
+}
+
+impl Settings {
+    /// What is set, with limits that add to those there are.
+    fn body(self, limits: &Value) -> Done<Map<String, Value>> {
+        let mut body = Map::new();
+        let unreadable = |e, file: &PathBuf| Failure::usage(format!("Cannot read {}: {e}", file.display()));
+        let persona = match &self.persona_file {
+            Some(file) => Some(fs::read_to_string(file).map_err(|e| unreadable(e, file))?),
+            None => self.persona,
+        };
+        set(&mut body, "persona", persona);
+        set(&mut body, "temperature", self.temperature);
+        let mut set_limits = Map::new();
+        set(&mut set_limits, "max_steps", self.max_steps);
+        set(&mut set_limits, "max_tokens", self.max_tokens);
+        set(&mut set_limits, "max_seconds", self.max_seconds);
+        if !set_limits.is_empty() {
+            let mut limits = limits.as_object().cloned().unwrap_or_default();
+            limits.extend(set_limits);
+            body.insert("limits".into(), Value::Object(limits));
+        }
+        Ok(body)
+    }
+
+    fn limits(&self) -> bool {
+        self.max_steps.is_some() || self.max_tokens.is_some() || self.max_seconds.is_some()
+    }
+}
+
+fn set(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        body.insert(name.into(), value.into());
+    }
+}
+
+pub async fn run(options: &Options, command: Command) -> Done {
+    let (client, terminal) = (Client::new(options)?, options.terminal());
+    match command {
+        Command::List => list(&client, terminal).await,
+        Command::Show(Agent { name }) => terminal.show(&client.answer(at(Method::GET, &name, "")).await?, shown),
+        Command::Create { name, provider, model, settings } => {
+            let mut body = settings.body(&Value::Null)?;
+            body.extend(
+                [("name", name.as_str()), ("provider", provider.as_str()), ("model", &model)]
+                    .map(|(key, value)| (key.to_owned(), json!(value))),
+            );
+            let made = client.answer(Call::post("/v1/agents").json(Value::Object(body))).await?;
+            terminal.show(&made, |_| format!("Made the agent `{name}`.\n"))?;
+            terminal.note(&format!(
+                "Give it a task: moxxy run {name} TASK. Give it a skill: moxxy skill install {name} text"
+            ));
+            Ok(())
+        }
+        Command::Update(update) => change(&client, terminal, update).await,
+        Command::Delete(Agent { name }) => {
+            let deleting = client.answer(at(Method::DELETE, &name, ""));
+            let deleted = progress::during(format!("Deleting {name}"), deleting).await?;
+            terminal.show(&deleted, |_| format!("Deleted the agent `{name}`.\n"))
+        }
+        Command::Stop { agent: Agent { name }, now } => {
+            let stop = at(Method::POST, &name, "/stop").json(json!({ "mode": mode(now) }));
+            let stopped = progress::during(format!("Stopping {name}"), client.answer(stop)).await?;
+            terminal.show(&stopped, |runs| format!("Runs that were stopped: {}\n", runs.as_array().map_or(0, Vec::len)))
+        }
+        Command::Reset(Agent { name }) => {
+            let reset = client.answer(at(Method::POST, &name, "/reset"));
+            let reset = progress::during(format!("Stopping {name}"), reset).await?;
+            terminal.show(&reset, |reset| format!("`{name}` begins anew, in session {}.\n", text(reset, "session_id")))
+        }
+        Command::History { agent: Agent { name }, session, run, limit } => {
+            let mut call = at(Method::GET, &name, "/history");
+            for (parameter, value) in [("session", session), ("run_id", run.map(|run| run.to_string()))] {
+                if let Some(value) = value {
+                    call = call.query(parameter, value);
+                }
+            }
+            let messages = client.list(call, limit).await?;
+            let empty = format!("No messages yet. Say something: moxxy run {name} TASK");
+            terminal.list(&messages, &empty, |messages| messages.iter().map(message).collect())
+        }
+        Command::Sessions(Agent { name }) => sessions(&client, terminal, &name).await,
+    }
+}
+
+fn at(method: Method, agent: &Name, rest: &str) -> Call {
+    Call::new(method, format!("/v1/agents/{agent}{rest}"))
+}
+
+async fn change(client: &Client, terminal: Terminal, update: Update) -> Done {
+    let name = update.agent.name;
+    let limits = match update.settings.limits() {
+        // Limits are changed together.
+        true => client.answer(at(Method::GET, &name, "")).await?.value.get("limits").cloned(),
+        false => None,
+    };
+    let mut body = update.settings.body(&limits.unwrap_or_default())?;
+    set(&mut body, "provider", update.provider.map(|provider| provider.to_string()));
+    set(&mut body, "model", update.model);
+    if update.no_persona {
+        body.insert("persona".into(), Value::Null);
+    }
+    if update.no_temperature {
+        body.insert("temperature".into(), Value::Null);
+    }
+    if body.is_empty() {
+        return Err(Failure::usage("What is to change? `moxxy agent update --help` shows what can"));
+    }
+    let changed = client.answer(at(Method::PATCH, &name, "").json(Value::Object(body))).await?;
+    terminal.show(&changed, shown)
+}
+
+async fn list(client: &Client, terminal: Terminal) -> Done {
+    let agents = client.list(Call::get("/v1/agents"), None).await?;
+    let empty = "No agents yet. Make one: moxxy agent create NAME --provider ID --model MODEL";
+    terminal.list(&agents, empty, |agents| {
+        let row = |agent: &Value| {
+            let created = time(agent, "created_at");
+            [text(agent, "name"), text(agent, "status"), text(agent, "provider"), text(agent, "model"), created]
+        };
+        terminal::table(["AGENT", "STATUS", "PROVIDER", "MODEL", "CREATED (UTC)"], agents.iter().map(row))
+    })
+}
+
+fn shown(agent: &Value) -> String {
+    let limits = agent.get("limits").and_then(Value::as_object);
+    let limits = limits.into_iter().flatten().filter(|(_, limit)| !limit.is_null());
+    terminal::fields([
+        ("Agent", text(agent, "name")),
+        ("Status", text(agent, "status")),
+        ("Provider", text(agent, "provider")),
+        ("Model", text(agent, "model")),
+        ("Persona", text(agent, "persona")),
+        ("Temperature", text(agent, "temperature")),
+        ("Limits", limits.map(|(name, limit)| format!("{name} {limit}")).collect::<Vec<_>>().join(", ")),
+        ("Template", text(agent, "template")),
+        ("Created", time(agent, "created_at")),
+        ("Updated", time(agent, "updated_at")),
+    ])
+}
+
+fn message(message: &Value) -> String {
+    let mut shown = format!("{}  {}\n", text(message, "role"), time(message, "created_at"));
+    for line in text(message, "content").lines() {
+        shown += &format!("  {line}\n");
+    }
+    for call in items(message, "tool_calls") {
+        shown += &format!("  calls {} {}\n", text(call, "name"), text(call, "arguments"));
+    }
+    shown + "\n"
+}
+
+async fn sessions(client: &Client, terminal: Terminal, name: &Name) -> Done {
+    let sessions = client.list(at(Method::GET, name, "/sessions"), None).await?;
+    let empty = format!("No conversations yet. Begin one: moxxy run {name} TASK");
+    terminal.list(&sessions, &empty, |sessions| {
+        let row = |session: &Value| {
+            let (created, closed) = (time(session, "created_at"), time(session, "closed_at"));
+            [text(session, "name"), text(session, "session_id"), created, closed]
+        };
+        terminal::table(["NAME", "SESSION", "CREATED (UTC)", "CLOSED (UTC)"], sessions.iter().map(row))
+    })
+}

@@ -1,0 +1,99 @@
+//! Components on the command line: where they come from, and what they ask for.
+
+use std::{fs, path::Path};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+
+use super::{
+    client::{Call, Upload},
+    failure::{Done, Failure},
+    terminal::{items, text},
+};
+use crate::{domain::consent, ids::Name, plugins};
+
+/// Where a component comes from.
+pub enum Source {
+    /// The name of one that the server brings along.
+    Bundled(Name),
+    File(Vec<u8>),
+}
+
+impl Source {
+    /// A file, if there is one of this name; otherwise the name of a bundled component.
+    pub fn named(component: &str) -> Done<Self> {
+        let path = Path::new(component);
+        if let (false, Ok(name)) = (path.is_file(), Name::try_from(component.to_owned())) {
+            return Ok(Self::Bundled(name));
+        }
+        let unreadable = |e| Failure::usage(format!("Cannot read the component {component}: {e}"));
+        Ok(Self::File(fs::read(path).map_err(unreadable)?))
+    }
+
+    /// As an upload, or by its name, in the way of skills.
+    pub fn send(self, call: Call, digest: Option<String>, accept: Vec<String>) -> Call {
+        let name = match self {
+            Self::File(component) => return call.upload(Upload { component: component.into(), digest, accept }),
+            Self::Bundled(name) => name,
+        };
+        let all = accept.iter().any(|name| name == "all");
+        let accept = match (all, accept.is_empty()) {
+            (true, _) => json!("all"),
+            (false, false) => json!(accept),
+            (false, true) => Value::Null,
+        };
+        call.json(json!({ "source": { "bundled": name }, "digest": digest, "accept": accept }))
+    }
+
+    /// As a member of a JSON body.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Bundled(name) => json!({ "bundled": name }),
+            Self::File(component) => json!({ "base64": BASE64.encode(component) }),
+        }
+    }
+}
+
+/// What a component asks for, and whether it was granted.
+pub fn wishes(component: &Value) -> String {
+    let missing = names(component, "missing");
+    let state = |name: &String| if missing.contains(name) { "missing" } else { "granted" };
+    names(component, "asked").iter().map(|name| format!("{name} ({})\n", state(name))).collect()
+}
+
+/// The names of what is asked, granted or missing.
+pub fn names(component: &Value, list: &str) -> Vec<String> {
+    let Some(list) = component.get(list) else { return Vec::new() };
+    let hosts = items(list, "hosts").iter().filter_map(|host| {
+        serde_json::from_value::<plugins::HostRequest>(host.clone()).ok().map(|host| consent::host(&host))
+    });
+    let secrets = items(list, "secrets").iter().filter_map(|secret| {
+        serde_json::from_value::<plugins::SecretRequest>(secret.clone()).ok().map(|secret| consent::secret(&secret))
+    });
+    hosts.chain(secrets).collect()
+}
+
+/// Its tools, each with what it takes.
+pub fn tools(component: &Value) -> String {
+    items(component, "tools").iter().map(tool).collect()
+}
+
+fn tool(tool: &Value) -> String {
+    let mut shown = format!("{}\n  {}\n", text(tool, "name"), text(tool, "description").replace('\n', "\n  "));
+    let Some(parameters) = tool.get("parameters") else { return shown };
+    let required = items(parameters, "required");
+    for (name, schema) in parameters.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let needed = if required.iter().any(|needed| needed == name.as_str()) { "" } else { ", optional" };
+        let about = text(schema, "description").replace('\n', "\n      ");
+        shown += &format!("    {name} ({}{needed})  {about}\n", kind(schema));
+    }
+    shown
+}
+
+fn kind(schema: &Value) -> String {
+    match schema.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => "any".to_owned(),
+    }
+}

@@ -1,0 +1,131 @@
+//! How a command ends that did not work: what is said, what to do next, and the exit code.
+
+use std::{io, process::ExitCode};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::advice;
+use crate::error::Error;
+
+pub type Done<T = ()> = Result<T, Failure>;
+
+/// How a command ends, for the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Worked = 0,
+    Failed = 1,
+    Usage = 2,
+    Unreachable = 3,
+    NotAllowed = 4,
+    NotFound = 5,
+    RunFailed = 6,
+    Interrupted = 130,
+}
+
+/// Why a command did not work.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    /// Empty: there is nothing to say, or nobody to say it to.
+    message: String,
+    advice: Option<String>,
+    /// The server's answer, or one like it.
+    document: Value,
+}
+
+impl Exit {
+    const ALL: [(Self, &str); 8] = [
+        (Self::Worked, "it worked"),
+        (Self::Failed, "it did not work"),
+        (Self::Usage, "the command line is wrong"),
+        (Self::Unreachable, "the server cannot be reached, or went away"),
+        (Self::NotAllowed, "not allowed: the token, or what it may do"),
+        (Self::NotFound, "there is no such thing"),
+        (Self::RunFailed, "the run itself failed or was stopped"),
+        (Self::Interrupted, "interrupted while it followed a run, which goes on"),
+    ];
+
+    /// The table of exit codes, for the help.
+    pub fn table() -> String {
+        Self::ALL.iter().map(|(exit, meaning)| format!("\n  {:<5}{meaning}", *exit as u8)).collect()
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Failure {
+    pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let document = json!({ "error": message, "code": code });
+        Self { exit, message, advice: None, document }
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message)
+    }
+
+    /// The server's refusal. `token`: whether it was shown one.
+    pub fn answered(status: StatusCode, body: Value, retry_after: Option<u64>, token: bool) -> Self {
+        let text = |key: &str| body.get(key).and_then(Value::as_str);
+        let unwell = (text("status") == Some("failing")).then_some("The server cannot work: its database is gone");
+        let Some(message) = text("error").or(unwell) else {
+            let message = format!("The server answered {status}, and not as a Moxxy server does");
+            return Self::new(Exit::Failed, "unknown_answer", message).advise(advice::ANOTHER_SERVER);
+        };
+        let exit = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotAllowed,
+            StatusCode::NOT_FOUND => Exit::NotFound,
+            _ => Exit::Failed,
+        };
+        let code = text("code").unwrap_or_default();
+        let advice = advice::of(status, code, message, retry_after, token);
+        Self { exit, message: message.to_owned(), advice, document: body }
+    }
+
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    /// What is said on stderr.
+    pub fn said(&self, as_json: bool) -> Option<String> {
+        match (&self.message, &self.advice) {
+            (message, _) if message.is_empty() => None,
+            _ if as_json => Some(self.document.to_string()),
+            (message, Some(advice)) => Some(format!("moxxy: {message}\n{advice}")),
+            (message, None) => Some(format!("moxxy: {message}")),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = match &error {
+            Error::NotFound(_) => Exit::NotFound,
+            Error::Unauthenticated(_) | Error::Forbidden(_) => Exit::NotAllowed,
+            _ => Exit::Failed,
+        };
+        // The person at the command line is the one that can look into an inner error.
+        let message = match &error {
+            Error::Internal(source) => source.to_string(),
+            other => other.to_string(),
+        };
+        Self::new(exit, error.code(), message)
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// A reader that has enough, such as `head`, is no failure.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Exit::Worked, "", ""),
+            _ => Self::new(Exit::Failed, "output_failed", format!("Cannot write the output: {error}")),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Shows a person at a terminal that something is going on, and for how long.
+
+use std::{
+    io::{self, Write as _},
+    pin::pin,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::terminal;
+
+const FRAMES: [&str; 4] = ["|", "/", "-", "\\"];
+const PAUSE: Duration = Duration::from_millis(120);
+/// What is done sooner needs no sign.
+const PATIENCE: Duration = Duration::from_millis(400);
+const WIDTH: usize = 70;
+
+/// A line on stderr that is drawn anew again and again, if that is a terminal.
+pub struct Progress {
+    text: String,
+    since: Instant,
+    frame: usize,
+    /// Whether somebody watches.
+    pub visible: bool,
+    /// The cursor is not at the start of a line.
+    paused: bool,
+}
+
+impl Progress {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), since: Instant::now(), frame: 0, visible: terminal::is_watched(), paused: false }
+    }
+
+    pub fn tell(&mut self, text: impl Into<String>) {
+        self.text = text.into();
+    }
+
+    /// Leaves the line alone, or not.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Draws while the work goes on, and leaves nothing behind.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let mut drawn = false;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => {
+                    if drawn {
+                        draw("\r\x1b[K");
+                    }
+                    return done;
+                }
+                () = sleep(PAUSE), if self.visible && !self.paused => {
+                    if self.since.elapsed() > PATIENCE {
+                        self.draw_line();
+                        drawn = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn draw_line(&mut self) {
+        self.frame = (self.frame + 1) % FRAMES.len();
+        let frame = FRAMES.get(self.frame).copied().unwrap_or_default();
+        let text = terminal::line(&self.text, WIDTH);
+        draw(&format!("\r\x1b[K{frame} {text} {} s", self.since.elapsed().as_secs()));
+    }
+}
+
+fn draw(text: &str) {
+    let mut out = io::stderr().lock();
+    // A sign that cannot be shown is missed by nobody.
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// Shows that one thing is going on.
+pub async fn during<T>(text: impl Into<String>, work: impl Future<Output = T>) -> T {
+    Progress::new(text).during(work).await
+}

@@ -1,0 +1,170 @@
+//! `moxxy provider`.
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Options, arguments,
+    client::{Call, Client},
+    component::{self, Source},
+    failure::{Done, Failure},
+    progress,
+    terminal::{self, Terminal, text, time},
+};
+use crate::ids::Name;
+
+const INSTALLING: &str = "Examples:
+  moxxy provider install offline                 # comes with the server, works without a network
+  moxxy provider install mine my-provider.wasm --set base_url=https://api.example.com
+  moxxy provider install mine my-provider.wasm --settings settings.json";
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Install a provider, for all agents.
+    #[command(after_help = INSTALLING)]
+    Install {
+        /// The name that agents use.
+        #[arg(value_parser = arguments::name)]
+        id: Name,
+        /// A component's file, or the name of one that comes with the server (default: ID).
+        component: Option<String>,
+        /// What the component's digest has to be.
+        #[arg(long, value_name = "sha256:…")]
+        digest: Option<String>,
+        #[command(flatten)]
+        config: Settings,
+    },
+    /// List the providers.
+    List,
+    /// Show a provider with its configuration.
+    Show(Provider),
+    /// Change a provider's configuration; what is not named stays as it is.
+    Update {
+        #[command(flatten)]
+        provider: Provider,
+        #[command(flatten)]
+        config: Settings,
+        /// Take one option away. Can stand more than once.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
+    /// List the models of a provider.
+    Models(Provider),
+    /// Remove a provider that no agent uses.
+    Remove(Provider),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Provider {
+    /// The provider's name.
+    #[arg(value_parser = arguments::name)]
+    id: Name,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    /// One option of its configuration; the value is JSON, or else a text. Can stand more than once.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = arguments::setting)]
+    set: Vec<(String, Value)>,
+    /// Its whole configuration: a JSON object, or a file with one.
+    #[arg(long, value_name = "JSON|FILE")]
+    settings: Option<String>,
+}
+
+impl Settings {
+    /// The whole configuration, if it is given, or `before`; with the single options.
+    fn over(self, before: Map<String, Value>) -> Done<Map<String, Value>> {
+        let mut config = self.settings.as_deref().map_or(Ok(before), arguments::object)?;
+        config.extend(self.set);
+        Ok(config)
+    }
+}
+
+pub async fn run(options: &Options, command: Command) -> Done {
+    let (client, terminal) = (Client::new(options)?, options.terminal());
+    match command {
+        Command::Install { id, component, digest, config } => {
+            let component = Source::named(component.as_deref().unwrap_or(id.as_str()))?.to_json();
+            let body =
+                json!({ "id": id, "component": component, "digest": digest, "config": config.over(Map::new())? });
+            let installing = client.answer(Call::post("/v1/providers").json(body));
+            let installed = progress::during(format!("Installing {id}"), installing).await?;
+            terminal.show(&installed, |provider| {
+                let (version, digest) = (text(provider, "version"), text(provider, "digest"));
+                format!("Installed the provider `{id}`: {} {version} ({digest})\n", text(provider, "name"))
+            })?;
+            terminal.note(&format!("Its models: moxxy provider models {id}"));
+            Ok(())
+        }
+        Command::List => list(&client, terminal).await,
+        Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, shown),
+        Command::Update { provider: Provider { id }, config, unset } => {
+            let before = match config.settings {
+                Some(_) => Map::new(),
+                None => configured(&client, &id).await?,
+            };
+            let mut config = config.over(before.clone())?;
+            config.retain(|key, _| !unset.contains(key));
+            if config == before {
+                return Err(Failure::usage("Nothing is to change; --set, --unset or --settings say what"));
+            }
+            let updated = client.answer(at(Method::PATCH, &id, "").json(json!({ "config": config }))).await?;
+            terminal.show(&updated, shown)
+        }
+        Command::Models(Provider { id }) => models(&client, terminal, &id).await,
+        Command::Remove(Provider { id }) => {
+            let removed = client.answer(at(Method::DELETE, &id, "")).await?;
+            terminal.show(&removed, |_| format!("Removed the provider `{id}`.\n"))
+        }
+    }
+}
+
+fn at(method: Method, id: &Name, rest: &str) -> Call {
+    Call::new(method, format!("/v1/providers/{id}{rest}"))
+}
+
+async fn configured(client: &Client, id: &Name) -> Done<Map<String, Value>> {
+    let provider = client.answer(at(Method::GET, id, "")).await?.value;
+    Ok(provider.get("config").and_then(Value::as_object).cloned().unwrap_or_default())
+}
+
+async fn list(client: &Client, terminal: Terminal) -> Done {
+    let providers = client.list(Call::get("/v1/providers"), None).await?;
+    let empty = "No providers yet. Install one: moxxy provider install offline";
+    terminal.list(&providers, empty, |providers| {
+        let row = |provider: &Value| {
+            let (name, version) = (text(provider, "name"), text(provider, "version"));
+            [text(provider, "id"), name, version, time(provider, "created_at"), text(provider, "description")]
+        };
+        let headings = ["PROVIDER", "COMPONENT", "VERSION", "INSTALLED (UTC)", "DESCRIPTION"];
+        terminal::table(headings, providers.iter().map(row))
+    })
+}
+
+fn shown(provider: &Value) -> String {
+    let config = provider.get("config").and_then(Value::as_object);
+    let config = config.into_iter().flatten().map(|(key, value)| format!("{key} = {value}\n"));
+    terminal::fields([
+        ("Provider", text(provider, "id")),
+        ("Component", text(provider, "name")),
+        ("Version", text(provider, "version")),
+        ("Description", text(provider, "description")),
+        ("Digest", text(provider, "digest")),
+        ("Installed", time(provider, "created_at")),
+        ("Updated", time(provider, "updated_at")),
+        ("Asks for", component::wishes(provider)),
+        ("Configuration", config.collect()),
+    ])
+}
+
+async fn models(client: &Client, terminal: Terminal, id: &Name) -> Done {
+    let asking = client.list(at(Method::GET, id, "/models"), None);
+    let models = progress::during(format!("Asking {id}"), asking).await?;
+    terminal.list(&models, "It has no models. Is it configured? `moxxy provider update` does that.", |models| {
+        let row = |model: &Value| {
+            let (context, output) = (text(model, "context_window"), text(model, "max_output_tokens"));
+            [text(model, "id"), context, output, text(model, "display_name")]
+        };
+        terminal::table(["MODEL", "CONTEXT", "OUTPUT", "NAME"], models.iter().map(row))
+    })
+}

@@ -1,0 +1,79 @@
+//! The server's events, one after the other.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream::BoxStream};
+use reqwest::Response;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{
+    client::{Call, Client},
+    failure::{Done, Exit, Failure},
+};
+
+/// The server says something more often than that.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Server-sent events, as they come.
+pub struct Stream {
+    bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    buffer: Vec<u8>,
+    /// The fields of the event that is coming in.
+    id: Option<String>,
+    data: String,
+}
+
+/// An event: its place in the log, unless it is only live; as it came, and as a value.
+pub struct Sent {
+    pub position: Option<String>,
+    pub text: String,
+    pub value: Value,
+}
+
+impl Stream {
+    pub async fn open(client: &Client, call: Call) -> Done<Self> {
+        let response: Response = client.send(&call).await?;
+        Ok(Self { bytes: response.bytes_stream().boxed(), buffer: Vec::new(), id: None, data: String::new() })
+    }
+
+    /// The next event; an error when there will be none.
+    pub async fn next(&mut self) -> Done<Sent> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                if let Some(sent) = self.line(String::from_utf8_lossy(&line).trim_end())? {
+                    return Ok(sent);
+                }
+            }
+            match timeout(SILENCE, self.bytes.next()).await {
+                Ok(Some(Ok(bytes))) => self.buffer.extend(bytes),
+                Ok(Some(Err(_)) | None) => return Err(ended("The server ended the stream of events")),
+                Err(_) => return Err(ended("The server went silent")),
+            }
+        }
+    }
+
+    /// Takes in a line; an empty one completes an event, if it has data.
+    fn line(&mut self, line: &str) -> Done<Option<Sent>> {
+        match line.split_once(':') {
+            Some(("id", id)) => self.id = Some(id.trim().to_owned()),
+            Some(("data", data)) => self.data.push_str(data.trim_start()),
+            None if line.is_empty() => {
+                let (position, text) = (self.id.take(), std::mem::take(&mut self.data));
+                if text.is_empty() {
+                    return Ok(None);
+                }
+                let strange = |_| ended("The server sent an event that is not JSON");
+                let value = serde_json::from_str(&text).map_err(strange)?;
+                return Ok(Some(Sent { position, text, value }));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+}
+
+fn ended(message: &str) -> Failure {
+    Failure::new(Exit::Unreachable, "stream_ended", message)
+}

@@ -1,0 +1,205 @@
+//! The commands that talk to a server, as a person and as a program would use them.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{moxxy, text},
+    harness::{Server, test_component},
+};
+
+/// A command against a running server.
+pub struct Shell<'s>(pub &'s Server);
+
+impl Shell<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = moxxy(self.0.home.path());
+        command.env("MOXXY_URL", &self.0.url).args(arguments);
+        command
+    }
+
+    /// Without blocking the server's own runtime.
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// What a command that works prints.
+    async fn prints(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        text(&output.stdout).to_owned()
+    }
+
+    async fn answers(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.prints(&[arguments, &["--json"]].concat()).await).unwrap()
+    }
+
+    /// What a command says that ends with this exit code, and prints nothing.
+    async fn fails(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments).await;
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        text(&output.stderr).to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_gets_from_nothing_to_an_answer() {
+    let server = Server::start().await;
+    let shell = Shell(&server);
+    let nothing = shell.run(&["agent", "list"]).await;
+    assert_eq!(text(&nothing.stdout), "");
+    assert!(text(&nothing.stderr).contains("Make one: moxxy agent create"), "{nothing:?}");
+    assert!(shell.prints(&["provider", "install", "offline"]).await.starts_with("Installed the provider `offline`"));
+    assert!(shell.prints(&["provider", "models", "offline"]).await.contains("\nplanner "));
+    let made = ["agent", "create", "ada", "--provider", "offline", "--model", "planner", "--max-steps", "5"];
+    assert_eq!(shell.prints(&made).await, "Made the agent `ada`.\n");
+    assert!(shell.prints(&["skill", "install", "ada", "text"]).await.starts_with("Installed `text` 0.1.0 (sha256:"));
+    let run = shell.run(&["run", "ada", "Count the words in \"a b c\""]).await;
+    assert_eq!(text(&run.stdout), "The result of word_count: words 3, characters 5, lines 1.\n");
+    assert_eq!(text(&run.stderr), "[text word_count]\n");
+
+    let agents = shell.prints(&["agent", "list"]).await;
+    let columns: Vec<_> = agents.lines().map(|line| line.find("idle").or(line.find("STATUS")).unwrap()).collect();
+    assert!(columns.len() == 2 && columns[0] == columns[1], "{agents}");
+    let runs = shell.answers(&["run", "list", "ada"]).await;
+    let id = runs[0]["run_id"].as_str().unwrap();
+    assert!(shell.prints(&["run", "list", "ada"]).await.contains(id));
+    assert!(shell.prints(&["run", "show", "ada", id]).await.contains("text__word_count"));
+    assert_eq!(shell.answers(&["agent", "show", "ada"]).await, server.get("/v1/agents/ada").await.expect(200));
+    assert!(shell.prints(&["agent", "history", "ada"]).await.starts_with("user  "));
+    assert!(shell.prints(&["agent", "sessions", "ada"]).await.contains("\ndefault  ses_"));
+    let events = shell.prints(&["events", "--after", "0", "--type", "run.*", "--limit", "3"]).await;
+    assert_eq!(events.lines().filter(|line| line.contains(id)).count(), 3, "{events}");
+    assert_eq!(shell.prints(&["health"]).await.lines().nth(1), Some("Status      ok"));
+    assert_eq!(shell.prints(&["agent", "delete", "ada"]).await, "Deleted the agent `ada`.\n");
+    assert_eq!(shell.answers(&["agent", "list"]).await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_streamed_or_left_alone_and_its_end_is_the_exit_code() {
+    let server = Server::start().await;
+    let shell = Shell(&server);
+    server.offline("ada", "echo").await;
+    assert_eq!(shell.prints(&["run", "ada", "hello there"]).await, "hello there\n");
+    let lines = shell.prints(&["run", "ada", "hello", "--json"]).await;
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.last().unwrap()["event_type"], "run.completed");
+    let id = shell.prints(&["run", "start", "ada", "hello", "--detach", "--session", "aside"]).await;
+    let run = shell.answers(&["run", "show", "ada", id.trim()]).await;
+    assert_eq!((&run["run_id"], &run["task"]), (&json!(id.trim()), &json!("hello")));
+
+    server.scripted("bob", json!([{ "error": { "kind": "refused", "message": "I would rather not." } }])).await;
+    assert!(shell.fails(&["run", "bob", "hello"], 6).await.contains("I would rather not."));
+    assert!(shell.fails(&["run", "--json", "list", "bob"], 2).await.contains("Options stand behind the command"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_watching_a_run_is_told_how_to_stop_it() {
+    let server = Server::start().await;
+    server.scripted("ada", json!([{ "text": "late", "delay_ms": 60_000 }])).await;
+    let shell = Shell(&server);
+    let mut events = server.events("agent_id=ada").await;
+    let watching =
+        shell.command(&["run", "ada", "hello"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = events.until("model.request").await[0].data["run_id"].clone();
+    let interrupted = Command::new("kill").args(["-INT", &watching.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let output = tokio::task::spawn_blocking(move || watching.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let stop = format!("moxxy run stop ada {}", run.as_str().unwrap());
+    assert!(text(&output.stderr).contains(&stop), "{output:?}");
+    let arguments: Vec<_> = stop.split(' ').skip(1).chain(["--now"]).collect();
+    assert_eq!(shell.prints(&arguments).await, "The run is cancelled.\n");
+    events.until("run.cancelled").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skills_are_installed_shown_called_upgraded_and_removed() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let shell = Shell(&server);
+    let file = |name: &str| test_component(name).to_str().unwrap().to_owned();
+    shell.prints(&["skill", "install", "ada", &file("plain")]).await;
+    let upgrade = ["skill", "upgrade", "ada", "plain", &file("plain_wider")];
+    let refused = shell.fails(&upgrade, 1).await;
+    assert!(refused.contains("host:api.example.com GET+POST") && refused.contains("--accept"), "{refused}");
+    let upgraded = shell.run(&[&upgrade[..], &["--accept", "all"]].concat()).await;
+    assert!(text(&upgraded.stdout).starts_with("Upgraded `plain` 2.0.0"), "{upgraded:?}");
+    assert!(text(&upgraded.stderr).contains("secret:key header:Authorization api.example.com (missing)"));
+    let shown = shell.prints(&["skill", "show", "ada", "plain"]).await;
+    assert!(shown.contains("host:api.example.com GET+POST (granted)"), "{shown}");
+    assert!(shell.prints(&["skill", "rollback", "ada", "plain"]).await.starts_with("Went back to `plain` 1.0.0"));
+    assert_eq!(shell.prints(&["skill", "invoke", "ada", "plain", "version"]).await, "1\n");
+    assert!(shell.prints(&["skill", "list", "ada"]).await.ends_with("version\n"));
+    assert_eq!(shell.prints(&["skill", "remove", "ada", "plain"]).await, "Removed `plain` from `ada`.\n");
+
+    shell.prints(&["skill", "install", "ada", "text"]).await;
+    assert!(shell.prints(&["skill", "show", "ada", "text"]).await.contains("text (string)  The text to count."));
+    let counted = shell.answers(&["skill", "invoke", "ada", "text", "word_count", "--arg", "text=a b"]).await;
+    assert_eq!(counted["words"], 2);
+    let missing = shell.fails(&["skill", "invoke", "ada", "text", "word_count"], 1).await;
+    assert!(missing.contains("moxxy skill show"), "{missing}");
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    shell.fails(&["skill", "install", "ada", "notes", "--digest", &wrong], 1).await;
+    assert!(shell.fails(&["skill", "install", "ada", "/none.wasm"], 2).await.contains("Cannot read the component"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_are_configured_option_by_option_and_agents_changed() {
+    let server = Server::start().await;
+    let shell = Shell(&server);
+    let settings = r#"{"steps": [{"text": "hi"}], "name": "script"}"#;
+    shell.prints(&["provider", "install", "one", "script", "--settings", settings]).await;
+    let set =
+        ["provider", "update", "one", "--set", "steps=[{\"text\": \"ho\"}]", "--set", "word=ho", "--unset", "name"];
+    let config = shell.answers(&set).await["config"].clone();
+    assert_eq!(config, json!({ "steps": [{ "text": "ho" }], "word": "ho" }));
+    assert!(shell.prints(&["provider", "show", "one"]).await.contains("word = \"ho\""));
+    shell.prints(&["agent", "create", "ada", "--provider", "one", "--model", "script", "--max-steps", "3"]).await;
+    let changed = shell.answers(&["agent", "update", "ada", "--max-tokens", "900", "--persona", "Brief."]).await;
+    assert_eq!(changed["limits"], json!({ "max_steps": 3, "max_tokens": 900, "max_seconds": null }));
+    assert_eq!(shell.answers(&["agent", "update", "ada", "--no-persona"]).await["persona"], Value::Null);
+    assert!(shell.fails(&["provider", "remove", "one"], 1).await.contains("moxxy agent update"));
+    shell.prints(&["agent", "delete", "ada"]).await;
+    assert_eq!(shell.prints(&["provider", "remove", "one"]).await, "Removed the provider `one`.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_have_their_exit_codes_and_say_what_to_do() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let shell = Shell(&server);
+    let run = "run_01a20abc-1955-74d4-abd7-df99a22c1056";
+    let cases: [(&[&str], i32, &str); 12] = [
+        (&["run", "nobody", "hello"], 5, "moxxy: Agent 'nobody' not found\n`moxxy agent list` shows"),
+        (&["run", "stop", "ada", run], 5, "`moxxy run list AGENT`"),
+        (&["skill", "show", "ada", "none"], 5, "`moxxy skill install`"),
+        (&["provider", "models", "none"], 5, "`moxxy provider list`"),
+        (&["agent", "create", "ada", "--provider", "offline", "--model", "echo"], 1, "`moxxy agent update`"),
+        (&["agent", "create", "bob", "--provider", "none", "--model", "echo"], 1, "`moxxy provider list`"),
+        (&["agent", "create", "bob", "--provider", "offline", "--model", "none"], 1, "it has: echo, planner"),
+        (&["skill", "install", "ada", "none"], 1, "there are: clock, notes"),
+        (&["agent", "show", "../etc"], 2, "1 to 64"),
+        (&["token", "create", "--scope", "everything"], 2, "agents:read"),
+        (&["--url", "http://127.0.0.1:1", "agent", "list"], 3, "`moxxy serve` starts it"),
+        (&["--url", "ftp://example.com", "agent", "list"], 2, "http:// or https://"),
+    ];
+    for (arguments, code, advice) in cases {
+        let said = shell.fails(arguments, code).await;
+        assert!(said.contains(advice), "{arguments:?}: {said}");
+    }
+    let mut refused = shell.command(&["agent", "list"]);
+    let refused = refused.env("MOXXY_TOKEN", "mox_unknown");
+    let output = std::thread::scope(|scope| scope.spawn(|| refused.output().unwrap()).join().unwrap());
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output.stderr).contains("moxxy token create") && !text(&output.stderr).contains("mox_unknown"));
+    let document: Value = serde_json::from_str(&shell.fails(&["agent", "show", "bob", "--json"], 5).await).unwrap();
+    assert_eq!(document["code"], "agent_not_found");
+    let help = shell.prints(&["--help"]).await;
+    for code in ["0", "1", "2", "3", "4", "5", "6", "130"] {
+        assert!(help.contains(&format!("\n  {code:<5}")), "{code}");
+    }
+}
