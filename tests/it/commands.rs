@@ -1,11 +1,15 @@
 //! The commands that talk to a server, as a person and as a program would use them.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
-    cli::{moxxy, text},
+    cli::{self, moxxy, text},
     harness::{Server, test_component},
 };
 
@@ -202,4 +206,30 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
     for code in ["0", "1", "2", "3", "4", "5", "6", "130"] {
         assert!(help.contains(&format!("\n  {code:<5}")), "{code}");
     }
+}
+
+#[test]
+fn a_guided_start_makes_what_a_server_starts_with() {
+    let home = TempDir::new().unwrap();
+    let init = |folder: &Path, arguments: &[&str]| {
+        moxxy(folder).arg("init").args(arguments).stdin(Stdio::null()).output().unwrap()
+    };
+    let folder = home.path().join("new");
+    let asked = init(&folder, &[]);
+    assert_eq!(asked.status.code(), Some(2), "{asked:?}");
+    assert!(text(&asked.stderr).contains("--yes"), "{asked:?}");
+    assert!(!folder.exists());
+    let made = init(&folder, &["--yes", "--port", "0"]);
+    assert!(made.status.success() && text(&made.stdout).contains("\n  moxxy serve --demo\n"), "{made:?}");
+    let file = folder.join("moxxy.toml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(written.contains("\nport = 0\n") && written.contains("\nloopback = true\n"), "{written}");
+    let again = init(&folder, &["--yes"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+    let (mut server, url) = cli::serve(&folder, &[]);
+    let health = moxxy(&folder).args(["--url", &url, "health"]).output().unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(health.status.success(), "{health:?}");
 }

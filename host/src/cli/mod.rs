@@ -1,4 +1,4 @@
-//! The command line. `serve` and `compile` are the server; `new`, `build`, `inspect` and
+//! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect` and
 //! `version` need none; the others talk to one.
 
 mod advice;
@@ -11,6 +11,7 @@ mod config;
 mod events;
 mod failure;
 mod health;
+mod init;
 mod inspect;
 mod new;
 mod progress;
@@ -33,6 +34,7 @@ use failure::{Done, Exit, Failure};
 use terminal::Terminal;
 
 const BEGIN: &str = "To begin:
+  moxxy init                        # asks a few questions
   moxxy serve --demo                # starts the server, with an agent to play with
   moxxy run demo 'Count the words in \"the quick brown fox\"'";
 
@@ -77,6 +79,8 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prepare a first start: a data directory and a configuration.
+    Init(init::Args),
     /// Start the server.
     Serve(serve::Args),
     /// Make, change and look at agents.
@@ -132,6 +136,7 @@ impl Cli {
         let done = match self.command {
             // It limits its own memory and time, so nothing else may be started in it.
             Command::Compile(task) => return compile::run(&task),
+            Command::Init(args) => block_on(init::run(&options, args)),
             Command::Serve(args) => block_on(serve::run(flags, args)),
             Command::Agent(command) => block_on(agent::run(&options, command)),
             Command::Run(args) => block_on(run::run(&options, args)),
