@@ -233,3 +233,19 @@ fn a_guided_start_makes_what_a_server_starts_with() {
     server.wait().unwrap();
     assert!(health.status.success(), "{health:?}");
 }
+
+#[test]
+fn completions_are_scripts_of_their_shell() {
+    let home = TempDir::new().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = moxxy(home.path()).args(["completions", shell]).output().unwrap();
+        assert!(script.status.success() && text(&script.stdout).contains("provider"), "{shell}");
+        if shell == "bash" {
+            let file = home.path().join("completions");
+            std::fs::write(&file, script.stdout).unwrap();
+            assert!(Command::new("bash").arg("-n").arg(&file).status().unwrap().success());
+        }
+    }
+    let version = moxxy(home.path()).arg("version").output().unwrap();
+    assert_eq!(text(&version.stdout), "moxxy 0.1.0\n");
+}

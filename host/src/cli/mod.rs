@@ -1,11 +1,12 @@
-//! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect` and
-//! `version` need none; the others talk to one.
+//! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect`,
+//! `completions` and `version` need none; the others talk to one.
 
 mod advice;
 mod agent;
 mod arguments;
 mod build;
 mod client;
+mod completions;
 mod component;
 mod config;
 mod events;
@@ -111,6 +112,8 @@ enum Command {
     Build(build::Args),
     /// Show what a component is and asks for, as an install would find it.
     Inspect(inspect::Args),
+    /// Print a script that completes commands in your shell.
+    Completions(completions::Args),
     /// Print the version.
     Version,
     /// Compile a component; the server calls this for itself.
@@ -149,6 +152,7 @@ impl Cli {
             Command::New(args) => new::run(&flags, args).map_err(Failure::from),
             Command::Build(args) => block_on(build::run(flags, args)),
             Command::Inspect(args) => block_on(inspect::run(flags, terminal, args)),
+            Command::Completions(args) => completions::run(terminal, &args),
             Command::Version => version(terminal),
         };
         let Err(failure) = done else { return Exit::Worked.into() };
