@@ -76,7 +76,8 @@ async fn a_newcomer_gets_from_nothing_to_an_answer() {
     assert!(shell.prints(&["agent", "history", "ada"]).await.starts_with("user  "));
     assert!(shell.prints(&["agent", "sessions", "ada"]).await.contains("\ndefault  ses_"));
     let events = shell.prints(&["events", "--after", "0", "--type", "run.*", "--limit", "3"]).await;
-    assert_eq!(events.lines().filter(|line| line.contains(id)).count(), 3, "{events}");
+    let placed = |line: &&str| line.contains(id) && line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    assert_eq!(events.lines().filter(placed).count(), 3, "{events}");
     assert_eq!(shell.prints(&["health"]).await.lines().nth(1), Some("Status      ok"));
     assert_eq!(shell.prints(&["agent", "delete", "ada"]).await, "Deleted the agent `ada`.\n");
     assert_eq!(shell.answers(&["agent", "list"]).await, json!([]));

@@ -21,7 +21,7 @@ pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at
 /// The advice for a server that cannot be reached, by the innermost reason.
 pub fn unreachable(reason: &str) -> &'static str {
     if reason.contains("UnknownIssuer") || reason.contains("CaUsedAsEndEntity") {
-        return "If an authority of your own signed the server's certificate, name its certificate: --ca FILE or MOXXY_CA.";
+        return "Did an authority of your own sign the server's certificate? Then name its certificate: --ca FILE or MOXXY_CA.";
     }
     if reason.contains("certificate") {
         return "Is the address the one in the server's certificate? Look at --url and MOXXY_URL.";

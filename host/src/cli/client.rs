@@ -1,29 +1,23 @@
 //! Talks to a server over its REST API.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{
-    Certificate, Method, RequestBuilder, Response, Url,
+    Method, RequestBuilder, Response, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER},
     multipart::{Form, Part},
-    redirect::Policy,
 };
 use serde_json::{Value, value::RawValue};
 use tokio::time::sleep;
 
 use super::{
     Options, advice,
+    connect::{self, Connection},
     failure::{Done, Exit, Failure},
-    terminal::Terminal,
 };
-use crate::{
-    config::{self, Config, Remote},
-    error::Error,
-    ids,
-};
+use crate::{error::Error, ids};
 
-const CONNECTING: Duration = Duration::from_secs(10);
 /// The pauses before a request is sent again; the server may ask for longer ones.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
 const LONGEST_PAUSE: u64 = 30;
@@ -94,21 +88,7 @@ impl Call {
 
 impl Client {
     pub fn new(options: &Options) -> Done<Self> {
-        let Remote { url, token, ca } = Remote::load()?;
-        let url = address(options, url)?;
-        let token = match &options.token_file {
-            Some(file) => Some(config::token_in(file)?),
-            None => token,
-        };
-        let token = token.as_ref().and_then(config::Hidden::expose).map(bearer).transpose()?;
-        let near = url.host_str().is_some_and(|host| {
-            host == "localhost"
-                || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        });
-        if token.is_some() && url.scheme() == "http" && !near {
-            Terminal { json: false }.say("moxxy: the token goes over the network unencrypted; use an https address");
-        }
-        let http = connector(&url, options.ca.as_deref().or(ca.as_deref()))?;
+        let Connection { http, url, token } = connect::prepare(options)?;
         Ok(Self { http, url, token })
     }
 
@@ -212,7 +192,7 @@ impl Client {
     }
 
     pub fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let reason = innermost(error);
+        let reason = connect::innermost(error);
         let message = format!("Cannot reach {}: {reason}", self.address());
         Failure::new(Exit::Unreachable, "unreachable", message).advise(advice::unreachable(&reason))
     }
@@ -230,63 +210,6 @@ impl Upload {
     }
 }
 
-/// Flags, then the environment, then this machine.
-fn address(options: &Options, variable: Option<String>) -> Done<Url> {
-    let (named, by) = match (&options.url, options.port) {
-        (Some(url), _) => (Some(url.clone()), "--url"),
-        (None, Some(_)) => (None, ""),
-        (None, None) => (variable, "MOXXY_URL"),
-    };
-    let url = match named {
-        Some(url) => url,
-        None => {
-            let server = Config::load(&options.flags())?.server;
-            let scheme = if server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
-            let host = std::net::SocketAddr::new(server.listen, server.port);
-            format!("{scheme}://{host}")
-        }
-    };
-    let wrong = |why: &str| Failure::usage(format!("{by} is not the address of a server: {why}"));
-    let parsed = Url::parse(&url).map_err(|e| wrong(&e.to_string()))?;
-    match parsed.scheme() {
-        "http" | "https" if parsed.username().is_empty() && parsed.password().is_none() => Ok(parsed),
-        "http" | "https" => Err(wrong("a token goes into MOXXY_TOKEN, not into the address")),
-        _ => Err(wrong("it begins with http:// or https://")),
-    }
-}
-
-fn bearer(token: &str) -> Done<HeaderValue> {
-    let wrong = |_| Failure::usage("The token has characters that no token has; look at MOXXY_TOKEN or --token-file");
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(wrong)?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn connector(url: &Url, ca: Option<&Path>) -> Done<reqwest::Client> {
-    // Another part of the process may have chosen one already.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    // A proxy would turn a local request into a forwarded one, which is refused; and a redirect is
-    // none of a Moxxy server's answers.
-    let builder = reqwest::Client::builder().no_proxy().redirect(Policy::none()).connect_timeout(CONNECTING);
-    let builder = match ca {
-        Some(file) => builder.tls_certs_only(authorities(file)?),
-        // The system's are not looked for where they are not needed: it may have none.
-        None if url.scheme() == "http" => builder.tls_certs_only([]),
-        None => builder,
-    };
-    builder.build().map_err(|error| {
-        let message = format!("Cannot prepare an encrypted connection: {}", innermost(&error));
-        Failure::new(Exit::Failed, "tls", message).advise("--ca FILE names the certificate of the authority to trust.")
-    })
-}
-
-fn authorities(file: &Path) -> Done<Vec<Certificate>> {
-    let wrong = |why: &str| Failure::usage(format!("--ca or MOXXY_CA: {}: {why}", file.display()));
-    let pem = fs::read(file).map_err(|e| wrong(&e.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| wrong(&innermost(&e)))?;
-    if certificates.is_empty() { Err(wrong("there is no certificate in it")) } else { Ok(certificates) }
-}
-
 /// Where a list goes on. Only the same server is shown the token.
 fn next_page(here: &Url, headers: &HeaderMap) -> Option<Url> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
@@ -298,14 +221,6 @@ fn next_page(here: &Url, headers: &HeaderMap) -> Option<Url> {
 /// For how many seconds the server asks.
 fn retry_after(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 /// How many items a page has, where a list is limited.

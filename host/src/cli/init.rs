@@ -165,13 +165,11 @@ fn next(chosen: &Choices, config: &Config, named: bool) -> String {
     if !chosen.loopback {
         text += "  export MOXXY_TOKEN=…    # the token below\n";
     }
+    text += if chosen.demo { "  moxxy serve --demo\n" } else { "  moxxy serve\n" };
+    text += "and, while it runs, in another terminal:\n";
     text += match chosen.demo {
-        true => {
-            "  moxxy serve --demo\nand, while it runs, in another terminal:\n  moxxy run demo 'Count the words in \"the quick brown fox\"'\n"
-        }
-        false => {
-            "  moxxy serve\nand, while it runs, in another terminal:\n  moxxy provider install offline\n  moxxy agent create ada --provider offline --model planner\n"
-        }
+        true => "  moxxy run demo 'Count the words in \"the quick brown fox\"'\n",
+        false => "  moxxy provider install offline\n  moxxy agent create ada --provider offline --model planner\n",
     };
     text
 }

@@ -9,6 +9,7 @@ mod client;
 mod completions;
 mod component;
 mod config;
+mod connect;
 mod events;
 mod failure;
 mod health;

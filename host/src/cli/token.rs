@@ -37,7 +37,8 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct Create {
     /// What it may do. Can stand more than once.
-    #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = PossibleValuesParser::new(advice::SCOPES))]
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    #[arg(value_parser = PossibleValuesParser::new(advice::SCOPES))]
     scopes: Vec<String>,
     /// What it is for, for those who read the list.
     #[arg(long, value_name = "TEXT")]
