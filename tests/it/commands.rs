@@ -235,6 +235,49 @@ fn a_guided_start_makes_what_a_server_starts_with() {
     assert!(health.status.success(), "{health:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_made_used_and_revoked() {
+    let server = Server::start().await;
+    let shell = Shell(&server);
+    let admin = shell.prints(&["token", "create", "--scope", "*"]).await;
+    let with = |token: &str, arguments: &[&str]| {
+        let output = shell.command(arguments).env("MOXXY_TOKEN", token.trim()).output().unwrap();
+        (output.status.code().unwrap(), [output.stdout, output.stderr].map(|bytes| text(&bytes).to_owned()))
+    };
+    // From now on, not even a local program makes one without a token.
+    assert!(shell.fails(&["token", "list"], 4).await.contains("MOXXY_TOKEN"));
+    let reader = ["token", "create", "--scope", "agents:read", "--expires", "30d", "--description", "A page"];
+    let (code, [reader, _]) = with(&admin, &reader);
+    assert_eq!((code, with(&reader, &["agent", "list"]).0), (0, 0));
+    let (code, [_, said]) = with(&reader, &["agent", "delete", "ada"]);
+    assert!(code == 4 && said.contains("moxxy token create --scope agents:write"), "{said}");
+    let (_, [listed, _]) = with(&admin, &["token", "list"]);
+    let line = listed.lines().find(|line| line.ends_with("A page")).unwrap();
+    let id = line.split(' ').next().unwrap();
+    assert_eq!(with(&admin, &["token", "revoke", id]).1[0], format!("Revoked {id}.\n"));
+    assert_eq!(with(&reader, &["agent", "list"]).0, 4);
+    assert!(with(&admin, &["token", "list"]).1[0].contains("revoked "));
+}
+
+#[test]
+fn a_token_is_made_without_a_server_and_by_a_guided_start_that_needs_one() {
+    let home = TempDir::new().unwrap();
+    let run = |arguments: &[&str]| moxxy(home.path()).args(arguments).output().unwrap();
+    let started = run(&["init", "--yes", "--no-loopback", "--port", "0", "--no-demo"]);
+    let first = text(&started.stdout).lines().last().unwrap().to_owned();
+    assert!(started.status.success() && first.starts_with("mox_"), "{started:?}");
+    let second = run(&["token", "create", "--offline", "--scope", "agents:read"]);
+    let (mut server, url) = cli::serve(home.path(), &[]);
+    let list = |token: &str| {
+        let mut command = moxxy(home.path());
+        command.args(["--url", &url, "agent", "list"]).env("MOXXY_TOKEN", token.trim()).output().unwrap().status.code()
+    };
+    let answers = [list(&first), list(text(&second.stdout)), list("")];
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(answers, [Some(0), Some(0), Some(4)]);
+}
+
 #[test]
 fn completions_are_scripts_of_their_shell() {
     let home = TempDir::new().unwrap();

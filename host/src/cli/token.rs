@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::{
     Options, advice, arguments,
     client::{Answer, Call, Client},
-    failure::{Done, Exit, Failure},
+    failure::Done,
     terminal::{self, Terminal, items, text, time},
 };
-use crate::config::Config;
+use crate::{config::Config, domain::tokens, error::Error};
 
 const CREATING: &str = "The token is the only thing on standard output, and is shown only this once:
   export MOXXY_TOKEN=$(moxxy token create --scope '*')
@@ -80,17 +80,22 @@ pub async fn run(options: &Options, command: Command) -> Done {
 }
 
 /// Makes a token in the data directory.
-pub async fn offline(_config: &Config, _new: NewToken) -> Done<Answer> {
-    Err(Failure::new(Exit::Failed, "not_available", "This version cannot make a token without a server"))
+pub async fn offline(config: &Config, new: NewToken) -> Done<Answer> {
+    let new = serde_json::from_value(new.body()).map_err(Error::internal)?;
+    let value = json!(tokens::create_offline(config, new).await?);
+    Ok(Answer { text: value.to_string(), value })
 }
 
 async fn ask_for(client: &Client, new: NewToken) -> Done<Answer> {
-    let mut body = json!({ "scopes": new.scopes });
-    if let Value::Object(body) = &mut body {
-        body.extend(new.description.map(|text| ("description".to_owned(), json!(text))));
-        body.extend(new.expires_in_seconds.map(|seconds| ("expires_in_seconds".to_owned(), json!(seconds))));
+    client.answer(Call::post("/v1/auth/tokens").json(new.body())).await
+}
+
+impl NewToken {
+    /// As the API takes it.
+    fn body(self) -> Value {
+        let (description, seconds) = (self.description, self.expires_in_seconds);
+        json!({ "scopes": self.scopes, "description": description, "expires_in_seconds": seconds })
     }
-    client.answer(Call::post("/v1/auth/tokens").json(body)).await
 }
 
 /// The token alone on stdout, so that a shell can take it from there.
