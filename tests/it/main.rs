@@ -46,6 +46,7 @@ mod session;
 mod skills;
 mod storage;
 mod stranger;
+mod tls;
 mod tokens;
 mod tools;
 mod upgrade;

@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 
-use crate::harness::{Server, config, send};
+use crate::harness::{Server, config, http, send};
 
 /// A server whose clock the test turns, in seconds.
 async fn timed() -> (Server, Arc<AtomicI64>) {
@@ -33,7 +33,7 @@ async fn of_a_hundred_that_race_one_makes_the_first_token() {
         let server = Arc::clone(&server);
         tokio::spawn(async move {
             // A connection each.
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = http();
             let url = format!("{}/v1/auth/tokens", server.url);
             client.post(url).json(&json!({ "scopes": ["*"] })).send().await.unwrap().status().as_u16()
         })

@@ -2,19 +2,7 @@
 
 use reqwest::StatusCode;
 
-/// The scopes that a token can have.
-pub const SCOPES: [&str; 10] = [
-    "agents:read",
-    "agents:write",
-    "runs:write",
-    "events:read",
-    "vault:read",
-    "vault:write",
-    "channels:read",
-    "channels:write",
-    "tokens:admin",
-    "*",
-];
+use crate::domain::tokens::Scope;
 
 pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 
@@ -80,7 +68,7 @@ fn by_code(code: &str) -> Option<&'static str> {
 
 fn forbidden(message: &str) -> String {
     let word = |c: char| c.is_ascii_lowercase() || c == ':';
-    let scope = message.split(|c| !word(c)).find(|word| SCOPES.contains(word));
+    let scope = message.split(|c| !word(c)).find(|word| Scope::NAMES.contains(word));
     let scope = scope.unwrap_or("SCOPE");
     format!("The token may not do that. One that may: `moxxy token create --scope {scope}`.")
 }

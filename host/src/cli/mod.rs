@@ -1,5 +1,5 @@
 //! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect`,
-//! `completions` and `version` need none; the others talk to one.
+//! `completions`, `openapi` and `version` need none; the others talk to one.
 
 mod advice;
 mod agent;
@@ -31,7 +31,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::{config::Flags, error::Error, plugins::compile};
+use crate::{config::Flags, error::Error, http, plugins::compile};
 use failure::{Done, Exit, Failure};
 use terminal::Terminal;
 
@@ -115,6 +115,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Print a script that completes commands in your shell.
     Completions(completions::Args),
+    /// Print the OpenAPI document of the REST API.
+    Openapi,
     /// Print the version.
     Version,
     /// Compile a component; the server calls this for itself.
@@ -154,6 +156,7 @@ impl Cli {
             Command::Build(args) => block_on(build::run(flags, args)),
             Command::Inspect(args) => block_on(inspect::run(flags, terminal, args)),
             Command::Completions(args) => completions::run(terminal, &args),
+            Command::Openapi => terminal.document(&format!("{:#}", http::document())),
             Command::Version => version(terminal),
         };
         let Err(failure) = done else { return Exit::Worked.into() };

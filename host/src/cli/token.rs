@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Options, advice, arguments,
+    Options, arguments,
     client::{Answer, Call, Client},
     failure::Done,
     terminal::{self, Terminal, items, text, time},
@@ -38,7 +38,7 @@ pub enum Command {
 pub struct Create {
     /// What it may do. Can stand more than once.
     #[arg(long = "scope", value_name = "SCOPE", required = true)]
-    #[arg(value_parser = PossibleValuesParser::new(advice::SCOPES))]
+    #[arg(value_parser = PossibleValuesParser::new(tokens::Scope::NAMES))]
     scopes: Vec<String>,
     /// What it is for, for those who read the list.
     #[arg(long, value_name = "TEXT")]

@@ -26,30 +26,37 @@ const LONGEST: i64 = 315_360_000;
 /// How exactly the last use of a token is known, in seconds.
 const USES: i64 = 60;
 
-/// What a token may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum Scope {
-    #[serde(rename = "agents:read")]
-    AgentsRead,
-    #[serde(rename = "agents:write")]
-    AgentsWrite,
-    #[serde(rename = "runs:write")]
-    RunsWrite,
-    #[serde(rename = "vault:read")]
-    VaultRead,
-    #[serde(rename = "vault:write")]
-    VaultWrite,
-    #[serde(rename = "tokens:admin")]
-    TokensAdmin,
-    #[serde(rename = "events:read")]
-    EventsRead,
-    #[serde(rename = "channels:read")]
-    ChannelsRead,
-    #[serde(rename = "channels:write")]
-    ChannelsWrite,
-    /// All of them, and those to come.
-    #[serde(rename = "*")]
-    All,
+macro_rules! scopes {
+    ($($scope:ident = $name:literal),* $(,)?) => {
+        /// What a token may be used for; `*` stands for everything, and for what is to come.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        pub enum Scope {
+            $(#[serde(rename = $name)] $scope,)*
+        }
+
+        impl Scope {
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$scope => $name,)*
+                }
+            }
+        }
+    };
+}
+
+scopes! {
+    AgentsRead = "agents:read",
+    AgentsWrite = "agents:write",
+    RunsWrite = "runs:write",
+    EventsRead = "events:read",
+    VaultRead = "vault:read",
+    VaultWrite = "vault:write",
+    ChannelsRead = "channels:read",
+    ChannelsWrite = "channels:write",
+    TokensAdmin = "tokens:admin",
+    All = "*",
 }
 
 pub type Scopes = BTreeSet<Scope>;
@@ -109,12 +116,6 @@ pub struct Issued {
     pub description: Option<String>,
     pub created_at: String,
     pub expires_at: Option<String>,
-}
-
-impl Scope {
-    pub fn name(self) -> String {
-        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
-    }
 }
 
 impl Principal {
@@ -196,7 +197,7 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
 
 /// Tells that a token was refused: an unknown one, or a known one that lacks a scope.
 pub async fn tell_denied(app: &App, token: Option<TokenId>, scope: Option<Scope>, reason: &'static str) -> Result<()> {
-    let denied = Event::TokenDenied { token_id: token, scope: scope.map(Scope::name), reason };
+    let denied = Event::TokenDenied { token_id: token, scope: scope.map(|scope| scope.name().into()), reason };
     app.store.write(move |tx| Box::pin(async move { events::record(tx, &Subject::default(), denied).await })).await
 }
 
@@ -247,7 +248,7 @@ async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> 
     store::tokens::insert(tx, &token, &digest::sha256(text.as_bytes())).await?;
     let created = Event::TokenCreated {
         token_id: token.id.clone(),
-        scopes: token.scopes.iter().map(|scope| scope.name()).collect(),
+        scopes: token.scopes.iter().map(|scope| scope.name().into()).collect(),
         by,
     };
     events::record(tx, &Subject::default(), created).await?;

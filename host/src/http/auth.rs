@@ -225,6 +225,6 @@ impl OperationInput for Maker {
 
 /// A token with the scope; or nothing, where loopback trust or the bootstrap suffices.
 fn security(scope: Scope) -> Vec<SecurityRequirement> {
-    let token = [("token".to_owned(), vec![scope.name()])].into_iter().collect();
+    let token = [("token".to_owned(), vec![scope.name().to_owned()])].into_iter().collect();
     vec![token, SecurityRequirement::default()]
 }

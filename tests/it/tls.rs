@@ -1,0 +1,51 @@
+//! TLS by the files of a certificate and its key.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{
+    cli::{moxxy, text},
+    harness::Server,
+};
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls").join(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
+    let server = Server::with(|config| {
+        config.server.tls_certificate = file("server.pem");
+        config.server.tls_key = file("server.key");
+    })
+    .await;
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let home = server.home.path().to_owned();
+    let listed = tokio::task::spawn_blocking(move || {
+        let mut command = moxxy(&home);
+        command.args(["--url", &format!("https://{address}"), "--json", "agent", "list"]).arg("--ca");
+        command.arg(file("authority.pem")).output().unwrap()
+    });
+    let output = listed.await.unwrap();
+    assert_eq!((text(&output.stdout), text(&output.stderr)), ("[]\n", ""));
+    assert!(server.request(reqwest::Method::GET, "/v1/health").send().await.is_err());
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_before_anything_listens() {
+    let home = TempDir::new().unwrap();
+    let cases = [
+        (file("server.pem"), file("authority.pem"), "server.tls_key"),
+        (file("server.key"), file("server.key"), "server.tls_certificate"),
+        (file("authority.pem"), file("server.key"), "server.tls_certificate"),
+    ];
+    for (certificate, key, option) in cases {
+        let mut serve = moxxy(home.path());
+        serve.env("MOXXY_SERVER_TLS_CERTIFICATE", certificate).env("MOXXY_SERVER_TLS_KEY", key);
+        let output = serve.args(["--port", "0", "serve"]).output().unwrap();
+        assert!(text(&output.stderr).contains(option), "{output:?}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
