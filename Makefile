@@ -90,6 +90,7 @@ bench: components test-components
 	cargo bench --bench calls
 	cargo bench --bench neighbours
 	cargo bench --bench many
+	cargo bench --bench rates
 
 $(DENY):
 	cargo install cargo-deny --locked --version 0.20.2 --root target/tools --quiet

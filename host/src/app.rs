@@ -64,7 +64,7 @@ impl App {
         let events = Events::default();
         let store = Store::open(&config.database(), events.clone(), clock, &tasks).await?;
         let seal = digest::derive(&key, "moxxy compiled code 1");
-        let plugins = Arc::new(Plugins::new(&config.plugins, &home, &config.data.cache, seal)?);
+        let plugins = Arc::new(Plugins::new(&config, &home, &config.data.cache, seal)?);
         let first = !store::tokens::any(&mut *store.read().await?).await?;
         let app = Self {
             bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),

@@ -52,6 +52,9 @@ async (server) => {
     reset_by_form: await submitted("/ada/reset", "application/x-www-form-urlencoded", []),
     install: await fetched("/ada/skills/install", { method: "POST", mode: "no-cors", body: upload }),
     install_by_form: await submitted("/ada/skills/install", "multipart/form-data", [["component", "x"]]),
+    bootstrap: await fetch(`${server}/v1/auth/tokens`, { method: "POST", headers: json, body: `{"scopes":["*"]}` })
+      .then((answer) => answer.status || "hidden", () => "failed"),
+    bootstrap_blindly: await fetched("/../auth/tokens", { method: "POST", mode: "no-cors", body: `{"scopes":["*"]}` }),
     remove: await fetched("/ada", { method: "DELETE" }),
   };
 }

@@ -45,7 +45,9 @@ fn other_server() -> SocketAddr {
 /// Everything that a page could have changed.
 async fn state(server: &Server) -> Value {
     let mut state = Vec::new();
-    for path in ["/v1/agents", "/v1/agents/ada/sessions", "/v1/agents/ada/skills", "/v1/agents/ada/runs"] {
+    for path in
+        ["/v1/auth/tokens", "/v1/agents", "/v1/agents/ada/sessions", "/v1/agents/ada/skills", "/v1/agents/ada/runs"]
+    {
         state.push(server.get(path).await.expect(200));
     }
     Value::Array(state)

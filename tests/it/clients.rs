@@ -6,11 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{harness::Server, tools};
+use crate::{
+    harness::{Server, send},
+    tools,
+};
 
 const README: &str = include_str!("../../README.md");
 
@@ -76,13 +80,18 @@ impl Workshop {
 #[tokio::test]
 async fn the_examples_of_the_readme_work_as_they_stand() {
     let Some(workshop) = Workshop::open("python/installed") else { return };
-    let server = Server::start().await;
-    server.offline("demo", "echo").await;
-    let token = server.post("/v1/auth/tokens", json!({ "scopes": ["*"] })).await.expect(201);
+    // So that the token counts.
+    let server = Server::with(|config| config.server.loopback = false).await;
+    let token = server.token(None, &["*"]).await;
+    let with = |method, path: &str| server.request(method, path).bearer_auth(&token);
+    let provider = json!({ "id": "offline", "component": { "bundled": "offline" } });
+    send(with(Method::POST, "/v1/providers").json(&provider)).await.expect(201);
+    let demo = json!({ "name": "demo", "provider": "offline", "model": "echo" });
+    send(with(Method::POST, "/v1/agents").json(&demo)).await.expect(201);
     let mut languages = Vec::new();
     for (language, example) in examples() {
         let example = example.replace("http://127.0.0.1:3000", &server.url);
-        let example = example.replace("mox_...", token["token"].as_str().unwrap());
+        let example = example.replace("mox_...", &token);
         let told = match language {
             "sh" => workshop.run("sh", &["-ec", &example]).await,
             "js" => workshop.run("node", &["--input-type=module", "--eval", &example]).await,
@@ -90,7 +99,7 @@ async fn the_examples_of_the_readme_work_as_they_stand() {
             other => panic!("nothing runs {other}"),
         };
         let created = example.split_once("\"name\": \"").unwrap().1.split_once('"').unwrap().0;
-        server.get(&format!("/v1/agents/{created}")).await.expect(200);
+        send(with(Method::GET, &format!("/v1/agents/{created}"))).await.expect(200);
         assert!(told.contains("demo") && told.contains(created), "{language}: {told}");
         languages.push(language);
     }

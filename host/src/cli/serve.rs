@@ -52,7 +52,7 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     let shutdown = tasks.shutdown().clone();
     tasks.spawn("signals", Policy::Job, async move { stop_on_signal(shutdown).await });
     let address = listener.local_addr().map_err(Error::internal)?;
-    let scheme = if app.config.server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
+    let scheme = if http::has_tls(&app.config.server) { "https" } else { "http" };
     announce(&format!("{scheme}://{address}"), made, app.bootstrap.code());
     serve(app, listener).await
 }

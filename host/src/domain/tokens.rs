@@ -168,7 +168,11 @@ pub async fn find(app: &App, text: &str) -> Result<Option<Token>> {
     let known = token.last_used_at.as_deref().and_then(clock::parse);
     if known.is_none_or(|used| (now - used).whole_seconds() >= USES) {
         let id = token.id.clone();
-        app.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await })).await?;
+        let noted = app.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));
+        // Nobody is kept out by a disk that is full.
+        if let Err(error) = noted.await {
+            tracing::error!(?error, "the use of a token could not be noted");
+        }
     }
     Ok(Some(token))
 }

@@ -87,7 +87,7 @@ impl Answer {
 impl From<Error> for Answer {
     fn from(error: Error) -> Self {
         let chain = format!("{error:?}");
-        let challenged = matches!(error, Error::Unauthenticated(_));
+        let (challenged, later) = (matches!(error, Error::Unauthenticated(_)), matches!(error, Error::Unavailable(_)));
         let (status, problem, details) = match error {
             Error::NotFound(problem) => (StatusCode::NOT_FOUND, problem, Vec::new()),
             Error::Conflict(problem, details) => (StatusCode::CONFLICT, problem, details),
@@ -105,7 +105,11 @@ impl From<Error> for Answer {
             }
         };
         let answer = Self::of(status, problem, details);
-        if challenged { answer.with(header::WWW_AUTHENTICATE, CHALLENGE) } else { answer }
+        match (challenged, later) {
+            (true, _) => answer.with(header::WWW_AUTHENTICATE, CHALLENGE),
+            (_, true) => answer.with(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            _ => answer,
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use rustix::process::{Resource, getrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -36,7 +37,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use super::loopback::Peer;
+use super::{loopback::Peer, tls::Tls};
 use crate::{app::App, config::Server, tasks::Policy};
 
 /// How long to wait where the system has no room for another connection.
@@ -45,8 +46,8 @@ const SCARCE: Duration = Duration::from_millis(50);
 const HEAD: usize = 64 * 1024;
 
 /// Serves until the shutdown, then lets open requests end.
-pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option<TlsAcceptor>) {
-    let seats = Arc::new(Seats::new(app.config.server.connections));
+pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option<Tls>) {
+    let seats = Arc::new(Seats::new(room(app.config.server.connections)));
     let graceful = GracefulShutdown::new();
     let shutdown = app.tasks.shutdown();
     loop {
@@ -64,12 +65,21 @@ pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option
                 continue;
             }
         };
-        let (server, routes, tls) = (app.config.server.clone(), routes.clone(), tls.clone());
+        let (server, routes, tls) = (app.config.server.clone(), routes.clone(), tls.as_ref().map(Tls::acceptor));
         let connection = Connection { routes, seat, watcher: graceful.watcher() };
         app.tasks.spawn("connection", Policy::Job, connection.serve(stream, tls, server));
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// How many connections there may be: at most half of the files that the process may open.
+fn room(configured: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
+    if files / 2 < configured {
+        tracing::warn!(configured, "the limit on open files (ulimit -n) has room for {} connections only", files / 2);
+    }
+    configured.min(files / 2).max(1)
 }
 
 struct Connection {
@@ -185,6 +195,7 @@ impl Seats {
 
 impl Seat {
     fn wait(&self) {
+        self.stop_waiting();
         let mut state = self.seats.state();
         let number = state.next;
         state.next += 1;

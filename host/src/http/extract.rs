@@ -168,9 +168,28 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { "body" } else { &field };
-        Error::invalid_field(field, error.inner().to_string())
+        Error::invalid_field(field, in_plain_words(&error.inner().to_string()))
     })?;
     Ok(parsed)
+}
+
+/// What the parser says, without the names of Rust's types.
+fn in_plain_words(message: &str) -> String {
+    let Some((said, expected)) = message.split_once("expected ") else { return message.to_owned() };
+    let (expected, place) = expected.split_once(" at line ").unwrap_or((expected, ""));
+    let plain = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not below 0",
+        "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a string" | "string" | "str" => "a text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" | "map" => "an object",
+        of if of.starts_with("struct ") || of.starts_with("internally tagged") => "an object",
+        other => other,
+    };
+    let place = if place.is_empty() { String::new() } else { format!(" at line {place}") };
+    format!("{said}expected {plain}{place}")
 }
 
 pub fn unsupported() -> Answer {

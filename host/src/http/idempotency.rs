@@ -1,6 +1,8 @@
 //! `Idempotency-Key`: a POST that is sent again with its key is not carried out again. Keys hold for
 //! 24 hours, each for one caller and one address.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::{
     Extension,
     body::{Body, Bytes},
@@ -9,11 +11,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::FutureExt as _;
 use hmac::Mac as _;
 
 use super::{
     answer::{Answer, Result},
-    auth, extract,
+    auth, extract, middleware,
 };
 use crate::{
     app::App,
@@ -44,7 +47,9 @@ pub async fn once(Extension(app): Extension<App>, request: Request, next: Next) 
     let worker = app.clone();
     // What has begun is told of to whoever asks again, even if this client leaves.
     let carried_out = app.tasks.carry_out("request", async move {
-        let response = next.run(request).await;
+        // A panic is an answer too, and must not leave the key taken.
+        let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let response = response.unwrap_or_else(middleware::panicked);
         keep(&worker, claim, response).await
     });
     Ok(carried_out.await?)

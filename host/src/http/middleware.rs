@@ -98,7 +98,7 @@ async fn finish(mut request: Request, next: Next) -> Response {
             response.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
     }
-    if method == Method::GET && is_known(&headers, &response) {
+    if matches!(method, Method::GET | Method::HEAD) && is_known(&headers, &response) {
         let (mut parts, _) = response.into_parts();
         parts.status = StatusCode::NOT_MODIFIED;
         parts.headers.remove(header::CONTENT_TYPE);
@@ -161,7 +161,7 @@ fn framework(status: StatusCode) -> Option<Answer> {
         .then(|| Answer::new(status, "method_not_allowed", "This address does not take this method; see `Allow`"))
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
+pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = what.unwrap_or("unknown"), "a handler panicked");
     let message = "Something went wrong inside the server; its log has the details under this request's id";

@@ -30,7 +30,7 @@ mod tokens;
 mod trace;
 
 pub use owner::is_known as owners_are_known;
-pub use tls::check as check_tls;
+pub use tls::{check as check_tls, is_configured as has_tls};
 
 use aide::{axum::ApiRouter, openapi::OpenApi};
 use axum::{Extension, Router, extract::DefaultBodyLimit, routing};
@@ -39,11 +39,12 @@ use tokio::net::TcpListener;
 use crate::{app::App, error::Result};
 use docs::Document;
 use route::{claiming_post, delete, get, patch, post, put};
+use tls::Tls;
 
 /// Serves until the shutdown, then lets open requests end.
 pub async fn serve(app: App, listener: TcpListener) -> Result<()> {
     let routes = router(&app)?;
-    let tls = tls::acceptor(&app.config.server)?;
+    let tls = Tls::new(&app.config.server)?;
     connections::serve(&app, routes, listener, tls).await;
     Ok(())
 }

@@ -82,6 +82,7 @@ pub fn document(api: &OpenApi) -> Value {
         let schemas = components.entry("schemas").or_insert_with(|| json!({}));
         if let Some(schemas) = schemas.as_object_mut() {
             schemas.insert("Error".into(), error_schema());
+            schemas.insert("Problem".into(), problem_schema());
         }
     }
     document
@@ -203,10 +204,23 @@ fn responses() -> Value {
         let mut response = Map::from_iter([("description".to_owned(), json!(text))]);
         if !code.is_empty() {
             let example = json!({ "error": sentence, "code": code, "request_id": REQUEST });
-            let content = json!({ "schema": { "$ref": "#/components/schemas/Error" }, "example": example });
-            response.insert("content".into(), json!({ "application/json": content }));
+            let schema = reference("schemas", "Error");
+            let content = json!({ "schema": schema, "example": example });
+            let mut problem = example;
+            if let Some(fields) = problem.as_object_mut() {
+                let title = axum::http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
+                fields.extend([
+                    ("type".to_owned(), json!("about:blank")),
+                    ("title".to_owned(), json!(title)),
+                    ("status".to_owned(), json!(status)),
+                    ("detail".to_owned(), json!(sentence)),
+                ]);
+            }
+            let problem = json!({ "schema": reference("schemas", "Problem"), "example": problem });
+            response
+                .insert("content".into(), json!({ "application/json": content, "application/problem+json": problem }));
         }
-        if *status == 429 {
+        if matches!(status, 429 | 503) {
             response.insert("headers".into(), json!({ "Retry-After": reference("headers", "Retry-After") }));
         }
         ((*name).to_owned(), Value::Object(response))
@@ -218,7 +232,7 @@ fn error_schema() -> Value {
     let text = |text: &str| json!({ "type": "string", "description": text });
     json!({
         "type": "object",
-        "description": "An error. As `application/problem+json` it has the members of RFC 9457 beside these.",
+        "description": "An error.",
         "required": ["error", "code", "request_id"],
         "properties": {
             "error": text("What is wrong, and what to do, for a person."),
@@ -235,6 +249,22 @@ fn error_schema() -> Value {
             },
         },
     })
+}
+
+/// The same with the members of RFC 9457.
+fn problem_schema() -> Value {
+    let mut schema = error_schema();
+    let standard = json!({
+        "type": { "type": "string" },
+        "title": { "type": "string", "description": "The status, in words." },
+        "status": { "type": "integer" },
+        "detail": { "type": "string", "description": "The same as `error`." },
+    });
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    if let (Some(properties), Value::Object(standard)) = (properties, standard) {
+        properties.extend(standard);
+    }
+    schema
 }
 
 fn headers() -> Value {

@@ -1,6 +1,11 @@
-//! TLS, by the files of a certificate and its key.
+//! TLS, by the files of a certificate and its key. When they are renewed, connections use them from
+//! then on, without a restart.
 
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
 
 use tokio_rustls::{
     TlsAcceptor,
@@ -16,28 +21,78 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Whether the configured files can be used.
-pub fn check(server: &Server) -> Result<()> {
-    acceptor(server).map(drop)
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What connections are accepted with.
+pub struct Tls {
+    server: Server,
+    state: Mutex<State>,
 }
 
-/// `None` where plain HTTP is configured.
-pub fn acceptor(server: &Server) -> Result<Option<TlsAcceptor>> {
-    let (certificate, key) = (&server.tls_certificate, &server.tls_key);
-    if certificate.as_os_str().is_empty() && key.as_os_str().is_empty() {
-        return Ok(None);
+struct State {
+    acceptor: TlsAcceptor,
+    changed: [Option<SystemTime>; 2],
+    looked: Instant,
+}
+
+/// Whether the configured files can be used.
+pub fn check(server: &Server) -> Result<()> {
+    if is_configured(server) { acceptor(server).map(drop) } else { Ok(()) }
+}
+
+pub fn is_configured(server: &Server) -> bool {
+    !server.tls_certificate.as_os_str().is_empty()
+}
+
+impl Tls {
+    /// `None` where plain HTTP is configured.
+    pub fn new(server: &Server) -> Result<Option<Self>> {
+        if !is_configured(server) {
+            return Ok(None);
+        }
+        let state = State { acceptor: acceptor(server)?, changed: changed(server), looked: Instant::now() };
+        Ok(Some(Self { server: server.clone(), state: Mutex::new(state) }))
     }
+
+    /// The acceptor for a new connection.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.looked.elapsed() >= LOOK {
+            state.looked = Instant::now();
+            let changed = changed(&self.server);
+            if changed != state.changed {
+                match acceptor(&self.server) {
+                    Ok(acceptor) => {
+                        tracing::info!("the certificate was renewed");
+                        (state.acceptor, state.changed) = (acceptor, changed);
+                    }
+                    // Perhaps one of the two files is still to be written.
+                    Err(error) => tracing::error!(%error, "the certificate has changed and cannot be used"),
+                }
+            }
+        }
+        state.acceptor.clone()
+    }
+}
+
+fn changed(server: &Server) -> [Option<SystemTime>; 2] {
+    let changed = |file: &Path| std::fs::metadata(file).and_then(|of| of.modified()).ok();
+    [changed(&server.tls_certificate), changed(&server.tls_key)]
+}
+
+fn acceptor(server: &Server) -> Result<TlsAcceptor> {
     let wrong = |option: &str, error: &dyn std::fmt::Display| {
         Error::invalid("invalid_configuration", format!("`server.{option}` cannot be used: {error}"))
     };
-    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = CertificateDer::pem_file_iter(&server.tls_certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let chain = chain.map_err(|e| wrong("tls_certificate", &e))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|e| wrong("tls_key", &e))?;
+    let key = PrivateKeyDer::from_pem_file(&server.tls_key).map_err(|e| wrong("tls_key", &e))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?;
     let config = config.with_no_client_auth().with_single_cert(chain, key);
     let mut config = config.map_err(|e| wrong("tls_certificate", &e))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }

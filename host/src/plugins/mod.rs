@@ -103,13 +103,15 @@ pub struct Completion {
 
 impl Plugins {
     /// `key` seals compiled code.
-    pub fn new(config: &config::Plugins, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
+    pub fn new(config: &config::Config, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
+        let connections = config.server.connections;
+        let config = &config.plugins;
         let engine = engine::calling(config)?;
         Ok(Self {
             linker: imports::linker(&engine).map_err(engine::internal)?,
             files: Arc::new(Files::open(home, cache, &engine, key)?),
             guests: Guests::new(config.workers())?,
-            registry: Registry::new(room::bound(config), config.workers()),
+            registry: Registry::new(room::bound(config, connections), config.workers()),
             uploads: Semaphore::new(UPLOADS),
             compiler: Semaphore::new(1),
             skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),

@@ -11,16 +11,16 @@ use crate::config;
 const MAPPINGS: u64 = 4;
 /// Memory mappings of one call.
 const CALL_MAPPINGS: u64 = 16;
-/// What the rest of the server needs: connections, the database, threads.
-const OTHER_FILES: u64 = 512;
+/// What the rest of the server needs: the database, threads, connections of its own.
+const OTHER_FILES: u64 = 256;
 const OTHER_MAPPINGS: u64 = 2048;
 
 /// The bound on loaded components: the configured one, or a lower one where the system has no
 /// room for so many. Call it when the engine is there: its pool has mappings of its own.
-pub fn bound(config: &config::Plugins) -> usize {
+pub fn bound(config: &config::Plugins, connections: usize) -> usize {
     // A component that is dropped while it is called is open until the call ends.
     let calls = u64::from(config.concurrent_skills) + u64::from(config.concurrent_providers);
-    let files = left(open_files(), OTHER_FILES + calls);
+    let files = left(open_files(), OTHER_FILES + calls + connections as u64);
     let mappings = left(mappings(), OTHER_MAPPINGS + calls * CALL_MAPPINGS) / MAPPINGS;
     let limits = [("open files (ulimit -n)", files), ("memory mappings (vm.max_map_count)", mappings)];
     limits.into_iter().fold(config.loaded, |bound, (limit, room)| {

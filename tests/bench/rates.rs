@@ -1,0 +1,99 @@
+//! Whether a configured rate is the one that is let through: two tokens ask steadily for a minute,
+//! three times as often as they may, beside each other. The floor is what the same load makes
+//! without a limit that it reaches, which shows that the limit and not the machine decides.
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+const RATE: u32 = 100;
+const BURST: u32 = 5;
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Server {
+    child: Child,
+    http: reqwest::Client,
+    url: String,
+    _home: TempDir,
+}
+
+impl Server {
+    fn start(rate: u32, burst: u32) -> Self {
+        let home = TempDir::new().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_moxxy"))
+            .args(["--port", "0", "serve"])
+            .env_clear()
+            .env("MOXXY_HOME", home.path())
+            .env("MOXXY_LOG_FILTER", "error")
+            .env("MOXXY_RATE_LIMIT_PER_SECOND", rate.to_string())
+            .env("MOXXY_RATE_LIMIT_BURST", burst.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.split_whitespace().last().unwrap().to_owned();
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        Self { child, http, url, _home: home }
+    }
+
+    async fn token(&self, by: Option<&str>) -> String {
+        let mut request = self.http.post(format!("{}/v1/auth/tokens", self.url)).json(&json!({ "scopes": ["*"] }));
+        if let Some(by) = by {
+            request = request.bearer_auth(by);
+        }
+        let made: Value = request.send().await.unwrap().json().await.unwrap();
+        made.get("token").unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// How many of a steady stream of requests are answered, and how many are refused.
+    async fn ask(&self, token: &str, time: Duration) -> (u32, u32) {
+        let mut tick = interval(Duration::from_secs(1) / (3 * RATE));
+        // What was missed is made up for, so that the load is what it is said to be.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let (end, mut answered, mut refused) = (Instant::now() + time, 0, 0);
+        while Instant::now() < end {
+            tick.tick().await;
+            let answer = self.http.get(format!("{}/v1/agents", self.url)).bearer_auth(token).send().await.unwrap();
+            match answer.status().as_u16() {
+                200 => answered += 1,
+                429 => refused += 1,
+                other => eprintln!("answered {other}"),
+            }
+        }
+        (answered, refused)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let server = Server::start(1_000_000, 1_000_000);
+    let token = server.token(None).await;
+    let (answered, _) = server.ask(&token, MINUTE / 12).await;
+    println!("without a limit that is reached: {:.0} per second of {}", f64::from(answered) * 12.0 / 60.0, 3 * RATE);
+    drop(server);
+    let server = Server::start(RATE, BURST);
+    let one = server.token(None).await;
+    let other = server.token(Some(&one)).await;
+    let (one, other) = tokio::join!(server.ask(&one, MINUTE), server.ask(&other, MINUTE));
+    for (name, (answered, refused)) in [("one token", one), ("another", other)] {
+        let wanted = f64::from(RATE) * MINUTE.as_secs_f64();
+        let ratio = f64::from(answered) / wanted;
+        println!("{name}: {answered} answered in a minute, {refused} refused: {ratio:.3} of {RATE} per second");
+    }
+}
