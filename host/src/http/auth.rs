@@ -112,7 +112,7 @@ async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &st
         return Ok(Credential::Token(token));
     }
     failures.spend(from)?;
-    tokens::tell_denied(app, None, None, "unknown token").await?;
+    tell(tokens::tell_denied(app, None, None, "unknown token").await);
     let answer = unauthenticated("The token is not known here, or it has expired or was revoked");
     Err(answer.with(header::WWW_AUTHENTICATE, INVALID))
 }
@@ -150,7 +150,7 @@ async fn allow(parts: &Parts, app: &App, principal: &Principal, scope: Scope) ->
     if !principal.may(scope) {
         let Principal::Token(token) = principal else { return Err(unauthenticated("This takes a token")) };
         if Failures::of(parts).is_none_or(|failures| failures.may_tell(&token.id)) {
-            tokens::tell_denied(app, Some(token.id.clone()), Some(scope), "insufficient scope").await?;
+            tell(tokens::tell_denied(app, Some(token.id.clone()), Some(scope), "insufficient scope").await);
         }
         return Err(insufficient(scope));
     }
@@ -185,8 +185,15 @@ impl FromRequestParts<App> for Maker {
     }
 }
 
+/// A refusal stands, even if it cannot be written down.
+fn tell(told: crate::error::Result<()>) {
+    if let Err(error) = told {
+        tracing::error!(?error, "a refused token could not be told of");
+    }
+}
+
 fn untrusted(why: &str) -> Answer {
-    tracing::info!(why, "a request without a token was refused");
+    tracing::debug!(why, "a request without a token was refused");
     let message = format!(
         "This takes a token: without one, only programs of the server's own user on this machine are answered, and {why}"
     );

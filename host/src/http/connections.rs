@@ -201,6 +201,9 @@ impl Seat {
         state.next += 1;
         state.waiting.insert(number, self.closed.clone());
         *self.ticket.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
+        drop(state);
+        // Whoever wants to be accepted may have its place.
+        self.seats.freed.notify_one();
     }
 
     fn stop_waiting(&self) {

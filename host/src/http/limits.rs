@@ -125,7 +125,8 @@ impl Client {
         if !trusted(&peer) {
             return Self(peer);
         }
-        let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|line| line.to_str().ok());
+        // A line that cannot be read names nobody, which ends the list.
+        let lines = headers.get_all(FORWARDED_FOR).iter().rev().map(|line| line.to_str().unwrap_or_default());
         let named = lines.flat_map(|line| line.rsplit(',')).map(|address| address.trim().parse::<IpAddr>());
         // What stands before something unreadable could be anyone's.
         let named: Vec<_> = named.map_while(Result::ok).collect();

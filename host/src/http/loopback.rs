@@ -90,6 +90,7 @@ fn host(parts: &Parts) -> Option<&str> {
 
 fn is_loopback_name(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((_, port)) if !port.is_empty() && !port.starts_with(':') => return false,
         Some((address, port)) => (address, port.strip_prefix(':')),
         None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
     };
