@@ -276,7 +276,7 @@ fn other_machines_need_tokens_and_are_told_of_tls() {
     let told = check(&home, &[("MOXXY_SERVER_LISTEN", "0.0.0.0")]);
     let reason = "MOXXY_SERVER_LISTEN: `server.listen` is 0.0.0.0, which other machines reach, while `server.loopback` \
                   is true (default): set MOXXY_LOOPBACK=false, or `loopback = false` in the file. Requests then need a \
-                  token: `moxxy token create --offline` makes the first one";
+                  token: `moxxy token create --offline --scope '*'` makes the first one";
     assert_eq!(told, [reason]);
     let output = moxxy(home.path(), &["serve", "--listen", "::"], &[]);
     assert!(problems(home.path(), output)[0].starts_with("--listen: `server.listen` is ::, which"));

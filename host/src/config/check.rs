@@ -47,7 +47,7 @@ fn public(layers: &mut Layers) {
         let reason = format!(
             "{place}: `server.listen` is {address}, which other machines reach, while `server.loopback` is true \
              ({trust}): set MOXXY_LOOPBACK=false, or `loopback = false` in the file. Requests then need a token: \
-             `moxxy token create --offline` makes the first one"
+             `moxxy token create --offline --scope '*'` makes the first one"
         );
         layers.problem("server.listen", reason);
     }

@@ -70,7 +70,7 @@ examples! {
         "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
         "signature": "unsigned", "previous": null, "created_at": NOW,
     });
-    Taken Install: json!({ "source": { "bundled": "text" }, "digest": DIGEST, "accept": ["host:api.example.com GET"] });
+    Taken Install: json!({ "source": { "bundled": "text" } });
     Taken Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
     Shown Value: json!({ "words": 3 });
 
