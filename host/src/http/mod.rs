@@ -51,25 +51,30 @@ pub async fn serve(app: App, listener: TcpListener) -> Result<()> {
 
 /// The OpenAPI document.
 pub fn document() -> serde_json::Value {
-    openapi::begin();
-    let mut api = OpenApi::default();
-    // The order in which the document shows them.
-    drop(free().merge(limited()).finish_api(&mut api));
-    openapi::document(&api)
+    described().2
 }
 
 fn router(app: &App) -> Result<Router> {
-    let document = Document(document().to_string().into());
-    openapi::begin();
-    let mut unused = OpenApi::default();
-    let limited = limited().finish_api(&mut unused);
+    let (free, limited, document) = described();
+    let document = Document(document.to_string().into());
     let limited = limited.route("/docs", routing::get(docs::page)).fallback(answer::no_route).layer((
         Extension(document),
         Extension(app.clone()),
         DefaultBodyLimit::disable(),
     ));
-    let free = free().finish_api(&mut unused);
     middleware::around(app, limited.with_state(app.clone()), free.with_state(app.clone()))
+}
+
+/// The routes without rate limits, those with, and the document of both.
+fn described() -> (Router<App>, Router<App>, serde_json::Value) {
+    let mut api = OpenApi::default();
+    let mut finish = |routes: fn() -> ApiRouter<App>| {
+        openapi::begin();
+        routes().finish_api(&mut api)
+    };
+    // The order in which the document shows them.
+    let (free, limited) = (finish(free), finish(limited));
+    (free, limited, openapi::document(&api))
 }
 
 /// Whether a path is exempt from rate limits.

@@ -13,7 +13,8 @@ use super::idempotency;
 use crate::app::App;
 
 macro_rules! method {
-    ($name:ident, $with:ident) => {
+    ($(#[$doc:meta])* $name:ident, $with:ident $(, $around:path)?) => {
+        $(#[$doc])*
         pub fn $name<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
         where
             H: Handler<T, App> + OperationHandler<I, O>,
@@ -21,7 +22,7 @@ macro_rules! method {
             O: OperationOutput,
             T: 'static,
         {
-            routing::$with(handler, described::<H>(id, text))
+            routing::$with(handler, described::<H>(id, text))$(.layer(from_fn($around)))?
         }
     };
 }
@@ -30,29 +31,14 @@ method!(get, get_with);
 method!(put, put_with);
 method!(patch, patch_with);
 method!(delete, delete_with);
-method!(plain_post, post_with);
-
-/// A POST that is carried out once for each `Idempotency-Key`.
-pub fn post<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
-where
-    H: Handler<T, App> + OperationHandler<I, O>,
-    I: OperationInput,
-    O: OperationOutput,
-    T: 'static,
-{
-    plain_post(id, text, handler).layer(from_fn(idempotency::once))
-}
-
-/// A POST whose handler writes the `Idempotency-Key` with what it makes.
-pub fn claiming_post<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
-where
-    H: Handler<T, App> + OperationHandler<I, O>,
-    I: OperationInput,
-    O: OperationOutput,
-    T: 'static,
-{
-    plain_post(id, text, handler).layer(from_fn(idempotency::left_to_handler))
-}
+method!(
+    /// A POST that is carried out once for each `Idempotency-Key`.
+    post, post_with, idempotency::once
+);
+method!(
+    /// A POST whose handler writes the `Idempotency-Key` with what it makes.
+    claiming_post, post_with, idempotency::left_to_handler
+);
 
 fn described<H>(id: &'static str, text: &'static str) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
     // `moxxy::http::agents::list` is about agents.
