@@ -50,7 +50,8 @@ impl Tasks {
         let inner = match policy {
             Policy::Drain => tokio::spawn(task),
             Policy::Vital | Policy::Job => {
-                let cut_off = self.cut_off.clone();
+                // Boxed, for each layer around it would make room for it once more.
+                let (cut_off, task) = (self.cut_off.clone(), Box::pin(task));
                 tokio::spawn(async move {
                     cut_off.run_until_cancelled_owned(task).await;
                 })

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,10 @@ use crate::{
     tasks::{Policy, Tasks},
     telemetry,
 };
+
+/// How many connections may wait to be accepted; the system may allow fewer. Where there is no room,
+/// a client tries again after a second.
+const BACKLOG: u32 = 4096;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -40,7 +44,7 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
         tracing::warn!("{warning}");
     }
     // The port first: a second server must not touch the first one's data.
-    let listener = listen(&config).await?;
+    let listener = listen(&config)?;
     let tasks = Tasks::default();
     let app = App::start(config, Clock::system(), tasks.clone()).await?;
     if !app.config.server.listen.is_loopback() && app.bootstrap.code().is_some() {
@@ -57,9 +61,16 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     serve(app, listener).await
 }
 
-async fn listen(config: &Config) -> Result<TcpListener> {
+fn listen(config: &Config) -> Result<TcpListener> {
     let (address, port) = (config.server.listen, config.server.port);
-    TcpListener::bind((address, port)).await.map_err(|error| {
+    let bind = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // The port of a server that has just ended is free at once.
+        socket.set_reuseaddr(true)?;
+        socket.bind((address, port).into())?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::AddrInUse => "; is another Moxxy running? Choose another port with --port or MOXXY_PORT",
             _ => "",

@@ -102,14 +102,25 @@ impl Connection {
             let patience = Duration::from_secs(server.header_time);
             match tls {
                 None => self.speak(stream, peer, patience).await,
-                Some(tls) => match timeout(patience, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => self.speak(stream, peer, patience).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!("a TLS handshake took too long"),
-                },
+                // Apart, for it takes several times as much room as the rest.
+                Some(tls) => Box::pin(self.greet(tls, stream, peer, patience)).await,
             }
         };
         closed.run_until_cancelled(serving).await;
+    }
+
+    async fn greet(
+        self,
+        tls: TlsAcceptor,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        patience: Duration,
+    ) {
+        match timeout(patience, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream, peer, patience).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
     }
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, patience: Duration) {
