@@ -18,15 +18,20 @@ use crate::{
     directory,
     domain::{
         bootstrap::Bootstrap,
+        idempotency::Keys,
         runs::{self, Scheduler},
     },
     error::{Error, Result},
     events::Events,
-    ids,
+    ids::{self, TokenId},
     plugins::Plugins,
+    single::Single,
     store::{self, Store},
     tasks::{Policy, Tasks},
 };
+
+/// Large bodies that are taken in at once: each lies in the memory.
+const UPLOADS: usize = 16;
 
 #[derive(Debug, Clone)]
 pub struct App {
@@ -40,8 +45,12 @@ pub struct App {
     pub plugins: Arc<Plugins>,
     /// How the very first token is made from elsewhere.
     pub bootstrap: Arc<Bootstrap>,
-    /// The key of what is remembered of bodies that came with an `Idempotency-Key`.
-    pub idempotency: MacKey,
+    /// What is being carried out under an `Idempotency-Key`.
+    pub idempotency: Keys,
+    /// The tokens whose use is being noted.
+    pub noting: Single<TokenId>,
+    /// How many large bodies may be taken in yet.
+    pub uploads: Arc<Semaphore>,
     /// How many event streams may be opened yet.
     pub streams: Arc<Semaphore>,
     /// Who is running.
@@ -68,8 +77,10 @@ impl App {
         let first = !store::tokens::any(&mut *store.read().await?).await?;
         let app = Self {
             bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),
-            idempotency: MacKey::derive(&key, "moxxy idempotency 1"),
-            streams: Arc::new(Semaphore::new(config.server.streams)),
+            idempotency: Keys { mac: MacKey::derive(&key, "moxxy idempotency 1"), open: Single::default() },
+            noting: Single::default(),
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            streams: Arc::new(Semaphore::new(config.server.waiting())),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             config: Arc::new(config),
             store,
@@ -87,7 +98,6 @@ impl App {
     /// Makes every installed component known. To load them takes seconds where there are many, so
     /// the server does not wait for it: a call loads what it needs, the rest follows.
     async fn restore(&self) -> Result<()> {
-        self.store.write(|tx| Box::pin(store::idempotency::interrupt_open(tx))).await?;
         self.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
         let known = store::components::list(&mut *self.store.read().await?).await?;
         self.plugins.restore(known);

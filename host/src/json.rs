@@ -11,6 +11,33 @@ pub fn is_shallow(value: &Value) -> bool {
     within(value, DEPTH)
 }
 
+/// How many values a text from outside may hold: each takes much more room once it is parsed.
+pub const VALUES: usize = 1_000_000;
+
+/// How deeply a JSON text nests, and how many values it holds at most. It is not parsed, so a text
+/// that is not JSON has figures too.
+pub fn shape(text: &[u8]) -> (usize, usize) {
+    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                values += 1;
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' => values += 1,
+            _ => {}
+        }
+    }
+    (deepest, values)
+}
+
 fn within(value: &Value, depth: usize) -> bool {
     match value {
         Value::Array(items) => depth > 0 && items.iter().all(|item| within(item, depth - 1)),

@@ -17,6 +17,7 @@ pub mod http;
 pub mod ids;
 pub mod json;
 pub mod plugins;
+pub mod single;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -137,6 +137,14 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }
 
+/// Runs work on so many bytes away from the server's threads, if it takes long.
+pub async fn heavy<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    if bytes <= LIGHT { Ok(work()) } else { blocking(work).await }
+}
+
+/// What the server's threads work through without keeping others waiting, in bytes.
+const LIGHT: usize = 64 * 1024;
+
 /// How much the threads of components give way to others, as in nice(1).
 const NICENESS: i32 = 10;
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -11,7 +13,7 @@ use tokio::{
 
 use crate::{
     besieged::Besieged,
-    harness::{PATIENCE, Server},
+    harness::{PATIENCE, Server, send},
 };
 
 async fn connect(server: &Server) -> TcpStream {
@@ -100,6 +102,29 @@ async fn a_body_that_stops_or_drips_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn who_sends_much_reads_why_it_is_refused_and_goes_on() {
+    let server = Server::start().await;
+    let mut stream = connect(&server).await;
+    let size = 4 * 1024 * 1024;
+    let head = |path: &str, length: usize| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    for (path, status) in [("/v1/nowhere", "404"), ("/v1/agents", "413")] {
+        stream.write_all(head(path, size).as_bytes()).await.unwrap();
+        // Whole, before the answer is read.
+        stream.write_all(&vec![b' '; size]).await.unwrap();
+        let mut answer = vec![0; 12];
+        timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8(answer).unwrap(), format!("HTTP/1.1 {status}"));
+        while timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap() != b'}' {}
+    }
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.contains("200 OK"));
+}
+
+#[tokio::test]
 async fn a_client_that_takes_no_answer_is_left() {
     let server = Server::with(|config| config.server.write_pause = 1).await;
     let mut stream = connect(&server).await;
@@ -130,9 +155,13 @@ async fn there_are_only_so_many_event_streams() {
     let server = Server::with(|config| config.server.streams = 2).await;
     let streams = [server.events("").await, server.events("").await];
     server.get("/v1/events/stream").await.error(503, "busy");
+    // A run is not waited for either, and says so.
+    server.offline("ada", "echo").await;
+    let request = server.request(Method::POST, "/v1/agents/ada/runs").header("Prefer", "wait=60");
+    let answer = send(request.json(&json!({ "task": "hello" }))).await;
+    assert!(answer.status == 201 && !answer.headers.contains_key("preference-applied"), "{answer:?}");
     drop(streams);
-    let reopened = async {
-        while server.request(reqwest::Method::GET, "/v1/events/stream").send().await.unwrap().status() != 200 {}
-    };
+    let reopened =
+        async { while server.request(Method::GET, "/v1/events/stream").send().await.unwrap().status() != 200 {} };
     timeout(PATIENCE, reopened).await.expect("a stream that was left keeps its place");
 }

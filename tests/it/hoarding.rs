@@ -1,6 +1,8 @@
 //! Skills that make the host keep things for them: handles, and what stands behind these.
 
-use crate::{besieged::Besieged, crafted::Crafted};
+use reqwest::Method;
+
+use crate::{besieged::Besieged, crafted::Crafted, harness::send};
 
 const HANDLES: &str = "held more than 1024 handles at once";
 
@@ -109,6 +111,26 @@ fn headers(name: &'static str, bytes: usize) -> Crafted {
                     (i32.const 131072) (i32.const {bytes}) (i32.const 65536))
                 (br $more))"
         ))
+}
+
+/// What an upload sends, and what is wrong with it.
+#[tokio::test]
+async fn large_bodies_take_little_more_than_their_size() {
+    let server = Besieged::start().await;
+    let (zeros, megabytes) = ("0,".repeat(20_000_000), 40 * 1024 * 1024);
+    let bodies = [
+        (format!(r#"{{"source": {{"base64": "{}"}}}}"#, "A".repeat(megabytes)), "invalid_component"),
+        (format!(r#"{{"source": {{"bundled": "text"}}, "accept": [{zeros}0]}}"#), "invalid_input"),
+        (format!(r#"{{"source": {{"bundled": "text"}}, "more": {}"#, "[".repeat(megabytes)), "invalid_input"),
+    ];
+    for (body, code) in bodies {
+        let request = server.server.request(Method::POST, "/v1/agents/ada/skills/install");
+        send(request.header("Content-Type", "application/json").body(body)).await.error(400, code);
+    }
+    // The text as it comes, as it is parsed, and what it stands for.
+    let most = server.status("VmHWM:");
+    assert!(most < 256 * 1024, "{most} KiB");
+    server.is_unharmed("large bodies").await;
 }
 
 #[tokio::test]

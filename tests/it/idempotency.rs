@@ -5,7 +5,12 @@ use std::sync::Arc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Server, form, send, test_component};
+use tempfile::TempDir;
+
+use crate::{
+    cli::serve,
+    harness::{Answer, Server, form, send, test_component},
+};
 
 async fn post(server: &Server, path: &str, key: &str, body: Value) -> Answer {
     send(server.request(Method::POST, path).header("Idempotency-Key", key).json(&body)).await
@@ -94,11 +99,47 @@ async fn of_many_at_once_one_makes_the_run_and_all_are_told_of_it() {
     assert_eq!(ids.len(), 1);
     // Later it is told of as it is then, and waited for if that is wanted.
     let request = server.request(Method::POST, "/v1/agents/ada/runs").header("Idempotency-Key", "one");
-    let later = send(request.header("Prefer", "wait=60").json(&json!({ "task": "hello" }))).await.expect(201);
+    let later = send(request.header("Prefer", "wait=60").json(&json!({ "task": "hello" }))).await;
+    assert_eq!(later.headers["idempotency-replayed"], "true");
+    let later = later.expect(201);
     assert_eq!((&later["run_id"], &later["status"]), (&ids[0], &json!("completed")));
     assert_eq!(server.get("/v1/agents/ada/runs").await.expect(200).as_array().unwrap().len(), 1);
     let other = post(&server, "/v1/agents/ada/runs", "one", json!({ "task": "bye" })).await;
     other.error(409, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn whoever_asks_again_learns_that_it_goes_on_and_after_a_crash_that_nobody_knows() {
+    let home = TempDir::new().unwrap();
+    let (mut child, url) = serve(home.path(), &[("MOXXY_LOG_FILTER", "error")]);
+    let server = Server::elsewhere(url, home);
+    server.offline("ada", "echo").await;
+    server.upload("ada", "misbehave").await.expect(201);
+    let mut events = server.events("event_type=skill.invoked").await;
+    let (path, call) =
+        ("/v1/agents/ada/skills/misbehave/invoke", json!({ "tool": "sleep", "arguments": { "ms": 5000 } }));
+    let first = server.request(Method::POST, path).header("Idempotency-Key", "one").json(&call);
+    let first = tokio::spawn(first.send());
+    events.until("skill.invoked").await;
+    post(&server, path, "one", call.clone()).await.error(409, "in_progress");
+    let other = json!({ "tool": "echo", "arguments": { "text": "a" } });
+    post(&server, path, "one", other).await.error(409, "idempotency_key_reused");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    first.await.unwrap().unwrap_err();
+    let server = Server::at(server.stop().await, |_| {}).await;
+    post(&server, path, "one", call).await.error(409, "outcome_unknown");
+}
+
+#[tokio::test]
+async fn large_answers_are_not_kept() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    server.upload("ada", "misbehave").await.expect(201);
+    let path = "/v1/agents/ada/skills/misbehave/invoke";
+    let call = json!({ "tool": "big_result", "arguments": { "bytes": 300_000 } });
+    post(&server, path, "one", call.clone()).await.expect(200);
+    post(&server, path, "one", call).await.error(409, "already_done");
 }
 
 #[tokio::test]

@@ -189,6 +189,13 @@ impl Flags {
     }
 }
 
+impl Server {
+    /// How many connections may wait for events, or for the end of a run: others find room, too.
+    pub fn waiting(&self) -> usize {
+        self.streams.min(self.connections - self.connections / 4)
+    }
+}
+
 impl Plugins {
     /// The number of threads that run components.
     pub fn workers(&self) -> usize {

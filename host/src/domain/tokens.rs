@@ -16,7 +16,7 @@ use crate::{
     events::{self, Event, Events, Subject},
     ids::{self, TokenId},
     store::{self, Store, Tx},
-    tasks::Tasks,
+    tasks::{Policy, Tasks},
 };
 
 pub const PREFIX: &str = "mox_";
@@ -164,17 +164,27 @@ pub async fn create_offline(config: &Config, new: NewToken) -> Result<Issued> {
 pub async fn find(app: &App, text: &str) -> Result<Option<Token>> {
     let found = store::tokens::find(&mut *app.store.read().await?, &digest::sha256(text.as_bytes())).await?;
     let Some(token) = found.filter(|token| token.is_valid(app.store.clock())) else { return Ok(None) };
+    note_use(app, &token);
+    Ok(Some(token))
+}
+
+/// Notes that a token is used, now and then, and keeps nobody waiting for it.
+fn note_use(app: &App, token: &Token) {
     let now = app.store.clock().now();
     let known = token.last_used_at.as_deref().and_then(clock::parse);
-    if known.is_none_or(|used| (now - used).whole_seconds() >= USES) {
-        let id = token.id.clone();
-        let noted = app.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));
+    if known.is_some_and(|used| (now - used).whole_seconds() < USES) {
+        return;
+    }
+    let Some(noting) = app.noting.begin(&token.id) else { return };
+    let (app, id) = (app.clone(), token.id.clone());
+    app.tasks.clone().spawn("token use", Policy::Job, async move {
+        let written = app.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));
         // Nobody is kept out by a disk that is full.
-        if let Err(error) = noted.await {
+        if let Err(error) = written.await {
             tracing::error!(?error, "the use of a token could not be noted");
         }
-    }
-    Ok(Some(token))
+        drop(noting);
+    });
 }
 
 /// Whether a token that was valid still is.

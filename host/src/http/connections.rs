@@ -7,7 +7,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,7 +15,9 @@ use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
     extract::Request,
+    http::header,
 };
+use futures_util::StreamExt as _;
 use hyper::{
     body::{Frame, Incoming, SizeHint},
     server::conn::http1,
@@ -30,7 +32,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Notify,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
@@ -38,10 +40,17 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::{loopback::Peer, tls::Tls};
-use crate::{app::App, config::Server, tasks::Policy};
+use crate::{
+    app::App,
+    tasks::{Policy, Tasks},
+};
 
 /// How long to wait where the system has no room for another connection.
 const SCARCE: Duration = Duration::from_millis(50);
+/// How much is taken in of a body that nobody reads, in bytes, and for how long.
+const LEFT: usize = 8 * 1024 * 1024;
+const LEFT_TIME: Duration = Duration::from_secs(2);
+const LEFT_PAUSE: Duration = Duration::from_millis(500);
 /// The largest head of a request, in bytes.
 const HEAD: usize = 64 * 1024;
 
@@ -65,9 +74,10 @@ pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option
                 continue;
             }
         };
-        let (server, routes, tls) = (app.config.server.clone(), routes.clone(), tls.as_ref().map(Tls::acceptor));
-        let connection = Connection { routes, seat, watcher: graceful.watcher() };
-        app.tasks.spawn("connection", Policy::Job, connection.serve(stream, tls, server));
+        let (app, routes, watcher) = (app.clone(), routes.clone(), graceful.watcher());
+        let connection = Connection { app, routes, seat, watcher };
+        let tasks = connection.app.tasks.clone();
+        tasks.spawn("connection", Policy::Job, connection.serve(stream, tls.as_ref().map(Tls::acceptor)));
     }
     drop(listener);
     graceful.shutdown().await;
@@ -83,13 +93,14 @@ fn room(configured: usize) -> usize {
 }
 
 struct Connection {
+    app: App,
     routes: Router,
     seat: Arc<Seat>,
     watcher: Watcher,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>, server: Server) {
+    async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
         let closed = self.seat.closed.clone();
         let serving = async move {
             let (Ok(address), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
@@ -97,37 +108,39 @@ impl Connection {
             drop(stream.set_nodelay(true));
             let peer = Peer::new(address, local);
             let mut stream = TimeoutStream::new(stream);
-            stream.set_write_timeout(Some(Duration::from_secs(server.write_pause)));
+            stream.set_write_timeout(Some(Duration::from_secs(self.app.config.server.write_pause)));
             let stream = Box::pin(stream);
-            let patience = Duration::from_secs(server.header_time);
             match tls {
-                None => self.speak(stream, peer, patience).await,
+                None => self.speak(stream, peer).await,
                 // Apart, for it takes several times as much room as the rest.
-                Some(tls) => Box::pin(self.greet(tls, stream, peer, patience)).await,
+                Some(tls) => Box::pin(self.greet(tls, stream, peer)).await,
             }
         };
         closed.run_until_cancelled(serving).await;
     }
 
-    async fn greet(
-        self,
-        tls: TlsAcceptor,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
-        patience: Duration,
-    ) {
-        match timeout(patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream, peer, patience).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
+    /// The TLS handshake. A shutdown does not wait for it.
+    async fn greet(self, tls: TlsAcceptor, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let shutdown = self.app.tasks.shutdown().clone();
+        match shutdown.run_until_cancelled(timeout(self.patience(), tls.accept(stream))).await {
+            Some(Ok(Ok(stream))) => self.speak(stream, peer).await,
+            Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
+            None => {}
         }
     }
 
-    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, patience: Duration) {
-        let Self { routes, seat, watcher } = self;
+    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let patience = self.patience();
+        let Self { app, routes, seat, watcher } = self;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (mut routes, busy) = (routes.clone(), seat.busy());
-            let mut request: Request = request.map(Body::new);
+            // Who asks first whether to send a body sends none if it is refused.
+            let asks = request.headers().contains_key(header::EXPECT);
+            let mut request: Request = request.map(|body| match asks {
+                true => Body::new(body),
+                false => Body::new(Sent { body: Some(body), tasks: app.tasks.clone() }),
+            });
             request.extensions_mut().insert(peer.clone());
             request.extensions_mut().insert(Arc::clone(&seat));
             async move {
@@ -141,6 +154,56 @@ impl Connection {
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection broke");
         }
+    }
+
+    /// How long a head may take.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.app.config.server.header_time)
+    }
+}
+
+/// A request's body. What nobody reads, as the request was refused, is taken in all the same, within
+/// bounds: a client whose connection breaks while it sends does not read the answer.
+struct Sent {
+    /// `None` at its end.
+    body: Option<Incoming>,
+    tasks: Tasks,
+}
+
+impl HttpBody for Sent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let end = Instant::now() + LEFT_TIME;
+        self.tasks.spawn("the rest of a body", Policy::Job, async move {
+            let (mut pieces, mut room) = (Body::new(body).into_data_stream(), LEFT);
+            while let Ok(Some(Ok(piece))) = timeout_at(end.min(Instant::now() + LEFT_PAUSE), pieces.next()).await
+                && piece.len() < room
+            {
+                room -= piece.len();
+            }
+        });
     }
 }
 

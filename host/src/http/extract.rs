@@ -17,12 +17,15 @@ use axum::{
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 
 use super::{answer::Answer, connections::Seat, openapi, paging};
-use crate::{app::App, config, domain::version::Expected, error::Error, json};
+use crate::{app::App, config, domain::version::Expected, error::Error, json, tasks};
 
 pub use paging::Paging;
 
@@ -65,10 +68,13 @@ pub async fn body(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer>
     let server = &app.config.server;
     let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
     let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
-    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > limit) {
+    let announced = parts.headers.get(header::CONTENT_LENGTH);
+    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > limit) {
         return Err(too_large().into());
     }
+    // There are only so many large ones at once.
+    let mut place = None;
     // A connection whose client sends nothing may be closed for another's sake.
     let _waiting = parts.extensions.get::<Arc<Seat>>().map(|seat| seat.waiting());
     let end = Instant::now() + Duration::from_secs(server.body_time);
@@ -76,34 +82,51 @@ pub async fn body(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer>
     let (mut pieces, mut whole) = (body.into_data_stream(), BytesMut::new());
     loop {
         let next = timeout_at(end.min(Instant::now() + pause), pieces.next()).await.map_err(|_| too_slow())?;
-        let Some(piece) = next else { return Ok(whole.freeze()) };
+        let Some(piece) = next else { return Ok(Bytes::from_owner(Held { whole: whole.freeze(), _place: place })) };
         let piece = piece.map_err(|_| Error::invalid("broken_body", "The body could not be read to its end"))?;
         if whole.len() + piece.len() > limit {
             return Err(too_large().into());
+        }
+        if whole.len() + piece.len() > server.body_limit && place.is_none() {
+            let busy = |_| Error::unavailable("busy", "Too many components are being uploaded; try again later");
+            place = Some(Arc::clone(&app.uploads).try_acquire_owned().map_err(busy)?);
+            whole.reserve(announced.unwrap_or_default());
         }
         whole.extend_from_slice(&piece);
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+/// A body, with its place among the large ones.
+struct Held {
+    whole: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.whole
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
         if !is_json(request.headers()) {
             return Err(unsupported());
         }
         let (parts, sent) = request.into_parts();
-        parse(&body(&parts, sent, app).await?).map(Self)
+        parsed(body(&parts, sent, app).await?).await.map(Self)
     }
 }
 
-impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
+impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for OptionalJson<T> {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
         let (parts, sent) = request.into_parts();
         let sent = body(&parts, sent, app).await?;
         match sent.is_empty() {
             true => Ok(Self(T::default())),
-            false if is_json(&parts.headers) => parse(&sent).map(Self),
+            false if is_json(&parts.headers) => parsed(sent).await.map(Self),
             false => Err(unsupported()),
         }
     }
@@ -155,22 +178,30 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
 }
 
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Answer> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
-    if !value.is_object() {
-        return Err(Error::invalid_field("body", "it is a JSON object").into());
+async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, Answer> {
+    tasks::heavy(body.len(), move || parse(&body)).await?.map_err(Into::into)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let (depth, values) = json::shape(body);
+    if depth > json::DEPTH {
+        return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::DEPTH)));
     }
-    if !json::is_shallow(&value) {
-        return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::DEPTH)).into());
+    if values > json::VALUES {
+        return Err(Error::invalid_field("body", format!("it holds at most {} values", json::VALUES)));
     }
-    // From the text again, not from the value: that would let a field stand twice.
+    let _: IgnoredAny = serde_json::from_slice(body)
+        .map_err(|error| Error::invalid("malformed_json", format!("The body is not JSON: {error}")))?;
+    // A list would be taken for an object's fields.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::invalid_field("body", "it is a JSON object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { "body" } else { &field };
         Error::invalid_field(field, in_plain_words(&error.inner().to_string()))
-    })?;
-    Ok(parsed)
+    })
 }
 
 /// What the parser says, without the names of Rust's types.
@@ -195,10 +226,6 @@ fn in_plain_words(message: &str) -> String {
 pub fn unsupported() -> Answer {
     let message = "The body has to be JSON: send `Content-Type: application/json`";
     Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
-}
-
-fn malformed(error: &serde_json::Error) -> Error {
-    Error::invalid("malformed_json", format!("The body is not JSON: {error}"))
 }
 
 fn too_slow() -> Answer {

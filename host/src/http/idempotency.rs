@@ -1,8 +1,21 @@
 //! `Idempotency-Key`: a POST that is sent again with its key is not carried out again. Keys hold for
 //! 24 hours, each for one caller and one address.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use super::{
+    answer::{Answer, Result},
+    auth,
+    connections::Seat,
+    extract, middleware,
+};
+use crate::{
+    app::App,
+    domain::idempotency::{self, Claim, Earlier, Key},
+    error::Error,
+    store::{self, idempotency::Outcome},
+    tasks,
+};
 use axum::{
     Extension,
     body::{Body, Bytes},
@@ -12,24 +25,16 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
-use hmac::Mac as _;
-
-use super::{
-    answer::{Answer, Result},
-    auth, extract, middleware,
-};
-use crate::{
-    app::App,
-    domain::idempotency::{Claim, Earlier},
-    error::Error,
-    store,
-};
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST: usize = 255;
 /// What is kept of an answer, beside its body.
 const KEPT: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The largest answer that is kept, in bytes.
+const LARGEST: usize = 256 * 1024;
+/// On answers of requests that were carried out before.
+pub const REPLAYED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
 
 /// What an answer has made, if it shows a secret and must not be kept.
 #[derive(Debug, Clone)]
@@ -39,18 +44,19 @@ pub struct Secret(pub String);
 pub async fn once(Extension(app): Extension<App>, request: Request, next: Next) -> Result<Response> {
     let (request, claim) = claimed(&app, request).await?;
     let Some(claim) = claim else { return Ok(next.run(request).await) };
-    let wanted = claim.clone();
-    let earlier = app.store.write(move |tx| Box::pin(async move { store::idempotency::claim(tx, &wanted).await }));
-    if let Some(earlier) = earlier.await? {
-        return replay(earlier);
-    }
+    let open = match idempotency::take(&app, &claim).await? {
+        Ok(open) => open,
+        Err(earlier) => return replay(earlier),
+    };
     let worker = app.clone();
     // What has begun is told of to whoever asks again, even if this client leaves.
     let carried_out = app.tasks.carry_out("request", async move {
         // A panic is an answer too, and must not leave the key taken.
         let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response = response.unwrap_or_else(middleware::panicked);
-        keep(&worker, claim, response).await
+        let kept = keep(&worker, claim, response).await;
+        drop(open);
+        kept
     });
     Ok(carried_out.await?)
 }
@@ -71,20 +77,23 @@ async fn claimed(app: &App, request: Request) -> Result<(Request, Option<Claim>)
     if !(1..=LONGEST).contains(&key.len()) {
         return Err(Error::invalid_field("Idempotency-Key", format!("it has 1 to {LONGEST} visible characters")).into());
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     // Whoever may not call is told so by the handler.
     let Ok(principal) = auth::principal(&parts, app).await else {
         return Ok((Request::from_parts(parts, body), None));
     };
     let bytes = extract::body(&parts, body, app).await?;
-    let mut mac = app.idempotency.start();
-    mac.update(&bytes);
+    // What has begun goes on, even if its connection ends.
+    parts.extensions.remove::<Arc<Seat>>();
     let route = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("", |address| address.as_str()));
-    let claim = Claim { caller: principal.name().to_owned(), route, key, mac: mac.finalize().into_bytes().into() };
+    let key = Key { caller: principal.name().to_owned(), route, text: key };
+    let (worker, sent) = (app.clone(), bytes.clone());
+    let claim = tasks::heavy(bytes.len(), move || idempotency::claim(&worker, key, &sent)).await?;
     Ok((Request::from_parts(parts, Body::from(bytes)), Some(claim)))
 }
 
-/// Keeps the answer of what was carried out, and gives the key free where nothing was.
+/// Keeps the answer of what was carried out, and gives the key free where nothing was. If that fails,
+/// it was carried out all the same, and later requests are told that nobody knows.
 async fn keep(app: &App, claim: Claim, response: Response) -> crate::error::Result<Response> {
     let status = response.status();
     let secret = response.extensions().get::<Secret>().cloned();
@@ -99,19 +108,23 @@ async fn keep(app: &App, claim: Claim, response: Response) -> crate::error::Resu
         Some(answer) if status == StatusCode::INTERNAL_SERVER_ERROR => answer.keep(),
         _ => body.to_vec(),
     };
-    app.store
-        .write(move |tx| {
-            Box::pin(async move {
-                match secret {
-                    Some(Secret(id)) => store::idempotency::made(tx, &claim, &id).await,
-                    None if status.is_success() || status == StatusCode::INTERNAL_SERVER_ERROR => {
-                        store::idempotency::answer(tx, &claim, status.as_u16(), &headers, &kept).await
-                    }
-                    None => store::idempotency::release(tx, &claim).await,
-                }
-            })
+    let done = status.is_success() || status == StatusCode::INTERNAL_SERVER_ERROR;
+    let written = app.store.write(move |tx| {
+        Box::pin(async move {
+            if !done {
+                return store::idempotency::release(tx, &claim.key).await;
+            }
+            let outcome = match &secret {
+                Some(Secret(id)) => Outcome::Made(id),
+                None if kept.len() > LARGEST => Outcome::Made(&claim.key.route),
+                None => Outcome::Answer { status: status.as_u16(), headers: &headers, body: &kept },
+            };
+            store::idempotency::note(tx, &claim.key, outcome).await
         })
-        .await?;
+    });
+    if let Err(error) = written.await {
+        tracing::error!(?error, "the answer to a request with an Idempotency-Key could not be kept");
+    }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
@@ -130,6 +143,6 @@ fn replay(earlier: Earlier) -> Result<Response> {
             response.headers_mut().insert(name, value);
         }
     }
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response.headers_mut().extend([REPLAYED]);
     Ok(response)
 }

@@ -7,7 +7,7 @@ use aide::{
     openapi::{Header, MediaType, Operation, ReferenceOr, Response as Described, SchemaObject, StatusCode as Status},
 };
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use schemars::{JsonSchema, json_schema};
@@ -43,7 +43,7 @@ pub struct Created<T> {
     location: String,
     made: T,
     secret: bool,
-    extra: Option<(HeaderName, HeaderValue)>,
+    extra: HeaderMap,
 }
 
 /// 204.
@@ -52,7 +52,7 @@ pub struct Deleted;
 
 impl<T> Created<T> {
     pub fn new(location: String, made: T) -> Self {
-        Self { location, made, secret: false, extra: None }
+        Self { location, made, secret: false, extra: HeaderMap::new() }
     }
 
     /// Of what shows a secret this once.
@@ -61,8 +61,8 @@ impl<T> Created<T> {
         self
     }
 
-    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.extra = Some((name, value));
+    pub fn with(mut self, headers: HeaderMap) -> Self {
+        self.extra = headers;
         self
     }
 }
@@ -103,9 +103,7 @@ impl<T: Serialize> IntoResponse for Created<T> {
         if let Some(made) = made {
             response.extensions_mut().insert(made);
         }
-        if let Some((name, value)) = self.extra {
-            response.headers_mut().insert(name, value);
-        }
+        response.headers_mut().extend(self.extra);
         response
     }
 }

@@ -1,8 +1,10 @@
 //! `/v1/agents/{name}/runs`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
-    http::{HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue},
 };
 
 use super::{
@@ -10,12 +12,13 @@ use super::{
     answer::Result,
     auth::{AgentsRead, Caller, RunsWrite},
     extract::{Json, OptionalJson, Paging, Path},
+    idempotency::REPLAYED,
     prefer::{Claimed, Wait},
     reply::{Body, Created, Listed, Tagged},
 };
 use crate::{
     app::App,
-    domain::runs::{self, Detail, NewRun, Run},
+    domain::runs::{self, Detail, NewRun, Run, Started},
     ids::{Name, RunId},
     store,
 };
@@ -43,15 +46,16 @@ pub async fn start(
     Claimed(claim): Claimed,
     Json(new): Json<NewRun>,
 ) -> Result<Created<Run>> {
-    let run = runs::start(&app, name.clone(), new, claim).await?;
-    let place = format!("/v1/agents/{name}/runs/{}", run.run_id);
-    let Some(patience) = patience else { return Ok(Created::new(place, run)) };
-    let run = runs::wait(&app, run, patience).await?;
-    let created = Created::new(place, run);
-    Ok(match HeaderValue::from_str(&format!("wait={}", patience.as_secs())) {
-        Ok(applied) => created.with(APPLIED, applied),
-        Err(_) => created,
-    })
+    let Started { mut run, before } = runs::start(&app, name.clone(), new, claim).await?;
+    let mut headers = HeaderMap::new();
+    headers.extend(before.then_some(REPLAYED));
+    // A preference: without a place among those that wait, the answer comes at once.
+    let waiting = patience.and_then(|patience| Some((patience, Arc::clone(&app.streams).try_acquire_owned().ok()?)));
+    if let Some((patience, _place)) = waiting {
+        run = runs::wait(&app, run, patience).await?;
+        headers.extend(HeaderValue::from_str(&format!("wait={}", patience.as_secs())).ok().map(|wait| (APPLIED, wait)));
+    }
+    Ok(Created::new(format!("/v1/agents/{name}/runs/{}", run.run_id), run).with(headers))
 }
 
 /// One run with its steps and what they used.

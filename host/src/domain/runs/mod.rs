@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Filter, Subject, Subscription},
     ids::{Name, RunId, SessionId, StepId},
-    store::{self, AgentKey, Db},
+    store::{self, AgentKey, Db, idempotency::Outcome},
 };
 
 /// Between the names of a skill and its tool, as the model is told them. No skill's name has an
@@ -146,9 +146,17 @@ pub struct NewRun {
     pub session: Option<Name>,
 }
 
+/// A run that was asked for.
+#[derive(Debug)]
+pub struct Started {
+    pub run: Run,
+    /// Whether it was made before, by a request with the same `Idempotency-Key`.
+    pub before: bool,
+}
+
 /// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
 /// later one finds the run.
-pub async fn start(app: &App, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Run> {
+pub async fn start(app: &App, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Started> {
     let NewRun { task, session } = new;
     if task.trim().is_empty() {
         return Err(Error::invalid_field("task", "it is empty"));
@@ -158,14 +166,16 @@ pub async fn start(app: &App, agent: Name, new: NewRun, claim: Option<Claim>) ->
     }
     let conversation = session.unwrap_or_else(sessions::default);
     let limit = app.config.runs.queue;
-    let run = app
+    let started = app
         .store
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
                 if let Some(claim) = &claim {
                     match store::idempotency::claim(tx, claim).await? {
-                        Some(Earlier::Run(id)) => return store::runs::get(tx, &id).await,
+                        Some(Earlier::Run(id)) => {
+                            return Ok(Started { run: store::runs::get(tx, &id).await?, before: true });
+                        }
                         Some(other) => return Err(other.into()),
                         None => {}
                     }
@@ -178,15 +188,15 @@ pub async fn start(app: &App, agent: Name, new: NewRun, claim: Option<Claim>) ->
                 let id = RunId::random();
                 store::runs::insert(tx, key, &id, &session_id, &task).await?;
                 if let Some(claim) = &claim {
-                    store::idempotency::made_run(tx, claim, &id).await?;
+                    store::idempotency::note(tx, &claim.key, Outcome::Run(&id)).await?;
                 }
                 events::record(tx, &Subject::run(&agent, &id), Event::RunQueued { session_id, task }).await?;
-                store::runs::get(tx, &id).await
+                Ok(Started { run: store::runs::get(tx, &id).await?, before: false })
             })
         })
         .await?;
-    queue::wake(app, &run);
-    Ok(run)
+    queue::wake(app, &started.run);
+    Ok(started)
 }
 
 /// One of the agent's own runs.

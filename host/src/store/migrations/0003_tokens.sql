@@ -25,7 +25,7 @@ CREATE TABLE idempotency (
     status     INTEGER,
     headers    TEXT,
     body       BLOB,
-    -- What was made by an answer that is not kept because it shows a secret.
+    -- What was made, where the answer is not kept: it shows a secret, or is large.
     made       TEXT,
     created_at TEXT NOT NULL,
     PRIMARY KEY (caller, route, key)
