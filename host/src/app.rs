@@ -9,7 +9,7 @@ use std::{
 };
 
 use tempfile::NamedTempFile;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::{
     clock::Clock,
@@ -47,6 +47,8 @@ pub struct App {
     pub bootstrap: Arc<Bootstrap>,
     /// What is being carried out under an `Idempotency-Key`.
     pub idempotency: Keys,
+    /// Tells streams that some token was revoked.
+    pub revoked: watch::Sender<()>,
     /// The tokens whose use is being noted.
     pub noting: Single<TokenId>,
     /// How many large bodies may be taken in yet.
@@ -78,6 +80,7 @@ impl App {
         let app = Self {
             bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),
             idempotency: Keys { mac: MacKey::derive(&key, "moxxy idempotency 1"), open: Single::default() },
+            revoked: watch::Sender::default(),
             noting: Single::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             streams: Arc::new(Semaphore::new(config.server.waiting())),

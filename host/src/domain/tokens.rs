@@ -206,7 +206,9 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
                 Ok(())
             })
         })
-        .await
+        .await?;
+    app.revoked.send_replace(());
+    Ok(())
 }
 
 /// Tells that a token was refused: an unknown one, or a known one that lacks a scope.

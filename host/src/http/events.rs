@@ -18,6 +18,7 @@ use axum::{
 use futures_util::{Stream, StreamExt as _, stream};
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::{
     answer::Result,
@@ -87,8 +88,10 @@ pub async fn stream(
 /// Ends when the caller's token does.
 async fn while_allowed(app: App, principal: Principal) {
     let Principal::Token(token) = principal else { return std::future::pending().await };
+    let mut revoked = app.revoked.subscribe();
     while tokens::still_valid(&app, &token.id).await.unwrap_or(false) {
-        tokio::time::sleep(HEARTBEAT).await;
+        // It may expire, too.
+        drop(timeout(HEARTBEAT, revoked.changed()).await);
     }
 }
 

@@ -118,13 +118,14 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         operation.insert("parameters".into(), Value::Array(parameters));
     }
     operation.entry("security").or_insert_with(|| json!([]));
-    if waits
-        && let Some(made) =
-            operation.get_mut("responses").and_then(|all| all.pointer_mut("/201/headers")?.as_object_mut())
-    {
-        made.insert("Preference-Applied".into(), reference("headers", "Preference-Applied"));
-    }
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    let shown = [(waits, "Preference-Applied"), (method == "post", "Idempotency-Replayed")];
+    for success in ["200", "201"] {
+        let Some(response) = responses.get_mut(success).and_then(Value::as_object_mut) else { continue };
+        for (_, name) in shown.iter().filter(|(holds, _)| *holds) {
+            response.entry("headers").or_insert_with(|| json!({}))[*name] = reference("headers", name);
+        }
+    }
     for (status, name, ..) in ERRORS.iter().filter(|(status, ..)| errors.contains(status)) {
         if let Some(responses) = responses.as_object_mut() {
             responses.entry(status.to_string()).or_insert_with(|| reference("responses", name));
@@ -271,6 +272,10 @@ fn headers() -> Value {
     let header = |text: &str, schema: Value| json!({ "description": text, "schema": schema });
     json!({
         "ETag": header("The version of what is shown.", json!({ "type": "string" })),
+        "Idempotency-Replayed": header(
+            "`true` if a request with the same `Idempotency-Key` was carried out before.",
+            json!({ "type": "string" }),
+        ),
         "Link": header("The next page, as `<…>; rel=\"next\"`, if there is one.", json!({ "type": "string" })),
         "Location": header("Where what was made is.", json!({ "type": "string" })),
         "Preference-Applied": header("The preference that was followed.", json!({ "type": "string" })),
