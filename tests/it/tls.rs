@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use crate::{
     cli::{moxxy, text},
@@ -18,9 +19,11 @@ async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
     let server = Server::with(|config| {
         config.server.tls_certificate = file("server.pem");
         config.server.tls_key = file("server.key");
+        (config.server.header_time, config.server.shutdown_grace) = (300, 300);
     })
     .await;
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let silent = TcpStream::connect(&address).await.unwrap();
     let home = server.home.path().to_owned();
     let listed = tokio::task::spawn_blocking(move || {
         let mut command = moxxy(&home);
@@ -30,6 +33,9 @@ async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
     let output = listed.await.unwrap();
     assert_eq!((text(&output.stdout), text(&output.stderr)), ("[]\n", ""));
     assert!(server.request(reqwest::Method::GET, "/v1/health").send().await.is_err());
+    // Who never speaks holds no shutdown up.
+    server.stop().await;
+    drop(silent);
 }
 
 #[test]
