@@ -104,10 +104,12 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         parameters.push(reference("parameters", "Idempotency-Key"));
     }
     let has = |name: &str| parameters.contains(&reference("parameters", name));
+    // In its path, or in its query.
+    let names = path.contains('{') || parameters.iter().any(|parameter| parameter["name"] == "agent_id");
     let (conditional, waits) = (has("If-Match"), has("Prefer"));
     let rules = [
         (scoped, [401, 403].as_slice()),
-        (path.contains('{'), &[404]),
+        (names, &[404]),
         (has_body, &[408, 413, 415]),
         (!reads, &[409]),
         (conditional, &[412]),
