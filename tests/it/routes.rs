@@ -152,8 +152,11 @@ async fn every_route_names_what_is_wrong_with_its_address() {
             assert_eq!(answer.status, 404, "{}: {answer:?}", operation.id());
             assert!(answer.body["code"].as_str().unwrap().ends_with("_not_found"), "{answer:?}");
         }
-        let text = format!("{path}?access_token=mox_{}", "A".repeat(43));
-        assert!(send(at(&text)).await.error(400, "token_in_url").contains("revoke it"));
+        let secret = "A".repeat(43);
+        for query in [format!("access_token=mox_{secret}"), "API%5fkey=x".into(), format!("q=%6dox%5F{secret}")] {
+            assert!(send(at(&format!("{path}?{query}"))).await.error(400, "token_in_url").contains("revoke it"));
+        }
+        send(at(&format!("{path}/boo%74_{secret}"))).await.error(400, "token_in_url");
         let parameters = operation.parameters();
         if parameters.iter().any(|parameter| parameter["name"] == "limit") {
             for query in ["limit=0", "limit=1001", "limit=many", "cursor=%00", "colour=red"] {

@@ -9,7 +9,9 @@ use super::extract::Taken;
 
 const DESCRIPTION: &str = "Agents, the skills and providers they are made of, their runs and what happens.\n\n\
     JSON in and out. Lists are bare arrays in pages: `limit`, and the `Link` to the next one. Errors have \
-    one shape, or that of RFC 9457 if you accept `application/problem+json`. `X-Request-Id` and \
+    one shape, or that of RFC 9457 if you accept `application/problem+json`; without a \
+    body are only the answers to what is not HTTP (400), to an address (414) or a head (431) of more than 64 KiB, \
+    and to more than 100 header fields (431). `X-Request-Id` and \
     `traceparent` are taken and given back. Programs of the server's own user on the same machine need \
     no token, unless the server is configured so.";
 
