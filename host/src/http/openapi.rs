@@ -248,7 +248,10 @@ fn error_schema() -> Value {
                 "items": {
                     "type": "object",
                     "required": ["field", "reason"],
-                    "properties": { "field": { "type": "string" }, "reason": { "type": "string" } },
+                    "properties": {
+                        "field": text("The field, parameter or header, as `limits.max_steps`."),
+                        "reason": text("What it has to be."),
+                    },
                 },
             },
         },
@@ -259,9 +262,9 @@ fn error_schema() -> Value {
 fn problem_schema() -> Value {
     let mut schema = error_schema();
     let standard = json!({
-        "type": { "type": "string" },
+        "type": { "type": "string", "description": "Always `about:blank`: `code` says what is wrong." },
         "title": { "type": "string", "description": "The status, in words." },
-        "status": { "type": "integer" },
+        "status": { "type": "integer", "description": "The status, as a number." },
         "detail": { "type": "string", "description": "The same as `error`." },
     });
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
@@ -313,7 +316,7 @@ fn without_default(schema: &mut Schema) {
 }
 
 /// Writes schemas so that generators of clients read them: `{}` for anything, one `enum` for many
-/// constants.
+/// constants, which the description then explains.
 fn plain(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -327,7 +330,11 @@ fn plain(value: &mut Value) {
             if fields.get("type") == Some(&json!("array")) {
                 fields.entry("items").or_insert_with(|| json!({}));
             }
+            let explained = fields.get("oneOf").and_then(Value::as_array).map(|all| explained(all)).unwrap_or_default();
             if let Some(constants) = fields.get("oneOf").and_then(constants) {
+                let about = fields.get("description").and_then(Value::as_str).unwrap_or_default();
+                let about = [about, &*explained].join("\n\n").trim().to_owned();
+                fields.insert("description".into(), about.into());
                 fields.remove("oneOf");
                 fields.insert("type".into(), "string".into());
                 fields.insert("enum".into(), constants.into());
@@ -346,6 +353,14 @@ fn anything(schema: &mut Value) {
     if schema.as_bool() == Some(true) {
         *schema = json!({});
     }
+}
+
+/// What the constants mean that have a text of their own, as a list.
+fn explained(branches: &[Value]) -> String {
+    let explain = |branch: &Value| {
+        Some(format!("- `{}`: {}", branch.get("const")?.as_str()?, branch.get("description")?.as_str()?))
+    };
+    branches.iter().filter_map(explain).collect::<Vec<_>>().join("\n")
 }
 
 /// All the texts that the branches allow, if they allow nothing else.
