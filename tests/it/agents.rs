@@ -78,6 +78,14 @@ async fn reset_begins_a_new_session_and_keeps_the_old_history() {
     assert_eq!(server.get("/v1/agents/ada/history").await.expect(200), json!([]));
     let path = format!("/v1/agents/ada/history?session={}", old.as_str().unwrap());
     assert_eq!(server.get(&path).await.expect(200)[0]["content"], "before");
+    server.get("/v1/agents/ada/history?session=default").await.expect(200);
+    server.get("/v1/agents/ada/history?session=elsewhere").await.error(404, "session_not_found");
+    let unknown = "019b7c5e-8f00-7000-8000-000000000001";
+    server.get(&format!("/v1/agents/ada/history?session=ses_{unknown}")).await.error(404, "session_not_found");
+    server
+        .get(&format!("/v1/agents/ada/history?session=default&run_id=run_{unknown}"))
+        .await
+        .error(404, "run_not_found");
     let sessions = server.get("/v1/agents/ada/sessions").await.expect(200);
     assert!(sessions[0]["closed_at"].is_string() && sessions[1]["closed_at"].is_null());
 }

@@ -62,12 +62,32 @@ async fn names_that_are_paths_are_refused() {
 #[tokio::test]
 async fn what_the_framework_refuses_has_the_same_shape() {
     let server = Server::start().await;
-    server.get("/v2").await.error(404, "route_not_found");
+    for path in ["/", "/v2"] {
+        let message = server.get(path).await.error(404, "route_not_found");
+        assert!(message.contains("`/docs`") && message.contains("`/v1/openapi.json`"), "{message}");
+    }
     let answer = server.delete("/v1/agents").await;
     assert_eq!(answer.headers["allow"], "GET,HEAD,POST");
     answer.error(405, "method_not_allowed");
-    server.get("/v1/events/stream?color=red").await.error(400, "invalid_query");
-    server.get("/v1/events/stream?after=soon").await.error(400, "invalid_query");
+    for (path, code, field, reason) in [
+        ("/v1/events/stream?color=red", "invalid_query", "color", "unknown field `color`, expected one of `agent_id`"),
+        ("/v1/events/stream?after=soon", "invalid_query", "after", "a whole number"),
+        ("/v1/events/stream?agent_id=A", "invalid_query", "agent_id", "A name is 1 to 64"),
+        ("/v1/agents?limit=many", "invalid_query", "limit", "a whole number"),
+        ("/v1/agents?limit=99999999999", "invalid_query", "limit", "too large"),
+        ("/v1/agents?limit=1&limit=2", "invalid_query", "limit", "more than once"),
+        ("/v1/agents?color=red", "invalid_query", "color", "no such parameter"),
+        ("/v1/agents/ada/history?run_id=7", "invalid_query", "run_id", "`run_` and a UUID"),
+        ("/v1/agents/A%20b", "invalid_path", "name", "A name is 1 to 64"),
+        ("/v1/agents/ada/runs/7", "invalid_path", "run_id", "`run_` and a UUID"),
+        ("/v1/agents/ada/skills/%ff", "invalid_path", "skill_id", "not UTF-8"),
+    ] {
+        let answer = server.get(path).await;
+        let detail = answer.body["details"][0].clone();
+        assert_eq!(detail["field"], field, "{path}: {answer:?}");
+        assert!(detail["reason"].as_str().unwrap().contains(reason), "{path}: {answer:?}");
+        assert!(answer.error(400, code).contains(&format!("`{field}`: ")));
+    }
     let large = server.request(Method::POST, "/v1/agents").header("Content-Type", "application/json");
     send(large.body(vec![b' '; 2 << 20])).await.error(413, "body_too_large");
 }
@@ -78,6 +98,27 @@ async fn a_problem_is_shown_as_rfc_9457_on_request() {
     let request = server.request(Method::GET, "/v1/agents/nobody").header("Accept", "application/problem+json");
     let answer = send(request).await;
     assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let asked = async |lines: &[&str]| {
+        let request = server.request(Method::GET, "/v1/agents/nobody");
+        let answer = send(lines.iter().fold(request, |request, line| request.header("Accept", *line))).await;
+        answer.headers["content-type"] == "application/problem+json"
+    };
+    for wanted in [
+        &["application/json", "Application/Problem+JSON; charset=utf-8"][..],
+        &["application/json;q=1, application/problem+json ; q=0.5"],
+        &["application/problem+json;q=0, application/problem+json"],
+    ] {
+        assert!(asked(wanted).await, "{wanted:?}");
+    }
+    for refused in [
+        &[][..],
+        &["*/*", "application/*"],
+        &["application/problem+json;q=0"],
+        &["*/*", "application/problem+json; Q=0.000"],
+        &["application/problem+jsonx", "text/plain;note=\"application/problem+json\""],
+    ] {
+        assert!(!asked(refused).await, "{refused:?}");
+    }
     assert_eq!((&answer.body["status"], &answer.body["title"]), (&json!(404), &json!("Not Found")));
     assert_eq!(answer.body["detail"], "Agent 'nobody' not found");
     answer.error(404, "agent_not_found");
@@ -88,6 +129,10 @@ async fn a_request_keeps_its_own_id() {
     let server = Server::start().await;
     let request = |id: &str| server.request(Method::GET, "/v1/agents/nobody").header("X-Request-Id", id);
     assert_eq!(send(request("abc-1")).await.body["request_id"], "abc-1");
-    let hostile = send(request("a b;c")).await;
-    assert!(hostile.body["request_id"].as_str().unwrap().starts_with("req_"));
+    let token = format!("mox_{}", "A".repeat(43));
+    for hostile in ["", "a b;c", "ä", &token, &format!("a.{token}"), &token.replace("mox_", "boot_"), &"a".repeat(129)]
+    {
+        let id = send(request(hostile)).await.body["request_id"].as_str().unwrap().to_owned();
+        assert!(id.starts_with("req_"), "{hostile}: {id}");
+    }
 }

@@ -149,6 +149,26 @@ async fn a_place_beyond_the_log_is_refused() {
 }
 
 #[tokio::test]
+async fn a_selection_that_nothing_can_match_is_refused() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    server.run("ada", "a").await;
+    let stream = async |query: &str| server.get(&format!("/v1/events/stream?{query}")).await;
+    for unknown in ["nonsense", "run", "run.", "*", "ru*", "runs.*", "run.complete"] {
+        let answer = stream(&format!("agent_id=ada&event_type=run.*&event_type={unknown}")).await;
+        assert_eq!(answer.body["details"][0]["field"], "event_type", "{unknown}");
+        let message = answer.error(400, "invalid_input");
+        assert!(message.contains(&format!("{unknown:?}")) && message.contains("run.completed"), "{message}");
+    }
+    stream("agent_id=ada&agent_id=bob").await.error(404, "agent_not_found");
+    stream("run_id=run_019b7c5e-8f00-7000-8000-000000000001").await.error(404, "run_not_found");
+    // Whoever follows an agent learns of its end, and after it.
+    server.delete("/v1/agents/ada").await.expect(204);
+    let mut events = server.events("agent_id=ada&after=0").await;
+    assert_eq!(events.next().await.unwrap().kind, "agent.deleted");
+}
+
+#[tokio::test]
 async fn large_events_reach_those_who_are_there() {
     let server = Server::start().await;
     server.offline("ada", "echo").await;

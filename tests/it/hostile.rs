@@ -28,13 +28,20 @@ async fn uploads_that_are_no_component_are_refused_with_the_reason() {
     let mut flipped = whole.clone();
     let middle = flipped.len() / 2;
     flipped[middle..middle + 64].fill(0xff);
-    let cases: [(Vec<u8>, &str); 8] = [
-        (Vec::new(), "not WebAssembly"),
-        (b"#!/bin/sh\necho hello".to_vec(), "not WebAssembly"),
+    let cases: [(Vec<u8>, &str); 12] = [
+        (Vec::new(), "not WebAssembly but empty"),
+        (
+            b"#!/bin/sh\necho hello".to_vec(),
+            "not WebAssembly but a text. A component is wanted, a `.wasm` file: `moxxy build`",
+        ),
+        ("<!doctype html><p>Grüß Gott".into(), "a page of HTML or XML"),
+        (b"\n(component)".to_vec(), "its text format"),
+        (b"PK\x03\x04".to_vec(), "a zip archive"),
+        (vec![0; 600], "a file of another kind"),
         (whole[..whole.len() / 2].to_vec(), "damaged or cut off"),
-        (whole[..6].to_vec(), "not WebAssembly"),
+        (whole[..6].to_vec(), "the beginning of it"),
         (flipped, "It"),
-        (b"\0asm\x01\0\0\0".to_vec(), "core module without component-type metadata"),
+        (b"\0asm\x01\0\0\0".to_vec(), "a core module, not a component"),
         (b"\0asm\x0d\0\x01\0".to_vec(), "of no world that Moxxy knows: it exports nothing"),
         (std::fs::read(test_component("other_world")).unwrap(), "of no world that Moxxy knows"),
     ];

@@ -47,6 +47,8 @@ async fn lists_come_in_pages() {
         (vec!["clock".into(), "text".into()], 2)
     );
     assert_eq!(walk(&server, "/v1/providers?limit=1", "id").await.1, 1);
+    let again = server.get("/v1/agents?%6cimit=2&%63ursor=YTE").await.headers["link"].to_str().unwrap().to_owned();
+    assert_eq!(again, "</v1/agents?limit=2&cursor=YTM>; rel=\"next\"");
     // A cursor of one list is none of another.
     let link = server.get("/v1/agents?limit=2").await.headers["link"].to_str().unwrap().to_owned();
     let cursor = link.split_once("cursor=").unwrap().1.split_once('>').unwrap().0.to_owned();

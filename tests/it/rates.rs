@@ -68,6 +68,10 @@ async fn pages_of_configured_origins_may_call_with_a_token() {
     let get = || server.request(Method::GET, "/v1/agents").header("Origin", "https://app.example.com");
     let answer = send(get().bearer_auth(&token)).await;
     assert_eq!(allowed(&answer.headers).unwrap(), "https://app.example.com");
+    let shown = answer.headers["access-control-expose-headers"].to_str().unwrap().to_owned();
+    let wanted =
+        ["etag", "link", "location", "retry-after", "x-request-id", "traceparent", "idempotency-replayed", "allow"];
+    assert!(wanted.iter().all(|wanted| shown.split(',').any(|shown| shown == *wanted)), "{shown}");
     answer.expect(200);
     // The page can read what is wrong, too; and it is not trusted for being on this machine.
     let answer = send(get()).await;
@@ -94,6 +98,21 @@ async fn a_trace_goes_on() {
         let answer = get(wrong).await;
         let parent = answer.headers["traceparent"].to_str().unwrap();
         assert!(parent.len() == 55 && !parent.contains(trace) && !parent.contains(&zero), "{wrong}: {parent}");
+    }
+    // One byte of it another, one too few, one too many.
+    let whole = format!("00-{trace}-00f067aa0ba902b7-01");
+    for at in 0..whole.len() {
+        for other in ["0", "g", "A", "-", "", "00"] {
+            let sent = [&whole[..at], other, &whole[at + 1..]].concat();
+            let parent = get(&sent).await.headers["traceparent"].to_str().unwrap().to_owned();
+            let parts: Vec<_> = parent.split('-').collect();
+            let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
+            assert_eq!(lengths, [2, 32, 16, 2], "{sent}: {parent}");
+            assert!(parent.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-')), "{sent}: {parent}");
+            // Only a digit in the place of a digit leaves it whole.
+            let taken = sent == whole || other == "0" && !whole[at..].starts_with('-');
+            assert_eq!(parts[1] == &sent[3.min(sent.len())..35.min(sent.len())], taken, "{sent}: {parent}");
+        }
     }
 }
 

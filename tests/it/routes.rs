@@ -152,8 +152,11 @@ async fn every_route_names_what_is_wrong_with_its_address() {
             assert_eq!(answer.status, 404, "{}: {answer:?}", operation.id());
             assert!(answer.body["code"].as_str().unwrap().ends_with("_not_found"), "{answer:?}");
         }
-        let text = format!("{path}?access_token=mox_{}", "A".repeat(43));
-        assert!(send(at(&text)).await.error(400, "token_in_url").contains("revoke it"));
+        let secret = "A".repeat(43);
+        for query in [format!("access_token=mox_{secret}"), "API%5fkey=x".into(), format!("q=%6dox%5F{secret}")] {
+            assert!(send(at(&format!("{path}?{query}"))).await.error(400, "token_in_url").contains("revoke it"));
+        }
+        send(at(&format!("{path}/boo%74_{secret}"))).await.error(400, "token_in_url");
         let parameters = operation.parameters();
         if parameters.iter().any(|parameter| parameter["name"] == "limit") {
             for query in ["limit=0", "limit=1001", "limit=many", "cursor=%00", "colour=red"] {
@@ -169,10 +172,15 @@ async fn every_route_names_what_is_wrong_with_its_address() {
 
 #[test]
 fn the_document_is_complete() {
-    let mut ids = Vec::new();
+    let (mut ids, mut missing) = (Vec::new(), Vec::new());
+    for (name, schema) in contract::document()["components"]["schemas"].as_object().unwrap() {
+        assert!(schema["description"].is_string(), "{name}");
+        undescribed(schema, name, &mut missing);
+    }
     for operation in operations() {
         let (id, document) = (operation.id().to_owned(), &operation.document);
         assert!(!document["summary"].as_str().unwrap().is_empty() && document["tags"][0].is_string(), "{id}");
+        undescribed(document, &id, &mut missing);
         for parameter in operation.parameters() {
             assert!(parameter["description"].is_string() && parameter["schema"].is_object(), "{id}: {parameter}");
         }
@@ -190,8 +198,27 @@ fn the_document_is_complete() {
         }
         ids.push(id);
     }
+    assert_eq!(missing, Vec::<String>::new(), "have no description");
     let count = ids.len();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), count);
+}
+
+/// The properties without a description, wherever they are. The only one of a schema needs none
+/// beside the schema's.
+fn undescribed(value: &Value, place: &str, missing: &mut Vec<String>) {
+    let Some(fields) = value.as_object() else {
+        return value.as_array().into_iter().flatten().for_each(|item| undescribed(item, place, missing));
+    };
+    let properties = fields.get("properties").and_then(Value::as_object);
+    let only = fields.contains_key("description") && properties.is_some_and(|properties| properties.len() == 1);
+    for (name, property) in properties.into_iter().flatten().filter(|_| !only) {
+        if property.get("description").or(resolved(property).get("description")).is_none() {
+            missing.push(format!("{place}.{name}"));
+        }
+    }
+    for (_, value) in fields.iter().filter(|(name, _)| *name != "example") {
+        undescribed(value, place, missing);
+    }
 }

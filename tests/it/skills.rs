@@ -55,7 +55,8 @@ async fn a_component_comes_in_base64_and_its_digest_is_checked() {
     let digest = message.split(' ').find(|word| word.starts_with("sha256:")).unwrap().trim_end_matches(',');
     let right = json!({ "source": { "base64": text }, "digest": digest });
     assert_eq!(server.post(path, right).await.expect(201)["digest"], digest);
-    server.post(path, json!({ "source": { "base64": "***" } })).await.error(400, "invalid_input");
+    let wrong = server.post(path, json!({ "source": { "base64": "***" } })).await.error(400, "invalid_input");
+    assert!(wrong.contains("`source.base64`: it is not base64"), "{wrong}");
     let unknown = server.post(path, json!({ "source": { "bundled": "nothing" } })).await.error(400, "invalid_input");
     assert!(unknown.contains("offline, script, text"), "{unknown}");
 }
@@ -113,6 +114,7 @@ async fn what_a_skill_asks_for_is_missing_until_it_can_be_granted() {
     assert_eq!(skill["granted"], json!({ "hosts": [], "secrets": [] }));
     let denied = server.invoke("ada", "misbehave", "open_secret", json!({ "name": "key" })).await;
     assert!(denied.body.to_string().contains("no grant lets `misbehave` use the secret"), "{denied:?}");
+    assert!(denied.body.to_string().contains("use what needs no secret"), "{denied:?}");
 }
 
 #[tokio::test]

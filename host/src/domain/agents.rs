@@ -17,6 +17,7 @@ const PERSONA: usize = 64 * 1024;
 const MODEL: usize = 256;
 const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
+/// An agent: a persona, a model and limits, under a name.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Agent {
     #[serde(skip)]
@@ -24,40 +25,62 @@ pub struct Agent {
     pub name: Name,
     #[serde(flatten)]
     pub settings: Settings,
-    /// Always `null`: there are no templates yet.
+    /// Always `null`: this version has no templates.
     pub template: Option<Name>,
-    /// `idle`, `running` or `error`.
+    /// `running` while a run is, `error` if its last one failed, `idle` otherwise.
     pub status: &'static str,
+    /// When it was made (RFC 3339, UTC).
     pub created_at: String,
+    /// When it was last changed (RFC 3339, UTC).
     pub updated_at: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     pub provider: Name,
+    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
     pub model: String,
+    /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
+    /// nothing.
     pub persona: Option<String>,
+    /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
+    #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f64>,
     pub limits: Limits,
 }
 
-/// The limits of a run; what is absent comes from the configuration.
+/// Limits of each of its runs. One that is absent or `null` is as the server's configuration says.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
+    /// Model calls in a run, at least 1. By default 24.
+    #[schemars(range(min = 1))]
     pub max_steps: Option<u32>,
+    /// Tokens in and out in a run, at least 1. By default 500000.
+    #[schemars(range(min = 1))]
     pub max_tokens: Option<u64>,
+    /// Seconds that a run takes, at least 1. By default 600.
+    #[schemars(range(min = 1))]
     pub max_seconds: Option<u64>,
 }
 
+/// An agent to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAgent {
+    /// What it goes by from now on: 1 to 64 of `a-z`, `0-9` and `-`.
     pub name: Name,
+    /// An installed provider.
     pub provider: Name,
+    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
     pub model: String,
+    /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
+    /// nothing.
     pub persona: Option<String>,
+    /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
+    #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f64>,
+    /// For the archetypes that are to come: this version has none, so leave it out.
     pub template: Option<Name>,
     #[serde(default)]
     pub limits: Limits,
@@ -68,12 +91,18 @@ pub struct NewAgent {
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "AgentPatch")]
 pub struct Patch {
+    /// An installed provider; its `model` has to be one of it.
     pub provider: Option<Name>,
+    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
     pub model: Option<String>,
+    /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
+    /// nothing.
     #[serde(deserialize_with = "present")]
     pub persona: Option<Option<String>>,
+    /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
     #[serde(deserialize_with = "present")]
     pub temperature: Option<Option<f64>>,
+    /// In place of all limits that there are.
     pub limits: Option<Limits>,
 }
 

@@ -32,7 +32,9 @@ pub enum All {
 /// Hosts and secrets, asked for, granted or missing.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Permissions {
+    /// Hosts, with the methods used there.
     pub hosts: Vec<HostRequest>,
+    /// Secrets, with where they go.
     pub secrets: Vec<SecretRequest>,
 }
 

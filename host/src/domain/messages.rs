@@ -12,35 +12,49 @@ use crate::{
     plugins::models,
 };
 
+/// A message of a conversation.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Message {
+    /// The message's id.
     pub id: MessageId,
+    /// The session that it stands in.
     pub session_id: SessionId,
+    /// The run that it belongs to.
     pub run_id: RunId,
     pub role: Role,
+    /// Its text; of a tool, the result.
     pub content: String,
+    /// The tools that the model calls with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Vec<ToolCall>>,
     /// Of the call that a tool's message answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// Whether the tool's call failed. Absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
     #[serde(skip)]
     pub thinking: Option<Vec<Thinking>>,
+    /// When it was written (RFC 3339, UTC).
     pub created_at: String,
 }
 
+/// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Who gave the task.
     User,
+    /// The model.
     Assistant,
+    /// A tool, with its result.
     Tool,
 }
 
+/// A tool that the model calls.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCall {
+    /// Known to the message that answers it, as `tool_call_id`.
     pub id: String,
     /// As the model was told it: the skill, two underscores, the tool.
     pub name: String,

@@ -33,34 +33,54 @@ pub struct Provider {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Provider")]
 pub struct View {
+    /// What it was installed as; agents name it so.
     pub id: Name,
+    /// What it calls itself.
     pub name: Name,
+    /// As its manifest says.
     pub version: String,
+    /// In its own words.
     pub description: String,
     pub digest: Digest,
+    /// Its configuration, as it was given.
     pub config: Map<String, Value>,
+    /// What its manifest asks for.
     pub asked: Permissions,
+    /// What of that it has. Nothing, in this version.
     pub granted: Permissions,
+    /// What of that it lacks.
     pub missing: Permissions,
+    /// When it was installed (RFC 3339, UTC).
     pub created_at: String,
+    /// When its configuration was last changed (RFC 3339, UTC).
     pub updated_at: String,
 }
 
+/// A provider to be installed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProvider {
+    /// What it goes by from now on, and what agents name.
     pub id: Name,
+    /// Where its component comes from: one of these.
     pub component: Source,
+    /// Of the component; another one is refused.
     pub digest: Option<Digest>,
+    /// What it is configured with, as it documents. Empty if absent.
     #[serde(default)]
     pub config: Map<String, Value>,
 }
 
+/// A model of a provider.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Model {
+    /// What agents name it by.
     pub id: String,
+    /// What people call it.
     pub display_name: Option<String>,
+    /// How many tokens it reads at most, if that is known.
     pub context_window: Option<u32>,
+    /// How many tokens it writes at most, if that is known.
     pub max_output_tokens: Option<u32>,
 }
 

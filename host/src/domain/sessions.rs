@@ -6,18 +6,21 @@ use serde::Serialize;
 use super::runs;
 use crate::{
     app::App,
-    error::Result,
+    error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, SessionId},
     store::{self, AgentKey, Db},
 };
 
+/// One conversation of an agent, from its beginning or a reset to the next.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Session {
+    /// The session's id.
     #[serde(rename = "session_id")]
     pub id: SessionId,
     /// The conversation: `default`, or the name that its runs gave.
     pub name: Name,
+    /// When it began (RFC 3339, UTC).
     pub created_at: String,
     /// When a reset replaced it; its history stays.
     pub closed_at: Option<String>,
@@ -29,14 +32,17 @@ pub fn default() -> Name {
 }
 
 /// Finds a session by its id, or the open one of a conversation by its name. `None` when the
-/// conversation has not begun.
+/// default conversation has not begun; another one is there only once it has.
 pub async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Result<Option<SessionId>> {
     let name = match wanted.map(SessionId::try_from_text) {
         None => default(),
         Some(Ok(id)) => return store::sessions::get(db, agent, &id).await.map(|session| Some(session.id)),
         Some(Err(name)) => Name::try_from(name)?,
     };
-    store::sessions::current(db, agent, &name).await
+    match store::sessions::current(db, agent, &name).await? {
+        None if name != default() => Err(Error::not_found("session", name)),
+        session => Ok(session),
+    }
 }
 
 /// Stops the agent's runs and begins its default conversation anew.

@@ -41,18 +41,29 @@ pub struct Skill {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Skill")]
 pub struct View {
+    /// What its manifest calls it; unique for the agent.
     pub skill_id: Name,
+    /// As its manifest says.
     pub version: String,
+    /// In its own words.
     pub description: String,
     pub digest: Digest,
+    /// Of the upload, in bytes.
     pub size: usize,
+    /// What the model can call, as `skill__tool`.
     pub tools: Vec<Tool>,
+    /// What its manifest asks for.
     pub asked: Permissions,
+    /// What of that it has: public hosts that `accept` named.
     pub granted: Permissions,
+    /// What of that it lacks. `accept` grants public hosts; private ones and secrets cannot be
+    /// granted in this version, so a tool that needs one fails and says so.
     pub missing: Permissions,
+    /// Always `unsigned`: signatures are not checked in this version.
     pub signature: &'static str,
     /// The digest that a rollback goes to.
     pub previous: Option<Digest>,
+    /// When it was installed (RFC 3339, UTC).
     pub created_at: String,
 }
 
@@ -60,9 +71,13 @@ pub struct View {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Install {
+    /// Where the component comes from: one of these.
     pub source: Source,
-    /// Checked, if it is given.
+    /// Of the component; another one is refused.
     pub digest: Option<Digest>,
+    /// What of its wishes you consent to: names as an answer shows them, such as
+    /// `host:api.example.com GET`, or `"all"`. Nothing if absent; a name that it does not ask
+    /// for is refused.
     pub accept: Option<Accept>,
 }
 

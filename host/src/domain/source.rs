@@ -43,9 +43,9 @@ impl Source {
     pub fn bytes(self, limit: usize, folders: &[PathBuf]) -> Result<Vec<u8>> {
         let bytes = match self {
             Self::Upload(bytes) => bytes,
-            Self::Base64(text) => {
-                BASE64.decode(text).map_err(|e| Error::invalid_field("source.base64", e.to_string()))?
-            }
+            Self::Base64(text) => BASE64
+                .decode(text)
+                .map_err(|e| Error::invalid_field("source.base64", format!("it is not base64: {e}")))?,
             Self::Bundled(name) => bundled(&name)?,
             Self::Path(path) => file(&path, limit, folders)?,
         };

@@ -79,11 +79,16 @@ pub enum Creator {
     Offline,
 }
 
+/// A token, without its text.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Token {
+    /// The token's id, by which it is revoked.
     pub id: TokenId,
+    /// What it may be used for.
     pub scopes: Scopes,
+    /// What it is for.
     pub description: Option<String>,
+    /// When it was made (RFC 3339, UTC).
     pub created_at: String,
     /// A token's id, or `local`, `bootstrap` or `offline`.
     pub created_by: String,
@@ -91,12 +96,15 @@ pub struct Token {
     pub expires_at: Option<String>,
     /// To the minute.
     pub last_used_at: Option<String>,
+    /// When it was revoked; `null`: it was not.
     pub revoked_at: Option<String>,
 }
 
+/// A token to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
+    /// What it may be used for: at most what its maker may.
     pub scopes: Scopes,
     /// What it is for, at most 1024 bytes.
     pub description: Option<String>,
@@ -109,12 +117,17 @@ pub struct NewToken {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NewlyMadeToken")]
 pub struct Issued {
+    /// The token's id, by which it is revoked.
     pub id: TokenId,
     /// The token itself, which is shown this once.
     pub token: String,
+    /// What it may be used for.
     pub scopes: Scopes,
+    /// What it is for.
     pub description: Option<String>,
+    /// When it was made (RFC 3339, UTC).
     pub created_at: String,
+    /// When it ceases to be valid; `null`: never.
     pub expires_at: Option<String>,
 }
 

@@ -11,40 +11,57 @@ use crate::{
     ids::{Name, SessionId, StepId, TokenId},
 };
 
-/// An event. Its type is the text in `rename`, its payload the fields.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "event_type", content = "payload")]
-pub enum Event {
-    #[serde(rename = "agent.created")]
-    AgentCreated { provider: Name, model: String },
-    #[serde(rename = "agent.updated")]
-    AgentUpdated { changed: Vec<&'static str> },
-    #[serde(rename = "agent.deleted")]
-    AgentDeleted {},
-    #[serde(rename = "agent.reset")]
-    AgentReset { session_id: SessionId },
+macro_rules! events {
+    ($($(#[$doc:meta])* $event:ident = $type:literal { $($(#[$about:meta])* $field:ident: $of:ty),* $(,)? }),* $(,)?) => {
+        /// An event, with its payload.
+        #[derive(Debug, Clone, Serialize)]
+        #[serde(tag = "event_type", content = "payload")]
+        pub enum Event {
+            $($(#[$doc])* #[serde(rename = $type)] $event { $($(#[$about])* $field: $of),* },)*
+        }
 
-    #[serde(rename = "provider.installed")]
-    ProviderInstalled { provider_id: Name, digest: Digest, version: String },
-    #[serde(rename = "provider.removed")]
-    ProviderRemoved { provider_id: Name },
-    #[serde(rename = "provider.failed")]
-    ProviderFailed { provider_id: Name, code: String, message: String },
+        impl Event {
+            /// Every type of event.
+            pub const TYPES: &[&str] = &[$($type),*];
+        }
+    };
+}
 
-    #[serde(rename = "skill.installed")]
-    SkillInstalled { skill_id: Name, digest: Digest, version: String, tools: Vec<String>, accepted: BTreeSet<String> },
-    #[serde(rename = "skill.upgraded")]
-    SkillUpgraded { skill_id: Name, from: Digest, to: Digest, version: String, accepted: BTreeSet<String> },
-    #[serde(rename = "skill.rolled_back")]
-    SkillRolledBack { skill_id: Name, from: Digest, to: Digest },
-    #[serde(rename = "skill.removed")]
-    SkillRemoved { skill_id: Name },
-    #[serde(rename = "skill.invoked")]
-    SkillInvoked { step_id: Option<StepId>, skill_id: Name, tool: String, arguments: Value },
-    #[serde(rename = "skill.completed")]
-    SkillCompleted { step_id: Option<StepId>, skill_id: Name, tool: String, output: Value, usage: Usage },
-    #[serde(rename = "skill.failed")]
-    SkillFailed {
+events! {
+    AgentCreated = "agent.created" { provider: Name, model: String },
+    AgentUpdated = "agent.updated" { changed: Vec<&'static str> },
+    AgentDeleted = "agent.deleted" {},
+    AgentReset = "agent.reset" { session_id: SessionId },
+
+    ProviderInstalled = "provider.installed" { provider_id: Name, digest: Digest, version: String },
+    ProviderRemoved = "provider.removed" { provider_id: Name },
+    ProviderFailed = "provider.failed" { provider_id: Name, code: String, message: String },
+
+    SkillInstalled = "skill.installed" {
+        skill_id: Name,
+        digest: Digest,
+        version: String,
+        tools: Vec<String>,
+        accepted: BTreeSet<String>,
+    },
+    SkillUpgraded = "skill.upgraded" {
+        skill_id: Name,
+        from: Digest,
+        to: Digest,
+        version: String,
+        accepted: BTreeSet<String>,
+    },
+    SkillRolledBack = "skill.rolled_back" { skill_id: Name, from: Digest, to: Digest },
+    SkillRemoved = "skill.removed" { skill_id: Name },
+    SkillInvoked = "skill.invoked" { step_id: Option<StepId>, skill_id: Name, tool: String, arguments: Value },
+    SkillCompleted = "skill.completed" {
+        step_id: Option<StepId>,
+        skill_id: Name,
+        tool: String,
+        output: Value,
+        usage: Usage,
+    },
+    SkillFailed = "skill.failed" {
         step_id: Option<StepId>,
         skill_id: Name,
         tool: String,
@@ -53,47 +70,29 @@ pub enum Event {
         /// Unknown when it was cut off.
         usage: Option<Usage>,
     },
-    #[serde(rename = "skill.progress")]
-    SkillProgress { step_id: Option<StepId>, skill_id: Name, message: String, done: Option<f64> },
-    #[serde(rename = "skill.log")]
-    SkillLog { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
-    #[serde(rename = "sandbox.limit_exceeded")]
-    LimitExceeded { component: Name, limit: String, message: String },
+    SkillProgress = "skill.progress" { step_id: Option<StepId>, skill_id: Name, message: String, done: Option<f64> },
+    SkillLog = "skill.log" { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
+    LimitExceeded = "sandbox.limit_exceeded" { component: Name, limit: String, message: String },
 
-    #[serde(rename = "token.created")]
-    TokenCreated { token_id: TokenId, scopes: Vec<String>, by: String },
-    #[serde(rename = "token.revoked")]
-    TokenRevoked { token_id: TokenId, by: String },
+    TokenCreated = "token.created" { token_id: TokenId, scopes: Vec<String>, by: String },
+    TokenRevoked = "token.revoked" { token_id: TokenId, by: String },
     /// An unknown token, or a known one that lacks a scope.
-    #[serde(rename = "token.denied")]
-    TokenDenied { token_id: Option<TokenId>, scope: Option<String>, reason: &'static str },
+    TokenDenied = "token.denied" { token_id: Option<TokenId>, scope: Option<String>, reason: &'static str },
 
-    #[serde(rename = "run.queued")]
-    RunQueued { session_id: SessionId, task: String },
-    #[serde(rename = "run.started")]
-    RunStarted {},
-    #[serde(rename = "run.resumed")]
-    RunResumed { interrupted: Vec<Interrupted> },
-    #[serde(rename = "run.completed")]
-    RunCompleted { output: String },
-    #[serde(rename = "run.failed")]
-    RunFailed { code: String, message: String },
-    #[serde(rename = "run.cancelled")]
-    RunCancelled { mode: &'static str },
+    RunQueued = "run.queued" { session_id: SessionId, task: String },
+    RunStarted = "run.started" {},
+    RunResumed = "run.resumed" { interrupted: Vec<Interrupted> },
+    RunCompleted = "run.completed" { output: String },
+    RunFailed = "run.failed" { code: String, message: String },
+    RunCancelled = "run.cancelled" { mode: &'static str },
 
-    #[serde(rename = "message.user")]
-    MessageUser { message_id: String, content: String },
-    #[serde(rename = "message.delta")]
-    MessageDelta { step_id: StepId, text: String },
-    #[serde(rename = "message.assistant")]
-    MessageAssistant { message_id: String, content: String, tool_calls: Value },
+    MessageUser = "message.user" { message_id: String, content: String },
+    MessageDelta = "message.delta" { step_id: StepId, text: String },
+    MessageAssistant = "message.assistant" { message_id: String, content: String, tool_calls: Value },
 
-    #[serde(rename = "model.request")]
-    ModelRequest { step_id: StepId, provider_id: Name, model: String, messages: usize, tools: usize },
-    #[serde(rename = "model.response")]
-    ModelResponse { step_id: StepId, stop_reason: String, input_tokens: u64, output_tokens: u64, usage: Usage },
-    #[serde(rename = "model.failed")]
-    ModelFailed { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },
+    ModelRequest = "model.request" { step_id: StepId, provider_id: Name, model: String, messages: usize, tools: usize },
+    ModelResponse = "model.response" { step_id: StepId, stop_reason: String, input_tokens: u64, output_tokens: u64, usage: Usage },
+    ModelFailed = "model.failed" { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },
 }
 
 /// What a call of a component used.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Envelope, Events, News, Recorded};
+use super::{Envelope, Event, Events, News, Recorded};
 use crate::{
     error::Result,
     store::{self, Store},
@@ -35,6 +35,11 @@ pub struct Subscription {
 }
 
 impl Filter {
+    /// A type, or a group of types, that no event is of.
+    pub fn unknown_type(&self) -> Option<&String> {
+        self.types.iter().find(|wanted| !Event::TYPES.iter().any(|known| covers(wanted, known)))
+    }
+
     pub fn matches(&self, event: &Envelope) -> bool {
         let any = |wanted: &[String], value: &Option<String>| {
             wanted.is_empty() || value.as_ref().is_some_and(|v| wanted.contains(v))

@@ -21,17 +21,20 @@ use crate::{
     store,
 };
 
+/// How to stop.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopMode {
-    /// `step` if absent.
+    /// How soon a stop takes effect; `step` if absent.
     pub mode: Stop,
 }
 
 /// What a reset began.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Reset {
+    /// The agent.
     pub agent_id: Name,
+    /// The session that the next runs belong to.
     pub session_id: SessionId,
 }
 

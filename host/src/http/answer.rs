@@ -15,6 +15,9 @@ pub type Result<T, E = Answer> = std::result::Result<T, E>;
 /// What a 401 asks for (RFC 6750).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\"");
 
+/// The type of errors in the shape of RFC 9457.
+const PROBLEM: &str = "application/problem+json";
+
 /// An error for a client. The middleware turns it into a body, when the request's id is known.
 #[derive(Debug, Clone)]
 pub struct Answer(Box<Parts>);
@@ -61,9 +64,7 @@ impl Answer {
     }
 
     /// The answer as it is sent: RFC 9457 if the client accepts it, the plain shape otherwise.
-    pub fn render(self, accept: &HeaderMap, request_id: &str) -> Response {
-        const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
-        let wanted = accept.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    pub fn render(self, asked: &HeaderMap, request_id: &str) -> Response {
         let mut body = json!({
             "error": self.0.problem.message,
             "code": self.0.problem.code,
@@ -72,7 +73,7 @@ impl Answer {
         if !self.0.details.is_empty() {
             extend(&mut body, json!({ "details": self.0.details }));
         }
-        if !wanted.is_some_and(|accept| accept.contains("application/problem+json")) {
+        if !accepts(asked, PROBLEM) {
             return (self.0.status, Json(body)).into_response();
         }
         let title = self.0.status.canonical_reason().unwrap_or_default();
@@ -80,7 +81,7 @@ impl Answer {
         let standard =
             json!({ "type": "about:blank", "title": title, "status": self.0.status.as_u16(), "detail": detail });
         extend(&mut body, standard);
-        (self.0.status, [(header::CONTENT_TYPE, PROBLEM)], Json(body)).into_response()
+        (self.0.status, [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM))], Json(body)).into_response()
     }
 }
 
@@ -122,7 +123,23 @@ impl IntoResponse for Answer {
 }
 
 pub async fn no_route() -> Answer {
-    Answer::new(StatusCode::NOT_FOUND, "route_not_found", "There is nothing at this address")
+    Answer::new(
+        StatusCode::NOT_FOUND,
+        "route_not_found",
+        "There is nothing at this address: `/docs` shows what there is, `/v1/openapi.json` tells programs",
+    )
+}
+
+/// Whether `Accept` names this type, and not to refuse it (RFC 9110). `*/*` names none.
+fn accepts(headers: &HeaderMap, media: &str) -> bool {
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media));
+        let mut weights =
+            parts.filter_map(|part| part.split_once('=')).filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        named && !weights.any(|(_, weight)| weight.trim().parse() == Ok(0.0))
+    })
 }
 
 fn extend(body: &mut Value, more: Value) {

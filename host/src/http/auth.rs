@@ -98,6 +98,18 @@ fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
     Ok(Some(text.trim()))
 }
 
+/// Whether a token, or the code of the bootstrap, stands somewhere in a text.
+pub fn holds_token(text: &str) -> bool {
+    // What follows the prefix: 32 bytes in base64url.
+    const LENGTH: usize = 43;
+    [tokens::PREFIX, bootstrap::PREFIX].iter().any(|prefix| {
+        text.match_indices(prefix).any(|(at, _)| {
+            let rest = text.bytes().skip(at + prefix.len());
+            rest.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count() >= LENGTH
+        })
+    })
+}
+
 async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &str) -> Result<Credential> {
     if text.starts_with(bootstrap::PREFIX) {
         // Before it is looked at: there are few attempts at a code.

@@ -31,8 +31,9 @@ use crate::{
     app::App,
     domain::tokens::{self, Principal},
     error::Error,
-    events::{Filter, Recorded, Subscription},
-    store,
+    events::{self, Filter, Recorded, Subscription},
+    ids::{Name, RunId},
+    store::{self, Db},
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -44,15 +45,42 @@ const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-b
 pub struct Selection {
     /// Only events of these agents.
     #[serde(default)]
-    agent_id: Vec<String>,
+    agent_id: Vec<Name>,
     /// Only events of these runs.
     #[serde(default)]
-    run_id: Vec<String>,
-    /// Only events of these types; `run.*` stands for all that begin so.
+    run_id: Vec<RunId>,
+    /// Only events of these types, such as `run.completed`; `run.*` stands for all that begin so.
     #[serde(default)]
     event_type: Vec<String>,
     /// Begins behind the event with this `id`; 0 begins with the first.
     after: Option<i64>,
+}
+
+impl Selection {
+    fn filter(&self) -> Filter {
+        Filter {
+            agents: self.agent_id.iter().map(ToString::to_string).collect(),
+            runs: self.run_id.iter().map(ToString::to_string).collect(),
+            types: self.event_type.clone(),
+        }
+    }
+
+    /// Refuses what no event can match.
+    async fn check(&self, db: &mut Db, filter: &Filter) -> Result<()> {
+        if let Some(unknown) = filter.unknown_type() {
+            let reason = format!("no event is of the type {unknown:?}; there are: {}", events::Event::TYPES.join(", "));
+            return Err(Error::invalid_field("event_type", reason).into());
+        }
+        for agent in &self.agent_id {
+            if !store::events::knows_agent(db, agent).await? {
+                return Err(Error::not_found("agent", agent).into());
+            }
+        }
+        for run in &self.run_id {
+            store::runs::get(db, run).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Server-sent events.
@@ -68,13 +96,16 @@ pub async fn stream(
     Query(selection): Query<Selection>,
 ) -> Result<Events> {
     let after = last_seen.or(selection.after);
-    let last = store::events::last_position(&mut *app.store.read().await?).await?;
+    let filter = selection.filter();
+    let mut db = app.store.read().await?;
+    selection.check(&mut db, &filter).await?;
+    let last = store::events::last_position(&mut db).await?;
+    drop(db);
     if after.is_some_and(|after| !(0..=last).contains(&after)) {
         return Err(Error::invalid_field("after", format!("it is 0 to {last}, where the log ends now")).into());
     }
     let full = |_| Error::unavailable("busy", "There are as many event streams as may be; try again later");
     let place = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
-    let filter = Filter { agents: selection.agent_id, runs: selection.run_id, types: selection.event_type };
     let subscription = Subscription::new(&app.events, &app.store, filter, after).await?;
     let allowed = while_allowed(app.clone(), caller.principal);
     let events = until_shutdown(app, subscription).take_until(allowed).map(move |event| {

@@ -25,7 +25,7 @@ const LATER: &str = "2026-01-02T03:04:07.123Z";
 const RUN: &str = "run_019b7c5e-8f00-7000-8000-000000000001";
 const SESSION: &str = "ses_019b7c5e-8f00-7000-8000-000000000002";
 const TOKEN: &str = "tok_019b7c5e-8f00-7000-8000-000000000003";
-const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 macro_rules! examples {
     ($($kind:ident $type:ty: $example:expr;)*) => {

@@ -11,21 +11,31 @@ use aide::{
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
 };
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use schemars::JsonSchema;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{
+    DeserializeOwned, IgnoredAny, IntoDeserializer as _,
+    value::{self, SeqDeserializer},
+};
 use serde_json::Value;
+use serde_path_to_error::Segment;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
 
 use super::{answer::Answer, connections::Seat, openapi, paging};
-use crate::{app::App, config, domain::version::Expected, error::Error, json, tasks};
+use crate::{
+    app::App,
+    config,
+    domain::version::Expected,
+    error::{Detail, Error, Problem},
+    json, tasks,
+};
 
 pub use paging::Paging;
 
@@ -135,9 +145,19 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Option
 impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
     type Rejection = Answer;
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Answer> {
-        let path = axum::extract::Path::from_request_parts(parts, app).await;
-        path.map(|axum::extract::Path(value)| Self(value)).map_err(|rejection| {
-            Error::invalid("invalid_path", format!("The address is wrong: {}", rejection.body_text())).into()
+        let path = axum::extract::Path::<Vec<(String, String)>>::from_request_parts(parts, app).await;
+        let axum::extract::Path(named) = path.map_err(unreadable)?;
+        let values = named.iter().map(|(_, value)| value.as_str());
+        let parsed = match &*named {
+            [(_, only)] => T::deserialize(only.as_str().into_deserializer()).map_err(|error| (0, error)),
+            _ => serde_path_to_error::deserialize(SeqDeserializer::new(values)).map_err(|error| {
+                let segment = error.path().iter().next();
+                (if let Some(Segment::Seq { index }) = segment { *index } else { 0 }, error.into_inner())
+            }),
+        };
+        parsed.map(Self).map_err(|(at, error): (usize, value::Error)| {
+            let name = named.get(at).map_or("path", |(name, _)| name);
+            wrong_path(name, &error.to_string()).into()
         })
     }
 }
@@ -150,8 +170,34 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
 }
 
 pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Answer> {
-    let parsed = serde_html_form::from_str(uri.query().unwrap_or_default());
-    parsed.map_err(|e| Error::invalid("invalid_query", format!("The query is wrong: {e}")).into())
+    let query = serde_html_form::Deserializer::from_bytes(uri.query().unwrap_or_default().as_bytes());
+    serde_path_to_error::deserialize(query).map_err(|error| {
+        let parameter = error.path().iter().next().map_or_else(|| "query".to_owned(), ToString::to_string);
+        wrong_query(&parameter, &in_plain_words(&error.inner().to_string())).into()
+    })
+}
+
+pub fn wrong_query(parameter: &str, reason: &str) -> Error {
+    wrong("invalid_query", format!("The query is wrong: `{parameter}`: {reason}"), parameter, reason)
+}
+
+fn wrong_path(name: &str, reason: &str) -> Error {
+    wrong("invalid_path", format!("The address is wrong: `{name}`: {reason}"), name, reason)
+}
+
+/// Of a path whose names are no text.
+fn unreadable(rejection: PathRejection) -> Error {
+    match rejection {
+        PathRejection::FailedToDeserializePathParams(failure) => match failure.into_kind() {
+            ErrorKind::InvalidUtf8InPathParam { key } => wrong_path(&key, "it is not UTF-8 behind its percent signs"),
+            other => Error::internal(other.to_string()),
+        },
+        other => Error::internal(other),
+    }
+}
+
+fn wrong(code: &'static str, message: String, field: &str, reason: &str) -> Error {
+    Error::Invalid(Problem::new(code, message), vec![Detail { field: field.to_owned(), reason: reason.to_owned() }])
 }
 
 impl FromRequestParts<App> for IfMatch {
@@ -206,6 +252,14 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 
 /// What the parser says, without the names of Rust's types.
 fn in_plain_words(message: &str) -> String {
+    match message {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            return "it is a whole number".into();
+        }
+        "number too large to fit in target type" => return "it is too large".into(),
+        "unsupported value" => return "it stands here more than once".into(),
+        _ => {}
+    }
     let Some((said, expected)) = message.split_once("expected ") else { return message.to_owned() };
     let (expected, place) = expected.split_once(" at line ").unwrap_or((expected, ""));
     let plain = match expected {

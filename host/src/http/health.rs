@@ -18,10 +18,12 @@ use serde_json::json;
 use super::reply::{self, Shown as _};
 use crate::{app::App, error::Result, store};
 
+/// How the server is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Health {
     /// `ok` or `failing`.
     pub status: &'static str,
+    /// The server's.
     pub version: &'static str,
     /// `ok` or `unreachable`.
     pub database: &'static str,

@@ -47,10 +47,14 @@ pub async fn list(
 ) -> Result<Listed<Message>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
-    let session = match &selection.run_id {
+    let of_run = match &selection.run_id {
+        Some(run) => Some(runs::of(&mut db, &name, run).await?.session_id),
+        None => None,
+    };
+    let session = match (selection.session, of_run) {
         // A run is of one session, so it says which.
-        Some(run) if selection.session.is_none() => Some(runs::of(&mut db, &name, run).await?.session_id),
-        _ => sessions::find(&mut db, key, selection.session).await?,
+        (None, Some(session)) => Some(session),
+        (wanted, _) => sessions::find(&mut db, key, wanted).await?,
     };
     let Some(session) = session else { return Ok(Listed { items: Vec::new(), next: None }) };
     Ok(paging.show(store::messages::page(&mut db, &session, selection.run_id.as_ref(), &paging.page).await?))

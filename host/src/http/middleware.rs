@@ -10,6 +10,7 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
+use percent_encoding::percent_decode_str;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::Instrument as _;
 
@@ -20,11 +21,7 @@ use super::{
     loopback::Peer,
     trace::{self, Trace},
 };
-use crate::{
-    app::App,
-    domain::{bootstrap, tokens},
-    error::Result,
-};
+use crate::{app::App, error::Result};
 
 /// The header fields of our own that a page may send.
 const TAKEN: [HeaderName; 9] = [
@@ -39,12 +36,14 @@ const TAKEN: [HeaderName; 9] = [
     trace::TRACEPARENT,
 ];
 /// And those that it may read.
-const SHOWN: [HeaderName; 8] = [
+const SHOWN: [HeaderName; 10] = [
+    header::ALLOW,
     header::ETAG,
     header::LINK,
     header::LOCATION,
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
+    HeaderName::from_static("idempotency-replayed"),
     HeaderName::from_static("preference-applied"),
     trace::REQUEST_ID,
     trace::TRACEPARENT,
@@ -129,20 +128,13 @@ async fn without_token(request: Request, next: Next) -> Response {
 }
 
 fn holds_token(uri: &Uri) -> bool {
-    let secrets = [tokens::PREFIX, bootstrap::PREFIX];
-    // Behind the prefix a token has 43 characters.
-    let begins = |text: &str, prefix: &str| {
-        text.match_indices(prefix).any(|(at, _)| {
-            let rest = text.get(at + prefix.len()..).unwrap_or_default();
-            rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count() >= 43
-        })
-    };
-    let named = |query: &str| {
-        let names = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_ascii_lowercase());
-        names.into_iter().any(|name| matches!(&*name, "token" | "access_token" | "api_key" | "authorization"))
-    };
-    let query = uri.query().unwrap_or_default();
-    secrets.iter().any(|prefix| begins(uri.path(), prefix) || begins(query, prefix)) || named(query)
+    let address = uri.path_and_query().map_or("", |address| address.as_str());
+    // Decoding leaves a token that stands there plainly as it is.
+    let decoded = percent_decode_str(address).decode_utf8_lossy();
+    let mut names = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
+    auth::holds_token(&decoded)
+        || names
+            .any(|name| matches!(&*name.to_ascii_lowercase(), "token" | "access_token" | "api_key" | "authorization"))
 }
 
 /// Notes where the request comes from.

@@ -9,7 +9,9 @@ use super::extract::Taken;
 
 const DESCRIPTION: &str = "Agents, the skills and providers they are made of, their runs and what happens.\n\n\
     JSON in and out. Lists are bare arrays in pages: `limit`, and the `Link` to the next one. Errors have \
-    one shape, or that of RFC 9457 if you accept `application/problem+json`. `X-Request-Id` and \
+    one shape, or that of RFC 9457 if you accept `application/problem+json`; without a \
+    body are only the answers to what is not HTTP (400), to an address (414) or a head (431) of more than 64 KiB, \
+    and to more than 100 header fields (431). `X-Request-Id` and \
     `traceparent` are taken and given back. Programs of the server's own user on the same machine need \
     no token, unless the server is configured so.";
 
@@ -104,10 +106,12 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         parameters.push(reference("parameters", "Idempotency-Key"));
     }
     let has = |name: &str| parameters.contains(&reference("parameters", name));
+    // In its path, or in its query.
+    let names = path.contains('{') || parameters.iter().any(|parameter| parameter["name"] == "agent_id");
     let (conditional, waits) = (has("If-Match"), has("Prefer"));
     let rules = [
         (scoped, [401, 403].as_slice()),
-        (path.contains('{'), &[404]),
+        (names, &[404]),
         (has_body, &[408, 413, 415]),
         (!reads, &[409]),
         (conditional, &[412]),
@@ -245,7 +249,10 @@ fn error_schema() -> Value {
                 "items": {
                     "type": "object",
                     "required": ["field", "reason"],
-                    "properties": { "field": { "type": "string" }, "reason": { "type": "string" } },
+                    "properties": {
+                        "field": text("The field, parameter or header, as `limits.max_steps`."),
+                        "reason": text("What it has to be."),
+                    },
                 },
             },
         },
@@ -256,9 +263,9 @@ fn error_schema() -> Value {
 fn problem_schema() -> Value {
     let mut schema = error_schema();
     let standard = json!({
-        "type": { "type": "string" },
+        "type": { "type": "string", "description": "Always `about:blank`: `code` says what is wrong." },
         "title": { "type": "string", "description": "The status, in words." },
-        "status": { "type": "integer" },
+        "status": { "type": "integer", "description": "The status, as a number." },
         "detail": { "type": "string", "description": "The same as `error`." },
     });
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
@@ -314,7 +321,7 @@ fn without_default(schema: &mut Schema) {
 }
 
 /// Writes schemas so that generators of clients read them: `{}` for anything, one `enum` for many
-/// constants.
+/// constants, which the description then explains.
 fn plain(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -328,7 +335,11 @@ fn plain(value: &mut Value) {
             if fields.get("type") == Some(&json!("array")) {
                 fields.entry("items").or_insert_with(|| json!({}));
             }
+            let explained = fields.get("oneOf").and_then(Value::as_array).map(|all| explained(all)).unwrap_or_default();
             if let Some(constants) = fields.get("oneOf").and_then(constants) {
+                let about = fields.get("description").and_then(Value::as_str).unwrap_or_default();
+                let about = [about, &*explained].join("\n\n").trim().to_owned();
+                fields.insert("description".into(), about.into());
                 fields.remove("oneOf");
                 fields.insert("type".into(), "string".into());
                 fields.insert("enum".into(), constants.into());
@@ -347,6 +358,14 @@ fn anything(schema: &mut Value) {
     if schema.as_bool() == Some(true) {
         *schema = json!({});
     }
+}
+
+/// What the constants mean that have a text of their own, as a list.
+fn explained(branches: &[Value]) -> String {
+    let explain = |branch: &Value| {
+        Some(format!("- `{}`: {}", branch.get("const")?.as_str()?, branch.get("description")?.as_str()?))
+    };
+    branches.iter().filter_map(explain).collect::<Vec<_>>().join("\n")
 }
 
 /// All the texts that the branches allow, if they allow nothing else.

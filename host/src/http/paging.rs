@@ -60,11 +60,11 @@ impl<const OTHERS: bool> Paging<OTHERS> {
 
     /// The address of the next page: this one's, with another cursor.
     fn next(&self, after: &str) -> String {
-        let kept = self.uri.query().unwrap_or_default().split('&');
-        let kept = kept.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-        let cursor = format!("cursor={}", BASE64URL.encode(after));
-        let query: Vec<_> = kept.chain([cursor.as_str()]).collect();
-        format!("{}?{}", self.uri.path(), query.join("&"))
+        let given = form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes());
+        let kept = given.filter(|(name, _)| name != "cursor");
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let query = query.extend_pairs(kept).append_pair("cursor", &BASE64URL.encode(after)).finish();
+        format!("{}?{query}", self.uri.path())
     }
 }
 
@@ -73,9 +73,9 @@ impl<const OTHERS: bool> FromRequestParts<App> for Paging<OTHERS> {
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
         let Parameters { limit, cursor, others } = extract::query(&parts.uri)?;
         if let Some(unknown) = others.keys().next().filter(|_| !OTHERS) {
-            let message =
-                format!("The query is wrong: this list has no parameter `{unknown}`, only `limit` and `cursor`");
-            return Err(Error::invalid("invalid_query", message).into());
+            return Err(
+                extract::wrong_query(unknown, "this list has no such parameter, only `limit` and `cursor`").into()
+            );
         }
         let limit = limit.unwrap_or(DEFAULT);
         if !(1..=MOST).contains(&limit) {

@@ -18,6 +18,7 @@ use crate::{
     store,
 };
 
+/// A change of a provider.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ProviderPatch")]

@@ -36,9 +36,11 @@ use crate::{
     store,
 };
 
+/// A tool to be called.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Invocation {
+    /// One of the skill's `tools`, by its name.
     tool: String,
     /// As the tool's `parameters` say.
     #[serde(default)]
@@ -150,6 +152,7 @@ impl OperationInput for Install {
 fn form() -> Schema {
     json_schema!({
         "type": "object",
+        "description": "An upload.",
         "required": ["component"],
         "properties": {
             "component": { "type": "string", "format": "binary", "description": "The component." },

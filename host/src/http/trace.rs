@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::auth;
 use crate::ids;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,7 +45,7 @@ fn parse(text: &str) -> Option<(&str, &str)> {
     (known && whole).then_some((id, flags))
 }
 
-/// A client's own id, if it is short and plain enough for a log; or a new one.
+/// A client's own id, if it is short and plain enough for a log, and no secret; or a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
     headers.get(REQUEST_ID).and_then(acceptable).unwrap_or_else(ids::request)
 }
@@ -52,5 +53,5 @@ pub fn request_id(headers: &HeaderMap) -> String {
 fn acceptable(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    (plain && (1..=128).contains(&text.len())).then(|| text.to_owned())
+    (plain && (1..=128).contains(&text.len()) && !auth::holds_token(text)).then(|| text.to_owned())
 }

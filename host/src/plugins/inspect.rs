@@ -28,16 +28,35 @@ pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
 fn encoding(bytes: &[u8]) -> Result<Encoding, String> {
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
-        Some(Err(error)) => Err(format!("It is not WebAssembly: {error}")),
-        _ => Err("It is not WebAssembly: it is empty".into()),
+        _ => Err(format!("It is not WebAssembly but {}. {BUILD}", kind(bytes))),
+    }
+}
+
+/// How a component is made.
+const BUILD: &str = "A component is wanted, a `.wasm` file: `moxxy build` makes one in the folder of a Rust crate, \
+                     `componentize-py` of Python, `componentize-js` of JavaScript";
+
+/// What a file that is no WebAssembly seems to be.
+fn kind(bytes: &[u8]) -> &'static str {
+    let start = bytes.get(..512).unwrap_or(bytes).trim_ascii_start();
+    match start {
+        [] => "empty",
+        [b'\0', b'a', b's', b'm', ..] => "the beginning of it, or of a version that is not known",
+        [0x1f, 0x8b, ..] => "a gzip archive",
+        [b'P', b'K', 3, 4, ..] => "a zip archive",
+        [b'<', ..] => "a page of HTML or XML, perhaps one that a download showed instead",
+        [b'(', ..] => "its text format, which `wasm-tools parse` turns into binary",
+        _ if start.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace()) => "a text",
+        _ => "a file of another kind",
     }
 }
 
 fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
     let described = custom_sections(module)?.iter().any(|name| name.starts_with("component-type"));
     if !described {
-        return Err("It is a core module without component-type metadata. Build it for wasm32-wasip2, or for \
-                    wasm32-unknown-unknown with bindings generated from Moxxy's WIT"
+        return Err("It is a core module, not a component, and without the component-type metadata of which one \
+                    could be made. Of a Rust crate `moxxy build` makes a component; otherwise build for \
+                    wasm32-wasip2, or for wasm32-unknown-unknown with bindings generated from Moxxy's WIT"
             .into());
     }
     let mut encoder = ComponentEncoder::default();

@@ -44,18 +44,28 @@ pub struct Manifest {
     pub config_schema: Option<Value>,
 }
 
+/// A host that a component asks for.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct HostRequest {
+    /// A name (`api.example.com`), a suffix (`*.example.com`), or `config:NAME` for the host in
+    /// that value of its configuration.
     pub host: String,
+    /// The HTTP methods used there.
     pub methods: Vec<String>,
+    /// What for, in its author's words.
     pub reason: String,
 }
 
+/// A secret that a component asks for.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRequest {
+    /// What the component calls it.
     pub name: String,
+    /// Where it is sent to.
     pub hosts: Vec<String>,
+    /// Where in a request it stands.
     pub place: String,
+    /// What for, in its author's words.
     pub reason: String,
 }
 
@@ -66,19 +76,27 @@ pub struct LimitRequests {
     pub wall_time: Option<u64>,
 }
 
+/// A tool of a skill.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
+    /// What it is called by.
     pub name: String,
+    /// What it does, as the model is told.
     pub description: String,
+    /// The JSON Schema of its arguments.
     pub parameters: Value,
     pub hints: Hints,
 }
 
+/// What its author says of a tool.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ToolHints")]
 pub struct Hints {
+    /// It changes nothing, so it may run beside others.
     pub read_only: bool,
+    /// To call it twice does no more than once.
     pub idempotent: bool,
+    /// Someone should agree before it is called.
     pub wants_approval: bool,
 }
 

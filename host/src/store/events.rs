@@ -8,6 +8,7 @@ use super::{Db, Tx, to_json};
 use crate::{
     error::{Error, Result},
     events::{Envelope, Filter, Recorded},
+    ids::Name,
 };
 
 /// The bytes of payload at which a page of events is full.
@@ -67,6 +68,13 @@ pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> R
 /// The position of the newest event, 0 in an empty log.
 pub async fn last_position(db: &mut Db) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT COALESCE(MAX(position), 0) FROM events").fetch_one(db).await?)
+}
+
+/// Whether there is such an agent, or the log tells of one that there was.
+pub async fn knows_agent(db: &mut Db, agent: &Name) -> Result<bool> {
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM agents WHERE name = ?1) OR EXISTS (SELECT 1 FROM events WHERE agent_id = ?1)";
+    Ok(sqlx::query_scalar(sql).bind(agent.as_str()).fetch_one(db).await?)
 }
 
 /// Removes what the log says of an agent.

@@ -38,33 +38,48 @@ const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
 const STOPPING: Duration = Duration::from_secs(2);
 
+/// A task that an agent was given, and what became of it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Run {
+    /// The run's id.
     pub run_id: RunId,
     #[serde(skip)]
     pub agent: AgentKey,
     pub agent_id: Name,
+    /// The session that it belongs to.
     pub session_id: SessionId,
     pub status: Status,
     /// How it was asked to stop, if it was.
     #[serde(skip)]
     pub stop: Option<Stop>,
+    /// What was to be done.
     pub task: String,
+    /// The model's last words, once it has completed.
     pub output: Option<String>,
+    /// Why it failed, if it did.
     pub error: Option<Failure>,
+    /// When it was queued (RFC 3339, UTC).
     pub created_at: String,
+    /// When it began.
     pub started_at: Option<String>,
+    /// When it ended, in whatever way.
     pub ended_at: Option<String>,
 }
 
+/// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "RunStatus")]
 pub enum Status {
+    /// Waits for those before it in its session.
     Queued,
+    /// Is carried out.
     Running,
+    /// The model had nothing more to do; see `output`.
     Completed,
+    /// See `error`.
     Failed,
+    /// Was stopped.
     Cancelled,
 }
 
@@ -72,30 +87,43 @@ pub enum Status {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RunFailure")]
 pub struct Failure {
+    /// Why, for a program.
     pub code: String,
+    /// Why, for a person.
     pub message: String,
 }
 
+/// A call of the model or of a tool.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Step {
+    /// The step's id; events name it.
     pub step_id: StepId,
     pub kind: StepKind,
     /// `running`, `completed`, `failed`, `cancelled` or `interrupted`.
     pub status: String,
     /// The model, or the tool.
     pub name: String,
+    /// What it began with; for a tool its `arguments`.
     pub input: Option<Value>,
+    /// What it ended with, or why it failed.
     pub output: Option<Value>,
+    /// Tokens that the model read; 0 for a tool.
     pub input_tokens: u64,
+    /// Tokens that the model wrote; 0 for a tool.
     pub output_tokens: u64,
+    /// When it began (RFC 3339, UTC).
     pub started_at: String,
+    /// When it ended.
     pub ended_at: Option<String>,
 }
 
+/// What is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StepKind {
+    /// The model.
     Model,
+    /// A tool of a skill.
     Tool,
 }
 
@@ -124,7 +152,9 @@ impl Step {
 pub struct Spent {
     /// Model calls.
     pub steps: u32,
+    /// Tokens that the model read.
     pub input_tokens: u64,
+    /// Tokens that the model wrote.
     pub output_tokens: u64,
 }
 
@@ -134,13 +164,17 @@ pub struct Spent {
 pub struct Detail {
     #[serde(flatten)]
     pub run: Run,
+    /// In the order in which they began.
     pub steps: Vec<Step>,
+    /// Of all its steps together.
     pub usage: Spent,
 }
 
+/// A task for an agent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
+    /// What is to be done, in your words: 1 byte to 256 KiB.
     pub task: String,
     /// The conversation; `default` if absent.
     pub session: Option<Name>,
