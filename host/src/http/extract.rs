@@ -1,8 +1,6 @@
 //! Input, checked on its way in: JSON bodies, paths, queries and conditions, each with an error in
 //! the one shape that names the field, and each described in the OpenAPI document.
 
-use std::{sync::Arc, time::Duration};
-
 use aide::{
     OperationInput,
     generate::GenContext,
@@ -10,31 +8,22 @@ use aide::{
     operation::{ParamLocation, add_parameters, parameters_from_schema, set_body},
 };
 use axum::{
-    body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
+    http::{Uri, header, request::Parts},
 };
-use bytes::BytesMut;
-use futures_util::StreamExt as _;
 use schemars::JsonSchema;
 use serde::de::{
-    DeserializeOwned, IgnoredAny, IntoDeserializer as _,
+    DeserializeOwned, IntoDeserializer as _,
     value::{self, SeqDeserializer},
 };
 use serde_json::Value;
 use serde_path_to_error::Segment;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
-};
 
-use super::{answer::Answer, connections::Seat, openapi, paging};
+use super::{answer::Answer, body, openapi, paging};
 use crate::{
     app::App,
-    config,
     domain::version::Expected,
     error::{Detail, Error, Problem},
-    json, tasks,
 };
 
 pub use paging::Paging;
@@ -64,68 +53,14 @@ pub trait Taken: DeserializeOwned + JsonSchema {
     fn example() -> Value;
 }
 
-/// On routes whose bodies carry components.
-#[derive(Debug, Clone, Copy)]
-pub struct Upload;
-
-/// The largest body that carries a component: in base64 it is a third larger.
-fn upload_limit(server: &config::Server) -> usize {
-    server.upload_limit.saturating_add(server.upload_limit / 3).saturating_add(server.body_limit)
-}
-
-/// Reads a body to its end, within the limits on its size and on how slowly it may come.
-pub async fn body(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer> {
-    let server = &app.config.server;
-    let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
-    let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
-    let announced = parts.headers.get(header::CONTENT_LENGTH);
-    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large().into());
-    }
-    // There are only so many large ones at once.
-    let mut place = None;
-    // A connection whose client sends nothing may be closed for another's sake.
-    let _waiting = parts.extensions.get::<Arc<Seat>>().map(|seat| seat.waiting());
-    let end = Instant::now() + Duration::from_secs(server.body_time);
-    let pause = Duration::from_secs(server.body_pause);
-    let (mut pieces, mut whole) = (body.into_data_stream(), BytesMut::new());
-    loop {
-        let next = timeout_at(end.min(Instant::now() + pause), pieces.next()).await.map_err(|_| too_slow())?;
-        let Some(piece) = next else { return Ok(Bytes::from_owner(Held { whole: whole.freeze(), _place: place })) };
-        let piece = piece.map_err(|_| Error::invalid("broken_body", "The body could not be read to its end"))?;
-        if whole.len() + piece.len() > limit {
-            return Err(too_large().into());
-        }
-        if whole.len() + piece.len() > server.body_limit && place.is_none() {
-            let busy = |_| Error::unavailable("busy", "Too many components are being uploaded; try again later");
-            place = Some(Arc::clone(&app.uploads).try_acquire_owned().map_err(busy)?);
-            whole.reserve(announced.unwrap_or_default());
-        }
-        whole.extend_from_slice(&piece);
-    }
-}
-
-/// A body, with its place among the large ones.
-struct Held {
-    whole: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.whole
-    }
-}
-
 impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
-        if !is_json(request.headers()) {
-            return Err(unsupported());
+        if !body::is_json(request.headers()) {
+            return Err(body::unsupported());
         }
         let (parts, sent) = request.into_parts();
-        parsed(body(&parts, sent, app).await?).await.map(Self)
+        body::parsed(body::read(&parts, sent, app).await?).await.map(Self)
     }
 }
 
@@ -133,11 +68,11 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Option
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
         let (parts, sent) = request.into_parts();
-        let sent = body(&parts, sent, app).await?;
+        let sent = body::read(&parts, sent, app).await?;
         match sent.is_empty() {
             true => Ok(Self(T::default())),
-            false if is_json(&parts.headers) => parsed(sent).await.map(Self),
-            false => Err(unsupported()),
+            false if body::is_json(&parts.headers) => body::parsed(sent).await.map(Self),
+            false => Err(body::unsupported()),
         }
     }
 }
@@ -218,40 +153,8 @@ impl FromRequestParts<App> for IfMatch {
     }
 }
 
-pub fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
-}
-
-async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, Answer> {
-    tasks::heavy(body.len(), move || parse(&body)).await?.map_err(Into::into)
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    let (depth, values) = json::shape(body);
-    if depth > json::DEPTH {
-        return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::DEPTH)));
-    }
-    if values > json::VALUES {
-        return Err(Error::invalid_field("body", format!("it holds at most {} values", json::VALUES)));
-    }
-    let _: IgnoredAny = serde_json::from_slice(body)
-        .map_err(|error| Error::invalid("malformed_json", format!("The body is not JSON: {error}")))?;
-    // A list would be taken for an object's fields.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Error::invalid_field("body", "it is a JSON object"));
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let field = error.path().to_string();
-        let field = if field == "." { "body" } else { &field };
-        Error::invalid_field(field, in_plain_words(&error.inner().to_string()))
-    })
-}
-
 /// What the parser says, without the names of Rust's types.
-fn in_plain_words(message: &str) -> String {
+pub fn in_plain_words(message: &str) -> String {
     match message {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
             return "it is a whole number".into();
@@ -275,17 +178,6 @@ fn in_plain_words(message: &str) -> String {
     };
     let place = if place.is_empty() { String::new() } else { format!(" at line {place}") };
     format!("{said}expected {plain}{place}")
-}
-
-pub fn unsupported() -> Answer {
-    let message = "The body has to be JSON: send `Content-Type: application/json`";
-    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
-}
-
-fn too_slow() -> Answer {
-    let message = "The body came too slowly, or stopped; send it again";
-    Answer::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
-        .with(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 impl<T: Taken> OperationInput for Json<T> {

@@ -3,19 +3,6 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use super::{
-    answer::{Answer, Result},
-    auth,
-    connections::Seat,
-    extract, middleware,
-};
-use crate::{
-    app::App,
-    domain::idempotency::{self, Claim, Earlier, Key},
-    error::Error,
-    store::{self, idempotency::Outcome},
-    tasks,
-};
 use axum::{
     Extension,
     body::{Body, Bytes},
@@ -26,6 +13,20 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 
+use super::{
+    answer::{Answer, Result},
+    auth, body,
+    connections::Seat,
+    middleware,
+};
+use crate::{
+    app::App,
+    domain::idempotency::{self, Claim, Earlier, Key},
+    error::Error,
+    store::{self, idempotency::Outcome},
+    tasks,
+};
+
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST: usize = 255;
 /// What is kept of an answer, beside its body.
@@ -33,8 +34,8 @@ const KEPT: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::E
 /// The largest answer that is kept, in bytes.
 const LARGEST: usize = 256 * 1024;
 /// On answers of requests that were carried out before.
-pub const REPLAYED: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// What an answer has made, if it shows a secret and must not be kept.
 #[derive(Debug, Clone)]
@@ -77,18 +78,18 @@ async fn claimed(app: &App, request: Request) -> Result<(Request, Option<Claim>)
     if !(1..=LONGEST).contains(&key.len()) {
         return Err(Error::invalid_field("Idempotency-Key", format!("it has 1 to {LONGEST} visible characters")).into());
     }
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, sent) = request.into_parts();
     // Whoever may not call is told so by the handler.
     let Ok(principal) = auth::principal(&parts, app).await else {
-        return Ok((Request::from_parts(parts, body), None));
+        return Ok((Request::from_parts(parts, sent), None));
     };
-    let bytes = extract::body(&parts, body, app).await?;
+    let bytes = body::read(&parts, sent, app).await?;
     // What has begun goes on, even if its connection ends.
     parts.extensions.remove::<Arc<Seat>>();
     let route = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("", |address| address.as_str()));
     let key = Key { caller: principal.name().to_owned(), route, text: key };
-    let (worker, sent) = (app.clone(), bytes.clone());
-    let claim = tasks::heavy(bytes.len(), move || idempotency::claim(&worker, key, &sent)).await?;
+    let (worker, whole) = (app.clone(), bytes.clone());
+    let claim = tasks::heavy(bytes.len(), move || idempotency::claim(&worker, key, &whole)).await?;
     Ok((Request::from_parts(parts, Body::from(bytes)), Some(claim)))
 }
 
@@ -143,6 +144,6 @@ fn replay(earlier: Earlier) -> Result<Response> {
             response.headers_mut().insert(name, value);
         }
     }
-    response.headers_mut().extend([REPLAYED]);
+    response.headers_mut().insert(REPLAYED, TRUE);
     Ok(response)
 }

@@ -43,7 +43,7 @@ const SHOWN: [HeaderName; 10] = [
     header::LOCATION,
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
-    HeaderName::from_static("idempotency-replayed"),
+    idempotency::REPLAYED,
     HeaderName::from_static("preference-applied"),
     trace::REQUEST_ID,
     trace::TRACEPARENT,

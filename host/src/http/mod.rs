@@ -1,10 +1,11 @@
 //! The REST API: the only module that names axum. Routes here, one line each; one file for each
-//! noun; what is common to all of them in `middleware`, `auth`, `extract`, `reply` and `answer`;
+//! noun; what is common to all of them in `middleware`, `auth`, `extract`, `body`, `reply` and `answer`;
 //! connections in `connections`, the document in `openapi`.
 
 mod agents;
 mod answer;
 mod auth;
+mod body;
 mod connections;
 mod docs;
 mod events;
@@ -91,7 +92,7 @@ fn free() -> ApiRouter<App> {
 
 #[rustfmt::skip]
 fn limited() -> ApiRouter<App> {
-    let uploads = Extension(extract::Upload);
+    let uploads = Extension(body::Upload);
     ApiRouter::new()
         .api_route("/v1/auth/tokens", get("list_tokens", "List tokens, oldest first", tokens::list)
             .merge(post("create_token", CREATE_TOKEN, tokens::create)))

@@ -12,7 +12,7 @@ use super::{
     answer::Result,
     auth::{AgentsRead, Caller, RunsWrite},
     extract::{Json, OptionalJson, Paging, Path},
-    idempotency::REPLAYED,
+    idempotency::{REPLAYED, TRUE},
     prefer::{Claimed, Wait},
     reply::{Body, Created, Listed, Tagged},
 };
@@ -48,7 +48,7 @@ pub async fn start(
 ) -> Result<Created<Run>> {
     let Started { mut run, before } = runs::start(&app, name.clone(), new, claim).await?;
     let mut headers = HeaderMap::new();
-    headers.extend(before.then_some(REPLAYED));
+    headers.extend(before.then_some((REPLAYED, TRUE)));
     // A preference: without a place among those that wait, the answer comes at once.
     let waiting = patience.and_then(|patience| Some((patience, Arc::clone(&app.streams).try_acquire_owned().ok()?)));
     if let Some((patience, _place)) = waiting {

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     answer::{Answer, Result},
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
+    body,
     extract::{self, IfMatch, Json, Paging, Path},
     openapi,
     reply::{Body, Created, Deleted, Listed, Tagged},
@@ -130,7 +131,7 @@ impl FromRequest<App> for Install {
             return Json::from_request(request, app).await.map(|Json(install)| install);
         }
         let (parts, sent) = request.into_parts();
-        let whole = extract::body(&parts, sent, app).await?;
+        let whole = body::read(&parts, sent, app).await?;
         let form = Multipart::from_request(Request::from_parts(parts, Sent::from(whole)), app).await;
         read_form(form.map_err(|e| Error::invalid("invalid_form", e.body_text()))?).await
     }

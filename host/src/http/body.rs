@@ -1,0 +1,116 @@
+//! Bodies, read within the limits on their size and on how slowly they may come, and parsed.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+};
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
+
+use super::{answer::Answer, connections::Seat, extract::in_plain_words};
+use crate::{app::App, config, error::Error, json, tasks};
+
+/// On routes whose bodies carry components.
+#[derive(Debug, Clone, Copy)]
+pub struct Upload;
+
+/// The largest body that carries a component: in base64 it is a third larger.
+fn upload_limit(server: &config::Server) -> usize {
+    server.upload_limit.saturating_add(server.upload_limit / 3).saturating_add(server.body_limit)
+}
+
+/// Reads a body to its end, within the limits on its size and on how slowly it may come.
+pub async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer> {
+    let server = &app.config.server;
+    let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
+    let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
+    let announced = parts.headers.get(header::CONTENT_LENGTH);
+    let announced: Option<usize> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large().into());
+    }
+    // There are only so many large ones at once.
+    let mut place = None;
+    // A connection whose client sends nothing may be closed for another's sake.
+    let _waiting = parts.extensions.get::<Arc<Seat>>().map(|seat| seat.waiting());
+    let end = Instant::now() + Duration::from_secs(server.body_time);
+    let pause = Duration::from_secs(server.body_pause);
+    let (mut pieces, mut whole) = (body.into_data_stream(), BytesMut::new());
+    loop {
+        let next = timeout_at(end.min(Instant::now() + pause), pieces.next()).await.map_err(|_| too_slow())?;
+        let Some(piece) = next else { return Ok(Bytes::from_owner(Held { whole: whole.freeze(), _place: place })) };
+        let piece = piece.map_err(|_| Error::invalid("broken_body", "The body could not be read to its end"))?;
+        if whole.len() + piece.len() > limit {
+            return Err(too_large().into());
+        }
+        if whole.len() + piece.len() > server.body_limit && place.is_none() {
+            let busy = |_| Error::unavailable("busy", "Too many components are being uploaded; try again later");
+            place = Some(Arc::clone(&app.uploads).try_acquire_owned().map_err(busy)?);
+            whole.reserve(announced.unwrap_or_default());
+        }
+        whole.extend_from_slice(&piece);
+    }
+}
+
+/// A body, with its place among the large ones.
+struct Held {
+    whole: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.whole
+    }
+}
+
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
+}
+
+/// What a JSON body says; a large one is parsed away from the server's threads.
+pub async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, Answer> {
+    tasks::heavy(body.len(), move || parse(&body)).await?.map_err(Into::into)
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let (depth, values) = json::shape(body);
+    if depth > json::DEPTH {
+        return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::DEPTH)));
+    }
+    if values > json::VALUES {
+        return Err(Error::invalid_field("body", format!("it holds at most {} values", json::VALUES)));
+    }
+    let _: IgnoredAny = serde_json::from_slice(body)
+        .map_err(|error| Error::invalid("malformed_json", format!("The body is not JSON: {error}")))?;
+    // A list would be taken for an object's fields.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::invalid_field("body", "it is a JSON object"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let field = error.path().to_string();
+        let field = if field == "." { "body" } else { &field };
+        Error::invalid_field(field, in_plain_words(&error.inner().to_string()))
+    })
+}
+
+pub fn unsupported() -> Answer {
+    let message = "The body has to be JSON: send `Content-Type: application/json`";
+    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+}
+
+fn too_slow() -> Answer {
+    let message = "The body came too slowly, or stopped; send it again";
+    Answer::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+        .with(header::CONNECTION, HeaderValue::from_static("close"))
+}
