@@ -2,28 +2,27 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write as _,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
 };
 
-use tempfile::NamedTempFile;
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::{
     clock::Clock,
     config::Config,
-    digest::{self, MacKey},
+    digest::MacKey,
     directory,
     domain::{
         bootstrap::Bootstrap,
         idempotency::Keys,
         runs::{self, Scheduler},
+        vault::{self, MasterKey},
     },
     error::{Error, Result},
     events::Events,
-    ids::{self, TokenId},
+    ids::TokenId,
     plugins::Plugins,
     single::Single,
     store::{self, Store},
@@ -43,6 +42,8 @@ pub struct App {
     pub events: Events,
     /// The components, and the threads that run them.
     pub plugins: Arc<Plugins>,
+    /// From which every other key derives.
+    pub master: MasterKey,
     /// How the very first token is made from elsewhere.
     pub bootstrap: Arc<Bootstrap>,
     /// What is being carried out under an `Idempotency-Key`.
@@ -71,20 +72,21 @@ impl App {
     pub async fn start(config: Config, clock: Clock, tasks: Tasks) -> Result<Self> {
         let home = config.data.home.clone();
         let lock = open_home(&home)?;
-        let key = master_key(&config)?;
         let events = Events::default();
         let store = Store::open(&config.database(), events.clone(), clock, &tasks).await?;
-        let seal = digest::derive(&key, "moxxy compiled code 1");
+        let master = vault::unlock(&config, &store).await?;
+        let seal = master.derive("moxxy compiled code 1");
         let plugins = Arc::new(Plugins::new(&config, &home, &config.data.cache, seal)?);
         let first = !store::tokens::any(&mut *store.read().await?).await?;
         let app = Self {
             bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),
-            idempotency: Keys { mac: MacKey::derive(&key, "moxxy idempotency 1"), open: Single::default() },
+            idempotency: Keys { mac: MacKey::new(master.derive("moxxy idempotency 1")), open: Single::default() },
             revoked: watch::Sender::default(),
             noting: Single::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             streams: Arc::new(Semaphore::new(config.server.waiting())),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
+            master,
             config: Arc::new(config),
             store,
             events,
@@ -112,11 +114,22 @@ impl App {
     }
 }
 
+/// Works on the database of a data directory that no server uses.
+pub async fn offline<T>(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<T>) -> Result<T> {
+    let _lock = open_home(&config.data.home)?;
+    let tasks = Tasks::default();
+    let store = Store::open(&config.database(), Events::default(), Clock::system(), &tasks).await?;
+    let done = work(&store).await;
+    drop(store);
+    tasks.finished().await;
+    done
+}
+
 /// The bits of a mode that let the group or others write.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Makes the data directory, or takes it, for as long as the file is held.
-pub fn open_home(home: &Path) -> Result<File> {
+fn open_home(home: &Path) -> Result<File> {
     let unusable = |e: std::io::Error| {
         let message = format!("Cannot use the data directory {}: {e}", home.display());
         Error::conflict("data_unusable", message)
@@ -137,29 +150,4 @@ pub fn open_home(home: &Path) -> Result<File> {
             Err(Error::conflict("data_in_use", message))
         }
     }
-}
-
-/// The configured master key, or the one in the data directory, made at the first start.
-fn master_key(config: &Config) -> Result<[u8; 32]> {
-    let path = config.data.home.join("master.key");
-    let (text, place) = match config.data.master_key.expose() {
-        Some(text) => (text.to_owned(), "`data.master_key`".to_owned()),
-        None if path.exists() => (fs::read_to_string(&path).map_err(Error::internal)?, path.display().to_string()),
-        None => return make_key(&path),
-    };
-    let mut key = [0; 32];
-    hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
-        Error::invalid("invalid_master_key", format!("The master key in {place} is not 64 hexadecimal digits"))
-    })?;
-    Ok(key)
-}
-
-fn make_key(path: &Path) -> Result<[u8; 32]> {
-    let key = ids::key()?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    // Readable by its owner alone; whole, or not there.
-    let mut file = NamedTempFile::new_in(directory).map_err(Error::internal)?;
-    file.write_all(hex::encode(key).as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(Error::internal)?;
-    file.persist_noclobber(path).map_err(Error::internal)?;
-    Ok(key)
 }

@@ -64,6 +64,7 @@ id!(SessionId, "ses_");
 id!(MessageId, "msg_");
 id!(StepId, "stp_");
 id!(TokenId, "tok_");
+id!(SecretId, "sec_");
 
 /// The name of an agent, a provider, a skill or a conversation: 1 to 64 of `a-z`, `0-9`, `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -81,6 +82,25 @@ impl TryFrom<String> for Name {
             return Ok(Self(text));
         }
         Err(Error::invalid("invalid_name", "A name is 1 to 64 of the characters a-z, 0-9 and -"))
+    }
+}
+
+/// The name of a secret, by which components ask for it: 1 to 64 of `A-Z`, `a-z`, `0-9`, `_`, `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^[A-Za-z0-9_-]{1,64}$"))]
+pub struct SecretName(String);
+
+text!(SecretName);
+
+impl TryFrom<String> for SecretName {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self, Error> {
+        let characters = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if characters && (1..=64).contains(&text.len()) {
+            return Ok(Self(text));
+        }
+        Err(Error::invalid("invalid_name", "A secret's name is 1 to 64 of the characters A-Z, a-z, 0-9, _ and -"))
     }
 }
 
@@ -110,9 +130,9 @@ pub fn tool_call() -> String {
     format!("call_{}", Uuid::now_v7().simple())
 }
 
-/// A new 32-byte key from the operating system.
-pub fn key() -> Result<[u8; 32], Error> {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(|e| Error::internal(e.to_string()))?;
-    Ok(key)
+/// Random bytes from the operating system, fit for keys.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(bytes)
 }

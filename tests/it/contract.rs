@@ -50,10 +50,11 @@ impl Operation {
 
     /// The path, with what the tests' servers have in the place of names.
     pub fn path(&self) -> String {
-        let run = format!("run_{}", uuid());
-        let token = format!("tok_{}", uuid());
         let filled = self.template.replace("{name}", "nobody").replace("{skill_id}", "none");
-        filled.replace("{provider_id}", "none").replace("{run_id}", &run).replace("{token_id}", &token)
+        let ids = [("{run_id}", "run"), ("{token_id}", "tok"), ("{secret_id}", "sec")];
+        ids.into_iter().fold(filled.replace("{provider_id}", "none"), |filled, (name, prefix)| {
+            filled.replace(name, &format!("{prefix}_{}", uuid()))
+        })
     }
 
     pub fn parameters(&self) -> Vec<&Value> {

@@ -50,4 +50,5 @@ mod tls;
 mod tokens;
 mod tools;
 mod upgrade;
+mod vault;
 mod versions;

@@ -4,10 +4,14 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::failure::{Done, Failure};
-use crate::ids::{Name, RunId};
+use crate::ids::{Name, RunId, SecretName};
 
 pub fn name(text: &str) -> Result<Name, String> {
     Name::try_from(text.to_owned()).map_err(|e| e.to_string())
+}
+
+pub fn secret(text: &str) -> Result<SecretName, String> {
+    SecretName::try_from(text.to_owned()).map_err(|e| e.to_string())
 }
 
 pub fn run(text: &str) -> Result<RunId, String> {

@@ -134,7 +134,7 @@ impl Client {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
         // With it the server knows a request that is sent again.
-        let key = if call.method == Method::POST { Some(hex::encode(ids::key()?)) } else { None };
+        let key = if call.method == Method::POST { Some(hex::encode(ids::random::<32>()?)) } else { None };
         self.send_to(&call.method, &url, &call.body, key.as_deref()).await
     }
 

@@ -26,7 +26,7 @@ pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
     let bytes = std::fs::read(file)
         .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", file.display())))?;
     let folder = tempfile::TempDir::new().map_err(Error::internal)?;
-    let plugins = Plugins::new(&config, folder.path(), &folder.path().join("cache"), ids::key()?)?;
+    let plugins = Plugins::new(&config, folder.path(), &folder.path().join("cache"), ids::random()?)?;
     Ok(Description::clone(&plugins.admit(Digest::of(&bytes), bytes).await?.description))
 }
 

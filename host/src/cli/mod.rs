@@ -1,4 +1,4 @@
-//! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect`,
+//! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect`, `vault`,
 //! `completions`, `openapi` and `version` need none; the others talk to one.
 
 mod advice;
@@ -20,11 +20,13 @@ mod progress;
 mod provider;
 mod run;
 mod sdk;
+mod secret;
 mod serve;
 mod skill;
 mod stream;
 mod terminal;
 mod token;
+mod vault;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -96,6 +98,12 @@ enum Command {
     /// Install and configure providers of language models.
     #[command(subcommand)]
     Provider(provider::Command),
+    /// Keep and rotate the secrets that components may be granted.
+    #[command(subcommand)]
+    Secret(secret::Command),
+    /// Rotate and check the master key that secrets are sealed by.
+    #[command(subcommand)]
+    Vault(vault::Command),
     /// Make, list and revoke the tokens that the server answers to.
     #[command(subcommand)]
     Token(token::Command),
@@ -148,6 +156,8 @@ impl Cli {
             Command::Run(args) => block_on(run::run(&options, args)),
             Command::Skill(command) => block_on(skill::run(&options, command)),
             Command::Provider(command) => block_on(provider::run(&options, command)),
+            Command::Secret(command) => block_on(secret::run(&options, command)),
+            Command::Vault(command) => block_on(vault::run(&flags, terminal, command)),
             Command::Token(command) => block_on(token::run(&options, command)),
             Command::Events(args) => block_on(events::run(&options, args)),
             Command::Health => block_on(health::run(&options)),

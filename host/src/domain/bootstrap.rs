@@ -26,7 +26,7 @@ impl Bootstrap {
         if !needed {
             return Ok(Self(None));
         }
-        let text = format!("{PREFIX}{}", BASE64URL.encode(ids::key()?));
+        let text = format!("{PREFIX}{}", BASE64URL.encode(ids::random::<32>()?));
         Ok(Self(Some(Code { text, until: clock.now() + LIFE })))
     }
 

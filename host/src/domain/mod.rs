@@ -16,4 +16,5 @@ pub mod source;
 pub mod storage;
 pub mod tokens;
 pub mod upgrade;
+pub mod vault;
 pub mod version;

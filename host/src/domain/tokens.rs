@@ -8,15 +8,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    app::App,
+    app::{self, App},
     clock::{self, Clock},
     config::Config,
     digest,
     error::{Error, Problem, Result},
-    events::{self, Event, Events, Subject},
+    events::{self, Event, Subject},
     ids::{self, TokenId},
-    store::{self, Store, Tx},
-    tasks::{Policy, Tasks},
+    store::{self, Tx},
+    tasks::Policy,
 };
 
 pub const PREFIX: &str = "mox_";
@@ -164,13 +164,7 @@ pub async fn create(app: &App, creator: Creator, new: NewToken) -> Result<Issued
 /// Makes a token in a data directory that no server uses, for whoever lost the others.
 pub async fn create_offline(config: &Config, new: NewToken) -> Result<Issued> {
     let new = checked(new)?;
-    let _lock = crate::app::open_home(&config.data.home)?;
-    let tasks = Tasks::default();
-    let store = Store::open(&config.database(), Events::default(), Clock::system(), &tasks).await?;
-    let issued = store.write(move |tx| Box::pin(insert(tx, Creator::Offline, new))).await;
-    drop(store);
-    tasks.finished().await;
-    issued
+    app::offline(config, async |store| store.write(move |tx| Box::pin(insert(tx, Creator::Offline, new))).await).await
 }
 
 /// The valid token of this text.
@@ -263,7 +257,7 @@ async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> 
             principal.name().to_owned()
         }
     };
-    let text = format!("{PREFIX}{}", BASE64URL.encode(ids::key()?));
+    let text = format!("{PREFIX}{}", BASE64URL.encode(ids::random::<32>()?));
     let token = Token {
         id: TokenId::random(),
         scopes: new.scopes,

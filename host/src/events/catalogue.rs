@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{Name, SessionId, StepId, TokenId},
+    ids::{Name, SecretId, SecretName, SessionId, StepId, TokenId},
 };
 
 macro_rules! events {
@@ -78,6 +78,10 @@ events! {
     TokenRevoked = "token.revoked" { token_id: TokenId, by: String },
     /// An unknown token, or a known one that lacks a scope.
     TokenDenied = "token.denied" { token_id: Option<TokenId>, scope: Option<String>, reason: &'static str },
+
+    SecretCreated = "vault.secret_created" { secret_id: SecretId, name: SecretName, by: String },
+    SecretRotated = "vault.secret_rotated" { secret_id: SecretId, name: SecretName, by: String },
+    SecretDeleted = "vault.secret_deleted" { secret_id: SecretId, name: SecretName, by: String },
 
     RunQueued = "run.queued" { session_id: SessionId, task: String },
     RunStarted = "run.started" {},

@@ -53,7 +53,7 @@ macro_rules! scopes {
     };
 }
 
-scopes! { AgentsRead, AgentsWrite, RunsWrite, EventsRead, TokensAdmin }
+scopes! { AgentsRead, AgentsWrite, RunsWrite, EventsRead, VaultRead, VaultWrite, TokensAdmin }
 
 /// Who makes a token: one with `tokens:admin`, or whoever makes the very first.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ use crate::domain::{
     sessions::Session,
     skills::{self, Install},
     tokens::{Issued, NewToken, Token},
+    vault::{NewSecret, NewValue, Secret},
 };
 
 const NOW: &str = "2026-01-02T03:04:05.678Z";
@@ -25,6 +26,7 @@ const LATER: &str = "2026-01-02T03:04:07.123Z";
 const RUN: &str = "run_019b7c5e-8f00-7000-8000-000000000001";
 const SESSION: &str = "ses_019b7c5e-8f00-7000-8000-000000000002";
 const TOKEN: &str = "tok_019b7c5e-8f00-7000-8000-000000000003";
+const SECRET: &str = "sec_019b7c5e-8f00-7000-8000-000000000006";
 const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 macro_rules! examples {
@@ -94,6 +96,12 @@ examples! {
         "created_by": "bootstrap", "expires_at": LATER, "last_used_at": NOW, "revoked_at": null,
     });
     Taken NewToken: json!({ "scopes": ["agents:read", "runs:write"], "description": "For the build", "expires_in_seconds": 86400 });
+    Shown Secret: json!({
+        "id": SECRET, "name": "github", "description": "Reads issues", "version": 1, "created_by": TOKEN,
+        "created_at": NOW, "updated_at": NOW,
+    });
+    Taken NewSecret: json!({ "name": "github", "value": "ghp_AAAAAAAAAAAAAAAA", "description": "Reads issues" });
+    Taken NewValue: json!({ "value": "ghp_BBBBBBBBBBBBBBBB" });
     Shown Health: json!({ "status": "ok", "version": "0.1.0", "database": "ok", "components": 2 });
 }
 

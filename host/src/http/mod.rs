@@ -25,6 +25,7 @@ mod providers;
 mod reply;
 mod route;
 mod runs;
+mod secrets;
 mod skills;
 mod tls;
 mod tokens;
@@ -123,6 +124,11 @@ fn limited() -> ApiRouter<App> {
             .merge(patch("update_provider", "Give a provider another configuration", providers::update))
             .merge(delete("remove_provider", "Remove a provider that no agent uses", providers::delete)))
         .api_route("/v1/providers/{provider_id}/models", get("list_models", "Ask a provider for its models", providers::models))
+        .api_route("/v1/vault/secrets", get("list_secrets", "List secrets, oldest first, without their values", secrets::list)
+            .merge(post("create_secret", "Keep a secret\nIts value is never shown again.", secrets::create)))
+        .api_route("/v1/vault/secrets/{secret_id}", get("get_secret", "Show a secret, without its value", secrets::show)
+            .merge(put("rotate_secret", "Give a secret another value\nIts id and its grants stay; the next call uses it.", secrets::rotate))
+            .merge(delete("remove_secret", "Remove a secret with its value", secrets::delete)))
         .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
         .api_route("/v1/openapi.json", get("openapi", "This document", docs::document))
 }

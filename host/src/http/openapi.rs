@@ -144,6 +144,7 @@ fn parameter(segment: &str) -> Option<Value> {
     let (schema, text) = match name {
         "run_id" => (id("run"), "The run's id."),
         "token_id" => (id("tok"), "The token's id."),
+        "secret_id" => (id("sec"), "The secret's id."),
         "skill_id" => (json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" }), "The skill's name."),
         "provider_id" => (json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" }), "The provider's name."),
         _ => (json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" }), "The agent's name."),

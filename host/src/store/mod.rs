@@ -11,6 +11,7 @@ pub mod messages;
 mod page;
 pub mod providers;
 pub mod runs;
+pub mod secrets;
 pub mod sessions;
 pub mod skills;
 pub mod steps;

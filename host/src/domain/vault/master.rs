@@ -1,0 +1,141 @@
+//! The master key, from which every other key derives: configured, or in a file of the data
+//! directory that is made at the first start. Its rotation seals every secret anew in one
+//! transaction; the new file lies beside the old one until then, so that a start after a crash
+//! takes the one that fits.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+use crate::{
+    config::Config,
+    digest,
+    error::{Error, Result},
+    ids,
+};
+
+const FILE: &str = "master.key";
+const NEXT: &str = "master.key.next";
+
+#[derive(Clone)]
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// A key, and where it comes from.
+#[derive(Debug)]
+pub struct Found {
+    pub key: MasterKey,
+    pub place: Place,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    Configured,
+    File,
+    /// Of a rotation that did not end.
+    Next,
+}
+
+impl MasterKey {
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub fn random() -> Result<Self> {
+        Ok(Self(Zeroizing::new(ids::random()?)))
+    }
+
+    /// From 64 hexadecimal digits; `place` is named in the error.
+    pub fn read(text: &str, place: &str) -> Result<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text.trim(), &mut *key).map_err(|_| {
+            Error::invalid("invalid_master_key", format!("The master key in {place} is not 64 hexadecimal digits"))
+        })?;
+        Ok(Self(key))
+    }
+
+    /// Tells keys apart without giving one away.
+    pub fn id(&self) -> String {
+        hex::encode(digest::derive(&self.0, "moxxy master key identity 1"))
+    }
+
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        digest::derive(&self.0, purpose)
+    }
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
+/// The configured key, or those in the data directory, of which one is made at the first start.
+pub fn find(config: &Config) -> Result<Vec<Found>> {
+    if let Some(text) = config.data.master_key.expose() {
+        return Ok(vec![Found { key: MasterKey::read(text, "`data.master_key`")?, place: Place::Configured }]);
+    }
+    let home = &config.data.home;
+    if !home.join(FILE).exists() && !home.join(NEXT).exists() {
+        write(&home.join(FILE), &MasterKey::random()?)?;
+    }
+    let mut found = Vec::new();
+    for (name, place) in [(FILE, Place::File), (NEXT, Place::Next)] {
+        let path = home.join(name);
+        if path.exists() {
+            let text = Zeroizing::new(fs::read_to_string(&path).map_err(|e| unreadable(&path, &e))?);
+            found.push(Found { key: MasterKey::read(&text, &path.display().to_string())?, place });
+        }
+    }
+    Ok(found)
+}
+
+/// Lays a new key beside the one in use.
+pub fn prepare(config: &Config, key: &MasterKey) -> Result<()> {
+    let path = next(config);
+    if path.exists() {
+        fs::remove_file(&path).map_err(|e| unreadable(&path, &e))?;
+    }
+    write(&path, key)
+}
+
+/// Puts the new key in the place of the old one.
+pub fn finish(config: &Config) -> Result<()> {
+    let path = config.data.home.join(FILE);
+    fs::rename(next(config), &path).map_err(|e| unreadable(&path, &e))?;
+    sync(&config.data.home)
+}
+
+/// Removes what a rotation left that had not sealed anything.
+pub fn abandon(config: &Config) -> Result<()> {
+    match fs::remove_file(next(config)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unreadable(&next(config), &error)),
+        _ => Ok(()),
+    }
+}
+
+fn next(config: &Config) -> PathBuf {
+    config.data.home.join(NEXT)
+}
+
+/// Readable by its owner alone; whole, or not there.
+fn write(path: &Path, key: &MasterKey) -> Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(directory).map_err(Error::internal)?;
+    let text = Zeroizing::new(hex::encode(key.bytes()));
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(Error::internal)?;
+    file.persist_noclobber(path).map_err(Error::internal)?;
+    sync(directory)
+}
+
+fn sync(directory: &Path) -> Result<()> {
+    fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::internal)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::conflict("data_unusable", format!("Cannot use the master key {}: {error}", path.display()))
+}

@@ -1,0 +1,59 @@
+//! Sealing: XChaCha20-Poly1305 with a key for each record, derived by HKDF-SHA-256 (RFC 5869) from
+//! the master key, and bound to the row, so that no row opens in another's place.
+
+use chacha20poly1305::{
+    KeyInit as _, XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, Payload},
+};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::master::MasterKey;
+use crate::{
+    error::{Error, Result},
+    ids,
+};
+
+const NONCE: usize = 24;
+
+/// The row that a value is sealed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+    pub version: i64,
+}
+
+impl Row<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        // Neither an id nor a name holds a zero.
+        format!("secrets\0{}\0{}\0{}", self.id, self.name, self.version).into_bytes()
+    }
+}
+
+/// The nonce and behind it the sealed value.
+pub fn seal(master: &MasterKey, row: Row<'_>, value: &[u8]) -> Result<Vec<u8>> {
+    let nonce: [u8; NONCE] = ids::random()?;
+    let payload = Payload { msg: value, aad: &row.bytes() };
+    let sealed =
+        cipher(master, &nonce, row)?.encrypt(&nonce.into(), payload).map_err(|_| Error::internal("sealing"))?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+/// The value, if the key and the row are those it was sealed for.
+pub fn open(master: &MasterKey, row: Row<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let broken = || Error::internal(format!("the secret {} cannot be opened: its row was changed", row.id));
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or_else(broken)?;
+    let payload = Payload { msg: sealed, aad: &row.bytes() };
+    let value = cipher(master, nonce, row)?.decrypt(&XNonce::from(*nonce), payload).map_err(|_| broken())?;
+    Ok(Zeroizing::new(value))
+}
+
+fn cipher(master: &MasterKey, nonce: &[u8; NONCE], row: Row<'_>) -> Result<XChaCha20Poly1305> {
+    let mut key = Zeroizing::new([0; 32]);
+    let info = [b"moxxy vault 1\0", row.id.as_bytes()];
+    let derived = Hkdf::<Sha256>::new(Some(nonce), master.bytes()).expand_multi_info(&info, &mut *key);
+    derived.map_err(|_| Error::internal("a key of 32 bytes is too long"))?;
+    Ok(XChaCha20Poly1305::new((&*key).into()))
+}

@@ -1,0 +1,56 @@
+//! `/v1/vault/secrets`.
+
+use axum::extract::State;
+
+use super::{
+    answer::Result,
+    auth::{Caller, VaultRead, VaultWrite},
+    extract::{IfMatch, Json, Paging, Path},
+    reply::{Created, Deleted, Listed, Tagged},
+};
+use crate::{
+    app::App,
+    domain::vault::{self, NewSecret, NewValue, Secret},
+    ids::SecretId,
+    store,
+};
+
+pub async fn create(
+    State(app): State<App>,
+    caller: Caller<VaultWrite>,
+    Json(new): Json<NewSecret>,
+) -> Result<Created<Secret>> {
+    let secret = vault::create(&app, caller.principal, new).await?;
+    Ok(Created::new(format!("/v1/vault/secrets/{}", secret.id), secret))
+}
+
+/// Oldest first.
+pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Listed<Secret>> {
+    let secrets = store::secrets::list(&mut *app.store.read().await?, &paging.page).await?;
+    Ok(paging.list(secrets, |secret| secret.id.to_string()))
+}
+
+pub async fn show(State(app): State<App>, _: Caller<VaultRead>, Path(id): Path<SecretId>) -> Result<Tagged<Secret>> {
+    Ok(Tagged(store::secrets::get(&mut *app.store.read().await?, &id).await?))
+}
+
+/// Another value.
+pub async fn rotate(
+    State(app): State<App>,
+    caller: Caller<VaultWrite>,
+    Path(id): Path<SecretId>,
+    IfMatch(expected): IfMatch,
+    Json(new): Json<NewValue>,
+) -> Result<Tagged<Secret>> {
+    Ok(Tagged(vault::rotate(&app, caller.principal, id, new, expected).await?))
+}
+
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller<VaultWrite>,
+    Path(id): Path<SecretId>,
+    IfMatch(expected): IfMatch,
+) -> Result<Deleted> {
+    vault::remove(&app, caller.principal, id, expected).await?;
+    Ok(Deleted)
+}

@@ -1,0 +1,130 @@
+//! Secrets, sealed.
+
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx};
+use crate::{
+    domain::vault::{Sealed, Secret},
+    error::{Error, Result},
+    ids::{SecretId, SecretName},
+};
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    description: Option<String>,
+    version: i64,
+    created_by: String,
+    created_at: String,
+    updated_at: String,
+}
+
+/// A query for secrets as they are shown.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT id, name, description, version, created_by, created_at, updated_at FROM secrets ", $rest)
+    };
+}
+
+pub async fn insert(tx: &mut Tx, secret: &Secret, sealed: &[u8]) -> Result<()> {
+    let sql = "INSERT INTO secrets (id, name, description, version, sealed, created_by, created_at, updated_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let inserted = sqlx::query(sql)
+        .bind(secret.id.as_str())
+        .bind(secret.name.as_str())
+        .bind(&secret.description)
+        .bind(secret.version)
+        .bind(sealed)
+        .bind(&secret.created_by)
+        .bind(&secret.created_at)
+        .bind(&secret.updated_at)
+        .execute(&mut **tx)
+        .await;
+    match inserted {
+        Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
+            let message = format!("Secret '{}' exists already; PUT gives it another value", secret.name);
+            Err(Error::conflict("secret_exists", message))
+        }
+        other => other.map(drop).map_err(Error::from),
+    }
+}
+
+pub async fn update(tx: &mut Tx, secret: &Secret, sealed: &[u8]) -> Result<()> {
+    sqlx::query("UPDATE secrets SET description = ?, version = ?, sealed = ?, updated_at = ? WHERE id = ?")
+        .bind(&secret.description)
+        .bind(secret.version)
+        .bind(sealed)
+        .bind(&secret.updated_at)
+        .bind(secret.id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub async fn delete(tx: &mut Tx, id: &SecretId) -> Result<()> {
+    sqlx::query("DELETE FROM secrets WHERE id = ?").bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+pub async fn get(db: &mut Db, id: &SecretId) -> Result<Secret> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE id = ?")).bind(id.as_str()).fetch_optional(db).await?;
+    row.map(Into::into).ok_or_else(|| Error::not_found("secret", id))
+}
+
+/// Oldest first.
+pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Secret>> {
+    let sql = select!("WHERE id > ? ORDER BY id LIMIT ?");
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// All of them, as they are sealed.
+pub async fn sealed(db: &mut Db) -> Result<Vec<Sealed>> {
+    let rows: Vec<(String, String, i64, Vec<u8>)> =
+        sqlx::query_as("SELECT id, name, version, sealed FROM secrets").fetch_all(db).await?;
+    let sealed = |(id, name, version, bytes)| Sealed {
+        id: SecretId::stored(id),
+        name: SecretName::stored(name),
+        version,
+        bytes,
+    };
+    Ok(rows.into_iter().map(sealed).collect())
+}
+
+/// The same value, sealed by another key.
+pub async fn reseal(tx: &mut Tx, sealed: &Sealed) -> Result<()> {
+    sqlx::query("UPDATE secrets SET sealed = ? WHERE id = ?")
+        .bind(&sealed.bytes)
+        .bind(sealed.id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Of the master key that all are sealed by; `None` before there was one.
+pub async fn key_id(db: &mut Db) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT key_id FROM vault").fetch_optional(db).await?)
+}
+
+pub async fn set_key_id(tx: &mut Tx, id: &str) -> Result<()> {
+    sqlx::query("INSERT INTO vault (only, key_id) VALUES (1, ?) ON CONFLICT DO UPDATE SET key_id = excluded.key_id")
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+impl From<Row> for Secret {
+    fn from(row: Row) -> Self {
+        Self {
+            id: SecretId::stored(row.id),
+            name: SecretName::stored(row.name),
+            description: row.description,
+            version: row.version,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
