@@ -228,6 +228,9 @@ fn a_guided_start_makes_what_a_server_starts_with() {
     let again = init(&folder, &["--yes"]);
     assert_eq!(again.status.code(), Some(1));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+    let deep = moxxy(&folder).env("HOME", home.path()).args(["init", "--yes", "--home=~/a/b"]).output().unwrap();
+    let export = format!("\n  export MOXXY_HOME='{}'\n", home.path().join("a/b").canonicalize().unwrap().display());
+    assert_eq!(text(&deep.stdout).matches(&export).count(), 2, "{deep:?}");
     let (mut server, url) = cli::serve(&folder, &[]);
     let health = moxxy(&folder).args(["--url", &url, "health"]).output().unwrap();
     server.kill().unwrap();
@@ -264,7 +267,10 @@ fn a_token_is_made_without_a_server_and_by_a_guided_start_that_needs_one() {
     let home = TempDir::new().unwrap();
     let run = |arguments: &[&str]| moxxy(home.path()).args(arguments).output().unwrap();
     let started = run(&["init", "--yes", "--no-loopback", "--port", "0", "--no-demo"]);
-    let first = text(&started.stdout).lines().last().unwrap().to_owned();
+    let (token, next) = text(&started.stdout).split_once("\n\nNext:\n").unwrap();
+    let first = token.lines().last().unwrap().to_owned();
+    let (_, elsewhere) = next.split_once("in another terminal:\n").unwrap();
+    assert!(elsewhere.contains(&format!("\n  export MOXXY_TOKEN={first}\n")), "{next}");
     assert!(started.status.success() && first.starts_with("mox_"), "{started:?}");
     let second = run(&["token", "create", "--offline", "--scope", "agents:read"]);
     let (mut server, url) = cli::serve(home.path(), &[]);

@@ -60,10 +60,10 @@ struct Options {
     url: Option<String>,
     /// A file with the token to show (default: MOXXY_TOKEN, or the file MOXXY_TOKEN_FILE); a flag with
     /// its text would show it to everybody who lists processes.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = arguments::path())]
     token_file: Option<PathBuf>,
     /// The certificate of the authority to trust, in PEM (default: MOXXY_CA, or the system's).
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = arguments::path())]
     ca: Option<PathBuf>,
     /// Print what the server answers, as JSON.
     #[arg(long, global = true)]
@@ -72,10 +72,10 @@ struct Options {
     #[arg(long, global = true)]
     port: Option<u16>,
     /// The data directory (default: MOXXY_HOME, or `moxxy` in the platform's data directory).
-    #[arg(long, global = true, value_name = "DIRECTORY")]
+    #[arg(long, global = true, value_name = "DIRECTORY", value_parser = arguments::path())]
     home: Option<PathBuf>,
     /// The configuration file (default: `moxxy.toml` in the data directory).
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = arguments::path())]
     config: Option<PathBuf>,
 }
 
