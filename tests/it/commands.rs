@@ -99,6 +99,13 @@ async fn a_run_is_streamed_or_left_alone_and_its_end_is_the_exit_code() {
     server.scripted("bob", json!([{ "error": { "kind": "refused", "message": "I would rather not." } }])).await;
     assert!(shell.fails(&["run", "bob", "hello"], 6).await.contains("I would rather not."));
     assert!(shell.fails(&["run", "--json", "list", "bob"], 2).await.contains("Options stand behind the command"));
+
+    let error = json!({ "kind": "refused", "message": "No more." });
+    let broken = json!([{ "text": "one two three", "stream": true, "error": error, "error_after": 1 }]);
+    server.scripted("cyd", broken).await;
+    let output = shell.run(&["run", "cyd", "hello"]).await;
+    let (answer, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(answer.starts_with("one") && answer.ends_with('\n') && said.contains("moxxy: "), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,8 +123,12 @@ async fn who_stops_watching_a_run_is_told_how_to_stop_it() {
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     let stop = format!("moxxy run stop ada {}", run.as_str().unwrap());
     assert!(text(&output.stderr).contains(&stop), "{output:?}");
-    let arguments: Vec<_> = stop.split(' ').skip(1).chain(["--now"]).collect();
-    assert_eq!(shell.prints(&arguments).await, "The run is cancelled.\n");
+    let arguments: Vec<_> = stop.split(' ').skip(1).collect();
+    assert!(shell.prints(&arguments).await.starts_with("The run was told to stop; it ends with its step."));
+    let told = shell.prints(&["agent", "stop", "ada"]).await;
+    assert!(told.starts_with("Runs that were told to stop, and end with their step: 1. --now"), "{told}");
+    assert_eq!(shell.prints(&[&arguments[..], &["--now"]].concat()).await, "The run is cancelled.\n");
+    assert_eq!(shell.prints(&["agent", "stop", "ada"]).await, "There was no run to stop.\n");
     events.until("run.cancelled").await;
 }
 
