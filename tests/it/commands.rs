@@ -295,6 +295,18 @@ fn a_token_is_made_without_a_server_and_by_a_guided_start_that_needs_one() {
     assert_eq!(answers, [Some(0), Some(0), Some(4)]);
 }
 
+/// What bash would put in the place of the last word.
+fn completed(script: &Path, line: &str, words: &str) -> String {
+    let mut bash = Command::new("bash");
+    let complete = r#"source "$0"; COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDS=($2); last=$((${#COMP_WORDS[@]} - 1))
+        COMP_CWORD=$last; how=($(complete -p moxxy)); for i in "${!how[@]}"; do
+        [[ ${how[i]} == -F ]] && ${how[i + 1]} moxxy "${COMP_WORDS[last]#:}" "${COMP_WORDS[last - 1]}"; done
+        echo "${COMPREPLY[@]}""#;
+    let output = bash.args(["--norc", "-c", complete]).arg(script).args([line, words]).output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout).trim().to_owned()
+}
+
 #[test]
 fn completions_are_scripts_of_their_shell() {
     let home = TempDir::new().unwrap();
@@ -303,8 +315,15 @@ fn completions_are_scripts_of_their_shell() {
         assert!(script.status.success() && text(&script.stdout).contains("provider"), "{shell}");
         if shell == "bash" {
             let file = home.path().join("completions");
-            std::fs::write(&file, script.stdout).unwrap();
-            assert!(Command::new("bash").arg("-n").arg(&file).status().unwrap().success());
+            std::fs::write(&file, &script.stdout).unwrap();
+            let completed = |line: &str, words: &str| completed(&file, line, words);
+            assert_eq!(completed("moxxy tok", "moxxy tok"), "token");
+            // As bash breaks them.
+            let create = "moxxy token create --scope";
+            assert_eq!(completed(&format!("{create} ag"), &format!("{create} ag")), "agents:read agents:write");
+            assert_eq!(completed(&format!("{create} agents:"), &format!("{create} agents :")), "read write");
+            assert_eq!(completed(&format!("{create} agents:r"), &format!("{create} agents : r")), "read");
+            assert_eq!(completed(&format!("{create}=agents:r"), &format!("{create} = agents : r")), "read");
         }
     }
     let version = moxxy(home.path()).arg("version").output().unwrap();
