@@ -181,6 +181,6 @@ fn next(chosen: &Choices, home: Option<&Path>, token: Option<&str>) -> String {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
