@@ -260,11 +260,17 @@ async fn tokens_are_made_used_and_revoked() {
     };
     // From now on, not even a local program makes one without a token.
     assert!(shell.fails(&["token", "list"], 4).await.contains("MOXXY_TOKEN"));
-    let reader = ["token", "create", "--scope", "agents:read", "--expires", "30d", "--description", "A page"];
+    let said = shell.fails(&["token", "create", "--scope", "*", "--scope", "runs:write"], 4).await;
+    assert!(said.ends_with("\n  moxxy token create --offline --scope '*' --scope runs:write\n"), "{said}");
+    let scopes = "agents:read,events:read";
+    let reader = ["token", "create", "--scope", scopes, "--expires", "30d", "--description", "A page"];
     let (code, [reader, _]) = with(&admin, &reader);
     assert_eq!((code, with(&reader, &["agent", "list"]).0), (0, 0));
     let (code, [_, said]) = with(&reader, &["agent", "delete", "ada"]);
-    assert!(code == 4 && said.contains("moxxy token create --scope agents:write"), "{said}");
+    let another = "--scope agents:write --scope agents:read --scope events:read\n";
+    for command in ["moxxy token create ", "moxxy token create --offline "] {
+        assert!(code == 4 && said.contains(&format!("\n  {command}{another}")), "{said}");
+    }
     let (_, [listed, _]) = with(&admin, &["token", "list"]);
     let line = listed.lines().find(|line| line.ends_with("A page")).unwrap();
     let id = line.split(' ').next().unwrap();
@@ -290,9 +296,23 @@ fn a_token_is_made_without_a_server_and_by_a_guided_start_that_needs_one() {
         command.args(["--url", &url, "agent", "list"]).env("MOXXY_TOKEN", token.trim()).output().unwrap().status.code()
     };
     let answers = [list(&first), list(text(&second.stdout)), list("")];
+    let third = run(&["token", "create", "--offline", "--scope", "agents:read"]);
+    assert!(text(&third.stderr).contains("Stop that server first"), "{third:?}");
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(answers, [Some(0), Some(0), Some(4)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_makes_a_first_token_that_makes_no_others_is_warned() {
+    let server = Server::start().await;
+    let made = Shell(&server).run(&["token", "create", "--scope", "agents:read"]).await;
+    assert!(made.status.success() && text(&made.stdout).starts_with("mox_"), "{made:?}");
+    let warning = "nobody can make another token with this one, which lacks `tokens:admin`";
+    assert!(text(&made.stderr).contains(warning), "{made:?}");
+    let server = Server::start().await;
+    let made = Shell(&server).run(&["token", "create", "--scope", "agents:read,tokens:admin"]).await;
+    assert!(made.status.success() && !text(&made.stderr).contains("warning"), "{made:?}");
 }
 
 /// What bash would put in the place of the last word.
