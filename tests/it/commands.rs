@@ -13,6 +13,8 @@ use crate::{
     harness::{Server, test_component},
 };
 
+const README: &str = include_str!("../../README.md");
+
 /// A command against a running server.
 pub struct Shell<'s>(pub &'s Server);
 
@@ -189,7 +191,7 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
     server.offline("ada", "echo").await;
     let shell = Shell(&server);
     let run = "run_01a20abc-1955-74d4-abd7-df99a22c1056";
-    let cases: [(&[&str], i32, &str); 12] = [
+    let cases: [(&[&str], i32, &str); 20] = [
         (&["run", "nobody", "hello"], 5, "moxxy: Agent 'nobody' not found\n`moxxy agent list` shows"),
         (&["run", "stop", "ada", run], 5, "`moxxy run list AGENT`"),
         (&["skill", "show", "ada", "none"], 5, "`moxxy skill install`"),
@@ -197,7 +199,15 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
         (&["agent", "create", "ada", "--provider", "offline", "--model", "echo"], 1, "`moxxy agent update`"),
         (&["agent", "create", "bob", "--provider", "none", "--model", "echo"], 1, "`moxxy provider list`"),
         (&["agent", "create", "bob", "--provider", "offline", "--model", "none"], 1, "it has: echo, planner"),
-        (&["skill", "install", "ada", "none"], 1, "there are: clock, notes"),
+        (&["skill", "install", "ada", "none"], 1, "no skill 'none' is in this binary; there are: clock, notes, text\n"),
+        (&["provider", "install", "none"], 1, "there are: offline, script\n"),
+        (&["skill", "install", "ada", "offline"], 1, "`moxxy provider install NAME FILE`"),
+        (&["provider", "install", "text"], 1, "`moxxy skill install AGENT FILE`"),
+        (&["--config", "/none.toml", "agent", "list"], 2, "--config: cannot read /none.toml"),
+        (&["--token-file", "/none", "agent", "list"], 2, "Cannot read the token in /none"),
+        (&["--ca", "/none.pem", "agent", "list"], 2, "/none.pem"),
+        (&["inspect", "/none.wasm"], 2, "Cannot read /none.wasm"),
+        (&["build", "/none"], 2, "Cannot build /none"),
         (&["agent", "show", "../etc"], 2, "1 to 64"),
         (&["token", "create", "--scope", "everything"], 2, "agents:read"),
         (&["--url", "http://127.0.0.1:1", "agent", "list"], 3, "`moxxy serve` starts it"),
@@ -212,12 +222,44 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
     let output = std::thread::scope(|scope| scope.spawn(|| refused.output().unwrap()).join().unwrap());
     assert_eq!(output.status.code(), Some(4));
     assert!(text(&output.stderr).contains("moxxy token create") && !text(&output.stderr).contains("mox_unknown"));
-    let document: Value = serde_json::from_str(&shell.fails(&["agent", "show", "bob", "--json"], 5).await).unwrap();
-    assert_eq!(document["code"], "agent_not_found");
-    let help = shell.prints(&["--help"]).await;
-    for code in ["0", "1", "2", "3", "4", "5", "6", "130"] {
-        assert!(help.contains(&format!("\n  {code:<5}")), "{code}");
+    let advised = text(&output.stderr).ends_with("\n  moxxy token create --offline --scope '*'\n");
+    assert!(advised, "{output:?}");
+    let (wrong, incomplete) = (&["agent", "show", "B", "--json"], &["--json", "agent", "show"]);
+    for (arguments, exit, code, about) in [
+        (&["agent", "show", "bob", "--json"][..], 5, "agent_not_found", "'bob'"),
+        (wrong, 2, "usage", "1 to 64"),
+        (incomplete, 2, "usage", "<AGENT>"),
+        (&["--json"], 2, "usage", "--help"),
+    ] {
+        let document: Value = serde_json::from_str(&shell.fails(arguments, exit).await).unwrap();
+        assert_eq!(document["code"], code);
+        let message = document["error"].as_str().unwrap();
+        assert!(message.contains(about) && !message.contains("Usage"), "{message}");
     }
+    assert_eq!(shell.answers(&["agent", "delete", "ada"]).await, json!({}));
+    let help = shell.prints(&["--help"]).await;
+    let codes: Vec<_> = help.split_once("\nExit codes:\n").unwrap().1.lines().collect();
+    assert_eq!(codes.len(), 8);
+    for (code, meaning) in codes.iter().map(|line| line.trim().split_once(' ').unwrap()) {
+        assert!(README.contains(&format!("\n| {code} | {} |\n", meaning.trim())), "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_readme_work_in_their_order() {
+    let (_, section) = README.split_once("\n### Command line\n\n```sh\n").unwrap();
+    // The server runs, and `moxxy new` and `moxxy build` have a test of their own.
+    let (_, rest) = section.split_once("\nmoxxy serve ").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    let (commands, _) = rest.split_once("\nmoxxy new ").unwrap();
+    let script = format!("set -eo pipefail\n{}", commands.replace("--limit 20", "--limit 5"));
+    let server = Server::start().await;
+    let mut bash = Command::new("bash");
+    let folder = Path::new(env!("CARGO_BIN_EXE_moxxy")).parent().unwrap();
+    bash.env_clear().env("PATH", format!("{}:/usr/bin:/bin", folder.display())).env("MOXXY_URL", &server.url);
+    bash.env("MOXXY_HOME", server.home.path()).args(["-c", &script]);
+    let output = tokio::task::spawn_blocking(move || bash.output().unwrap()).await.unwrap();
+    assert!(output.status.success() && text(&output.stderr).contains("Made tok_"), "{output:?}");
 }
 
 #[test]

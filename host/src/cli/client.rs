@@ -96,7 +96,7 @@ impl Client {
     pub async fn answer(&self, call: Call) -> Done<Answer> {
         let text = self.send(&call).await?.text().await.map_err(|e| self.unreachable(&e))?;
         if text.is_empty() {
-            return Ok(Answer { text, value: Value::Null });
+            return Ok(Answer { text: "{}".into(), value: Value::Null });
         }
         let strange = |_| {
             Failure::new(Exit::Failed, "unknown_answer", "The server's answer is not JSON")
