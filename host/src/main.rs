@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    moxxy::cli::Cli::parse().run()
+    moxxy::cli::run()
 }

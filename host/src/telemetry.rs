@@ -1,5 +1,7 @@
 //! The log: lines on standard error.
 
+use std::io::{self, IsTerminal as _};
+
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::{
@@ -10,6 +12,8 @@ use crate::{
 /// Starts logging. To be called once, before anything is logged.
 pub fn start(log: &Log) -> Result<()> {
     let filter = EnvFilter::try_new(&log.filter).map_err(Error::internal)?;
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    // The library itself looks at NO_COLOR.
+    let lines = if io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(Error::internal)
 }

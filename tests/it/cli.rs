@@ -7,11 +7,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
-use crate::harness::{Server, config, test_component};
+use crate::{
+    harness::{Server, config, test_component},
+    tools,
+};
 
 pub fn moxxy(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
@@ -72,6 +75,8 @@ fn a_start_takes_the_files_it_may_have_and_says_when_they_are_few() {
     assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["800", "800"]);
     let told = "the limit on open files (ulimit -n) has room for 200 loaded components only";
     assert!(text(&log).contains(told), "{}", text(&log));
+    // Colours are for terminals.
+    assert!(!text(&log).contains('\u{1b}'), "{}", text(&log));
 }
 
 #[tokio::test]
@@ -114,15 +119,68 @@ async fn a_run_goes_on_after_its_server_was_killed() {
     assert_eq!(events.iter().filter(|event| event.kind == "message.user").count(), 1);
 }
 
+#[test]
+fn what_a_start_prints_can_be_pasted() {
+    let Some(_) = tools::find(&["curl"]) else { return };
+    let tls = |name: &str| format!("{}/../tests/it/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (certificate, key) = (tls("server.pem"), tls("server.key"));
+    let tls = [("MOXXY_SERVER_TLS_CERTIFICATE", &*certificate), ("MOXXY_SERVER_TLS_KEY", &*key)];
+    let cases = [("127.0.0.1", "https://127.0.0.1:", &tls[..]), ("0.0.0.0", "http://127.0.0.1:", &[])];
+    for (listen, url, tls) in cases {
+        let home = TempDir::new().unwrap();
+        let mut command = server(home.path(), &[&[("MOXXY_LOOPBACK", "false")], tls].concat());
+        let arguments = ["--port", "0", "serve", "--demo", "--listen", listen];
+        let offline = (listen == "0.0.0.0").then(|| {
+            let refused = server(home.path(), &[("MOXXY_LOOPBACK", "false")]).args(arguments).output().unwrap();
+            let advice = text(&refused.stderr).split('`').nth_back(1).unwrap().replace("moxxy ", "\"$0\" ");
+            let mut advised = Command::new("bash");
+            advised.env_clear().env("HOME", home.path()).args(["-c", &advice, env!("CARGO_BIN_EXE_moxxy")]);
+            advised.output().unwrap().stdout
+        });
+        let serve = command.args(arguments).stdout(Stdio::piped());
+        let mut serve = serve.spawn().unwrap();
+        let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let printed: Vec<_> =
+            lines.by_ref().filter(|line| line.starts_with("curl ")).take(3 + usize::from(offline.is_none())).collect();
+        assert!(printed.iter().all(|line| line.contains(url)), "{printed:?}");
+        let paste = |line: &str, token: &str| {
+            Command::new("bash").args(["-c", line]).env("MOXXY_TOKEN", token).stdout(Stdio::piped()).spawn().unwrap()
+        };
+        let answer = |line: &str, token: &str| -> Value {
+            let output = paste(line, token).wait_with_output().unwrap();
+            serde_json::from_slice(&output.stdout).unwrap()
+        };
+        let token = match &offline {
+            Some(token) => text(token).trim().to_owned(),
+            None => answer(&printed[0], "")["token"].as_str().unwrap().to_owned(),
+        };
+        let [run, history, events] = &printed[printed.len() - 3..] else { unreachable!() };
+        assert_eq!(answer(run, &token)["status"], "completed");
+        assert_eq!(answer(history, &token)[0]["role"], "user");
+        let mut events = paste(&format!("exec {events}"), &token);
+        let mut sent = BufReader::new(events.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(sent.any(|line| line == "event: run.completed"));
+        for mut child in [events, serve] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
 /// Starts a server and waits for its first line, which has its address.
 pub fn serve(home: &Path, options: &[(&str, &str)]) -> (Child, String) {
+    listening(server(home, options).args(["--port", "0", "serve"]))
+}
+
+/// A server in another process, which finds what was compiled.
+fn server(home: &Path, options: &[(&str, &str)]) -> Command {
     let config = config(home);
     let mut command = moxxy(home);
     command
         .env("MOXXY_DATA_CACHE", &config.data.cache)
         .env("MOXXY_MASTER_KEY", config.data.master_key.expose().unwrap())
         .envs(options.iter().copied());
-    listening(command.args(["--port", "0", "serve"]))
+    command
 }
 
 fn listening(command: &mut Command) -> (Child, String) {

@@ -13,6 +13,8 @@ use crate::{
     harness::{Server, test_component},
 };
 
+const README: &str = include_str!("../../README.md");
+
 /// A command against a running server.
 pub struct Shell<'s>(pub &'s Server);
 
@@ -99,6 +101,13 @@ async fn a_run_is_streamed_or_left_alone_and_its_end_is_the_exit_code() {
     server.scripted("bob", json!([{ "error": { "kind": "refused", "message": "I would rather not." } }])).await;
     assert!(shell.fails(&["run", "bob", "hello"], 6).await.contains("I would rather not."));
     assert!(shell.fails(&["run", "--json", "list", "bob"], 2).await.contains("Options stand behind the command"));
+
+    let error = json!({ "kind": "refused", "message": "No more." });
+    let broken = json!([{ "text": "one two three", "stream": true, "error": error, "error_after": 1 }]);
+    server.scripted("cyd", broken).await;
+    let output = shell.run(&["run", "cyd", "hello"]).await;
+    let (answer, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(answer.starts_with("one") && answer.ends_with('\n') && said.contains("moxxy: "), "{output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,8 +125,12 @@ async fn who_stops_watching_a_run_is_told_how_to_stop_it() {
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     let stop = format!("moxxy run stop ada {}", run.as_str().unwrap());
     assert!(text(&output.stderr).contains(&stop), "{output:?}");
-    let arguments: Vec<_> = stop.split(' ').skip(1).chain(["--now"]).collect();
-    assert_eq!(shell.prints(&arguments).await, "The run is cancelled.\n");
+    let arguments: Vec<_> = stop.split(' ').skip(1).collect();
+    assert!(shell.prints(&arguments).await.starts_with("The run was told to stop; it ends with its step."));
+    let told = shell.prints(&["agent", "stop", "ada"]).await;
+    assert!(told.starts_with("Runs that were told to stop, and end with their step: 1. --now"), "{told}");
+    assert_eq!(shell.prints(&[&arguments[..], &["--now"]].concat()).await, "The run is cancelled.\n");
+    assert_eq!(shell.prints(&["agent", "stop", "ada"]).await, "There was no run to stop.\n");
     events.until("run.cancelled").await;
 }
 
@@ -178,7 +191,7 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
     server.offline("ada", "echo").await;
     let shell = Shell(&server);
     let run = "run_01a20abc-1955-74d4-abd7-df99a22c1056";
-    let cases: [(&[&str], i32, &str); 12] = [
+    let cases: [(&[&str], i32, &str); 20] = [
         (&["run", "nobody", "hello"], 5, "moxxy: Agent 'nobody' not found\n`moxxy agent list` shows"),
         (&["run", "stop", "ada", run], 5, "`moxxy run list AGENT`"),
         (&["skill", "show", "ada", "none"], 5, "`moxxy skill install`"),
@@ -186,7 +199,15 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
         (&["agent", "create", "ada", "--provider", "offline", "--model", "echo"], 1, "`moxxy agent update`"),
         (&["agent", "create", "bob", "--provider", "none", "--model", "echo"], 1, "`moxxy provider list`"),
         (&["agent", "create", "bob", "--provider", "offline", "--model", "none"], 1, "it has: echo, planner"),
-        (&["skill", "install", "ada", "none"], 1, "there are: clock, notes"),
+        (&["skill", "install", "ada", "none"], 1, "no skill 'none' is in this binary; there are: clock, notes, text\n"),
+        (&["provider", "install", "none"], 1, "there are: offline, script\n"),
+        (&["skill", "install", "ada", "offline"], 1, "`moxxy provider install NAME FILE`"),
+        (&["provider", "install", "text"], 1, "`moxxy skill install AGENT FILE`"),
+        (&["--config", "/none.toml", "agent", "list"], 2, "--config: cannot read /none.toml"),
+        (&["--token-file", "/none", "agent", "list"], 2, "Cannot read the token in /none"),
+        (&["--ca", "/none.pem", "agent", "list"], 2, "/none.pem"),
+        (&["inspect", "/none.wasm"], 2, "Cannot read /none.wasm"),
+        (&["build", "/none"], 2, "Cannot build /none"),
         (&["agent", "show", "../etc"], 2, "1 to 64"),
         (&["token", "create", "--scope", "everything"], 2, "agents:read"),
         (&["--url", "http://127.0.0.1:1", "agent", "list"], 3, "`moxxy serve` starts it"),
@@ -201,12 +222,44 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
     let output = std::thread::scope(|scope| scope.spawn(|| refused.output().unwrap()).join().unwrap());
     assert_eq!(output.status.code(), Some(4));
     assert!(text(&output.stderr).contains("moxxy token create") && !text(&output.stderr).contains("mox_unknown"));
-    let document: Value = serde_json::from_str(&shell.fails(&["agent", "show", "bob", "--json"], 5).await).unwrap();
-    assert_eq!(document["code"], "agent_not_found");
-    let help = shell.prints(&["--help"]).await;
-    for code in ["0", "1", "2", "3", "4", "5", "6", "130"] {
-        assert!(help.contains(&format!("\n  {code:<5}")), "{code}");
+    let advised = text(&output.stderr).ends_with("\n  moxxy token create --offline --scope '*'\n");
+    assert!(advised, "{output:?}");
+    let (wrong, incomplete) = (&["agent", "show", "B", "--json"], &["--json", "agent", "show"]);
+    for (arguments, exit, code, about) in [
+        (&["agent", "show", "bob", "--json"][..], 5, "agent_not_found", "'bob'"),
+        (wrong, 2, "usage", "1 to 64"),
+        (incomplete, 2, "usage", "<AGENT>"),
+        (&["--json"], 2, "usage", "--help"),
+    ] {
+        let document: Value = serde_json::from_str(&shell.fails(arguments, exit).await).unwrap();
+        assert_eq!(document["code"], code);
+        let message = document["error"].as_str().unwrap();
+        assert!(message.contains(about) && !message.contains("Usage"), "{message}");
     }
+    assert_eq!(shell.answers(&["agent", "delete", "ada"]).await, json!({}));
+    let help = shell.prints(&["--help"]).await;
+    let codes: Vec<_> = help.split_once("\nExit codes:\n").unwrap().1.lines().collect();
+    assert_eq!(codes.len(), 8);
+    for (code, meaning) in codes.iter().map(|line| line.trim().split_once(' ').unwrap()) {
+        assert!(README.contains(&format!("\n| {code} | {} |\n", meaning.trim())), "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_readme_work_in_their_order() {
+    let (_, section) = README.split_once("\n### Command line\n\n```sh\n").unwrap();
+    // The server runs, and `moxxy new` and `moxxy build` have a test of their own.
+    let (_, rest) = section.split_once("\nmoxxy serve ").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    let (commands, _) = rest.split_once("\nmoxxy new ").unwrap();
+    let script = format!("set -eo pipefail\n{}", commands.replace("--limit 20", "--limit 5"));
+    let server = Server::start().await;
+    let mut bash = Command::new("bash");
+    let folder = Path::new(env!("CARGO_BIN_EXE_moxxy")).parent().unwrap();
+    bash.env_clear().env("PATH", format!("{}:/usr/bin:/bin", folder.display())).env("MOXXY_URL", &server.url);
+    bash.env("MOXXY_HOME", server.home.path()).args(["-c", &script]);
+    let output = tokio::task::spawn_blocking(move || bash.output().unwrap()).await.unwrap();
+    assert!(output.status.success() && text(&output.stderr).contains("Made tok_"), "{output:?}");
 }
 
 #[test]
@@ -228,6 +281,9 @@ fn a_guided_start_makes_what_a_server_starts_with() {
     let again = init(&folder, &["--yes"]);
     assert_eq!(again.status.code(), Some(1));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+    let deep = moxxy(&folder).env("HOME", home.path()).args(["init", "--yes", "--home=~/a/b"]).output().unwrap();
+    let export = format!("\n  export MOXXY_HOME='{}'\n", home.path().join("a/b").canonicalize().unwrap().display());
+    assert_eq!(text(&deep.stdout).matches(&export).count(), 2, "{deep:?}");
     let (mut server, url) = cli::serve(&folder, &[]);
     let health = moxxy(&folder).args(["--url", &url, "health"]).output().unwrap();
     server.kill().unwrap();
@@ -246,11 +302,17 @@ async fn tokens_are_made_used_and_revoked() {
     };
     // From now on, not even a local program makes one without a token.
     assert!(shell.fails(&["token", "list"], 4).await.contains("MOXXY_TOKEN"));
-    let reader = ["token", "create", "--scope", "agents:read", "--expires", "30d", "--description", "A page"];
+    let said = shell.fails(&["token", "create", "--scope", "*", "--scope", "runs:write"], 4).await;
+    assert!(said.ends_with("\n  moxxy token create --offline --scope '*' --scope runs:write\n"), "{said}");
+    let scopes = "agents:read,events:read";
+    let reader = ["token", "create", "--scope", scopes, "--expires", "30d", "--description", "A page"];
     let (code, [reader, _]) = with(&admin, &reader);
     assert_eq!((code, with(&reader, &["agent", "list"]).0), (0, 0));
     let (code, [_, said]) = with(&reader, &["agent", "delete", "ada"]);
-    assert!(code == 4 && said.contains("moxxy token create --scope agents:write"), "{said}");
+    let another = "--scope agents:write --scope agents:read --scope events:read\n";
+    for command in ["moxxy token create ", "moxxy token create --offline "] {
+        assert!(code == 4 && said.contains(&format!("\n  {command}{another}")), "{said}");
+    }
     let (_, [listed, _]) = with(&admin, &["token", "list"]);
     let line = listed.lines().find(|line| line.ends_with("A page")).unwrap();
     let id = line.split(' ').next().unwrap();
@@ -264,7 +326,10 @@ fn a_token_is_made_without_a_server_and_by_a_guided_start_that_needs_one() {
     let home = TempDir::new().unwrap();
     let run = |arguments: &[&str]| moxxy(home.path()).args(arguments).output().unwrap();
     let started = run(&["init", "--yes", "--no-loopback", "--port", "0", "--no-demo"]);
-    let first = text(&started.stdout).lines().last().unwrap().to_owned();
+    let (token, next) = text(&started.stdout).split_once("\n\nNext:\n").unwrap();
+    let first = token.lines().last().unwrap().to_owned();
+    let (_, elsewhere) = next.split_once("in another terminal:\n").unwrap();
+    assert!(elsewhere.contains(&format!("\n  export MOXXY_TOKEN={first}\n")), "{next}");
     assert!(started.status.success() && first.starts_with("mox_"), "{started:?}");
     let second = run(&["token", "create", "--offline", "--scope", "agents:read"]);
     let (mut server, url) = cli::serve(home.path(), &[]);
@@ -273,9 +338,35 @@ fn a_token_is_made_without_a_server_and_by_a_guided_start_that_needs_one() {
         command.args(["--url", &url, "agent", "list"]).env("MOXXY_TOKEN", token.trim()).output().unwrap().status.code()
     };
     let answers = [list(&first), list(text(&second.stdout)), list("")];
+    let third = run(&["token", "create", "--offline", "--scope", "agents:read"]);
+    assert!(text(&third.stderr).contains("Stop that server first"), "{third:?}");
     server.kill().unwrap();
     server.wait().unwrap();
     assert_eq!(answers, [Some(0), Some(0), Some(4)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_makes_a_first_token_that_makes_no_others_is_warned() {
+    let server = Server::start().await;
+    let made = Shell(&server).run(&["token", "create", "--scope", "agents:read"]).await;
+    assert!(made.status.success() && text(&made.stdout).starts_with("mox_"), "{made:?}");
+    let warning = "nobody can make another token with this one, which lacks `tokens:admin`";
+    assert!(text(&made.stderr).contains(warning), "{made:?}");
+    let server = Server::start().await;
+    let made = Shell(&server).run(&["token", "create", "--scope", "agents:read,tokens:admin"]).await;
+    assert!(made.status.success() && !text(&made.stderr).contains("warning"), "{made:?}");
+}
+
+/// What bash would put in the place of the last word.
+fn completed(script: &Path, line: &str, words: &str) -> String {
+    let mut bash = Command::new("bash");
+    let complete = r#"source "$0"; COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDS=($2); last=$((${#COMP_WORDS[@]} - 1))
+        COMP_CWORD=$last; how=($(complete -p moxxy)); for i in "${!how[@]}"; do
+        [[ ${how[i]} == -F ]] && ${how[i + 1]} moxxy "${COMP_WORDS[last]#:}" "${COMP_WORDS[last - 1]}"; done
+        echo "${COMPREPLY[@]}""#;
+    let output = bash.args(["--norc", "-c", complete]).arg(script).args([line, words]).output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout).trim().to_owned()
 }
 
 #[test]
@@ -286,8 +377,15 @@ fn completions_are_scripts_of_their_shell() {
         assert!(script.status.success() && text(&script.stdout).contains("provider"), "{shell}");
         if shell == "bash" {
             let file = home.path().join("completions");
-            std::fs::write(&file, script.stdout).unwrap();
-            assert!(Command::new("bash").arg("-n").arg(&file).status().unwrap().success());
+            std::fs::write(&file, &script.stdout).unwrap();
+            let completed = |line: &str, words: &str| completed(&file, line, words);
+            assert_eq!(completed("moxxy tok", "moxxy tok"), "token");
+            // As bash breaks them.
+            let create = "moxxy token create --scope";
+            assert_eq!(completed(&format!("{create} ag"), &format!("{create} ag")), "agents:read agents:write");
+            assert_eq!(completed(&format!("{create} agents:"), &format!("{create} agents :")), "read write");
+            assert_eq!(completed(&format!("{create} agents:r"), &format!("{create} agents : r")), "read");
+            assert_eq!(completed(&format!("{create}=agents:r"), &format!("{create} = agents : r")), "read");
         }
     }
     let version = moxxy(home.path()).arg("version").output().unwrap();

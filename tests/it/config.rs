@@ -216,7 +216,7 @@ fn a_file_that_is_none_is_refused() {
     fs::write(home.path().join("moxxy.toml"), [0xff]).unwrap();
     assert_eq!(check(&home, &[]), ["The configuration file ~/moxxy.toml is not a text in UTF-8"]);
     let output = moxxy(home.path(), &["--config", "/nonexistent", "config", "check"], &[]);
-    assert_eq!(problems(home.path(), output), ["The configuration file /nonexistent does not exist"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[test]
@@ -305,11 +305,22 @@ fn tls_takes_two_files_that_can_be_read() {
     let told = check(&home, &both);
     assert!(told[0].contains("`server.tls_certificate` is \"~\", which cannot be read: it is a folder"), "{told:?}");
     assert!(told[1].contains("`server.tls_key` is \"/nonexistent\", which cannot be read: No such file"), "{told:?}");
-    works(moxxy(
-        home.path(),
-        &["config", "check"],
-        &[("MOXXY_SERVER_TLS_KEY", file), ("MOXXY_SERVER_TLS_CERTIFICATE", file)],
-    ));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/tls");
+    let (certificate, key) = (format!("{folder}/server.pem"), format!("{folder}/server.key"));
+    let used = |certificate: &str, key: &str| {
+        let files = [("MOXXY_SERVER_TLS_CERTIFICATE", certificate), ("MOXXY_SERVER_TLS_KEY", key)];
+        moxxy(home.path(), &["config", "check", "--json"], &files)
+    };
+    assert_eq!(works(used(&certificate, &key)), "{\"read\":[],\"warnings\":[]}\n");
+    for (files, option, reason) in [
+        ([&*certificate, file], "tls_key", "there is no private key in it"),
+        ([file, &*key], "tls_certificate", "there is no certificate in it"),
+    ] {
+        let output = used(files[0], files[1]);
+        let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+        let message = format!("`server.{option}` is {file:?}, which cannot be used: {reason}");
+        assert_eq!((output.status.code(), told["error"].as_str()), (Some(1), Some(&*message)));
+    }
 }
 
 #[test]

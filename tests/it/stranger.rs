@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::Server;
@@ -150,9 +150,11 @@ async fn a_stranger_writes_a_skill_installs_it_and_upgrades_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_writes_a_provider() {
     let desk = Desk::new();
-    done(&desk.moxxy(".", &["new", "provider", "parrot"]));
-    let text = done(&desk.moxxy(".", &["build", "parrot", "--output", "parrot.wasm"])).to_owned();
-    assert!(text.contains("parrot 0.1.0: a provider"), "{text}");
+    let made = desk.moxxy(".", &["new", "provider", "parrot", "--json"]);
+    assert_eq!(done(&made), "{\"folder\":\"parrot\"}\n");
+    let built = desk.moxxy(".", &["build", "parrot", "--output", "parrot.wasm", "--json"]);
+    let built: Value = serde_json::from_str(done(&built)).unwrap();
+    assert_eq!((&built["file"], &built["component"]["world"]), (&json!("parrot.wasm"), &json!("provider")));
     let server = Server::with(|config| config.plugins.folders = vec![desk.folder.path().into()]).await;
     let provider = json!({ "id": "parrot", "component": { "path": desk.path("parrot.wasm") } });
     server.post("/v1/providers", provider).await.expect(201);

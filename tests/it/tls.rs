@@ -26,12 +26,17 @@ async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
     let silent = TcpStream::connect(&address).await.unwrap();
     let home = server.home.path().to_owned();
     let listed = tokio::task::spawn_blocking(move || {
-        let mut command = moxxy(&home);
-        command.args(["--url", &format!("https://{address}"), "--json", "agent", "list"]).arg("--ca");
-        command.arg(file("authority.pem")).output().unwrap()
+        let list = |scheme: &str, options: &[&str]| {
+            let mut command = moxxy(&home);
+            command.args(["--url", &format!("{scheme}://{address}"), "agent", "list"]).args(options).arg("--ca");
+            command.arg(file("authority.pem")).output().unwrap()
+        };
+        [list("https", &["--json"]), list("http", &[])]
     });
-    let output = listed.await.unwrap();
+    let [output, plain] = listed.await.unwrap();
     assert_eq!((text(&output.stdout), text(&output.stderr)), ("[]\n", ""));
+    let advised = text(&plain.stderr).contains("Does that server speak TLS? Then the address begins with https://.");
+    assert!(plain.status.code() == Some(3) && advised, "{plain:?}");
     assert!(server.request(reqwest::Method::GET, "/v1/health").send().await.is_err());
     // Who never speaks holds no shutdown up.
     server.stop().await;

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 
-use crate::domain::tokens::Scope;
+use crate::{cli::token, domain::tokens::Scope};
 
 pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 
@@ -17,27 +17,31 @@ pub fn unreachable(reason: &str) -> &'static str {
     if reason.contains("InvalidContentType") {
         return "Does that server speak plain HTTP? Then the address begins with http://.";
     }
+    if reason.contains("invalid HTTP version") {
+        return "Does that server speak TLS? Then the address begins with https://.";
+    }
     "Is it running? `moxxy serve` starts it. Is it elsewhere? Look at --url, --port and MOXXY_URL."
 }
 
 /// The advice for an answer of the server. `token`: whether it was shown one.
 pub fn of(status: StatusCode, code: &str, message: &str, retry_after: Option<u64>, token: bool) -> Option<String> {
     let advice = match (status, code) {
-        (StatusCode::UNAUTHORIZED, _) if token => {
-            "Was the token in MOXXY_TOKEN revoked, or has it expired? `moxxy token create` makes another one."
-        }
-        (StatusCode::UNAUTHORIZED, _) => {
-            "Set MOXXY_TOKEN, or name a file with --token-file. `moxxy token create` makes a token."
-        }
+        (StatusCode::UNAUTHORIZED, _) => return Some(unauthenticated(token)),
         (StatusCode::FORBIDDEN, _) => return Some(forbidden(message)),
-        (StatusCode::TOO_MANY_REQUESTS, _) => return Some(later(retry_after)),
-        (StatusCode::SERVICE_UNAVAILABLE, _) => return Some(later(retry_after)),
+        (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => return Some(later(retry_after)),
         (StatusCode::PAYLOAD_TOO_LARGE, _) => {
             "The server's option `server.upload_limit` says how large a component is."
         }
         (StatusCode::BAD_REQUEST, "invalid_input") if message.starts_with("Invalid `provider`") => {
             "`moxxy provider list` shows those there are; `moxxy provider install offline` installs one."
         }
+        (StatusCode::BAD_REQUEST, "invalid_input") if message.starts_with("Invalid `event_type`") => {
+            "--type takes a type such as `run.completed`, or the beginning of some: 'run.*'."
+        }
+        (_, "wrong_world") if message.contains("is a provider") => {
+            "`moxxy provider install NAME FILE` installs a provider, for all agents."
+        }
+        (_, "wrong_world") => "`moxxy skill install AGENT FILE` installs a skill, for an agent.",
         _ => return by_code(code).map(str::to_owned),
     };
     Some(advice.to_owned())
@@ -55,7 +59,9 @@ fn by_code(code: &str) -> Option<&'static str> {
         "route_not_found" => ANOTHER_SERVER,
         "agent_exists" => "`moxxy agent update` changes it; `moxxy agent delete` removes it.",
         "provider_exists" => "`moxxy provider update` configures it; `moxxy provider remove` removes it.",
-        "skill_exists" => "`moxxy skill upgrade` puts another version in its place.",
+        "skill_exists" => {
+            "`moxxy skill upgrade AGENT SKILL FILE` puts another version in its place; `moxxy skill remove` removes it."
+        }
         "provider_in_use" => "`moxxy agent update NAME --provider ID --model MODEL` gives an agent another one.",
         "consent_required" => "Say yes with `--accept NAME`, once for each, or with `--accept all`.",
         "invalid_arguments" => "`moxxy skill show AGENT SKILL` shows what its tools take.",
@@ -66,11 +72,35 @@ fn by_code(code: &str) -> Option<&'static str> {
     })
 }
 
+fn unauthenticated(token: bool) -> String {
+    let first = match token {
+        true => "Was the token in MOXXY_TOKEN or --token-file revoked, or has it expired?",
+        false => "Set MOXXY_TOKEN, or name a file with --token-file. The server's first token needs no other.",
+    };
+    format!("{first}\n{}", another_token(&[Scope::All.name()]))
+}
+
+/// The server names the scope that lacks, and those that the token has.
 fn forbidden(message: &str) -> String {
-    let word = |c: char| c.is_ascii_lowercase() || c == ':';
-    let scope = message.split(|c| !word(c)).find(|word| Scope::NAMES.contains(word));
-    let scope = scope.unwrap_or("SCOPE");
-    format!("The token may not do that. One that may: `moxxy token create --scope {scope}`.")
+    let mut scopes: Vec<_> = message.split('`').filter(|word| Scope::NAMES.contains(word)).collect();
+    if scopes.is_empty() {
+        scopes.push(Scope::All.name());
+    }
+    another_token(&scopes)
+}
+
+/// Who can make a token with these scopes, and how.
+pub fn another_token(scopes: &[&str]) -> String {
+    let command = |offline: &str| {
+        let scopes = scopes.iter().map(|scope| format!(" --scope {}", token::quoted(scope)));
+        format!("moxxy token create{offline}{}", scopes.collect::<String>())
+    };
+    format!(
+        "To make one, with a token that has `tokens:admin`:\n  {}\n\
+         Without it, on the server's machine and while the server is stopped:\n  {}",
+        command(""),
+        command(" --offline")
+    )
 }
 
 fn later(seconds: Option<u64>) -> String {

@@ -46,11 +46,11 @@ pub enum Command {
     Update(Update),
     /// Delete an agent with all that is its own: its runs, history and skills.
     Delete(Agent),
-    /// Stop an agent's runs, also those that wait.
+    /// Tell an agent's runs to stop, also those that wait; they end with their step.
     Stop {
         #[command(flatten)]
         agent: Agent,
-        /// Interrupt the step that runs, too.
+        /// End them at once, in the middle of their step.
         #[arg(long)]
         now: bool,
     },
@@ -185,7 +185,7 @@ pub async fn run(options: &Options, command: Command) -> Done {
         Command::Stop { agent: Agent { name }, now } => {
             let stop = at(Method::POST, &name, "/stop").json(json!({ "mode": mode(now) }));
             let stopped = progress::during(format!("Stopping {name}"), client.answer(stop)).await?;
-            terminal.show(&stopped, |runs| format!("Runs that were stopped: {}\n", runs.as_array().map_or(0, Vec::len)))
+            terminal.show(&stopped, |runs| told(runs.as_array().map_or(0, Vec::len), now))
         }
         Command::Reset(Agent { name }) => {
             let reset = client.answer(at(Method::POST, &name, "/reset"));
@@ -204,6 +204,16 @@ pub async fn run(options: &Options, command: Command) -> Done {
             terminal.list(&messages, &empty, |messages| messages.iter().map(message).collect())
         }
         Command::Sessions(Agent { name }) => sessions(&client, terminal, &name).await,
+    }
+}
+
+fn told(runs: usize, now: bool) -> String {
+    match (runs, now) {
+        (0, _) => "There was no run to stop.\n".to_owned(),
+        (runs, true) => format!("Runs that were told to stop at once: {runs}.\n"),
+        (runs, false) => {
+            format!("Runs that were told to stop, and end with their step: {runs}. --now ends them at once.\n")
+        }
     }
 }
 

@@ -1,10 +1,21 @@
 //! Values on the command line, checked before they are used: names, ids, durations, settings.
 
+use std::path::PathBuf;
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::failure::{Done, Failure};
-use crate::ids::{Name, RunId, SecretName};
+use crate::{
+    config,
+    ids::{Name, RunId, SecretName},
+};
+
+/// A path; not every shell replaces the `~` of `--home=~/moxxy`.
+pub fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(config::expanded)
+}
 
 pub fn name(text: &str) -> Result<Name, String> {
     Name::try_from(text.to_owned()).map_err(|e| e.to_string())

@@ -7,8 +7,9 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::json;
 
-use super::{inspect, sdk};
+use super::{failure::Done, inspect, sdk, terminal::Terminal};
 use crate::{
     config::Flags,
     error::{Error, Result},
@@ -74,10 +75,10 @@ enum Message {
     Other,
 }
 
-pub async fn run(flags: Flags, args: Args) -> Result<()> {
+pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> Done {
     let (package, workspace) = describe(&args.folder)?;
     add_target(&args.folder)?;
-    let built = cargo_build(&flags, &args, &package, &workspace)?;
+    let built = cargo_build(&flags, terminal, &args, &package, &workspace)?;
     // A good component is not replaced by one that no server takes.
     let description = inspect::inspect(&flags, &built).await?;
     let output = args.output.unwrap_or_else(|| {
@@ -85,14 +86,15 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
         if args.folder == Path::new(".") { file } else { args.folder.join(file) }
     });
     std::fs::copy(&built, &output).map_err(|e| sdk::unwritable(&output, &e))?;
-    print!("{}", inspect::text(&description));
-    println!("Built {}", output.display());
-    Ok(())
+    match terminal.json {
+        true => terminal.document(&json!({ "file": output, "component": description }).to_string()),
+        false => terminal.print(&format!("{}Built {}\n", inspect::text(&description), output.display())),
+    }
 }
 
 /// The package in a folder, and its workspace.
 pub fn describe(folder: &Path) -> Result<(Package, Metadata)> {
-    let folder = folder.canonicalize().map_err(|e| unusable(folder, &e.to_string()))?;
+    let folder = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
         return Err(unusable(&folder, "there is no Cargo.toml in it"));
@@ -120,13 +122,19 @@ fn add_target(folder: &Path) -> Result<()> {
 }
 
 /// Builds the crate and returns where cargo put the component.
-fn cargo_build(flags: &Flags, args: &Args, package: &Package, workspace: &Metadata) -> Result<PathBuf> {
+fn cargo_build(
+    flags: &Flags,
+    terminal: Terminal,
+    args: &Args,
+    package: &Package,
+    workspace: &Metadata,
+) -> Result<PathBuf> {
     let mut build = cargo(&args.folder);
     build.args(["rustc", "--lib", "--profile=component", "--target", TARGET]);
     build.arg("--message-format=json-render-diagnostics");
     if package.wants_sdk() {
         let sdk = sdk::unpack(flags)?;
-        sdk::point_to(&workspace.workspace_root, &sdk)?;
+        sdk::point_to(terminal, &workspace.workspace_root, &sdk)?;
         build.arg("--config").arg(sdk::patch(&sdk));
     }
     let manifest = fs::read_to_string(workspace.workspace_root.join("Cargo.toml")).unwrap_or_default();
@@ -175,6 +183,10 @@ pub fn output(command: &mut Command) -> Result<Output> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Error::invalid("build_failed", format!("{program} failed ({})\n{said}", output.status).trim_end().to_owned()))
+}
+
+fn unreadable(folder: &Path, error: &std::io::Error) -> Error {
+    Error::invalid("unreadable_folder", format!("Cannot build {}: {error}", folder.display()))
 }
 
 fn unusable(folder: &Path, why: &str) -> Error {

@@ -16,7 +16,7 @@ use super::{
     connect::{self, Connection},
     failure::{Done, Exit, Failure},
 };
-use crate::{error::Error, ids};
+use crate::{domain::bootstrap, error::Error, ids};
 
 /// The pauses before a request is sent again; the server may ask for longer ones.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
@@ -96,7 +96,7 @@ impl Client {
     pub async fn answer(&self, call: Call) -> Done<Answer> {
         let text = self.send(&call).await?.text().await.map_err(|e| self.unreachable(&e))?;
         if text.is_empty() {
-            return Ok(Answer { text, value: Value::Null });
+            return Ok(Answer { text: "{}".into(), value: Value::Null });
         }
         let strange = |_| {
             Failure::new(Exit::Failed, "unknown_answer", "The server's answer is not JSON")
@@ -184,6 +184,12 @@ impl Client {
         let wait = retry_after(response.headers());
         let body = response.json().await.unwrap_or_default();
         Err(Failure::answered(status, body, wait, self.token.is_some()))
+    }
+
+    /// Whether requests show a token, and not the one-time code of the server's start.
+    pub fn shows_token(&self) -> bool {
+        let shown = self.token.as_ref().and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
+        shown.is_some_and(|shown| !shown.starts_with(bootstrap::PREFIX))
     }
 
     /// The server's address.

@@ -1,14 +1,30 @@
 //! `moxxy completions`.
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
 
 use super::{Cli, failure::Done, terminal::Terminal};
+use crate::domain::tokens::Scope;
 
 const INSTALLING: &str = "Put it where your shell finds it:
   bash  moxxy completions bash > ~/.local/share/bash-completion/completions/moxxy
   zsh   moxxy completions zsh > ~/.zfunc/_moxxy     # with `fpath+=~/.zfunc` before `compinit`
   fish  moxxy completions fish > ~/.config/fish/completions/moxxy.fish";
+
+/// Bash breaks words at the colon of a scope: the pieces are put together before, and what was typed
+/// up to the colon is taken off the answers after.
+const BASH: &str = r#"
+_moxxy_whole_words() {
+    local line=${COMP_LINE:0:COMP_POINT} typed= before
+    local word=${line##*[[:space:]=]}
+    read -ra before <<< "${line%"$word"}"
+    [[ $COMP_WORDBREAKS == *:* && $word == *:* ]] && typed=${word%"${word##*:}"}
+    local last=$((${#before[@]} - 1))
+    _moxxy "$1" "$word" "${before[last]%=}"
+    COMPREPLY=("${COMPREPLY[@]#"$typed"}")
+}
+complete -F _moxxy_whole_words -o bashdefault -o default moxxy
+"#;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = INSTALLING)]
@@ -18,7 +34,16 @@ pub struct Args {
 }
 
 pub fn run(terminal: Terminal, args: &Args) -> Done {
+    // Not `*`, in whose place a shell puts the names of files.
+    let scopes = Scope::NAMES.iter().filter(|name| **name != Scope::All.name());
+    let scopes = PossibleValuesParser::new(scopes);
+    let mut command = Cli::command().mut_subcommand("token", |token| {
+        token.mut_subcommand("create", |create| create.mut_arg("scopes", |scope| scope.value_parser(scopes)))
+    });
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "moxxy", &mut script);
+    clap_complete::generate(args.shell, &mut command, "moxxy", &mut script);
+    if args.shell == Shell::Bash {
+        script.extend(BASH.as_bytes());
+    }
     terminal.print(&String::from_utf8_lossy(&script))
 }

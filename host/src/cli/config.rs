@@ -6,7 +6,10 @@ use serde_json::json;
 use toml::{Table, Value};
 
 use super::{failure::Done, terminal::Terminal};
-use crate::config::{Config, Flags, Layers, Setting, Source};
+use crate::{
+    config::{Config, Flags, Layers, Setting, Source},
+    http,
+};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -22,7 +25,7 @@ pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> Done {
     match command {
         Command::Print if terminal.json => terminal.document(&format!("{:#}", json(&layers, &config))),
         Command::Print => terminal.print(&toml(&layers, &config)),
-        Command::Check => terminal.print(&check(&layers, &config)),
+        Command::Check => check(terminal, &layers, &config),
     }
 }
 
@@ -61,18 +64,22 @@ fn shown(setting: &Setting, config: &Config) -> Value {
     }
 }
 
-fn check(layers: &Layers, config: &Config) -> String {
-    for warning in config.warnings() {
-        eprintln!("moxxy: warning: {warning}");
-    }
+fn check(terminal: Terminal, layers: &Layers, config: &Config) -> Done {
+    http::check_tls(&config.server)?;
     let file = layers.file.display().to_string();
     let mut read: Vec<_> = layers.file_is_there.then(|| file.clone()).into_iter().collect();
     read.extend(layers.settings.iter().filter_map(|setting| match &setting.source {
         Source::Contents(_, path) => Some(path.display().to_string()),
         _ => None,
     }));
-    match &*read {
+    if terminal.json {
+        return terminal.document(&json!({ "read": read, "warnings": config.warnings() }).to_string());
+    }
+    for warning in config.warnings() {
+        terminal.say(&format!("moxxy: warning: {warning}"));
+    }
+    terminal.print(&match &*read {
         [] => format!("The configuration is right. No file was read; {file} does not exist.\n"),
         read => format!("The configuration is right. Read: {}.\n", read.join(", ")),
-    }
+    })
 }

@@ -105,7 +105,7 @@ fn authorities(file: &Path) -> Done<Vec<Certificate>> {
 }
 
 /// The address at which a listener is reached from this machine.
-fn near(listens: IpAddr) -> IpAddr {
+pub fn near(listens: IpAddr) -> IpAddr {
     match listens {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

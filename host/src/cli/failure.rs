@@ -2,6 +2,7 @@
 
 use std::{io, process::ExitCode};
 
+use clap::error::ErrorKind;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -38,7 +39,7 @@ impl Exit {
     const ALL: [(Self, &str); 8] = [
         (Self::Worked, "it worked"),
         (Self::Failed, "it did not work"),
-        (Self::Usage, "the command line is wrong"),
+        (Self::Usage, "the command line is wrong, or names a file that cannot be read"),
         (Self::Unreachable, "the server cannot be reached, or went away"),
         (Self::NotAllowed, "not allowed: the token, or what it may do"),
         (Self::NotFound, "there is no such thing"),
@@ -109,6 +110,7 @@ impl From<Error> for Failure {
         let exit = match &error {
             Error::NotFound(_) => Exit::NotFound,
             Error::Unauthenticated(_) | Error::Forbidden(_) => Exit::NotAllowed,
+            Error::Invalid(problem, _) if problem.code.starts_with("unreadable_") => Exit::Usage,
             _ => Exit::Failed,
         };
         // The person at the command line is the one that can look into an inner error.
@@ -116,7 +118,28 @@ impl From<Error> for Failure {
             Error::Internal(source) => source.to_string(),
             other => other.to_string(),
         };
-        Self::new(exit, error.code(), message)
+        let mut failure = Self::new(exit, error.code(), message);
+        if let Error::Invalid(_, details) | Error::Conflict(_, details) = &error
+            && !details.is_empty()
+            && let Value::Object(document) = &mut failure.document
+        {
+            document.insert("details".into(), json!(details));
+        }
+        failure
+    }
+}
+
+impl From<clap::Error> for Failure {
+    /// The same as a person reads, without the help that follows.
+    fn from(error: clap::Error) -> Self {
+        use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+        if matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand) {
+            return Self::usage("The command is incomplete; --help shows what may follow");
+        }
+        let text = error.to_string();
+        let text = text.split("\n\nUsage:").next().unwrap_or_default();
+        let text = text.split("\n\nFor more information").next().unwrap_or_default();
+        Self::usage(text.trim_start_matches("error: ").trim())
     }
 }
 

@@ -11,11 +11,11 @@ use serde_json::json;
 use super::{
     Options,
     failure::{Done, Exit, Failure},
-    terminal::Terminal,
+    terminal::{self, Terminal},
     token::{self, NewToken},
 };
 use crate::{
-    config::{Config, Flags},
+    config::{self, Config, Flags, Layers, Source},
     directory,
 };
 
@@ -51,7 +51,8 @@ pub async fn run(options: &Options, args: Args) -> Done {
     if options.config.is_some() {
         return Err(Failure::usage("`moxxy init` writes moxxy.toml in the data directory; --home says where that is"));
     }
-    let before = Config::load(&options.flags())?;
+    let layers = Layers::read(&options.flags())?;
+    let before = Config::of(&layers)?;
     let offered = Choices {
         home: before.data.home.clone(),
         port: before.server.port,
@@ -64,18 +65,29 @@ pub async fn run(options: &Options, args: Args) -> Done {
     let file = write(&chosen)?;
     // What was written is what the server will read.
     let config = Config::load(&Flags { home: Some(chosen.home.clone()), ..Flags::default() })?;
-    terminal.print(&format!("Wrote {}\n", file.display()))?;
-    let named = options.home.is_some() || chosen.home != usual;
-    terminal.print(&next(&chosen, &config, named))?;
-    if chosen.loopback {
-        return Ok(());
+    let home = fs::canonicalize(&config.data.home).unwrap_or_else(|_| config.data.home.clone());
+    let token = if chosen.loopback { None } else { Some(first_token(&config).await?) };
+    if terminal.json {
+        return terminal.document(&json!({ "file": file, "home": home, "token": token }).to_string());
     }
-    terminal.print("\nThe first token, which may do everything:\n")?;
+    let is_default = layers.setting("data.home").is_some_and(|setting| matches!(setting.source, Source::Default));
+    let named = !is_default || chosen.home != usual;
+    let mut text = format!("Wrote {}\n", file.display());
+    if let Some(token) = &token {
+        text += &format!("\nThe first token, which may do everything, is shown only this once:\n{token}\n");
+    }
+    terminal.print(&(text + &next(&chosen, named.then_some(&*home), token.as_deref())))
+}
+
+/// The text of a token with which others can be made.
+async fn first_token(config: &Config) -> Done<String> {
     let new = NewToken { scopes: vec!["*".into()], description: Some("The first".into()), expires_in_seconds: None };
-    let made = token::offline(&config, new)
-        .await
-        .map_err(|failure| failure.advise("Once the server runs, on this machine: moxxy token create --scope '*'"))?;
-    token::shown_once(terminal, &made)
+    let made = token::offline(config, new).await.map_err(|failure| {
+        let home = quoted(&config.data.home);
+        let make = format!("moxxy --home {home} token create --offline --scope '*'");
+        failure.advise(format!("moxxy.toml was written; what lacks is a token: {make}"))
+    })?;
+    Ok(terminal::text(&made.value, "token"))
 }
 
 fn refuse_second(home: &Path) -> Done {
@@ -93,7 +105,8 @@ fn ask(offered: Choices) -> Done<Choices> {
         return Err(Failure::usage("There is no terminal to ask questions on; --yes takes the defaults"));
     }
     Terminal { json: false }.say("An empty line takes what stands in brackets.\n");
-    let home = question("Data directory", &offered.home.display().to_string(), |text| Ok(PathBuf::from(text)))?;
+    let home =
+        question("Data directory", &offered.home.display().to_string(), |text| Ok(config::expanded(text.into())))?;
     let home = std::path::absolute(&home).unwrap_or(home);
     refuse_second(&home)?;
     let port = question("Port", &offered.port.to_string(), |text| {
@@ -155,21 +168,19 @@ fn write(chosen: &Choices) -> Done<PathBuf> {
     Ok(fs::canonicalize(&file).unwrap_or(file))
 }
 
-/// Commands to paste.
-fn next(chosen: &Choices, config: &Config, named: bool) -> String {
-    let mut text = "\nNext:\n".to_owned();
-    if named {
-        let home = fs::canonicalize(&config.data.home).unwrap_or_else(|_| config.data.home.clone());
-        text += &format!("  export MOXXY_HOME='{}'\n", home.display().to_string().replace('\'', "'\\''"));
-    }
-    if !chosen.loopback {
-        text += "  export MOXXY_TOKEN=…    # the token below\n";
-    }
-    text += if chosen.demo { "  moxxy serve --demo\n" } else { "  moxxy serve\n" };
-    text += "and, while it runs, in another terminal:\n";
-    text += match chosen.demo {
+/// Commands to paste, into two terminals.
+fn next(chosen: &Choices, home: Option<&Path>, token: Option<&str>) -> String {
+    let home = home.map(|home| format!("  export MOXXY_HOME={}\n", quoted(home))).unwrap_or_default();
+    let token = token.map(|token| format!("  export MOXXY_TOKEN={token}\n")).unwrap_or_default();
+    let serve = if chosen.demo { "moxxy serve --demo" } else { "moxxy serve" };
+    let begin = match chosen.demo {
         true => "  moxxy run demo 'Count the words in \"the quick brown fox\"'\n",
         false => "  moxxy provider install offline\n  moxxy agent create ada --provider offline --model planner\n",
     };
-    text
+    format!("\nNext:\n{home}  {serve}\nand, while it runs, in another terminal:\n{home}{token}{begin}")
+}
+
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

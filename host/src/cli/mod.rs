@@ -28,7 +28,7 @@ mod terminal;
 mod token;
 mod vault;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{fs::File, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
@@ -62,10 +62,10 @@ struct Options {
     url: Option<String>,
     /// A file with the token to show (default: MOXXY_TOKEN, or the file MOXXY_TOKEN_FILE); a flag with
     /// its text would show it to everybody who lists processes.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = arguments::path())]
     token_file: Option<PathBuf>,
     /// The certificate of the authority to trust, in PEM (default: MOXXY_CA, or the system's).
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = arguments::path())]
     ca: Option<PathBuf>,
     /// Print what the server answers, as JSON.
     #[arg(long, global = true)]
@@ -74,10 +74,10 @@ struct Options {
     #[arg(long, global = true)]
     port: Option<u16>,
     /// The data directory (default: MOXXY_HOME, or `moxxy` in the platform's data directory).
-    #[arg(long, global = true, value_name = "DIRECTORY")]
+    #[arg(long, global = true, value_name = "DIRECTORY", value_parser = arguments::path())]
     home: Option<PathBuf>,
     /// The configuration file (default: `moxxy.toml` in the data directory).
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = arguments::path())]
     config: Option<PathBuf>,
 }
 
@@ -137,16 +137,37 @@ impl Options {
         Flags { file: self.config.clone(), home: self.home.clone(), port: self.port, listen: None }
     }
 
+    /// A file that is named has to be there.
+    fn check(&self) -> Done {
+        let Some(file) = &self.config else { return Ok(()) };
+        let unreadable = |e| Failure::usage(format!("--config: cannot read {}: {e}", file.display()));
+        File::open(file).map(drop).map_err(unreadable)
+    }
+
     fn terminal(&self) -> Terminal {
         Terminal { json: self.json }
     }
 }
 
+/// Runs the command of the process's arguments. The exit codes stand in [`failure`].
+pub fn run() -> ExitCode {
+    let parsed = match Cli::try_parse() {
+        Ok(cli) => return cli.run(),
+        Err(parsed) => parsed,
+    };
+    if parsed.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        return ended(Terminal { json: true }, Err(parsed.into()));
+    }
+    parsed.exit()
+}
+
 impl Cli {
-    /// Runs the command. The exit codes stand in [`failure`].
-    pub fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         let options = self.options;
         let (flags, terminal) = (options.flags(), options.terminal());
+        if let Err(unreadable) = options.check() {
+            return ended(terminal, Err(unreadable));
+        }
         let done = match self.command {
             // It limits its own memory and time, so nothing else may be started in it.
             Command::Compile(task) => return compile::run(&task),
@@ -162,19 +183,23 @@ impl Cli {
             Command::Events(args) => block_on(events::run(&options, args)),
             Command::Health => block_on(health::run(&options)),
             Command::Config(command) => config::run(&flags, terminal, &command),
-            Command::New(args) => new::run(&flags, args).map_err(Failure::from),
-            Command::Build(args) => block_on(build::run(flags, args)),
+            Command::New(args) => new::run(&flags, terminal, args),
+            Command::Build(args) => block_on(build::run(flags, terminal, args)),
             Command::Inspect(args) => block_on(inspect::run(flags, terminal, args)),
             Command::Completions(args) => completions::run(terminal, &args),
             Command::Openapi => terminal.document(&format!("{:#}", http::document())),
             Command::Version => version(terminal),
         };
-        let Err(failure) = done else { return Exit::Worked.into() };
-        if let Some(said) = failure.said(terminal.json) {
-            terminal.say(&said);
-        }
-        failure.exit.into()
+        ended(terminal, done)
     }
+}
+
+fn ended(terminal: Terminal, done: Done) -> ExitCode {
+    let Err(failure) = done else { return Exit::Worked.into() };
+    if let Some(said) = failure.said(terminal.json) {
+        terminal.say(&said);
+    }
+    failure.exit.into()
 }
 
 fn block_on<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Done {

@@ -2,12 +2,10 @@
 
 use std::{fs, path::Path};
 
-use super::{build, sdk};
-use crate::{
-    config::Flags,
-    error::{Error, Result},
-    ids::Name,
-};
+use serde_json::json;
+
+use super::{build, failure::Done, sdk, terminal::Terminal};
+use crate::{config::Flags, error::Error, ids::Name};
 
 const CARGO: &str = include_str!("../../templates/Cargo.toml.in");
 const SKILL: &str = include_str!("../../templates/skill.rs.in");
@@ -30,14 +28,14 @@ enum Kind {
     Provider,
 }
 
-pub fn run(flags: &Flags, args: Args) -> Result<()> {
+pub fn run(flags: &Flags, terminal: Terminal, args: Args) -> Done {
     let name = Name::try_from(args.name)?;
     if !name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) || name.as_str().starts_with("moxxy-sdk") {
-        return Err(Error::invalid_field("name", "a crate's name begins with a letter, and is not the SDK's"));
+        return Err(Error::invalid_field("name", "a crate's name begins with a letter, and is not the SDK's").into());
     }
     let (folder, sdk) = (Path::new(name.as_str()), sdk::unpack(flags)?);
     if folder.exists() {
-        return Err(Error::conflict("unwritable", format!("Cannot make {name}: it is there already")));
+        return Err(Error::conflict("unwritable", format!("Cannot make {name}: it is there already")).into());
     }
     // Cargo knows which names a crate cannot have, and adds it to the workspace that it stands in.
     build::output(build::cargo(Path::new(".")).args(["new", "--quiet", "--lib", "--vcs=none", name.as_str()]))?;
@@ -53,7 +51,11 @@ pub fn run(flags: &Flags, args: Args) -> Result<()> {
         let path = folder.join(path);
         fs::write(&path, content).map_err(|e| sdk::unwritable(&path, &e))?;
     }
-    sdk::point_to(&build::describe(folder)?.1.workspace_root, &sdk)?;
-    println!("Made {name}/Cargo.toml and {name}/src/lib.rs. Next: cd {name} && moxxy build");
-    Ok(())
+    sdk::point_to(terminal, &build::describe(folder)?.1.workspace_root, &sdk)?;
+    match terminal.json {
+        true => terminal.document(&json!({ "folder": name }).to_string()),
+        false => {
+            terminal.print(&format!("Made {name}/Cargo.toml and {name}/src/lib.rs. Next: cd {name} && moxxy build\n"))
+        }
+    }
 }

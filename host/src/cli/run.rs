@@ -24,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   moxxy run list demo
   moxxy run start demo 'Take your time' --detach
 
+A token needs the scopes `runs:write` and `events:read` for this, and `agents:read` for `list` and `show`.
 An agent whose name is `start`, `list`, `show`, `stop` or `help` is given a task with `moxxy run start`.";
 
 /// Names that are not an agent's when they stand first.
@@ -60,7 +61,7 @@ enum Command {
         #[arg(value_parser = arguments::run)]
         run: RunId,
     },
-    /// Stop a run when its step has ended.
+    /// Tell a run to stop; it ends with its step.
     Stop {
         /// The agent's name.
         #[arg(value_parser = arguments::name)]
@@ -68,7 +69,7 @@ enum Command {
         /// The run's id.
         #[arg(value_parser = arguments::run)]
         run: RunId,
-        /// Interrupt the step, too.
+        /// End it at once, in the middle of its step.
         #[arg(long)]
         now: bool,
     },
@@ -108,7 +109,7 @@ pub async fn run(options: &Options, args: Args) -> Done {
         Some(Command::Stop { agent, run, now }) => {
             let stop = Call::post(format!("/v1/agents/{agent}/runs/{run}/stop")).json(json!({ "mode": mode(now) }));
             let answer = progress::during("Stopping", client.answer(stop)).await?;
-            terminal.show(&answer, |run| format!("The run is {}.\n", text(run, "status")))
+            terminal.show(&answer, |run| stopped(run, now))
         }
         None => Err(Failure::usage("Whom to give which task? `moxxy run --help` shows it")),
     }
@@ -117,6 +118,17 @@ pub async fn run(options: &Options, args: Args) -> Done {
 /// How to stop, for the server.
 pub fn mode(now: bool) -> &'static str {
     if now { "now" } else { "step" }
+}
+
+/// How a run is after it was told to stop.
+fn stopped(run: &Value, now: bool) -> String {
+    match &*text(run, "status") {
+        "queued" | "running" | "waiting" if now => "The run was told to stop at once, but has not ended yet.\n".into(),
+        "queued" | "running" | "waiting" => {
+            "The run was told to stop; it ends with its step. With --now it ends at once.\n".into()
+        }
+        status => format!("The run is {status}.\n"),
+    }
 }
 
 fn call(start: &Start) -> Done<Call> {
@@ -143,10 +155,19 @@ async fn followed(client: &Client, terminal: Terminal, start: &Start) -> Done {
     // Listening begins before the run, so that no piece of the answer is missed.
     let events = Call::get("/v1/events/stream").query("agent_id", start.agent.as_str());
     let mut events = Stream::open(client, events).await?;
-    let mut interrupts = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let run_id = text(&client.answer(call).await?.value, "run_id");
     let mut screen = Screen { terminal, pending: String::new(), progress: Progress::new("Working") };
     screen.progress.visible &= !terminal.json;
+    let watched = watch(&mut screen, &mut events, &start.agent, &run_id).await;
+    if watched.is_err() && !screen.pending.is_empty() {
+        terminal.print("\n")?;
+    }
+    watched
+}
+
+/// Shows events until the run's last.
+async fn watch(screen: &mut Screen, events: &mut Stream, agent: &Name, run_id: &str) -> Done {
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     loop {
         screen.progress.pause(!screen.pending.is_empty());
         let next = async {
@@ -156,7 +177,7 @@ async fn followed(client: &Client, terminal: Terminal, start: &Start) -> Done {
             }
         };
         let next = screen.progress.during(next).await;
-        let sent = next.map_err(|gone| gone.advise(goes_on(&start.agent, &run_id)))?;
+        let sent = next.map_err(|gone| gone.advise(goes_on(agent, run_id)))?;
         if text(&sent.value, "run_id") == run_id && screen.show(&sent)? {
             return Ok(());
         }

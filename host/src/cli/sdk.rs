@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::json;
 
+use super::terminal::Terminal;
 use crate::{
     config::{Config, Flags},
     digest::Digest,
@@ -59,7 +60,7 @@ pub fn patch(sdk: &Path) -> String {
 
 /// Tells cargo, in a crate or a workspace of an author's, where the SDK is. A configuration that the
 /// author wrote is left alone.
-pub fn point_to(root: &Path, sdk: &Path) -> Result<()> {
+pub fn point_to(terminal: Terminal, root: &Path, sdk: &Path) -> Result<()> {
     let path = root.join(".cargo").join("config.toml");
     let patch = patch(sdk);
     let ours = match fs::read_to_string(&path) {
@@ -68,7 +69,7 @@ pub fn point_to(root: &Path, sdk: &Path) -> Result<()> {
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     if !ours {
-        println!("For cargo's own commands, add to {}:\n    {patch}", path.display());
+        terminal.note(&format!("For cargo's own commands, add to {}:\n    {patch}", path.display()));
         return Ok(());
     }
     let written = fs::create_dir_all(root.join(".cargo")).and_then(|()| fs::write(&path, format!("{OURS}\n{patch}\n")));

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Write as _},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use tokio::{
@@ -11,10 +11,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::{connect::near, init::quoted};
 use crate::{
     app::App,
     clock::Clock,
-    config::{Config, Flags},
+    config::{Config, Flags, Server},
     domain::{bootstrap, demo},
     error::{Error, Result},
     http, run as serve,
@@ -48,16 +49,18 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     let tasks = Tasks::default();
     let app = App::start(config, Clock::system(), tasks.clone()).await?;
     if !app.config.server.listen.is_loopback() && app.bootstrap.code().is_some() {
-        let message = "`server.listen` is open to other machines, and there is no token yet: make the first one with \
-                       `moxxy token create --offline --scope '*'`";
+        let message = format!(
+            "`server.listen` is open to other machines, and there is no token yet: make the first one with \
+             `moxxy --home {} token create --offline --scope '*'`",
+            quoted(&app.config.data.home)
+        );
         return Err(Error::conflict("no_token", message));
     }
     let made = args.demo && demo::make(&app).await?;
     let shutdown = tasks.shutdown().clone();
     tasks.spawn("signals", Policy::Job, async move { stop_on_signal(shutdown).await });
     let address = listener.local_addr().map_err(Error::internal)?;
-    let scheme = if http::has_tls(&app.config.server) { "https" } else { "http" };
-    announce(&format!("{scheme}://{address}"), made, app.bootstrap.code());
+    announce(&app.config.server, address, made, app.bootstrap.code());
     serve(app, listener).await
 }
 
@@ -93,37 +96,51 @@ async fn stop_on_signal(shutdown: CancellationToken) {
     shutdown.cancel();
 }
 
-fn announce(url: &str, demo: bool, code: Option<&str>) {
+fn announce(server: &Server, address: SocketAddr, demo: bool, code: Option<&str>) {
     let mut out = std::io::stdout().lock();
-    let mut lines = vec![format!("Moxxy {} listens on {url}", env!("CARGO_PKG_VERSION"))];
-    if !http::owners_are_known() {
+    let scheme = if http::has_tls(server) { "https" } else { "http" };
+    let mut lines = vec![format!("Moxxy {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"))];
+    let known = http::owners_are_known();
+    if !known {
         lines.push("The owners of local sockets cannot be read here, so no request will be trusted.".into());
     }
+    // For this machine, whose own name is in no certificate.
+    let curl = if http::has_tls(server) { "curl -sk" } else { "curl -s" };
+    let url = format!("{scheme}://{}", SocketAddr::new(near(address.ip()), address.port()));
     if let Some(code) = code {
         lines.push(format!(
-            "There is no token yet. From this machine the first one needs nothing; from elsewhere, within {} minutes:",
+            "There is no token yet. The first one needs none if a program of this server's user, on this machine, \
+             makes it; others, and what comes through a proxy, show this code, within {} minutes:",
             bootstrap::LIFE.whole_minutes()
         ));
         lines.push(format!(
-            "curl -s {url}/v1/auth/tokens -H 'Authorization: Bearer {code}' -H 'Content-Type: application/json' \
+            "{curl} {url}/v1/auth/tokens -H 'Authorization: Bearer {code}' -H 'Content-Type: application/json' \
              -d '{{\"scopes\": [\"*\"]}}'"
         ));
     }
     if demo {
-        lines.extend(["Made the agent `demo`. Try it:".into(), String::new()]);
-        lines.extend(examples(url));
+        let trusted = server.loopback && server.listen.is_loopback() && known;
+        let (token, first) = match trusted {
+            true => ("", "Made the agent `demo`. Try it:"),
+            false => (
+                " -H \"Authorization: Bearer $MOXXY_TOKEN\"",
+                "Made the agent `demo`. Try it, with a token in MOXXY_TOKEN:",
+            ),
+        };
+        lines.extend([first.into(), String::new()]);
+        lines.extend(examples(curl, &url, token));
     }
     // Nobody has to listen.
     drop(writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()));
 }
 
-fn examples(url: &str) -> [String; 3] {
+fn examples(curl: &str, url: &str, token: &str) -> [String; 3] {
     [
         format!(
-            "curl -s {url}/v1/agents/demo/runs -H 'Content-Type: application/json' -H 'Prefer: wait=30' \
+            "{curl} {url}/v1/agents/demo/runs{token} -H 'Content-Type: application/json' -H 'Prefer: wait=30' \
              -d '{{\"task\": \"Count the words in \\\"the quick brown fox\\\"\"}}'"
         ),
-        format!("curl -s {url}/v1/agents/demo/history"),
-        format!("curl -sN '{url}/v1/events/stream?agent_id=demo&after=0'"),
+        format!("{curl} {url}/v1/agents/demo/history{token}"),
+        format!("{curl}N '{url}/v1/events/stream?agent_id=demo&after=0'{token}"),
     ]
 }

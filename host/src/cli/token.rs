@@ -5,19 +5,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Options, arguments,
+    Options, advice, arguments,
     client::{Answer, Call, Client},
-    failure::Done,
+    failure::{Done, Exit, Failure},
     terminal::{self, Terminal, items, text, time},
 };
 use crate::{config::Config, domain::tokens, error::Error};
 
 const CREATING: &str = "The token is the only thing on standard output, and is shown only this once:
   export MOXXY_TOKEN=$(moxxy token create --scope '*')
-  moxxy token create --scope agents:read --scope runs:write --expires 30d --description 'The web page'
+  moxxy token create --scope agents:read,runs:write --expires 30d --description 'The web page'
 
 A server's very first token needs none: make it on the server's machine; elsewhere, give the one-time
-code that the server printed at its start as MOXXY_TOKEN.";
+code that the server printed at its start as MOXXY_TOKEN. Give it `tokens:admin` or `*`, which make
+further ones. The way back in is `--offline`, on the server's machine and while the server is stopped.";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -36,8 +37,8 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct Create {
-    /// What it may do. Can stand more than once.
-    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    /// What it may do. Can stand more than once, or be a list with commas.
+    #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     #[arg(value_parser = PossibleValuesParser::new(tokens::Scope::NAMES))]
     scopes: Vec<String>,
     /// What it is for, for those who read the list.
@@ -46,7 +47,7 @@ pub struct Create {
     /// How long it holds: 90s, 15m, 12h, 30d, 4w (default: until it is revoked).
     #[arg(long, value_name = "DURATION", value_parser = arguments::duration)]
     expires: Option<u64>,
-    /// Make it in the data directory, without a server: the way back in.
+    /// Make it in the data directory while the server is stopped: the way back in.
     #[arg(long)]
     offline: bool,
 }
@@ -64,11 +65,14 @@ pub async fn run(options: &Options, command: Command) -> Done {
         Command::Create(create) => {
             let Create { scopes, description, expires: expires_in_seconds, offline: is_offline } = create;
             let new = NewToken { scopes, description, expires_in_seconds };
-            let made = match is_offline {
-                true => offline(&Config::load(&options.flags())?, new).await?,
-                false => ask_for(&Client::new(options)?, new).await?,
-            };
-            shown_once(terminal, &made)
+            if is_offline {
+                return shown_once(terminal, &offline(&Config::load(&options.flags())?, new).await?);
+            }
+            let client = Client::new(options)?;
+            let made = ask_for(&client, new).await?;
+            shown_once(terminal, &made)?;
+            warn_of_last(terminal, &client, &made.value);
+            Ok(())
         }
         Command::List => list(&Client::new(options)?, terminal).await,
         Command::Revoke { id } => {
@@ -82,12 +86,39 @@ pub async fn run(options: &Options, command: Command) -> Done {
 /// Makes a token in the data directory.
 pub async fn offline(config: &Config, new: NewToken) -> Done<Answer> {
     let new = serde_json::from_value(new.body()).map_err(Error::internal)?;
-    let value = json!(tokens::create_offline(config, new).await?);
+    let made = tokens::create_offline(config, new).await.map_err(|error| match error.code() {
+        "data_in_use" => Failure::from(error).advise("Stop that server first, or leave `--offline` out to ask it."),
+        _ => error.into(),
+    });
+    let value = json!(made?);
     Ok(Answer { text: value.to_string(), value })
 }
 
 async fn ask_for(client: &Client, new: NewToken) -> Done<Answer> {
-    client.answer(Call::post("/v1/auth/tokens").json(new.body())).await
+    let wanted = new.scopes.clone();
+    client.answer(Call::post("/v1/auth/tokens").json(new.body())).await.map_err(|failure| match failure.exit {
+        // The same command again would be refused again.
+        Exit::NotAllowed => {
+            failure.advise(advice::another_token(&wanted.iter().map(String::as_str).collect::<Vec<_>>()))
+        }
+        _ => failure,
+    })
+}
+
+/// Without a token only the first is made. After it, tokens are made by tokens.
+fn warn_of_last(terminal: Terminal, client: &Client, made: &Value) {
+    let admin = ["*", "tokens:admin"].map(Value::from);
+    if !client.shows_token() && !items(made, "scopes").iter().any(|scope| admin.contains(scope)) {
+        terminal.say(
+            "moxxy: warning: nobody can make another token with this one, which lacks `tokens:admin`; what can, on \
+             the server's machine and while the server is stopped: moxxy token create --offline --scope '*'",
+        );
+    }
+}
+
+/// A scope as a shell takes it.
+pub fn quoted(scope: &str) -> String {
+    if scope == "*" { "'*'".to_owned() } else { scope.to_owned() }
 }
 
 impl NewToken {

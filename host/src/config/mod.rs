@@ -179,6 +179,14 @@ impl Config {
     }
 }
 
+/// A path that a person wrote: `~/` at its beginning is the home directory.
+pub fn expanded(path: PathBuf) -> PathBuf {
+    match (path.strip_prefix("~"), etcetera::home_dir()) {
+        (Ok(rest), Ok(home)) => home.join(rest),
+        _ => path,
+    }
+}
+
 impl Flags {
     /// The options that they set, as texts.
     fn given(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {

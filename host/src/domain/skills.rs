@@ -152,7 +152,7 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
     let installing = app.installing.read().await;
     let (limit, folders) = (app.config.server.upload_limit, app.config.plugins.folders.clone());
     // Megabytes to decode and to hash.
-    let read = move || source.bytes(limit, &folders).map(|bytes| (Digest::of(&bytes), bytes));
+    let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::of(&bytes), bytes));
     let (actual, bytes) = tasks::blocking(read).await??;
     if let Some(expected) = digest.filter(|expected| *expected != actual) {
         let message = format!("The component's digest is {actual}, not {expected}");

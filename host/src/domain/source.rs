@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::{
     error::{Error, Result},
     ids::Name,
+    plugins::{self, World},
 };
 
 /// Name and bytes of each component that lay in `target/components` when the server was built.
@@ -33,20 +34,21 @@ pub enum Source {
     Path(PathBuf),
 }
 
-/// The names of the components in the binary.
-pub fn names() -> Vec<&'static str> {
-    BUNDLED.iter().map(|(name, _)| *name).collect()
+/// The names of the components in the binary that are of this world.
+fn names(world: World) -> Vec<&'static str> {
+    BUNDLED.iter().filter(|(_, bytes)| plugins::world_of(bytes) == Some(world)).map(|(name, _)| *name).collect()
 }
 
 impl Source {
-    /// The component's bytes, at most `limit` of them; a path is in one of `folders`.
-    pub fn bytes(self, limit: usize, folders: &[PathBuf]) -> Result<Vec<u8>> {
+    /// The component's bytes, at most `limit` of them; a path is in one of `folders`. Where a name is
+    /// wrong, those of `world` are named.
+    pub fn bytes(self, limit: usize, folders: &[PathBuf], world: World) -> Result<Vec<u8>> {
         let bytes = match self {
             Self::Upload(bytes) => bytes,
             Self::Base64(text) => BASE64
                 .decode(text)
                 .map_err(|e| Error::invalid_field("source.base64", format!("it is not base64: {e}")))?,
-            Self::Bundled(name) => bundled(&name)?,
+            Self::Bundled(name) => bundled(&name, world)?,
             Self::Path(path) => file(&path, limit, folders)?,
         };
         if bytes.len() > limit {
@@ -57,10 +59,11 @@ impl Source {
     }
 }
 
-fn bundled(name: &Name) -> Result<Vec<u8>> {
+fn bundled(name: &Name, world: World) -> Result<Vec<u8>> {
     let found = BUNDLED.iter().find(|(bundled, _)| *bundled == name.as_str());
     found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| {
-        let reason = format!("no component '{name}' is in this binary; there are: {}", names().join(", "));
+        let reason =
+            format!("no {} '{name}' is in this binary; there are: {}", world.as_str(), names(world).join(", "));
         Error::invalid_field("source.bundled", reason)
     })
 }

@@ -164,7 +164,7 @@ async fn allow(parts: &Parts, app: &App, principal: &Principal, scope: Scope) ->
         if Failures::of(parts).is_none_or(|failures| failures.may_tell(&token.id)) {
             tell(tokens::tell_denied(app, Some(token.id.clone()), Some(scope), "insufficient scope").await);
         }
-        return Err(insufficient(scope));
+        return Err(insufficient(scope, token));
     }
     let local = matches!(principal, Principal::Local);
     if local && scope == Scope::TokensAdmin && store::tokens::any(&mut *app.store.read().await?).await? {
@@ -216,12 +216,13 @@ fn unauthenticated(message: &str) -> Answer {
     Error::Unauthenticated(Problem::new("unauthenticated", message)).into()
 }
 
-fn insufficient(scope: Scope) -> Answer {
+fn insufficient(scope: Scope, token: &Token) -> Answer {
     let name = scope.name();
+    let has: Vec<_> = token.scopes.iter().map(|scope| format!("`{}`", scope.name())).collect();
     let answer = Answer::new(
         StatusCode::FORBIDDEN,
         "insufficient_scope",
-        format!("This takes a token with the scope `{name}`, which this one lacks"),
+        format!("This takes a token with the scope `{name}`, which this one lacks; it has {}", has.join(", ")),
     );
     let challenge = format!("Bearer realm=\"moxxy\", error=\"insufficient_scope\", scope=\"{name}\"");
     match HeaderValue::from_str(&challenge) {

@@ -12,7 +12,10 @@ use tokio_rustls::{
     rustls::{
         ServerConfig,
         crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        pki_types::{
+            CertificateDer, PrivateKeyDer,
+            pem::{self, PemObject as _},
+        },
     },
 };
 
@@ -82,17 +85,25 @@ fn changed(server: &Server) -> [Option<SystemTime>; 2] {
 }
 
 fn acceptor(server: &Server) -> Result<TlsAcceptor> {
-    let wrong = |option: &str, error: &dyn std::fmt::Display| {
-        Error::invalid("invalid_configuration", format!("`server.{option}` cannot be used: {error}"))
+    let wrong = |option: &str, file: &Path, error: &dyn std::fmt::Display| {
+        let message = format!("`server.{option}` is {file:?}, which cannot be used: {error}");
+        Error::invalid("invalid_configuration", message)
     };
+    let wrong_chain = |error: &dyn std::fmt::Display| wrong("tls_certificate", &server.tls_certificate, error);
     let chain = CertificateDer::pem_file_iter(&server.tls_certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|e| wrong("tls_certificate", &e))?;
-    let key = PrivateKeyDer::from_pem_file(&server.tls_key).map_err(|e| wrong("tls_key", &e))?;
+    let chain = chain.map_err(|e| wrong_chain(&e))?;
+    if chain.is_empty() {
+        return Err(wrong_chain(&"there is no certificate in it"));
+    }
+    let key = PrivateKeyDer::from_pem_file(&server.tls_key).map_err(|error| match error {
+        pem::Error::NoItemsFound => wrong("tls_key", &server.tls_key, &"there is no private key in it"),
+        other => wrong("tls_key", &server.tls_key, &other),
+    })?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?;
     let config = config.with_no_client_auth().with_single_cert(chain, key);
-    let mut config = config.map_err(|e| wrong("tls_certificate", &e))?;
+    let mut config = config.map_err(|e| wrong_chain(&e))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

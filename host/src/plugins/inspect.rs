@@ -25,6 +25,12 @@ pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
     }
 }
 
+/// The world of a component that is ours.
+pub fn world_of(component: &[u8]) -> Option<World> {
+    let (_, exports) = interfaces(component).ok()?;
+    world(&exports).ok()
+}
+
 fn encoding(bytes: &[u8]) -> Result<Encoding, String> {
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),

@@ -43,6 +43,7 @@ pub use imports::{
     keyvalue::Staged,
     logging::{Line, Log},
 };
+pub use inspect::world_of;
 pub use manifest::{Description, Hints, HostRequest, Manifest, SecretRequest, Tool, World};
 pub use output::Output;
 pub use prepared::Prepared;
