@@ -58,7 +58,7 @@ async fn a_component_comes_in_base64_and_its_digest_is_checked() {
     let wrong = server.post(path, json!({ "source": { "base64": "***" } })).await.error(400, "invalid_input");
     assert!(wrong.contains("`source.base64`: it is not base64"), "{wrong}");
     let unknown = server.post(path, json!({ "source": { "bundled": "nothing" } })).await.error(400, "invalid_input");
-    assert!(unknown.contains("offline, script, text"), "{unknown}");
+    assert!(unknown.contains("no skill 'nothing' is in this binary; there are: clock, notes, text"), "{unknown}");
 }
 
 #[tokio::test]
