@@ -74,15 +74,12 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
-/// The configured key, or those in the data directory, of which one is made at the first start.
+/// The configured key, or those in the data directory.
 pub fn find(config: &Config) -> Result<Vec<Found>> {
     if let Some(text) = config.data.master_key.expose() {
         return Ok(vec![Found { key: MasterKey::read(text, "`data.master_key`")?, place: Place::Configured }]);
     }
     let home = &config.data.home;
-    if !home.join(FILE).exists() && !home.join(NEXT).exists() {
-        write(&home.join(FILE), &MasterKey::random()?)?;
-    }
     let mut found = Vec::new();
     for (name, place) in [(FILE, Place::File), (NEXT, Place::Next)] {
         let path = home.join(name);
@@ -92,6 +89,13 @@ pub fn find(config: &Config) -> Result<Vec<Found>> {
         }
     }
     Ok(found)
+}
+
+/// Makes the data directory's key.
+pub fn make(config: &Config) -> Result<MasterKey> {
+    let key = MasterKey::random()?;
+    write(&config.data.home.join(FILE), &key)?;
+    Ok(key)
 }
 
 /// Lays a new key beside the one in use.

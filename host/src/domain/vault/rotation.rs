@@ -18,7 +18,7 @@ pub async fn unlock(config: &Config, store: &Store) -> Result<MasterKey> {
     let sealed_by = store::secrets::key_id(&mut *store.read().await?).await?;
     let fits = |found: &&Found| sealed_by.as_ref().is_none_or(|id| *id == found.key.id());
     let Some(Found { key, place }) = found.iter().find(fits) else {
-        return first(store, found).await;
+        return first(config, store, found).await;
     };
     match place {
         Place::Configured => {}
@@ -31,21 +31,17 @@ pub async fn unlock(config: &Config, store: &Store) -> Result<MasterKey> {
     Ok(key.clone())
 }
 
-/// A key that does not fit is taken where nothing is sealed yet.
-async fn first(store: &Store, found: Vec<Found>) -> Result<MasterKey> {
-    let empty = store::secrets::sealed(&mut *store.read().await?).await?.is_empty();
-    match found.into_iter().next().filter(|_| empty) {
-        Some(Found { key, .. }) => {
-            sealed_with(store, key.id()).await?;
-            Ok(key)
-        }
-        None => {
-            let message = "The master key is not the one that the secrets here are sealed by: give back that key, \
-                           as MOXXY_MASTER_KEY, MOXXY_MASTER_KEY_FILE or `master.key` in the data directory; \
-                           without it no secret can be read";
-            Err(Error::conflict("wrong_master_key", message))
-        }
+/// Where nothing is sealed yet, any key is taken, or made.
+async fn first(config: &Config, store: &Store, found: Vec<Found>) -> Result<MasterKey> {
+    if !store::secrets::sealed(&mut *store.read().await?).await?.is_empty() {
+        let message = "The master key is not the one that the secrets here are sealed by: give back that key, as \
+                       MOXXY_MASTER_KEY, MOXXY_MASTER_KEY_FILE or `master.key` in the data directory; without it no \
+                       secret can be read";
+        return Err(Error::conflict("wrong_master_key", message));
     }
+    let key = found.into_iter().next().map_or_else(|| master::make(config), |found| Ok(found.key))?;
+    sealed_with(store, key.id()).await?;
+    Ok(key)
 }
 
 async fn sealed_with(store: &Store, id: String) -> Result<()> {
