@@ -23,7 +23,7 @@
 //! `Cargo.toml`. `moxxy new skill hello` makes such a crate and `moxxy build` a component of it.
 //!
 //! - [`tool`] and [`skill!`] in full, results and errors: [`skill`].
-//! - What a call can use: [`config`], [`keyvalue`], [`log`], [`session`], [`vault`].
+//! - What a call can use: [`config`], [`http`], [`keyvalue`], [`log`], [`session`], [`vault`].
 //! - Providers, the adapters to services that run language models: [`provider`].
 //! - Tests of both in an ordinary `cargo test`: [`testing`].
 //!
@@ -41,6 +41,7 @@ mod arena;
 pub mod bindings;
 pub mod config;
 mod host;
+pub mod http;
 pub mod keyvalue;
 pub mod log;
 pub mod manifest;

@@ -41,8 +41,8 @@ impl Manifest {
         }
     }
 
-    /// Asks for a host: a name, a suffix (`*.example.com`), or `config:NAME`. No methods means
-    /// GET only. The operator reads the reason before consenting.
+    /// Asks for a host: a name, a suffix (`*.example.com`), `config:NAME`, or `*` for whichever hosts
+    /// the operator names. No methods means GET only. The operator reads the reason before consenting.
     ///
     /// ```
     /// # use moxxy_sdk::manifest::Manifest;

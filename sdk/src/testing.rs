@@ -31,7 +31,11 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::{
-    host::simulated::{self, State},
+    host::{
+        rehearsed::Given,
+        simulated::{self, State},
+    },
+    http::Request,
     log::Level,
     session::Caller,
     skill::{Error, Output, ToolFunction},
@@ -100,6 +104,49 @@ impl Host {
         self
     }
 
+    /// Responds to requests of this method and URL. Several responses to one are given in turn, and
+    /// the last one from then on. Other requests are denied.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new().response("GET", "https://example.com/", 200, "hello");
+    /// let text = host.run(|| moxxy_sdk::http::get("https://example.com/").send()?.text());
+    /// assert_eq!(text.as_deref(), Ok("hello"));
+    /// ```
+    #[must_use]
+    pub fn response(
+        self,
+        method: impl Into<String>,
+        url: impl Into<String>,
+        status: u16,
+        body: impl AsRef<[u8]>,
+    ) -> Self {
+        self.response_with(method, url, status, &[], body)
+    }
+
+    /// The same with headers.
+    ///
+    /// ```
+    /// let headers = [("Content-Type", "text/html")];
+    /// let host = moxxy_sdk::testing::Host::new();
+    /// let mut host = host.response_with("GET", "https://example.com/", 200, &headers, "<p>hello");
+    /// let response = host.run(|| moxxy_sdk::http::get("https://example.com/").send()).unwrap();
+    /// assert_eq!(response.header("content-type"), Some("text/html"));
+    /// ```
+    #[must_use]
+    pub fn response_with(
+        mut self,
+        method: impl Into<String>,
+        url: impl Into<String>,
+        status: u16,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Self {
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let (method, url, body) = (method.into(), url.into(), body.as_ref().to_vec());
+        self.state.responses.push(Given { method, url, status, headers, body });
+        self
+    }
+
     /// Says that calls are part of a run.
     ///
     /// ```
@@ -159,6 +206,18 @@ impl Host {
     /// ```
     pub fn log(&self) -> &[(Level, String, String)] {
         &self.state.lines
+    }
+
+    /// Lists the requests that were sent.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new().response("POST", "https://example.com/", 200, "");
+    /// host.run(|| moxxy_sdk::http::post("https://example.com/").json(&[1]).send()).unwrap();
+    /// let request = &host.requests()[0];
+    /// assert_eq!((request.url(), request.sent_body()), ("https://example.com/", &b"[1]"[..]));
+    /// ```
+    pub fn requests(&self) -> &[Request] {
+        &self.state.requests
     }
 
     /// Lists the progress that was reported.

@@ -3,10 +3,14 @@
 
 #[cfg(target_family = "wasm")]
 mod component;
+#[cfg(target_family = "wasm")]
+mod network;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod rehearsed;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod simulated;
 
 #[cfg(target_family = "wasm")]
-pub(crate) use component::*;
+pub(crate) use {component::*, network::*};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use simulated::*;
+pub(crate) use {rehearsed::*, simulated::*};

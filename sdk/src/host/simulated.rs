@@ -6,7 +6,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Digest as _;
 
-use crate::{bindings::plugin::moxxy::plugin::vault, log::Level, session::Caller};
+use super::rehearsed::Given;
+use crate::{bindings::plugin::moxxy::plugin::vault, http::Request, log::Level, session::Caller};
 
 pub use vault::Error;
 
@@ -26,6 +27,8 @@ pub struct State {
     pub caller: Option<Caller>,
     pub lines: Vec<(Level, String, String)>,
     pub progress: Vec<(String, Option<f64>)>,
+    pub responses: Vec<Given>,
+    pub requests: Vec<Request>,
 }
 
 impl Default for State {
@@ -33,7 +36,8 @@ impl Default for State {
     fn default() -> Self {
         let caller = Some(Caller { agent: "test".to_owned(), session: None, run: None });
         let (config, values, secrets) = Default::default();
-        Self { config, values, secrets, caller, lines: Vec::new(), progress: Vec::new() }
+        let (lines, progress, responses, requests) = Default::default();
+        Self { config, values, secrets, caller, lines, progress, responses, requests }
     }
 }
 
