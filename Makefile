@@ -1,6 +1,6 @@
 # `make run` starts Moxxy, `make test` checks everything. Both fetch what they need by themselves.
 
-SKILLS  := text notes clock
+SKILLS  := text notes clock fetch github
 PROVIDERS := offline script
 WASM    := wasm32-wasip2
 BUILT   := target/$(WASM)/component
@@ -8,7 +8,7 @@ HOME_DIR ?= $(CURDIR)/.moxxy
 WIT     := $(shell find wit -name "*.wit")
 DENY    := target/tools/bin/cargo-deny
 
-.PHONY: run test deps components test-components languages clients bench targets clean
+.PHONY: run test deps components test-components languages clients bench fuzz targets clean
 
 run: components
 	cargo build --release --bin moxxy
@@ -18,7 +18,9 @@ test: components test-components languages clients $(DENY)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(DENY) --log-level error check bans licenses sources
+	rm -f target/outcomes.txt
 	cargo test --workspace --exclude hostile --quiet
+	@echo 'What became of each attack:'; sort -u target/outcomes.txt
 
 # System packages that the tests use: Python and Node.js, which build the skills in their languages,
 # and what stands between a server and its callers, a browser and a proxy.
@@ -91,6 +93,20 @@ bench: components test-components
 	cargo bench --bench neighbours
 	cargo bench --bench many
 	cargo bench --bench rates
+	cargo bench --bench redact
+	cargo bench --bench secrets
+
+# Looks for bytes that break what `tests/fuzz/checks` says, a minute a target. What it finds is kept in
+# tests/fuzz/artifacts; what reaches further than before joins the corpus.
+SECONDS_EACH ?= 60
+fuzz: target/tools/bin/cargo-fuzz
+	for target in grants inject redact urls install; do \
+		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz \
+			--target-dir target/fuzz $$target -- -max_total_time=$(SECONDS_EACH) -max_len=65536 || exit 1; \
+	done
+
+target/tools/bin/cargo-fuzz:
+	cargo install cargo-fuzz --locked --version 0.13.2 --root target/tools --quiet
 
 $(DENY):
 	cargo install cargo-deny --locked --version 0.20.2 --root target/tools --quiet

@@ -15,11 +15,13 @@ use crate::{
     digest::MacKey,
     directory,
     domain::{
+        audit,
         bootstrap::Bootstrap,
         idempotency::Keys,
         runs::{self, Scheduler},
         vault::{self, MasterKey},
     },
+    egress::Egress,
     error::{Error, Result},
     events::Events,
     ids::TokenId,
@@ -44,6 +46,8 @@ pub struct App {
     pub plugins: Arc<Plugins>,
     /// From which every other key derives.
     pub master: MasterKey,
+    /// The one way out.
+    pub egress: Egress,
     /// How the very first token is made from elsewhere.
     pub bootstrap: Arc<Bootstrap>,
     /// What is being carried out under an `Idempotency-Key`.
@@ -75,6 +79,7 @@ impl App {
         let events = Events::default();
         let store = Store::open(&config.database(), events.clone(), clock, &tasks).await?;
         let master = vault::unlock(&config, &store).await?;
+        audit::begin(&store, &master).await?;
         let seal = master.derive("moxxy compiled code 1");
         let plugins = Arc::new(Plugins::new(&config, &home, &config.data.cache, seal)?);
         let first = !store::tokens::any(&mut *store.read().await?).await?;
@@ -87,6 +92,7 @@ impl App {
             streams: Arc::new(Semaphore::new(config.server.waiting())),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             master,
+            egress: Egress::new(&config.egress, &tasks)?,
             config: Arc::new(config),
             store,
             events,
@@ -97,6 +103,7 @@ impl App {
         };
         app.restore().await?;
         runs::resume_all(&app).await?;
+        audit::keep(&app).await?;
         Ok(app)
     }
 
@@ -114,12 +121,17 @@ impl App {
     }
 }
 
-/// Works on the database of a data directory that no server uses.
-pub async fn offline<T>(config: &Config, work: impl AsyncFnOnce(&Store) -> Result<T>) -> Result<T> {
+/// Works on the database of a data directory that no server uses, with the master key.
+pub async fn offline<T>(config: &Config, work: impl AsyncFnOnce(&Store, MasterKey) -> Result<T>) -> Result<T> {
     let _lock = open_home(&config.data.home)?;
     let tasks = Tasks::default();
     let store = Store::open(&config.database(), Events::default(), Clock::system(), &tasks).await?;
-    let done = work(&store).await;
+    let done = async {
+        let master = vault::unlock(config, &store).await?;
+        audit::begin(&store, &master).await?;
+        work(&store, master).await
+    };
+    let done = done.await;
     drop(store);
     tasks.finished().await;
     done

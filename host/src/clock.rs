@@ -43,7 +43,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-fn format(time: OffsetDateTime) -> String {
+pub fn format(time: OffsetDateTime) -> String {
     // Formatting a date into memory with a constant description has no way to fail.
     time.to_offset(UtcOffset::UTC).format(&FORMAT).unwrap_or_default()
 }

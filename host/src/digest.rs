@@ -87,6 +87,19 @@ pub fn keyed(key: &[u8; 32]) -> Hmac256 {
     Hmac256::new(&block.into())
 }
 
+/// HMAC-SHA-256 (RFC 2104) with a key of any length.
+pub fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
+    // Longer than a block, it is hashed first.
+    let mut short = [0; 64];
+    match short.get_mut(..key.len()) {
+        Some(start) => start.copy_from_slice(key),
+        None => short[..32].copy_from_slice(&sha256(key)),
+    }
+    let mut mac = Hmac256::new(&short.into());
+    mac.update(data);
+    mac.finalize().into_bytes().into()
+}
+
 /// Derives a key for one purpose from the master key.
 pub fn derive(master: &[u8; 32], purpose: &str) -> [u8; 32] {
     let mut hash = keyed(master);

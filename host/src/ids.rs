@@ -65,6 +65,7 @@ id!(MessageId, "msg_");
 id!(StepId, "stp_");
 id!(TokenId, "tok_");
 id!(SecretId, "sec_");
+id!(GrantId, "grt_");
 
 /// The name of an agent, a provider, a skill or a conversation: 1 to 64 of `a-z`, `0-9`, `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

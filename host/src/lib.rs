@@ -1,8 +1,9 @@
 //! Moxxy: a self-hosted server for AI agents, made of sandboxed WebAssembly components.
 //!
 //! In reading order: [`run`] serves; [`http`] is the REST API, one file for each noun; [`domain`]
-//! the rules behind it; [`plugins`] runs components; [`store`] is the database; [`events`] tells
-//! what happened. Data flows one way: `http → domain → {store, plugins} → events`.
+//! the rules behind it; [`plugins`] runs components; [`egress`] is the one way out; [`store`] is the
+//! database; [`events`] tells what happened. Data flows one way:
+//! `http → domain → {store, plugins, egress} → events`.
 
 pub mod app;
 pub mod cli;
@@ -11,12 +12,14 @@ pub mod config;
 pub mod digest;
 pub mod directory;
 pub mod domain;
+pub mod egress;
 pub mod error;
 pub mod events;
 pub mod http;
 pub mod ids;
 pub mod json;
 pub mod plugins;
+pub mod secrets;
 pub mod single;
 pub mod store;
 pub mod tasks;
@@ -40,6 +43,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 pub async fn run(app: App, listener: TcpListener) -> Result<()> {
     let grace = Duration::from_secs(app.config.server.shutdown_grace);
     let tasks = app.tasks.clone();
+    app.egress.refuse(listener.local_addr().map_err(Error::internal)?);
     let serving = http::serve(app, listener);
     let late = async {
         tasks.shutdown().cancelled().await;

@@ -130,6 +130,11 @@ impl Server {
     pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
         self.0.spawn(work).await.map_err(Error::internal)
     }
+
+    /// Starts a task there that lasts no longer than whoever wants it.
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        Task(AbortOnDropHandle::new(self.0.spawn(work)))
+    }
 }
 
 /// Runs blocking work away from the server's threads.
@@ -156,9 +161,9 @@ pub struct Guests {
     handle: runtime::Handle,
 }
 
-/// A task on the guests' runtime, ended when this is dropped.
+/// A task that is ended when this is dropped.
 #[derive(Debug)]
-pub struct Guest<T>(AbortOnDropHandle<T>);
+pub struct Task<T>(AbortOnDropHandle<T>);
 
 impl Guests {
     pub fn new(threads: usize) -> Result<Self> {
@@ -177,8 +182,8 @@ impl Guests {
         Ok(Self { runtime: Some(runtime), handle })
     }
 
-    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Guest<T> {
-        Guest(AbortOnDropHandle::new(self.handle.spawn(task)))
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Task<T> {
+        Task(AbortOnDropHandle::new(self.handle.spawn(task)))
     }
 
     /// Runs a guest to its end. A change of threads and back takes several times as long as a
@@ -219,14 +224,14 @@ impl Drop for Guests {
     }
 }
 
-impl<T> Guest<T> {
+impl<T> Task<T> {
     /// Lets it run to its end.
     pub fn detach(self) {
         drop(self.0.detach());
     }
 }
 
-impl<T> Future for Guest<T> {
+impl<T> Future for Task<T> {
     type Output = Result<T>;
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         std::pin::Pin::new(&mut self.0).poll(cx).map_err(Error::internal)

@@ -3,48 +3,26 @@
 //! without a limit that it reaches, which shows that the limit and not the machine decides.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+#[path = "server.rs"]
+mod server;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use server::Server;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const RATE: u32 = 100;
 const BURST: u32 = 5;
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct Server {
-    child: Child,
-    http: reqwest::Client,
-    url: String,
-    _home: TempDir,
+/// A server with a limit.
+fn limited(rate: u32, burst: u32) -> Server {
+    let (rate, burst) = (rate.to_string(), burst.to_string());
+    Server::start(&[("MOXXY_RATE_LIMIT_PER_SECOND", &rate), ("MOXXY_RATE_LIMIT_BURST", &burst)])
 }
 
 impl Server {
-    fn start(rate: u32, burst: u32) -> Self {
-        let home = TempDir::new().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_moxxy"))
-            .args(["--port", "0", "serve"])
-            .env_clear()
-            .env("MOXXY_HOME", home.path())
-            .env("MOXXY_LOG_FILTER", "error")
-            .env("MOXXY_RATE_LIMIT_PER_SECOND", rate.to_string())
-            .env("MOXXY_RATE_LIMIT_BURST", burst.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().last().unwrap().to_owned();
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-        Self { child, http, url, _home: home }
-    }
-
     async fn token(&self, by: Option<&str>) -> String {
         let mut request = self.http.post(format!("{}/v1/auth/tokens", self.url)).json(&json!({ "scopes": ["*"] }));
         if let Some(by) = by {
@@ -73,21 +51,14 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 #[tokio::main]
 async fn main() {
-    let server = Server::start(1_000_000, 1_000_000);
+    let server = limited(1_000_000, 1_000_000);
     let token = server.token(None).await;
     let (answered, _) = server.ask(&token, MINUTE / 12).await;
     println!("without a limit that is reached: {:.0} per second of {}", f64::from(answered) * 12.0 / 60.0, 3 * RATE);
     drop(server);
-    let server = Server::start(RATE, BURST);
+    let server = limited(RATE, BURST);
     let one = server.token(None).await;
     let other = server.token(Some(&one)).await;
     let (one, other) = tokio::join!(server.ask(&one, MINUTE), server.ask(&other, MINUTE));

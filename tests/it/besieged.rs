@@ -14,6 +14,7 @@ use crate::{
     cli::serve,
     crafted::Crafted,
     harness::{PATIENCE, Server},
+    outcomes::outcome,
 };
 
 /// What the server's own memory may differ by after an attack, in KiB.
@@ -53,6 +54,7 @@ impl Besieged {
     pub async fn refuses(&self, skill: Crafted, reason: &str) {
         let message = self.server.upload_bytes("ada", skill.module()).await.error(400, "invalid_component");
         assert!(message.contains(reason), "{}: {message}", skill.name());
+        outcome(skill.name(), &message);
         self.is_unharmed(skill.name()).await;
     }
 
@@ -61,6 +63,7 @@ impl Besieged {
         self.server.upload_bytes("ada", skill.module()).await.expect(201);
         let told = self.server.invoke("ada", skill.name(), "go", json!({})).await.error(500, "component_limit");
         assert!(told.contains(message), "{}: {told}", skill.name());
+        outcome(skill.name(), &told);
         self.is_unharmed(skill.name()).await;
     }
 
@@ -69,6 +72,7 @@ impl Besieged {
         self.server.upload_bytes("ada", skill.module()).await.expect(201);
         let answer = self.server.invoke("ada", skill.name(), "go", json!({})).await.expect(200);
         assert_eq!(answer, "harmless", "{}", skill.name());
+        outcome(skill.name(), "is borne: the server keeps little for it");
         self.is_unharmed(skill.name()).await;
     }
 

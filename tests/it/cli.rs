@@ -134,7 +134,9 @@ fn what_a_start_prints_can_be_pasted() {
             let refused = server(home.path(), &[("MOXXY_LOOPBACK", "false")]).args(arguments).output().unwrap();
             let advice = text(&refused.stderr).split('`').nth_back(1).unwrap().replace("moxxy ", "\"$0\" ");
             let mut advised = Command::new("bash");
-            advised.env_clear().env("HOME", home.path()).args(["-c", &advice, env!("CARGO_BIN_EXE_moxxy")]);
+            let key = config(home.path()).data.master_key.expose().unwrap().to_owned();
+            advised.env_clear().env("HOME", home.path()).env("MOXXY_MASTER_KEY", key);
+            advised.args(["-c", &advice, env!("CARGO_BIN_EXE_moxxy")]);
             advised.output().unwrap().stdout
         });
         let serve = command.args(arguments).stdout(Stdio::piped());
@@ -170,6 +172,12 @@ fn what_a_start_prints_can_be_pasted() {
 /// Starts a server and waits for its first line, which has its address.
 pub fn serve(home: &Path, options: &[(&str, &str)]) -> (Child, String) {
     listening(server(home, options).args(["--port", "0", "serve"]))
+}
+
+/// The same, with all that it logs in a file.
+pub fn serve_logging(home: &Path, options: &[(&str, &str)], log: &Path) -> (Child, String) {
+    let mut command = server(home, &[&[("MOXXY_LOG_FILTER", "trace")], options].concat());
+    listening(command.args(["--port", "0", "serve"]).stderr(std::fs::File::create(log).unwrap()))
 }
 
 /// A server in another process, which finds what was compiled.

@@ -51,7 +51,7 @@ impl Operation {
     /// The path, with what the tests' servers have in the place of names.
     pub fn path(&self) -> String {
         let filled = self.template.replace("{name}", "nobody").replace("{skill_id}", "none");
-        let ids = [("{run_id}", "run"), ("{token_id}", "tok"), ("{secret_id}", "sec")];
+        let ids = [("{run_id}", "run"), ("{token_id}", "tok"), ("{secret_id}", "sec"), ("{grant_id}", "grt")];
         ids.into_iter().fold(filled.replace("{provider_id}", "none"), |filled, (name, prefix)| {
             filled.replace(name, &format!("{prefix}_{}", uuid()))
         })

@@ -3,10 +3,13 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
-use crate::contract;
 use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
@@ -15,7 +18,10 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+
+use crate::contract;
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,11 +76,20 @@ impl Server {
         let tasks = Tasks::default();
         let app = App::start(config, clock, tasks.clone()).await.unwrap();
         let code = app.bootstrap.code().map(str::to_owned);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", app.config.server.port)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = Some(tokio::spawn(moxxy::run(app, listener)));
         let http = http();
         Self { url, home, http, tasks, serving, code }
+    }
+
+    /// Starts with a clock that the test turns, in seconds.
+    pub async fn timed(change: impl FnOnce(&mut Config)) -> (Self, Arc<AtomicI64>) {
+        let (home, later) = (TempDir::new().unwrap(), Arc::new(AtomicI64::new(0)));
+        let (mut config, turned) = (config(home.path()), Arc::clone(&later));
+        change(&mut config);
+        let now = move || OffsetDateTime::now_utc() + time::Duration::seconds(turned.load(Ordering::SeqCst));
+        (Self::configured(home, config, Clock::new(now)).await, later)
     }
 
     /// A server in another process.
@@ -159,6 +174,13 @@ impl Server {
     pub async fn upload_bytes(&self, agent: &str, bytes: Vec<u8>) -> Answer {
         let path = format!("/v1/agents/{agent}/skills/install");
         send(self.request(Method::POST, &path).multipart(form(bytes, None))).await
+    }
+
+    /// Uploads a component with consent to all that it asks for.
+    pub async fn accepted(&self, agent: &str, component: &str) {
+        let bytes = std::fs::read(test_component(component)).unwrap();
+        let path = format!("/v1/agents/{agent}/skills/install");
+        send(self.request(Method::POST, &path).multipart(form(bytes, Some("all")))).await.expect(201);
     }
 
     /// Upgrades a skill of the agent `ada`.
@@ -288,6 +310,7 @@ pub fn config(home: &Path) -> Config {
     config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
     config.rate_limit.per_second = 1_000_000;
     config.rate_limit.burst = 1_000_000;
+    config.server.port = 0;
     config.plugins.concurrent_skills = 8;
     config.plugins.concurrent_providers = 8;
     config

@@ -58,7 +58,10 @@ async fn a_component_comes_in_base64_and_its_digest_is_checked() {
     let wrong = server.post(path, json!({ "source": { "base64": "***" } })).await.error(400, "invalid_input");
     assert!(wrong.contains("`source.base64`: it is not base64"), "{wrong}");
     let unknown = server.post(path, json!({ "source": { "bundled": "nothing" } })).await.error(400, "invalid_input");
-    assert!(unknown.contains("no skill 'nothing' is in this binary; there are: clock, notes, text"), "{unknown}");
+    assert!(
+        unknown.contains("no skill 'nothing' is in this binary; there are: clock, fetch, github, notes, text"),
+        "{unknown}"
+    );
 }
 
 #[tokio::test]
@@ -105,7 +108,7 @@ async fn an_install_grants_the_hosts_that_were_consented_to() {
 }
 
 #[tokio::test]
-async fn what_a_skill_asks_for_is_missing_until_it_can_be_granted() {
+async fn what_a_skill_asks_for_is_missing_until_it_is_granted() {
     let server = Server::start().await;
     server.offline("ada", "planner").await;
     let skill = server.upload("ada", "misbehave").await.expect(201);
@@ -114,7 +117,6 @@ async fn what_a_skill_asks_for_is_missing_until_it_can_be_granted() {
     assert_eq!(skill["granted"], json!({ "hosts": [], "secrets": [] }));
     let denied = server.invoke("ada", "misbehave", "open_secret", json!({ "name": "key" })).await;
     assert!(denied.body.to_string().contains("no grant lets `misbehave` use the secret"), "{denied:?}");
-    assert!(denied.body.to_string().contains("use what needs no secret"), "{denied:?}");
 }
 
 #[tokio::test]

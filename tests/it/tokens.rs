@@ -1,26 +1,11 @@
 //! `/v1/auth/tokens`: how the first token is made, what tokens may do, and when they end.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use moxxy::clock::Clock;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
-use tempfile::TempDir;
-use time::{Duration, OffsetDateTime};
 
-use crate::harness::{PATIENCE, Server, config, http, send};
-
-/// A server whose clock the test turns, in seconds.
-async fn timed() -> (Server, Arc<AtomicI64>) {
-    let (home, later) = (TempDir::new().unwrap(), Arc::new(AtomicI64::new(0)));
-    let (mut config, turned) = (config(home.path()), Arc::clone(&later));
-    config.server.loopback = false;
-    let now = move || OffsetDateTime::now_utc() + Duration::seconds(turned.load(Ordering::SeqCst));
-    (Server::configured(home, config, Clock::new(now)).await, later)
-}
+use crate::harness::{PATIENCE, Server, http, send};
 
 fn create(server: &Server) -> RequestBuilder {
     server.request(Method::POST, "/v1/auth/tokens").json(&json!({ "scopes": ["*"] }))
@@ -67,7 +52,7 @@ async fn once_there_is_a_token_tokens_take_one_on_this_machine_too() {
 
 #[tokio::test]
 async fn from_elsewhere_the_first_token_takes_the_code_of_the_start() {
-    let (server, later) = timed().await;
+    let (server, later) = Server::timed(|config| config.server.loopback = false).await;
     let elsewhere = || create(&server).header("X-Forwarded-For", "192.0.2.7");
     send(elsewhere()).await.error(401, "unauthenticated");
     let code = server.bootstrap_code();
@@ -112,7 +97,7 @@ async fn failed_attempts_have_a_strict_bucket_that_valid_tokens_do_not_touch() {
 
 #[tokio::test]
 async fn a_token_ends_when_it_expires_or_is_revoked() {
-    let (server, later) = timed().await;
+    let (server, later) = Server::timed(|config| config.server.loopback = false).await;
     let admin = server.token(None, &["*"]).await;
     let body = json!({ "scopes": ["agents:read"], "description": "for a day", "expires_in_seconds": 86_400 });
     let request = server.request(Method::POST, "/v1/auth/tokens").bearer_auth(&admin).json(&body);

@@ -157,10 +157,10 @@ async fn neither_another_key_nor_another_row_opens_a_secret() {
     assert_eq!(text(&rotated.stdout), "All secrets are sealed by the new master key: 2.\n");
     assert_eq!(fs::read_to_string(home.path().join("master.key")).unwrap(), "00".repeat(32));
     fs::write(home.path().join("master.key"), "11".repeat(32)).unwrap();
-    assert!(check(home.path()).contains("is not the one that the secrets here are sealed by"));
+    assert!(check(home.path()).contains("is not the one that the secrets and the audit log here are sealed by"));
     // A lost one is not replaced.
     fs::remove_file(home.path().join("master.key")).unwrap();
-    assert!(check(home.path()).contains("is not the one that the secrets here are sealed by"));
+    assert!(check(home.path()).contains("is not the one that the secrets and the audit log here are sealed by"));
     assert!(!home.path().join("master.key").exists());
     let mut serve = moxxy(home.path());
     let refused = serve.args(["--port", "0", "serve"]).output().unwrap();

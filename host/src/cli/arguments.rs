@@ -30,8 +30,16 @@ pub fn run(text: &str) -> Result<RunId, String> {
 }
 
 pub fn token(text: &str) -> Result<String, String> {
-    let valid = text.strip_prefix("tok_").is_some_and(|id| Uuid::try_parse(id).is_ok());
-    if valid { Ok(text.to_owned()) } else { Err("it is `tok_` and a UUID, as `moxxy token list` shows it".into()) }
+    id(text, "tok_", "moxxy token list")
+}
+
+pub fn grant(text: &str) -> Result<String, String> {
+    id(text, "grt_", "moxxy grant list")
+}
+
+fn id(text: &str, prefix: &str, shown_by: &str) -> Result<String, String> {
+    let valid = text.strip_prefix(prefix).is_some_and(|id| Uuid::try_parse(id).is_ok());
+    if valid { Ok(text.to_owned()) } else { Err(format!("it is `{prefix}` and a UUID, as `{shown_by}` shows it")) }
 }
 
 /// A duration such as `90s`, `15m`, `12h`, `30d` or `4w`, in seconds.

@@ -36,13 +36,7 @@ impl Source {
             Self::File(component) => return call.upload(Upload { component: component.into(), digest, accept }),
             Self::Bundled(name) => name,
         };
-        let all = accept.iter().any(|name| name == "all");
-        let accept = match (all, accept.is_empty()) {
-            (true, _) => json!("all"),
-            (false, false) => json!(accept),
-            (false, true) => Value::Null,
-        };
-        call.json(json!({ "source": { "bundled": name }, "digest": digest, "accept": accept }))
+        call.json(json!({ "source": { "bundled": name }, "digest": digest, "accept": accepted(&accept) }))
     }
 
     /// As a member of a JSON body.
@@ -52,6 +46,32 @@ impl Source {
             Self::File(component) => json!({ "base64": BASE64.encode(component) }),
         }
     }
+}
+
+/// Consent in the way of the API.
+pub fn accepted(accept: &[String]) -> Value {
+    match (accept.iter().any(|name| name == "all"), accept.is_empty()) {
+        (true, _) => json!("all"),
+        (false, false) => json!(accept),
+        (false, true) => Value::Null,
+    }
+}
+
+/// What it has: hosts, and secrets with what it may do with them.
+pub fn granted(component: &Value) -> String {
+    let Some(granted) = component.get("granted") else { return String::new() };
+    let secret = |grant: &Value| {
+        let (name, mode) = (text(grant, "name"), text(grant, "mode"));
+        format!("secret:{name} ({mode}, {})\n", text(grant, "id"))
+    };
+    let hosts = names(component, "granted").into_iter().map(|name| format!("{name}\n"));
+    hosts.chain(items(granted, "secrets").iter().map(secret)).collect()
+}
+
+/// What it can never do.
+pub fn never(component: &Value) -> String {
+    let never = items(component, "never").iter().filter_map(Value::as_str);
+    never.map(|sentence| format!("{sentence}\n")).collect()
 }
 
 /// What a component asks for, and whether it was granted.

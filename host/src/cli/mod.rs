@@ -4,6 +4,7 @@
 mod advice;
 mod agent;
 mod arguments;
+mod audit;
 mod build;
 mod client;
 mod completions;
@@ -12,6 +13,7 @@ mod config;
 mod connect;
 mod events;
 mod failure;
+mod grant;
 mod health;
 mod init;
 mod inspect;
@@ -101,9 +103,15 @@ enum Command {
     /// Keep and rotate the secrets that components may be granted.
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Let components use secrets, and take that back.
+    #[command(subcommand)]
+    Grant(grant::Command),
     /// Rotate and check the master key that secrets are sealed by.
     #[command(subcommand)]
     Vault(vault::Command),
+    /// Say who did what, and whether that log is as it was written.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make, list and revoke the tokens that the server answers to.
     #[command(subcommand)]
     Token(token::Command),
@@ -178,7 +186,9 @@ impl Cli {
             Command::Skill(command) => block_on(skill::run(&options, command)),
             Command::Provider(command) => block_on(provider::run(&options, command)),
             Command::Secret(command) => block_on(secret::run(&options, command)),
+            Command::Grant(command) => block_on(grant::run(&options, command)),
             Command::Vault(command) => block_on(vault::run(&flags, terminal, command)),
+            Command::Audit(command) => block_on(audit::run(&options, &flags, command)),
             Command::Token(command) => block_on(token::run(&options, command)),
             Command::Events(args) => block_on(events::run(&options, args)),
             Command::Health => block_on(health::run(&options)),

@@ -16,7 +16,8 @@ use crate::ids::Name;
 const INSTALLING: &str = "Examples:
   moxxy provider install offline                 # comes with the server, works without a network
   moxxy provider install mine my-provider.wasm --set base_url=https://api.example.com
-  moxxy provider install mine my-provider.wasm --settings settings.json";
+  moxxy provider install mine my-provider.wasm --settings settings.json
+  moxxy provider install mine my-provider.wasm --secret api_key=openai";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -33,6 +34,8 @@ pub enum Command {
         digest: Option<String>,
         #[command(flatten)]
         config: Settings,
+        #[command(flatten)]
+        secrets: Secrets,
     },
     /// List the providers.
     List,
@@ -44,6 +47,11 @@ pub enum Command {
         provider: Provider,
         #[command(flatten)]
         config: Settings,
+        #[command(flatten)]
+        secrets: Secrets,
+        /// Consent to something that it asks for, or to `all`. Can stand more than once.
+        #[arg(long, value_name = "NAME|all")]
+        accept: Vec<String>,
         /// Take one option away. Can stand more than once.
         #[arg(long, value_name = "KEY")]
         unset: Vec<String>,
@@ -71,6 +79,24 @@ pub struct Settings {
     settings: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct Secrets {
+    /// A secret that it may use, by the name that it has for it. Can stand more than once.
+    #[arg(long = "secret", value_name = "NAME[=SECRET]")]
+    secrets: Vec<String>,
+}
+
+impl Secrets {
+    /// The vault's names by the component's.
+    fn to_json(&self) -> Value {
+        let named = |text: &String| {
+            let (name, secret) = text.split_once('=').unwrap_or((text, text));
+            (name.to_owned(), secret.into())
+        };
+        Value::Object(self.secrets.iter().map(named).collect())
+    }
+}
+
 impl Settings {
     /// The whole configuration, if it is given, or `before`; with the single options.
     fn over(self, before: Map<String, Value>) -> Done<Map<String, Value>> {
@@ -83,10 +109,11 @@ impl Settings {
 pub async fn run(options: &Options, command: Command) -> Done {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
-        Command::Install { id, component, digest, config } => {
+        Command::Install { id, component, digest, config, secrets } => {
             let component = Source::named(component.as_deref().unwrap_or(id.as_str()))?.to_json();
+            let (config, secrets) = (config.over(Map::new())?, secrets.to_json());
             let body =
-                json!({ "id": id, "component": component, "digest": digest, "config": config.over(Map::new())? });
+                json!({ "id": id, "component": component, "digest": digest, "config": config, "secrets": secrets });
             let installing = client.answer(Call::post("/v1/providers").json(body));
             let installed = progress::during(format!("Installing {id}"), installing).await?;
             terminal.show(&installed, |provider| {
@@ -98,17 +125,21 @@ pub async fn run(options: &Options, command: Command) -> Done {
         }
         Command::List => list(&client, terminal).await,
         Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, shown),
-        Command::Update { provider: Provider { id }, config, unset } => {
+        Command::Update { provider: Provider { id }, config, secrets, accept, unset } => {
             let before = match config.settings {
                 Some(_) => Map::new(),
                 None => configured(&client, &id).await?,
             };
             let mut config = config.over(before.clone())?;
             config.retain(|key, _| !unset.contains(key));
-            if config == before {
-                return Err(Failure::usage("Nothing is to change; --set, --unset or --settings say what"));
+            if config == before && accept.is_empty() && secrets.secrets.is_empty() {
+                let how = "--set, --unset, --settings, --secret or --accept say what";
+                return Err(Failure::usage(format!("Nothing is to change; {how}")));
             }
-            let updated = client.answer(at(Method::PATCH, &id, "").json(json!({ "config": config }))).await?;
+            let config = (config != before).then_some(config);
+            let body =
+                json!({ "config": config, "secrets": secrets.to_json(), "accept": component::accepted(&accept) });
+            let updated = client.answer(at(Method::PATCH, &id, "").json(body)).await?;
             terminal.show(&updated, shown)
         }
         Command::Models(Provider { id }) => models(&client, terminal, &id).await,
@@ -153,6 +184,8 @@ fn shown(provider: &Value) -> String {
         ("Installed", time(provider, "created_at")),
         ("Updated", time(provider, "updated_at")),
         ("Asks for", component::wishes(provider)),
+        ("Granted", component::granted(provider)),
+        ("Can never", component::never(provider)),
         ("Configuration", config.collect()),
     ])
 }

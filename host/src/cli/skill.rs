@@ -14,11 +14,15 @@ use super::{
 use crate::ids::Name;
 
 const INSTALLING: &str = "Examples:
-  moxxy skill install demo text                  # comes with the server; also notes, clock
+  moxxy skill install demo text                  # comes with the server; also notes, clock, fetch, github
   moxxy skill install demo my-skill.wasm
   moxxy skill install demo my-skill.wasm --accept 'host:api.example.com GET'
 
 `moxxy inspect FILE` shows what a component asks for, before it is installed.";
+const UPGRADING: &str = "Examples:
+  moxxy skill upgrade demo my-skill my-skill.wasm
+  moxxy skill upgrade demo fetch --accept 'host:docs.rs GET'
+  moxxy skill upgrade demo fetch --accept 'host:nas.lan:8080 GET'   # not public: takes vault:write";
 const CALLING: &str = "Examples:
   moxxy skill invoke demo text word_count --arg text='the quick brown fox'
   moxxy skill invoke demo text word_count '{\"text\": \"the quick brown fox\"}'";
@@ -42,12 +46,15 @@ pub enum Command {
     },
     /// Show a skill: its tools and what they take, what it asks for and was granted.
     Show(Skill),
-    /// Put another version in a skill's place; what the skill keeps stays.
+    /// Put another version in a skill's place, or consent to more; what the skill keeps stays.
+    #[command(after_help = UPGRADING)]
     Upgrade {
         #[command(flatten)]
         skill: Skill,
+        /// A component's file, or the name of one that comes with the server (default: the one that is there).
+        component: Option<String>,
         #[command(flatten)]
-        version: Version,
+        consent: Consent,
     },
     /// Go back to the version before the last upgrade.
     Rollback(Skill),
@@ -83,6 +90,12 @@ pub struct Skill {
 pub struct Version {
     /// A component's file, or the name of one that comes with the server.
     component: String,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Consent {
     /// Consent to something that it asks for, or to `all`. Can stand more than once.
     #[arg(long, value_name = "NAME|all")]
     accept: Vec<String>,
@@ -91,9 +104,12 @@ pub struct Version {
     digest: Option<String>,
 }
 
-impl Version {
-    fn send(self, call: Call) -> Done<Call> {
-        Ok(Source::named(&self.component)?.send(call, self.digest, self.accept))
+impl Consent {
+    fn send(self, component: Option<&str>, call: Call) -> Done<Call> {
+        Ok(match component {
+            Some(component) => Source::named(component)?.send(call, self.digest, self.accept),
+            None => call.json(json!({ "digest": self.digest, "accept": component::accepted(&self.accept) })),
+        })
     }
 }
 
@@ -107,21 +123,20 @@ pub async fn run(options: &Options, command: Command) -> Done {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Install { agent, version } => {
-            let component = version.component.clone();
-            let call = version.send(Call::post(format!("/v1/agents/{agent}/skills/install")))?;
+            let Version { component, consent } = version;
+            let call = consent.send(Some(&component), Call::post(format!("/v1/agents/{agent}/skills/install")))?;
             let installed = progress::during(format!("Installing {component}"), client.answer(call)).await?;
             terminal.show(&installed, |skill| change("Installed", skill))?;
-            advise(terminal, &agent, &component, &installed.value);
+            advise(terminal, &agent, &installed.value);
             Ok(())
         }
         Command::List { agent } => list(&client, terminal, &agent).await,
         Command::Show(skill) => terminal.show(&client.answer(skill.at(Method::GET, "")).await?, shown),
-        Command::Upgrade { skill, version } => {
-            let component = version.component.clone();
-            let call = version.send(skill.at(Method::PUT, ""))?;
+        Command::Upgrade { skill, component, consent } => {
+            let call = consent.send(component.as_deref(), skill.at(Method::PUT, ""))?;
             let upgraded = progress::during(format!("Upgrading {}", skill.skill), client.answer(call)).await?;
             terminal.show(&upgraded, |skill| change("Upgraded", skill))?;
-            advise(terminal, &skill.agent, &component, &upgraded.value);
+            advise(terminal, &skill.agent, &upgraded.value);
             Ok(())
         }
         Command::Rollback(skill) => {
@@ -151,7 +166,7 @@ fn change(done: &str, skill: &Value) -> String {
 }
 
 /// What the skill asks for in vain, and how it gets it.
-fn advise(terminal: Terminal, agent: &Name, component: &str, skill: &Value) {
+fn advise(terminal: Terminal, agent: &Name, skill: &Value) {
     let missing = component::names(skill, "missing");
     if missing.is_empty() {
         let tool = items(skill, "tools").first().map(|tool| text(tool, "name")).unwrap_or_default();
@@ -161,9 +176,12 @@ fn advise(terminal: Terminal, agent: &Name, component: &str, skill: &Value) {
         ));
     }
     let mut told = format!("It asks for what it has not been granted:\n{}", component::wishes(skill));
-    if let Some(host) = missing.iter().find(|name| name.starts_with("host:")) {
-        let id = text(skill, "skill_id");
-        told += &format!("Consent with: moxxy skill upgrade {agent} {id} {component} --accept '{host}'");
+    let id = text(skill, "skill_id");
+    for name in &missing {
+        told += &match name.strip_prefix("secret:").and_then(|name| name.split(' ').next()) {
+            Some(secret) => format!("Let it: moxxy grant add {secret} --agent {agent} --skill {id}\n"),
+            None => format!("Let it: moxxy skill upgrade {agent} {id} --accept '{name}'\n"),
+        };
     }
     terminal.note(told.trim_end());
 }
@@ -193,6 +211,8 @@ fn shown(skill: &Value) -> String {
         ("Before", text(skill, "previous")),
         ("Installed", time(skill, "created_at")),
         ("Asks for", component::wishes(skill)),
+        ("Granted", component::granted(skill)),
+        ("Can never", component::never(skill)),
     ]);
     format!("{about}\n{}", component::tools(skill))
 }

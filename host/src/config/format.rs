@@ -7,6 +7,8 @@ use reqwest::Url;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
+use super::peer::Peer;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
     Number(RangeInclusive<i64>),
@@ -23,10 +25,11 @@ pub enum Kind {
     Path,
     Key,
     Filter,
+    Peer,
 }
 
 /// How the manual begins to say what a value may be; numbers have a range and a unit.
-const DESCRIPTIONS: [(&str, Format); 9] = [
+const DESCRIPTIONS: [(&str, Format); 10] = [
     ("true or false", Format::Switch),
     ("an IP address", Format::Text(Kind::Address)),
     ("a file", Format::Text(Kind::Path)),
@@ -36,6 +39,7 @@ const DESCRIPTIONS: [(&str, Format); 9] = [
     ("a list of folders", Format::List(Kind::Path)),
     ("a list of networks", Format::List(Kind::Network)),
     ("a list of origins", Format::List(Kind::Origin)),
+    ("a list of hosts", Format::List(Kind::Peer)),
 ];
 
 impl Format {
@@ -111,6 +115,7 @@ impl Kind {
             Self::Path => !text.contains('\0'),
             Self::Key => text.is_empty() || (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())),
             Self::Origin => return wrong_origin(text),
+            Self::Peer => return Peer::try_from(text.to_owned()).err().map(str::to_owned),
             Self::Filter => return EnvFilter::try_new(text).err().map(|error| error.to_string()),
         };
         (!right).then(String::new)

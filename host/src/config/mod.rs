@@ -7,16 +7,22 @@ mod file;
 mod format;
 mod layers;
 mod nearest;
+mod peer;
 mod remote;
 mod table;
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use self::{
     layers::{Layers, Setting, Source},
+    peer::Peer,
     remote::{Remote, token_in},
 };
 use crate::error::{Error, Result};
@@ -30,6 +36,8 @@ pub struct Config {
     pub data: Data,
     pub log: Log,
     pub plugins: Plugins,
+    pub egress: Egress,
+    pub audit: Audit,
     pub runs: Runs,
     #[serde(skip)]
     warnings: Vec<String>,
@@ -126,6 +134,35 @@ pub struct Plugins {
     #[serde(skip)]
     pub compiler: Option<PathBuf>,
 }
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    pub private: Vec<Peer>,
+    pub ca: PathBuf,
+    pub connections: usize,
+    pub requests: u32,
+    pub redirects: u32,
+    pub connect_time: u64,
+    pub head_time: u64,
+    pub body_pause: u64,
+    pub total_time: u64,
+    pub request_body: u64,
+    pub response_head: u64,
+    pub response_body: u64,
+    /// What tests resolve names by, in place of the system.
+    #[serde(skip)]
+    pub resolver: Option<Resolver>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub keep_days: i64,
+}
+
+/// The addresses of a name, each with a port, or 0 for the one that is asked for.
+pub type Resolver = fn(&str) -> Vec<SocketAddr>;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

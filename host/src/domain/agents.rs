@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{providers, runs, version::Expected};
+use super::{providers, runs, tokens::Principal, version::Expected};
 use crate::{
     app::App,
     config,
@@ -106,7 +106,7 @@ pub struct Patch {
     pub limits: Option<Limits>,
 }
 
-pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
+pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Agent> {
     if let Some(template) = new.template {
         return Err(Error::not_found("template", template));
     }
@@ -125,7 +125,7 @@ pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
             Box::pin(async move {
                 store::agents::insert(tx, &name, &settings).await?;
                 let created = Event::AgentCreated { provider: settings.provider, model: settings.model };
-                events::record(tx, &Subject::agent(&name), created).await?;
+                events::record(tx, &Subject::agent(&name).by(principal.name()), created).await?;
                 store::agents::get(tx, &name).await
             })
         })
@@ -133,7 +133,7 @@ pub async fn create(app: &App, new: NewAgent) -> Result<Agent> {
 }
 
 /// Applies a change to the agent as it is when it is written.
-pub async fn update(app: &App, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
+pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
     let remodelled = patch.provider.is_some() || patch.model.is_some();
     let before = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
     let mut wanted = before.clone();
@@ -157,7 +157,8 @@ pub async fn update(app: &App, name: Name, patch: Patch, expected: Expected) -> 
                     return Err(Error::conflict("changed_meanwhile", message));
                 }
                 store::agents::update(tx, &name, &agent.settings).await?;
-                events::record(tx, &Subject::agent(&name), Event::AgentUpdated { changed }).await?;
+                let subject = Subject::agent(&name).by(principal.name());
+                events::record(tx, &subject, Event::AgentUpdated { changed }).await?;
                 store::agents::get(tx, &name).await
             })
         })
@@ -165,9 +166,9 @@ pub async fn update(app: &App, name: Name, patch: Patch, expected: Expected) -> 
 }
 
 /// Stops the agent's runs, then removes it with everything that was its own.
-pub async fn delete(app: &App, name: Name, expected: Expected) -> Result<()> {
+pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expected) -> Result<()> {
     expected.check(&store::agents::get(&mut *app.store.read().await?, &name).await?)?;
-    runs::stop_all(app, &name, runs::Stop::Now).await?;
+    runs::stop_all(app, &principal, &name, runs::Stop::Now).await?;
     let key = app
         .store
         .write(move |tx| {
@@ -175,7 +176,7 @@ pub async fn delete(app: &App, name: Name, expected: Expected) -> Result<()> {
                 let key = store::agents::get(tx, &name).await?.key;
                 store::agents::delete(tx, key).await?;
                 store::events::forget_agent(tx, name.as_str()).await?;
-                events::record(tx, &Subject::agent(&name), Event::AgentDeleted {}).await?;
+                events::record(tx, &Subject::agent(&name).by(principal.name()), Event::AgentDeleted {}).await?;
                 Ok(key)
             })
         })

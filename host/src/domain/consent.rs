@@ -1,15 +1,27 @@
 //! Consent: what a component asks for, by name, and what of it the operator agreed to. Public hosts
-//! are granted by it. Private ones and secrets are not: there, consent only lets an upgrade go on.
+//! are granted by it. Secrets, and hosts at a port of their own, which may be private, take
+//! `vault:write`: without it, consent to them only lets an upgrade go on.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Host;
 
-use crate::{
-    error::{Detail, Error, Problem, Result},
-    plugins::{HostRequest, Manifest, SecretRequest},
+use super::{
+    grants::Grant,
+    tokens::{Principal, Scope},
 };
+use crate::{
+    config::Peer,
+    egress::{Pattern, Target, is_public},
+    error::{Detail, Error, Problem, Result},
+    plugins::{self, ANY, HostRequest, Manifest, SecretRequest},
+};
+
+/// What stands before a place that is reached without encryption.
+pub const PLAIN: &str = "http://";
 
 /// Names such as `host:api.example.com GET+POST`. How a host is used and where a secret may go are
 /// part of the wish.
@@ -29,13 +41,40 @@ pub enum All {
     All,
 }
 
-/// Hosts and secrets, asked for, granted or missing.
+/// Hosts and secrets, asked for or missing.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Permissions {
     /// Hosts, with the methods used there.
     pub hosts: Vec<HostRequest>,
     /// Secrets, with where they go.
     pub secrets: Vec<SecretRequest>,
+}
+
+/// What of it a component has.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Granted")]
+pub struct Held {
+    /// Hosts, with the methods used there. One with a port is reached there alone, also by plain HTTP
+    /// and at an address that is not public.
+    pub hosts: Vec<HostRequest>,
+    /// Grants of secrets that hold now.
+    pub secrets: Vec<Grant>,
+}
+
+/// A wish that was narrowed by the name of the consent to it, such as `host:docs.rs GET` where a
+/// component asks for any host, `host:nas.lan:8080 GET` where it asks for `nas.lan`, or
+/// `host:api.example.com/repos/ada GET` where it asks for all of `api.example.com`.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    pub wish: &'a HostRequest,
+    /// The host, with the port and the path if there are any.
+    pub request: HostRequest,
+    /// The host alone.
+    pub host: String,
+    /// Where it is, if it has a port.
+    pub peer: Option<Peer>,
+    /// All that is meant, if it is not everything there.
+    pub path: Option<String>,
 }
 
 impl Accept {
@@ -47,15 +86,25 @@ impl Accept {
         }
     }
 
-    /// The names that are meant. One that nobody asks for is an error: it may be misspelt.
-    pub fn names(accept: Option<Self>, manifest: &Manifest) -> Result<Names> {
+    /// The names that are meant, as far as they are for `principal` to accept. One that nobody asks for
+    /// is an error: it may be misspelt.
+    pub fn names(accept: Option<Self>, manifest: &Manifest, principal: &Principal) -> Result<Names> {
+        let mut names = Self::all_names(accept, manifest)?;
+        if !principal.may(Scope::VaultWrite) {
+            names.retain(|name| opening(manifest, name).is_none_or(|opening| opening.peer.is_none()));
+        }
+        Ok(names)
+    }
+
+    fn all_names(accept: Option<Self>, manifest: &Manifest) -> Result<Names> {
         let asked = asked(manifest);
         let names = match accept {
             None => return Ok(Names::new()),
             Some(Self::All(All::All)) => return Ok(asked),
             Some(Self::Names(names)) => names,
         };
-        let Some(unknown) = names.difference(&asked).next() else { return Ok(names) };
+        let unknown = |name: &&String| opening(manifest, name).is_none();
+        let Some(unknown) = names.difference(&asked).find(unknown) else { return Ok(names) };
         let list: Vec<_> = asked.iter().map(String::as_str).collect();
         let wishes = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
         let reason = format!("the component does not ask for {unknown:?}; it asks for {wishes}");
@@ -69,7 +118,9 @@ pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
     let before: Names = old.secrets.iter().map(secret).collect();
     let hosts = new.hosts.iter().filter(|request| !known(request)).map(host);
     let secrets = new.secrets.iter().map(secret).filter(|name| !before.contains(name));
-    let more: Vec<_> = hosts.chain(secrets).filter(|name| !accepted.contains(name)).collect();
+    let narrowed: Names = openings(new, accepted).map(|opening| host(opening.wish)).collect();
+    let open = |name: &String| !accepted.contains(name) && !narrowed.contains(name);
+    let more: Vec<_> = hosts.chain(secrets).filter(open).collect();
     if more.is_empty() {
         return Ok(());
     }
@@ -84,7 +135,8 @@ pub fn carried(old: &Manifest, accepted: &Names, new: &Manifest) -> Names {
         old.hosts.iter().any(|before| covers(before, request) && accepted.contains(&host(before)))
     };
     let hosts = new.hosts.iter().filter(granted).map(host);
-    hosts.chain(new.secrets.iter().map(secret).filter(|name| accepted.contains(name))).collect()
+    let named = accepted.iter().filter(|name| opening(old, name).is_some() && opening(new, name).is_some()).cloned();
+    hosts.chain(named).chain(new.secrets.iter().map(secret).filter(|name| accepted.contains(name))).collect()
 }
 
 /// Whether a wish goes no further than the one before: the same host, and no method more.
@@ -92,17 +144,131 @@ fn covers(before: &HostRequest, request: &HostRequest) -> bool {
     before.host == request.host && request.methods.iter().all(|method| before.methods.contains(method))
 }
 
-/// What is asked for, what of it is granted, and what is missing.
-pub fn permissions(manifest: &Manifest, accepted: &Names) -> [Permissions; 3] {
-    let (hosts, secrets) = (manifest.hosts.clone(), manifest.secrets.clone());
-    let (granted, denied) =
-        hosts.iter().cloned().partition(|request| is_public(&request.host) && accepted.contains(&host(request)));
-    [
-        Permissions { hosts, secrets: secrets.clone() },
-        Permissions { hosts: granted, secrets: Vec::new() },
-        // Secrets are granted by the vault alone, and there is none yet.
-        Permissions { hosts: denied, secrets },
-    ]
+/// What is asked for, what of it is granted now, and what is missing. At `private` places every component
+/// may have a host that is granted to it.
+pub fn permissions(
+    manifest: &Manifest,
+    accepted: &Names,
+    grants: &[Grant],
+    now: &str,
+    private: &[Peer],
+) -> (Permissions, Held, Permissions) {
+    let (asked, secrets) = (manifest.hosts.clone(), manifest.secrets.clone());
+    let opened: Vec<_> = openings(manifest, accepted).collect();
+    let placed = |request: &HostRequest| private.iter().any(|peer| is_at(request, peer));
+    let granted =
+        |request: &&HostRequest| accepted.contains(&host(request)) && (is_public(&request.host) || placed(request));
+    let narrowed = |request: &HostRequest| request.host != ANY && opened.iter().any(|opening| opening.wish == request);
+    let denied = asked.iter().filter(|request| !granted(request) && !narrowed(request)).cloned().collect();
+    let reached = asked.iter().filter(granted).cloned();
+    let hosts = reached.chain(opened.iter().map(|opening| opening.request.clone())).collect();
+    let held: Vec<_> = grants.iter().filter(|grant| grant.holds(now)).cloned().collect();
+    let lacking = |wish: &&SecretRequest| !held.iter().any(|grant| grant.name.as_str() == wish.name);
+    let missing = Permissions { hosts: denied, secrets: secrets.iter().filter(lacking).cloned().collect() };
+    (Permissions { hosts: asked, secrets }, Held { hosts, secrets: held }, missing)
+}
+
+/// The wishes that were narrowed by the consent to them.
+pub fn openings<'a>(manifest: &'a Manifest, accepted: &'a Names) -> impl Iterator<Item = Opening<'a>> + 'a {
+    accepted.iter().filter_map(|name| opening(manifest, name))
+}
+
+/// What a name opens that is not itself the name of a wish.
+fn opening<'a>(manifest: &'a Manifest, name: &str) -> Option<Opening<'a>> {
+    let (place, methods) = name.strip_prefix("host:")?.split_once(' ')?;
+    let methods: Vec<_> = methods.split('+').map(str::to_owned).collect();
+    let (pattern, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+    let path = (!path.is_empty()).then_some(path);
+    if path.is_some_and(|path| !is_path(path)) {
+        return None;
+    }
+    let peer = Peer::try_from(pattern.to_owned()).ok().filter(|peer| peer.to_string() == pattern);
+    let some = pattern != ANY && plugins::host_pattern(pattern).is_ok_and(|small| small == pattern);
+    let fits = |request: &&HostRequest| {
+        let host = match &peer {
+            Some(peer) => request.host == ANY || is_at(request, peer),
+            None if request.host == ANY => some && !pattern.starts_with("config:"),
+            None => request.host == pattern && is_public(pattern),
+        };
+        host && methods.iter().all(|method| request.methods.contains(method))
+    };
+    if manifest.hosts.iter().any(|request| host(request) == name) {
+        return None;
+    }
+    let wish = manifest.hosts.iter().find(fits)?;
+    let request = HostRequest { host: place.to_owned(), methods, reason: wish.reason.clone() };
+    Some(Opening { wish, request, host: pattern.to_owned(), peer, path: path.map(str::to_owned) })
+}
+
+/// Whether requests can lie below it: as a URL has it, with every character that would be encoded.
+fn is_path(path: &str) -> bool {
+    let target = Target::parse(&format!("https://host.example{path}"));
+    target.is_ok_and(|target| target.url().path() == path && !target.has_encoded_slashes())
+}
+
+/// Whether a host that is asked for is there.
+pub fn is_at(request: &HostRequest, peer: &Peer) -> bool {
+    Pattern::parse(&request.host).is_some_and(|pattern| pattern.matches(&peer.host()))
+}
+
+/// What a component asks for once it is configured: the hosts that its configuration names are as it
+/// names them.
+pub fn resolved(manifest: &Manifest, config: &Map<String, Value>) -> Manifest {
+    let mut manifest = manifest.clone();
+    for request in &mut manifest.hosts {
+        if let Some(origin) = request.host.strip_prefix("config:").and_then(|option| origin(option, config)) {
+            request.host = origin.host().to_string();
+        }
+    }
+    manifest
+}
+
+/// What `principal` consents to by a configuration that names it: with `vault:write`, hosts that are not
+/// public.
+pub fn named(manifest: &Manifest, config: &Map<String, Value>, principal: &Principal) -> Names {
+    if !principal.may(Scope::VaultWrite) {
+        return Names::new();
+    }
+    let named = |request: &HostRequest| {
+        let peer = place(request, config)?;
+        (!is_public(&peer.host.to_string())).then(|| at(request, &peer))
+    };
+    manifest.hosts.iter().filter_map(named).collect()
+}
+
+/// Where a secret for this origin goes, as a grant says it: to the host, encrypted; on this machine also
+/// by plain HTTP, to the one port.
+pub fn destination(origin: &Target) -> String {
+    let here = match origin.host() {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    };
+    if here && !origin.is_https() { format!("{PLAIN}{}", origin.authority()) } else { origin.host().to_string() }
+}
+
+/// Where a host of the configuration is.
+pub fn place(request: &HostRequest, config: &Map<String, Value>) -> Option<Peer> {
+    let origin = origin(request.host.strip_prefix("config:")?, config)?;
+    Some(Peer { host: origin.host().to_owned(), port: origin.port() })
+}
+
+/// What of it is still a name for something that is asked for, with this configuration.
+pub fn known(accepted: Names, manifest: &Manifest, config: &Map<String, Value>) -> Names {
+    let resolved = resolved(manifest, config);
+    let asked = asked(&resolved);
+    let is_there = |opening: &Opening<'_>| {
+        let mut wishes = manifest.hosts.iter().zip(&resolved.hosts).filter(|(_, wish)| *wish == opening.wish);
+        // A configured host is at one place.
+        wishes.any(|(wish, _)| !wish.host.starts_with("config:") || place(wish, config) == opening.peer)
+    };
+    let fits = |name: &String| asked.contains(name) || opening(&resolved, name).as_ref().is_some_and(is_there);
+    accepted.into_iter().filter(fits).collect()
+}
+
+/// The origin that an option of a configuration names.
+pub fn origin(option: &str, config: &Map<String, Value>) -> Option<Target> {
+    Target::parse(config.get(option)?.as_str()?).ok()
 }
 
 fn asked(manifest: &Manifest) -> Names {
@@ -115,16 +281,12 @@ pub fn host(request: &HostRequest) -> String {
     format!("host:{} {}", request.host, request.methods.join("+"))
 }
 
+/// The name of a wish for a host at one place.
+pub fn at(request: &HostRequest, peer: &Peer) -> String {
+    host(&HostRequest { host: peer.to_string(), ..request.clone() })
+}
+
 /// The name of a wish for a secret.
 pub fn secret(request: &SecretRequest) -> String {
     format!("secret:{} {} {}", request.name, request.place, request.hosts.join("+"))
-}
-
-/// Whether consent is enough for a host. One that lies in a private network, or that the
-/// configuration names, takes more than that.
-fn is_public(host: &str) -> bool {
-    let private = ["localhost", "local", "internal", "home", "lan", "arpa"];
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    let name = host.rsplit_once('.').is_some_and(|(_, last)| !private.contains(&last));
-    name && !address && !host.starts_with("config:")
 }

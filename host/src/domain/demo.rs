@@ -1,10 +1,13 @@
 //! What a first start can begin with: an agent that works without a network.
 
+use std::collections::BTreeMap;
+
 use super::{
     agents::{self, Limits, NewAgent},
     providers::{self, NewProvider},
     skills::{self, Install},
     source::Source,
+    tokens::Principal,
 };
 use crate::{
     app::App,
@@ -29,8 +32,9 @@ pub async fn make(app: &App) -> Result<bool> {
             component: Source::Bundled(name("offline")),
             digest: None,
             config: serde_json::Map::new(),
+            secrets: BTreeMap::new(),
         };
-        providers::install(app, offline).await?;
+        providers::install(app, Principal::Local, offline).await?;
     }
     let demo = NewAgent {
         name: name("demo"),
@@ -41,8 +45,8 @@ pub async fn make(app: &App) -> Result<bool> {
         template: None,
         limits: Limits::default(),
     };
-    agents::create(app, demo).await?;
+    agents::create(app, Principal::Local, demo).await?;
     let text = Install { source: Source::Bundled(name("text")), digest: None, accept: None };
-    skills::install(app, name("demo"), text).await?;
+    skills::install(app, Principal::Local, name("demo"), text).await?;
     Ok(true)
 }

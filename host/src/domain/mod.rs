@@ -2,11 +2,16 @@
 //! and no wasmtime.
 
 pub mod agents;
+pub mod audit;
 pub mod bootstrap;
 pub mod consent;
 pub mod demo;
+pub mod egress;
+pub mod grants;
 pub mod idempotency;
+pub mod invocations;
 pub mod messages;
+pub mod never;
 pub mod progress;
 pub mod providers;
 pub mod runs;

@@ -1,23 +1,34 @@
 //! Providers: components with models, installed for the whole server.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    consent::{self, Names, Permissions},
-    skills,
+    consent::{self, Accept, Held, Names, Permissions},
+    egress::{self, OfCall},
+    grants::{self, Candidate, Grant, Holder},
+    never, skills,
     source::Source,
+    tokens::Principal,
+    vault::of_call,
     version::Expected,
 };
 use crate::{
     app::App,
+    config::Peer,
     digest::Digest,
+    egress::{Courier, Target},
     error::{Error, Result},
     events::{self, Event, Subject},
-    ids::Name,
-    plugins::{self, CallContext, Description, World},
-    store,
+    ids::{Name, SecretName},
+    plugins::{self, CallContext, Description, Secrets, World},
+    store::{self, Tx},
 };
 
 #[derive(Debug, Clone)]
@@ -25,6 +36,10 @@ pub struct Provider {
     pub id: Name,
     pub component: Description,
     pub config: Map<String, Value>,
+    /// What the operator consented to beside its public hosts.
+    pub accepted: Names,
+    /// Of secrets, to this component.
+    pub grants: Vec<Grant>,
     pub created_at: String,
     pub updated_at: String,
 }
@@ -46,10 +61,13 @@ pub struct View {
     pub config: Map<String, Value>,
     /// What its manifest asks for.
     pub asked: Permissions,
-    /// What of that it has. Nothing, in this version.
-    pub granted: Permissions,
+    /// What of that it has: public hosts, what its configuration names, and grants of secrets that hold
+    /// now.
+    pub granted: Held,
     /// What of that it lacks.
     pub missing: Permissions,
+    /// In words, what it can never do, whatever it tries.
+    pub never: Vec<String>,
     /// When it was installed (RFC 3339, UTC).
     pub created_at: String,
     /// When its configuration was last changed (RFC 3339, UTC).
@@ -66,9 +84,28 @@ pub struct NewProvider {
     pub component: Source,
     /// Of the component; another one is refused.
     pub digest: Option<Digest>,
-    /// What it is configured with, as it documents. Empty if absent.
+    /// What it is configured with, as it documents. Empty if absent. To name a host that is not public
+    /// here takes `vault:write`; otherwise it is missing.
     #[serde(default)]
     pub config: Map<String, Value>,
+    /// Secrets that it may use: the vault's names or ids, by the names that it has for them. Takes
+    /// `vault:write`.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, String>,
+}
+
+/// A change of a provider. What is absent stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ProviderPatch")]
+pub struct Patch {
+    /// In place of the one before.
+    pub config: Option<Map<String, Value>>,
+    /// Secrets that it may use from now on, as at the install.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, String>,
+    /// What of its wishes you consent to: names such as `host:localhost:11434 POST`, or `"all"`.
+    pub accept: Option<Accept>,
 }
 
 /// A model of a provider.
@@ -86,16 +123,24 @@ pub struct Model {
 
 /// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
 /// after.
-pub async fn install(app: &App, new: NewProvider) -> Result<Provider> {
+pub async fn install(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
     let worker = app.clone();
-    app.tasks.carry_out("install", async move { take_in(&worker, new).await }).await
+    app.tasks.carry_out("install", async move { take_in(&worker, principal, new).await }).await
 }
 
-async fn take_in(app: &App, new: NewProvider) -> Result<Provider> {
+async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
     let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
-    let now = app.store.clock().timestamp();
-    let provider = Provider { id: new.id, component, config: new.config, created_at: now.clone(), updated_at: now };
+    let (now, secrets) = (app.store.clock().timestamp(), new.secrets);
+    let provider = Provider {
+        id: new.id,
+        accepted: consent::named(&component.manifest, &new.config, &principal),
+        component,
+        config: new.config,
+        grants: Vec::new(),
+        created_at: now.clone(),
+        updated_at: now,
+    };
     let installed = app
         .store
         .write(move |tx| {
@@ -107,8 +152,9 @@ async fn take_in(app: &App, new: NewProvider) -> Result<Provider> {
                     digest: provider.component.digest.clone(),
                     version: provider.component.manifest.version.clone(),
                 };
-                events::record(tx, &Subject::default(), event).await?;
-                Ok(provider)
+                events::record(tx, &Subject::default().by(principal.name()), event).await?;
+                grants::named(tx, &principal, &Candidate::of_provider(&provider), &secrets).await?;
+                store::providers::get(tx, &provider.id).await
             })
         })
         .await;
@@ -119,33 +165,77 @@ async fn take_in(app: &App, new: NewProvider) -> Result<Provider> {
     installed
 }
 
-/// Replaces the configuration.
-pub async fn configure(app: &App, id: Name, config: Map<String, Value>, expected: Expected) -> Result<Provider> {
+/// Changes the configuration, and what a provider may use.
+pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, expected: Expected) -> Result<Provider> {
+    let config = Arc::clone(&app.config);
     app.store
         .write(move |tx| {
             Box::pin(async move {
                 let mut provider = store::providers::get(tx, &id).await?;
-                expected.check(&View::from(provider.clone()))?;
-                provider.config = config;
-                store::providers::update_config(tx, &provider).await?;
+                expected.check(&View::new(provider.clone(), &tx.now(), &config.egress.private))?;
+                let before = provider.config.clone();
+                if let Some(config) = patch.config {
+                    provider.config = config;
+                    follow(tx, &principal, &provider, &before).await?;
+                    provider.accepted.extend(consent::named(
+                        &provider.component.manifest,
+                        &provider.config,
+                        &principal,
+                    ));
+                }
+                let manifest = &provider.component.manifest;
+                let named = Accept::names(patch.accept, &consent::resolved(manifest, &provider.config), &principal)?;
+                provider.accepted.extend(named.iter().cloned());
+                provider.accepted = consent::known(provider.accepted, manifest, &provider.config);
+                store::providers::update(tx, &provider).await?;
+                let candidate = Candidate::of_provider(&provider);
+                grants::by_consent(tx, &principal, &candidate, &named).await?;
+                grants::named(tx, &principal, &candidate, &patch.secrets).await?;
+                let changed = changed(&before, &provider.config);
+                let event = Event::ProviderUpdated { provider_id: id.clone(), changed, accepted: provider.accepted };
+                events::record(tx, &Subject::default().by(principal.name()), event).await?;
                 store::providers::get(tx, &id).await
             })
         })
         .await
 }
 
-pub async fn remove(app: &App, id: Name, expected: Expected) -> Result<()> {
+/// Lets secrets follow the hosts that the configuration names.
+async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before: &Map<String, Value>) -> Result<()> {
+    let options = provider.component.manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:"));
+    for option in options {
+        let (from, to) = (consent::origin(option, before), consent::origin(option, &provider.config));
+        let same = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| to.is_of_origin(from));
+        if !same {
+            let destination = |origin: Target| consent::destination(&origin);
+            let (from, to) = (from.map(destination), to.map(destination));
+            grants::moved(tx, principal, &provider.id, from, to).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The options that differ.
+fn changed(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
+    let options: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    options.into_iter().filter(|option| old.get(*option) != new.get(*option)).cloned().collect()
+}
+
+pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expected) -> Result<()> {
+    let config = Arc::clone(&app.config);
     app.store
         .write(move |tx| {
             Box::pin(async move {
-                expected.check(&View::from(store::providers::get(tx, &id).await?))?;
+                let provider = store::providers::get(tx, &id).await?;
+                expected.check(&View::new(provider, &tx.now(), &config.egress.private))?;
                 let agents = store::agents::of_provider(tx, &id).await?;
                 if !agents.is_empty() {
                     let message = format!("Provider '{id}' is used by: {}", agents.join(", "));
                     return Err(Error::conflict("provider_in_use", message));
                 }
                 store::providers::delete(tx, &id).await?;
-                events::record(tx, &Subject::default(), Event::ProviderRemoved { provider_id: id }).await
+                events::record(tx, &Subject::default().by(principal.name()), Event::ProviderRemoved { provider_id: id })
+                    .await
             })
         })
         .await?;
@@ -154,13 +244,30 @@ pub async fn remove(app: &App, id: Name, expected: Expected) -> Result<()> {
 
 /// Asks a provider which models it has.
 pub async fn models(app: &App, provider: &Provider) -> Result<Vec<Model>> {
-    let models = app.plugins.list_models(&provider.component.digest, context(provider)).await?;
+    let models =
+        app.plugins.list_models(&provider.component.digest, context(app, provider, Subject::default())).await?;
     Ok(models.into_iter().map(Model::from).collect())
 }
 
 /// What a call of the provider may use.
-pub fn context(provider: &Provider) -> CallContext {
-    CallContext { config: plugins::Config::from(&provider.config), ..CallContext::new(provider.id.clone()) }
+pub fn context(app: &App, provider: &Provider, subject: Subject) -> CallContext {
+    let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
+    let owner = of_call::Owner {
+        holder: Holder::Provider(provider.id.clone()),
+        agent: None,
+        component: provider.id.clone(),
+        digest: provider.component.digest.clone(),
+        subject: subject.clone(),
+    };
+    let secrets = (!manifest.secrets.is_empty()).then(|| of_call::OfCall::new(app, owner, manifest));
+    let courier = secrets.clone().map(|secrets| secrets as Arc<dyn Courier>);
+    let outgoing = OfCall::new(app, &provider.id, subject, egress::of_provider(app, provider), courier);
+    CallContext {
+        config: plugins::Config::from(&provider.config),
+        secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
+        outgoing: Some(outgoing),
+        ..CallContext::new(provider.id.clone())
+    }
 }
 
 impl From<plugins::models::Model> for Model {
@@ -174,11 +281,21 @@ impl From<plugins::models::Model> for Model {
     }
 }
 
-impl From<Provider> for View {
-    fn from(provider: Provider) -> Self {
+impl View {
+    /// As it is at a time, with the places that are allowed to all.
+    pub fn new(provider: Provider, now: &str, private: &[Peer]) -> Self {
+        let resolved = consent::resolved(&provider.component.manifest, &provider.config);
+        // Of a configured host only its own port counts.
+        let configured = |request| consent::place(request, &provider.config);
+        let configured: Vec<_> = provider.component.manifest.hosts.iter().filter_map(configured).collect();
+        let counts = |peer: &&Peer| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
+        let private: Vec<_> = private.iter().filter(counts).cloned().collect();
+        // Who installs a provider consents to its public hosts.
+        let accepted = resolved.hosts.iter().map(consent::host).chain(provider.accepted).collect();
+        let (_, granted, missing) = consent::permissions(&resolved, &accepted, &provider.grants, now, &private);
+        let never = never::of(&provider.component, &granted);
         let manifest = provider.component.manifest;
-        // There is no consent for providers yet, so all that is asked is missing.
-        let [asked, granted, missing] = consent::permissions(&manifest, &Names::new());
+        let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };
         Self {
             id: provider.id,
             name: manifest.name,
@@ -189,6 +306,7 @@ impl From<Provider> for View {
             asked,
             granted,
             missing,
+            never,
             created_at: provider.created_at,
             updated_at: provider.updated_at,
         }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::runs;
+use super::{runs, tokens::Principal};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -46,8 +46,8 @@ pub async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Resul
 }
 
 /// Stops the agent's runs and begins its default conversation anew.
-pub async fn reset(app: &App, agent: Name) -> Result<SessionId> {
-    runs::stop_all(app, &agent, runs::Stop::Now).await?;
+pub async fn reset(app: &App, principal: Principal, agent: Name) -> Result<SessionId> {
+    runs::stop_all(app, &principal, &agent, runs::Stop::Now).await?;
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -55,7 +55,7 @@ pub async fn reset(app: &App, agent: Name) -> Result<SessionId> {
                 store::sessions::close(tx, key, &default()).await?;
                 let session_id = store::sessions::open(tx, key, &default()).await?;
                 let reset = Event::AgentReset { session_id: session_id.clone() };
-                events::record(tx, &Subject::agent(&agent), reset).await?;
+                events::record(tx, &Subject::agent(&agent).by(principal.name()), reset).await?;
                 Ok(session_id)
             })
         })

@@ -164,7 +164,8 @@ pub async fn create(app: &App, creator: Creator, new: NewToken) -> Result<Issued
 /// Makes a token in a data directory that no server uses, for whoever lost the others.
 pub async fn create_offline(config: &Config, new: NewToken) -> Result<Issued> {
     let new = checked(new)?;
-    app::offline(config, async |store| store.write(move |tx| Box::pin(insert(tx, Creator::Offline, new))).await).await
+    let made = async |store: &store::Store, _| store.write(move |tx| Box::pin(insert(tx, Creator::Offline, new))).await;
+    app::offline(config, made).await
 }
 
 /// The valid token of this text.
@@ -208,7 +209,7 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
                 store::tokens::get(tx, &id).await?;
                 if store::tokens::revoke(tx, &id).await? {
                     let revoked = Event::TokenRevoked { token_id: id, by: principal.name().to_owned() };
-                    events::record(tx, &Subject::default(), revoked).await?;
+                    events::record(tx, &Subject::default().by(principal.name()), revoked).await?;
                 }
                 Ok(())
             })
@@ -220,8 +221,9 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
 
 /// Tells that a token was refused: an unknown one, or a known one that lacks a scope.
 pub async fn tell_denied(app: &App, token: Option<TokenId>, scope: Option<Scope>, reason: &'static str) -> Result<()> {
-    let denied = Event::TokenDenied { token_id: token, scope: scope.map(|scope| scope.name().into()), reason };
-    app.store.write(move |tx| Box::pin(async move { events::record(tx, &Subject::default(), denied).await })).await
+    let denied = Event::TokenDenied { token_id: token.clone(), scope: scope.map(|scope| scope.name().into()), reason };
+    let subject = token.map_or_else(Subject::default, |token| Subject::default().by(token.as_str()));
+    app.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, denied).await })).await
 }
 
 /// The bootstrap is over.
@@ -274,7 +276,7 @@ async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> 
         scopes: token.scopes.iter().map(|scope| scope.name().into()).collect(),
         by,
     };
-    events::record(tx, &Subject::default(), created).await?;
+    events::record(tx, &Subject::default().by(&token.created_by), created).await?;
     let Token { id, scopes, description, created_at, expires_at, .. } = token;
     Ok(Issued { id, token: text, scopes, description, created_at, expires_at })
 }

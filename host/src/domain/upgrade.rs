@@ -1,75 +1,127 @@
 //! A skill's way from one version to another, and back. A version that asks for more than the one
 //! before waits for consent to that; until then the old one stays.
 
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::{
-    consent::{self, Accept},
+    consent::{self, Accept, Names},
+    grants::{self, Candidate},
     skills::{self, Install, Skill, View},
+    source::Source,
+    tokens::Principal,
     version::Expected,
 };
 use crate::{
     app::App,
+    config::Config,
+    digest::Digest,
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::Name,
     plugins::{Description, World},
-    store,
+    store::{self, AgentKey, Tx},
 };
+
+/// What is to take the place of a version, or more consent to the one that is there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upgrade {
+    /// Where the component comes from: one of these. Absent: the one that is there stays.
+    pub source: Option<Source>,
+    /// Of the component; another one is refused.
+    pub digest: Option<Digest>,
+    /// What of its wishes you consent to, as at the install; what was consented to before and is asked
+    /// for still need not be named. Grants of secrets go over to a new version where their wish is named.
+    pub accept: Option<Accept>,
+}
+
+/// The skill whose version is to change.
+pub struct Place {
+    pub agent: Name,
+    pub id: Name,
+    pub expected: Expected,
+}
 
 /// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
 /// It is carried out even if its client leaves.
-pub async fn upgrade(app: &App, agent: Name, id: Name, install: Install, expected: Expected) -> Result<Skill> {
+pub async fn upgrade(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
     let worker = app.clone();
-    app.tasks.carry_out("upgrade", async move { replace(&worker, agent, id, install, expected).await }).await
+    app.tasks.carry_out("upgrade", async move { replace(&worker, principal, place, upgrade).await }).await
 }
 
-async fn replace(app: &App, agent: Name, id: Name, install: Install, expected: Expected) -> Result<Skill> {
-    let Install { source, digest, accept } = install;
+async fn replace(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
     let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &agent).await?.key;
-    store::skills::get(&mut db, key, &id).await?;
+    let key = store::agents::get(&mut db, &place.agent).await?.key;
+    store::skills::get(&mut db, key, &place.id).await?;
     drop(db);
-    let admitted = skills::admit(app, source, digest, World::Skill).await?;
-    let component = Description::clone(&admitted.description);
-    let upgraded = app
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                let current = store::skills::get(tx, key, &id).await?;
-                expected.check(&View::from(current.clone()))?;
-                let Skill { component: old, accepted: before, .. } = current;
-                same_skill(&id, &component.manifest.name)?;
-                let named = Accept::names(accept, &component.manifest)?;
-                consent::check(&old.manifest, &component.manifest, &named)?;
-                let carried = consent::carried(&old.manifest, &before, &component.manifest);
-                let accepted = carried.union(&named).cloned().collect();
-                if old.digest != component.digest {
-                    store::components::insert(tx, &component).await?;
-                    store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
-                } else if accepted != before {
-                    store::skills::accept(tx, key, &id, &accepted).await?;
-                } else {
-                    return store::skills::get(tx, key, &id).await;
-                }
-                let event = Event::SkillUpgraded {
-                    skill_id: id.clone(),
-                    from: old.digest,
-                    to: component.digest,
-                    version: component.manifest.version,
-                    accepted,
-                };
-                events::record(tx, &Subject::agent(&agent), event).await?;
-                store::skills::get(tx, key, &id).await
-            })
-        })
-        .await;
+    let Upgrade { source, digest, accept } = upgrade;
+    let admitted = match source {
+        Some(source) => Some(skills::admit(app, source, digest.clone(), World::Skill).await?),
+        None => None,
+    };
+    let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));
+    let change = Change { principal, key, place, component, digest, accept, config: Arc::clone(&app.config) };
+    let upgraded = app.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may have lost its last use, or a refused one never had any.
     skills::tidy(app).await;
     upgraded
 }
 
+/// A change that is decided in the transaction that makes it.
+struct Change {
+    principal: Principal,
+    key: AgentKey,
+    place: Place,
+    component: Option<Description>,
+    digest: Option<Digest>,
+    accept: Option<Accept>,
+    config: Arc<Config>,
+}
+
+impl Change {
+    async fn write(self, tx: &mut Tx) -> Result<Skill> {
+        let Self { principal, key, place: Place { agent, id, expected }, .. } = self;
+        let current = store::skills::get(tx, key, &id).await?;
+        expected.check(&View::new(current.clone(), &tx.now(), &self.config.egress.private))?;
+        let Skill { component: old, accepted: before, .. } = current;
+        let component = self.component.unwrap_or_else(|| old.clone());
+        same_digest(self.digest, &component.digest)?;
+        same_skill(&id, &component.manifest.name)?;
+        let named = Accept::names(self.accept, &component.manifest, &principal)?;
+        consent::check(&old.manifest, &component.manifest, &named)?;
+        let carried = consent::carried(&old.manifest, &before, &component.manifest);
+        let accepted: Names = carried.union(&named).cloned().collect();
+        let candidate = Candidate::of_skill(key, &agent, &id, &component);
+        if old.digest != component.digest {
+            store::components::insert(tx, &component).await?;
+            store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
+            grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
+        } else if accepted != before {
+            store::skills::accept(tx, key, &id, &accepted).await?;
+        }
+        let more = accepted.difference(&before).any(|name| name.starts_with("host:"));
+        grants::check_hosts(tx, &principal, &candidate, more).await?;
+        grants::by_consent(tx, &principal, &candidate, &named).await?;
+        if old.digest != component.digest || accepted != before {
+            let event = Event::SkillUpgraded {
+                skill_id: id.clone(),
+                from: old.digest,
+                to: component.digest,
+                version: component.manifest.version,
+                accepted,
+            };
+            events::record(tx, &Subject::agent(&agent).by(principal.name()), event).await?;
+        }
+        store::skills::get(tx, key, &id).await
+    }
+}
+
 /// Goes back to the version before the last upgrade; once more, and it is the upgraded one again.
-pub async fn rollback(app: &App, agent: Name, id: Name) -> Result<Skill> {
+pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) -> Result<Skill> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     let previous = store::skills::get(&mut db, key, &id).await?.previous;
@@ -89,11 +141,28 @@ pub async fn rollback(app: &App, agent: Name, id: Name) -> Result<Skill> {
                 };
                 store::skills::swap(tx, key, &id).await?;
                 let back = Event::SkillRolledBack { skill_id: id.clone(), from: skill.component.digest, to };
-                events::record(tx, &Subject::agent(&agent), back).await?;
+                events::record(tx, &Subject::agent(&agent).by(principal.name()), back).await?;
                 store::skills::get(tx, key, &id).await
             })
         })
         .await
+}
+
+fn same_digest(expected: Option<Digest>, digest: &Digest) -> Result<()> {
+    match expected.filter(|expected| expected != digest) {
+        Some(expected) => {
+            let message = format!("The component's digest is {digest}, not {expected}");
+            Err(Error::invalid("digest_mismatch", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// An upload takes the place of what is there.
+impl From<Install> for Upgrade {
+    fn from(Install { source, digest, accept }: Install) -> Self {
+        Self { source: Some(source), digest, accept }
+    }
 }
 
 fn same_skill(id: &Name, name: &Name) -> Result<()> {

@@ -1,14 +1,18 @@
 //! Every event there is, with its payload.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
 
+use super::{COMPONENT, SERVER};
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{Name, SecretId, SecretName, SessionId, StepId, TokenId},
+    ids::{GrantId, Name, SecretId, SecretName, SessionId, StepId, TokenId},
 };
 
 macro_rules! events {
@@ -34,6 +38,8 @@ events! {
     AgentReset = "agent.reset" { session_id: SessionId },
 
     ProviderInstalled = "provider.installed" { provider_id: Name, digest: Digest, version: String },
+    /// Which options of its configuration changed, and what it may do beside its public hosts.
+    ProviderUpdated = "provider.updated" { provider_id: Name, changed: Vec<String>, accepted: BTreeSet<String> },
     ProviderRemoved = "provider.removed" { provider_id: Name },
     ProviderFailed = "provider.failed" { provider_id: Name, code: String, message: String },
 
@@ -74,6 +80,9 @@ events! {
     SkillLog = "skill.log" { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
     LimitExceeded = "sandbox.limit_exceeded" { component: Name, limit: String, message: String },
 
+    /// A request that a component made and that no rule allows.
+    EgressDenied = "egress.denied" { component: Name, host: String, method: String, reason: String },
+
     TokenCreated = "token.created" { token_id: TokenId, scopes: Vec<String>, by: String },
     TokenRevoked = "token.revoked" { token_id: TokenId, by: String },
     /// An unknown token, or a known one that lacks a scope.
@@ -82,6 +91,41 @@ events! {
     SecretCreated = "vault.secret_created" { secret_id: SecretId, name: SecretName, by: String },
     SecretRotated = "vault.secret_rotated" { secret_id: SecretId, name: SecretName, by: String },
     SecretDeleted = "vault.secret_deleted" { secret_id: SecretId, name: SecretName, by: String },
+
+    Granted = "vault.granted" {
+        grant_id: GrantId,
+        secret_id: SecretId,
+        name: SecretName,
+        skill_id: Option<Name>,
+        provider_id: Option<Name>,
+        digest: Digest,
+        mode: &'static str,
+        hosts: Vec<String>,
+        place: String,
+        expires_at: Option<String>,
+        max_uses: Option<i64>,
+        by: String,
+    },
+    /// A component used a secret.
+    SecretAccessed = "vault.accessed" {
+        grant_id: GrantId,
+        secret_id: SecretId,
+        name: SecretName,
+        component: Name,
+        mode: &'static str,
+        /// Where it was sent, if it was.
+        host: Option<String>,
+    },
+    /// A component wanted to use a secret as no grant allows.
+    SecretDenied = "vault.denied" { name: Option<SecretName>, component: Name, reason: String },
+    Revoked = "vault.revoked" {
+        grant_id: GrantId,
+        secret_id: SecretId,
+        name: SecretName,
+        skill_id: Option<Name>,
+        provider_id: Option<Name>,
+        by: String,
+    },
 
     RunQueued = "run.queued" { session_id: SessionId, task: String },
     RunStarted = "run.started" {},
@@ -122,7 +166,32 @@ pub struct Interrupted {
     pub outcome: &'static str,
 }
 
+/// What of a payload the audit log leaves out: texts that are somebody's, and that go with an agent.
+const LEFT_OUT: [&str; 2] = ["task", "arguments"];
+
 impl Event {
+    /// The payload for the audit log, if this belongs there: what somebody did, and what a component did
+    /// with a secret or was refused.
+    pub(super) fn audited(&self, actor: &str) -> Result<Option<Arc<RawValue>>> {
+        let somebodys = actor != SERVER && !actor.starts_with(COMPONENT);
+        let trust = matches!(
+            self,
+            Self::SecretAccessed { .. }
+                | Self::SecretDenied { .. }
+                | Self::EgressDenied { .. }
+                | Self::TokenDenied { .. }
+                | Self::LimitExceeded { .. }
+        );
+        if !somebodys && !trust {
+            return Ok(None);
+        }
+        let (_, mut payload) = self.parts()?;
+        if let Some(fields) = payload.as_object_mut() {
+            fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+        }
+        Ok(Some(to_raw_value(&payload).map_err(Error::internal)?.into()))
+    }
+
     /// The type and the payload.
     pub(super) fn parts(&self) -> Result<(String, Value)> {
         let mut whole = serde_json::to_value(self).map_err(Error::internal)?;

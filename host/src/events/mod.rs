@@ -24,6 +24,10 @@ const LARGE: usize = 16 * 1024;
 /// How many events a subscriber may lag behind before it reads them from the log.
 const BUFFER: usize = 1024;
 
+/// Who does what nobody asked for.
+const SERVER: &str = "server";
+const COMPONENT: &str = "component:";
+
 /// The envelope, as clients see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Envelope {
@@ -45,11 +49,19 @@ pub struct Recorded {
     pub envelope: Envelope,
 }
 
-/// What an event is about.
-#[derive(Debug, Clone, Default)]
+/// What an event is about, and whose doing it is.
+#[derive(Debug, Clone)]
 pub struct Subject {
     pub agent: Option<Name>,
     pub run: Option<RunId>,
+    /// A token's id, `local`, `bootstrap`, `offline`, `component:NAME`, or `server`.
+    pub actor: String,
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Self { agent: None, run: None, actor: SERVER.to_owned() }
+    }
 }
 
 /// Where events are broadcast.
@@ -72,11 +84,21 @@ impl Default for Events {
 
 impl Subject {
     pub fn agent(agent: &Name) -> Self {
-        Self { agent: Some(agent.clone()), run: None }
+        Self { agent: Some(agent.clone()), ..Self::default() }
     }
 
     pub fn run(agent: &Name, run: &RunId) -> Self {
-        Self { agent: Some(agent.clone()), run: Some(run.clone()) }
+        Self { agent: Some(agent.clone()), run: Some(run.clone()), ..Self::default() }
+    }
+
+    /// Whose doing it is.
+    pub fn by(self, actor: &str) -> Self {
+        Self { actor: actor.to_owned(), ..self }
+    }
+
+    /// What a component does by itself.
+    pub fn by_component(self, component: &Name) -> Self {
+        self.by(&format!("{COMPONENT}{component}"))
     }
 }
 
@@ -110,6 +132,9 @@ impl Events {
 /// Inserts an event into the log, in the transaction of the change that it tells of.
 pub async fn record(tx: &mut Tx, subject: &Subject, event: Event) -> Result<()> {
     let envelope = envelope(tx.now(), subject, &event)?;
+    if let Some(payload) = event.audited(&subject.actor)? {
+        store::audit::append(tx, &subject.actor, &envelope, payload).await?;
+    }
     store::events::append(tx, envelope).await
 }
 

@@ -46,10 +46,10 @@ pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging)
 
 pub async fn create(
     State(app): State<App>,
-    _: Caller<AgentsWrite>,
+    caller: Caller<AgentsWrite>,
     Json(new): Json<NewAgent>,
 ) -> Result<Created<Agent>> {
-    let agent = agents::create(&app, new).await?;
+    let agent = agents::create(&app, caller.principal, new).await?;
     Ok(Created::new(format!("/v1/agents/{}", agent.name), agent))
 }
 
@@ -59,35 +59,35 @@ pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Pat
 
 pub async fn update(
     State(app): State<App>,
-    _: Caller<AgentsWrite>,
+    caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<Tagged<Agent>> {
-    Ok(Tagged(agents::update(&app, name, patch, expected).await?))
+    Ok(Tagged(agents::update(&app, caller.principal, name, patch, expected).await?))
 }
 
 pub async fn delete(
     State(app): State<App>,
-    _: Caller<AgentsWrite>,
+    caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    agents::delete(&app, name, expected).await?;
+    agents::delete(&app, caller.principal, name, expected).await?;
     Ok(Deleted)
 }
 
 /// Stops what runs and what waits, and answers with the runs that it stopped.
 pub async fn stop(
     State(app): State<App>,
-    _: Caller<RunsWrite>,
+    caller: Caller<RunsWrite>,
     Path(name): Path<Name>,
     OptionalJson(StopMode { mode }): OptionalJson<StopMode>,
 ) -> Result<Body<Vec<Run>>> {
-    Ok(Body(runs::stop_all(&app, &name, mode).await?))
+    Ok(Body(runs::stop_all(&app, &caller.principal, &name, mode).await?))
 }
 
-pub async fn reset(State(app): State<App>, _: Caller<RunsWrite>, Path(name): Path<Name>) -> Result<Body<Reset>> {
-    let session_id = sessions::reset(&app, name.clone()).await?;
+pub async fn reset(State(app): State<App>, caller: Caller<RunsWrite>, Path(name): Path<Name>) -> Result<Body<Reset>> {
+    let session_id = sessions::reset(&app, caller.principal, name.clone()).await?;
     Ok(Body(Reset { agent_id: name, session_id }))
 }

@@ -6,18 +6,20 @@ use super::{
     agents::{Reset, StopMode},
     extract::Taken,
     health::Health,
-    providers::Patch as ProviderPatch,
     reply::Shown,
     skills::Invocation,
 };
 use crate::domain::{
     agents::{Agent, NewAgent, Patch},
+    audit::{Entry, Head},
+    grants::{Grant, Granted, NewGrant},
     messages::Message,
-    providers::{self, Model, NewProvider},
+    providers::{self, Model, NewProvider, Patch as ProviderPatch},
     runs::{Detail, NewRun, Run},
     sessions::Session,
     skills::{self, Install},
     tokens::{Issued, NewToken, Token},
+    upgrade::Upgrade,
     vault::{NewSecret, NewValue, Secret},
 };
 
@@ -27,6 +29,7 @@ const RUN: &str = "run_019b7c5e-8f00-7000-8000-000000000001";
 const SESSION: &str = "ses_019b7c5e-8f00-7000-8000-000000000002";
 const TOKEN: &str = "tok_019b7c5e-8f00-7000-8000-000000000003";
 const SECRET: &str = "sec_019b7c5e-8f00-7000-8000-000000000006";
+const GRANT: &str = "grt_019b7c5e-8f00-7000-8000-000000000007";
 const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 macro_rules! examples {
@@ -70,16 +73,17 @@ examples! {
             "hints": { "read_only": true, "idempotent": true, "wants_approval": false },
         }],
         "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
-        "signature": "unsigned", "previous": null, "created_at": NOW,
+        "never": ["Use a secret"], "signature": "unsigned", "previous": null, "created_at": NOW,
     });
     Taken Install: json!({ "source": { "bundled": "text" } });
+    Taken Upgrade: json!({ "accept": ["host:api.example.com GET"] });
     Taken Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
     Shown Value: json!({ "words": 3 });
 
     Shown providers::View: json!({
         "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
         "digest": DIGEST, "config": {}, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
-        "missing": permissions(), "created_at": NOW, "updated_at": NOW,
+        "missing": permissions(), "never": ["Reach any host", "Use a secret"], "created_at": NOW, "updated_at": NOW,
     });
     Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
     Taken ProviderPatch: json!({ "config": { "greeting": "Hello" } });
@@ -102,6 +106,14 @@ examples! {
     });
     Taken NewSecret: json!({ "name": "github", "value": "ghp_AAAAAAAAAAAAAAAA", "description": "Reads issues" });
     Taken NewValue: json!({ "value": "ghp_BBBBBBBBBBBBBBBB" });
+    Shown Grant: grant();
+    Shown Granted: json!({ "grants": [grant()] });
+    Taken NewGrant: json!({ "agent_id": "ada", "secret_id": SECRET });
+    Shown Entry: json!({
+        "position": 7, "timestamp": NOW, "actor": TOKEN, "agent_id": "ada", "run_id": null,
+        "event_type": "skill.removed", "payload": { "skill_id": "text" },
+    });
+    Shown Head: json!({ "position": 7, "hash": "2f".repeat(32) });
     Shown Health: json!({ "status": "ok", "version": "0.1.0", "database": "ok", "components": 2 });
 }
 
@@ -125,6 +137,15 @@ fn detail() -> Value {
         fields.insert("usage".into(), json!({ "steps": 2, "input_tokens": 120, "output_tokens": 12 }));
     }
     detail
+}
+
+fn grant() -> Value {
+    json!({
+        "id": GRANT, "secret_id": SECRET, "secret": "github", "name": "github", "agent_id": "ada", "skill_id": "issues",
+        "provider_id": null, "digest": DIGEST, "mode": "inject", "hosts": ["api.github.com"],
+        "place": "header:Authorization", "expires_at": null, "max_uses": null, "uses": 0, "granted_by": TOKEN,
+        "created_at": NOW,
+    })
 }
 
 fn permissions() -> Value {

@@ -4,6 +4,7 @@
 
 mod agents;
 mod answer;
+mod audit;
 mod auth;
 mod body;
 mod connections;
@@ -11,6 +12,7 @@ mod docs;
 mod events;
 mod examples;
 mod extract;
+mod grants;
 mod health;
 mod history;
 mod idempotency;
@@ -129,14 +131,21 @@ fn limited() -> ApiRouter<App> {
         .api_route("/v1/vault/secrets/{secret_id}", get("get_secret", "Show a secret, without its value", secrets::show)
             .merge(put("rotate_secret", "Give a secret another value\nIts id and its grants stay; the next call uses it.", secrets::rotate))
             .merge(delete("remove_secret", "Remove a secret with its value", secrets::delete)))
+        .api_route("/v1/vault/grants", get("list_grants", "List grants of secrets, oldest first", grants::list)
+            .merge(post("create_grant", CREATE_GRANT, grants::create)))
+        .api_route("/v1/vault/grants/{grant_id}", delete("revoke_grant", "Revoke a grant\nThe next use is refused, in the midst of a run too.", grants::revoke))
         .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
+        .api_route("/v1/audit", get("list_audit", "Say who did what, newest first", audit::list))
+        .api_route("/v1/audit/head", get("audit_head", "Show the audit log's head\nKept elsewhere, it proves that nothing before it was changed since.", audit::head))
         .api_route("/v1/openapi.json", get("openapi", "This document", docs::document))
 }
 
 const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine, and from \
     elsewhere the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
     scopes than the token that makes them. The token is shown this once.";
+const CREATE_GRANT: &str = "Grant a secret\n`agent_id` and `secret_id` suffice: one grant for each skill of the agent \
+    that asks for the secret now, as it asks. What is installed later asks anew.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
     once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
-const UPGRADE_SKILL: &str = "Replace a skill's component\nIf the new one asks for more than was consented to, the \
-    answer is 409 and the old one stays, until `accept` names it.";
+const UPGRADE_SKILL: &str = "Replace a skill's component, or consent to more\nIf the new one asks for more than was \
+    consented to, the answer is 409 and the old one stays, until `accept` names it.";

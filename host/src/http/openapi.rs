@@ -106,8 +106,10 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         parameters.push(reference("parameters", "Idempotency-Key"));
     }
     let has = |name: &str| parameters.contains(&reference("parameters", name));
-    // In its path, or in its query.
-    let names = path.contains('{') || parameters.iter().any(|parameter| parameter["name"] == "agent_id");
+    // In its path, its query or its body.
+    let names = path.contains('{')
+        || parameters.iter().any(|parameter| parameter["name"] == "agent_id")
+        || (path == "/v1/vault/grants" && has_body);
     let (conditional, waits) = (has("If-Match"), has("Prefer"));
     let rules = [
         (scoped, [401, 403].as_slice()),
@@ -145,6 +147,7 @@ fn parameter(segment: &str) -> Option<Value> {
         "run_id" => (id("run"), "The run's id."),
         "token_id" => (id("tok"), "The token's id."),
         "secret_id" => (id("sec"), "The secret's id."),
+        "grant_id" => (id("grt"), "The grant's id."),
         "skill_id" => (json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" }), "The skill's name."),
         "provider_id" => (json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" }), "The provider's name."),
         _ => (json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" }), "The agent's name."),

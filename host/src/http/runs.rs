@@ -40,13 +40,13 @@ pub async fn list(
 /// Queues a run; with `Prefer: wait=SECONDS` the answer waits for its end, or for so long.
 pub async fn start(
     State(app): State<App>,
-    _: Caller<RunsWrite>,
+    caller: Caller<RunsWrite>,
     Path(name): Path<Name>,
     Wait(patience): Wait,
     Claimed(claim): Claimed,
     Json(new): Json<NewRun>,
 ) -> Result<Created<Run>> {
-    let Started { mut run, before } = runs::start(&app, name.clone(), new, claim).await?;
+    let Started { mut run, before } = runs::start(&app, caller.principal, name.clone(), new, claim).await?;
     let mut headers = HeaderMap::new();
     headers.extend(before.then_some((REPLAYED, TRUE)));
     // A preference: without a place among those that wait, the answer comes at once.
@@ -69,10 +69,10 @@ pub async fn show(
 
 pub async fn stop(
     State(app): State<App>,
-    _: Caller<RunsWrite>,
+    caller: Caller<RunsWrite>,
     Path((name, run_id)): Path<(Name, RunId)>,
     OptionalJson(StopMode { mode }): OptionalJson<StopMode>,
 ) -> Result<Body<Run>> {
     let run = runs::get(&app, &name, &run_id).await?;
-    Ok(Body(runs::stop(&app, run, mode).await?))
+    Ok(Body(runs::stop(&app, &caller.principal, run, mode).await?))
 }

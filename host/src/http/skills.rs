@@ -12,14 +12,14 @@ use axum::{
     http::{StatusCode, header},
 };
 use schemars::{JsonSchema, Schema, json_schema};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{
     answer::{Answer, Result},
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
     body,
-    extract::{self, IfMatch, Json, Paging, Path},
+    extract::{self, IfMatch, Json, Paging, Path, Taken},
     openapi,
     reply::{Body, Created, Deleted, Listed, Tagged},
 };
@@ -28,9 +28,10 @@ use crate::{
     digest::Digest,
     domain::{
         consent::{Accept, All},
-        skills::{self, Install, View},
+        invocations,
+        skills::{self, Install, Skill, View},
         source::Source,
-        upgrade,
+        upgrade::{self, Place, Upgrade},
     },
     error::Error,
     ids::Name,
@@ -58,37 +59,38 @@ pub async fn list(
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     let skills = store::skills::page(&mut db, key, &paging.page).await?;
-    Ok(paging.list(skills.into_iter().map(View::from).collect(), |skill| skill.skill_id.to_string()))
+    Ok(paging.list(skills.into_iter().map(|skill| shown(&app, skill)).collect(), |skill| skill.skill_id.to_string()))
 }
 
 pub async fn install(
     State(app): State<App>,
-    _: Caller<AgentsWrite>,
+    caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
     install: Install,
 ) -> Result<Created<View>> {
-    let skill = View::from(skills::install(&app, name.clone(), install).await?);
+    let skill = shown(&app, skills::install(&app, caller.principal, name.clone(), install).await?);
     Ok(Created::new(format!("/v1/agents/{name}/skills/{}", skill.skill_id), skill))
 }
 
 /// Replaces the component; 409 if the new one asks for more than was consented to.
 pub async fn upgrade(
     State(app): State<App>,
-    _: Caller<AgentsWrite>,
+    caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
     IfMatch(expected): IfMatch,
-    install: Install,
+    upgrade: Upgrade,
 ) -> Result<Tagged<View>> {
-    Ok(Tagged(upgrade::upgrade(&app, name, skill_id, install, expected).await?.into()))
+    let place = Place { agent: name, id: skill_id, expected };
+    Ok(Tagged(shown(&app, upgrade::upgrade(&app, caller.principal, place, upgrade).await?)))
 }
 
 /// Goes back to the component before.
 pub async fn rollback(
     State(app): State<App>,
-    _: Caller<AgentsWrite>,
+    caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
 ) -> Result<Tagged<View>> {
-    Ok(Tagged(upgrade::rollback(&app, name, skill_id).await?.into()))
+    Ok(Tagged(shown(&app, upgrade::rollback(&app, caller.principal, name, skill_id).await?)))
 }
 
 pub async fn show(
@@ -98,55 +100,81 @@ pub async fn show(
 ) -> Result<Tagged<View>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(Tagged(store::skills::get(&mut db, key, &skill_id).await?.into()))
+    Ok(Tagged(shown(&app, store::skills::get(&mut db, key, &skill_id).await?)))
 }
 
 pub async fn delete(
     State(app): State<App>,
-    _: Caller<AgentsWrite>,
+    caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    skills::remove(&app, name, skill_id, expected).await?;
+    skills::remove(&app, caller.principal, name, skill_id, expected).await?;
     Ok(Deleted)
 }
 
 /// Calls one tool; the answer is its result, a JSON string if it is text.
 pub async fn invoke(
     State(app): State<App>,
-    _: Caller<RunsWrite>,
+    caller: Caller<RunsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
     Json(call): Json<Invocation>,
 ) -> Result<Body<Value>> {
-    let output = skills::invoke_directly(&app, name, skill_id, call.tool, call.arguments).await?;
+    let output =
+        invocations::invoke_directly(&app, caller.principal, name, skill_id, call.tool, call.arguments).await?;
     Ok(Body(output.to_value()))
 }
 
-/// A JSON object, or a form with the component in the part `component`.
+fn shown(app: &App, skill: Skill) -> View {
+    View::new(skill, &app.store.clock().timestamp(), &app.config.egress.private)
+}
+
 impl FromRequest<App> for Install {
     type Rejection = Answer;
     async fn from_request(request: Request, app: &App) -> Result<Self> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !content_type.is_some_and(|value| value.starts_with("multipart/form-data")) {
-            return Json::from_request(request, app).await.map(|Json(install)| install);
-        }
-        let (parts, sent) = request.into_parts();
-        let whole = body::read(&parts, sent, app).await?;
-        let form = Multipart::from_request(Request::from_parts(parts, Sent::from(whole)), app).await;
-        read_form(form.map_err(|e| Error::invalid("invalid_form", e.body_text()))?).await
+        received(request, app).await
     }
+}
+
+impl FromRequest<App> for Upgrade {
+    type Rejection = Answer;
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        received(request, app).await
+    }
+}
+
+/// A JSON object, or a form with the component in the part `component`.
+async fn received<T: From<Install> + DeserializeOwned + Send + 'static>(request: Request, app: &App) -> Result<T> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type.is_some_and(|value| value.starts_with("multipart/form-data")) {
+        return Json::from_request(request, app).await.map(|Json(install)| install);
+    }
+    let (parts, sent) = request.into_parts();
+    let whole = body::read(&parts, sent, app).await?;
+    let form = Multipart::from_request(Request::from_parts(parts, Sent::from(whole)), app).await;
+    read_form(form.map_err(|e| Error::invalid("invalid_form", e.body_text()))?).await.map(T::from)
 }
 
 impl OperationInput for Install {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        let form = openapi::named(ctx, "InstallForm", form());
-        let form = SchemaObject { json_schema: form, external_docs: None, example: None };
-        let form = MediaType { schema: Some(form), ..MediaType::default() };
-        let json = extract::json_content::<Self>(ctx);
-        let content = [("application/json".to_owned(), json), ("multipart/form-data".to_owned(), form)];
-        let content = content.into_iter().collect();
-        set_body(ctx, operation, RequestBody { content, required: true, ..RequestBody::default() });
+        describe::<Self>(ctx, operation);
     }
+}
+
+impl OperationInput for Upgrade {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe::<Self>(ctx, operation);
+    }
+}
+
+fn describe<T: Taken>(ctx: &mut GenContext, operation: &mut Operation) {
+    let form = openapi::named(ctx, "InstallForm", form());
+    let form = SchemaObject { json_schema: form, external_docs: None, example: None };
+    let form = MediaType { schema: Some(form), ..MediaType::default() };
+    let json = extract::json_content::<T>(ctx);
+    let content = [("application/json".to_owned(), json), ("multipart/form-data".to_owned(), form)];
+    let content = content.into_iter().collect();
+    set_body(ctx, operation, RequestBody { content, required: true, ..RequestBody::default() });
 }
 
 /// The parts of an upload, for the OpenAPI document.

@@ -12,24 +12,32 @@ pub mod imports {
                 import wasi:config/store@0.2.0-rc.1;
                 import wasi:logging/logging@0.1.0-draft;
                 import moxxy:plugin/session@0.1.0;
+            }
+        ",
+        world: "moxxy:host/imports",
+        imports: { default: trappable },
+    });
+}
+
+/// Imports that wait for the database.
+pub mod waiting {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package moxxy:host;
+            world waiting {
+                import wasi:keyvalue/store@0.2.0-draft2;
                 import moxxy:plugin/vault@0.1.0;
                 import moxxy:plugin/vault-sign@0.1.0;
                 import moxxy:plugin/vault-reveal@0.1.0;
             }
         ",
-        world: "moxxy:host/imports",
-        imports: { default: trappable },
-        with: { "moxxy:plugin/vault.secret": crate::plugins::imports::vault::Secret },
-    });
-}
-
-pub mod storage {
-    wasmtime::component::bindgen!({
-        path: "../wit",
-        inline: "package moxxy:host; world storage { import wasi:keyvalue/store@0.2.0-draft2; }",
-        world: "moxxy:host/storage",
+        world: "moxxy:host/waiting",
         imports: { default: async | trappable },
-        with: { "wasi:keyvalue/store.bucket": crate::plugins::imports::keyvalue::Bucket },
+        with: {
+            "wasi:keyvalue/store.bucket": crate::plugins::imports::keyvalue::Bucket,
+            "moxxy:plugin/vault.secret": crate::plugins::imports::vault::Secret,
+        },
     });
 }
 

@@ -16,6 +16,7 @@ use super::{
         plugin::exports::moxxy::plugin::plugin as guest_plugin,
         tools::{ToolsWorldPre, exports::moxxy::plugin::tools as guest_tools},
     },
+    cleaning::Cleaning,
     imports::{keyvalue::Staged, logging::Log},
     limits::Limits,
     meter::Meter,
@@ -23,7 +24,7 @@ use super::{
     prepared::{Exports, Linked},
     state::CallState,
 };
-use crate::events::Usage;
+use crate::{events::Usage, secrets::Redactor};
 
 /// One call: its store and what bounds it.
 pub struct Call<'l> {
@@ -41,6 +42,11 @@ impl<'l> Call<'l> {
         let stop = context.stop.clone();
         let store = CallState::store(engine, context, limits, &meter);
         Self { store, meter, limits, stop }
+    }
+
+    /// Takes the secrets that were opened out of texts, if any was.
+    pub fn redactor(&self) -> Option<Redactor> {
+        self.store.data().context.secrets.as_ref()?.redactor()
     }
 
     /// Ends the call: what it used, wrote and logged.
@@ -63,7 +69,7 @@ impl<'l> Call<'l> {
             })
             .await?;
         self.store.data_mut().sent += result.as_ref().map_or(0, |output| output.content.len());
-        output::checked(&self.store.data().context.component, result)
+        output::checked(&self.store.data().context.component, result).map_err(|failure| self.explained(failure))
     }
 
     pub async fn list_models(&mut self, pre: &ModelsWorldPre<CallState>) -> Result<Vec<guest_models::Model>, Failure> {
@@ -73,7 +79,7 @@ impl<'l> Call<'l> {
                 provider.moxxy_plugin_models().call_list_models(store).await
             })
             .await?;
-        result.map_err(output::provider_error)
+        result.map_err(|error| self.explained(output::provider_error(error)))
     }
 
     /// What a component says of itself.
@@ -102,7 +108,8 @@ impl<'l> Call<'l> {
         chunks: &Chunks,
     ) -> Result<(), Failure> {
         let limits = self.limits;
-        self.run(async |store| pull(store, pre, request, chunks, limits).await).await?
+        let pulled = self.run(async |store| pull(store, pre, request, chunks, limits).await).await?;
+        pulled.map_err(|failure| self.explained(failure))
     }
 
     /// Runs a piece of the guest under the call's limits. After an error the store is not used
@@ -122,6 +129,17 @@ impl<'l> Call<'l> {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.store.data().failure(&error, self.limits)),
             Err(_) => Err(self.late(Limit::Wall, self.limits.wall)),
+        }
+    }
+
+    /// What the guest said, with what it was not told: why a request of its was refused.
+    fn explained(&self, failure: Failure) -> Failure {
+        match (failure, self.store.data().hooks.refusal()) {
+            (Failure::Said { code, message, retry_after }, Some(refusal)) => {
+                let message = format!("{message} (a request was refused: {refusal})");
+                Failure::Said { code, message, retry_after }
+            }
+            (failure, _) => failure,
         }
     }
 
@@ -148,6 +166,7 @@ async fn pull(
         Ok(completion) => completion,
         Err(error) => return Ok(Err(output::provider_error(error))),
     };
+    let mut cleaning = Cleaning::new(store.data().context.secrets.clone());
     let (mut deadline, mut limit, mut time) = (first, Limit::FirstToken, limits.first_token);
     loop {
         let next = match timeout_at(deadline, models.completion().call_next(&mut *store, completion)).await {
@@ -160,7 +179,12 @@ async fn pull(
             Err(error) => return Ok(Err(output::provider_error(error))),
         };
         let last = matches!(chunk, guest_models::Chunk::Stop(_));
-        if chunks.send(Ok(chunk)).await.is_err() || last {
+        for chunk in cleaning.take(chunk) {
+            if chunks.send(Ok(chunk)).await.is_err() {
+                return Ok(Ok(()));
+            }
+        }
+        if last {
             return Ok(Ok(()));
         }
         (limit, time) = (Limit::BetweenTokens, limits.between_tokens);

@@ -4,19 +4,16 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use http::{Request, Response};
+use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::{Name, RunId, SessionId};
-
-/// The durable values of a component, as they were committed.
-pub trait Storage: fmt::Debug + Send + Sync {
-    fn get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>>;
-
-    /// All keys, in the order of their bytes.
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, String>>;
-}
+use crate::{
+    egress::{self, Body, Waits},
+    ids::{Name, RunId, SessionId},
+    secrets::{Redactor, Value},
+};
 
 #[derive(Debug, Clone)]
 pub struct CallContext {
@@ -30,6 +27,10 @@ pub struct CallContext {
     pub progress: Option<watch::Sender<Option<Progress>>>,
     /// The component's durable values, if it has any here.
     pub storage: Option<Arc<dyn Storage>>,
+    /// The secrets that it may use, if there are any.
+    pub secrets: Option<Arc<dyn Secrets>>,
+    /// How the component reaches hosts, if it reaches any.
+    pub outgoing: Option<Arc<dyn Outgoing>>,
     /// Cancelled when the call is to stop at once.
     pub stop: CancellationToken,
     /// Whether the wall clock stands still, as it does while a component describes itself.
@@ -60,7 +61,17 @@ pub struct Config(Arc<BTreeMap<String, String>>);
 impl CallContext {
     pub fn new(component: Name) -> Self {
         let (config, stop) = (Config::default(), CancellationToken::new());
-        Self { component, config, caller: None, progress: None, storage: None, stop, frozen_clock: false }
+        Self {
+            component,
+            config,
+            caller: None,
+            progress: None,
+            storage: None,
+            secrets: None,
+            outgoing: None,
+            stop,
+            frozen_clock: false,
+        }
     }
 }
 
@@ -74,10 +85,10 @@ impl Config {
     }
 }
 
-impl From<&Map<String, Value>> for Config {
+impl From<&Map<String, Json>> for Config {
     /// A value that is not a string becomes its JSON text.
-    fn from(object: &Map<String, Value>) -> Self {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    fn from(object: &Map<String, Json>) -> Self {
+        let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Self(Arc::new(object.iter().map(|(key, value)| (key.clone(), text(value))).collect()))
     }
 }
@@ -86,4 +97,39 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
+}
+
+/// The durable values of a component, as they were committed.
+pub trait Storage: fmt::Debug + Send + Sync {
+    fn get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>>;
+
+    /// All keys, in the order of their bytes.
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, String>>;
+}
+
+/// The way to the network, as far as the call's rules allow it.
+pub trait Outgoing: fmt::Debug + Send + Sync {
+    /// Dropping the future gives the request up.
+    fn send(&self, request: Request<Body>, waits: Waits) -> BoxFuture<'static, Result<Response<Body>, egress::Error>>;
+}
+
+/// The secrets that a call may use. Each use is decided and told of anew.
+pub trait Secrets: fmt::Debug + Send + Sync {
+    /// What stands for the secret in requests.
+    fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>>;
+
+    /// HMAC-SHA-256 with the secret.
+    fn sign(self: Arc<Self>, name: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>>;
+
+    fn reveal(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Value, Denial>>;
+
+    /// Takes what was opened out of texts, if anything was.
+    fn redactor(&self) -> Option<Redactor>;
+}
+
+/// Why a secret cannot be used; for the component to read.
+#[derive(Debug)]
+pub enum Denial {
+    Denied(String),
+    Other(String),
 }

@@ -1,6 +1,9 @@
 //! Trouble in a component, under three names that never merge.
 
-use crate::error::{Error, Problem};
+use crate::{
+    error::{Error, Problem},
+    secrets::Redactor,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -52,6 +55,16 @@ impl Failure {
 
     pub fn said(code: &'static str, message: impl Into<String>) -> Self {
         Self::Said { code, message: message.into(), retry_after: None }
+    }
+
+    /// Without the secrets that its message holds.
+    pub fn redacted(mut self, redactor: &Redactor) -> Self {
+        let (Self::Said { message, .. }
+        | Self::Trapped { message }
+        | Self::Limit { message, .. }
+        | Self::Refused { message, .. }) = &mut self;
+        redactor.replace(message);
+        self
     }
 
     pub fn code(&self) -> &'static str {

@@ -29,6 +29,9 @@ pub struct Description {
     pub manifest: Manifest,
     /// A skill's tools; empty for others.
     pub tools: Vec<Tool>,
+    /// The interfaces that it imports, without their versions; unknown of one that was installed before
+    /// that was kept.
+    pub imports: Option<Vec<String>>,
     /// Of the upload, in bytes.
     pub size: usize,
 }
@@ -45,10 +48,10 @@ pub struct Manifest {
 }
 
 /// A host that a component asks for.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostRequest {
-    /// A name (`api.example.com`), a suffix (`*.example.com`), or `config:NAME` for the host in
-    /// that value of its configuration.
+    /// A name (`api.example.com`), a suffix (`*.example.com`), `config:NAME` for the host in that value
+    /// of its configuration, or `*` for those that `accept` names.
     pub host: String,
     /// The HTTP methods used there.
     pub methods: Vec<String>,

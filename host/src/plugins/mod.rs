@@ -4,6 +4,7 @@
 
 mod bindings;
 mod call;
+mod cleaning;
 pub mod compile;
 mod context;
 mod engine;
@@ -18,11 +19,12 @@ mod meter;
 mod output;
 mod prepared;
 mod registry;
-mod requests;
+pub mod requests;
 mod room;
 mod state;
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, OnceLock},
 };
@@ -37,16 +39,17 @@ use wasmtime::{
 };
 
 pub use bindings::models::exports::moxxy::plugin::models;
-pub use context::{CallContext, Caller, Config, Progress, Storage};
+pub use context::{CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
 pub use failure::{Failure, Limit};
 pub use imports::{
     keyvalue::Staged,
     logging::{Line, Log},
 };
-pub use inspect::world_of;
-pub use manifest::{Description, Hints, HostRequest, Manifest, SecretRequest, Tool, World};
+pub use inspect::{component as accepted, world_of};
+pub use manifest::{Description, Hints, HostRequest, LimitRequests, Manifest, SecretRequest, Tool, World};
 pub use output::Output;
 pub use prepared::Prepared;
+pub use requests::{ANY, host as host_pattern};
 
 use self::{
     call::Call,
@@ -62,7 +65,7 @@ use crate::{
     error::{Error, Result},
     events::Usage,
     ids::Name,
-    tasks::{self, Guest, Guests},
+    tasks::{self, Guests, Task},
 };
 
 /// Components that are installed at once, but for the compilation, which is one at a time.
@@ -99,13 +102,13 @@ pub struct Called {
 pub struct Completion {
     chunks: mpsc::Receiver<Result<models::Chunk, Failure>>,
     usage: Arc<OnceLock<Usage>>,
-    _task: Guest<()>,
+    _task: Task<()>,
 }
 
 impl Plugins {
     /// `key` seals compiled code.
     pub fn new(config: &config::Config, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
-        let connections = config.server.connections;
+        let connections = config.server.connections + config.egress.connections;
         let config = &config.plugins;
         let engine = engine::calling(config)?;
         Ok(Self {
@@ -170,9 +173,17 @@ impl Plugins {
                 Exports::Tools(pre) => call.tool(pre, &tool, &arguments).await,
                 Exports::Models(_) => Err(wrong_world("skill")),
             };
-            let (usage, staged, log) = call.end();
+            let redactor = call.redactor();
+            let (usage, staged, mut log) = call.end();
             prepared.learn(usage);
             drop(permit);
+            let result = match redactor {
+                None => result,
+                Some(redactor) => {
+                    log.redact(&redactor);
+                    result.map(|output| output.redacted(&redactor)).map_err(|failure| failure.redacted(&redactor))
+                }
+            };
             Called { result, usage, staged, log }
         };
         let ended = self.guests.run(work, brief).await;
@@ -192,8 +203,13 @@ impl Plugins {
             match &prepared.exports {
                 Exports::Models(pre) => {
                     let models = call.list_models(pre).await;
-                    call.end().2.write(&name);
+                    let redactor = call.redactor().unwrap_or_default();
+                    let mut log = call.end().2;
+                    log.redact(&redactor);
+                    log.write(&name);
                     models
+                        .map(|models| models.into_iter().map(|model| output::model(model, &redactor)).collect())
+                        .map_err(|failure| failure.redacted(&redactor))
                 }
                 Exports::Tools(_) => Err(wrong_world("provider")),
             }
@@ -220,10 +236,12 @@ impl Plugins {
                 Exports::Models(pre) => call.complete(pre, &request, &sender).await,
                 Exports::Tools(_) => Err(wrong_world("provider")),
             };
-            let (usage, _, log) = call.end();
+            let redactor = call.redactor().unwrap_or_default();
+            let (usage, _, mut log) = call.end();
+            log.redact(&redactor);
             log.write(&name);
             used.get_or_init(|| usage);
-            if let Err(failure) = result {
+            if let Err(failure) = result.map_err(|failure| failure.redacted(&redactor)) {
                 // Nobody listens any more: nobody needs to know.
                 drop(sender.send(Err(failure)).await);
             }
@@ -295,7 +313,8 @@ impl Plugins {
             Ok((manifest, tools))
         };
         let (manifest, tools) = self.guests.spawn(describing).await?.map_err(rejected)?;
-        Ok(Description { digest, world, manifest, tools, size })
+        let imports = Some(imported(component, &self.engine));
+        Ok(Description { digest, world, manifest, tools, imports, size })
     }
 }
 
@@ -331,6 +350,14 @@ fn world(component: &Component) -> Option<World> {
         (false, true) => Some(World::Provider),
         _ => None,
     }
+}
+
+/// The interfaces that a component imports.
+fn imported(component: &Component, engine: &Engine) -> Vec<String> {
+    let kind = component.component_type();
+    let name = |(name, _): (&str, _)| name.split('@').next().unwrap_or(name).to_owned();
+    let names: BTreeSet<_> = kind.imports(engine).map(name).collect();
+    names.into_iter().collect()
 }
 
 fn rejected(message: String) -> Error {

@@ -6,7 +6,7 @@ use super::{
     Failure,
     bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
 };
-use crate::{ids::Name, json};
+use crate::{ids::Name, json, secrets::Redactor};
 
 /// A tool's result.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,22 @@ pub enum Output {
 }
 
 impl Output {
+    /// Without the secrets that it holds.
+    pub fn redacted(self, redactor: &Redactor) -> Self {
+        match self {
+            Self::Text(mut text) => {
+                redactor.replace(&mut text);
+                Self::Text(text)
+            }
+            Self::Json(mut value, text) => {
+                let before = value.clone();
+                redactor.json(&mut value);
+                let text = if value == before { text } else { value.to_string() };
+                Self::Json(value, text)
+            }
+        }
+    }
+
     /// What the model reads.
     pub fn into_text(self) -> String {
         match self {
@@ -47,6 +63,15 @@ pub(super) fn checked(skill: &Name, result: Result<tools::Output, tools::Error>)
         Err(tools::Error::Failed(message) | tools::Error::Other(message)) => Err(Failure::said("tool_failed", message)),
         Err(tools::Error::Pending) => Err(broken("it waits for an answer to a question that it did not ask".into())),
     }
+}
+
+/// A model without the secrets that its names hold.
+pub(super) fn model(mut model: models::Model, redactor: &Redactor) -> models::Model {
+    redactor.replace(&mut model.id);
+    if let Some(name) = &mut model.display_name {
+        redactor.replace(name);
+    }
+    model
 }
 
 pub(super) fn provider_error(error: models::Error) -> Failure {

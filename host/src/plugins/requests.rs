@@ -11,6 +11,8 @@ use super::{
 const REASON: usize = 4096;
 const REQUESTS: usize = 64;
 const HOST: usize = 253;
+/// The wish for hosts that are named when it is granted.
+pub const ANY: &str = "*";
 
 pub fn hosts(requests: Vec<guest::HostRequest>) -> Result<Vec<HostRequest>, String> {
     few("hosts", requests.len())?;
@@ -33,13 +35,22 @@ pub fn secrets(requests: Vec<guest::SecretRequest>) -> Result<Vec<SecretRequest>
         label("a secret", &request.name)?;
         place(&request.place)?;
         text("the reason for a secret", &request.reason)?;
-        few("hosts of a secret", request.hosts.len())?;
-        let mut hosts = request.hosts.iter().map(|name| host(name)).collect::<Result<Vec<_>, _>>()?;
-        hosts.sort();
-        hosts.dedup();
+        let hosts = places(&request.hosts)?;
         checked.push(SecretRequest { name: request.name, hosts, place: request.place, reason: request.reason });
     }
     Ok(checked)
+}
+
+/// Where a secret may be sent.
+pub fn places(hosts: &[String]) -> Result<Vec<String>, String> {
+    few("hosts of a secret", hosts.len())?;
+    let mut hosts = hosts.iter().map(|name| host(name)).collect::<Result<Vec<_>, _>>()?;
+    if hosts.iter().any(|host| host == ANY) {
+        return Err("a secret may not go to any host".into());
+    }
+    hosts.sort();
+    hosts.dedup();
+    Ok(hosts)
 }
 
 /// A text for a person to read, who reads it in a terminal perhaps.
@@ -51,8 +62,12 @@ pub fn text(what: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// `api.example.com`, `*.example.com`, an address, or `config:NAME`.
-fn host(name: &str) -> Result<String, String> {
+/// `api.example.com`, `*.example.com`, an address, `config:NAME`, or `*` for whichever hosts the operator
+/// names.
+pub fn host(name: &str) -> Result<String, String> {
+    if name == ANY {
+        return Ok(name.to_owned());
+    }
     if let Some(option) = name.strip_prefix("config:") {
         return label("a configured host", option).map(|()| name.to_owned());
     }
@@ -92,7 +107,8 @@ fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
     Ok(methods)
 }
 
-fn place(place: &str) -> Result<(), String> {
+/// Where a secret may stand in a request.
+pub fn place(place: &str) -> Result<(), String> {
     let fits = match place.split_once(':') {
         Some(("header" | "query", name)) => label("a place", name).is_ok(),
         Some(_) => false,

@@ -8,7 +8,7 @@ use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::{
     CallContext, Failure, Limit,
-    imports::{http::Refuse, keyvalue::Staged, logging::Log, stdio::Captured},
+    imports::{http::Hooks, keyvalue::Staged, logging::Log, stdio::Captured},
     limits::Limits,
     meter::Meter,
 };
@@ -34,7 +34,7 @@ pub struct CallState {
     pub(super) context: CallContext,
     pub(super) table: ResourceTable,
     pub(super) http: WasiHttpCtx,
-    pub(super) hooks: Refuse,
+    pub(super) hooks: Hooks,
     pub(super) staged: Staged,
     pub(super) staged_bytes: usize,
     pub(super) listed_keys: usize,
@@ -74,11 +74,12 @@ impl CallState {
         table.set_max_capacity(HANDLES);
         let memory = Memory { limit: limits.memory, used: 0, refused: false };
         let meter = Arc::clone(meter);
+        let hooks = Hooks::new(context.outgoing.clone());
         let state = Self {
             context,
             table,
             http,
-            hooks: Refuse,
+            hooks,
             staged: Staged::new(),
             staged_bytes: 0,
             listed_keys: 0,

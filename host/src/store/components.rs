@@ -17,18 +17,20 @@ pub(super) struct Row {
     world: String,
     manifest: String,
     tools: String,
+    imports: Option<String>,
     size: i64,
 }
 
 /// Keeps a description; one that is there already stays.
 pub async fn insert(tx: &mut Tx, component: &Description) -> Result<()> {
-    let sql = "INSERT INTO components (digest, world, manifest, tools, size, created_at)
-               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO components (digest, world, manifest, tools, imports, size, created_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
     sqlx::query(sql)
         .bind(component.digest.as_str())
         .bind(component.world.as_str())
         .bind(to_json(&component.manifest)?)
         .bind(to_json(&component.tools)?)
+        .bind(component.imports.as_ref().map(to_json).transpose()?)
         .bind(i64::try_from(component.size).map_err(Error::internal)?)
         .bind(tx.now())
         .execute(&mut **tx)
@@ -65,6 +67,7 @@ impl TryFrom<Row> for Description {
             world: World::named(&row.world).ok_or_else(|| Error::internal("an unknown world in the database"))?,
             manifest: from_json(&row.manifest)?,
             tools: from_json(&row.tools)?,
+            imports: row.imports.as_deref().map(from_json).transpose()?,
             size: usize::try_from(row.size).map_err(Error::internal)?,
         })
     }

@@ -3,8 +3,10 @@
 //! Functions take the connection, so they compose; one file for each group of tables.
 
 pub mod agents;
+pub mod audit;
 pub mod components;
 pub mod events;
+pub mod grants;
 pub mod idempotency;
 pub mod keyvalue;
 pub mod messages;
@@ -50,6 +52,7 @@ pub type Db = SqliteConnection;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 const READERS: u32 = 4;
+const BUSY: Duration = Duration::from_secs(5);
 const WAITING_WRITES: usize = 1024;
 
 #[derive(Debug, Clone)]
@@ -57,6 +60,7 @@ pub struct Store {
     jobs: mpsc::Sender<writer::Job>,
     readers: SqlitePool,
     clock: Clock,
+    chain: audit::Chain,
 }
 
 /// A connection for reading.
@@ -72,7 +76,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5));
+            .busy_timeout(BUSY);
         let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
         migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
@@ -82,9 +86,10 @@ impl Store {
             .await
             .map_err(|e| cannot_open(path, &e))?;
         let (jobs, waiting) = mpsc::channel(WAITING_WRITES);
-        let tx = Tx::new(connection, clock.clone());
+        let chain = audit::Chain::default();
+        let tx = Tx::new(connection, clock.clone(), chain.clone());
         tasks.spawn("store writer", Policy::Drain, writer::run(tx, waiting, events));
-        Ok(Self { jobs, readers, clock })
+        Ok(Self { jobs, readers, clock, chain })
     }
 
     /// A connection that sees everything committed so far.
@@ -103,6 +108,11 @@ impl Store {
         let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
         self.jobs.send(job).await.map_err(closed)?;
         answer.await.map_err(|_| writer::failed())?
+    }
+
+    /// From now on entries of the audit log are chained by this key.
+    pub fn chain(&self, key: audit::Key) {
+        self.chain.set(key);
     }
 
     pub fn clock(&self) -> &Clock {
@@ -127,6 +137,18 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::internal(error)
     }
+}
+
+/// A connection to a database that a server uses perhaps.
+pub async fn reader(path: &Path) -> Result<Db> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY).row_buffer_size(4);
+    options.connect().await.map_err(|e| cannot_open(path, &e))
+}
+
+/// From now on the connection sees what there is now.
+pub async fn snapshot(db: &mut Db) -> Result<()> {
+    sqlx::query("BEGIN").execute(db).await?;
+    Ok(())
 }
 
 async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {

@@ -2,9 +2,9 @@
 
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx, components, from_json, to_json};
+use super::{Db, Page, Tx, components, from_json, grants, to_json};
 use crate::{
-    domain::providers::Provider,
+    domain::{grants::Holder, providers::Provider},
     error::{Error, Result},
     ids::Name,
 };
@@ -13,6 +13,7 @@ use crate::{
 struct Row {
     id: String,
     config: String,
+    accepted: String,
     created_at: String,
     updated_at: String,
     #[sqlx(flatten)]
@@ -23,7 +24,8 @@ struct Row {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT p.id, p.config, p.created_at, p.updated_at, c.digest, c.world, c.manifest, c.tools, c.size
+            "SELECT p.id, p.config, p.accepted, p.created_at, p.updated_at, c.digest, c.world, c.manifest, c.tools,
+             c.imports, c.size
              FROM providers p JOIN components c ON c.digest = p.digest ",
             $rest
         )
@@ -31,11 +33,12 @@ macro_rules! select {
 }
 
 pub async fn insert(tx: &mut Tx, provider: &Provider) -> Result<()> {
-    let sql = "INSERT INTO providers (id, digest, config, created_at, updated_at) VALUES (?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO providers (id, digest, config, accepted, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)";
     let inserted = sqlx::query(sql)
         .bind(provider.id.as_str())
         .bind(provider.component.digest.as_str())
         .bind(to_json(&provider.config)?)
+        .bind(to_json(&provider.accepted)?)
         .bind(&provider.created_at)
         .bind(&provider.updated_at)
         .execute(&mut **tx)
@@ -48,10 +51,16 @@ pub async fn insert(tx: &mut Tx, provider: &Provider) -> Result<()> {
     }
 }
 
-pub async fn update_config(tx: &mut Tx, provider: &Provider) -> Result<()> {
-    let sql = "UPDATE providers SET config = ?, updated_at = ? WHERE id = ?";
+pub async fn update(tx: &mut Tx, provider: &Provider) -> Result<()> {
+    let sql = "UPDATE providers SET config = ?, accepted = ?, updated_at = ? WHERE id = ?";
     let now = tx.now();
-    sqlx::query(sql).bind(to_json(&provider.config)?).bind(now).bind(provider.id.as_str()).execute(&mut **tx).await?;
+    sqlx::query(sql)
+        .bind(to_json(&provider.config)?)
+        .bind(to_json(&provider.accepted)?)
+        .bind(now)
+        .bind(provider.id.as_str())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -61,15 +70,27 @@ pub async fn delete(tx: &mut Tx, id: &Name) -> Result<()> {
 }
 
 pub async fn get(db: &mut Db, id: &Name) -> Result<Provider> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE p.id = ?")).bind(id.as_str()).fetch_optional(db).await?;
-    row.ok_or_else(|| Error::not_found("provider", id))?.try_into()
+    let row: Option<Row> = sqlx::query_as(select!("WHERE p.id = ?")).bind(id.as_str()).fetch_optional(&mut *db).await?;
+    with_grants(db, row.ok_or_else(|| Error::not_found("provider", id))?.try_into()?).await
 }
 
 /// By id.
 pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Provider>> {
     let sql = select!("WHERE p.id > ? ORDER BY p.id LIMIT ?");
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(&mut *db).await?;
+    let mut providers = Vec::with_capacity(rows.len());
+    for row in rows {
+        providers.push(with_grants(db, row.try_into()?).await?);
+    }
+    Ok(providers)
+}
+
+async fn with_grants(db: &mut Db, mut provider: Provider) -> Result<Provider> {
+    if !provider.component.manifest.secrets.is_empty() {
+        let holder = Holder::Provider(provider.id.clone());
+        provider.grants = grants::of(db, &holder, &provider.component.digest).await?;
+    }
+    Ok(provider)
 }
 
 impl TryFrom<Row> for Provider {
@@ -79,6 +100,8 @@ impl TryFrom<Row> for Provider {
             id: Name::stored(row.id),
             component: row.component.try_into()?,
             config: from_json(&row.config)?,
+            accepted: from_json(&row.accepted)?,
+            grants: Vec::new(),
             created_at: row.created_at,
             updated_at: row.updated_at,
         })

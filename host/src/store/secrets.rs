@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use super::{Db, Page, Tx};
 use crate::{
-    domain::vault::{Sealed, Secret},
+    domain::vault::{OVERHEAD, Sealed, Secret},
     error::{Error, Result},
     ids::{SecretId, SecretName},
 };
@@ -18,6 +18,14 @@ struct Row {
     created_by: String,
     created_at: String,
     updated_at: String,
+}
+
+#[derive(FromRow)]
+struct Closed {
+    id: String,
+    name: String,
+    version: i64,
+    sealed: Vec<u8>,
 }
 
 /// A query for secrets as they are shown.
@@ -72,6 +80,11 @@ pub async fn get(db: &mut Db, id: &SecretId) -> Result<Secret> {
     row.map(Into::into).ok_or_else(|| Error::not_found("secret", id))
 }
 
+pub async fn named(db: &mut Db, name: &SecretName) -> Result<Secret> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE name = ?")).bind(name.as_str()).fetch_optional(db).await?;
+    row.map(Into::into).ok_or_else(|| Error::not_found("secret", name))
+}
+
 /// Oldest first.
 pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Secret>> {
     let sql = select!("WHERE id > ? ORDER BY id LIMIT ?");
@@ -81,15 +94,22 @@ pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Secret>> {
 
 /// All of them, as they are sealed.
 pub async fn sealed(db: &mut Db) -> Result<Vec<Sealed>> {
-    let rows: Vec<(String, String, i64, Vec<u8>)> =
-        sqlx::query_as("SELECT id, name, version, sealed FROM secrets").fetch_all(db).await?;
-    let sealed = |(id, name, version, bytes)| Sealed {
-        id: SecretId::stored(id),
-        name: SecretName::stored(name),
-        version,
-        bytes,
-    };
-    Ok(rows.into_iter().map(sealed).collect())
+    let rows: Vec<Closed> = sqlx::query_as("SELECT id, name, version, sealed FROM secrets").fetch_all(db).await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// One of them.
+pub async fn sealed_one(db: &mut Db, id: &SecretId) -> Result<Sealed> {
+    let sql = "SELECT id, name, version, sealed FROM secrets WHERE id = ?";
+    let row: Option<Closed> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(db).await?;
+    row.map(Into::into).ok_or_else(|| Error::not_found("secret", id))
+}
+
+/// How long a secret's value is, in bytes.
+pub async fn length(db: &mut Db, id: &SecretId) -> Result<usize> {
+    let length: i64 =
+        sqlx::query_scalar("SELECT length(sealed) FROM secrets WHERE id = ?").bind(id.as_str()).fetch_one(db).await?;
+    Ok(usize::try_from(length).unwrap_or(0).saturating_sub(OVERHEAD))
 }
 
 /// The same value, sealed by another key.
@@ -113,6 +133,17 @@ pub async fn set_key_id(tx: &mut Tx, id: &str) -> Result<()> {
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+impl From<Closed> for Sealed {
+    fn from(row: Closed) -> Self {
+        Self {
+            id: SecretId::stored(row.id),
+            name: SecretName::stored(row.name),
+            version: row.version,
+            bytes: row.sealed,
+        }
+    }
 }
 
 impl From<Row> for Secret {

@@ -2,10 +2,10 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Page, Tx, components, from_json, to_json};
+use super::{AgentKey, Db, Page, Tx, components, from_json, grants, to_json};
 use crate::{
     digest::Digest,
-    domain::{consent::Names, skills::Skill},
+    domain::{consent::Names, grants::Holder, skills::Skill},
     error::{Error, Result},
     ids::Name,
 };
@@ -24,7 +24,8 @@ struct Row {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, s.accepted, s.previous, s.created_at, c.digest, c.world, c.manifest, c.tools, c.size
+            "SELECT s.id, s.accepted, s.previous, s.created_at, c.digest, c.world, c.manifest, c.tools,
+             c.imports, c.size
              FROM skills s JOIN components c ON c.digest = s.digest ",
             $rest
         )
@@ -81,23 +82,41 @@ pub async fn delete(tx: &mut Tx, agent: AgentKey, id: &Name) -> Result<()> {
 
 pub async fn get(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Skill> {
     let sql = select!("WHERE s.agent = ? AND s.id = ?");
-    let row: Option<Row> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?;
-    row.ok_or_else(|| Error::not_found("skill", id))?.try_into()
+    let row: Option<Row> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(&mut *db).await?;
+    let skill = row.ok_or_else(|| Error::not_found("skill", id))?.try_into()?;
+    with_grants(db, agent, skill).await
 }
 
 /// A page of them, by id.
 pub async fn page(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Skill>> {
     let sql = select!("WHERE s.agent = ? AND s.id > ? ORDER BY s.id LIMIT ?");
     let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
-    let rows: Vec<Row> = query.fetch_all(db).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let rows: Vec<Row> = query.fetch_all(&mut *db).await?;
+    all(db, agent, rows).await
 }
 
 /// All of them, by id.
 pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Skill>> {
     let sql = select!("WHERE s.agent = ? ORDER BY s.id");
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(&mut *db).await?;
+    all(db, agent, rows).await
+}
+
+async fn all(db: &mut Db, agent: AgentKey, rows: Vec<Row>) -> Result<Vec<Skill>> {
+    let mut skills = Vec::with_capacity(rows.len());
+    for row in rows {
+        skills.push(with_grants(db, agent, row.try_into()?).await?);
+    }
+    Ok(skills)
+}
+
+async fn with_grants(db: &mut Db, agent: AgentKey, mut skill: Skill) -> Result<Skill> {
+    // Few ask for secrets at all.
+    if !skill.component.manifest.secrets.is_empty() {
+        let holder = Holder::Skill(agent, skill.id.clone());
+        skill.grants = grants::of(db, &holder, &skill.component.digest).await?;
+    }
+    Ok(skill)
 }
 
 impl TryFrom<Row> for Skill {
@@ -107,6 +126,7 @@ impl TryFrom<Row> for Skill {
             id: Name::stored(row.id),
             component: row.component.try_into()?,
             accepted: from_json(&row.accepted)?,
+            grants: Vec::new(),
             previous: row.previous.map(Digest::stored),
             created_at: row.created_at,
         })

@@ -10,6 +10,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::audit::Chain;
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -27,6 +28,7 @@ pub struct Tx {
     connection: SqliteConnection,
     recorded: Vec<Recorded>,
     clock: Clock,
+    chain: Chain,
 }
 
 /// Answers the caller once it is known whether the group was committed.
@@ -37,8 +39,8 @@ type Work = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Answer, A
 pub struct Job(Work);
 
 impl Tx {
-    pub(super) fn new(connection: SqliteConnection, clock: Clock) -> Self {
-        Self { connection, recorded: Vec::new(), clock }
+    pub(super) fn new(connection: SqliteConnection, clock: Clock, chain: Chain) -> Self {
+        Self { connection, recorded: Vec::new(), clock, chain }
     }
 
     /// The time that this transaction writes.
@@ -49,6 +51,10 @@ impl Tx {
     /// The time in so many seconds.
     pub fn after(&self, seconds: i64) -> String {
         self.clock.after(seconds)
+    }
+
+    pub(super) fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// Notes an event to be broadcast after the commit.

@@ -1,4 +1,4 @@
-//! A skill that asks for the whole world.
+//! A skill that asks for half the world.
 
 use moxxy_sdk::skill::{Error, Manifest, Output, Skill, Tool};
 use serde_json::Value;
@@ -7,7 +7,7 @@ struct BadHost;
 
 impl Skill for BadHost {
     fn manifest() -> Manifest {
-        hostile::manifest("bad-host").host("*", &[], "To go anywhere.")
+        hostile::manifest("bad-host").host("*.com", &[], "To go anywhere.")
     }
 
     fn tools() -> Vec<Tool> {

@@ -1,22 +1,44 @@
-//! A skill that asks for no host and fetches a URL all the same.
+//! A skill that sends any request, whatever it was granted.
 
-use moxxy_sdk::skill::{Error, Manifest, Output, Skill, Tool, arguments};
+use std::io::Read as _;
+
+use moxxy_sdk::{
+    http::Request,
+    session,
+    skill::{Error, Manifest, Output, Skill, Tool, arguments},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wasip2::http::outgoing_handler;
-use wasip2::http::types::{ErrorCode, Fields, IncomingResponse, OutgoingRequest, Scheme};
-use wasip2::io::streams::StreamError;
 
 struct Http;
 
 #[derive(Deserialize)]
 struct Get {
     url: String,
+    method: Option<String>,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    /// How many bytes its body has.
+    #[serde(default)]
+    bytes: usize,
+    /// How often it is sent.
+    #[serde(default = "once")]
+    times: usize,
+}
+
+fn once() -> usize {
+    1
 }
 
 impl Skill for Http {
     fn manifest() -> Manifest {
+        let both = &["GET", "POST"];
         hostile::manifest("http")
+            .host("127.0.0.1", both, "To reach a server of the test.")
+            .host("localhost", &[], "To reach a server of the test.")
+            .host("::1", &[], "To reach a server of the test.")
+            .host("named.example", &[], "To reach a host by its name.")
+            .host("*.wild.example", &[], "To reach hosts by their suffix.")
     }
 
     fn tools() -> Vec<Tool> {
@@ -25,12 +47,16 @@ impl Skill for Http {
             "properties": { "url": { "type": "string" } },
             "required": ["url"],
         });
-        vec![Tool::new("get", "Fetch a URL.", parameters)]
+        vec![
+            Tool::new("get", "Send a request.", parameters.clone()),
+            Tool::new("stream", "Fetch a URL, and tell of its first piece as progress.", parameters),
+        ]
     }
 
     fn call(tool: &str, input: Value) -> Result<Output, Error> {
         match tool {
-            "get" => arguments(input).and_then(|Get { url }| get(&url)),
+            "get" => get(arguments(input)?),
+            "stream" => stream(arguments(input)?),
             _ => Err(Error::unknown_tool(tool)),
         }
     }
@@ -38,51 +64,26 @@ impl Skill for Http {
 
 moxxy_sdk::export_skill!(Http);
 
-fn get(url: &str) -> Result<Output, Error> {
-    let response = send(request(url)?).map_err(|code| Error::failed(format!("{code:?}")))?;
-    let status = response.status();
-    let body = read(&response).map_err(|error| Error::failed(format!("{error:?}")))?;
-    Output::json(&json!({ "status": status, "body": String::from_utf8_lossy(&body) }))
+fn request(get: &Get) -> Request {
+    let request = Request::new(get.method.as_deref().unwrap_or("GET"), &get.url);
+    let request = get.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+    if get.bytes == 0 { request } else { request.body("text/plain", vec![b'x'; get.bytes]) }
 }
 
-fn request(url: &str) -> Result<OutgoingRequest, Error> {
-    let wrong = || Error::invalid("the URL is not one");
-    let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-    let (authority, path) = match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, "/"),
-    };
-    let scheme = match scheme {
-        "http" => Scheme::Http,
-        "https" => Scheme::Https,
-        other => Scheme::Other(other.to_owned()),
-    };
-    let request = OutgoingRequest::new(Fields::new());
-    request.set_scheme(Some(&scheme)).map_err(|()| wrong())?;
-    request.set_authority(Some(authority)).map_err(|()| wrong())?;
-    request.set_path_with_query(Some(path)).map_err(|()| wrong())?;
-    Ok(request)
-}
-
-fn send(request: OutgoingRequest) -> Result<IncomingResponse, ErrorCode> {
-    let response = outgoing_handler::handle(request, None)?;
-    response.subscribe().block();
-    match response.get() {
-        Some(Ok(response)) => response,
-        _ => Err(ErrorCode::InternalError(None)),
+fn get(get: Get) -> Result<Output, Error> {
+    let mut last = json!(null);
+    for _ in 0..get.times {
+        let response = request(&get).send()?;
+        let headers = response.headers().to_vec();
+        last = json!({ "status": response.status(), "headers": headers, "body": response.text()? });
     }
+    Output::json(&last)
 }
 
-fn read(response: &IncomingResponse) -> Result<Vec<u8>, StreamError> {
-    let closed = |()| StreamError::Closed;
-    let body = response.consume().map_err(closed)?;
-    let stream = body.stream().map_err(closed)?;
-    let mut bytes = Vec::new();
-    loop {
-        match stream.blocking_read(64 * 1024) {
-            Ok(more) => bytes.extend(more),
-            Err(StreamError::Closed) => return Ok(bytes),
-            Err(error) => return Err(error),
-        }
-    }
+fn stream(get: Get) -> Result<Output, Error> {
+    let mut response = request(&get).send()?;
+    let mut first = [0; 1024];
+    let count = response.read(&mut first)?;
+    session::progress(&String::from_utf8_lossy(first.get(..count).unwrap_or_default()), None);
+    Ok(Output::text(response.text()?))
 }

@@ -22,6 +22,7 @@ pub use resume::resume_all;
 use super::{
     idempotency::{Claim, Earlier},
     sessions,
+    tokens::Principal,
 };
 use crate::{
     app::App,
@@ -190,7 +191,7 @@ pub struct Started {
 
 /// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
 /// later one finds the run.
-pub async fn start(app: &App, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Started> {
+pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Started> {
     let NewRun { task, session } = new;
     if task.trim().is_empty() {
         return Err(Error::invalid_field("task", "it is empty"));
@@ -224,7 +225,8 @@ pub async fn start(app: &App, agent: Name, new: NewRun, claim: Option<Claim>) ->
                 if let Some(claim) = &claim {
                     store::idempotency::note(tx, &claim.key, Outcome::Run(&id)).await?;
                 }
-                events::record(tx, &Subject::run(&agent, &id), Event::RunQueued { session_id, task }).await?;
+                let subject = Subject::run(&agent, &id).by(principal.name());
+                events::record(tx, &subject, Event::RunQueued { session_id, task }).await?;
                 Ok(Started { run: store::runs::get(tx, &id).await?, before: false })
             })
         })
@@ -274,12 +276,12 @@ pub async fn wait(app: &App, run: Run, patience: Duration) -> Result<Run> {
 
 /// Stops a run. A queued one is cancelled at once; a running one at the next step boundary, or
 /// now.
-pub async fn stop(app: &App, run: Run, stop: Stop) -> Result<Run> {
+pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Result<Run> {
     if !run.status.is_open() {
         return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
     }
     let id = run.run_id.clone();
-    let subject = Subject::run(&run.agent_id, &id);
+    let subject = Subject::run(&run.agent_id, &id).by(principal.name());
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -301,7 +303,7 @@ pub async fn stop(app: &App, run: Run, stop: Stop) -> Result<Run> {
 }
 
 /// Stops every run of an agent and returns them.
-pub async fn stop_all(app: &App, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
+pub async fn stop_all(app: &App, principal: &Principal, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
     let open = store::runs::open_of(&mut db, key).await?;
@@ -309,7 +311,7 @@ pub async fn stop_all(app: &App, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
     let mut stopped = Vec::with_capacity(open.len());
     // Newest first: what is still queued goes before anything takes its turn.
     for run in open {
-        match stop(app, run, mode).await {
+        match stop(app, principal, run, mode).await {
             Ok(run) => stopped.push(run),
             // It ended by itself meanwhile.
             Err(Error::Conflict(..)) => {}

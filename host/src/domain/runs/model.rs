@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     domain::{
+        invocations,
         messages::{self, Message, Role, Thinking, ToolCall},
         providers::{self, Provider},
-        skills::{self, Skill},
+        skills::Skill,
     },
     error::Result,
     events::{self, Event, Usage},
@@ -114,7 +115,8 @@ async fn answer(
     request: models::Request,
     step: &StepId,
 ) -> Result<Result<Answer, Broken>> {
-    let context = CallContext { stop: turn.control.now.clone(), ..providers::context(provider) };
+    let context =
+        CallContext { stop: turn.control.now.clone(), ..providers::context(turn.app, provider, turn.subject()) };
     let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(turn, provider, completion, step).await,
@@ -193,7 +195,7 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: B
         message: message.clone(),
         usage,
     }];
-    told.extend(skills::limit_exceeded(&provider_id, &failure));
+    told.extend(invocations::limit_exceeded(&provider_id, &failure));
     if matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. }) {
         told.push(Event::ProviderFailed { provider_id, code: code.clone(), message: message.clone() });
     }

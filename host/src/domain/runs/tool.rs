@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     domain::{
+        invocations::{self, Ended, Invocation},
         messages::{Message, Role, ToolCall},
-        skills::{self, Ended, Invocation, Skill},
+        skills::Skill,
     },
     error::Result,
     events::{self, Event},
@@ -56,7 +57,7 @@ async fn run(turn: &Turn<'_>, call: &ToolCall, skills: &[Skill]) -> Result<()> {
     let run = (turn.run.session_id.clone(), turn.run.run_id.clone());
     let caller = Caller { agent: turn.run.agent_id.clone(), run: Some(run) };
     let invocation = Invocation { agent, caller, skill, tool, arguments, step: Some(&step), stop };
-    let ended = skills::call(turn.app, invocation).await?;
+    let ended = invocations::call(turn.app, invocation).await?;
     if turn.control.now.is_cancelled() {
         // What came too late is not told to anyone: the run is cancelled with its open steps.
         return Ok(());

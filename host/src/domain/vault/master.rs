@@ -79,6 +79,11 @@ pub fn find(config: &Config) -> Result<Vec<Found>> {
     if let Some(text) = config.data.master_key.expose() {
         return Ok(vec![Found { key: MasterKey::read(text, "`data.master_key`")?, place: Place::Configured }]);
     }
+    files(config)
+}
+
+/// The keys in the data directory.
+pub fn files(config: &Config) -> Result<Vec<Found>> {
     let home = &config.data.home;
     let mut found = Vec::new();
     for (name, place) in [(FILE, Place::File), (NEXT, Place::Next)] {

@@ -1,11 +1,14 @@
 //! The vault: secrets, sealed at rest. Their values are written and never read over REST.
 
+mod courier;
 pub mod master;
+pub mod of_call;
 mod rotation;
 mod seal;
 
 pub use master::MasterKey;
-pub use rotation::{check_key, rotate_key, unlock};
+pub use rotation::{check_key, master_of, rotate_key, unlock};
+pub(super) use seal::{Row, open, seal};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -19,7 +22,7 @@ use crate::{
     ids::{SecretId, SecretName},
     store,
 };
-use seal::Row;
+pub use seal::OVERHEAD;
 
 /// The largest value, in bytes.
 const LARGEST: usize = 64 * 1024;
@@ -105,7 +108,7 @@ pub async fn create(app: &App, principal: Principal, new: NewSecret) -> Result<S
     check(&new.value, new.description.as_deref())?;
     let (id, version) = (SecretId::random(), 1);
     let row = Row { id: id.as_str(), name: new.name.as_str(), version };
-    let sealed = seal::seal(&app.master, row, new.value.0.as_bytes())?;
+    let sealed = seal(&app.master, row, new.value.0.as_bytes())?;
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -121,7 +124,7 @@ pub async fn create(app: &App, principal: Principal, new: NewSecret) -> Result<S
                 };
                 store::secrets::insert(tx, &secret, &sealed).await?;
                 let event = Event::SecretCreated { secret_id: secret.id.clone(), name: secret.name.clone(), by };
-                events::record(tx, &Subject::default(), event).await?;
+                events::record(tx, &Subject::default().by(principal.name()), event).await?;
                 Ok(secret)
             })
         })
@@ -146,15 +149,12 @@ pub async fn rotate(
                 secret.version += 1;
                 secret.description = new.description.or(secret.description);
                 secret.updated_at = tx.now();
-                let sealed = seal::seal(&master, row(&secret), new.value.0.as_bytes())?;
+                let sealed = seal(&master, row(&secret), new.value.0.as_bytes())?;
                 store::secrets::update(tx, &secret, &sealed).await?;
                 let by = principal.name().to_owned();
-                events::record(
-                    tx,
-                    &Subject::default(),
-                    Event::SecretRotated { secret_id: id, name: secret.name.clone(), by },
-                )
-                .await?;
+                let subject = Subject::default().by(&by);
+                let event = Event::SecretRotated { secret_id: id, name: secret.name.clone(), by };
+                events::record(tx, &subject, event).await?;
                 Ok(secret)
             })
         })
@@ -170,8 +170,9 @@ pub async fn remove(app: &App, principal: Principal, id: SecretId, expected: Exp
                 expected.check(&secret)?;
                 store::secrets::delete(tx, &id).await?;
                 let by = principal.name().to_owned();
-                events::record(tx, &Subject::default(), Event::SecretDeleted { secret_id: id, name: secret.name, by })
-                    .await
+                let subject = Subject::default().by(&by);
+                let event = Event::SecretDeleted { secret_id: id, name: secret.name, by };
+                events::record(tx, &subject, event).await
             })
         })
         .await

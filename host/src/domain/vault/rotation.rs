@@ -8,8 +8,9 @@ use super::{
 use crate::{
     app,
     config::Config,
+    domain::audit,
     error::{Error, Result},
-    store::{self, Store, Tx},
+    store::{self, Db, Store, Tx},
 };
 
 /// The master key that the vault is sealed by. What a rotation left that did not end is put right.
@@ -31,16 +32,25 @@ pub async fn unlock(config: &Config, store: &Store) -> Result<MasterKey> {
     Ok(key.clone())
 }
 
-/// Where nothing is sealed yet, any key is taken, or made.
+/// Where no secret is sealed yet, any key is taken, or made.
 async fn first(config: &Config, store: &Store, found: Vec<Found>) -> Result<MasterKey> {
-    if !store::secrets::sealed(&mut *store.read().await?).await?.is_empty() {
-        let message = "The master key is not the one that the secrets here are sealed by: give back that key, as \
-                       MOXXY_MASTER_KEY, MOXXY_MASTER_KEY_FILE or `master.key` in the data directory; without it no \
-                       secret can be read";
-        return Err(Error::conflict("wrong_master_key", message));
+    let mut db = store.read().await?;
+    if !store::secrets::sealed(&mut db).await?.is_empty() {
+        return Err(wrong_key());
     }
-    let key = found.into_iter().next().map_or_else(|| master::make(config), |found| Ok(found.key))?;
-    sealed_with(store, key.id()).await?;
+    let (began, id) = (!store::audit::keys(&mut db).await?.is_empty(), store::secrets::key_id(&mut db).await?);
+    drop(db);
+    let given = found.into_iter().next().map(|found| found.key);
+    if !began {
+        let key = given.map_or_else(|| master::make(config), Ok)?;
+        sealed_with(store, key.id()).await?;
+        return Ok(key);
+    }
+    // The audit log goes on under a key that is configured now, if the one before is there still.
+    let before = master::files(config)?.into_iter().find(|found| id.as_ref() == Some(&found.key.id()));
+    let (Some(new), Some(before)) = (given, before) else { return Err(wrong_key()) };
+    let key = new.clone();
+    store.write(move |tx| Box::pin(async move { reseal(tx, &before.key, &new).await })).await?;
     Ok(key)
 }
 
@@ -48,10 +58,23 @@ async fn sealed_with(store: &Store, id: String) -> Result<()> {
     store.write(move |tx| Box::pin(async move { store::secrets::set_key_id(tx, &id).await })).await
 }
 
+/// The master key that the vault is sealed by, for those who only read: nothing is put right.
+pub async fn master_of(config: &Config, db: &mut Db) -> Result<MasterKey> {
+    let id = store::secrets::key_id(db).await?;
+    let fitting = master::find(config)?.into_iter().find(|found| id.as_ref() == Some(&found.key.id()));
+    fitting.map(|found| found.key).ok_or_else(wrong_key)
+}
+
+fn wrong_key() -> Error {
+    let message = "The master key is not the one that the secrets and the audit log here are sealed by: give back that \
+                   key, as MOXXY_MASTER_KEY, MOXXY_MASTER_KEY_FILE or `master.key` in the data directory; without it \
+                   no secret can be read";
+    Error::conflict("wrong_master_key", message)
+}
+
 /// Opens every secret, in a data directory that no server uses. Returns how many there are.
 pub async fn check_key(config: &Config) -> Result<usize> {
-    app::offline(config, async |store| {
-        let key = unlock(config, store).await?;
+    app::offline(config, async |store, key| {
         let all = store::secrets::sealed(&mut *store.read().await?).await?;
         for sealed in &all {
             seal::open(&key, sealed.row(), &sealed.bytes)?;
@@ -64,8 +87,7 @@ pub async fn check_key(config: &Config) -> Result<usize> {
 /// Seals every secret by another master key, in a data directory that no server uses. Returns how
 /// many there are.
 pub async fn rotate_key(config: &Config, new: MasterKey) -> Result<usize> {
-    app::offline(config, async |store| {
-        let old = unlock(config, store).await?;
+    app::offline(config, async |store, old| {
         let in_file = config.data.master_key.expose().is_none();
         if in_file {
             master::prepare(config, &new)?;
@@ -87,6 +109,7 @@ async fn reseal(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<usize> 
         sealed.bytes = seal::seal(new, sealed.row(), &value)?;
         store::secrets::reseal(tx, &sealed).await?;
     }
+    audit::renew(tx, old, new).await?;
     store::secrets::set_key_id(tx, &new.id()).await?;
     Ok(count)
 }

@@ -16,6 +16,8 @@ use crate::{
 };
 
 const NONCE: usize = 24;
+/// How much longer what is sealed is, in bytes: by the nonce and the tag.
+pub const OVERHEAD: usize = NONCE + 16;
 
 /// The row that a value is sealed for.
 #[derive(Debug, Clone, Copy)]

@@ -1,28 +1,76 @@
-//! `wasi:http/outgoing-handler`: no host is granted yet, so every request is refused.
+//! `wasi:http/outgoing-handler`: the way out that the call's context has, or none.
 
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use crate::plugins::state::CallState;
+use crate::{
+    egress::{self, Refusal, Wait, Waits},
+    plugins::{context::Outgoing, state::CallState},
+};
 
 /// The most that a body takes before it is sent on, in bytes. A call may hold hundreds of bodies,
 /// each with two such pieces.
 const BODY_CHUNK: usize = 16 * 1024;
 
-/// Refuses every request before anything is resolved or dialled.
+/// Hands requests over to whoever decides about them.
 #[derive(Debug)]
-pub struct Refuse;
+pub struct Hooks {
+    outgoing: Option<Arc<dyn Outgoing>>,
+    refused: Refused,
+}
+
+/// Why the last request was refused: components get no more than a code.
+#[derive(Debug, Clone, Default)]
+struct Refused(Arc<Mutex<Option<String>>>);
 
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Transfer)>> + Send>;
 
-impl WasiHttpHooks for Refuse {
+impl Hooks {
+    pub fn new(outgoing: Option<Arc<dyn Outgoing>>) -> Self {
+        Self { outgoing, refused: Refused::default() }
+    }
+
+    /// Why the last request was refused, if one was.
+    pub fn refusal(&self) -> Option<String> {
+        self.refused.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Refused {
+    fn tell(&self, refusal: &Refusal) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.to_string());
+    }
+}
+
+impl WasiHttpHooks for Hooks {
     fn send_request(
         &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
         _transfer: Transfer,
     ) -> Sending {
-        Box::new(async { Err(Error::HttpRequestDenied) })
+        let Some(outgoing) = self.outgoing.clone() else {
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        };
+        let refused = self.refused.clone();
+        let request = request.map(|body| body.map_err(|error| egress::Error::Body(error.to_string())).boxed_unsync());
+        let sending = outgoing.send(request, waits(options));
+        Box::new(async move {
+            let response = sending.await.map_err(|error| {
+                if let egress::Error::Refused(refusal) = &error {
+                    refused.tell(refusal);
+                }
+                code(error)
+            })?;
+            let transfer: Transfer = Box::new(async { Ok(()) });
+            Ok((response.map(|body| body.map_err(code).boxed_unsync()), transfer))
+        })
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
@@ -34,5 +82,39 @@ impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.called();
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+    }
+}
+
+/// What the component wants to wait at most.
+fn waits(options: Option<RequestOptions>) -> Waits {
+    let options = options.unwrap_or_default();
+    Waits {
+        connection: options.connect_timeout.unwrap_or(Duration::MAX),
+        head: options.first_byte_timeout.unwrap_or(Duration::MAX),
+        pause: options.between_bytes_timeout.unwrap_or(Duration::MAX),
+    }
+}
+
+/// The code that WASI has for an error.
+fn code(error: egress::Error) -> Error {
+    use egress::Error as E;
+    match error {
+        E::Refused(Refusal::Form(_)) => Error::HttpRequestUriInvalid,
+        E::Refused(Refusal::Address { .. } | Refusal::Own(_)) => Error::DestinationIpProhibited,
+        E::Refused(_) => Error::HttpRequestDenied,
+        E::Name(_) => Error::DnsError { rcode: Some("NXDOMAIN".into()), info_code: None },
+        E::Unreachable { .. } => Error::ConnectionRefused,
+        E::Tls { certificate: true, .. } => Error::TlsCertificateError,
+        E::Tls { .. } => Error::TlsProtocolError,
+        E::Late(Wait::Connection, _) => Error::ConnectionTimeout,
+        E::Late(Wait::Head | Wait::End, _) => Error::HttpResponseTimeout,
+        E::Late(Wait::Piece, _) => Error::ConnectionReadTimeout,
+        E::Busy => Error::ConnectionLimitReached,
+        E::RequestBody(limit) => Error::HttpRequestBodySize(Some(limit)),
+        E::ResponseBody(limit) => Error::HttpResponseBodySize(Some(limit)),
+        E::ResponseHead(limit) => Error::HttpResponseHeaderSectionSize(u32::try_from(limit).ok()),
+        E::Redirects(_) => Error::LoopDetected,
+        E::Body(message) => Error::InternalError(Some(message)),
+        E::Broken(_) => Error::HttpProtocolError,
     }
 }

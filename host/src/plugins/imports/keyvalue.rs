@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::component::Resource;
 
 use crate::plugins::{
-    bindings::storage::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse},
+    bindings::waiting::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse},
     context::Storage,
     state::CallState,
 };

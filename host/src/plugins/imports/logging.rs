@@ -8,6 +8,7 @@ use crate::{
         bindings::imports::wasi::logging::logging::{Host, Level},
         state::CallState,
     },
+    secrets::Redactor,
 };
 
 const LINES: usize = 64;
@@ -56,6 +57,13 @@ impl Log {
         }
         if self.dropped > 0 {
             tracing::info!(%component, dropped = self.dropped, "a component logged too much");
+        }
+    }
+
+    pub fn redact(&mut self, redactor: &Redactor) {
+        for line in &mut self.lines {
+            redactor.replace(&mut line.context);
+            redactor.replace(&mut line.message);
         }
     }
 

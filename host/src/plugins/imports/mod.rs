@@ -11,7 +11,7 @@ pub mod vault;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::{
-    bindings::{imports::Imports, storage::Storage},
+    bindings::{imports::Imports, waiting::Waiting},
     state::CallState,
 };
 
@@ -54,6 +54,6 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> 
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Imports::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::called)?;
-    Storage::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::called)?;
+    Waiting::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::called)?;
     Ok(linker)
 }

@@ -22,6 +22,9 @@ impl Host for CallState {
 
     fn progress(&mut self, mut message: String, done: Option<f64>) -> wasmtime::Result<()> {
         if let Some(reports) = &self.context.progress {
+            if let Some(redactor) = self.context.secrets.as_ref().and_then(|secrets| secrets.redactor()) {
+                redactor.replace(&mut message);
+            }
             message.truncate(message.floor_char_boundary(MESSAGE));
             let done = done.filter(|done| done.is_finite()).map(|done| done.clamp(0.0, 1.0));
             reports.send_replace(Some(Progress { message, done }));

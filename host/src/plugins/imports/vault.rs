@@ -1,49 +1,83 @@
-//! `vault`, `vault-sign`, `vault-reveal`: there are no grants yet, so every secret is denied.
+//! `vault`, `vault-sign`, `vault-reveal`: the secrets that the call's context has, or none.
+
+use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
 use crate::plugins::{
-    bindings::imports::moxxy::plugin::{vault, vault_reveal, vault_sign},
+    bindings::waiting::moxxy::plugin::{vault, vault_reveal, vault_sign},
+    context::{Denial, Secrets},
     state::CallState,
 };
 
-/// An opened secret. None can be made while nothing grants one.
+/// An opened secret.
 #[derive(Debug)]
-pub enum Secret {}
+pub struct Secret {
+    name: String,
+    placeholder: String,
+}
+
+type Answer<T> = wasmtime::Result<Result<T, vault::Error>>;
 
 impl vault::Host for CallState {
-    fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<Secret>, vault::Error>> {
-        let component = &self.context.component;
-        let message = format!(
-            "no grant lets `{component}` use the secret {name:?}, and in this version none can be made: use what \
-             needs no secret"
-        );
-        Ok(Err(vault::Error::Denied(message)))
+    async fn open(&mut self, name: String) -> Answer<Resource<Secret>> {
+        let secrets = match self.secrets() {
+            Ok(secrets) => secrets,
+            Err(error) => return Ok(Err(error)),
+        };
+        match secrets.open(name.clone()).await {
+            Ok(placeholder) => Ok(Ok(self.table.push(Secret { name, placeholder })?)),
+            Err(denial) => Ok(Err(denial.into())),
+        }
     }
 }
 
 impl vault::HostSecret for CallState {
-    fn placeholder(&mut self, secret: Resource<Secret>) -> wasmtime::Result<String> {
-        match *self.table.get(&secret)? {}
+    async fn placeholder(&mut self, secret: Resource<Secret>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&secret)?.placeholder.clone())
     }
 
-    fn drop(&mut self, secret: Resource<Secret>) -> wasmtime::Result<()> {
-        match self.table.delete(secret)? {}
+    async fn drop(&mut self, secret: Resource<Secret>) -> wasmtime::Result<()> {
+        self.table.delete(secret)?;
+        Ok(())
     }
 }
 
 impl vault_sign::Host for CallState {
-    fn hmac_sha256(
-        &mut self,
-        secret: Resource<Secret>,
-        _data: Vec<u8>,
-    ) -> wasmtime::Result<Result<Vec<u8>, vault::Error>> {
-        match *self.table.get(&secret)? {}
+    async fn hmac_sha256(&mut self, secret: Resource<Secret>, data: Vec<u8>) -> Answer<Vec<u8>> {
+        let name = self.table.get(&secret)?.name.clone();
+        let secrets = match self.secrets() {
+            Ok(secrets) => secrets,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(secrets.sign(name, data).await.map(Vec::from).map_err(Into::into))
     }
 }
 
 impl vault_reveal::Host for CallState {
-    fn reveal(&mut self, secret: Resource<Secret>) -> wasmtime::Result<Result<String, vault::Error>> {
-        match *self.table.get(&secret)? {}
+    async fn reveal(&mut self, secret: Resource<Secret>) -> Answer<String> {
+        let name = self.table.get(&secret)?.name.clone();
+        let secrets = match self.secrets() {
+            Ok(secrets) => secrets,
+            Err(error) => return Ok(Err(error)),
+        };
+        let revealed = secrets.reveal(name).await.map_err(Into::into);
+        Ok(revealed.map(|value| String::from_utf8_lossy(value.expose()).into_owned()))
+    }
+}
+
+impl CallState {
+    fn secrets(&self) -> Result<Arc<dyn Secrets>, vault::Error> {
+        let none = || vault::Error::Denied(format!("`{}` can use no secrets here", self.context.component));
+        self.context.secrets.clone().ok_or_else(none)
+    }
+}
+
+impl From<Denial> for vault::Error {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Denied(reason) => Self::Denied(reason),
+            Denial::Other(reason) => Self::Other(reason),
+        }
     }
 }

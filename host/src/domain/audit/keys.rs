@@ -1,0 +1,65 @@
+//! The keys of the chain: one for each master key that there was. Those before are kept, sealed by the
+//! newest, so that old entries can be verified.
+
+use super::{Ends, Key};
+use crate::{
+    domain::vault::{self, MasterKey},
+    error::{Error, Result},
+    store::{self, Store, Tx},
+};
+
+/// Begins to write entries, under the newest key.
+pub async fn begin(store: &Store, master: &MasterKey) -> Result<()> {
+    let keys = store::audit::keys(&mut *store.read().await?).await?;
+    let key = match keys.last() {
+        Some((first, sealed)) => open(master, *first, sealed)?,
+        None => first(store, master).await?,
+    };
+    store.chain(key);
+    Ok(())
+}
+
+async fn first(store: &Store, master: &MasterKey) -> Result<Key> {
+    let key = derived(master);
+    let (sealed, ours) = (seal(master, 1, &key)?, key.clone());
+    let write = async move |tx: &mut Tx| {
+        store::audit::set_key(tx, 1, &sealed).await?;
+        store::audit::set_ends(tx, &Ends::default(), &ours).await
+    };
+    store.write(move |tx| Box::pin(async move { write(tx).await })).await?;
+    Ok(key)
+}
+
+/// Seals the keys by another master key, and begins one that derives from it.
+pub async fn renew(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<()> {
+    let mut newest = None;
+    for (first, sealed) in store::audit::keys(tx).await? {
+        let key = open(old, first, &sealed)?;
+        store::audit::set_key(tx, first, &seal(new, first, &key)?).await?;
+        newest = Some(key);
+    }
+    let Some(before) = newest else { return Ok(()) };
+    let ends = store::audit::checked(tx, &before).await?;
+    let (first, key) = (ends.last + 1, derived(new));
+    store::audit::set_key(tx, first, &seal(new, first, &key)?).await?;
+    store::audit::set_ends(tx, &ends, &key).await
+}
+
+pub(super) fn open(master: &MasterKey, first: i64, sealed: &[u8]) -> Result<Key> {
+    let (id, name) = name(first);
+    let bytes = vault::open(master, vault::Row { id: &id, name: &name, version: 1 }, sealed)?;
+    bytes.as_slice().try_into().map(Key::new).map_err(|_| Error::internal("a key of the audit log has another length"))
+}
+
+fn seal(master: &MasterKey, first: i64, key: &Key) -> Result<Vec<u8>> {
+    let (id, name) = name(first);
+    vault::seal(master, vault::Row { id: &id, name: &name, version: 1 }, key.bytes())
+}
+
+fn name(first: i64) -> (String, String) {
+    ("audit".to_owned(), first.to_string())
+}
+
+fn derived(master: &MasterKey) -> Key {
+    Key::new(master.derive("moxxy audit log 1"))
+}

@@ -1,0 +1,149 @@
+//! Verification: reads the whole log, beside a server that writes it perhaps, and tells what was changed,
+//! is missing, or was cut off.
+
+use std::{iter::Peekable, vec::IntoIter};
+
+use serde::Serialize;
+
+use super::{Ends, Entry, Hash, Head, Key, keys};
+use crate::{
+    config::Config,
+    domain::vault,
+    error::{Error, Result},
+    store,
+};
+
+/// Of so many findings each is told; more are counted.
+const TOLD: usize = 100;
+
+/// What a verification found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// How many entries there are.
+    pub entries: u64,
+    /// The first that is there; those before were removed after their time.
+    pub first: i64,
+    pub head: Option<Head>,
+    /// What is wrong, in sentences; nothing if all is as it was written.
+    pub findings: Vec<String>,
+    /// How many findings are not told.
+    pub more: u64,
+}
+
+/// Reads entry after entry.
+struct Reading {
+    keys: Peekable<IntoIter<(i64, Key)>>,
+    key: Key,
+    /// What the next entry should follow; no hash where that is not known.
+    last: i64,
+    hash: Option<Hash>,
+    expected: Option<Head>,
+    report: Report,
+}
+
+/// Verifies the log of a data directory. `expected` is a head that was published once.
+pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
+    let mut db = store::reader(&config.database()).await?;
+    let master = vault::master_of(config, &mut db).await?;
+    // In one transaction: a server may write meanwhile.
+    store::snapshot(&mut db).await?;
+    let keys = store::audit::keys(&mut db).await?;
+    let opened = keys.iter().map(|(first, sealed)| Ok((*first, keys::open(&master, *first, sealed)?)));
+    let keys: Vec<_> = opened.collect::<Result<_>>()?;
+    let Some((_, key)) = keys.first().cloned() else {
+        return Err(Error::conflict("no_audit_log", "There is no audit log here: no server was started here yet"));
+    };
+    let (ends, mac) = store::audit::ends(&mut db).await?.unwrap_or_default();
+    let mut reading = Reading::new(keys, key, &ends, expected);
+    store::audit::each(&mut db, |entry, hash| reading.take(&entry, hash)).await?;
+    Ok(reading.end(&ends, mac))
+}
+
+impl Reading {
+    fn new(keys: Vec<(i64, Key)>, key: Key, ends: &Ends, expected: Option<Head>) -> Self {
+        let report = Report { first: ends.pruned + 1, ..Report::default() };
+        let keys = keys.into_iter().peekable();
+        Self { keys, key, last: ends.pruned, hash: Some(ends.pruned_hash), expected, report }
+    }
+
+    fn find(&mut self, finding: String) {
+        match self.report.findings.len() < TOLD {
+            true => self.report.findings.push(finding),
+            false => self.report.more += 1,
+        }
+    }
+
+    fn take(&mut self, entry: &Entry, hash: Option<Hash>) {
+        let position = entry.position;
+        while let Some((_, key)) = self.keys.next_if(|(first, _)| *first <= position) {
+            self.key = key;
+        }
+        if position != self.last + 1 {
+            let what = if position <= self.last { "was there before" } else { "is missing" };
+            let (from, to) = (self.last + 1, position - 1);
+            let entries = if position <= self.last { position..=position } else { from..=to };
+            self.find(format!("{} {what}", named(*entries.start(), *entries.end())));
+            self.hash = None;
+        }
+        // Behind a gap nothing tells what it followed.
+        let fits = self.hash.is_none_or(|before| Some(self.key.link(&before, entry)) == hash);
+        if !fits {
+            self.find(format!("entry {position} was changed, or is not where it was written"));
+        }
+        self.compare(position, hash.as_ref());
+        (self.last, self.hash) = (position, hash);
+        self.report.entries += 1;
+    }
+
+    /// Looks at the published head, once it is there.
+    fn compare(&mut self, position: i64, hash: Option<&Hash>) {
+        let Some(expected) = self.expected.take_if(|expected| expected.position == position) else { return };
+        if hash.is_none_or(|hash| hash.to_string() != expected.hash) {
+            self.find(format!("entry {position} is another one than when the head was published"));
+        }
+    }
+
+    fn end(mut self, ends: &Ends, mac: Option<Hash>) -> Report {
+        // The newest key is that of the ends, even if no entry has it yet.
+        if let Some((_, key)) = self.keys.by_ref().last() {
+            self.key = key;
+        }
+        if mac != Some(self.key.close(ends)) {
+            self.find("the record of the log's ends was changed".into());
+        }
+        if ends.broken > 0 {
+            self.find(format!(
+                "the log or the record of its ends was changed before entry {} was written",
+                ends.broken
+            ));
+        }
+        match ends.last {
+            last if last > self.last => self.find(format!("{} is missing at the end", named(self.last + 1, last))),
+            last if last < self.last => self.find(format!("{} was added at the end", named(last + 1, self.last))),
+            _ if self.hash != Some(ends.last_hash) => self.find(format!("entry {} has another hash", ends.last)),
+            _ => {}
+        }
+        if ends.pruned > 0 {
+            self.compare(ends.pruned, Some(&ends.pruned_hash));
+        }
+        match self.expected.take() {
+            Some(head) if head.position > self.last => {
+                let finding =
+                    format!("{} is missing: the head that was published is newer", named(self.last + 1, head.position));
+                self.find(finding);
+            }
+            Some(head) if head.position > 0 => self.find(format!(
+                "entry {}, of the head that was published, is not there any more, so it proves nothing",
+                head.position
+            )),
+            _ => {}
+        }
+        let hash = self.hash.map(|hash| hash.to_string()).unwrap_or_default();
+        self.report.head = Some(Head { position: self.last, hash });
+        self.report
+    }
+}
+
+fn named(from: i64, to: i64) -> String {
+    if from == to { format!("entry {from}") } else { format!("each of the entries {from} to {to}") }
+}

@@ -1,0 +1,275 @@
+//! Grants: which secret a component may use, as long as it is this very component, in which mode,
+//! towards which hosts, in which place of a request, until when and how many times.
+
+mod consented;
+mod giving;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use consented::{by_consent, carry, check_hosts, moved, named};
+pub use giving::Candidate;
+use giving::{Giving, Terms};
+
+use crate::{
+    app::App,
+    clock,
+    config::Peer,
+    digest::Digest,
+    domain::{consent::PLAIN, tokens::Principal},
+    error::{Error, Result},
+    events::Event,
+    ids::{GrantId, Name, SecretId, SecretName},
+    plugins::requests,
+    store::{self, AgentKey, Tx},
+};
+
+const MOST_USES: i64 = 1_000_000_000;
+
+/// What a component may do with a secret.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The server puts it into requests; the component never sees it.
+    #[default]
+    Inject,
+    /// The component has texts signed with it (HMAC-SHA-256), and never sees it.
+    Sign,
+    /// The component is given the value.
+    Reveal,
+}
+
+/// A secret that a component may use.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Grant {
+    /// The grant's id, by which it is revoked.
+    pub id: GrantId,
+    /// The secret.
+    pub secret_id: SecretId,
+    /// Its name in the vault.
+    pub secret: SecretName,
+    /// The name by which the component asks for it.
+    pub name: SecretName,
+    /// The agent whose skill it is granted to.
+    pub agent_id: Option<Name>,
+    /// The skill that it is granted to.
+    pub skill_id: Option<Name>,
+    /// The provider that it is granted to, if it is no skill.
+    pub provider_id: Option<Name>,
+    /// Of the component: another version needs a grant of its own.
+    pub digest: Digest,
+    /// What the component may do with it.
+    pub mode: Mode,
+    /// Where it may be sent; empty where it is not sent.
+    pub hosts: Vec<String>,
+    /// Where in a request it may stand: `header:NAME`, `basic`, `path`, `query:NAME` or `body`.
+    pub place: String,
+    /// When the grant ends; `null`: when it is revoked.
+    pub expires_at: Option<String>,
+    /// How often it may be used; `null`: as often as need be.
+    pub max_uses: Option<i64>,
+    /// How often it was used.
+    pub uses: i64,
+    /// A token's id, or `local`.
+    pub granted_by: String,
+    /// When it was granted.
+    pub created_at: String,
+}
+
+/// A secret to be granted. `agent_id` and `secret_id` suffice: every skill of the agent that asks
+/// for the secret now may use it as it asks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewGrant {
+    /// The secret, unless `secret` names it.
+    pub secret_id: Option<SecretId>,
+    /// The secret's name in the vault, instead of its id.
+    pub secret: Option<SecretName>,
+    /// The agent whose skills may use it.
+    pub agent_id: Option<Name>,
+    /// The provider that may use it, instead of an agent's skills.
+    pub provider_id: Option<Name>,
+    /// The one skill of the agent that may use it.
+    pub component: Option<Name>,
+    /// The name by which the component asks for it; absent: the secret's own.
+    pub name: Option<SecretName>,
+    /// Absent: `inject`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Where it may be sent, such as `api.example.com` or `*.example.com`, by HTTPS; `http://nas.lan:8080`
+    /// is that one port by plain HTTP. Absent: where the component asks to send it.
+    pub hosts: Option<Vec<String>>,
+    /// Where in a request it may stand; absent: as the component asks.
+    pub place: Option<String>,
+    /// When the grant ends, as in RFC 3339.
+    pub expires_at: Option<String>,
+    /// How often it may be used, 1 to 1,000,000,000 times.
+    pub max_uses: Option<i64>,
+}
+
+/// What was granted: one grant for each component.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NewGrants")]
+pub struct Granted {
+    /// The new grants.
+    pub grants: Vec<Grant>,
+}
+
+/// Whom secrets are granted to.
+#[derive(Debug, Clone)]
+pub enum Holder {
+    Skill(AgentKey, Name),
+    Provider(Name),
+}
+
+impl Mode {
+    const ALL: [Self; 3] = [Self::Inject, Self::Sign, Self::Reveal];
+
+    /// What a component does in this mode.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Inject => "send",
+            Self::Sign => "sign with",
+            Self::Reveal => "read",
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inject => "inject",
+            Self::Sign => "sign",
+            Self::Reveal => "reveal",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
+}
+
+impl Grant {
+    /// Whether it may be used now.
+    pub fn holds(&self, now: &str) -> bool {
+        let ended = self.expires_at.as_deref().is_some_and(|end| end <= now);
+        !ended && self.max_uses.is_none_or(|most| self.uses < most)
+    }
+}
+
+/// Grants a secret to what asks for it now; what comes later asks anew.
+pub async fn create(app: &App, principal: Principal, mut new: NewGrant) -> Result<Granted> {
+    check(app, &mut new)?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let secret = match (&new.secret_id, &new.secret) {
+                    (Some(id), None) => store::secrets::get(tx, id).await?,
+                    (None, Some(name)) => store::secrets::named(tx, name).await?,
+                    _ => return Err(Error::invalid_field("secret_id", "name a secret, by its id or by `secret`")),
+                };
+                let name = new.name.clone().unwrap_or_else(|| secret.name.clone());
+                let giving = Giving { secret: &secret, by: principal.name(), terms: new.terms() };
+                let mut grants = Vec::new();
+                for candidate in candidates(tx, &new).await? {
+                    if let Some(wish) = candidate.wish(&name) {
+                        grants.push(giving.to(tx, &candidate, wish).await?);
+                    }
+                }
+                if grants.is_empty() { Err(nothing_asks(&new, &name)) } else { Ok(Granted { grants }) }
+            })
+        })
+        .await
+}
+
+/// From the next use on the component is refused, in the midst of a run too.
+pub async fn revoke(app: &App, principal: Principal, id: GrantId) -> Result<()> {
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let grant = store::grants::get(tx, &id).await?;
+                store::grants::delete(tx, &id).await?;
+                let by = principal.name().to_owned();
+                let Grant { id: grant_id, secret_id, name, skill_id, provider_id, .. } = grant.clone();
+                let event = Event::Revoked { grant_id, secret_id, name, skill_id, provider_id, by };
+                giving::tell(tx, &grant, principal.name(), event).await
+            })
+        })
+        .await
+}
+
+/// The components that are meant.
+async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
+    if let Some(id) = &new.provider_id {
+        return Ok(vec![Candidate::of_provider(&store::providers::get(tx, id).await?)]);
+    }
+    let Some(agent) = &new.agent_id else { return Ok(Vec::new()) };
+    let key = store::agents::get(tx, agent).await?.key;
+    let skills = match &new.component {
+        Some(skill) => vec![store::skills::get(tx, key, skill).await?],
+        None => store::skills::list(tx, key).await?,
+    };
+    Ok(skills.iter().map(|skill| Candidate::of_skill(key, agent, &skill.id, &skill.component)).collect())
+}
+
+impl NewGrant {
+    fn terms(&self) -> Terms {
+        Terms {
+            mode: self.mode,
+            hosts: self.hosts.clone(),
+            place: self.place.clone(),
+            expires_at: self.expires_at.clone(),
+            max_uses: self.max_uses,
+        }
+    }
+}
+
+fn check(app: &App, new: &mut NewGrant) -> Result<()> {
+    if new.agent_id.is_some() == new.provider_id.is_some() {
+        return Err(Error::invalid_field("agent_id", "name an agent or a provider, not both"));
+    }
+    if new.provider_id.is_some() && new.component.is_some() {
+        return Err(Error::invalid_field("component", "a provider is one component; this names a skill of an agent"));
+    }
+    if let Some(hosts) = &mut new.hosts {
+        *hosts = places(hosts).map_err(|reason| Error::invalid_field("hosts", reason))?;
+    }
+    if let Some(place) = &new.place {
+        requests::place(place).map_err(|reason| Error::invalid_field("place", reason))?;
+    }
+    if new.mode != Mode::Inject && (new.hosts.is_some() || new.place.is_some()) {
+        return Err(Error::invalid_field("mode", "only what is injected has hosts and a place"));
+    }
+    if let Some(end) = &mut new.expires_at {
+        *end = clock::parse(end)
+            .map(clock::format)
+            .filter(|end| *end > app.store.clock().timestamp())
+            .ok_or_else(|| Error::invalid_field("expires_at", "it is a time to come, such as 2030-01-02T03:04:05Z"))?;
+    }
+    if new.max_uses.is_some_and(|uses| !(1..=MOST_USES).contains(&uses)) {
+        return Err(Error::invalid_field("max_uses", format!("it is 1 to {MOST_USES}")));
+    }
+    Ok(())
+}
+
+/// Hosts, and single ports that are reached by plain HTTP.
+fn places(hosts: &[String]) -> Result<Vec<String>, String> {
+    let (plain, encrypted): (Vec<_>, Vec<_>) = hosts.iter().cloned().partition(|host| host.starts_with(PLAIN));
+    let place = |host: String| {
+        let peer = Peer::try_from(host.trim_start_matches(PLAIN).to_owned());
+        peer.map(|peer| format!("{PLAIN}{peer}")).map_err(|reason| format!("{host:?}: {reason}"))
+    };
+    let plain = plain.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    Ok([requests::places(&encrypted)?, plain].concat())
+}
+
+fn nothing_asks(new: &NewGrant, name: &SecretName) -> Error {
+    let who = match (&new.provider_id, &new.agent_id, &new.component) {
+        (Some(provider), ..) => format!("Provider '{provider}' does not ask"),
+        (_, _, Some(skill)) => format!("Skill '{skill}' does not ask"),
+        (_, Some(agent), _) => format!("No skill of agent '{agent}' asks"),
+        _ => "Nothing asks".to_owned(),
+    };
+    let message = format!(
+        "{who} for a secret '{name}': install what asks for it first, or say with `name` how the component calls it"
+    );
+    Error::conflict("nothing_to_grant", message)
+}

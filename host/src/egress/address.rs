@@ -1,0 +1,233 @@
+//! Which addresses are public. Every other class has a name, and is not dialled unless a rule says so.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::LazyLock,
+};
+
+use ipnet::{IpNet, Ipv6Net};
+
+/// A class of addresses that are not public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Unspecified,
+    Loopback,
+    Private,
+    LinkLocal,
+    Metadata,
+    CarrierNat,
+    Multicast,
+    Broadcast,
+    Reserved,
+    Documentation,
+    Benchmark,
+    /// An IPv6 address that stands for an IPv4 one, or for one of a translator or a tunnel.
+    Embedded,
+    UniqueLocal,
+    SiteLocal,
+}
+
+/// The first network that an address lies in tells its class.
+const NETWORKS: [(&str, Class); 52] = [
+    ("0.0.0.0/32", Class::Unspecified),
+    ("0.0.0.0/8", Class::Reserved),
+    ("10.0.0.0/8", Class::Private),
+    ("100.100.100.200/32", Class::Metadata),
+    ("100.64.0.0/10", Class::CarrierNat),
+    ("127.0.0.0/8", Class::Loopback),
+    ("168.63.129.16/32", Class::Metadata),
+    ("169.254.169.254/32", Class::Metadata),
+    ("169.254.170.2/32", Class::Metadata),
+    ("169.254.170.23/32", Class::Metadata),
+    ("169.254.0.0/16", Class::LinkLocal),
+    ("172.16.0.0/12", Class::Private),
+    ("192.0.0.192/32", Class::Metadata),
+    ("192.0.0.0/24", Class::Reserved),
+    ("192.0.2.0/24", Class::Documentation),
+    ("192.88.99.0/24", Class::Reserved),
+    ("192.168.0.0/16", Class::Private),
+    ("198.18.0.0/15", Class::Benchmark),
+    ("198.51.100.0/24", Class::Documentation),
+    ("203.0.113.0/24", Class::Documentation),
+    ("224.0.0.0/4", Class::Multicast),
+    ("255.255.255.255/32", Class::Broadcast),
+    ("240.0.0.0/4", Class::Reserved),
+    ("::/128", Class::Unspecified),
+    ("::1/128", Class::Loopback),
+    // IPv4-mapped, IPv4-translated, IPv4-compatible.
+    ("::ffff:0:0/96", Class::Embedded),
+    ("::ffff:0:0:0/96", Class::Embedded),
+    ("::/96", Class::Embedded),
+    // NAT64 of a network's own; where the IPv4 address stands in it, only that network knows.
+    ("64:ff9b:1::/48", Class::Embedded),
+    // Teredo, and 6to4 below.
+    ("2001::/32", Class::Embedded),
+    ("2001:2::/48", Class::Benchmark),
+    ("2001:db8::/32", Class::Documentation),
+    ("2001::/23", Class::Reserved),
+    ("2002::/16", Class::Embedded),
+    ("3fff::/20", Class::Documentation),
+    ("fd00:ec2::254/128", Class::Metadata),
+    ("fd00:ec2::23/128", Class::Metadata),
+    ("fd20:ce::254/128", Class::Metadata),
+    ("fc00::/7", Class::UniqueLocal),
+    ("fe80::/10", Class::LinkLocal),
+    ("fec0::/10", Class::SiteLocal),
+    ("ff00::/8", Class::Multicast),
+    // All that is not given out as global unicast, 2000::/3.
+    ("::/3", Class::Reserved),
+    ("4000::/3", Class::Reserved),
+    ("6000::/3", Class::Reserved),
+    ("8000::/3", Class::Reserved),
+    ("a000::/3", Class::Reserved),
+    ("c000::/3", Class::Reserved),
+    ("e000::/4", Class::Reserved),
+    ("f000::/5", Class::Reserved),
+    ("f800::/6", Class::Reserved),
+    ("fe00::/9", Class::Reserved),
+];
+
+static TABLE: LazyLock<Vec<(IpNet, Class)>> =
+    LazyLock::new(|| NETWORKS.iter().filter_map(|(net, class)| Some((net.parse().ok()?, *class))).collect());
+
+/// NAT64's well-known prefix: on networks without IPv4 every name that has an IPv4 address only
+/// resolves to one of these.
+static NAT64: LazyLock<Option<Ipv6Net>> = LazyLock::new(|| "64:ff9b::/96".parse().ok());
+
+impl Class {
+    /// The class of an address, or nothing if it is public.
+    pub fn of(address: IpAddr) -> Option<Self> {
+        if let IpAddr::V6(long) = address
+            && NAT64.is_some_and(|prefix| prefix.contains(&long))
+        {
+            let [.., a, b, c, d] = long.octets();
+            return Self::of(Ipv4Addr::new(a, b, c, d).into());
+        }
+        TABLE.iter().find(|(network, _)| network.contains(&address)).map(|(_, class)| *class)
+    }
+
+    /// Whether an operator may allow an address of this class. What is nobody's address stays
+    /// forbidden.
+    pub fn can_be_allowed(self) -> bool {
+        !matches!(self, Self::Unspecified | Self::Multicast | Self::Broadcast | Self::Embedded)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "an unspecified address",
+            Self::Loopback => "a loopback address",
+            Self::Private => "a private address",
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => "the address of a cloud's metadata",
+            Self::CarrierNat => "an address behind a provider's NAT",
+            Self::Multicast => "a multicast address",
+            Self::Broadcast => "a broadcast address",
+            Self::Reserved => "a reserved address",
+            Self::Documentation => "an address for documentation",
+            Self::Benchmark => "an address for benchmarks",
+            Self::Embedded => "an IPv6 address that stands for another one",
+            Self::UniqueLocal => "a unique local address",
+            Self::SiteLocal => "a site-local address",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_is_one() {
+        assert_eq!(TABLE.len(), NETWORKS.len());
+    }
+
+    use Class::*;
+
+    const CASES: [(&str, Option<Class>); 78] = [
+        ("0.0.0.0", Some(Unspecified)),
+        ("0.1.2.3", Some(Reserved)),
+        ("1.1.1.1", None),
+        ("8.8.8.8", None),
+        ("9.255.255.255", None),
+        ("10.0.0.0", Some(Private)),
+        ("10.255.255.255", Some(Private)),
+        ("11.0.0.0", None),
+        ("100.63.255.255", None),
+        ("100.64.0.0", Some(CarrierNat)),
+        ("100.100.100.200", Some(Metadata)),
+        ("100.127.255.255", Some(CarrierNat)),
+        ("100.128.0.0", None),
+        ("126.255.255.255", None),
+        ("127.0.0.1", Some(Loopback)),
+        ("127.255.255.255", Some(Loopback)),
+        ("128.0.0.0", None),
+        ("168.63.129.16", Some(Metadata)),
+        ("169.253.255.255", None),
+        ("169.254.0.1", Some(LinkLocal)),
+        ("169.254.169.254", Some(Metadata)),
+        ("169.254.170.2", Some(Metadata)),
+        ("169.255.0.0", None),
+        ("172.15.255.255", None),
+        ("172.16.0.0", Some(Private)),
+        ("172.31.255.255", Some(Private)),
+        ("172.32.0.0", None),
+        ("192.0.0.1", Some(Reserved)),
+        ("192.0.0.192", Some(Metadata)),
+        ("192.0.1.0", None),
+        ("192.0.2.1", Some(Documentation)),
+        ("192.88.99.1", Some(Reserved)),
+        ("192.167.255.255", None),
+        ("192.168.0.1", Some(Private)),
+        ("192.169.0.0", None),
+        ("198.17.255.255", None),
+        ("198.18.0.1", Some(Benchmark)),
+        ("198.19.255.255", Some(Benchmark)),
+        ("198.20.0.0", None),
+        ("198.51.100.7", Some(Documentation)),
+        ("203.0.113.7", Some(Documentation)),
+        ("223.255.255.255", None),
+        ("224.0.0.1", Some(Multicast)),
+        ("239.255.255.255", Some(Multicast)),
+        ("240.0.0.1", Some(Reserved)),
+        ("255.255.255.254", Some(Reserved)),
+        ("255.255.255.255", Some(Broadcast)),
+        ("::", Some(Unspecified)),
+        ("::1", Some(Loopback)),
+        ("::2", Some(Embedded)),
+        ("::127.0.0.1", Some(Embedded)),
+        ("::ffff:127.0.0.1", Some(Embedded)),
+        ("::ffff:8.8.8.8", Some(Embedded)),
+        ("::ffff:0:127.0.0.1", Some(Embedded)),
+        ("64:ff9b::127.0.0.1", Some(Loopback)),
+        ("64:ff9b::169.254.169.254", Some(Metadata)),
+        ("64:ff9b::8.8.8.8", None),
+        ("64:ff9b:1::8.8.8.8", Some(Embedded)),
+        ("100::1", Some(Reserved)),
+        ("1fff::1", Some(Reserved)),
+        ("2001::1", Some(Embedded)),
+        ("2001:1::1", Some(Reserved)),
+        ("2001:2::1", Some(Benchmark)),
+        ("2001:200::1", None),
+        ("2001:db8::1", Some(Documentation)),
+        ("2002:7f00:1::", Some(Embedded)),
+        ("2606:4700:4700::1111", None),
+        ("3fff::1", Some(Documentation)),
+        ("3fff:1000::1", None),
+        ("4000::1", Some(Reserved)),
+        ("5f00::1", Some(Reserved)),
+        ("fc00::1", Some(UniqueLocal)),
+        ("fd00:ec2::254", Some(Metadata)),
+        ("fdff::1", Some(UniqueLocal)),
+        ("fe00::1", Some(Reserved)),
+        ("fe80::1", Some(LinkLocal)),
+        ("fec0::1", Some(SiteLocal)),
+        ("ff02::1", Some(Multicast)),
+    ];
+
+    #[test]
+    fn addresses_have_their_class() {
+        for (address, class) in CASES {
+            assert_eq!(Class::of(address.parse().unwrap()), class, "{address}");
+        }
+    }
+}

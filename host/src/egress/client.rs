@@ -1,0 +1,251 @@
+//! One request on its way: decided, dialled, sent, and sent on where a redirect leads, each hop as if it
+//! were the first.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT, VIA},
+    request::Parts,
+};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::{
+    body::{self, Body, Bounds, Outgoing, Received},
+    connect::Dialler,
+    courier::{Courier, Hop},
+    error::{Error, Wait},
+    pool::{Connection, Key, Lease, Pool},
+    redirect,
+    rule::{Policy, Rule},
+    target::Target,
+};
+use crate::{config, tasks};
+
+const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
+/// What says that a request comes from a component; loopback trust refuses it.
+const FORWARDED: &str = "1.1 moxxy";
+
+/// How long a request may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    pub connection: Duration,
+    pub head: Duration,
+    pub pause: Duration,
+}
+
+pub struct Client {
+    pub config: config::Egress,
+    pub dialler: Dialler,
+    pub pool: Arc<Pool>,
+    pub server: tasks::Server,
+}
+
+/// A request and all that decides about it.
+pub struct Sending<'a> {
+    pub client: &'a Client,
+    pub policy: &'a Arc<Policy>,
+    pub courier: Option<&'a dyn Courier>,
+    pub waits: Waits,
+    pub end: Instant,
+    pub turn: Arc<OwnedSemaphorePermit>,
+}
+
+impl Sending<'_> {
+    /// Follows a request to its answer.
+    pub async fn follow(&self, target: Target, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let most = self.client.config.redirects;
+        let (mut parts, mut body) = request.into_parts();
+        clean(&mut parts.headers);
+        let (origin, mut target, mut hops) = (target.clone(), target, 0);
+        let mut crossed = false;
+        loop {
+            let has_body = !body.is_end_stream();
+            let hop = Hop { url: target.url(), crossed };
+            let response = self.exchange(&target, &hop, &parts, body).await?;
+            let Some(next) = redirect::next(&response, &parts.method, has_body) else { return Ok(response) };
+            if hops == most {
+                return Err(Error::Redirects(most));
+            }
+            hops += 1;
+            target = target.join(&next.location)?;
+            crossed |= !target.is_of_origin(&origin);
+            if crossed {
+                redirect::strip_credentials(&mut parts.headers);
+            }
+            redirect::strip_content(&mut parts.headers);
+            parts.method = next.method;
+            body = body::empty();
+        }
+    }
+
+    /// Sends a request to one place.
+    async fn exchange(
+        &self,
+        target: &Target,
+        hop: &Hop<'_>,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Error> {
+        let rule = self.policy.decide(target, &parts.method)?;
+        let key = Key::new(self.policy, target);
+        let connection = match self.client.pool.take(&key) {
+            Some(connection) => connection,
+            None => self.connect(target, rule).await?,
+        };
+        let mut request = Request::from_parts(parts.clone(), body);
+        *request.uri_mut() = target.path_and_query()?;
+        if let Some(courier) = self.courier {
+            request = courier.put_in(hop, request).await?;
+        }
+        finish(request.headers_mut(), target, connection.private)?;
+        let response = self.transfer(target, rule, key, connection, request).await?;
+        Ok(match self.courier {
+            Some(courier) => courier.clean(hop, response),
+            None => response,
+        })
+    }
+
+    async fn transfer(
+        &self,
+        target: &Target,
+        rule: &Rule,
+        key: Key,
+        mut connection: Connection,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        let (request, mut goes_on) = self.counted(request)?;
+        let first = self.answer(&mut connection, request, &mut goes_on).await;
+        let response = match first {
+            Ok(response) => response,
+            // The other end had closed it meanwhile; nothing was sent.
+            Err((_, Some(request))) if connection.used => {
+                connection = self.connect(target, rule).await?;
+                self.answer(&mut connection, *request, &mut goes_on).await.map_err(|(error, _)| error)?
+            }
+            Err((error, _)) => return Err(error),
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Error::Broken("the server changed the protocol".into()));
+        }
+        connection.used = true;
+        let config = &self.client.config;
+        let total = Duration::from_secs(config.total_time);
+        let bounds = Bounds { bytes: config.response_body, pause: self.waits.pause, end: self.end, total };
+        let lease = Lease { connection, key, pool: Arc::clone(&self.client.pool), _turn: Arc::clone(&self.turn) };
+        let announced = response.body().size_hint().lower();
+        if announced > bounds.bytes {
+            return Err(Error::ResponseBody(bounds.bytes));
+        }
+        Ok(response.map(|incoming| Received::new(incoming, lease, bounds).boxed_unsync()))
+    }
+
+    fn counted(&self, request: Request<Body>) -> Result<(Request<Outgoing>, watch::Receiver<()>), Error> {
+        let limit = self.client.config.request_body;
+        let (parts, body) = request.into_parts();
+        // A component's body comes bit by bit, and says nothing of its size.
+        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.unwrap_or(0).max(body.size_hint().lower()) > limit {
+            return Err(Error::RequestBody(limit));
+        }
+        let (body, goes_on) = Outgoing::new(body, limit);
+        Ok((Request::from_parts(parts, body), goes_on))
+    }
+
+    /// Sends, and waits for the head of the response from when the body went on last. A request that
+    /// was not sent comes back.
+    async fn answer(
+        &self,
+        connection: &mut Connection,
+        request: Request<Outgoing>,
+        goes_on: &mut watch::Receiver<()>,
+    ) -> Result<Response<Incoming>, (Error, Option<Box<Request<Outgoing>>>)> {
+        let mut sending = Box::pin(connection.sender.try_send_request(request));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => return sent.map_err(|mut error| {
+                    let request = error.take_message().map(Box::new);
+                    (Error::of_hyper(error.error(), self.client.config.response_head), request)
+                }),
+                Ok(()) = goes_on.changed() => {}
+                () = sleep(self.waits.head) => return Err((Error::Late(Wait::Head, self.waits.head), None)),
+            }
+        }
+    }
+
+    async fn connect(&self, target: &Target, rule: &Rule) -> Result<Connection, Error> {
+        let client = self.client;
+        let until = self.end.min(Instant::now() + self.waits.connection);
+        let permit = client.pool.room(until).await?;
+        let addresses = client.dialler.resolve(target, rule, until).await?;
+        let late = || Error::Late(Wait::Connection, self.waits.connection);
+        let dialling = client.dialler.dial(target, &addresses, until);
+        let (stream, private) = timeout_at(until, dialling).await.map_err(|_| late())??;
+        let head = usize::try_from(client.config.response_head).unwrap_or(usize::MAX);
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(head)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Error::of_hyper(&error, client.config.response_head))?;
+        let driver = client.server.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an outgoing connection broke");
+            }
+        });
+        Ok(Connection { sender, private, used: false, _driver: driver, _permit: permit })
+    }
+}
+
+impl Client {
+    /// Sends a request, in the time that all of it may take.
+    pub async fn send(
+        &self,
+        policy: &Arc<Policy>,
+        courier: Option<&dyn Courier>,
+        request: Request<Body>,
+        waits: Waits,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Response<Body>, Error> {
+        let target = Target::parse(&request.uri().to_string())?;
+        let total = Duration::from_secs(self.config.total_time);
+        let sending =
+            Sending { client: self, policy, courier, waits, end: Instant::now() + total, turn: Arc::new(turn) };
+        timeout(total, sending.follow(target, request)).await.unwrap_or(Err(Error::Late(Wait::End, total)))
+    }
+}
+
+/// Takes away what is between two neighbours only.
+fn clean(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let ours = [CONNECTION, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    let others = ["keep-alive", "proxy-authorization", "proxy-connection", "http2-settings"];
+    let others = others.into_iter().map(HeaderName::from_static);
+    for name in listed.into_iter().chain(ours).chain(others).filter(|name| name != CONTENT_LENGTH) {
+        headers.remove(name);
+    }
+}
+
+/// Adds what the host says of itself.
+fn finish(headers: &mut HeaderMap, target: &Target, private: bool) -> Result<(), Error> {
+    let host = HeaderValue::try_from(target.host_header()).map_err(|error| Error::Broken(error.to_string()))?;
+    headers.insert(HOST, host);
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(NAME));
+    if private {
+        headers.append(VIA, HeaderValue::from_static(FORWARDED));
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Names become addresses, once; every address is judged; and only one that was judged is dialled.
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+    sync::OnceCell,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
+};
+use url::Host;
+
+use super::{
+    address::Class,
+    error::{Error, Refusal},
+    rule::Rule,
+    target::Target,
+};
+use crate::{config, error, tasks};
+
+/// Of the addresses of a name so many are tried.
+const TRIED: usize = 4;
+
+/// Opens connections.
+pub struct Dialler {
+    resolver: Option<config::Resolver>,
+    /// Authorities beside the system's.
+    extra: Vec<CertificateDer<'static>>,
+    tls: OnceCell<TlsConnector>,
+    /// Where this server listens itself.
+    own: RwLock<Vec<SocketAddr>>,
+}
+
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An address that was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    address: SocketAddr,
+    pub private: bool,
+}
+
+impl Dialler {
+    pub fn new(config: &config::Egress) -> error::Result<Self> {
+        let extra = authorities(&config.ca)?;
+        Ok(Self { resolver: config.resolver, extra, tls: OnceCell::new(), own: RwLock::default() })
+    }
+
+    /// From now on nothing leads to this address.
+    pub fn refuse(&self, listener: SocketAddr) {
+        self.own.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    /// The addresses of a target. If one of them is not allowed, none is.
+    pub async fn resolve(&self, target: &Target, rule: &Rule, until: Instant) -> Result<Vec<Checked>, Error> {
+        let addresses = match target.host() {
+            Host::Ipv4(address) => vec![(address, 0).into()],
+            Host::Ipv6(address) => vec![(address, 0).into()],
+            Host::Domain(name) => {
+                timeout_at(until, self.look_up(name)).await.unwrap_or_else(|_| Err(Error::Name(name.into())))?
+            }
+        };
+        addresses.into_iter().map(|address| Ok(self.check(address, target, rule)?)).collect()
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Error> {
+        let unknown = || Error::Name(name.to_owned());
+        let found = match self.resolver {
+            Some(resolver) => resolver(name),
+            None => lookup_host((name, 0)).await.map_err(|_| unknown())?.collect(),
+        };
+        if found.is_empty() { Err(unknown()) } else { Ok(found) }
+    }
+
+    fn check(&self, found: SocketAddr, target: &Target, rule: &Rule) -> Result<Checked, Refusal> {
+        let address = found.ip();
+        let class = Class::of(address);
+        if let Some(class) = class.filter(|class| !(rule.allows_private() && class.can_be_allowed())) {
+            return Err(Refusal::Address { host: target.authority(), address, class, advice: rule.advise(target) });
+        }
+        let port = if found.port() == 0 { target.port() } else { found.port() };
+        let address = SocketAddr::new(address, port);
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        match own.iter().any(|listener| reaches(address, *listener)) {
+            true => Err(Refusal::Own(target.authority())),
+            false => Ok(Checked { address, private: class.is_some() }),
+        }
+    }
+
+    /// Opens a connection to one of these addresses.
+    pub async fn dial(
+        &self,
+        target: &Target,
+        addresses: &[Checked],
+        until: Instant,
+    ) -> Result<(Box<dyn Stream>, bool), Error> {
+        let unreachable = |reason: String| Error::Unreachable { host: target.authority(), reason };
+        let mut failed = unreachable("there is no address".into());
+        let tried = addresses.iter().take(TRIED);
+        for (place, checked) in tried.clone().enumerate() {
+            // An address that does not answer leaves time for those after it.
+            let left = tried.len().saturating_sub(place).max(1);
+            let share = until.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
+            match timeout_at(Instant::now() + share, TcpStream::connect(checked.address)).await {
+                Ok(Ok(stream)) => return Ok((self.encrypt(stream, target, until).await?, checked.private)),
+                Ok(Err(error)) => failed = unreachable(error.to_string()),
+                Err(_) => failed = unreachable("it does not answer".into()),
+            }
+        }
+        Err(failed)
+    }
+
+    async fn encrypt(&self, stream: TcpStream, target: &Target, until: Instant) -> Result<Box<dyn Stream>, Error> {
+        // Only delays: it works without.
+        drop(stream.set_nodelay(true));
+        if !target.is_https() {
+            return Ok(Box::new(stream));
+        }
+        let failed = |reason: String, certificate| Error::Tls { host: target.authority(), reason, certificate };
+        let name = match target.host() {
+            Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(|e| failed(e.to_string(), false))?,
+            Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
+            Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
+        };
+        let tls = self.tls.get_or_try_init(|| self.connector()).await.map_err(|e| failed(e.to_string(), false))?;
+        match timeout_at(until, tls.connect(name, stream)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(error)) => {
+                let certificate = error.to_string().contains("certificate");
+                Err(failed(error.to_string(), certificate))
+            }
+            Err(_) => Err(failed("it does not answer".into(), false)),
+        }
+    }
+
+    /// Trusts the system's authorities and the operator's.
+    async fn connector(&self) -> error::Result<TlsConnector> {
+        let mut roots = RootCertStore::empty();
+        // Hundreds of files perhaps.
+        let system = tasks::blocking(rustls_native_certs::load_native_certs).await?;
+        roots.add_parsable_certificates(system.certs.into_iter().chain(self.extra.clone()));
+        if roots.is_empty() {
+            tracing::error!("no authority is trusted: install the system's certificates, or name some in `egress.ca`");
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(error::Error::internal)?;
+        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+fn authorities(file: &Path) -> error::Result<Vec<CertificateDer<'static>>> {
+    if file.as_os_str().is_empty() {
+        return Ok(Vec::new());
+    }
+    let wrong = |why: &dyn std::fmt::Display| {
+        let message = format!("`egress.ca` is {}, which cannot be used: {why}", file.display());
+        error::Error::invalid("invalid_configuration", message)
+    };
+    let pem = fs::read(file).map_err(|error| wrong(&error))?;
+    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?;
+    if found.is_empty() { Err(wrong(&"there is no certificate in it")) } else { Ok(found) }
+}
+
+/// Whether who dials this address comes to this listener of ours.
+fn reaches(address: SocketAddr, listener: SocketAddr) -> bool {
+    let (to, own) = (address.ip().to_canonical(), listener.ip().to_canonical());
+    address.port() == listener.port() && (to == own || (own.is_unspecified() && is_here(to)))
+}
+
+/// Whether an address is one of this machine's: to those alone a socket can be bound.
+fn is_here(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_reached_by_its_addresses() {
+        let cases = [
+            ("127.0.0.1:3000", "127.0.0.1:3000", true),
+            ("127.0.0.1:3000", "127.0.0.1:3001", false),
+            ("127.0.0.2:3000", "127.0.0.1:3000", false),
+            ("127.0.0.2:3000", "0.0.0.0:3000", true),
+            ("[::1]:3000", "[::]:3000", true),
+            ("127.0.0.1:3000", "[::]:3000", true),
+            ("[::ffff:127.0.0.1]:3000", "127.0.0.1:3000", true),
+            ("192.0.2.1:3000", "0.0.0.0:3000", false),
+        ];
+        for (address, listener, expected) in cases {
+            assert_eq!(reaches(address.parse().unwrap(), listener.parse().unwrap()), expected, "{address} {listener}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a request got no answer: it was refused by a rule, ran over a limit, or failed on its way.
+
+use std::time::Duration;
+
+use super::address::Class;
+
+/// The rule that refuses a request. The text says what would allow it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the URL is refused: {0}")]
+    Form(&'static str),
+    #[error("it may not reach {host}: {advice}")]
+    Host { host: String, advice: String },
+    #[error("it may reach {host} by {allowed} only, not by {asked}: {advice}")]
+    Port { host: String, allowed: String, asked: String, advice: String },
+    #[error("it may send {allowed} to {host} only, not {asked}: its manifest would have to ask for that")]
+    Method { host: String, allowed: String, asked: String },
+    #[error("it may reach {host} below {allowed} only, and by paths without encoded slashes")]
+    Path { host: String, allowed: String },
+    #[error("{host} is {address}, {}{}", .class.as_str(), told(*.class, .advice))]
+    Address { host: String, address: std::net::IpAddr, class: Class, advice: String },
+    #[error("{0} is this server itself, which no rule allows")]
+    Own(String),
+    #[error("it made more than the {0} requests of one call that `egress.requests` allows")]
+    Count(u32),
+    /// What whoever puts secrets in has to say.
+    #[error("{0}")]
+    Secret(String),
+}
+
+fn told(class: Class, advice: &str) -> String {
+    match class.can_be_allowed() {
+        true => format!(": {advice}"),
+        false => ", which no rule allows".into(),
+    }
+}
+
+/// What a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For a connection.
+    Connection,
+    /// For the head of the response.
+    Head,
+    /// For the next piece of the response.
+    Piece,
+    /// In all.
+    End,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the name {0} cannot be resolved")]
+    Name(String),
+    #[error("{host} cannot be reached: {reason}")]
+    Unreachable { host: String, reason: String },
+    #[error("no encrypted connection to {host}: {reason}")]
+    Tls { host: String, reason: String, certificate: bool },
+    #[error("{}", waited(*.0, *.1))]
+    Late(Wait, Duration),
+    #[error("too many connections are open")]
+    Busy,
+    #[error("a request's body has more than {0} bytes (`egress.request_body`)")]
+    RequestBody(u64),
+    #[error("a response's body has more than {0} bytes (`egress.response_body`)")]
+    ResponseBody(u64),
+    #[error("a response's head is larger than {0} bytes (`egress.response_head`)")]
+    ResponseHead(u64),
+    #[error("more than {0} redirects (`egress.redirects`)")]
+    Redirects(u32),
+    /// The component's part of the body broke off.
+    #[error("the request's body broke off: {0}")]
+    Body(String),
+    #[error("the connection broke: {0}")]
+    Broken(String),
+}
+
+fn waited(wait: Wait, time: Duration) -> String {
+    let time = time.as_millis();
+    match wait {
+        Wait::Connection => format!("no connection within {time} ms"),
+        Wait::Head => format!("no answer within {time} ms"),
+        Wait::Piece => format!("a response paused for more than {time} ms"),
+        Wait::End => format!("a request took more than {time} ms"),
+    }
+}
+
+impl Error {
+    /// What is behind an error of hyper: one of ours, if the body was it.
+    pub(super) fn of_hyper(error: &hyper::Error, head: u64) -> Self {
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            if let Some(own) = cause.downcast_ref::<Self>() {
+                return own.clone();
+            }
+            source = cause.source();
+        }
+        if error.is_parse_too_large() {
+            return Self::ResponseHead(head);
+        }
+        Self::Broken(error.to_string())
+    }
+}

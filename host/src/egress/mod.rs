@@ -1,0 +1,128 @@
+//! The one way out: a client that reaches what a [`Policy`] names and nothing else. Built in this
+//! order: a [`Target`](target) is one URL, a [`rule`] decides, [`connect`] resolves, judges and dials,
+//! [`client`] sends and follows redirects, [`body`] counts what comes and goes.
+
+mod address;
+mod body;
+mod client;
+mod connect;
+mod courier;
+mod error;
+mod pool;
+mod redirect;
+mod rule;
+mod target;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use tokio::{
+    sync::Semaphore,
+    time::{interval, timeout},
+};
+
+pub use self::{
+    body::Body,
+    client::Waits,
+    courier::{Courier, Hop},
+    error::{Error, Refusal, Wait},
+    rule::{Missing, Pattern, Policy, Rule, is_public},
+    target::Target,
+};
+use self::{client::Client, connect::Dialler, pool::Pool};
+use crate::{
+    config,
+    error::Result,
+    tasks::{Policy as End, Server, Tasks},
+};
+
+/// How often connections that wait in vain are looked for.
+const TIDY: Duration = Duration::from_secs(5);
+/// How many responses one call may have open at once. It waits for more as for a connection.
+const AT_ONCE: usize = 16;
+
+/// Sends requests, for everybody who may.
+#[derive(Clone)]
+pub struct Egress(Arc<Client>);
+
+/// What one call may send.
+#[derive(Debug)]
+pub struct Outlet {
+    egress: Egress,
+    policy: Arc<Policy>,
+    courier: Option<Arc<dyn Courier>>,
+    sent: AtomicU32,
+    turns: Arc<Semaphore>,
+}
+
+impl Egress {
+    pub fn new(config: &config::Egress, tasks: &Tasks) -> Result<Self> {
+        let pool = Arc::new(Pool::new(config.connections));
+        let client = Client {
+            dialler: Dialler::new(config)?,
+            config: config.clone(),
+            pool: Arc::clone(&pool),
+            server: Server::current(),
+        };
+        let shutdown = tasks.shutdown().clone();
+        tasks.spawn("egress", End::Job, async move {
+            let mut tick = interval(TIDY);
+            while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+                pool.tidy();
+            }
+        });
+        Ok(Self(Arc::new(client)))
+    }
+
+    /// Refuses a listener of this server's own to everybody.
+    pub fn refuse(&self, listener: SocketAddr) {
+        self.0.dialler.refuse(listener);
+    }
+
+    /// The way out for one call.
+    pub fn outlet(&self, policy: Policy, courier: Option<Arc<dyn Courier>>) -> Outlet {
+        let (sent, turns) = (AtomicU32::new(0), Arc::new(Semaphore::new(AT_ONCE)));
+        Outlet { egress: self.clone(), policy: Arc::new(policy), courier, sent, turns }
+    }
+
+    /// The longest waits.
+    pub fn waits(&self) -> Waits {
+        let config = &self.0.config;
+        Waits {
+            connection: Duration::from_secs(config.connect_time),
+            head: Duration::from_secs(config.head_time),
+            pause: Duration::from_secs(config.body_pause),
+        }
+    }
+}
+
+impl Outlet {
+    /// Sends a request, if its rules allow it. Dropped, it is given up.
+    pub async fn send(&self, request: Request<Body>, waits: Waits) -> Result<Response<Body>, Error> {
+        let (client, most) = (&self.egress.0, self.egress.waits());
+        let waits = Waits {
+            connection: waits.connection.min(most.connection),
+            head: waits.head.min(most.head),
+            pause: waits.pause.min(most.pause),
+        };
+        if self.sent.fetch_add(1, Relaxed) >= client.config.requests {
+            return Err(Refusal::Count(client.config.requests).into());
+        }
+        let turn = timeout(waits.connection.min(most.connection), Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(Error::Busy) };
+        client.send(&self.policy, self.courier.as_deref(), request, waits, turn).await
+    }
+}
+
+impl std::fmt::Debug for Egress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Egress").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! Connections that wait for the next request. One is used again by the policy that it was opened
+//! under, for the same origin, and by nobody else.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hyper::client::conn::http1::SendRequest;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::{body::Outgoing, error::Error, rule::Policy, target::Target};
+use crate::tasks::Task;
+
+/// How long a connection waits for its next request.
+pub const IDLE: Duration = Duration::from_secs(30);
+/// How many wait for one origin.
+const SPARE: usize = 8;
+
+/// Whom a connection is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub policy: Arc<Policy>,
+    pub origin: String,
+}
+
+impl Key {
+    pub fn new(policy: &Arc<Policy>, target: &Target) -> Self {
+        Self { policy: Arc::clone(policy), origin: target.url().origin().ascii_serialization() }
+    }
+}
+
+/// An open connection. Dropped, it is closed.
+pub struct Connection {
+    pub sender: SendRequest<Outgoing>,
+    /// Whether it leads to an address that is not public.
+    pub private: bool,
+    pub used: bool,
+    pub _driver: Task<()>,
+    pub _permit: OwnedSemaphorePermit,
+}
+
+/// A connection in use.
+pub struct Lease {
+    pub connection: Connection,
+    pub key: Key,
+    pub pool: Arc<Pool>,
+    /// Of the call that uses it.
+    pub _turn: Arc<OwnedSemaphorePermit>,
+}
+
+pub struct Pool {
+    idle: Mutex<HashMap<Key, Vec<(Instant, Connection)>>>,
+    room: Arc<Semaphore>,
+}
+
+impl Pool {
+    pub fn new(connections: usize) -> Self {
+        Self { idle: Mutex::default(), room: Arc::new(Semaphore::new(connections)) }
+    }
+
+    /// A connection that waits for this.
+    pub fn take(&self, key: &Key) -> Option<Connection> {
+        let mut idle = self.lock();
+        let waiting = idle.get_mut(key)?;
+        waiting.retain(|(since, connection)| since.elapsed() < IDLE && !connection.sender.is_closed());
+        let ready = waiting.iter().rposition(|(_, connection)| connection.sender.is_ready());
+        let taken = ready.map(|place| waiting.remove(place).1);
+        if waiting.is_empty() {
+            idle.remove(key);
+        }
+        taken
+    }
+
+    /// Room for one more connection. Where all is taken, those that wait for others give way.
+    pub async fn room(&self, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+            return Ok(permit);
+        }
+        self.close_oldest();
+        match timeout_at(until, Arc::clone(&self.room).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Error::Busy),
+        }
+    }
+
+    /// Closes what has waited long enough.
+    pub fn tidy(&self) {
+        self.lock().retain(|_, waiting| {
+            waiting.retain(|(since, connection)| since.elapsed() < IDLE && !connection.sender.is_closed());
+            !waiting.is_empty()
+        });
+    }
+
+    fn close_oldest(&self) {
+        let mut idle = self.lock();
+        let oldest = |waiting: &Vec<(Instant, Connection)>| waiting.first().map(|(since, _)| *since);
+        let key = idle.iter().min_by_key(|(_, waiting)| oldest(waiting)).map(|(key, _)| key.clone());
+        let Some(key) = key else { return };
+        if let Some(waiting) = idle.get_mut(&key) {
+            waiting.remove(0);
+            if waiting.is_empty() {
+                idle.remove(&key);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<(Instant, Connection)>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// Lets the next request have the connection.
+    pub fn give_back(self) {
+        let Self { connection, key, pool, .. } = self;
+        let mut idle = pool.lock();
+        let waiting = idle.entry(key).or_default();
+        if waiting.len() < SPARE && !connection.sender.is_closed() {
+            waiting.push((Instant::now(), connection));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Redirects, by RFC 9110: which ones are followed, and what of the request goes along.
+
+use http::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{
+        AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, COOKIE,
+        LOCATION,
+    },
+};
+
+/// What is sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    pub location: String,
+    pub method: Method,
+}
+
+/// Where a response sends a request on to. One with a body cannot be sent again, for the body is gone
+/// by: where it would have to be, the component gets the redirect itself.
+pub fn next<B>(response: &Response<B>, method: &Method, has_body: bool) -> Option<Next> {
+    let location = response.headers().get(LOCATION)?.as_bytes();
+    let location = std::str::from_utf8(location).ok()?.to_owned();
+    let method = match response.status() {
+        StatusCode::SEE_OTHER if method != Method::HEAD => Method::GET,
+        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND if method == Method::POST => Method::GET,
+        StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT
+            if !has_body =>
+        {
+            method.clone()
+        }
+        _ => return None,
+    };
+    Some(Next { location, method })
+}
+
+/// Takes away what describes a body that is not sent again.
+pub fn strip_content(headers: &mut HeaderMap) {
+    for name in [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE] {
+        headers.remove(name);
+    }
+}
+
+/// Takes away what is for the origin alone that the component named.
+pub fn strip_credentials(headers: &mut HeaderMap) {
+    for name in [AUTHORIZATION, COOKIE] {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_change_as_the_standard_says() {
+        let cases = [
+            (301, "GET", false, Some("GET")),
+            (301, "POST", true, Some("GET")),
+            (302, "POST", true, Some("GET")),
+            (302, "PUT", false, Some("PUT")),
+            (302, "PUT", true, None),
+            (303, "PUT", true, Some("GET")),
+            (303, "HEAD", false, Some("HEAD")),
+            (307, "POST", true, None),
+            (307, "POST", false, Some("POST")),
+            (308, "DELETE", false, Some("DELETE")),
+            (300, "GET", false, None),
+            (304, "GET", false, None),
+            (200, "GET", false, None),
+        ];
+        for (status, method, has_body, expected) in cases {
+            let response = Response::builder().status(status).header(LOCATION, "/x").body(()).unwrap();
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let next = next(&response, &method, has_body).map(|next| next.method.to_string());
+            assert_eq!(next.as_deref(), expected, "{status} {method}");
+        }
+        assert_eq!(next(&Response::builder().status(302).body(()).unwrap(), &Method::GET, false), None);
+    }
+}

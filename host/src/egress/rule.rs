@@ -1,0 +1,271 @@
+//! Rules: what a component may reach. There is nothing that is allowed by default.
+
+use std::net::IpAddr;
+
+use http::Method;
+use url::Host;
+
+use super::{error::Refusal, target::Target};
+
+/// Which hosts a rule is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    Exact(Host),
+    /// Every name that ends in this one, with at least one label before it.
+    Below(String),
+    /// Every host. No rule has it; only what is missing may.
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Rule {
+    https: bool,
+    host: Pattern,
+    port: u16,
+    methods: Vec<Method>,
+    /// Only what lies below this path.
+    path: Option<String>,
+    /// Whether the host may have an address that is not public.
+    private: bool,
+    /// What would allow another port, and an address that is not public.
+    advice: String,
+}
+
+/// What would be reachable with more consent, and how that is given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Missing {
+    pub host: Pattern,
+    /// For HTTPS on its port, at public hosts. `{host}` in it stands for the host, `{port}` for the port.
+    pub advice: String,
+    /// For all others.
+    pub at_port: String,
+}
+
+/// All that one component may reach. Connections are shared by what has an equal policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// Whose it is.
+    pub owner: String,
+    pub rules: Vec<Rule>,
+    pub missing: Vec<Missing>,
+}
+
+impl Pattern {
+    /// `api.example.com`, `*.example.com`, or an address.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(suffix) = text.strip_prefix("*.") {
+            return match Host::parse(suffix).ok()? {
+                Host::Domain(suffix) if suffix.contains('.') => Some(Self::Below(suffix)),
+                _ => None,
+            };
+        }
+        let bare = text.parse::<std::net::Ipv6Addr>().map(Host::Ipv6);
+        match bare.or_else(|_| Host::parse(text)).ok()? {
+            Host::Domain(name) if name.contains('*') => None,
+            host => Some(Self::Exact(host)),
+        }
+    }
+
+    pub fn matches(&self, host: &Host<&str>) -> bool {
+        match (self, host) {
+            (Self::Exact(Host::Domain(name)), Host::Domain(host)) => name == host,
+            (Self::Exact(Host::Ipv4(address)), Host::Ipv4(host)) => address == host,
+            (Self::Exact(Host::Ipv6(address)), Host::Ipv6(host)) => address == host,
+            (Self::Below(suffix), Host::Domain(host)) => {
+                let label = host.strip_suffix(suffix.as_str()).and_then(|rest| rest.strip_suffix('.'));
+                label.is_some_and(|label| !label.is_empty())
+            }
+            (Self::Any, _) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Rule {
+    /// HTTPS on its port, at public addresses.
+    pub fn new(host: Pattern, methods: &[String]) -> Self {
+        let methods = methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok()).collect();
+        let advice = "the option `egress.private = [\"{host}:{port}\"]` would allow it".to_owned();
+        Self { https: true, host, port: 443, methods, path: None, private: false, advice }
+    }
+
+    /// What would allow another port, and an address that is not public; as in [`Missing`].
+    pub fn advice(self, advice: &str) -> Self {
+        Self { advice: advice.to_owned(), ..self }
+    }
+
+    /// What would allow a request that this rule does not.
+    pub(super) fn advise(&self, target: &Target) -> String {
+        filled(&self.advice, target)
+    }
+
+    pub fn host(self, host: Pattern) -> Self {
+        Self { host, ..self }
+    }
+
+    pub fn port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    pub fn plain(self) -> Self {
+        Self { https: false, ..self }
+    }
+
+    /// At addresses that are not public, too; for one host only.
+    pub fn private(self) -> Self {
+        Self { private: matches!(self.host, Pattern::Exact(_)), ..self }
+    }
+
+    pub fn below(self, path: &str) -> Self {
+        Self { path: Some(path.trim_end_matches('/').to_owned()), ..self }
+    }
+
+    pub fn allows_private(&self) -> bool {
+        self.private
+    }
+
+    fn way(&self) -> String {
+        way(self.https, self.port)
+    }
+
+    fn allows_path(&self, target: &Target) -> bool {
+        let Some(prefix) = &self.path else { return true };
+        let rest = target.url().path().strip_prefix(prefix.as_str());
+        !target.has_encoded_slashes() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl Missing {
+    fn advise(&self, target: &Target) -> &str {
+        let ordinary = target.is_https() && target.port() == 443 && is_public(&target.host().to_string());
+        if ordinary { &self.advice } else { &self.at_port }
+    }
+}
+
+/// Whether a host is the name of a public one by its looks: what it resolves to is judged all the same.
+pub fn is_public(host: &str) -> bool {
+    let private = ["localhost", "local", "internal", "home", "lan", "arpa"];
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let name = host.rsplit_once('.').is_some_and(|(_, last)| !private.contains(&last));
+    name && !address && !host.starts_with("config:")
+}
+
+impl Policy {
+    /// The rule that allows a request, or what would.
+    pub fn decide(&self, target: &Target, method: &Method) -> Result<&Rule, Refusal> {
+        let host = target.host();
+        let mut rules: Vec<&Rule> = self.rules.iter().filter(|rule| rule.host.matches(&host)).collect();
+        if rules.is_empty() {
+            let missing = self.missing.iter().find(|missing| missing.host.matches(&host));
+            let advice = missing.map_or("its manifest does not ask for that host", |missing| missing.advise(target));
+            let advice = filled(advice, target);
+            return Err(Refusal::Host { host: host.to_string(), advice });
+        }
+        let told = |rules: &[&Rule], tell: fn(&Rule) -> String| {
+            let mut texts: Vec<_> = rules.iter().map(|rule| tell(rule)).collect();
+            texts.sort();
+            texts.dedup();
+            texts.join(" or ")
+        };
+        let host = target.host().to_string();
+        let allowed = told(&rules, Rule::way);
+        let advice = rules.first().map(|rule| rule.advise(target)).unwrap_or_default();
+        rules.retain(|rule| rule.https == target.is_https() && rule.port == target.port());
+        if rules.is_empty() {
+            return Err(Refusal::Port { host, allowed, asked: way(target.is_https(), target.port()), advice });
+        }
+        let allowed = told(&rules, |rule| rule.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
+        // A tunnel would lead to where no rule looks.
+        rules.retain(|rule| rule.methods.contains(method) && method != Method::CONNECT);
+        if rules.is_empty() {
+            return Err(Refusal::Method { host, allowed, asked: method.to_string() });
+        }
+        let allowed = told(&rules, |rule| rule.path.clone().unwrap_or_default());
+        // One that allows more of the address, if there is one.
+        let fits = rules.into_iter().filter(|rule| rule.allows_path(target)).max_by_key(|rule| rule.private);
+        fits.ok_or(Refusal::Path { host, allowed })
+    }
+}
+
+fn filled(advice: &str, target: &Target) -> String {
+    advice.replace("{host}", &target.host().to_string()).replace("{port}", &target.port().to_string())
+}
+
+fn way(https: bool, port: u16) -> String {
+    format!("{} on port {port}", if https { "https" } else { "http" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_labels() {
+        let cases = [
+            ("api.example.com", "https://api.example.com", true),
+            ("api.example.com", "https://API.EXAMPLE.com.", true),
+            ("api.example.com", "https://x.api.example.com", false),
+            ("api.example.com", "https://api.example.com.evil.example", false),
+            ("*.example.com", "https://a.example.com", true),
+            ("*.example.com", "https://a.b.example.com", true),
+            ("*.example.com", "https://example.com", false),
+            ("*.example.com", "https://badexample.com", false),
+            ("127.0.0.1", "https://0x7f.1", true),
+            ("127.0.0.1", "https://127.0.0.2", false),
+            ("::1", "https://[0::1]", true),
+            ("[::1]", "https://[::1]", true),
+            ("127.0.0.1", "https://[::ffff:127.0.0.1]", false),
+            ("*.0.0.1", "https://127.0.0.1", false),
+        ];
+        for (pattern, url, matches) in cases {
+            let found = Pattern::parse(pattern).is_some_and(|p| p.matches(&Target::parse(url).unwrap().host()));
+            assert_eq!(found, matches, "{pattern} {url}");
+        }
+        for wrong in ["*", "*.", "*.com", "**.example.com", "a.*.com", "", "a b", "http://a.example"] {
+            assert_eq!(Pattern::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    fn policy() -> Policy {
+        let get = ["GET".to_owned()];
+        let rule = |host: &str| Rule::new(Pattern::parse(host).unwrap(), &get);
+        let missing = Missing {
+            host: Pattern::parse("b.example").unwrap(),
+            advice: "consent to it".into(),
+            at_port: "consent to {host}:{port}".into(),
+        };
+        let rules =
+            vec![rule("a.example"), rule("c.example").below("/repos/"), rule("127.0.0.1").plain().port(81).private()];
+        Policy { owner: "test".into(), rules, missing: vec![missing] }
+    }
+
+    #[test]
+    fn a_policy_allows_what_a_rule_names() {
+        for url in ["https://a.example/x", "https://c.example/repos", "https://c.example/repos/x", "http://127.1:81/"] {
+            policy().decide(&Target::parse(url).unwrap(), &Method::GET).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_what_would_allow_it() {
+        let cases = [
+            ("GET", "https://b.example/", "it may not reach b.example: consent to it"),
+            ("GET", "http://b.example/", "it may not reach b.example: consent to b.example:80"),
+            ("GET", "https://d.example/", "it may not reach d.example: its manifest does not ask for that host"),
+            ("GET", "http://a.example/", "by https on port 443 only, not by http on port 80"),
+            ("GET", "https://a.example:8443/", "by https on port 443 only, not by https on port 8443"),
+            ("GET", "http://127.0.0.1:82/", "by http on port 81 only, not by http on port 82"),
+            ("POST", "https://a.example/", "it may send GET to a.example only, not POST"),
+            ("CONNECT", "https://a.example/", "not CONNECT"),
+            ("GET", "https://c.example/", "below /repos only"),
+            ("GET", "https://c.example/reposx", "below /repos only"),
+            ("GET", "https://c.example/repos/x%2fy", "without encoded slashes"),
+            ("GET", "https://c.example/repos%5c..%5cadmin", "without encoded slashes"),
+        ];
+        for (method, url, reason) in cases {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let refusal = policy().decide(&Target::parse(url).unwrap(), &method).unwrap_err().to_string();
+            assert!(refusal.contains(reason), "{url}: {refusal}");
+        }
+    }
+}

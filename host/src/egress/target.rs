@@ -1,0 +1,211 @@
+//! Where a request goes: one URL, built once. What decides, what is dialled and what is sent are made
+//! of this one value, so that no two readings of a text can differ.
+
+use http::Uri;
+use url::{Host, Url};
+
+use super::error::Refusal;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    url: Url,
+}
+
+impl Target {
+    /// Reads an absolute URL. Forms that others may read in another way are refused.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let (_, rest) = text.split_once("://").ok_or(Refusal::Form("it does not begin with https://"))?;
+        let (authority, path) = before(rest, &['?', '#']).split_once('/').unwrap_or((before(rest, &['?', '#']), ""));
+        if authority.contains('@') {
+            return Err(Refusal::Form("it has user information in it; send credentials in a header"));
+        }
+        check_plain(text)?;
+        if path.split('/').any(is_dots) {
+            return Err(Refusal::Form("its path has dot segments; write the path that is meant"));
+        }
+        Self::new(Url::parse(text).map_err(|_| Refusal::Form("it is not a URL"))?)
+    }
+
+    /// Where a redirect leads, from here.
+    pub fn join(&self, location: &str) -> Result<Self, Refusal> {
+        check_plain(location)?;
+        Self::new(self.url.join(location).map_err(|_| Refusal::Form("a redirect leads to what is not a URL"))?)
+    }
+
+    fn new(mut url: Url) -> Result<Self, Refusal> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Refusal::Form("it does not begin with https://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refusal::Form("it has user information in it; send credentials in a header"));
+        }
+        if url.port() == Some(0) {
+            return Err(Refusal::Form("there is no port 0"));
+        }
+        url.set_fragment(None);
+        // The root's dot says nothing to whom we talk, and hides a name from a comparison.
+        if let Some(name) = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned) {
+            url.set_host(Some(&name)).map_err(|_| Refusal::Form("it names no host"))?;
+        }
+        match url.host() {
+            Some(Host::Domain(name)) if name.split('.').any(str::is_empty) => Err(Refusal::Form("it names no host")),
+            Some(_) => Ok(Self { url }),
+            None => Err(Refusal::Form("it names no host")),
+        }
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    pub fn host(&self) -> Host<&str> {
+        // Every target has one.
+        self.url.host().unwrap_or(Host::Domain(""))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.url.port_or_known_default().unwrap_or_default()
+    }
+
+    /// The host and the port, as they are told.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host(), self.port())
+    }
+
+    /// The header `Host`.
+    pub fn host_header(&self) -> String {
+        match self.url.port() {
+            Some(port) => format!("{}:{port}", self.host()),
+            None => self.host().to_string(),
+        }
+    }
+
+    /// What stands in the first line of the request.
+    pub fn path_and_query(&self) -> Result<Uri, Refusal> {
+        let text = match self.url.query() {
+            Some(query) => format!("{}?{query}", self.url.path()),
+            None => self.url.path().to_owned(),
+        };
+        text.parse().map_err(|_| Refusal::Form("its path or its query has characters that cannot be sent"))
+    }
+
+    /// Whether a path that is read with its encoded slashes decoded is another one.
+    pub fn has_encoded_slashes(&self) -> bool {
+        let path = self.url.path().to_ascii_lowercase();
+        path.contains("%2f") || path.contains("%5c")
+    }
+
+    pub fn is_of_origin(&self, other: &Self) -> bool {
+        self.url.origin() == other.url.origin()
+    }
+}
+
+/// Spaces and control characters would be taken out, and backslashes be read as slashes.
+fn check_plain(text: &str) -> Result<(), Refusal> {
+    if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(Refusal::Form("it has spaces or control characters in it"));
+    }
+    if before(text, &['?', '#']).contains('\\') {
+        return Err(Refusal::Form("it has a backslash in it"));
+    }
+    let path = before(text, &['?', '#']);
+    if path.to_ascii_lowercase().contains("%2e") && path.split('/').any(is_dots) {
+        return Err(Refusal::Form("its path has dot segments; write the path that is meant"));
+    }
+    Ok(())
+}
+
+/// `.` or `..`, in any spelling.
+fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+fn before<'a>(text: &'a str, ends: &[char]) -> &'a str {
+    text.split(ends).next().unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_one_reading() {
+        let cases = [
+            ("https://api.example.com", "https://api.example.com/"),
+            ("https://API.Example.COM:443/A?b=c#d", "https://api.example.com/A?b=c"),
+            ("https://api.example.com./x", "https://api.example.com/x"),
+            ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+            ("https://0x7f.1/", "https://127.0.0.1/"),
+            ("https://2130706433/", "https://127.0.0.1/"),
+            ("https://0177.0.0.1/", "https://127.0.0.1/"),
+            ("https://127.1/", "https://127.0.0.1/"),
+            ("https://127.0.0.1./", "https://127.0.0.1/"),
+            ("https://%31%32%37.0.0.1/", "https://127.0.0.1/"),
+            ("https://①②⑦.0.0.1/", "https://127.0.0.1/"),
+            ("https://[0:0:0:0:0:0:0:1]/", "https://[::1]/"),
+            ("https://[::ffff:127.0.0.1]/", "https://[::ffff:7f00:1]/"),
+            ("https://a.example/x%2fy?next=../..\\", "https://a.example/x%2fy?next=../..\\"),
+            ("https://a.example/%252e%252e/..a/...", "https://a.example/%252e%252e/..a/..."),
+        ];
+        for (text, url) in cases {
+            assert_eq!(Target::parse(text).map(|target| target.url.to_string()), Ok(url.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        let cases = [
+            ("api.example.com/", "https://"),
+            ("ftp://api.example.com/", "https://"),
+            ("https:///", "URL"),
+            ("https://", "URL"),
+            ("https://user@api.example.com/", "user information"),
+            ("https://user:pass@api.example.com/", "user information"),
+            ("https://api.example.com@127.0.0.1/", "user information"),
+            ("https://@api.example.com/", "user information"),
+            ("https://api.example.com\\@127.0.0.1/", "user information"),
+            ("https://api.example.com\\.evil.example/", "backslash"),
+            ("https://api.example.com/a\\b", "backslash"),
+            ("https://api.example.com/repos/../admin", "dot segments"),
+            ("https://api.example.com/repos/./x", "dot segments"),
+            ("https://api.example.com/repos/%2e%2e/admin", "dot segments"),
+            ("https://api.example.com/repos/.%2E/admin", "dot segments"),
+            ("https://api.example.com/repos/..", "dot segments"),
+            ("https://api.example.com/.\t./admin", "control characters"),
+            ("https://api.example.com/a b", "spaces"),
+            ("https://api.example.com:0/", "port 0"),
+            ("https://api.example.com../", "names no host"),
+            ("https://a..example/", "names no host"),
+            ("https://256.1.1.1/", "URL"),
+            ("https://1.2.3.4.5/", "URL"),
+            ("https://[::1%25eth0]/", "URL"),
+        ];
+        for (text, reason) in cases {
+            let refusal = Target::parse(text).unwrap_err().to_string();
+            assert!(refusal.contains(reason), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_read_from_where_it_comes() {
+        let from = Target::parse("https://a.example/x/y?z").unwrap();
+        let cases = [
+            ("../w", Some("https://a.example/w")),
+            ("//b.example/", Some("https://b.example/")),
+            ("http://b.example:81/#f", Some("http://b.example:81/")),
+            ("/%2e%2e/w", None),
+            ("\\\\b.example/", None),
+            ("https://user@b.example/", None),
+            ("file:///etc/passwd", None),
+            ("https://a.example/\u{1}", None),
+        ];
+        for (location, url) in cases {
+            let joined = from.join(location).ok().map(|target| target.url.to_string());
+            assert_eq!(joined.as_deref(), url, "{location}");
+        }
+    }
+}

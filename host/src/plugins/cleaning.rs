@@ -1,0 +1,114 @@
+//! Takes the secrets of a call out of a completion while it streams: text is passed on at once but for
+//! what a secret may begin with.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{context::Secrets, models};
+use crate::secrets::{Redactor, Stream};
+
+/// What is kept of one completion.
+pub struct Cleaning {
+    secrets: Option<Arc<dyn Secrets>>,
+    /// Of the secrets that were opened so far.
+    redactor: Option<Redactor>,
+    text: Text,
+    /// The arguments of each tool call.
+    calls: BTreeMap<u32, Text>,
+}
+
+/// A text that comes in pieces.
+#[derive(Default)]
+struct Text {
+    stream: Option<Stream>,
+    /// The beginning of a character whose end was held back.
+    part: Vec<u8>,
+}
+
+impl Cleaning {
+    pub fn new(secrets: Option<Arc<dyn Secrets>>) -> Self {
+        Self { secrets, redactor: None, text: Text::default(), calls: BTreeMap::new() }
+    }
+
+    /// What can be passed on once this chunk is there.
+    pub fn take(&mut self, chunk: models::Chunk) -> Vec<models::Chunk> {
+        self.refresh();
+        let Some(redactor) = &self.redactor else { return vec![chunk] };
+        match chunk {
+            models::Chunk::Text(text) => said(self.text.push(redactor, text)),
+            models::Chunk::ToolCall(mut delta) => {
+                [&mut delta.id, &mut delta.name].into_iter().flatten().for_each(|text| redactor.replace(text));
+                let arguments = self.calls.entry(delta.index).or_default().push(redactor, delta.arguments);
+                vec![models::Chunk::ToolCall(models::ToolCallDelta { arguments, ..delta })]
+            }
+            models::Chunk::Thinking(mut thinking) => {
+                thinking.text.iter_mut().for_each(|text| redactor.replace(text));
+                thinking.opaque = redactor.bytes(&thinking.opaque).into_owned();
+                vec![models::Chunk::Thinking(thinking)]
+            }
+            models::Chunk::Stop(mut reason) => {
+                if let models::StopReason::Other(text) = &mut reason {
+                    redactor.replace(text);
+                }
+                let mut last = self.rest();
+                last.push(models::Chunk::Stop(reason));
+                last
+            }
+            chunk @ models::Chunk::Usage(_) => vec![chunk],
+        }
+    }
+
+    /// What was held back to the end.
+    fn rest(&mut self) -> Vec<models::Chunk> {
+        let mut last = said(std::mem::take(&mut self.text).finish());
+        for (index, text) in std::mem::take(&mut self.calls) {
+            let arguments = text.finish();
+            if !arguments.is_empty() {
+                last.push(models::Chunk::ToolCall(models::ToolCallDelta { index, id: None, name: None, arguments }));
+            }
+        }
+        last
+    }
+
+    /// Looks for more secrets from now on, if more were opened.
+    fn refresh(&mut self) {
+        let now = self.secrets.as_ref().and_then(|secrets| secrets.redactor());
+        let same = match (&self.redactor, &now) {
+            (Some(before), Some(now)) => before.is(now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if let (false, Some(redactor)) = (same, &now) {
+            self.text.restart(redactor);
+            self.calls.values_mut().for_each(|text| text.restart(redactor));
+            self.redactor = now;
+        }
+    }
+}
+
+impl Text {
+    fn push(&mut self, redactor: &Redactor, text: String) -> String {
+        let stream = self.stream.get_or_insert_with(|| redactor.stream());
+        self.part.extend_from_slice(&stream.push(text.into()));
+        let whole = std::str::from_utf8(&self.part).map_or_else(|error| error.valid_up_to(), str::len);
+        let rest = self.part.split_off(whole);
+        String::from_utf8(std::mem::replace(&mut self.part, rest)).unwrap_or_default()
+    }
+
+    fn restart(&mut self, redactor: &Redactor) {
+        if let Some(before) = self.stream.take() {
+            let mut stream = redactor.stream();
+            self.part.extend_from_slice(&stream.push(before.finish()));
+            self.stream = Some(stream);
+        }
+    }
+
+    fn finish(mut self) -> String {
+        if let Some(stream) = self.stream.take() {
+            self.part.extend_from_slice(&stream.finish());
+        }
+        String::from_utf8_lossy(&self.part).into_owned()
+    }
+}
+
+fn said(text: String) -> Vec<models::Chunk> {
+    if text.is_empty() { Vec::new() } else { vec![models::Chunk::Text(text)] }
+}

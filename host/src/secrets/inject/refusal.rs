@@ -1,0 +1,43 @@
+//! Why a request with a placeholder is not sent. The text names the secret and the place, never the
+//! value.
+
+use super::super::place::Place;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No grant lets it go there at all.
+    #[error("the secret `{secret}` is not granted for requests to {origin}")]
+    Destination { secret: String, origin: String },
+    /// It may go there in another place.
+    #[error("the secret `{secret}` is not granted for the place `{place}` of requests to {origin}")]
+    Place { secret: String, place: Place, origin: String },
+    /// No grant could allow it.
+    #[error("the secret `{secret}` stands in {part}, where no secret is put in")]
+    Part { secret: String, part: &'static str },
+    #[error("the secret `{secret}` cannot stand in the place `{place}`: {reason}")]
+    Unfit { secret: String, place: Place, reason: &'static str },
+    #[error("the secret `{secret}` is shorter than {} bytes, too short to be put into requests", super::SHORTEST)]
+    Short { secret: String },
+    #[error("a request that the secret `{secret}` is put into is larger than {} bytes", super::LARGEST)]
+    Large { secret: String },
+    /// A piece of a placeholder, one in other letters, or one of another call.
+    #[error("{part} has a placeholder that stands for no secret of this call, or a piece of one")]
+    Unknown { part: &'static str },
+    #[error("{part} has a placeholder, and a `%` without two digits, which would take them from the value")]
+    Escape { part: &'static str },
+}
+
+impl Refusal {
+    /// The name of the secret, unless the placeholder stands for none.
+    pub fn secret(&self) -> Option<&str> {
+        match self {
+            Self::Destination { secret, .. }
+            | Self::Place { secret, .. }
+            | Self::Part { secret, .. }
+            | Self::Unfit { secret, .. }
+            | Self::Short { secret }
+            | Self::Large { secret } => Some(secret),
+            Self::Unknown { .. } | Self::Escape { .. } => None,
+        }
+    }
+}

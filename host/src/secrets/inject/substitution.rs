@@ -1,0 +1,112 @@
+//! Puts values in for the placeholders of a text, as far as the grants go.
+
+use url::Url;
+
+use super::{Injectable, LARGEST, SHORTEST, refusal::Refusal, watch};
+use crate::secrets::{place::Place, placeholder};
+
+/// The way of a value into its place, or the reason why it cannot stand there.
+pub type Encode = fn(&[u8]) -> Result<Vec<u8>, &'static str>;
+
+/// One request's.
+pub struct Substitution<'a> {
+    pub secrets: &'a [Injectable],
+    url: &'a Url,
+    /// Whether placeholders that stand for nothing are left as they are.
+    strangers: bool,
+    /// How many bytes were put in so far.
+    added: usize,
+    uses: Vec<(String, Place)>,
+}
+
+impl<'a> Substitution<'a> {
+    pub fn new(secrets: &'a [Injectable], url: &'a Url) -> Self {
+        Self { secrets, url, strangers: false, added: 0, uses: Vec::new() }
+    }
+
+    pub fn into_uses(self) -> Vec<(String, Place)> {
+        self.uses
+    }
+
+    /// The text with the values in, or none if it has no placeholder. `part` says what it is, for a
+    /// place that no grant can name, and for placeholders that stand for nothing.
+    pub fn fill(
+        &mut self,
+        text: &[u8],
+        place: Option<&Place>,
+        part: &'static str,
+        encode: Encode,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(place) = place else { return self.refuse(text, part).map(|()| None) };
+        let (mut filled, mut rest) = (Vec::new(), text);
+        while let Some((before, placeholder, after)) = placeholder::split(rest) {
+            self.refuse(before, part)?;
+            filled.extend_from_slice(before);
+            match self.secret(placeholder) {
+                Some(secret) => filled.extend(self.take(secret, place, encode)?),
+                None if self.strangers => filled.extend_from_slice(placeholder.as_bytes()),
+                None => return Err(Refusal::Unknown { part }),
+            }
+            rest = after;
+        }
+        self.refuse(rest, part)?;
+        if filled.is_empty() {
+            return Ok(None);
+        }
+        filled.extend_from_slice(rest);
+        Ok(Some(filled))
+    }
+
+    pub fn secret(&self, placeholder: &str) -> Option<&'a Injectable> {
+        self.secrets.iter().find(|secret| secret.placeholder.as_str() == placeholder)
+    }
+
+    /// From now on, leaves placeholders that stand for nothing as they are.
+    pub fn allow_strangers(&mut self) {
+        self.strangers = true;
+    }
+
+    /// Refuses any trace of a placeholder.
+    pub fn refuse(&self, text: &[u8], part: &'static str) -> Result<(), Refusal> {
+        match self.strangers {
+            true => watch::refuse_digits(self.secrets, text, part),
+            false => watch::refuse(self.secrets, text, part),
+        }
+    }
+
+    /// Whether a grant lets the secret stand in this place.
+    pub fn check(&self, secret: &Injectable, place: &Place) -> Result<(), Refusal> {
+        let mut rules = secret.rules.iter().filter(|rule| (rule.admits)(self.url)).peekable();
+        let (name, origin) = (secret.name.clone(), || self.url.origin().ascii_serialization());
+        if rules.peek().is_none() {
+            return Err(Refusal::Destination { secret: name, origin: origin() });
+        }
+        if !rules.any(|rule| rule.place == *place) {
+            return Err(Refusal::Place { secret: name, place: place.clone(), origin: origin() });
+        }
+        if secret.value.expose().len() < SHORTEST {
+            return Err(Refusal::Short { secret: name });
+        }
+        Ok(())
+    }
+
+    /// The value as it is to stand there, counted and written down.
+    fn take(&mut self, secret: &Injectable, place: &Place, encode: Encode) -> Result<Vec<u8>, Refusal> {
+        self.check(secret, place)?;
+        let name = secret.name.clone();
+        let value = encode(secret.value.expose()).map_err(|reason| Refusal::Unfit {
+            secret: name.clone(),
+            place: place.clone(),
+            reason,
+        })?;
+        self.added += value.len();
+        if self.added > LARGEST {
+            return Err(Refusal::Large { secret: name });
+        }
+        let used = (name, place.clone());
+        if !self.uses.contains(&used) {
+            self.uses.push(used);
+        }
+        Ok(value)
+    }
+}

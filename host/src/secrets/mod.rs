@@ -1,0 +1,17 @@
+//! What a secret's value goes through: [`Value`] holds it, a [`Placeholder`] stands for it while a
+//! component writes a request, [`inject`] puts it in as the request leaves, and [`redact`] takes it
+//! out of whatever comes back. Pure: knows no server, no database and no component.
+
+pub mod inject;
+pub mod place;
+pub mod placeholder;
+pub mod redact;
+#[cfg(test)]
+mod tests;
+pub mod value;
+
+pub use inject::{Injectable, Injected, Injector, Refusal, Rule, Watch};
+pub use place::Place;
+pub use placeholder::Placeholder;
+pub use redact::{Redactor, Stream};
+pub use value::Value;

@@ -1,0 +1,115 @@
+//! Where in a request a secret stands, as a manifest asks for it and a grant allows it.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use http::{HeaderName, header};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+const NAME: usize = 64;
+
+/// Written `header:NAME`, `basic`, `path`, `query:NAME` or `body`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Place {
+    /// In the value of this header, whose name is in small letters.
+    Header(String),
+    /// In the user or the password of `Authorization: Basic`.
+    Basic,
+    /// In the segments of the path.
+    Path,
+    /// In the value of this parameter of the query.
+    Query(String),
+    /// In a string of a JSON body, or a value of a form.
+    Body,
+}
+
+impl Place {
+    /// None if no grant can name this header: its name is unusual, or it says where a message goes
+    /// and where it ends.
+    pub fn header(name: &str) -> Option<Self> {
+        let name = HeaderName::try_from(name).ok().filter(|name| is_name(name.as_str()))?;
+        let framing = [
+            header::CONNECTION,
+            header::CONTENT_LENGTH,
+            header::HOST,
+            header::TE,
+            header::TRAILER,
+            header::TRANSFER_ENCODING,
+            header::UPGRADE,
+        ];
+        (!framing.contains(&name)).then(|| Self::Header(name.as_str().to_owned()))
+    }
+
+    /// None if no grant can name this parameter.
+    pub fn query(name: &str) -> Option<Self> {
+        is_name(name).then(|| Self::Query(name.to_owned()))
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    characters && (1..=NAME).contains(&name.len())
+}
+
+impl FromStr for Place {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let place = match text.split_once(':') {
+            Some(("header", name)) => Self::header(name),
+            Some(("query", name)) => Self::query(name),
+            Some(_) => None,
+            None => match text {
+                "basic" => Some(Self::Basic),
+                "path" => Some(Self::Path),
+                "body" => Some(Self::Body),
+                _ => None,
+            },
+        };
+        let rule = "A place is `header:NAME`, `basic`, `path`, `query:NAME` or `body`; \
+                    a header that frames the request is none";
+        place.ok_or_else(|| Error::invalid("invalid_place", rule))
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.to_string()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Basic => f.write_str("basic"),
+            Self::Path => f.write_str("path"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Body => f.write_str("body"),
+        }
+    }
+}
+
+impl JsonSchema for Place {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Place".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let pattern = format!("^(basic|path|body|(header|query):[A-Za-z0-9_-]{{1,{NAME}}})$");
+        json_schema!({ "type": "string", "pattern": pattern })
+    }
+}

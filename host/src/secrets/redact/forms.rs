@@ -1,0 +1,139 @@
+//! The forms in which a value may come back: as it is, and as common libraries encode it.
+
+use std::collections::BTreeSet;
+
+use base64::{
+    Engine,
+    engine::{
+        GeneralPurpose,
+        general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+    },
+};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
+
+use super::json;
+
+/// Of a form: shorter ones are in too many texts by chance.
+pub const SHORTEST: usize = 4;
+
+/// RFC 3986's unreserved characters.
+const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// JavaScript's `encodeURIComponent`.
+const COMPONENT: AsciiSet = keeping(UNRESERVED, b"!*'()");
+/// Everything, as no library does but some people.
+const LETTERS: AsciiSet = NON_ALPHANUMERIC.add(b'%');
+/// Queries and paths of the URL standard of browsers.
+const QUERY: AsciiSet = CONTROLS.add(b'%').add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
+const PATH: AsciiSet = QUERY.add(b'?').add(b'`').add(b'{').add(b'}');
+
+/// What one encoder or another keeps as it is.
+static PERCENT: [AsciiSet; 13] = [
+    LETTERS,
+    UNRESERVED,
+    COMPONENT,
+    // Python's `quote`.
+    keeping(UNRESERVED, b"/"),
+    // What we put into requests.
+    keeping(UNRESERVED, b":"),
+    // JavaScript's `encodeURI`.
+    keeping(COMPONENT, b";,/?:@&=+$#"),
+    // Go's `PathEscape`, and all of RFC 3986's segments.
+    keeping(UNRESERVED, b"$&+=:@"),
+    keeping(COMPONENT, b"$&+,;=:@"),
+    // RFC 3986's queries.
+    keeping(COMPONENT, b"$&+,;=:@/?"),
+    QUERY,
+    QUERY.add(b'\''),
+    PATH,
+    PATH.add(b'^'),
+];
+/// Of forms, which write `+` for a space.
+static FORM: [AsciiSet; 3] = [UNRESERVED, UNRESERVED.add(b'~'), UNRESERVED.add(b'~').remove(b'*')];
+
+const HTML_QUOTES: [(&str, &str); 5] =
+    [("&quot;", "&#39;"), ("&#34;", "&#39;"), ("&quot;", "&#x27;"), ("&quot;", "&apos;"), ("\"", "'")];
+
+const fn keeping(mut set: AsciiSet, mut bytes: &[u8]) -> AsciiSet {
+    while let Some((first, rest)) = bytes.split_first() {
+        set = set.remove(*first);
+        bytes = rest;
+    }
+    set
+}
+
+/// Every form of a value.
+pub fn of(value: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut forms = BTreeSet::new();
+    let latin = value.iter().copied().map(char::from).collect::<String>();
+    // A header beyond ASCII is read byte for byte by many.
+    for reading in [value, latin.as_bytes()] {
+        forms.insert(reading.to_vec());
+        // Names of hosts and headers are put in small letters.
+        forms.insert(reading.to_ascii_lowercase());
+        forms.extend(PERCENT.iter().flat_map(|kept| percent(reading, kept, false)));
+        forms.extend(FORM.iter().flat_map(|kept| percent(reading, kept, true)));
+        forms.extend(every_byte(reading));
+        forms.extend([hex::encode(reading).into_bytes(), hex::encode_upper(reading).into_bytes()]);
+        forms.extend([STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().flat_map(|engine| base64(engine, reading)));
+        if let Ok(text) = std::str::from_utf8(reading) {
+            forms.extend(json::of(text).map(String::into_bytes));
+            forms.extend(html(text));
+        }
+    }
+    forms.retain(|form| form.len() >= SHORTEST);
+    forms
+}
+
+/// In capital and small digits.
+fn percent(value: &[u8], kept: &'static AsciiSet, plus: bool) -> [Vec<u8>; 2] {
+    let (mut capital, mut small) = (String::new(), String::new());
+    for piece in percent_encode(value, kept) {
+        match piece {
+            "%20" if plus => [&mut capital, &mut small].into_iter().for_each(|text| text.push('+')),
+            _ => {
+                capital.push_str(piece);
+                // An escape is a piece of its own, and every `%` is one.
+                small.push_str(&if piece.starts_with('%') { piece.to_ascii_lowercase() } else { piece.to_owned() });
+            }
+        }
+    }
+    [capital.into_bytes(), small.into_bytes()]
+}
+
+fn every_byte(value: &[u8]) -> [Vec<u8>; 2] {
+    let all = |digits: fn(&u8) -> String| value.iter().map(digits).collect::<String>().into_bytes();
+    [all(|b| format!("%{b:02X}")), all(|b| format!("%{b:02x}"))]
+}
+
+/// By itself, padded or not, in lines or not, and inside something larger, where it begins one, two
+/// or no bytes after a group of three. There the characters at its ends tell of its neighbours, too,
+/// and stay.
+fn base64(engine: &GeneralPurpose, value: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    for (before, skipped) in [(0, 0), (1, 2), (2, 3)] {
+        let bytes = [vec![0; before].as_slice(), value].concat();
+        let text = engine.encode(&bytes);
+        let whole = text.get(skipped..).unwrap_or_default();
+        let inside = text.get(skipped..bytes.len() * 8 / 6).unwrap_or_default();
+        let padding = "=".repeat((3 - bytes.len() % 3) % 3);
+        forms.extend([inside.to_owned(), whole.to_owned(), format!("{whole}{padding}")]);
+        if before == 0 {
+            forms.extend(lines(&format!("{whole}{padding}")));
+        }
+    }
+    forms.into_iter().map(String::into_bytes).collect()
+}
+
+/// In the lines of PEM and of MIME.
+fn lines(text: &str) -> impl Iterator<Item = String> {
+    let lines = |(width, end): (usize, &str)| {
+        let lines: Vec<_> = text.as_bytes().chunks(width).map(String::from_utf8_lossy).collect();
+        (lines.len() > 1).then(|| lines.join(end))
+    };
+    [(64, "\n"), (64, "\r\n"), (76, "\n"), (76, "\r\n")].into_iter().filter_map(lines).collect::<Vec<_>>().into_iter()
+}
+
+fn html(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    let angles = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    HTML_QUOTES.map(|(double, single)| angles.replace('"', double).replace('\'', single).into_bytes()).into_iter()
+}

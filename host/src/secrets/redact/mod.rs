@@ -1,0 +1,120 @@
+//! Removes the secrets of a call from what a component says and from what it is answered, in every
+//! form that [`forms`] knows, and tells in their stead which it was: `[secret NAME]`.
+//!
+//! Values under 4 bytes are left: they stand in too many texts by chance, and cannot be put into
+//! requests either.
+
+mod automaton;
+pub(super) mod forms;
+mod json;
+mod stream;
+
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value as Json};
+
+use self::{automaton::Automaton, stream::Search};
+use super::value::Value;
+
+pub use self::stream::Stream;
+
+/// All secrets that a call was granted, in whatever mode. Clones share the work.
+#[derive(Clone, Default)]
+pub struct Redactor(Arc<Secrets>);
+
+#[derive(Default)]
+struct Secrets {
+    named: Vec<(String, Value)>,
+    /// Made when it is first needed.
+    search: OnceLock<Search>,
+}
+
+impl Redactor {
+    /// Takes the secrets with the names that stand in their stead.
+    pub fn new(secrets: impl IntoIterator<Item = (String, Value)>) -> Self {
+        let named = secrets.into_iter().filter(|(_, value)| value.expose().len() >= forms::SHORTEST).collect();
+        Self(Arc::new(Secrets { named, search: OnceLock::new() }))
+    }
+
+    /// Whether this looks for the same.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Cleans bytes that come in pieces.
+    pub fn stream(&self) -> Stream {
+        Stream::new(self.search())
+    }
+
+    pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        self.stream().whole(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned)
+    }
+
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.stream().whole(text.as_bytes()) {
+            Some(cleaned) => Cow::Owned(String::from_utf8_lossy(&cleaned).into_owned()),
+            None => Cow::Borrowed(text),
+        }
+    }
+
+    /// Cleans strings, the names of fields, and numbers: one with a secret in it becomes a string.
+    pub fn json(&self, value: &mut Json) {
+        match value {
+            Json::String(text) => self.replace(text),
+            Json::Number(number) => {
+                if let Cow::Owned(cleaned) = self.text(&number.to_string()) {
+                    *value = Json::String(cleaned);
+                }
+            }
+            Json::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
+            Json::Object(fields) => {
+                *fields = std::mem::take(fields).into_iter().map(|field| self.field(field)).collect::<Map<_, _>>();
+            }
+            Json::Null | Json::Bool(_) => {}
+        }
+    }
+
+    /// Cleans the values of headers or trailers, and drops those with a secret in their name.
+    pub fn headers(&self, headers: &mut HeaderMap) {
+        let has = |name: &HeaderName| matches!(self.text(name.as_str()), Cow::Owned(_));
+        let named: Vec<_> = headers.keys().filter(|name| has(name)).cloned().collect();
+        for name in named {
+            headers.remove(name);
+        }
+        for value in headers.values_mut() {
+            if let Cow::Owned(cleaned) = self.bytes(value.as_bytes()) {
+                *value = HeaderValue::from_bytes(&cleaned).unwrap_or(HeaderValue::from_static(stream::WITHHELD));
+            }
+        }
+    }
+
+    fn field(&self, (mut name, mut value): (String, Json)) -> (String, Json) {
+        self.replace(&mut name);
+        self.json(&mut value);
+        (name, value)
+    }
+
+    pub fn replace(&self, text: &mut String) {
+        if let Cow::Owned(cleaned) = self.text(text) {
+            *text = cleaned;
+        }
+    }
+
+    fn search(&self) -> Search {
+        if self.0.named.is_empty() {
+            return Search::Nothing;
+        }
+        let build = || match Automaton::new(&self.0.named) {
+            Ok(automaton) => Search::For(Arc::new(automaton)),
+            Err(error) => {
+                tracing::error!(%error, "secrets cannot be searched for: everything is withheld");
+                Search::Everything
+            }
+        };
+        self.0.search.get_or_init(build).clone()
+    }
+}

@@ -1,0 +1,206 @@
+//! The audit log.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::TryStreamExt as _;
+use serde_json::value::RawValue;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+
+use super::{Db, Page, Slice, Tx};
+pub use crate::domain::audit::Key;
+use crate::{
+    domain::audit::{Ends, Entry, Filter, Hash},
+    error::{Error, Result},
+    events::Envelope,
+};
+
+/// The key that entries are chained by, once it is known.
+#[derive(Debug, Clone, Default)]
+pub struct Chain(Arc<OnceLock<Key>>);
+
+impl Chain {
+    pub(super) fn set(&self, key: Key) {
+        // It is known once and for all.
+        let _known = self.0.set(key);
+    }
+
+    fn key(&self) -> Result<Key> {
+        self.0.get().cloned().ok_or_else(|| Error::internal("an entry of the audit log before its key"))
+    }
+}
+
+#[derive(FromRow)]
+struct Row {
+    position: i64,
+    timestamp: String,
+    actor: String,
+    agent_id: Option<String>,
+    run_id: Option<String>,
+    event_type: String,
+    payload: String,
+    hash: Vec<u8>,
+}
+
+#[derive(FromRow)]
+struct State {
+    pruned: i64,
+    pruned_hash: Vec<u8>,
+    last: i64,
+    last_hash: Vec<u8>,
+    broken: i64,
+    mac: Vec<u8>,
+}
+
+/// Appends an entry of what `actor` did.
+pub async fn append(tx: &mut Tx, actor: &str, event: &Envelope, payload: Arc<RawValue>) -> Result<()> {
+    let key = tx.chain().key()?;
+    let mut ends = checked(tx, &key).await?;
+    let entry = Entry {
+        position: ends.last + 1,
+        timestamp: event.timestamp.clone(),
+        actor: actor.to_owned(),
+        agent_id: event.agent_id.clone(),
+        run_id: event.run_id.clone(),
+        event_type: event.event_type.clone(),
+        payload,
+    };
+    (ends.last, ends.last_hash) = (entry.position, key.link(&ends.last_hash, &entry));
+    let sql = "INSERT INTO audit (position, timestamp, actor, agent_id, run_id, event_type, payload, hash)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    sqlx::query(sql)
+        .bind(entry.position)
+        .bind(&entry.timestamp)
+        .bind(&entry.actor)
+        .bind(&entry.agent_id)
+        .bind(&entry.run_id)
+        .bind(&entry.event_type)
+        .bind(entry.payload.get())
+        .bind(ends.last_hash.0.as_slice())
+        .execute(&mut **tx)
+        .await?;
+    set_ends(tx, &ends, &key).await
+}
+
+/// Where the chain begins and ends, and the hash of that; nothing before the first key.
+pub async fn ends(db: &mut Db) -> Result<Option<(Ends, Option<Hash>)>> {
+    let sql = "SELECT pruned, pruned_hash, last, last_hash, broken, mac FROM audit_state";
+    let state: Option<State> = sqlx::query_as(sql).fetch_optional(db).await?;
+    let read = |state: State| {
+        let State { pruned, last, broken, .. } = state;
+        let hash = |bytes: &[u8]| Hash::read(bytes).unwrap_or(Ends::default().last_hash);
+        let (pruned_hash, last_hash) = (hash(&state.pruned_hash), hash(&state.last_hash));
+        (Ends { pruned, pruned_hash, last, last_hash, broken }, Hash::read(&state.mac))
+    };
+    Ok(state.map(read))
+}
+
+/// The ends, to be moved. Where they were tampered with, that is written down in them: it would be lost
+/// with the next hash.
+pub async fn checked(tx: &mut Tx, key: &Key) -> Result<Ends> {
+    let (mut ends, mac) = ends(tx).await?.unwrap_or_default();
+    let newest = sqlx::query_scalar("SELECT MAX(position) FROM audit").fetch_one(&mut **tx).await?;
+    let newest: i64 = Option::unwrap_or(newest, ends.pruned);
+    if mac == Some(key.close(&ends)) && newest == ends.last {
+        return Ok(ends);
+    }
+    tracing::error!("the audit log was changed by somebody else: `moxxy audit verify` tells what");
+    ends.last = ends.last.max(newest);
+    if ends.broken == 0 {
+        ends.broken = ends.last + 1;
+    }
+    Ok(ends)
+}
+
+pub async fn set_ends(tx: &mut Tx, ends: &Ends, key: &Key) -> Result<()> {
+    let sql = "INSERT INTO audit_state (only, pruned, pruned_hash, last, last_hash, broken, mac)
+               VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET pruned = ?1, pruned_hash = ?2,
+               last = ?3, last_hash = ?4, broken = ?5, mac = ?6";
+    sqlx::query(sql)
+        .bind(ends.pruned)
+        .bind(ends.pruned_hash.0.as_slice())
+        .bind(ends.last)
+        .bind(ends.last_hash.0.as_slice())
+        .bind(ends.broken)
+        .bind(key.close(ends).0.as_slice())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Removes entries from before a time, from the first on. Clocks may go back: an entry stays until all
+/// that follow it may go.
+pub async fn prune(tx: &mut Tx, before: &str) -> Result<()> {
+    let sql = "SELECT position, hash FROM audit
+               WHERE position < COALESCE((SELECT MIN(position) FROM audit WHERE timestamp >= ?), 9223372036854775807)
+               ORDER BY position DESC LIMIT 1";
+    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(sql).bind(before).fetch_optional(&mut **tx).await?;
+    let Some((position, bytes)) = last else { return Ok(()) };
+    let key = tx.chain().key()?;
+    let mut ends = checked(tx, &key).await?;
+    let hash = Hash::read(&bytes).ok_or_else(|| Error::internal("a hash of the audit log has another length"))?;
+    (ends.pruned, ends.pruned_hash) = (position, hash);
+    sqlx::query("DELETE FROM audit WHERE position <= ?").bind(position).execute(&mut **tx).await?;
+    set_ends(tx, &ends, &key).await
+}
+
+/// A page of entries, newest first.
+pub async fn page(db: &mut Db, filter: &Filter, page: &Page) -> Result<Slice<Entry>> {
+    let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE position < ");
+    sql.push_bind(page.position()?.unwrap_or(i64::MAX));
+    let conditions = [
+        (" AND agent_id = ", &filter.agent),
+        (" AND run_id = ", &filter.run),
+        (" AND event_type GLOB ", &filter.event_type),
+        (" AND actor = ", &filter.actor),
+        (" AND timestamp >= ", &filter.since),
+        (" AND timestamp < ", &filter.until),
+    ];
+    for (condition, value) in conditions.into_iter().filter_map(|(sql, value)| Some((sql, value.as_ref()?))) {
+        sql.push(condition).push_bind(value);
+    }
+    sql.push(" ORDER BY position DESC LIMIT ").push_bind(page.rows());
+    let rows: Vec<Row> = sql.build_query_as().fetch_all(db).await?;
+    page.cut(rows, |row| row.position.to_string()).try_map(|row| Ok(row.read()?.0))
+}
+
+/// Gives every entry with its hash to `check`, in order.
+pub async fn each(db: &mut Db, mut check: impl FnMut(Entry, Option<Hash>)) -> Result<()> {
+    let mut rows = sqlx::query_as::<_, Row>("SELECT * FROM audit ORDER BY position").fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        let (entry, hash) = row.read()?;
+        check(entry, hash);
+    }
+    Ok(())
+}
+
+/// The sealed keys, each with the first entry that it is for.
+pub async fn keys(db: &mut Db) -> Result<Vec<(i64, Vec<u8>)>> {
+    Ok(sqlx::query_as("SELECT first, sealed FROM audit_keys ORDER BY first").fetch_all(db).await?)
+}
+
+/// Keeps the key for the entries from `first` on.
+pub async fn set_key(tx: &mut Tx, first: i64, sealed: &[u8]) -> Result<()> {
+    let sql = "INSERT INTO audit_keys (first, sealed) VALUES (?, ?) ON CONFLICT DO UPDATE SET sealed = excluded.sealed";
+    sqlx::query(sql).bind(first).bind(sealed).execute(&mut **tx).await?;
+    Ok(())
+}
+
+impl Row {
+    fn read(self) -> Result<(Entry, Option<Hash>)> {
+        let hash = Hash::read(&self.hash);
+        // What was tampered with is for the verification to find.
+        let payload = RawValue::from_string(self.payload.clone())
+            .or_else(|_| serde_json::value::to_raw_value(&self.payload))
+            .map_err(Error::internal)?;
+        let entry = Entry {
+            position: self.position,
+            timestamp: self.timestamp,
+            actor: self.actor,
+            agent_id: self.agent_id,
+            run_id: self.run_id,
+            event_type: self.event_type,
+            payload: payload.into(),
+        };
+        Ok((entry, hash))
+    }
+}

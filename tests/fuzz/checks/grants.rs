@@ -1,0 +1,50 @@
+//! What a manifest, an operator or a client names: hosts and places of secrets.
+
+use moxxy::{
+    domain::grants::NewGrant,
+    egress::Pattern,
+    plugins::{ANY, requests},
+    secrets::Place,
+};
+
+/// A host, a place and a JSON grant, each in a line.
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let (host, place, grant) = (lines.next(), lines.next(), lines.next());
+    if let Some(host) = host.and_then(|host| requests::host(host).ok()) {
+        named(&host);
+    }
+    if let Some(place) = place {
+        placed(place);
+    }
+    if let Some(grant) = grant {
+        // Whatever it is, it is taken or refused.
+        drop(serde_json::from_str::<NewGrant>(grant));
+    }
+}
+
+/// A host has one form, and is a pattern that the way out understands.
+fn named(host: &str) {
+    assert_eq!(requests::host(host).as_deref(), Ok(host));
+    if host == ANY || host.starts_with("config:") {
+        assert!(requests::places(&[host.to_owned()]).is_err() == (host == ANY));
+        return;
+    }
+    let pattern = Pattern::parse(host);
+    assert!(pattern.is_some(), "{host}");
+    // No pattern is for half the world.
+    let suffix = match &pattern {
+        Some(Pattern::Below(suffix)) => suffix.as_str(),
+        _ => return,
+    };
+    assert!(suffix.contains('.') && !suffix.contains('*'), "{host}");
+}
+
+fn placed(text: &str) {
+    let place = text.parse::<Place>();
+    if let Ok(place) = &place {
+        assert!(place.to_string().parse::<Place>().is_ok_and(|again| again == *place));
+        assert!(requests::place(text).is_ok(), "{text}");
+    }
+}

@@ -1,0 +1,290 @@
+//! Secrets in calls: where they go, where they do not, and that nobody sees them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderMap, Method, Uri},
+    routing::any,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use crate::{
+    cli,
+    harness::{Answer, Server},
+    outcomes::outcome,
+    peer::{Peer, paste},
+};
+
+pub const VALUE: &str = "ghp_Kq8vYw3nT5xZ1sD7+/=\"\\";
+const GRANTS: &str = "/v1/vault/grants";
+
+fn authority() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls/authority.pem")
+}
+
+/// A server with the skill `keeper` and its secret, and a service that echoes all that it is sent.
+pub struct Trial {
+    pub server: Server,
+    pub peer: Peer,
+    seen: Arc<Mutex<Vec<String>>>,
+    pub secret: String,
+    /// Lets the answer to `/gate` go.
+    pub gate: Arc<Notify>,
+}
+
+impl Trial {
+    pub async fn new() -> Self {
+        Self::on(async |port| {
+            Server::with(|config| {
+                let private = [format!("localhost:{port}"), format!("127.0.0.1:{port}")];
+                config.egress.private = serde_json::from_value(json!(private)).unwrap();
+                config.egress.ca = authority();
+            })
+            .await
+        })
+        .await
+    }
+
+    /// On a server that components may reach this port through.
+    async fn on(server: impl AsyncFnOnce(u16) -> Server) -> Self {
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let gate = Arc::<Notify>::default();
+        let (kept, closed) = (Arc::clone(&seen), Arc::clone(&gate));
+        let echo = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+            let text = |(name, value): (&_, &axum::http::HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
+            let head: Vec<_> = headers.iter().map(text).collect();
+            let all = format!("{method} {uri}\n{}\n\n{}", head.join("\n"), String::from_utf8_lossy(&body));
+            kept.lock().unwrap().push(all.clone());
+            if uri.path() == "/gate" {
+                closed.notified().await;
+            }
+            ([("x-echo", uri.to_string())], all)
+        };
+        let peer = Peer::encrypted(Router::new().route("/{*path}", any(echo))).await;
+        let server = server(peer.port).await;
+        server.offline("ada", "echo").await;
+        server.accepted("ada", "keeper").await;
+        let secret = server.post("/v1/vault/secrets", json!({ "name": "key", "value": VALUE })).await.expect(201);
+        let secret = secret["id"].as_str().unwrap().to_owned();
+        Self { server, peer, seen, secret, gate }
+    }
+
+    pub async fn grant(&self, more: Value) -> String {
+        let mut body = json!({ "agent_id": "ada", "secret_id": self.secret });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let granted = self.server.post(GRANTS, body).await.expect(201);
+        granted["grants"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.peer.port)
+    }
+
+    pub async fn call(&self, tool: &str, arguments: Value) -> Answer {
+        self.server.invoke("ada", "keeper", tool, arguments).await
+    }
+
+    /// A request with the secret where it was granted.
+    pub async fn send(&self) -> Answer {
+        let (one, other) = VALUE.split_at(9);
+        let headers = json!([["Authorization", "Bearer {key}"]]);
+        self.call("send", json!({ "url": self.url("/a"), "headers": headers, "halves": [one, other] })).await
+    }
+
+    pub fn last(&self) -> String {
+        self.seen.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_gets_the_secret_and_nobody_else() {
+    let trial = Trial::new().await;
+    let mut events = trial.server.events("after=0").await;
+    trial.grant(json!({})).await;
+    let answer = trial.send().await.expect(200);
+    assert!(trial.last().contains(&format!("authorization: Bearer {VALUE}\n")), "{}", trial.last());
+    assert!(answer["body"].as_str().unwrap().contains("authorization: Bearer [secret key]\n"), "{answer}");
+    assert_eq!(answer["seen"], false, "it lies in the component's memory");
+    let told = events.until("skill.completed").await;
+    assert!(told.iter().any(|event| event.kind == "vault.accessed"));
+    let text = told.iter().map(|event| event.data.to_string()).collect::<String>();
+    let escaped = json!(VALUE).to_string();
+    for form in [VALUE, escaped.trim_matches('"'), &hex(VALUE)] {
+        assert!(!text.contains(form) && !answer.to_string().contains(form), "{form}: {text}");
+    }
+    let grants = trial.server.get(GRANTS).await.expect(200);
+    assert_eq!(grants[0]["uses"], 1);
+    let home = trial.server.stop().await;
+    for file in ["moxxy.db", "moxxy.db-wal"].map(|name| home.path().join(name)) {
+        let bytes = fs::read(file).unwrap_or_default();
+        // Of the halves that the test itself sent, neither has this.
+        assert!(!bytes.windows(9).any(|bytes| bytes == &VALUE.as_bytes()[5..14]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_tells_nothing_of_it() {
+    let home = TempDir::new().unwrap();
+    let (path, log) = (home.path().to_owned(), home.path().join("log"));
+    let started = std::sync::Mutex::new(None);
+    let trial = Trial::on(async |port| {
+        let (private, authority) = (format!("localhost:{port}"), authority().display().to_string());
+        let options = [("MOXXY_EGRESS_PRIVATE", &*private), ("MOXXY_EGRESS_CA", &*authority)];
+        let (child, url) = cli::serve_logging(&path, &options, &path.join("log"));
+        *started.lock().unwrap() = Some(child);
+        Server::elsewhere(url, home)
+    })
+    .await;
+    trial.grant(json!({})).await;
+    trial.send().await.expect(200);
+    trial.call("send", json!({ "url": trial.url("/a?key={key}") })).await.error(500, "tool_failed");
+    let mut child = started.lock().unwrap().take().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("keeper") || log.contains("TRACE"), "{log}");
+    for form in [VALUE, &VALUE[4..16], &hex(VALUE)] {
+        assert!(!log.contains(form), "{form}");
+    }
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_request_that_grants_it() {
+    let trial = Trial::new().await;
+    let mut events = trial.server.events("event_type=vault.denied").await;
+    let message = trial.send().await.error(500, "tool_failed");
+    events.until("vault.denied").await;
+    paste(&trial.server, &message).await.expect(201);
+    trial.send().await.expect(200);
+    for (tool, value) in [("sign", "sign"), ("reveal", "reveal")] {
+        let message = trial.call(tool, json!({})).await.error(500, "tool_failed");
+        assert!(message.contains(&format!("\"mode\":\"{value}\"")), "{message}");
+        paste(&trial.server, &message).await.expect(201);
+        trial.call(tool, json!({})).await.expect(200);
+    }
+    let guessed = trial.call("reveal", json!({ "name": "other" })).await.error(500, "tool_failed");
+    assert!(guessed.contains("does not ask for a secret \"other\""), "{guessed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_goes_nowhere_else() {
+    let trial = Trial::new().await;
+    trial.grant(json!({})).await;
+    let port = trial.peer.port;
+    let header = json!([["Authorization", "Bearer {key}"]]);
+    let elsewhere = format!("https://127.0.0.1:{port}/a");
+    let plain = format!("http://localhost:{port}/a");
+    let cases = [
+        (json!({ "url": elsewhere, "headers": header }), "is not granted for requests to"),
+        (json!({ "url": plain, "headers": header }), "is not granted for requests to"),
+        (json!({ "url": trial.url("/a?key={key}") }), "`query:key`"),
+        (json!({ "url": trial.url("/{key}") }), "`path`"),
+        (json!({ "url": trial.url("/a"), "headers": [["X-Other", "{key}"]] }), "`header:x-other`"),
+        (
+            json!({ "url": trial.url("/a"), "method": "POST", "body": "{\"a\": \"{key}\"}" }),
+            "where no secret is put in",
+        ),
+        // In a body without a length, whose pieces each have a part of it.
+        (
+            json!({ "url": trial.url("/a"), "method": "POST", "pieces": ["{\"a\": \"{key:0:20}", "{key:20:43}\"}"] }),
+            "where no secret is put in",
+        ),
+        // In two headers, and at an end of a piece of it.
+        (
+            json!({ "url": trial.url("/a"), "headers": [["X-One", "{key:0:20}"], ["X-Two", "{key:20:43}"]] }),
+            "a placeholder that stands for no secret of this call, or a piece of one",
+        ),
+        (json!({ "url": trial.url("/a"), "headers": [["Authorization", "{key:0:42}"]] }), "or a piece of one"),
+        (json!({ "url": trial.url("/a"), "headers": [["{key}", "x"]] }), "the name of a header"),
+    ];
+    for (request, reason) in cases {
+        let message = trial.call("send", request.clone()).await.error(500, "tool_failed");
+        assert!(message.contains(reason), "{request}: {message}");
+        outcome(&format!("a placeholder: {request}"), &message);
+    }
+    assert_eq!(trial.count(), 0);
+    // Where it is granted it is put in, encoded as it has to be there.
+    trial.grant(json!({ "place": "query:key" })).await;
+    trial.call("send", json!({ "url": trial.url("/a?key={key}&b=c") })).await.expect(200);
+    assert!(trial.last().starts_with("GET /a?key=ghp_Kq8vYw3nT5xZ1sD7%2B%2F%3D%22%5C&b=c\n"), "{}", trial.last());
+    trial.grant(json!({ "place": "body" })).await;
+    let body = json!({ "url": trial.url("/a"), "method": "POST", "body": "{\"a\": \"{key}\"}" });
+    let answer = trial.call("send", body).await.expect(200);
+    assert!(trial.last().ends_with(&json!({ "a": VALUE }).to_string().replace(':', ": ")), "{}", trial.last());
+    assert!(answer["body"].as_str().unwrap().ends_with("{\"a\": \"[secret key]\"}"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_can_say_plain_http_to_one_port() {
+    let trial = Trial::new().await;
+    let plain =
+        Peer::new(Router::new().route("/a", any(|headers: HeaderMap| async move { format!("{headers:?}") }))).await;
+    let accept = json!({ "accept": [format!("host:localhost:{} GET", plain.port)] });
+    let put = trial.server.request(Method::PUT, "/v1/agents/ada/skills/keeper").json(&accept);
+    crate::harness::send(put).await.expect(200);
+    trial.grant(json!({ "hosts": [format!("http://LOCALHOST:{}", plain.port)] })).await;
+    let header = json!([["Authorization", "Bearer {key}"]]);
+    let url = format!("http://localhost:{}/a", plain.port);
+    let answer = trial.call("send", json!({ "url": url, "headers": header })).await.expect(200);
+    assert!(answer["body"].as_str().unwrap().contains("Bearer [secret key]"), "{answer}");
+    let other =
+        trial.call("send", json!({ "url": trial.url("/a"), "headers": header })).await.error(500, "tool_failed");
+    assert!(other.contains("is not granted for requests to https://localhost"), "{other}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation_and_revocation_bite_at_the_next_use() {
+    let trial = Trial::new().await;
+    let grant = trial.grant(json!({ "max_uses": 2 })).await;
+    trial.send().await.expect(200);
+    let path = format!("/v1/vault/secrets/{}", trial.secret);
+    let rotated = trial.server.request(reqwest::Method::PUT, &path).json(&json!({ "value": "another-value" }));
+    crate::harness::send(rotated).await.expect(200);
+    trial.send().await.expect(200);
+    assert!(trial.last().contains("authorization: Bearer another-value\n"));
+    trial.send().await.error(500, "tool_failed");
+    trial.server.delete(&format!("{GRANTS}/{grant}")).await.expect(204);
+    let grant = trial.grant(json!({})).await;
+    trial.send().await.expect(200);
+    trial.server.delete(&format!("{GRANTS}/{grant}")).await.expect(204);
+    let message = trial.send().await.error(500, "tool_failed");
+    assert!(message.contains("no grant lets `keeper` use the secret"), "{message}");
+    assert_eq!(trial.count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_revealed_is_not_passed_on() {
+    let trial = Trial::new().await;
+    let mut events = trial.server.events("after=0").await;
+    trial.grant(json!({ "mode": "reveal" })).await;
+    trial.grant(json!({ "mode": "sign" })).await;
+    let answer = trial.call("reveal", json!({})).await.expect(200);
+    assert_eq!((&answer["plain"], &answer["base64"]), (&json!("[secret key]"), &json!("[secret key]")));
+    outcome("a revealed secret, returned as it is and in base64", &answer.to_string());
+    let mut told = events.until("skill.completed").await;
+    let signed = trial.call("sign", json!({ "data": "text" })).await.expect(200);
+    assert_eq!(signed, json!(moxxy::digest::hmac(VALUE.as_bytes(), b"text")));
+    told.extend(events.until("skill.completed").await);
+    let text = told.iter().map(|event| event.data.to_string()).collect::<String>() + &answer.to_string();
+    let percent: String = VALUE.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    for form in [VALUE, json!(VALUE).to_string().trim_matches('"'), &hex(VALUE), &percent] {
+        assert!(!text.contains(form), "{form}: {text}");
+    }
+    assert!(told.iter().any(|event| event.kind == "skill.log"));
+}
