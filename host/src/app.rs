@@ -78,8 +78,8 @@ impl App {
         let lock = open_home(&home)?;
         let events = Events::default();
         let store = Store::open(&config.database(), events.clone(), clock, &tasks).await?;
-        let master = vault::unlock(&config, &store).await?;
-        audit::begin(&store, &master).await?;
+        let (master, new) = vault::unlock(&config, &store).await?;
+        audit::begin(&store, &master, new).await?;
         let seal = master.derive("moxxy compiled code 1");
         let plugins = Arc::new(Plugins::new(&config, &home, &config.data.cache, seal)?);
         let first = !store::tokens::any(&mut *store.read().await?).await?;
@@ -127,8 +127,8 @@ pub async fn offline<T>(config: &Config, work: impl AsyncFnOnce(&Store, MasterKe
     let tasks = Tasks::default();
     let store = Store::open(&config.database(), Events::default(), Clock::system(), &tasks).await?;
     let done = async {
-        let master = vault::unlock(config, &store).await?;
-        audit::begin(&store, &master).await?;
+        let (master, new) = vault::unlock(config, &store).await?;
+        audit::begin(&store, &master, new).await?;
         work(&store, master).await
     };
     let done = done.await;

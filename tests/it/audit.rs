@@ -179,6 +179,27 @@ async fn what_was_cut_off_stays_found_after_more_was_written() {
 }
 
 #[tokio::test]
+async fn neither_a_new_beginning_nor_a_removal_covers_anything_up() {
+    let (home, _) = written().await;
+    let wiped = copied(home.path());
+    change(wiped.path(), "DELETE FROM audit; DELETE FROM audit_keys; DELETE FROM audit_state").await;
+    let server = Server::at(wiped, |config| config.data.master_key = Default::default()).await;
+    server.post("/v1/vault/secrets", json!({ "name": "more", "value": "a-value" })).await.expect(201);
+    let (told, well) = verify(server.home.path(), &[]);
+    assert!(!well && told.contains("was changed before entry 1 was written"), "{told}");
+    // Entries that look old, so that they are removed with what was done to them.
+    change(home.path(), "UPDATE audit SET timestamp = '2020-01-01T00:00:00.000Z', actor = 'eve' WHERE position <= 3")
+        .await;
+    let server = Server::at(home, |config| {
+        config.data.master_key = Default::default();
+        config.audit.keep_days = 5;
+    })
+    .await;
+    let (told, well) = verify(server.home.path(), &[]);
+    assert!(!well && told.contains("entry 1 was changed"), "{told}");
+}
+
+#[tokio::test]
 async fn a_rotation_of_the_master_key_keeps_the_chain() {
     let (home, head) = written().await;
     for _ in 0..2 {

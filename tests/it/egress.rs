@@ -149,6 +149,8 @@ async fn redirects_are_followed_as_far_as_the_rules_go() {
         .route("/echo", any(echo))
         .route("/near", any(|| async { Redirect::to("../echo") }))
         .route("/again", any(|| async { Redirect::temporary("/echo") }))
+        .route("/found", any(|| async { (axum::http::StatusCode::FOUND, [("location", "/echo")]) }))
+        .route("/moved", any(|| async { Redirect::permanent("/echo") }))
         .route("/loop", any(|| async { Redirect::to("/loop") }))
         .route("/metadata", any(|| async { Redirect::to("http://169.254.169.254/") }))
         .route("/user", any(|| async { Redirect::to("//ada@127.0.0.1/") }))
@@ -159,6 +161,9 @@ async fn redirects_are_followed_as_far_as_the_rules_go() {
     let secret = json!([["Authorization", "Bearer secret"], ["Cookie", "a=b"]]);
     let body = |answer: Answer| answer.expect(200)["body"].as_str().unwrap().to_owned();
 
+    for path in ["/found", "/moved", "/again"] {
+        assert_eq!(fetch(&server, &peer.url(path)).await.expect(200)["status"], 200, "{path}");
+    }
     let near = json!({ "url": peer.url("/near"), "method": "POST", "bytes": 9, "headers": secret });
     let near = body(call(&server, near).await);
     assert!(near.contains("Bearer secret") && near.ends_with("\n\n0") && !near.contains("content-type"), "{near}");
@@ -300,30 +305,6 @@ async fn a_refusal_says_what_would_allow_it_and_is_told() {
     paste(&server, &told).await.expect(200);
     let told = fails(&server, json!({ "url": url })).await;
     assert!(told.contains("the host has no address") && !told.contains("accept"), "{told}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_are_used_again_by_those_who_opened_them() {
-    let connections = Arc::<AtomicUsize>::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let counted = axum::serve::ListenerExt::tap_io(listener, {
-        let connections = Arc::clone(&connections);
-        move |_| {
-            connections.fetch_add(1, SeqCst);
-        }
-    });
-    let routes = Router::new().route("/", get(|| async { "hello" }));
-    tokio::spawn(async move { axum::serve(counted, routes).await.unwrap() });
-    let server = server(&[format!("127.0.0.1:{port}")], |_| {}).await;
-    let get = json!({ "url": format!("http://127.0.0.1:{port}/"), "times": 5 });
-    call(&server, get.clone()).await.expect(200);
-    call(&server, get.clone()).await.expect(200);
-    assert_eq!(connections.load(SeqCst), 1);
-    server.post("/v1/agents", json!({ "name": "bob", "provider": "offline", "model": "echo" })).await.expect(201);
-    server.accepted("bob", "http").await;
-    server.invoke("bob", "http", "get", get).await.expect(200);
-    assert_eq!(connections.load(SeqCst), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,9 @@ async fn github_is_read_with_a_token_that_the_skill_never_sees() {
     paste(&server, &refused).await.expect(200);
     let refused = read().await.error(500, "tool_failed");
     assert!(refused.contains("404") && refused.contains("Not Found"), "{refused}");
+    assert!(refused.contains("POST /v1/vault/secrets"), "{refused}");
     server.post("/v1/vault/secrets", json!({ "name": "github", "value": TOKEN })).await.expect(201);
+    let refused = read().await.error(500, "tool_failed");
     paste(&server, &refused).await.expect(201);
     assert_eq!(read().await.expect(200), "The token is [secret github].");
     let search = json!({ "query": "start", "repo": "ada/engine" });

@@ -47,6 +47,7 @@ mod providers;
 mod proxy;
 mod rates;
 mod restart;
+mod reuse;
 mod routes;
 mod runs;
 mod secrets;

@@ -62,6 +62,10 @@ impl Trial {
             let text = |(name, value): (&_, &axum::http::HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
             let head: Vec<_> = headers.iter().map(text).collect();
             let all = format!("{method} {uri}\n{}\n\n{}", head.join("\n"), String::from_utf8_lossy(&body));
+            if uri.path() == "/last" {
+                // It remembers.
+                return ([("x-echo", uri.to_string())], kept.lock().unwrap().last().cloned().unwrap_or_default());
+            }
             kept.lock().unwrap().push(all.clone());
             if uri.path() == "/gate" {
                 closed.notified().await;
@@ -246,6 +250,71 @@ async fn a_grant_can_say_plain_http_to_one_port() {
     let other =
         trial.call("send", json!({ "url": trial.url("/a"), "headers": header })).await.error(500, "tool_failed");
     assert!(other.contains("is not granted for requests to https://localhost"), "{other}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_remembers_tells_a_later_call_nothing() {
+    let trial = Trial::new().await;
+    trial.grant(json!({})).await;
+    let mut events = trial.server.events("after=0").await;
+    trial.send().await.expect(200);
+    // This call opens nothing.
+    let answer = trial.call("look", json!({ "url": trial.url("/last") })).await.expect(200).to_string();
+    assert!(answer.contains("Bearer [secret key]") && !answer.contains(&VALUE[4..16]), "{answer}");
+    outcome("an injected secret, asked back by a later call", "the service tells it, and nobody hears it");
+    let mut told = events.until("skill.completed").await;
+    told.extend(events.until("skill.completed").await);
+    assert!(!told.iter().any(|event| event.data.to_string().contains(&VALUE[4..16])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revealed_secret_is_not_said_where_it_is_refused_or_breaks() {
+    let trial = Trial::new().await;
+    let path = format!("/v1/vault/secrets/{}", trial.secret);
+    let rotate = async |value: &str| {
+        let put = trial.server.request(Method::PUT, &path).json(&json!({ "value": value }));
+        crate::harness::send(put).await.expect(200);
+    };
+    rotate("kq8vyw3nt5xz\nsecond-line-of-it").await;
+    trial.grant(json!({ "mode": "reveal" })).await;
+    let mut events = trial.server.events("after=0").await;
+    let broken = trial.call("blurt", json!({})).await.error(500, "component_trapped");
+    assert!(broken.contains("[secret key]") && !broken.contains("kq8vyw3nt5xz"), "{broken}");
+    outcome("a revealed secret, printed before a trap", &broken);
+    rotate("kq8vyw3nt5xz").await;
+    assert_eq!(trial.call("twice", json!({})).await.expect(200), json!({ "a": "harmless" }));
+    assert_eq!(trial.call("leak", json!({})).await.expect(200), json!([true, true, true]));
+    let mut told = events.until("skill.completed").await;
+    told.extend(events.until("skill.completed").await);
+    for kind in ["vault.denied", "egress.denied"] {
+        assert!(told.iter().any(|event| event.kind == kind), "{kind}");
+    }
+    let audit = trial.server.get("/v1/audit").await.expect(200).to_string();
+    let text = told.iter().map(|event| event.data.to_string()).collect::<String>() + &audit;
+    assert!(!text.contains("kq8vyw3nt5xz"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_reads_a_field_that_stands_twice_without_the_secret() {
+    let trial = Trial::new().await;
+    trial.grant(json!({ "mode": "reveal" })).await;
+    let steps = json!([{ "tool_calls": [{ "name": "keeper__twice" }] }, { "record": true }]);
+    let script = json!({ "id": "script", "component": { "bundled": "script" }, "config": { "steps": steps } });
+    trial.server.post("/v1/providers", script).await.expect(201);
+    trial.server.patch("/v1/agents/ada", json!({ "provider": "script", "model": "script" })).await.expect(200);
+    trial.server.run("ada", "say it").await;
+    let history = trial.server.get("/v1/agents/ada/history").await.expect(200).to_string();
+    assert!(history.contains("harmless") && !history.contains(&VALUE[4..16]), "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_told_as_often_as_somebody_would_read() {
+    let trial = Trial::new().await;
+    trial.grant(json!({})).await;
+    let refused = trial.call("reveal", json!({ "times": 100 })).await.error(500, "tool_failed");
+    assert!(refused.contains("no grant lets `keeper` read the secret"), "{refused}");
+    let denied = trial.server.get("/v1/audit?event_type=vault.denied").await.expect(200);
+    assert_eq!(denied.as_array().unwrap().len(), 32);
 }
 
 #[tokio::test(flavor = "multi_thread")]

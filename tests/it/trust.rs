@@ -58,7 +58,7 @@ async fn a_token_without_the_vault_gives_no_component_a_secret() {
     assert_eq!((held(&installed), installed["missing"]["secrets"][0]["name"].as_str()), (0, Some("key")));
     assert_eq!(held(&mine.upload(Method::PUT, skill, "keeper").await.expect(200)), 0);
     let accept = json!({ "accept": ["secret:key header:Authorization localhost"] });
-    assert_eq!(held(&mine.json(Method::PUT, skill, accept.clone()).await.expect(200)), 0);
+    mine.json(Method::PUT, skill, accept.clone()).await.error(403, "insufficient_scope");
     // By a grant, of whatever kind.
     let grant = json!({ "agent_id": "ada", "secret_id": trial.secret });
     let denied = mine.json(Method::POST, "/v1/vault/grants", grant).await.error(403, "insufficient_scope");
@@ -67,8 +67,8 @@ async fn a_token_without_the_vault_gives_no_component_a_secret() {
     outcome("agents:write alone: a grant", &denied);
     // By a place that is not public.
     let place = format!("host:127.0.0.1:{} GET", trial.peer.port + 1);
-    let answer = mine.json(Method::PUT, skill, json!({ "accept": [place] })).await.expect(200);
-    assert!(!answer["granted"]["hosts"].to_string().contains(&place[5..20]), "{answer}");
+    let refused = mine.json(Method::PUT, skill, json!({ "accept": [place] })).await.error(403, "insufficient_scope");
+    outcome("agents:write alone: a place that is not public", &refused);
     trial.send().await.error(500, "tool_failed");
     assert_eq!(trial.count(), 0);
     // Who may do it is asked for nothing more.
@@ -79,6 +79,11 @@ async fn a_token_without_the_vault_gives_no_component_a_secret() {
     let next = [next, b"\0\x05\x04more".to_vec()].concat();
     let upgraded = send(mine.request(Method::PUT, skill).multipart(form(next, Some("all")))).await.expect(200);
     assert_eq!(held(&upgraded), 0);
+    trial.send().await.error(500, "tool_failed");
+    // Nor is it there again with the version before.
+    let back = send(mine.request(Method::POST, &format!("{skill}/rollback"))).await.expect(200);
+    assert_eq!(held(&back), 0);
+    outcome("agents:write alone: back to a version that has a secret", "the secret is missing");
     trial.send().await.error(500, "tool_failed");
     assert_eq!(trial.count(), 1);
 }
@@ -120,6 +125,24 @@ async fn a_secret_follows_a_providers_host_only_with_the_vault() {
     server.run("eve", "a task").await;
     assert_eq!(trial.count(), count + 1);
     assert!(trial.last().contains(&format!("authorization: Bearer {VALUE}\n")), "{}", trial.last());
+    // Without a host the grant has ended, and says so.
+    let gone = send(server.request(Method::PATCH, path).json(&json!({ "config": {} }))).await.expect(200);
+    assert_eq!((&gone["granted"]["secrets"], &gone["missing"]["secrets"][0]["name"]), (&json!([]), &json!("key")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_can_be_taken_back() {
+    let trial = Trial::new().await;
+    trial.grant(json!({})).await;
+    trial.send().await.expect(200);
+    let skill = "/v1/agents/ada/skills/keeper";
+    let put = async |body: Value| send(trial.server.request(Method::PUT, skill).json(&body)).await;
+    put(json!({ "revoke": ["host:other GET"] })).await.error(400, "invalid_input");
+    let left = put(json!({ "revoke": ["host:localhost GET+POST"] })).await.expect(200);
+    assert_eq!(left["missing"]["hosts"][0]["host"], "localhost");
+    let refused = trial.send().await.error(500, "tool_failed");
+    assert!(refused.contains("it may not reach localhost"), "{refused}");
+    assert_eq!(trial.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,9 +154,10 @@ async fn a_place_that_is_not_public_takes_the_vault() {
     let config = json!({ "base_url": "http://localhost:1/" });
     let new = json!({ "id": "local", "component": caller(), "config": config });
     let installed = mine.json(Method::POST, "/v1/providers", new).await.expect(201);
-    assert_eq!(installed["missing"]["hosts"][0]["host"], "localhost");
+    assert_eq!(installed["missing"]["hosts"][0]["host"], "config:base_url");
     let accept = json!({ "accept": ["host:localhost:1 GET"] });
-    let still = mine.json(Method::PATCH, path, accept.clone()).await.expect(200);
+    mine.json(Method::PATCH, path, accept.clone()).await.error(403, "insufficient_scope");
+    let still = mine.json(Method::PATCH, path, json!({ "accept": "all" })).await.expect(200);
     assert_eq!(still["missing"]["hosts"].as_array().unwrap().len(), 1);
     let granted = send(trial.server.request(Method::PATCH, path).json(&accept)).await.expect(200);
     assert_eq!(
@@ -143,7 +167,11 @@ async fn a_place_that_is_not_public_takes_the_vault() {
     // It is that place, not the next that the configuration names.
     let moved = json!({ "config": { "base_url": "http://localhost:2/" } });
     let moved = mine.json(Method::PATCH, path, moved).await.expect(200);
-    assert_eq!(moved["missing"]["hosts"][0]["host"], "localhost");
+    assert_eq!(moved["missing"]["hosts"][0]["host"], "config:base_url");
+    // By its name in the manifest, too.
+    let named = json!({ "accept": ["host:config:base_url GET"] });
+    let named = send(trial.server.request(Method::PATCH, path).json(&named)).await.expect(200);
+    assert_eq!(named["granted"]["hosts"][0]["host"], "localhost:2");
     // Who may consent to it does by naming it.
     let named = json!({ "config": { "base_url": "http://localhost:3/" } });
     let named = send(trial.server.request(Method::PATCH, path).json(&named)).await.expect(200);
@@ -163,6 +191,14 @@ async fn a_component_that_knows_a_secret_gets_no_host_more_without_the_vault() {
     let accept = json!({ "accept": ["host:localhost GET+POST"] });
     let denied = mine.json(Method::PUT, skill, accept.clone()).await.error(403, "insufficient_scope");
     assert!(denied.contains("knows the secret 'key'"), "{denied}");
+    outcome("agents:write alone: one host more for who knows a secret", &denied);
+    // Nor by the way over another version.
+    let next = [std::fs::read(test_component("keeper")).unwrap(), b"\0\x05\x04more".to_vec()].concat();
+    let over = send(mine.request(Method::PUT, skill).multipart(form(next, Some("host:localhost GET+POST"))));
+    over.await.expect(200);
+    let back = std::fs::read(test_component("keeper")).unwrap();
+    let back = send(mine.request(Method::PUT, skill).multipart(form(back, None))).await.expect(200);
+    assert_eq!(back["granted"]["secrets"], json!([]));
     send(trial.server.request(Method::PUT, skill).json(&accept)).await.expect(200);
 }
 

@@ -56,6 +56,11 @@ fn by_code(code: &str) -> Option<&'static str> {
         "run_not_found" => "`moxxy run list AGENT` shows those there are.",
         "session_not_found" => "`moxxy agent sessions AGENT` shows those there are.",
         "token_not_found" => "`moxxy token list` shows those there are.",
+        "secret_not_found" => "`moxxy secret list` shows those there are; `moxxy secret set NAME` keeps one.",
+        "grant_not_found" => "`moxxy grant list` shows those there are.",
+        "nothing_to_grant" => {
+            "`--as NAME` says how the component calls the secret; `moxxy skill show` shows what it asks for."
+        }
         "route_not_found" => ANOTHER_SERVER,
         "agent_exists" => "`moxxy agent update` changes it; `moxxy agent delete` removes it.",
         "provider_exists" => "`moxxy provider update` configures it; `moxxy provider remove` removes it.",

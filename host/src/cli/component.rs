@@ -10,7 +10,7 @@ use super::{
     failure::{Done, Failure},
     terminal::{items, text},
 };
-use crate::{domain::consent, ids::Name, plugins};
+use crate::{domain::consent, egress, ids::Name, plugins};
 
 /// Where a component comes from.
 pub enum Source {
@@ -54,6 +54,18 @@ pub fn accepted(accept: &[String]) -> Value {
         (true, _) => json!("all"),
         (false, false) => json!(accept),
         (false, true) => Value::Null,
+    }
+}
+
+/// What to accept for a wish: of any host, one; of one that is not public, a port.
+pub fn to_accept(name: &str) -> String {
+    let Some((host, methods)) = name.strip_prefix("host:").and_then(|name| name.split_once(' ')) else {
+        return name.to_owned();
+    };
+    match host {
+        plugins::ANY => format!("host:NAME {methods}"),
+        host if egress::is_public(host) => name.to_owned(),
+        host => format!("host:{host}:PORT {methods}"),
     }
 }
 

@@ -126,17 +126,19 @@ pub async fn run(options: &Options, command: Command) -> Done {
         Command::List => list(&client, terminal).await,
         Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, shown),
         Command::Update { provider: Provider { id }, config, secrets, accept, unset } => {
+            let given = config.settings.is_some() || !config.set.is_empty() || !unset.is_empty();
             let before = match config.settings {
                 Some(_) => Map::new(),
                 None => configured(&client, &id).await?,
             };
-            let mut config = config.over(before.clone())?;
+            let mut config = config.over(before)?;
             config.retain(|key, _| !unset.contains(key));
-            if config == before && accept.is_empty() && secrets.secrets.is_empty() {
+            if !given && accept.is_empty() && secrets.secrets.is_empty() {
                 let how = "--set, --unset, --settings, --secret or --accept say what";
                 return Err(Failure::usage(format!("Nothing is to change; {how}")));
             }
-            let config = (config != before).then_some(config);
+            // The same again consents to the places that it names.
+            let config = given.then_some(config);
             let body =
                 json!({ "config": config, "secrets": secrets.to_json(), "accept": component::accepted(&accept) });
             let updated = client.answer(at(Method::PATCH, &id, "").json(body)).await?;

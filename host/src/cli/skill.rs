@@ -22,6 +22,7 @@ const INSTALLING: &str = "Examples:
 const UPGRADING: &str = "Examples:
   moxxy skill upgrade demo my-skill my-skill.wasm
   moxxy skill upgrade demo fetch --accept 'host:docs.rs GET'
+  moxxy skill upgrade demo fetch --revoke 'host:docs.rs GET'
   moxxy skill upgrade demo fetch --accept 'host:nas.lan:8080 GET'   # not public: takes vault:write";
 const CALLING: &str = "Examples:
   moxxy skill invoke demo text word_count --arg text='the quick brown fox'
@@ -51,10 +52,8 @@ pub enum Command {
     Upgrade {
         #[command(flatten)]
         skill: Skill,
-        /// A component's file, or the name of one that comes with the server (default: the one that is there).
-        component: Option<String>,
         #[command(flatten)]
-        consent: Consent,
+        change: Change,
     },
     /// Go back to the version before the last upgrade.
     Rollback(Skill),
@@ -104,12 +103,31 @@ pub struct Consent {
     digest: Option<String>,
 }
 
-impl Consent {
-    fn send(self, component: Option<&str>, call: Call) -> Done<Call> {
-        Ok(match component {
-            Some(component) => Source::named(component)?.send(call, self.digest, self.accept),
-            None => call.json(json!({ "digest": self.digest, "accept": component::accepted(&self.accept) })),
-        })
+#[derive(Debug, clap::Args)]
+pub struct Change {
+    /// A component's file, or the name of one that comes with the server (default: the one that is there).
+    component: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+    /// Take consent back, by the name it was given by. Can stand more than once, without a component.
+    #[arg(long, value_name = "NAME", conflicts_with = "component")]
+    revoke: Vec<String>,
+}
+
+impl Version {
+    fn send(self, call: Call) -> Done<Call> {
+        Ok(Source::named(&self.component)?.send(call, self.consent.digest, self.consent.accept))
+    }
+}
+
+impl Change {
+    fn send(self, call: Call) -> Done<Call> {
+        let Self { component, consent, revoke } = self;
+        let Some(component) = component else {
+            let accept = component::accepted(&consent.accept);
+            return Ok(call.json(json!({ "digest": consent.digest, "accept": accept, "revoke": revoke })));
+        };
+        Version { component, consent }.send(call)
     }
 }
 
@@ -123,8 +141,8 @@ pub async fn run(options: &Options, command: Command) -> Done {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Install { agent, version } => {
-            let Version { component, consent } = version;
-            let call = consent.send(Some(&component), Call::post(format!("/v1/agents/{agent}/skills/install")))?;
+            let component = version.component.clone();
+            let call = version.send(Call::post(format!("/v1/agents/{agent}/skills/install")))?;
             let installed = progress::during(format!("Installing {component}"), client.answer(call)).await?;
             terminal.show(&installed, |skill| change("Installed", skill))?;
             advise(terminal, &agent, &installed.value);
@@ -132,10 +150,11 @@ pub async fn run(options: &Options, command: Command) -> Done {
         }
         Command::List { agent } => list(&client, terminal, &agent).await,
         Command::Show(skill) => terminal.show(&client.answer(skill.at(Method::GET, "")).await?, shown),
-        Command::Upgrade { skill, component, consent } => {
-            let call = consent.send(component.as_deref(), skill.at(Method::PUT, ""))?;
+        Command::Upgrade { skill, change: wanted } => {
+            let done = if wanted.component.is_some() { "Upgraded" } else { "Changed the consent of" };
+            let call = wanted.send(skill.at(Method::PUT, ""))?;
             let upgraded = progress::during(format!("Upgrading {}", skill.skill), client.answer(call)).await?;
-            terminal.show(&upgraded, |skill| change("Upgraded", skill))?;
+            terminal.show(&upgraded, |skill| change(done, skill))?;
             advise(terminal, &skill.agent, &upgraded.value);
             Ok(())
         }
@@ -180,9 +199,10 @@ fn advise(terminal: Terminal, agent: &Name, skill: &Value) {
     for name in &missing {
         told += &match name.strip_prefix("secret:").and_then(|name| name.split(' ').next()) {
             Some(secret) => format!("Let it: moxxy grant add {secret} --agent {agent} --skill {id}\n"),
-            None => format!("Let it: moxxy skill upgrade {agent} {id} --accept '{name}'\n"),
+            None => format!("Let it: moxxy skill upgrade {agent} {id} --accept '{}'\n", component::to_accept(name)),
         };
     }
+    told += "Secrets, and hosts with a port, take a token with `vault:write`.";
     terminal.note(told.trim_end());
 }
 

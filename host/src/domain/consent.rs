@@ -96,6 +96,41 @@ impl Accept {
         Ok(names)
     }
 
+    /// Refuses what is named and is not for `principal` to accept.
+    pub fn require(accept: Option<&Self>, manifest: &Manifest, principal: &Principal) -> Result<()> {
+        let Some(Self::Names(names)) = accept else { return Ok(()) };
+        let trusted = |name: &&String| {
+            name.starts_with("secret:") || opening(manifest, name).is_some_and(|opening| opening.peer.is_some())
+        };
+        match names.iter().find(trusted) {
+            None => Ok(()),
+            Some(name) => principal.require(Scope::VaultWrite, &format!("You consent to '{name}'")),
+        }
+    }
+
+    /// What is meant by names of what a configuration names, or by all.
+    pub fn placed(self, manifest: &Manifest, config: &Map<String, Value>) -> Self {
+        let at_place = |request: &HostRequest| {
+            let peer = place(request, config)?;
+            let public = is_public(&peer.host.to_string());
+            let request = HostRequest { host: peer.host.to_string(), ..request.clone() };
+            Some(if public { host(&request) } else { at(&request, &peer) })
+        };
+        match self {
+            Self::All(_) => {
+                let places = manifest.hosts.iter().filter_map(at_place);
+                Self::Names(asked(&resolved(manifest, config)).into_iter().chain(places).collect())
+            }
+            Self::Names(names) => {
+                let known = |name: String| {
+                    let wish = manifest.hosts.iter().find(|request| host(request) == name);
+                    wish.and_then(at_place).unwrap_or(name)
+                };
+                Self::Names(names.into_iter().map(known).collect())
+            }
+        }
+    }
+
     fn all_names(accept: Option<Self>, manifest: &Manifest) -> Result<Names> {
         let asked = asked(manifest);
         let names = match accept {
@@ -107,7 +142,13 @@ impl Accept {
         let Some(unknown) = names.difference(&asked).find(unknown) else { return Ok(names) };
         let list: Vec<_> = asked.iter().map(String::as_str).collect();
         let wishes = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
-        let reason = format!("the component does not ask for {unknown:?}; it asks for {wishes}");
+        let hint = match list.iter().any(|name| name.starts_with("host:*")) {
+            true => {
+                "; of any host, name those you mean, such as `host:docs.rs GET`, with a port where they are not public"
+            }
+            false => "",
+        };
+        let reason = format!("the component does not ask for {unknown:?}; it asks for {wishes}{hint}");
         Err(Error::invalid_field("accept", reason))
     }
 }
@@ -158,7 +199,7 @@ pub fn permissions(
     let placed = |request: &HostRequest| private.iter().any(|peer| is_at(request, peer));
     let granted =
         |request: &&HostRequest| accepted.contains(&host(request)) && (is_public(&request.host) || placed(request));
-    let narrowed = |request: &HostRequest| request.host != ANY && opened.iter().any(|opening| opening.wish == request);
+    let narrowed = |request: &HostRequest| opened.iter().any(|opening| opening.wish == request);
     let denied = asked.iter().filter(|request| !granted(request) && !narrowed(request)).cloned().collect();
     let reached = asked.iter().filter(granted).cloned();
     let hosts = reached.chain(opened.iter().map(|opening| opening.request.clone())).collect();
@@ -187,7 +228,7 @@ fn opening<'a>(manifest: &'a Manifest, name: &str) -> Option<Opening<'a>> {
     let fits = |request: &&HostRequest| {
         let host = match &peer {
             Some(peer) => request.host == ANY || is_at(request, peer),
-            None if request.host == ANY => some && !pattern.starts_with("config:"),
+            None if request.host == ANY => some && is_public(pattern.trim_start_matches("*.")),
             None => request.host == pattern && is_public(pattern),
         };
         host && methods.iter().all(|method| request.methods.contains(method))

@@ -14,6 +14,7 @@ use super::{
     consent::{self, Names},
     providers::Provider,
     skills::Skill,
+    vault::of_call,
 };
 use crate::{
     app::App,
@@ -22,10 +23,15 @@ use crate::{
     error::Result,
     events::{self, Event, Subject},
     ids::Name,
-    plugins::{ANY, HostRequest, Manifest, Outgoing},
+    plugins::{ANY, HostRequest, Manifest, Outgoing, Secrets as _},
     store::Store,
     tasks::{Server, Tasks},
 };
+
+/// Of what is told, in characters.
+const METHOD: usize = 32;
+const HOST: usize = 255;
+const REASON: usize = 2048;
 
 /// The way out of one call. The server's threads do the sending.
 pub struct OfCall {
@@ -41,6 +47,8 @@ struct Told {
     tasks: Tasks,
     component: Name,
     subject: Subject,
+    /// What is not told.
+    secrets: Option<Arc<of_call::OfCall>>,
     /// Of the requests beyond their number only the first is told.
     counted: AtomicBool,
 }
@@ -51,8 +59,9 @@ impl OfCall {
         component: &Name,
         subject: Subject,
         policy: Policy,
-        courier: Option<Arc<dyn Courier>>,
+        secrets: Option<&Arc<of_call::OfCall>>,
     ) -> Arc<Self> {
+        let courier = secrets.map(|secrets| Arc::clone(secrets) as Arc<dyn Courier>);
         let outlet = Arc::new(app.egress.outlet(policy, courier));
         let counted = AtomicBool::new(false);
         let told = Arc::new(Told {
@@ -60,6 +69,7 @@ impl OfCall {
             tasks: app.tasks.clone(),
             component: component.clone(),
             subject,
+            secrets: secrets.cloned(),
             counted,
         });
         Arc::new(Self { outlet, server: Server::current(), told })
@@ -69,8 +79,10 @@ impl OfCall {
 impl Outgoing for OfCall {
     fn send(&self, request: Request<Body>, waits: Waits) -> BoxFuture<'static, Result<Response<Body>, Error>> {
         let (outlet, told) = (Arc::clone(&self.outlet), Arc::clone(&self.told));
-        let (method, uri) = (request.method().to_string(), request.uri());
-        let host = uri.authority().map(|authority| authority.as_str().chars().take(255).collect()).unwrap_or_default();
+        let method = request.method().as_str().chars().take(METHOD).collect();
+        let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
+        // What stands before an `@` are credentials.
+        let host = authority.rsplit('@').next().unwrap_or_default().chars().take(HOST).collect();
         let sending = self.server.spawn(async move {
             let result = outlet.send(request, waits).await;
             if let Err(Error::Refused(refusal)) = &result {
@@ -87,7 +99,10 @@ impl Told {
         if matches!(refusal, Refusal::Count(_)) && self.counted.swap(true, Relaxed) {
             return;
         }
-        let (store, subject, reason) = (self.store.clone(), self.subject.clone(), refusal.to_string());
+        let (store, subject) = (self.store.clone(), self.subject.clone());
+        let redactor = self.secrets.as_ref().and_then(|secrets| secrets.redactor()).unwrap_or_default();
+        let told = |text: &str| redactor.text(text).chars().take(REASON).collect::<String>();
+        let (host, method, reason) = (told(&host), told(&method), told(&refusal.to_string()));
         let event = Event::EgressDenied { component: self.component.clone(), host, method, reason };
         let record =
             async move { store.write(|tx| Box::pin(async move { events::record(tx, &subject, event).await })).await };
@@ -159,11 +174,12 @@ impl Asked<'_> {
             }
         }
         for opening in consent::openings(self.manifest, self.accepted) {
-            let rule = Rule::new(Pattern::Any, &opening.request.methods);
+            let advice = self.advice_at_port(opening.wish);
+            let rule = Rule::new(Pattern::Any, &opening.request.methods).advice(&advice);
             let rule = opening.path.iter().fold(rule, |rule, path| rule.below(path));
             match (&opening.peer, Pattern::parse(&opening.host)) {
                 (Some(peer), _) => policy.rules.extend(at(&rule, peer)),
-                (None, Some(host)) => policy.rules.push(rule.host(host).advice(&self.advice_at_port(opening.wish))),
+                (None, Some(host)) => policy.rules.push(rule.host(host)),
                 (None, None) => {}
             }
         }

@@ -13,11 +13,10 @@ use super::{
     skills::Skill,
     storage::{self, OfSkill},
     tokens::Principal,
-    vault::of_call,
+    vault::{of_call, voice::Owner},
 };
 use crate::{
     app::App,
-    egress::Courier,
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, StepId},
@@ -56,9 +55,15 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
     let policy = egress::of_skill(app, &caller.agent, skill);
-    let secrets = secrets_of(app, agent, &caller, skill, &about.subject);
-    let courier = secrets.clone().map(|secrets| secrets as Arc<dyn Courier>);
-    let outgoing = OfCall::new(app, &skill.id, about.subject.clone(), policy, courier);
+    let owner = Owner {
+        holder: Holder::Skill(agent, skill.id.clone()),
+        agent: Some(caller.agent.clone()),
+        component: skill.id.clone(),
+        digest: skill.component.digest.clone(),
+        subject: about.subject.clone(),
+    };
+    let secrets = of_call::OfCall::load(app, owner, &skill.component.manifest).await?;
+    let outgoing = OfCall::new(app, &skill.id, about.subject.clone(), policy, secrets.as_ref());
     let context = CallContext {
         caller: Some(caller),
         progress: Some(progress),
@@ -78,25 +83,6 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     let (called, ()) = tokio::join!(calling, telling);
     let (id, since) = (skill.id.clone(), skill.created_at.clone());
     Ok(Ended { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
-}
-
-/// The secrets that a call may use, if its skill asks for any.
-fn secrets_of(
-    app: &App,
-    agent: AgentKey,
-    caller: &Caller,
-    skill: &Skill,
-    subject: &Subject,
-) -> Option<Arc<of_call::OfCall>> {
-    let manifest = &skill.component.manifest;
-    let owner = of_call::Owner {
-        holder: Holder::Skill(agent, skill.id.clone()),
-        agent: Some(caller.agent.clone()),
-        component: skill.id.clone(),
-        digest: skill.component.digest.clone(),
-        subject: subject.clone(),
-    };
-    (!manifest.secrets.is_empty()).then(|| of_call::OfCall::new(app, owner, manifest))
 }
 
 impl Ended {

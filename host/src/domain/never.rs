@@ -1,6 +1,8 @@
 //! What a component can never do, in words: computed from what it imports and what it is granted, and
 //! true whatever its code tries.
 
+use std::collections::BTreeSet;
+
 use super::{consent::Held, grants::Mode};
 use crate::plugins::Description;
 
@@ -14,15 +16,15 @@ pub fn of(component: &Description, granted: &Held) -> Vec<String> {
     if lacks("wasi:http/outgoing-handler") || granted.hosts.is_empty() {
         never.push("Reach any host".to_owned());
     } else {
-        let hosts: Vec<_> = granted.hosts.iter().map(|request| request.host.as_str()).collect();
-        never.push(format!("Reach another host than {}", hosts.join(", ")));
+        let hosts: BTreeSet<_> = granted.hosts.iter().map(|request| request.host.as_str()).collect();
+        never.push(format!("Reach another host than {}", listed(hosts)));
     }
     if lacks("moxxy:plugin/vault") || granted.secrets.is_empty() {
         never.push("Use a secret".to_owned());
         return never;
     }
-    let names: Vec<_> = granted.secrets.iter().map(|grant| grant.name.as_str()).collect();
-    never.push(format!("Use another secret than {}", names.join(", ")));
+    let names: BTreeSet<_> = granted.secrets.iter().map(|grant| grant.name.as_str()).collect();
+    never.push(format!("Use another secret than {}", listed(names)));
     if lacks("moxxy:plugin/vault-reveal") || !holds(Mode::Reveal) {
         never.push("See the value of a secret".to_owned());
     }
@@ -30,4 +32,8 @@ pub fn of(component: &Description, granted: &Held) -> Vec<String> {
         never.push("Sign with a secret".to_owned());
     }
     never
+}
+
+fn listed(names: BTreeSet<&str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }

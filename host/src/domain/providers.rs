@@ -15,19 +15,19 @@ use super::{
     grants::{self, Candidate, Grant, Holder},
     never, skills,
     source::Source,
-    tokens::Principal,
-    vault::of_call,
+    tokens::{Principal, Scope},
+    vault::{of_call, voice::Owner},
     version::Expected,
 };
 use crate::{
     app::App,
     config::Peer,
     digest::Digest,
-    egress::{Courier, Target},
+    egress::Target,
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, SecretName},
-    plugins::{self, CallContext, Description, Secrets, World},
+    plugins::{self, CallContext, Description, HostRequest, Secrets, World},
     store::{self, Tx},
 };
 
@@ -173,7 +173,7 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
             Box::pin(async move {
                 let mut provider = store::providers::get(tx, &id).await?;
                 expected.check(&View::new(provider.clone(), &tx.now(), &config.egress.private))?;
-                let before = provider.config.clone();
+                let (before, accepted) = (provider.config.clone(), provider.accepted.clone());
                 if let Some(config) = patch.config {
                     provider.config = config;
                     follow(tx, &principal, &provider, &before).await?;
@@ -184,11 +184,18 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                     ));
                 }
                 let manifest = &provider.component.manifest;
-                let named = Accept::names(patch.accept, &consent::resolved(manifest, &provider.config), &principal)?;
+                let resolved = consent::resolved(manifest, &provider.config);
+                let accept = patch.accept.map(|accept| match accept {
+                    Accept::All(_) if !principal.may(Scope::VaultWrite) => Accept::Names(Names::new()),
+                    accept => accept.placed(manifest, &provider.config),
+                });
+                Accept::require(accept.as_ref(), &resolved, &principal)?;
+                let named = Accept::names(accept, &resolved, &principal)?;
                 provider.accepted.extend(named.iter().cloned());
                 provider.accepted = consent::known(provider.accepted, manifest, &provider.config);
                 store::providers::update(tx, &provider).await?;
                 let candidate = Candidate::of_provider(&provider);
+                grants::check_hosts(tx, &principal, &candidate, provider.accepted.difference(&accepted)).await?;
                 grants::by_consent(tx, &principal, &candidate, &named).await?;
                 grants::named(tx, &principal, &candidate, &patch.secrets).await?;
                 let changed = changed(&before, &provider.config);
@@ -244,30 +251,29 @@ pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expecte
 
 /// Asks a provider which models it has.
 pub async fn models(app: &App, provider: &Provider) -> Result<Vec<Model>> {
-    let models =
-        app.plugins.list_models(&provider.component.digest, context(app, provider, Subject::default())).await?;
+    let context = context(app, provider, Subject::default()).await?;
+    let models = app.plugins.list_models(&provider.component.digest, context).await?;
     Ok(models.into_iter().map(Model::from).collect())
 }
 
 /// What a call of the provider may use.
-pub fn context(app: &App, provider: &Provider, subject: Subject) -> CallContext {
+pub async fn context(app: &App, provider: &Provider, subject: Subject) -> Result<CallContext> {
     let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
-    let owner = of_call::Owner {
+    let owner = Owner {
         holder: Holder::Provider(provider.id.clone()),
         agent: None,
         component: provider.id.clone(),
         digest: provider.component.digest.clone(),
         subject: subject.clone(),
     };
-    let secrets = (!manifest.secrets.is_empty()).then(|| of_call::OfCall::new(app, owner, manifest));
-    let courier = secrets.clone().map(|secrets| secrets as Arc<dyn Courier>);
-    let outgoing = OfCall::new(app, &provider.id, subject, egress::of_provider(app, provider), courier);
-    CallContext {
+    let secrets = of_call::OfCall::load(app, owner, manifest).await?;
+    let outgoing = OfCall::new(app, &provider.id, subject, egress::of_provider(app, provider), secrets.as_ref());
+    Ok(CallContext {
         config: plugins::Config::from(&provider.config),
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
         outgoing: Some(outgoing),
         ..CallContext::new(provider.id.clone())
-    }
+    })
 }
 
 impl From<plugins::models::Model> for Model {
@@ -292,7 +298,11 @@ impl View {
         let private: Vec<_> = private.iter().filter(counts).cloned().collect();
         // Who installs a provider consents to its public hosts.
         let accepted = resolved.hosts.iter().map(consent::host).chain(provider.accepted).collect();
-        let (_, granted, missing) = consent::permissions(&resolved, &accepted, &provider.grants, now, &private);
+        let (_, granted, mut missing) = consent::permissions(&resolved, &accepted, &provider.grants, now, &private);
+        // As the manifest asks for it.
+        let wishes = provider.component.manifest.hosts.iter().zip(&resolved.hosts);
+        let lacking = |(_, wish): &(&HostRequest, &HostRequest)| missing.hosts.contains(wish);
+        missing.hosts = wishes.filter(lacking).map(|(wish, _)| wish.clone()).collect();
         let never = never::of(&provider.component, &granted);
         let manifest = provider.component.manifest;
         let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };

@@ -139,6 +139,19 @@ impl Principal {
         }
     }
 
+    /// Refuses what takes a scope that it lacks; `why` says what that is.
+    pub fn require(&self, scope: Scope, why: &str) -> Result<()> {
+        let Self::Token(token) = self else { return Ok(()) };
+        if self.may(scope) {
+            return Ok(());
+        }
+        let has: Vec<_> = token.scopes.iter().map(|scope| format!("`{}`", scope.name())).collect();
+        let scope = scope.name();
+        let message =
+            format!("{why}: that takes a token with `{scope}`, which this one lacks; it has {}", has.join(", "));
+        Err(Error::Forbidden(Problem::new("insufficient_scope", message)))
+    }
+
     /// What is recorded of who did something.
     pub fn name(&self) -> &str {
         match self {

@@ -11,7 +11,7 @@ use super::{
     grants::{self, Candidate},
     skills::{self, Install, Skill, View},
     source::Source,
-    tokens::Principal,
+    tokens::{Principal, Scope},
     version::Expected,
 };
 use crate::{
@@ -36,6 +36,9 @@ pub struct Upgrade {
     /// What of its wishes you consent to, as at the install; what was consented to before and is asked
     /// for still need not be named. Grants of secrets go over to a new version where their wish is named.
     pub accept: Option<Accept>,
+    /// What of your consent you take back, by the same names.
+    #[serde(default)]
+    pub revoke: Names,
 }
 
 /// The skill whose version is to change.
@@ -57,13 +60,13 @@ async fn replace(app: &App, principal: Principal, place: Place, upgrade: Upgrade
     let key = store::agents::get(&mut db, &place.agent).await?.key;
     store::skills::get(&mut db, key, &place.id).await?;
     drop(db);
-    let Upgrade { source, digest, accept } = upgrade;
+    let Upgrade { source, digest, accept, revoke } = upgrade;
     let admitted = match source {
         Some(source) => Some(skills::admit(app, source, digest.clone(), World::Skill).await?),
         None => None,
     };
     let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));
-    let change = Change { principal, key, place, component, digest, accept, config: Arc::clone(&app.config) };
+    let change = Change { principal, key, place, component, digest, accept, revoke, config: Arc::clone(&app.config) };
     let upgraded = app.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may have lost its last use, or a refused one never had any.
@@ -79,6 +82,7 @@ struct Change {
     component: Option<Description>,
     digest: Option<Digest>,
     accept: Option<Accept>,
+    revoke: Names,
     config: Arc<Config>,
 }
 
@@ -88,23 +92,31 @@ impl Change {
         let current = store::skills::get(tx, key, &id).await?;
         expected.check(&View::new(current.clone(), &tx.now(), &self.config.egress.private))?;
         let Skill { component: old, accepted: before, .. } = current;
+        if self.component.is_none() {
+            // There is nothing else that this could be for.
+            Accept::require(self.accept.as_ref(), &old.manifest, &principal)?;
+        }
         let component = self.component.unwrap_or_else(|| old.clone());
         same_digest(self.digest, &component.digest)?;
         same_skill(&id, &component.manifest.name)?;
         let named = Accept::names(self.accept, &component.manifest, &principal)?;
         consent::check(&old.manifest, &component.manifest, &named)?;
         let carried = consent::carried(&old.manifest, &before, &component.manifest);
-        let accepted: Names = carried.union(&named).cloned().collect();
+        if let Some(unknown) = self.revoke.difference(&before).next() {
+            return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
+        }
+        let accepted: Names = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
         let candidate = Candidate::of_skill(key, &agent, &id, &component);
         if old.digest != component.digest {
             store::components::insert(tx, &component).await?;
             store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
+            // What this version was granted once is not granted again by that.
+            grants::end(tx, &principal, &candidate).await?;
             grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
         } else if accepted != before {
             store::skills::accept(tx, key, &id, &accepted).await?;
         }
-        let more = accepted.difference(&before).any(|name| name.starts_with("host:"));
-        grants::check_hosts(tx, &principal, &candidate, more).await?;
+        grants::check_hosts(tx, &principal, &candidate, accepted.difference(&before)).await?;
         grants::by_consent(tx, &principal, &candidate, &named).await?;
         if old.digest != component.digest || accepted != before {
             let event = Event::SkillUpgraded {
@@ -120,7 +132,8 @@ impl Change {
     }
 }
 
-/// Goes back to the version before the last upgrade; once more, and it is the upgraded one again.
+/// Goes back to the version before the last upgrade; once more, and it is the upgraded one again. Its
+/// grants are there again if `principal` may give them.
 pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) -> Result<Skill> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
@@ -142,6 +155,11 @@ pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) ->
                 store::skills::swap(tx, key, &id).await?;
                 let back = Event::SkillRolledBack { skill_id: id.clone(), from: skill.component.digest, to };
                 events::record(tx, &Subject::agent(&agent).by(principal.name()), back).await?;
+                let skill = store::skills::get(tx, key, &id).await?;
+                if !principal.may(Scope::VaultWrite) {
+                    let candidate = Candidate::of_skill(key, &agent, &id, &skill.component);
+                    grants::end(tx, &principal, &candidate).await?;
+                }
                 store::skills::get(tx, key, &id).await
             })
         })
@@ -161,7 +179,7 @@ fn same_digest(expected: Option<Digest>, digest: &Digest) -> Result<()> {
 /// An upload takes the place of what is there.
 impl From<Install> for Upgrade {
     fn from(Install { source, digest, accept }: Install) -> Self {
-        Self { source: Some(source), digest, accept }
+        Self { source: Some(source), digest, accept, revoke: Names::new() }
     }
 }
 

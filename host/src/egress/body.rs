@@ -2,6 +2,10 @@
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,6 +28,58 @@ pub type Body = UnsyncBoxBody<Bytes, Error>;
 
 pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Tells of a body whether there is anything in it, once it has gone by.
+#[derive(Debug, Clone, Default)]
+pub struct Extent(Arc<Gone>);
+
+#[derive(Debug, Default)]
+struct Gone {
+    some: AtomicBool,
+    all: AtomicBool,
+}
+
+impl Extent {
+    /// The body, to be sent, and what tells of it.
+    pub fn of(body: Body) -> (Body, Self) {
+        let extent = Self::default();
+        extent.0.all.store(body.is_end_stream(), Relaxed);
+        (Measured { body, extent: extent.clone() }.boxed_unsync(), extent)
+    }
+
+    /// Whether it is known to be empty.
+    pub fn is_nothing(&self) -> bool {
+        self.0.all.load(Relaxed) && !self.0.some.load(Relaxed)
+    }
+}
+
+struct Measured {
+    body: Body,
+    extent: Extent,
+}
+
+impl http_body::Body for Measured {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+            Some(_) => self.extent.0.some.store(true, Relaxed),
+            None => self.extent.0.all.store(true, Relaxed),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The body of a request. It says when it goes on.

@@ -18,10 +18,10 @@ use tokio::{
 };
 
 use super::{
-    body::{self, Body, Bounds, Outgoing, Received},
+    body::{self, Body, Bounds, Extent, Outgoing, Received},
     connect::Dialler,
     courier::{Courier, Hop},
-    error::{Error, Wait},
+    error::{Error, Refusal, Wait},
     pool::{Connection, Key, Lease, Pool},
     redirect,
     rule::{Policy, Rule},
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{config, tasks};
 
+const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
 /// What says that a request comes from a component; loopback trust refuses it.
 const FORWARDED: &str = "1.1 moxxy";
@@ -67,10 +68,12 @@ impl Sending<'_> {
         let (origin, mut target, mut hops) = (target.clone(), target, 0);
         let mut crossed = false;
         loop {
-            let has_body = !body.is_end_stream();
+            let (sent, extent) = Extent::of(body);
             let hop = Hop { url: target.url(), crossed };
-            let response = self.exchange(&target, &hop, &parts, body).await?;
-            let Some(next) = redirect::next(&response, &parts.method, has_body) else { return Ok(response) };
+            let response = self.exchange(&target, &hop, &parts, sent).await?;
+            let Some(next) = redirect::next(&response, &parts.method, !extent.is_nothing()) else {
+                return Ok(response);
+            };
             if hops == most {
                 return Err(Error::Redirects(most));
             }
@@ -94,8 +97,9 @@ impl Sending<'_> {
         parts: &Parts,
         body: Body,
     ) -> Result<Response<Body>, Error> {
+        self.client.dialler.check_own(target)?;
         let rule = self.policy.decide(target, &parts.method)?;
-        let key = Key::new(self.policy, target);
+        let key = Key::new(self.policy, rule, target);
         let connection = match self.client.pool.take(&key) {
             Some(connection) => connection,
             None => self.connect(target, rule).await?,
@@ -105,12 +109,13 @@ impl Sending<'_> {
         if let Some(courier) = self.courier {
             request = courier.put_in(hop, request).await?;
         }
-        finish(request.headers_mut(), target, connection.private)?;
+        // Another connection may take its place, to another address.
+        finish(request.headers_mut(), target, connection.private || rule.allows_private())?;
         let response = self.transfer(target, rule, key, connection, request).await?;
-        Ok(match self.courier {
-            Some(courier) => courier.clean(hop, response),
-            None => response,
-        })
+        match self.courier {
+            Some(courier) => courier.clean(hop, response).await,
+            None => Ok(response),
+        }
     }
 
     async fn transfer(
@@ -214,6 +219,9 @@ impl Client {
         waits: Waits,
         turn: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, Error> {
+        if request.method().as_str().len() > METHOD {
+            return Err(Refusal::Form("its method has more than 32 characters").into());
+        }
         let target = Target::parse(&request.uri().to_string())?;
         let total = Duration::from_secs(self.config.total_time);
         let sending =

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -77,6 +77,25 @@ impl Dialler {
         addresses.into_iter().map(|address| Ok(self.check(address, target, rule)?)).collect()
     }
 
+    /// Refuses what is this server by its looks, before any advice how to reach it.
+    pub fn check_own(&self, target: &Target) -> Result<(), Refusal> {
+        let addresses: Vec<IpAddr> = match target.host() {
+            Host::Ipv4(address) => vec![address.into()],
+            Host::Ipv6(address) => vec![address.into()],
+            Host::Domain("localhost") => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            Host::Domain(_) => Vec::new(),
+        };
+        match addresses.into_iter().any(|address| self.is_own(SocketAddr::new(address, target.port()))) {
+            true => Err(Refusal::Own(target.authority())),
+            false => Ok(()),
+        }
+    }
+
+    fn is_own(&self, address: SocketAddr) -> bool {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        own.iter().any(|listener| reaches(address, *listener))
+    }
+
     async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Error> {
         let unknown = || Error::Name(name.to_owned());
         let found = match self.resolver {
@@ -94,8 +113,7 @@ impl Dialler {
         }
         let port = if found.port() == 0 { target.port() } else { found.port() };
         let address = SocketAddr::new(address, port);
-        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
-        match own.iter().any(|listener| reaches(address, *listener)) {
+        match self.is_own(address) {
             true => Err(Refusal::Own(target.authority())),
             false => Ok(Checked { address, private: class.is_some() }),
         }

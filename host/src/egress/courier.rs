@@ -14,7 +14,7 @@ pub trait Courier: std::fmt::Debug + Send + Sync {
     fn put_in<'a>(&'a self, hop: &'a Hop<'a>, request: Request<Body>) -> BoxFuture<'a, Result<Request<Body>, Error>>;
 
     /// The response without what was put into its request.
-    fn clean(&self, hop: &Hop<'_>, response: Response<Body>) -> Response<Body>;
+    fn clean<'a>(&'a self, hop: &'a Hop<'a>, response: Response<Body>) -> BoxFuture<'a, Result<Response<Body>, Error>>;
 }
 
 /// One of the places that a request comes to.

@@ -1,5 +1,5 @@
-//! Connections that wait for the next request. One is used again by the policy that it was opened
-//! under, for the same origin, and by nobody else.
+//! Connections that wait for the next request. One is used again under the rule of the policy that it
+//! was opened under, for the same origin, and by nobody else.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{body::Outgoing, error::Error, rule::Policy, target::Target};
+use super::{
+    body::Outgoing,
+    error::Error,
+    rule::{Policy, Rule},
+    target::Target,
+};
 use crate::tasks::Task;
 
 /// How long a connection waits for its next request.
@@ -25,12 +30,15 @@ const SPARE: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     pub policy: Arc<Policy>,
+    /// By which the address was judged.
+    pub rule: Rule,
     pub origin: String,
 }
 
 impl Key {
-    pub fn new(policy: &Arc<Policy>, target: &Target) -> Self {
-        Self { policy: Arc::clone(policy), origin: target.url().origin().ascii_serialization() }
+    pub fn new(policy: &Arc<Policy>, rule: &Rule, target: &Target) -> Self {
+        let origin = target.url().origin().ascii_serialization();
+        Self { policy: Arc::clone(policy), rule: rule.clone(), origin }
     }
 }
 

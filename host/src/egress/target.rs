@@ -113,7 +113,8 @@ fn check_plain(text: &str) -> Result<(), Refusal> {
         return Err(Refusal::Form("it has a backslash in it"));
     }
     let path = before(text, &['?', '#']);
-    if path.to_ascii_lowercase().contains("%2e") && path.split('/').any(is_dots) {
+    let odd = path.to_ascii_lowercase();
+    if (odd.contains("%2e") || odd.contains("..;")) && path.split('/').any(is_dots) {
         return Err(Refusal::Form("its path has dot segments; write the path that is meant"));
     }
     Ok(())
@@ -121,7 +122,9 @@ fn check_plain(text: &str) -> Result<(), Refusal> {
 
 /// `.` or `..`, in any spelling.
 fn is_dots(segment: &str) -> bool {
-    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+    // Some read what is behind a `;` as parameters of the segment.
+    let segment = segment.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
+    matches!(segment.split(';').next(), Some("." | ".."))
 }
 
 fn before<'a>(text: &'a str, ends: &[char]) -> &'a str {
@@ -175,6 +178,8 @@ mod tests {
             ("https://api.example.com/repos/%2e%2e/admin", "dot segments"),
             ("https://api.example.com/repos/.%2E/admin", "dot segments"),
             ("https://api.example.com/repos/..", "dot segments"),
+            ("https://api.example.com/repos/..;/admin", "dot segments"),
+            ("https://api.example.com/repos/%2e%2e%3bx/admin", "dot segments"),
             ("https://api.example.com/.\t./admin", "control characters"),
             ("https://api.example.com/a b", "spaces"),
             ("https://api.example.com:0/", "port 0"),

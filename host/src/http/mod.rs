@@ -123,7 +123,7 @@ fn limited() -> ApiRouter<App> {
         .api_route("/v1/providers", get("list_providers", "List providers, by name", providers::list)
             .merge(post("install_provider", "Install a provider", providers::install).layer(uploads)))
         .api_route("/v1/providers/{provider_id}", get("get_provider", "Show a provider", providers::show)
-            .merge(patch("update_provider", "Give a provider another configuration", providers::update))
+            .merge(patch("update_provider", UPDATE_PROVIDER, providers::update))
             .merge(delete("remove_provider", "Remove a provider that no agent uses", providers::delete)))
         .api_route("/v1/providers/{provider_id}/models", get("list_models", "Ask a provider for its models", providers::models))
         .api_route("/v1/vault/secrets", get("list_secrets", "List secrets, oldest first, without their values", secrets::list)
@@ -143,9 +143,12 @@ fn limited() -> ApiRouter<App> {
 const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine, and from \
     elsewhere the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
     scopes than the token that makes them. The token is shown this once.";
+const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat is absent stays. To move a host that a secret \
+    goes to, to name one that is not public, or to give a secret takes `vault:write` too.";
 const CREATE_GRANT: &str = "Grant a secret\n`agent_id` and `secret_id` suffice: one grant for each skill of the agent \
     that asks for the secret now, as it asks. What is installed later asks anew.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
     once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
 const UPGRADE_SKILL: &str = "Replace a skill's component, or consent to more\nIf the new one asks for more than was \
-    consented to, the answer is 409 and the old one stays, until `accept` names it.";
+    consented to, the answer is 409 and the old one stays, until `accept` names it. Without `source` the \
+    component stays. Secrets, and hosts with a port, take `vault:write` too.";

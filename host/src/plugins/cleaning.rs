@@ -1,7 +1,7 @@
 //! Takes the secrets of a call out of a completion while it streams: text is passed on at once but for
 //! what a secret may begin with.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{context::Secrets, models};
 use crate::secrets::{Redactor, Stream};
@@ -14,7 +14,13 @@ pub struct Cleaning {
     text: Text,
     /// The arguments of each tool call.
     calls: BTreeMap<u32, Text>,
+    /// The end of what was thought.
+    thoughts: String,
 }
+
+/// How much of that is looked at again, in bytes.
+const THOUGHTS: usize = 4096;
+const WITHHELD: &str = "[redacted]";
 
 /// A text that comes in pieces.
 #[derive(Default)]
@@ -26,7 +32,7 @@ struct Text {
 
 impl Cleaning {
     pub fn new(secrets: Option<Arc<dyn Secrets>>) -> Self {
-        Self { secrets, redactor: None, text: Text::default(), calls: BTreeMap::new() }
+        Self { secrets, redactor: None, text: Text::default(), calls: BTreeMap::new(), thoughts: String::new() }
     }
 
     /// What can be passed on once this chunk is there.
@@ -41,7 +47,13 @@ impl Cleaning {
                 vec![models::Chunk::ToolCall(models::ToolCallDelta { arguments, ..delta })]
             }
             models::Chunk::Thinking(mut thinking) => {
-                thinking.text.iter_mut().for_each(|text| redactor.replace(text));
+                let text = thinking.text.take().unwrap_or_default();
+                // A thought is passed on as it is or not at all: services sign them.
+                let both = self.thoughts.clone() + &text;
+                let split = matches!(redactor.text(&both), Cow::Owned(_));
+                thinking.text = Some(if split { redactor.text(&text).replace(&*text, WITHHELD) } else { text });
+                let from = both.floor_char_boundary(both.len().saturating_sub(THOUGHTS));
+                self.thoughts = both.get(from..).unwrap_or_default().to_owned();
                 thinking.opaque = redactor.bytes(&thinking.opaque).into_owned();
                 vec![models::Chunk::Thinking(thinking)]
             }

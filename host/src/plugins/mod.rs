@@ -65,6 +65,7 @@ use crate::{
     error::{Error, Result},
     events::Usage,
     ids::Name,
+    secrets::Redactor,
     tasks::{self, Guests, Task},
 };
 
@@ -101,7 +102,7 @@ pub struct Called {
 #[derive(Debug)]
 pub struct Completion {
     chunks: mpsc::Receiver<Result<models::Chunk, Failure>>,
-    usage: Arc<OnceLock<Usage>>,
+    ended: Arc<OnceLock<(Usage, Redactor)>>,
     _task: Task<()>,
 }
 
@@ -227,8 +228,8 @@ impl Plugins {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
         let engine = self.engine.clone();
         let (sender, chunks) = mpsc::channel(CHUNKS);
-        let (name, usage) = (context.component.clone(), Arc::<OnceLock<Usage>>::default());
-        let used = Arc::clone(&usage);
+        let (name, ended) = (context.component.clone(), Arc::<OnceLock<_>>::default());
+        let end = Arc::clone(&ended);
         let task = self.guests.spawn(async move {
             let _permit = permit;
             let mut call = Call::new(&engine, context, &prepared.limits);
@@ -240,13 +241,13 @@ impl Plugins {
             let (usage, _, mut log) = call.end();
             log.redact(&redactor);
             log.write(&name);
-            used.get_or_init(|| usage);
+            end.get_or_init(|| (usage, redactor.clone()));
             if let Err(failure) = result.map_err(|failure| failure.redacted(&redactor)) {
                 // Nobody listens any more: nobody needs to know.
                 drop(sender.send(Err(failure)).await);
             }
         });
-        Ok(Completion { chunks, usage, _task: task })
+        Ok(Completion { chunks, ended, _task: task })
     }
 
     /// The engine, for comparisons with what it does by itself.
@@ -333,7 +334,12 @@ impl Completion {
 
     /// What it used, once there are no more chunks.
     pub fn usage(&self) -> Usage {
-        self.usage.get().copied().unwrap_or_default()
+        self.ended.get().map(|(usage, _)| *usage).unwrap_or_default()
+    }
+
+    /// Takes its secrets out of texts, once there are no more chunks.
+    pub fn redactor(&self) -> Redactor {
+        self.ended.get().map(|(_, redactor)| redactor.clone()).unwrap_or_default()
     }
 }
 

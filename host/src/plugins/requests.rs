@@ -7,6 +7,7 @@ use super::{
     bindings::plugin::exports::moxxy::plugin::plugin as guest,
     manifest::{HostRequest, SecretRequest, bounded, label, short},
 };
+use crate::secrets::Place;
 
 const REASON: usize = 4096;
 const REQUESTS: usize = 64;
@@ -109,15 +110,11 @@ fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
 
 /// Where a secret may stand in a request.
 pub fn place(place: &str) -> Result<(), String> {
-    let fits = match place.split_once(':') {
-        Some(("header" | "query", name)) => label("a place", name).is_ok(),
-        Some(_) => false,
-        None => matches!(place, "basic" | "path" | "body"),
+    let wrong = |_| {
+        let rule = "header:NAME, basic, path, query:NAME or body, or is a header that frames the request";
+        format!("the place {:?} is not {rule}", short(place))
     };
-    match fits {
-        true => Ok(()),
-        false => Err(format!("the place {:?} is not header:NAME, basic, path, query:NAME or body", short(place))),
-    }
+    place.parse::<Place>().map(drop).map_err(wrong)
 }
 
 fn few(what: &str, count: usize) -> Result<(), String> {

@@ -168,7 +168,8 @@ impl CallState {
     }
 
     fn last_words(&self) -> String {
-        let text = self.output.text();
+        let redactor = self.context.secrets.as_ref().and_then(|secrets| secrets.redactor());
+        let text = self.output.text(&redactor.unwrap_or_default());
         if text.is_empty() { String::new() } else { format!("; it wrote: {text}") }
     }
 }

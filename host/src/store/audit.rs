@@ -127,23 +127,45 @@ pub async fn set_ends(tx: &mut Tx, ends: &Ends, key: &Key) -> Result<()> {
     Ok(())
 }
 
-/// Removes entries from before a time, from the first on. Clocks may go back: an entry stays until all
-/// that follow it may go.
-pub async fn prune(tx: &mut Tx, before: &str) -> Result<()> {
-    let sql = "SELECT position, hash FROM audit
-               WHERE position < COALESCE((SELECT MIN(position) FROM audit WHERE timestamp >= ?), 9223372036854775807)
-               ORDER BY position DESC LIMIT 1";
-    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(sql).bind(before).fetch_optional(&mut **tx).await?;
-    let Some((position, bytes)) = last else { return Ok(()) };
+/// Removes entries from before a time, from the first on, if they are as they were written. Clocks may go
+/// back: an entry stays until all that follow it may go. `keys` are those of the chain, with the entry that
+/// each begins with.
+pub async fn prune(tx: &mut Tx, before: &str, keys: &[(i64, Key)]) -> Result<()> {
     let key = tx.chain().key()?;
     let mut ends = checked(tx, &key).await?;
-    let hash = Hash::read(&bytes).ok_or_else(|| Error::internal("a hash of the audit log has another length"))?;
-    (ends.pruned, ends.pruned_hash) = (position, hash);
-    sqlx::query("DELETE FROM audit WHERE position <= ?").bind(position).execute(&mut **tx).await?;
-    set_ends(tx, &ends, &key).await
+    let sql = "SELECT * FROM audit
+               WHERE position < COALESCE((SELECT MIN(position) FROM audit WHERE timestamp >= ?), 9223372036854775807)
+               ORDER BY position";
+    let mut rows = sqlx::query_as::<_, Row>(sql).bind(before).fetch(&mut **tx);
+    let (mut position, mut last) = (ends.pruned, ends.pruned_hash);
+    let mut whole = true;
+    while let Some(row) = rows.try_next().await? {
+        let (entry, hash) = row.read()?;
+        let key = keys.iter().rev().find(|(first, _)| *first <= entry.position).map_or(&key, |(_, key)| key);
+        if entry.position != position + 1 || hash != Some(key.link(&last, &entry)) {
+            whole = false;
+            break;
+        }
+        (position, last) = (entry.position, hash.unwrap_or(last));
+    }
+    drop(rows);
+    if !whole {
+        // It would be lost with the entries.
+        tracing::error!("the audit log was changed by somebody else, so nothing is removed: `moxxy audit verify`");
+        return Ok(());
+    }
+    if position > ends.pruned {
+        (ends.pruned, ends.pruned_hash) = (position, last);
+        sqlx::query("DELETE FROM audit WHERE position <= ?").bind(position).execute(&mut **tx).await?;
+        set_ends(tx, &ends, &key).await?;
+    }
+    Ok(())
 }
 
-/// A page of entries, newest first.
+/// The bytes of payload at which a page is full.
+const PAGE: usize = 4 * 1024 * 1024;
+
+/// A page of entries, newest first; a shorter one where they are large.
 pub async fn page(db: &mut Db, filter: &Filter, page: &Page) -> Result<Slice<Entry>> {
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE position < ");
     sql.push_bind(page.position()?.unwrap_or(i64::MAX));
@@ -159,8 +181,18 @@ pub async fn page(db: &mut Db, filter: &Filter, page: &Page) -> Result<Slice<Ent
         sql.push(condition).push_bind(value);
     }
     sql.push(" ORDER BY position DESC LIMIT ").push_bind(page.rows());
-    let rows: Vec<Row> = sql.build_query_as().fetch_all(db).await?;
-    page.cut(rows, |row| row.position.to_string()).try_map(|row| Ok(row.read()?.0))
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    let query = sql.build_query_as::<Row>();
+    let mut rows = query.fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        if bytes >= PAGE {
+            let next = entries.last().map(|entry: &Entry| entry.position.to_string());
+            return Ok(Slice { items: entries, next });
+        }
+        bytes += row.payload.len();
+        entries.push(row.read()?.0);
+    }
+    Ok(page.cut(entries, |entry| entry.position.to_string()))
 }
 
 /// Gives every entry with its hash to `check`, in order.

@@ -39,10 +39,16 @@ pub fn sleep(time: Duration) {
 
 pub fn send(request: &Request) -> Result<Received, Error> {
     let outgoing = outgoing(request)?;
-    let body = outgoing.body().map_err(|()| Error::Invalid("the request has no body to write to".into()))?;
+    // A body that is not asked for is empty from the beginning, so that redirects can be followed.
+    let body = match request.body.is_empty() {
+        true => None,
+        false => Some(outgoing.body().map_err(|()| Error::Invalid("the request has no body to write to".into()))?),
+    };
     let response = outgoing_handler::handle(outgoing, options(request.timeout)).map_err(reason)?;
-    // If it is not taken, the response says why.
-    drop(write(body, &request.body));
+    if let Some(body) = body {
+        // If it is not taken, the response says why.
+        drop(write(body, &request.body));
+    }
     response.subscribe().block();
     let response = match response.get() {
         Some(Ok(response)) => response.map_err(reason)?,
@@ -179,6 +185,7 @@ fn reason(code: ErrorCode) -> Error {
         E::HttpResponseHeaderSectionSize(_) => Error::TooLarge("the response's headers are too large".into()),
         E::LoopDetected => Error::Broken("there were too many redirects".into()),
         E::InternalError(Some(text)) => Error::Broken(text),
+        E::HttpProtocolError => Error::Broken("the connection broke, or the service speaks no HTTP there".into()),
         other => Error::Broken(format!("the connection broke: {other:?}")),
     }
 }

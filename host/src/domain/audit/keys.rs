@@ -5,26 +5,28 @@ use super::{Ends, Key};
 use crate::{
     domain::vault::{self, MasterKey},
     error::{Error, Result},
-    store::{self, Store, Tx},
+    store::{self, Db, Store, Tx},
 };
 
-/// Begins to write entries, under the newest key.
-pub async fn begin(store: &Store, master: &MasterKey) -> Result<()> {
+/// Begins to write entries, under the newest key. Where the vault is not `new` there should be one: without
+/// it the log was taken away.
+pub async fn begin(store: &Store, master: &MasterKey, new: bool) -> Result<()> {
     let keys = store::audit::keys(&mut *store.read().await?).await?;
     let key = match keys.last() {
         Some((first, sealed)) => open(master, *first, sealed)?,
-        None => first(store, master).await?,
+        None => first(store, master, new).await?,
     };
     store.chain(key);
     Ok(())
 }
 
-async fn first(store: &Store, master: &MasterKey) -> Result<Key> {
+async fn first(store: &Store, master: &MasterKey, new: bool) -> Result<Key> {
     let key = derived(master);
     let (sealed, ours) = (seal(master, 1, &key)?, key.clone());
     let write = async move |tx: &mut Tx| {
         store::audit::set_key(tx, 1, &sealed).await?;
-        store::audit::set_ends(tx, &Ends::default(), &ours).await
+        let ends = Ends { broken: i64::from(!new), ..Ends::default() };
+        store::audit::set_ends(tx, &ends, &ours).await
     };
     store.write(move |tx| Box::pin(async move { write(tx).await })).await?;
     Ok(key)
@@ -45,7 +47,13 @@ pub async fn renew(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<()> 
     store::audit::set_ends(tx, &ends, &key).await
 }
 
-pub(super) fn open(master: &MasterKey, first: i64, sealed: &[u8]) -> Result<Key> {
+/// Every key, with the entry that it begins with.
+pub(super) async fn all(master: &MasterKey, db: &mut Db) -> Result<Vec<(i64, Key)>> {
+    let sealed = store::audit::keys(db).await?;
+    sealed.iter().map(|(first, sealed)| Ok((*first, open(master, *first, sealed)?))).collect()
+}
+
+fn open(master: &MasterKey, first: i64, sealed: &[u8]) -> Result<Key> {
     let (id, name) = name(first);
     let bytes = vault::open(master, vault::Row { id: &id, name: &name, version: 1 }, sealed)?;
     bytes.as_slice().try_into().map(Key::new).map_err(|_| Error::internal("a key of the audit log has another length"))

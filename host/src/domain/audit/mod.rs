@@ -107,7 +107,7 @@ pub async fn keep(app: &App) -> Result<()> {
 async fn tend(app: &App) -> Result<()> {
     prune(app).await?;
     let Head { position, hash } = head(app).await?;
-    tracing::info!(position, hash, "the audit log's head");
+    tracing::info!("the audit log's head is {position}:{hash}");
     Ok(())
 }
 
@@ -119,5 +119,6 @@ async fn prune(app: &App) -> Result<()> {
         return Ok(());
     }
     let before = app.store.clock().after(-days.saturating_mul(DAY));
-    app.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before).await })).await
+    let keys = keys::all(&app.master, &mut *app.store.read().await?).await?;
+    app.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before, &keys).await })).await
 }

@@ -47,9 +47,7 @@ pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
     let master = vault::master_of(config, &mut db).await?;
     // In one transaction: a server may write meanwhile.
     store::snapshot(&mut db).await?;
-    let keys = store::audit::keys(&mut db).await?;
-    let opened = keys.iter().map(|(first, sealed)| Ok((*first, keys::open(&master, *first, sealed)?)));
-    let keys: Vec<_> = opened.collect::<Result<_>>()?;
+    let keys = keys::all(&master, &mut db).await?;
     let Some((_, key)) = keys.first().cloned() else {
         return Err(Error::conflict("no_audit_log", "There is no audit log here: no server was started here yet"));
     };

@@ -14,7 +14,7 @@ use crate::{
         tokens::{Principal, Scope},
         vault::Secret,
     },
-    error::{Error, Problem, Result},
+    error::{Error, Result},
     ids::{GrantId, Name, SecretId, SecretName},
     store::{self, Tx},
 };
@@ -47,7 +47,7 @@ pub async fn named(
     if secrets.is_empty() {
         return Ok(());
     }
-    require(principal, "A component is to use a secret")?;
+    principal.require(Scope::VaultWrite, "A component is to use a secret")?;
     let held = store::grants::of(tx, &candidate.holder, candidate.digest()).await?;
     for (name, secret) in secrets {
         let unknown = || Error::invalid_field(&format!("secrets.{name}"), "the component asks for no such secret");
@@ -108,32 +108,49 @@ pub async fn moved(
         if !(sent || grant.mode == Mode::Reveal) || !grant.holds(&now) {
             continue;
         }
-        require(principal, &format!("The secret '{}' would be sent to another host", grant.secret))?;
+        principal
+            .require(Scope::VaultWrite, &format!("The secret '{}' would be sent to another host", grant.secret))?;
         if !sent {
             continue;
         }
         grant.hosts.retain(|host| Some(host) != from.as_ref());
         grant.hosts.extend(to.clone());
+        if grant.hosts.is_empty() {
+            // It leads nowhere, and would stand in the way of another.
+            super::remove(tx, principal, &grant).await?;
+            continue;
+        }
         store::grants::set_hosts(tx, &grant.id, &grant.hosts).await?;
         giving::tell(tx, &grant, principal.name(), giving::granted(&grant)).await?;
     }
     Ok(())
 }
 
-/// Refuses a host more to a component that knows the value of a secret, unless `principal` may let that
+/// Refuses more hosts to a component that knows the value of a secret, unless `principal` may let that
 /// be sent there.
-pub async fn check_hosts(tx: &mut Tx, principal: &Principal, holder: &Candidate, more: bool) -> Result<()> {
-    let now = tx.now();
+pub async fn check_hosts(
+    tx: &mut Tx,
+    principal: &Principal,
+    holder: &Candidate,
+    mut more: impl Iterator<Item = &String> + Send,
+) -> Result<()> {
+    if !more.any(|name| name.starts_with("host:")) {
+        return Ok(());
+    }
     let grants = store::grants::of(tx, &holder.holder, holder.digest()).await?;
-    match grants.into_iter().find(|grant| grant.mode == Mode::Reveal && grant.holds(&now)) {
-        Some(grant) if more => require(principal, &format!("The component knows the secret '{}'", grant.secret)),
-        _ => Ok(()),
+    // One that has ended is known all the same.
+    match grants.into_iter().find(|grant| grant.mode == Mode::Reveal) {
+        Some(grant) => {
+            principal.require(Scope::VaultWrite, &format!("The component knows the secret '{}'", grant.secret))
+        }
+        None => Ok(()),
     }
 }
 
-fn require(principal: &Principal, why: &str) -> Result<()> {
-    match principal.may(Scope::VaultWrite) {
-        true => Ok(()),
-        false => Err(Error::Forbidden(Problem::new("insufficient_scope", format!("{why}: that takes `vault:write`")))),
+/// Ends every grant of a component.
+pub async fn end(tx: &mut Tx, principal: &Principal, holder: &Candidate) -> Result<()> {
+    for grant in store::grants::of(tx, &holder.holder, holder.digest()).await? {
+        super::remove(tx, principal, &grant).await?;
     }
+    Ok(())
 }

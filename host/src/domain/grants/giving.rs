@@ -143,7 +143,11 @@ impl Giving<'_> {
             granted_by: self.by.to_owned(),
             created_at: tx.now(),
         };
-        of_one_secret(tx, &candidate.holder, &grant).await?;
+        let others = store::grants::of(tx, &candidate.holder, &grant.digest).await?;
+        if let Some(equal) = others.iter().find(|other| other.is_like(&grant) && other.holds(&grant.created_at)) {
+            return Ok(equal.clone());
+        }
+        of_one_secret(&others, &grant)?;
         insert(tx, candidate.agent_key(), &grant).await?;
         Ok(grant)
     }
@@ -179,11 +183,9 @@ pub fn granted(grant: &Grant) -> Event {
 }
 
 /// A component knows one secret by one name.
-async fn of_one_secret(tx: &mut Tx, holder: &Holder, grant: &Grant) -> Result<()> {
-    let now = tx.now();
-    let others = store::grants::of(tx, holder, &grant.digest).await?;
-    let other =
-        others.iter().find(|other| other.name == grant.name && other.secret_id != grant.secret_id && other.holds(&now));
+fn of_one_secret(others: &[Grant], grant: &Grant) -> Result<()> {
+    let another = |other: &&Grant| other.name == grant.name && other.secret_id != grant.secret_id;
+    let other = others.iter().filter(another).find(|other| other.holds(&grant.created_at));
     let Some(Grant { id, name, secret, .. }) = other else { return Ok(()) };
     let message = format!("Its secret '{name}' is '{secret}' already, by the grant {id}: revoke that first");
     Err(Error::conflict("name_taken", message))

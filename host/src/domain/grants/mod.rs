@@ -7,7 +7,7 @@ mod giving;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use consented::{by_consent, carry, check_hosts, moved, named};
+pub use consented::{by_consent, carry, check_hosts, end, moved, named};
 pub use giving::Candidate;
 use giving::{Giving, Terms};
 
@@ -153,6 +153,13 @@ impl Grant {
         let ended = self.expires_at.as_deref().is_some_and(|end| end <= now);
         !ended && self.max_uses.is_none_or(|most| self.uses < most)
     }
+
+    /// Whether it allows the same.
+    fn is_like(&self, other: &Self) -> bool {
+        let of = |grant: &Self| (grant.secret_id.clone(), grant.name.clone(), grant.mode, grant.place.clone());
+        let until = |grant: &Self| (grant.hosts.clone(), grant.expires_at.clone(), grant.max_uses);
+        of(self) == of(other) && until(self) == until(other)
+    }
 }
 
 /// Grants a secret to what asks for it now; what comes later asks anew.
@@ -186,14 +193,18 @@ pub async fn revoke(app: &App, principal: Principal, id: GrantId) -> Result<()> 
         .write(move |tx| {
             Box::pin(async move {
                 let grant = store::grants::get(tx, &id).await?;
-                store::grants::delete(tx, &id).await?;
-                let by = principal.name().to_owned();
-                let Grant { id: grant_id, secret_id, name, skill_id, provider_id, .. } = grant.clone();
-                let event = Event::Revoked { grant_id, secret_id, name, skill_id, provider_id, by };
-                giving::tell(tx, &grant, principal.name(), event).await
+                remove(tx, &principal, &grant).await
             })
         })
         .await
+}
+
+async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()> {
+    store::grants::delete(tx, &grant.id).await?;
+    let by = principal.name().to_owned();
+    let Grant { id: grant_id, secret_id, name, skill_id, provider_id, .. } = grant.clone();
+    let event = Event::Revoked { grant_id, secret_id, name, skill_id, provider_id, by };
+    giving::tell(tx, grant, principal.name(), event).await
 }
 
 /// The components that are meant.
@@ -224,13 +235,16 @@ impl NewGrant {
 
 fn check(app: &App, new: &mut NewGrant) -> Result<()> {
     if new.agent_id.is_some() == new.provider_id.is_some() {
-        return Err(Error::invalid_field("agent_id", "name an agent or a provider, not both"));
+        return Err(Error::invalid_field("agent_id", "name an agent or, in `provider_id`, a provider: one of the two"));
     }
     if new.provider_id.is_some() && new.component.is_some() {
         return Err(Error::invalid_field("component", "a provider is one component; this names a skill of an agent"));
     }
     if let Some(hosts) = &mut new.hosts {
         *hosts = places(hosts).map_err(|reason| Error::invalid_field("hosts", reason))?;
+        if hosts.is_empty() {
+            return Err(Error::invalid_field("hosts", "it names at least one"));
+        }
     }
     if let Some(place) = &new.place {
         requests::place(place).map_err(|reason| Error::invalid_field("place", reason))?;

@@ -20,6 +20,7 @@ use crate::{
     ids::{self, StepId},
     json,
     plugins::{self, CallContext, Completion, models},
+    secrets::Redactor,
     store::{self, steps},
 };
 
@@ -39,6 +40,8 @@ struct Answer {
     stop: Option<models::StopReason>,
     bytes: usize,
     used: Usage,
+    /// Of the provider's secrets.
+    redactor: Redactor,
 }
 
 /// Why there is no answer, and what was used up for it, if a call began.
@@ -115,8 +118,8 @@ async fn answer(
     request: models::Request,
     step: &StepId,
 ) -> Result<Result<Answer, Broken>> {
-    let context =
-        CallContext { stop: turn.control.now.clone(), ..providers::context(turn.app, provider, turn.subject()) };
+    let context = providers::context(turn.app, provider, turn.subject()).await?;
+    let context = CallContext { stop: turn.control.now.clone(), ..context };
     let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(turn, provider, completion, step).await,
@@ -145,7 +148,7 @@ async fn read(
             return Ok(Err(Broken { failure: plugins::Failure::Trapped { message }, usage: None }));
         }
     }
-    answer.used = completion.usage();
+    (answer.used, answer.redactor) = (completion.usage(), completion.redactor());
     let cut = || plugins::Failure::refused("stopped", "The call ended without a result");
     Ok(if answer.stop.is_some() { Ok(answer) } else { Err(Broken { failure: cut(), usage: Some(answer.used) }) })
 }
@@ -271,6 +274,8 @@ impl Answer {
             if call.id.is_empty() || calls.iter().any(|other| other.id == call.id) {
                 call.id = ids::tool_call();
             }
+            // What was escaped in the model's text is read by now.
+            self.redactor.json(&mut call.arguments);
             calls.push(call);
         }
         let mut message = Message::new(run, Role::Assistant, self.text, now);

@@ -9,7 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full, Limited, StreamBody};
 use url::Url;
 
-use super::of_call::OfCall;
+use super::{of_call::OfCall, voice::Voice};
 use crate::{
     domain::{
         consent::PLAIN,
@@ -17,7 +17,6 @@ use crate::{
     },
     egress::{self, Body, Courier, Hop, Pattern, Refusal},
     error::{Error, Result},
-    plugins::Secrets,
     secrets::{Injectable, Injector, Place, Redactor, Rule, Stream, inject},
 };
 
@@ -29,8 +28,8 @@ impl OfCall {
             let grants = self.grants(&name).await?;
             let injected: Vec<_> = grants.into_iter().filter(|grant| grant.mode == Mode::Inject && !crossed).collect();
             let value = match injected.first() {
-                Some(grant) => self.value(&name, grant).await?,
-                None => self.last_value(&name)?,
+                Some(grant) => self.value(grant).await?,
+                None => self.voice.last(&name).ok_or_else(|| Error::internal("an opened secret has no value"))?,
             };
             let rules = injected.iter().filter_map(rule).collect();
             secrets.push(Injectable { name, placeholder, value, rules });
@@ -61,18 +60,51 @@ impl OfCall {
             }
         }
         parts.headers = injected.headers;
-        // What comes back is read for the secret: whole, and not compressed.
-        parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        parts.headers.remove(header::RANGE);
-        parts.headers.remove(header::IF_RANGE);
         let address = injected.url.path().to_owned() + &injected.url.query().map_or(String::new(), |q| format!("?{q}"));
         parts.uri = address.parse().map_err(|_| Stopped::Failed(Error::internal("a URL that is no URI")))?;
         let body = match (body, injected.body) {
             (_, Some(bytes)) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
-            (Some(body), None) => watched(body, &injector),
+            (Some(body), None) => watched(body, injector, self.voice.clone()),
             (None, None) => Empty::new().map_err(|never| match never {}).boxed_unsync(),
         };
-        Ok(Request::from_parts(parts, body))
+        Ok(readable(Request::from_parts(parts, body)))
+    }
+}
+
+impl OfCall {
+    /// Why nothing is sent, told and with the request that would grant it.
+    async fn stopped(&self, hop: &Hop<'_>, stopped: Stopped) -> Result<egress::Error> {
+        let (name, reason) = match stopped {
+            Stopped::Body(error) => return Ok(error),
+            Stopped::Failed(error) => return Err(error),
+            Stopped::Refused(refusal) => {
+                let reason = match self.way(hop, &refusal).await? {
+                    Some(way) => format!("{refusal}; this would let it: {way}"),
+                    None => refusal.to_string(),
+                };
+                (refusal.secret().unwrap_or_default().to_owned(), reason)
+            }
+            Stopped::Ended(name) => {
+                let reason = format!("the grant of the secret `{name}` has ended");
+                (name, reason)
+            }
+        };
+        self.voice.tell(&name, &reason).await?;
+        Ok(Refusal::Secret(reason).into())
+    }
+
+    async fn way(&self, hop: &Hop<'_>, refusal: &inject::Refusal) -> Result<Option<String>> {
+        // Where a redirect leads, no secret goes.
+        let (Some(name), Some(place), false) = (refusal.secret(), refusal.place(), hop.crossed) else {
+            return Ok(None);
+        };
+        let Some(grant) = self.grants(name).await?.into_iter().next() else { return Ok(None) };
+        let host = match (hop.url.scheme(), hop.url.host_str(), hop.url.port_or_known_default()) {
+            ("http", Some(host), Some(port)) => format!("{PLAIN}{host}:{port}"),
+            (_, host, _) => host.unwrap_or_default().to_owned(),
+        };
+        let terms = vec![("hosts", vec![host].into()), ("place", place.to_string().into())];
+        Ok(Some(self.voice.grant(&grant.secret, name, terms)))
     }
 }
 
@@ -89,6 +121,15 @@ impl From<Error> for Stopped {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
+}
+
+/// What comes back is read for secrets: whole, and not compressed.
+fn readable(mut request: Request<Body>) -> Request<Body> {
+    let headers = request.headers_mut();
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(header::RANGE);
+    headers.remove(header::IF_RANGE);
+    request
 }
 
 fn rule(grant: &Grant) -> Option<Rule> {
@@ -115,19 +156,24 @@ async fn gathered(body: Body) -> Result<Bytes, Stopped> {
     }
 }
 
-/// A body in which no placeholder may stand.
-fn watched(body: Body, injector: &Injector) -> Body {
-    let state = (body, injector.watch(), injector.clone());
-    let frames = stream::unfold(state, |(mut body, mut watch, injector)| async move {
+/// A body in which no placeholder may stand. The answer may have begun when one is found.
+fn watched(body: Body, injector: Injector, voice: Voice) -> Body {
+    let state = (body, injector.watch(), injector, voice);
+    let frames = stream::unfold(state, |(mut body, mut watch, injector, voice)| async move {
+        let mut found = None;
         let frame = body.frame().await?.and_then(|frame| {
             let seen = match (frame.data_ref(), frame.trailers_ref()) {
                 (Some(data), _) => watch.push(data),
                 (_, Some(trailers)) => injector.check_trailers(trailers),
                 _ => Ok(()),
             };
-            seen.map(|()| frame).map_err(|refusal| Refusal::Secret(refusal.to_string()).into())
+            seen.map(|()| frame).map_err(|refusal| Refusal::Secret(found.insert(refusal).to_string()).into())
         });
-        Some((frame, (body, watch, injector)))
+        if let Some(refusal) = found {
+            let told = voice.tell(refusal.secret().unwrap_or_default(), &refusal.to_string()).await;
+            told.unwrap_or_else(|error| tracing::error!(?error, "a refused secret could not be told of"));
+        }
+        Some((frame, (body, watch, injector, voice)))
     });
     StreamBody::new(frames).boxed_unsync()
 }
@@ -190,47 +236,42 @@ impl Courier for OfCall {
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Request<Body>, egress::Error>> {
         if self.placeholders().is_empty() {
-            return Box::pin(async { Ok(request) });
+            return Box::pin(
+                async move { Ok(if self.voice.redactor().is_some() { readable(request) } else { request }) },
+            );
         }
         Box::pin(async {
             let stopped = match self.filled(hop, request).await {
                 Ok(request) => return Ok(request),
                 Err(stopped) => stopped,
             };
-            let (name, reason) = match stopped {
-                Stopped::Body(error) => return Err(error),
-                Stopped::Failed(error) => {
-                    tracing::error!(?error, "a secret could not be put into a request");
-                    return Err(egress::Error::Broken("the vault cannot be read now".into()));
-                }
-                Stopped::Refused(refusal) => (refusal.secret().map(str::to_owned), refusal.to_string()),
-                Stopped::Ended(name) => {
-                    let reason = format!("the grant of the secret `{name}` has ended");
-                    (Some(name), reason)
-                }
-            };
-            if let Err(error) = self.tell(name.as_deref().unwrap_or_default(), reason.clone()).await {
-                tracing::error!(?error, "a refused secret could not be told of");
-            }
-            Err(Refusal::Secret(reason).into())
+            Err(self.stopped(hop, stopped).await.unwrap_or_else(|error| {
+                tracing::error!(?error, "a secret could not be put into a request");
+                egress::Error::Broken("the vault cannot be read now".into())
+            }))
         })
     }
 
-    fn clean(&self, _: &Hop<'_>, response: Response<Body>) -> Response<Body> {
-        let Some(redactor) = Secrets::redactor(self) else { return response };
-        let (mut parts, body) = response.into_parts();
-        redactor.headers(&mut parts.headers);
-        // It may be shorter now, or longer.
-        parts.headers.remove(header::CONTENT_LENGTH);
-        let compressed = parts.headers.get(header::CONTENT_ENCODING).is_some_and(|how| how != "identity");
-        let body = match compressed {
-            false => cleaned(body, redactor),
-            true => {
+    fn clean<'a>(
+        &'a self,
+        _: &'a Hop<'a>,
+        response: Response<Body>,
+    ) -> BoxFuture<'a, Result<Response<Body>, egress::Error>> {
+        Box::pin(async move {
+            let Some(redactor) = self.voice.redactor() else { return Ok(response) };
+            let (mut parts, body) = response.into_parts();
+            let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).into_iter();
+            if !encodings.all(|how| how.as_bytes().eq_ignore_ascii_case(b"identity")) {
                 let reason = "the answer is compressed, though it must not be, so no secret can be found in it";
-                let refused = stream::iter([Err(Refusal::Secret(reason.into()).into())]);
-                StreamBody::new(refused).boxed_unsync()
+                if let Err(error) = self.voice.tell("", reason).await {
+                    tracing::error!(?error, "a refused answer could not be told of");
+                }
+                return Err(Refusal::Secret(reason.into()).into());
             }
-        };
-        Response::from_parts(parts, body)
+            redactor.headers(&mut parts.headers);
+            // It may be shorter now, or longer.
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Ok(Response::from_parts(parts, cleaned(body, redactor)))
+        })
     }
 }

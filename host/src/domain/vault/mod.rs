@@ -5,6 +5,7 @@ pub mod master;
 pub mod of_call;
 mod rotation;
 mod seal;
+pub mod voice;
 
 pub use master::MasterKey;
 pub use rotation::{check_key, master_of, rotate_key, unlock};

@@ -3,76 +3,75 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use futures_util::future::BoxFuture;
 
-use super::{MasterKey, seal};
+use super::{
+    MasterKey, seal,
+    voice::{Owner, Voice},
+};
 use crate::{
     app::App,
-    digest::{self, Digest},
-    domain::grants::{Grant, Holder, Mode},
+    digest,
+    domain::grants::{Grant, Mode},
     error::{Error, Result},
-    events::{self, Event, Subject},
-    ids::{Name, SecretName},
+    events::Event,
+    ids::SecretName,
     plugins::{Denial, Manifest, Secrets},
     secrets::{Placeholder, Redactor, Value},
-    store::{self, Store},
+    store,
     tasks::Server,
 };
 
-/// Whose call it is.
-#[derive(Debug, Clone)]
-pub struct Owner {
-    pub holder: Holder,
-    pub agent: Option<Name>,
-    pub component: Name,
-    pub digest: Digest,
-    pub subject: Subject,
-}
+/// How often one call signs and has values revealed.
+const USES: u32 = 1000;
 
 pub struct OfCall {
-    store: Store,
     master: MasterKey,
     server: Server,
-    owner: Owner,
+    pub(super) voice: Voice,
     /// The names that the manifest asks for.
     asked: Vec<String>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    opened: BTreeMap<String, Opened>,
-    /// Of all that was opened, made when it is needed.
-    redactor: Option<Redactor>,
-}
-
-struct Opened {
-    placeholder: Placeholder,
-    /// Each that it had while the call ran.
-    values: Vec<Value>,
+    opened: Mutex<BTreeMap<String, Placeholder>>,
+    uses: AtomicU32,
 }
 
 impl OfCall {
-    pub fn new(app: &App, owner: Owner, manifest: &Manifest) -> Arc<Self> {
-        let asked = manifest.secrets.iter().map(|wish| wish.name.clone()).collect();
-        let (store, master) = (app.store.clone(), app.master.clone());
-        Arc::new(Self { store, master, server: Server::current(), owner, asked, state: Mutex::default() })
+    /// With the values of all that the component was granted, in whatever mode and whether it opens it
+    /// or not: one that a service was sent before may come back in any answer.
+    pub async fn load(app: &App, owner: Owner, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
+        if manifest.secrets.is_empty() {
+            return Ok(None);
+        }
+        let call = Self {
+            master: app.master.clone(),
+            server: Server::current(),
+            voice: Voice::new(&app.store, owner),
+            asked: manifest.secrets.iter().map(|wish| wish.name.clone()).collect(),
+            opened: Mutex::default(),
+            uses: AtomicU32::new(0),
+        };
+        for grant in call.all().await? {
+            call.value(&grant).await?;
+        }
+        Ok(Some(Arc::new(call)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Each use leaves it whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn all(&self) -> Result<Vec<Grant>> {
+        let Voice { store, owner, .. } = &self.voice;
+        store::grants::of(&mut *store.read().await?, &owner.holder, &owner.digest).await
     }
 
     /// The grants of a secret that hold now. They are of one secret: what one allows is nothing that
     /// another's value may be used for.
     pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {
-        let now = self.store.clock().timestamp();
-        let mut db = self.store.read().await?;
-        let mut grants = store::grants::of(&mut db, &self.owner.holder, &self.owner.digest).await?;
+        let now = self.voice.store.clock().timestamp();
+        let mut grants = self.all().await?;
         grants.retain(|grant| grant.name.as_str() == name && grant.holds(&now));
         let secret = grants.first().map(|grant| grant.secret_id.clone());
         grants.retain(|grant| Some(&grant.secret_id) == secret.as_ref());
@@ -80,16 +79,10 @@ impl OfCall {
     }
 
     /// The secret's value now, which is remembered for as long as the call lasts.
-    pub(super) async fn value(&self, name: &str, grant: &Grant) -> Result<Value> {
-        let sealed = store::secrets::sealed_one(&mut *self.store.read().await?, &grant.secret_id).await?;
+    pub(super) async fn value(&self, grant: &Grant) -> Result<Value> {
+        let sealed = store::secrets::sealed_one(&mut *self.voice.store.read().await?, &grant.secret_id).await?;
         let value = Value::new(seal::open(&self.master, sealed.row(), &sealed.bytes)?.to_vec())?;
-        let mut state = self.state();
-        if let Some(opened) = state.opened.get_mut(name)
-            && !opened.values.contains(&value)
-        {
-            opened.values.push(value.clone());
-            state.redactor = None;
-        }
+        self.voice.remember(grant.name.as_str(), &value);
         Ok(value)
     }
 
@@ -97,21 +90,20 @@ impl OfCall {
         let Some(grant) = self.grants(&name).await?.into_iter().next() else {
             return self.denied(&name, None).await.map(Err);
         };
+        self.value(&grant).await?;
         let placeholder = Placeholder::random()?;
-        let placeholder = {
-            let mut state = self.state();
-            let opened = state.opened.entry(name.clone()).or_insert(Opened { placeholder, values: Vec::new() });
-            opened.placeholder.as_str().to_owned()
-        };
-        self.value(&name, &grant).await?;
-        Ok(Ok(placeholder))
+        let mut opened = self.lock();
+        Ok(Ok(opened.entry(name).or_insert(placeholder).as_str().to_owned()))
     }
 
     /// Uses a secret in a mode that takes no request.
     async fn used(&self, name: String, mode: Mode) -> Result<Result<Value, String>> {
+        if self.uses.fetch_add(1, Relaxed) >= USES {
+            return Ok(Err(format!("a call uses secrets at most {USES} times")));
+        }
         for grant in self.grants(&name).await?.into_iter().filter(|grant| grant.mode == mode) {
             if self.spend(&grant, None).await? {
-                return self.value(&name, &grant).await.map(Ok);
+                return self.value(&grant).await.map(Ok);
             }
         }
         self.denied(&name, Some(mode)).await.map(Err)
@@ -119,70 +111,73 @@ impl OfCall {
 
     /// Counts and tells of a use, unless there was none left.
     pub(super) async fn spend(&self, grant: &Grant, host: Option<String>) -> Result<bool> {
-        let (id, subject) = (grant.id.clone(), self.owner.subject.clone());
+        let id = grant.id.clone();
         let event = Event::SecretAccessed {
             grant_id: grant.id.clone(),
             secret_id: grant.secret_id.clone(),
             name: grant.name.clone(),
-            component: self.owner.component.clone(),
+            component: self.voice.owner.component.clone(),
             mode: grant.mode.as_str(),
             host,
         };
-        self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let spent = store::grants::spend(tx, &id).await?;
-                    if spent {
-                        events::record(tx, &subject, event).await?;
-                    }
-                    Ok(spent)
-                })
-            })
-            .await
+        self.voice.record_if(event, move |tx| Box::pin(async move { store::grants::spend(tx, &id).await })).await
     }
 
-    /// Tells of a refusal. The text names the request that would grant it, and nothing that the
-    /// component could not know.
+    /// Tells of a refusal. The text names the request that leads on, and nothing that the component
+    /// could not know.
     async fn denied(&self, name: &str, mode: Option<Mode>) -> Result<String> {
-        let component = &self.owner.component;
-        let reason = if self.asked.iter().any(|asked| asked == name) {
-            let agent = self.owner.agent.as_ref().map(Name::as_str);
-            let (skill, provider) = if agent.is_some() { (Some(component), None) } else { (None, Some(component)) };
-            let fields = [
-                ("agent_id", agent),
-                ("component", skill.map(Name::as_str)),
-                ("provider_id", provider.map(Name::as_str)),
-                ("secret", Some(name)),
-                ("mode", mode.map(Mode::as_str)),
-            ];
-            let fields = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?.into())));
-            let body = serde_json::Value::Object(fields.collect());
-            let to = mode.map_or("use", Mode::verb);
-            format!("no grant lets `{component}` {to} the secret {name:?}; this would: POST /v1/vault/grants {body}")
-        } else {
+        let component = &self.voice.owner.component;
+        if !self.asked.iter().any(|asked| asked == name) {
             let name: String = name.chars().take(64).collect();
-            format!("`{component}` does not ask for a secret {name:?} in its manifest, so it can be granted none")
+            let reason =
+                format!("`{component}` does not ask for a secret {name:?} in its manifest, so it can be granted none");
+            self.voice.tell(&name, &reason).await?;
+            return Ok(reason);
+        }
+        let to = mode.map_or("use", Mode::verb);
+        let before = self.all().await?.into_iter().find(|grant| grant.name.as_str() == name);
+        let ended = before.as_ref().filter(|grant| !grant.holds(&self.voice.store.clock().timestamp()));
+        let why = match ended {
+            Some(grant) => format!("the grant {} that let `{component}` {to} the secret {name:?} has ended", grant.id),
+            None => format!("no grant lets `{component}` {to} the secret {name:?}"),
         };
-        self.tell(name, reason.clone()).await?;
+        let vaults = match &before {
+            Some(grant) => Some(grant.secret.clone()),
+            None => self.kept(name).await?,
+        };
+        let way = match vaults {
+            Some(secret) => {
+                let mode = mode.map(|mode| ("mode", mode.as_str().into()));
+                self.voice.grant(&secret, name, mode.into_iter().collect())
+            }
+            None => format!(
+                "POST /v1/vault/secrets {}, and then to grant it",
+                serde_json::json!({ "name": name, "value": "its value" })
+            ),
+        };
+        let reason = format!("{why}; this would: {way}");
+        self.voice.tell(name, &reason).await?;
         Ok(reason)
     }
 
-    pub(super) async fn tell(&self, name: &str, reason: String) -> Result<()> {
-        let name = SecretName::try_from(name.to_owned()).ok();
-        let event = Event::SecretDenied { name, component: self.owner.component.clone(), reason };
-        let subject = self.owner.subject.clone();
-        self.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, event).await })).await
+    /// The secret of this name in the vault, if there is one.
+    async fn kept(&self, name: &str) -> Result<Option<SecretName>> {
+        let name = SecretName::stored(name.to_owned());
+        match store::secrets::named(&mut *self.voice.store.read().await?, &name).await {
+            Ok(secret) => Ok(Some(secret.name)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What stands for each that was opened.
     pub(super) fn placeholders(&self) -> Vec<(String, Placeholder)> {
-        self.state().opened.iter().map(|(name, opened)| (name.clone(), opened.placeholder.clone())).collect()
+        self.lock().iter().map(|(name, placeholder)| (name.clone(), placeholder.clone())).collect()
     }
 
-    /// What an opened secret was when it was last looked at.
-    pub(super) fn last_value(&self, name: &str) -> Result<Value> {
-        let last = self.state().opened.get(name).and_then(|opened| opened.values.last().cloned());
-        last.ok_or_else(|| Error::internal("an opened secret has no value"))
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Placeholder>> {
+        // Each use leaves it whole.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Guests ask, and the server's threads do the work.
@@ -217,20 +212,12 @@ impl Secrets for OfCall {
     }
 
     fn redactor(&self) -> Option<Redactor> {
-        let mut state = self.state();
-        if state.opened.is_empty() {
-            return None;
-        }
-        let State { opened, redactor } = &mut *state;
-        let named = |(name, opened): (&String, &Opened)| {
-            opened.values.iter().map(|value| (name.clone(), value.clone())).collect::<Vec<_>>()
-        };
-        Some(redactor.get_or_insert_with(|| Redactor::new(opened.iter().flat_map(named))).clone())
+        self.voice.redactor()
     }
 }
 
 impl std::fmt::Debug for OfCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OfCall").field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("OfCall").field("owner", &self.voice.owner).finish_non_exhaustive()
     }
 }

@@ -13,13 +13,14 @@ use crate::{
     store::{self, Db, Store, Tx},
 };
 
-/// The master key that the vault is sealed by. What a rotation left that did not end is put right.
-pub async fn unlock(config: &Config, store: &Store) -> Result<MasterKey> {
+/// The master key that the vault is sealed by, and whether the vault is new. What a rotation left that did
+/// not end is put right.
+pub async fn unlock(config: &Config, store: &Store) -> Result<(MasterKey, bool)> {
     let found = master::find(config)?;
     let sealed_by = store::secrets::key_id(&mut *store.read().await?).await?;
     let fits = |found: &&Found| sealed_by.as_ref().is_none_or(|id| *id == found.key.id());
     let Some(Found { key, place }) = found.iter().find(fits) else {
-        return first(config, store, found).await;
+        return Ok((first(config, store, found).await?, sealed_by.is_none()));
     };
     match place {
         Place::Configured => {}
@@ -29,7 +30,7 @@ pub async fn unlock(config: &Config, store: &Store) -> Result<MasterKey> {
     if sealed_by.is_none() {
         sealed_with(store, key.id()).await?;
     }
-    Ok(key.clone())
+    Ok((key.clone(), sealed_by.is_none()))
 }
 
 /// Where no secret is sealed yet, any key is taken, or made.

@@ -15,7 +15,11 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
+use crate::secrets::Redactor;
+
 const KEPT: usize = 4096;
+/// More is looked at for secrets, of which the beginning may be cut off.
+const CAPTURED: usize = KEPT + 16 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 /// What a call wrote, for the error message if it fails.
@@ -29,10 +33,11 @@ struct Written {
 }
 
 impl Captured {
-    /// The text, without control characters that could disturb a log.
-    pub fn text(&self) -> String {
+    /// The end of the text, without secrets, and without control characters that could disturb a log.
+    pub fn text(&self, redactor: &Redactor) -> String {
         let bytes = self.0.lock().map(|captured| captured.kept.clone()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        let clean = redactor.bytes(&bytes);
+        let text = String::from_utf8_lossy(clean.get(clean.len().saturating_sub(KEPT)..).unwrap_or_default());
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
     }
 
@@ -45,8 +50,8 @@ impl Captured {
         if let Ok(mut captured) = self.0.lock() {
             captured.written = captured.written.saturating_add(bytes.len());
             // The end is what tells why it failed.
-            let bytes = bytes.get(bytes.len().saturating_sub(KEPT)..).unwrap_or_default();
-            let surplus = (captured.kept.len() + bytes.len()).saturating_sub(KEPT);
+            let bytes = bytes.get(bytes.len().saturating_sub(CAPTURED)..).unwrap_or_default();
+            let surplus = (captured.kept.len() + bytes.len()).saturating_sub(CAPTURED);
             captured.kept.drain(..surplus);
             captured.kept.extend(bytes);
         }

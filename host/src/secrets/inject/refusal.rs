@@ -7,7 +7,7 @@ use super::super::place::Place;
 pub enum Refusal {
     /// No grant lets it go there at all.
     #[error("the secret `{secret}` is not granted for requests to {origin}")]
-    Destination { secret: String, origin: String },
+    Destination { secret: String, place: Place, origin: String },
     /// It may go there in another place.
     #[error("the secret `{secret}` is not granted for the place `{place}` of requests to {origin}")]
     Place { secret: String, place: Place, origin: String },
@@ -28,6 +28,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Where it would have to be granted for, if a grant could allow it.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Destination { place, .. } | Self::Place { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+
     /// The name of the secret, unless the placeholder stands for none.
     pub fn secret(&self) -> Option<&str> {
         match self {

@@ -79,7 +79,7 @@ impl<'a> Substitution<'a> {
         let mut rules = secret.rules.iter().filter(|rule| (rule.admits)(self.url)).peekable();
         let (name, origin) = (secret.name.clone(), || self.url.origin().ascii_serialization());
         if rules.peek().is_none() {
-            return Err(Refusal::Destination { secret: name, origin: origin() });
+            return Err(Refusal::Destination { secret: name, place: place.clone(), origin: origin() });
         }
         if !rules.any(|rule| rule.place == *place) {
             return Err(Refusal::Place { secret: name, place: place.clone(), origin: origin() });

@@ -76,6 +76,11 @@ impl Automaton {
         found.filter_map(|number| Some((number, self.heads.get(number)?))).max_by_key(|(_, head)| head.length)
     }
 
+    /// The most that follows a head.
+    pub fn longest_rest(&self) -> usize {
+        self.heads.iter().flat_map(|head| &head.rests).map(|rest| rest.len()).max().unwrap_or_default()
+    }
+
     pub fn rest(&self, head: usize, number: usize) -> Option<&[u8]> {
         self.heads.get(head)?.rests.get(number).map(|rest| rest.as_slice())
     }

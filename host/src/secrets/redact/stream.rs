@@ -43,7 +43,12 @@ pub struct Stream {
     held: Vec<u8>,
     spans: Vec<Span>,
     tails: Vec<Tail>,
+    /// How many bytes are covered whatever they are: of a text with more beginnings than are followed.
+    flood: usize,
 }
+
+/// So many forms that may go on are followed at once.
+const FOLLOWED: usize = 64;
 
 impl Stream {
     pub(super) fn new(search: Search) -> Self {
@@ -51,7 +56,7 @@ impl Stream {
             Search::For(automaton) => automaton.start(),
             Search::Nothing | Search::Everything => StateID::ZERO,
         };
-        Self { search, state, held: Vec::new(), spans: Vec::new(), tails: Vec::new() }
+        Self { search, state, held: Vec::new(), spans: Vec::new(), tails: Vec::new(), flood: 0 }
     }
 
     /// Takes a piece, and returns what can be passed on.
@@ -102,7 +107,7 @@ impl Stream {
     fn scan(&mut self, automaton: &Automaton, chunk: &[u8]) {
         let (mut state, before) = (self.state, self.held.len());
         for (index, byte) in chunk.iter().enumerate() {
-            if !self.tails.is_empty() {
+            if self.goes_on() {
                 self.follow(automaton, *byte);
             }
             state = automaton.next(state, *byte);
@@ -111,9 +116,18 @@ impl Stream {
                 self.add(Span { start: end - head.length, end, secret: head.secret, told: false });
                 let tails = (0..head.rests.len()).map(|rest| Tail { head: number, rest, position: 0 });
                 self.tails.extend(tails);
+                if self.tails.len() > FOLLOWED {
+                    self.tails.clear();
+                    self.flood = automaton.longest_rest();
+                }
             }
         }
         self.state = state;
+    }
+
+    /// Whether the last span may grow with the next byte.
+    fn goes_on(&self) -> bool {
+        self.flood > 0 || !self.tails.is_empty()
     }
 
     /// Covers one byte more, if a form that was found goes on with it.
@@ -123,8 +137,10 @@ impl Stream {
             tail.position += 1;
             next == Some(&byte)
         });
+        let flooded = self.flood > 0;
+        self.flood = self.flood.saturating_sub(1);
         // The last span is what the tails follow: they are dropped with the first byte that differs.
-        if let (false, Some(span)) = (self.tails.is_empty(), self.spans.last_mut()) {
+        if let (true, Some(span)) = (flooded || !self.tails.is_empty(), self.spans.last_mut()) {
             span.end += 1;
         }
     }
@@ -154,7 +170,7 @@ impl Stream {
         }
         out.extend_from_slice(self.held.get(done..free).unwrap_or_default());
         self.held.drain(..free);
-        let followed = !self.tails.is_empty();
+        let followed = self.goes_on();
         let last = self.spans.pop_if(|span| followed && span.end == free);
         self.spans.retain(|span| span.end > free);
         self.spans.extend(last);

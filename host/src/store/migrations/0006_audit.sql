@@ -1,3 +1,6 @@
+-- A vault that was begun before the log, and keeps nothing yet, begins anew with it.
+DELETE FROM vault WHERE NOT EXISTS (SELECT 1 FROM secrets);
+
 -- Who did what: each row's hash is over the row and the hash before it.
 CREATE TABLE audit (
     position   INTEGER PRIMARY KEY,

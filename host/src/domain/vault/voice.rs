@@ -1,0 +1,127 @@
+//! Tells of what a call does with secrets, without the secrets.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    digest::Digest,
+    domain::grants::Holder,
+    error::Result,
+    events::{self, Event, Subject},
+    ids::{Name, SecretName},
+    secrets::{Redactor, Value},
+    store::{Store, Tx},
+};
+
+/// Of one call so many refusals are told.
+const TOLD: u32 = 32;
+
+/// Whose call it is.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    pub holder: Holder,
+    pub agent: Option<Name>,
+    pub component: Name,
+    pub digest: Digest,
+    pub subject: Subject,
+}
+
+/// Clones speak of the same call.
+#[derive(Clone)]
+pub struct Voice {
+    pub store: Store,
+    pub owner: Arc<Owner>,
+    known: Arc<Mutex<Known>>,
+    told: Arc<AtomicU32>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Each value that a secret had while the call ran, by the component's name for it.
+    values: Vec<(String, Value)>,
+    /// Of all of them, made when it is needed.
+    redactor: Option<Redactor>,
+}
+
+impl Voice {
+    pub fn new(store: &Store, owner: Owner) -> Self {
+        Self { store: store.clone(), owner: Arc::new(owner), known: Arc::default(), told: Arc::default() }
+    }
+
+    pub fn remember(&self, name: &str, value: &Value) {
+        let mut known = self.lock();
+        if !known.values.iter().any(|(other, known)| other == name && known == value) {
+            known.values.push((name.to_owned(), value.clone()));
+            known.redactor = None;
+        }
+    }
+
+    /// Takes what is known out of texts, if anything is.
+    pub fn redactor(&self) -> Option<Redactor> {
+        let mut known = self.lock();
+        if known.values.is_empty() {
+            return None;
+        }
+        let Known { values, redactor } = &mut *known;
+        Some(redactor.get_or_insert_with(|| Redactor::new(values.iter().cloned())).clone())
+    }
+
+    /// What was last known of a secret.
+    pub fn last(&self, name: &str) -> Option<Value> {
+        self.lock().values.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Each use leaves it whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The request that would grant a secret of the vault under the component's name for it.
+    pub fn grant(&self, secret: &SecretName, name: &str, terms: Vec<(&str, Json)>) -> String {
+        let Owner { agent, component, .. } = &*self.owner;
+        let holder = match agent {
+            Some(agent) => vec![("agent_id", agent.as_str().into()), ("component", component.as_str().into())],
+            None => vec![("provider_id", component.as_str().into())],
+        };
+        let other = (secret.as_str() != name).then(|| ("name", Json::from(name)));
+        let fields = holder.into_iter().chain([("secret", Json::from(secret.as_str()))]).chain(other).chain(terms);
+        let body: Map<String, Json> = fields.map(|(field, value)| (field.to_owned(), value)).collect();
+        format!("POST /v1/vault/grants {}", Json::Object(body))
+    }
+
+    /// Tells of a refusal, unless the call was refused too often already.
+    pub async fn tell(&self, name: &str, reason: &str) -> Result<()> {
+        if self.told.fetch_add(1, Relaxed) >= TOLD {
+            return Ok(());
+        }
+        let redactor = self.redactor().unwrap_or_default();
+        let name = SecretName::try_from(redactor.text(name).into_owned()).ok();
+        let reason = redactor.text(reason).into_owned();
+        let event = Event::SecretDenied { name, component: self.owner.component.clone(), reason };
+        self.record_if(event, |_| Box::pin(async { Ok(true) })).await.map(drop)
+    }
+
+    /// Records an event together with a change that it tells of, if that is made.
+    pub async fn record_if<F>(&self, event: Event, change: F) -> Result<bool>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<bool>> + Send + 'static,
+    {
+        let subject = self.owner.subject.clone();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let changed = change(tx).await?;
+                    if changed {
+                        events::record(tx, &subject, event).await?;
+                    }
+                    Ok(changed)
+                })
+            })
+            .await
+    }
+}
