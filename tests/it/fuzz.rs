@@ -15,17 +15,51 @@ const CHECKS: [(&str, Check); 5] = [
     ("urls", checks::urls::check),
 ];
 
+/// Of each file of the corpus so many variants are tried, the same ones each time.
+const VARIANTS: u64 = 400;
+
 #[test]
-fn the_corpus_holds() {
+fn the_corpus_and_what_is_near_it_hold() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus");
     for (name, check) in CHECKS {
         let files: Vec<_> = fs::read_dir(corpus.join(name)).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(!files.is_empty(), "{name}");
         for file in files {
-            eprintln!("{}", file.display());
-            check(&fs::read(&file).unwrap());
+            let seed = fs::read(&file).unwrap();
+            for (number, variant) in
+                std::iter::once(seed.clone()).chain((0..VARIANTS).map(|n| mutated(&seed, n))).enumerate()
+            {
+                let held = std::panic::catch_unwind(|| check(&variant));
+                assert!(held.is_ok(), "{} {number}: {variant:?}", file.display());
+            }
         }
     }
+}
+
+/// With some bytes changed, taken out, doubled, or put in of those that mean something.
+fn mutated(seed: &[u8], number: u64) -> Vec<u8> {
+    const TELLING: &[u8] = b"\0\x01\n%2e%2f/\\@:;.&=?#[]*\"{}'+-09azAZ\x7f\xc3\xff";
+    let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 16).unwrap() % below.max(1)
+    };
+    let mut bytes = seed.to_vec();
+    for _ in 0..=random(6) {
+        let at = random(bytes.len() + 1);
+        match random(4) {
+            0 => bytes.insert(at, TELLING[random(TELLING.len())]),
+            1 if at < bytes.len() => bytes[at] = TELLING[random(TELLING.len())],
+            2 if at < bytes.len() => drop(bytes.remove(at)),
+            _ => {
+                let piece = bytes[random(at + 1)..at].to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
 }
 
 /// Components that are whole, and each with some bytes of it changed.

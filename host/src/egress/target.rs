@@ -48,7 +48,7 @@ impl Target {
             url.set_host(Some(&name)).map_err(|_| Refusal::Form("it names no host"))?;
         }
         match url.host() {
-            Some(Host::Domain(name)) if name.split('.').any(str::is_empty) => Err(Refusal::Form("it names no host")),
+            Some(Host::Domain(name)) if !is_name(name) => Err(Refusal::Form("it names no host")),
             Some(_) => Ok(Self { url }),
             None => Err(Refusal::Form("it names no host")),
         }
@@ -102,6 +102,12 @@ impl Target {
     pub fn is_of_origin(&self, other: &Self) -> bool {
         self.url.origin() == other.url.origin()
     }
+}
+
+/// Letters, digits, `-` and `_` in labels. URLs may have more in a name, which no other parser takes.
+fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.split('.').all(|label| !label.is_empty() && label.bytes().all(fits))
 }
 
 /// Spaces and control characters would be taken out, and backslashes be read as slashes.
@@ -185,6 +191,8 @@ mod tests {
             ("https://api.example.com:0/", "port 0"),
             ("https://api.example.com../", "names no host"),
             ("https://a..example/", "names no host"),
+            ("https://a{b.example/", "names no host"),
+            ("https://a*b.example/", "names no host"),
             ("https://256.1.1.1/", "URL"),
             ("https://1.2.3.4.5/", "URL"),
             ("https://[::1%25eth0]/", "URL"),

@@ -52,6 +52,9 @@ fn request(text: &str, placeholder: &str) -> Option<Request> {
     let text = text.replace(MARK, placeholder);
     let mut parts = text.split('\0');
     let url = Url::parse("https://api.example.com/").ok()?.join(parts.next()?).ok()?;
+    if url.scheme() != "https" {
+        return None;
+    }
     let mut headers = HeaderMap::new();
     for line in parts.next().unwrap_or_default().lines() {
         let (name, value) = line.split_once(':')?;
