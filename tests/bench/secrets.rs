@@ -42,6 +42,8 @@ async fn service() -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             let tls = tls.clone();
             tokio::spawn(async move {
+                // Or the second write of a short answer waits for the first one's receipt.
+                drop(stream.set_nodelay(true));
                 let Ok(mut stream) = tls.accept(stream).await else { return };
                 let (mut head, mut read) = (vec![0; 16 * 1024], 0);
                 while let Ok(more @ 1..) = stream.read(head.get_mut(read..).unwrap_or_default()).await {
