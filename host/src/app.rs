@@ -7,6 +7,10 @@ use std::{
     sync::Arc,
 };
 
+use rustix::{
+    fs::{FlockOperation, fcntl_lock},
+    io::Errno,
+};
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::{
@@ -154,12 +158,14 @@ fn open_home(home: &Path) -> Result<File> {
     }
     let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(home.join("moxxy.lock"));
     let lock = lock.map_err(unusable)?;
-    match lock.try_lock() {
+    // A lock of the process, not of the open file: that one lives on in a child which was forked when
+    // its server was killed, until it runs its program, and a server started meanwhile would refuse.
+    match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
-        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
-        Err(fs::TryLockError::WouldBlock) => {
+        Err(Errno::AGAIN | Errno::ACCESS) => {
             let message = format!("Another Moxxy is using the data directory {}", home.display());
             Err(Error::conflict("data_in_use", message))
         }
+        Err(error) => Err(unusable(error.into())),
     }
 }
