@@ -155,6 +155,17 @@ impl std::ops::Deref for Admitted<'_> {
     }
 }
 
+/// Refuses another component than the client expects.
+pub fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
+    match expected.filter(|expected| expected != actual) {
+        Some(expected) => {
+            let message = format!("The component's digest is {actual}, not {expected}");
+            Err(Error::invalid("digest_mismatch", message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Takes a component into the server, for a skill or a provider.
 pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: World) -> Result<Admitted<'_>> {
     let installing = app.installing.read().await;
@@ -162,10 +173,7 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
     // Megabytes to decode and to hash.
     let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::of(&bytes), bytes));
     let (actual, bytes) = tasks::blocking(read).await??;
-    if let Some(expected) = digest.filter(|expected| *expected != actual) {
-        let message = format!("The component's digest is {actual}, not {expected}");
-        return Err(Error::invalid("digest_mismatch", message));
-    }
+    same_digest(digest, &actual)?;
     let prepared = app.plugins.admit(actual, bytes).await?;
     let admitted = Admitted { prepared, _installing: installing };
     let found = admitted.description.world;

@@ -97,7 +97,7 @@ impl Change {
             Accept::require(self.accept.as_ref(), &old.manifest, &principal)?;
         }
         let component = self.component.unwrap_or_else(|| old.clone());
-        same_digest(self.digest, &component.digest)?;
+        skills::same_digest(self.digest, &component.digest)?;
         same_skill(&id, &component.manifest.name)?;
         let named = Accept::names(self.accept, &component.manifest, &principal)?;
         consent::check(&old.manifest, &component.manifest, &named)?;
@@ -164,16 +164,6 @@ pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) ->
             })
         })
         .await
-}
-
-fn same_digest(expected: Option<Digest>, digest: &Digest) -> Result<()> {
-    match expected.filter(|expected| expected != digest) {
-        Some(expected) => {
-            let message = format!("The component's digest is {digest}, not {expected}");
-            Err(Error::invalid("digest_mismatch", message))
-        }
-        None => Ok(()),
-    }
 }
 
 /// An upload takes the place of what is there.

@@ -7,14 +7,14 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::{
     answer::Result,
     auth::{Caller, EventsRead},
+    events::known_types,
     extract::{Paging, Query},
     reply::{Body, Listed},
 };
 use crate::{
     app::App,
     domain::audit::{self, Entry, Filter, Head},
-    error::Error,
-    events::{self, Event},
+    events,
     ids::{Name, RunId},
     store,
 };
@@ -47,10 +47,7 @@ pub struct Selection {
 impl Selection {
     fn filter(self) -> Result<Filter> {
         let types = events::Filter { types: self.event_type.iter().cloned().collect(), ..events::Filter::default() };
-        if let Some(unknown) = types.unknown_type() {
-            let reason = format!("no event is of the type {unknown:?}; there are: {}", Event::TYPES.join(", "));
-            return Err(Error::invalid_field("event_type", reason).into());
-        }
+        known_types(&types)?;
         Ok(Filter {
             agent: self.agent_id.map(|agent| agent.to_string()),
             run: self.run_id.map(|run| run.to_string()),

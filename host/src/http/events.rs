@@ -30,7 +30,7 @@ use super::{
 use crate::{
     app::App,
     domain::tokens::{self, Principal},
-    error::Error,
+    error::{self, Error},
     events::{self, Filter, Recorded, Subscription},
     ids::{Name, RunId},
     store::{self, Db},
@@ -67,10 +67,7 @@ impl Selection {
 
     /// Refuses what no event can match.
     async fn check(&self, db: &mut Db, filter: &Filter) -> Result<()> {
-        if let Some(unknown) = filter.unknown_type() {
-            let reason = format!("no event is of the type {unknown:?}; there are: {}", events::Event::TYPES.join(", "));
-            return Err(Error::invalid_field("event_type", reason).into());
-        }
+        known_types(filter)?;
         for agent in &self.agent_id {
             if !store::events::knows_agent(db, agent).await? {
                 return Err(Error::not_found("agent", agent).into());
@@ -81,6 +78,13 @@ impl Selection {
         }
         Ok(())
     }
+}
+
+/// Refuses a type that no event is of.
+pub fn known_types(filter: &Filter) -> error::Result<()> {
+    let Some(unknown) = filter.unknown_type() else { return Ok(()) };
+    let reason = format!("no event is of the type {unknown:?}; there are: {}", events::Event::TYPES.join(", "));
+    Err(Error::invalid_field("event_type", reason))
 }
 
 /// Server-sent events.

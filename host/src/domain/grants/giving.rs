@@ -11,12 +11,9 @@ use crate::{
     events::{self, Event, Subject},
     ids::{GrantId, Name, SecretName},
     plugins::{Description, Manifest, SecretRequest},
+    secrets::inject::SHORTEST,
     store::{self, AgentKey, Tx},
 };
-
-/// Shorter values are not put into requests: what looks like them would be taken out of answers
-/// everywhere.
-const SHORTEST: usize = 8;
 
 /// A component that may be granted something.
 #[derive(Debug)]

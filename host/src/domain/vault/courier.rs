@@ -24,8 +24,9 @@ impl OfCall {
     /// What may be put into a request now.
     async fn injector(&self, crossed: bool) -> Result<(Injector, Vec<Grant>)> {
         let (mut secrets, mut all) = (Vec::new(), Vec::new());
+        let held = self.all().await?;
         for (name, placeholder) in self.placeholders() {
-            let grants = self.grants(&name).await?;
+            let grants = self.holding(&held, &name);
             let injected: Vec<_> = grants.into_iter().filter(|grant| grant.mode == Mode::Inject && !crossed).collect();
             let value = match injected.first() {
                 Some(grant) => self.value(grant).await?,
@@ -69,9 +70,7 @@ impl OfCall {
         };
         Ok(readable(Request::from_parts(parts, body)))
     }
-}
 
-impl OfCall {
     /// Why nothing is sent, told and with the request that would grant it.
     async fn stopped(&self, hop: &Hop<'_>, stopped: Stopped) -> Result<egress::Error> {
         let (name, reason) = match stopped {

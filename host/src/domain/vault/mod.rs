@@ -21,12 +21,10 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{SecretId, SecretName},
-    store,
+    secrets, store,
 };
 pub use seal::OVERHEAD;
 
-/// The largest value, in bytes.
-const LARGEST: usize = 64 * 1024;
 const DESCRIPTION: usize = 1024;
 
 /// A secret as it is shown: without its value.
@@ -184,8 +182,8 @@ fn row(secret: &Secret) -> Row<'_> {
 }
 
 fn check(Value(value): &Value, description: Option<&str>) -> Result<()> {
-    if !(1..=LARGEST).contains(&value.len()) {
-        return Err(Error::invalid_field("value", format!("it has 1 to {LARGEST} bytes")));
+    if !(1..=secrets::Value::LONGEST).contains(&value.len()) {
+        return Err(Error::invalid_field("value", format!("it has 1 to {} bytes", secrets::Value::LONGEST)));
     }
     if description.is_some_and(|text| text.len() > DESCRIPTION) {
         return Err(Error::invalid_field("description", format!("it has at most {DESCRIPTION} bytes")));

@@ -62,20 +62,24 @@ impl OfCall {
         Ok(Some(Arc::new(call)))
     }
 
-    async fn all(&self) -> Result<Vec<Grant>> {
+    pub(super) async fn all(&self) -> Result<Vec<Grant>> {
         let Voice { store, owner, .. } = &self.voice;
         store::grants::of(&mut *store.read().await?, &owner.holder, &owner.digest).await
     }
 
+    pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {
+        Ok(self.holding(&self.all().await?, name))
+    }
+
     /// The grants of a secret that hold now. They are of one secret: what one allows is nothing that
     /// another's value may be used for.
-    pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {
+    pub(super) fn holding(&self, all: &[Grant], name: &str) -> Vec<Grant> {
         let now = self.voice.store.clock().timestamp();
-        let mut grants = self.all().await?;
-        grants.retain(|grant| grant.name.as_str() == name && grant.holds(&now));
+        let holds = |grant: &&Grant| grant.name.as_str() == name && grant.holds(&now);
+        let mut grants: Vec<_> = all.iter().filter(holds).cloned().collect();
         let secret = grants.first().map(|grant| grant.secret_id.clone());
         grants.retain(|grant| Some(&grant.secret_id) == secret.as_ref());
-        Ok(grants)
+        grants
     }
 
     /// The secret's value now, which is remembered for as long as the call lasts.
