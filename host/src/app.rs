@@ -11,7 +11,7 @@ use rustix::{
     fs::{FlockOperation, fcntl_lock},
     io::Errno,
 };
-use tokio::sync::{RwLock, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::{
     clock::Clock,
@@ -22,6 +22,7 @@ use crate::{
         audit,
         bootstrap::Bootstrap,
         idempotency::Keys,
+        questions,
         runs::{self, Scheduler},
         vault::{self, MasterKey},
     },
@@ -64,6 +65,8 @@ pub struct App {
     pub uploads: Arc<Semaphore>,
     /// How many event streams may be opened yet.
     pub streams: Arc<Semaphore>,
+    /// Tells that a question was asked.
+    pub asked: Arc<Notify>,
     /// Who is running.
     pub runs: Arc<Scheduler>,
     /// Every task, and the shutdown that ends them.
@@ -94,6 +97,7 @@ impl App {
             noting: Single::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             streams: Arc::new(Semaphore::new(config.server.waiting())),
+            asked: Arc::default(),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             master,
             egress: Egress::new(&config.egress, &tasks)?,
@@ -107,6 +111,7 @@ impl App {
         };
         app.restore().await?;
         runs::resume_all(&app).await?;
+        questions::keep(&app);
         audit::keep(&app).await?;
         Ok(app)
     }

@@ -63,6 +63,7 @@ id!(RunId, "run_");
 id!(SessionId, "ses_");
 id!(MessageId, "msg_");
 id!(StepId, "stp_");
+id!(QuestionId, "ask_");
 id!(TokenId, "tok_");
 id!(SecretId, "sec_");
 id!(GrantId, "grt_");

@@ -1,5 +1,7 @@
-//! The call that is under way: whom it is for, how far it is, and randomness for what it makes.
-//! For skills.
+//! The call that is under way: whom it is for, how far it is, what the user says, and randomness for
+//! what it makes. For skills.
+
+use std::fmt;
 
 use crate::host;
 
@@ -44,6 +46,77 @@ pub fn caller() -> Option<Caller> {
 pub fn progress(message: &str, done: Option<f64>) {
     host::progress(message, done);
 }
+
+/// Asks the user a question, of at most 16,384 bytes, and returns the answer.
+///
+/// A person may think for a day, and no call is held for so long. So the first time this fails with
+/// [`AskError::Pending`]: hand that on with `?`. What the call wrote is discarded then, and when the
+/// answer is there, the call is made again with the same arguments, asks again, and has it. To the
+/// reader it looks like one function:
+///
+/// ```
+/// use moxxy_sdk::{http, session, skill::Error, testing::Host, tool};
+/// use serde_json::json;
+///
+/// /// Deletes a page of the wiki.
+/// #[tool]
+/// fn delete_page(
+///     /// The page's name.
+///     name: String,
+/// ) -> Result<String, Error> {
+///     let answer = session::ask(&format!("Delete the page {name:?}? (yes or no)"))?;
+///     if answer != "yes" {
+///         return Ok("The user wants to keep it.".to_owned());
+///     }
+///     http::delete(format!("https://wiki.example.com/pages/{name}")).send()?;
+///     Ok("It is deleted.".to_owned())
+/// }
+///
+/// // In a test:
+/// let url = "https://wiki.example.com/pages/old";
+/// let mut host = Host::new().response("DELETE", url, 204, "");
+/// assert_eq!(host.call::<delete_page>(json!({ "name": "old" })), Err(Error::Pending));
+/// let mut host = host.answer("Delete the page \"old\"? (yes or no)", "yes");
+/// assert_eq!(host.call::<delete_page>(json!({ "name": "old" })).unwrap().content, "It is deleted.");
+/// ```
+///
+/// A call asks the same questions in the same order each time, at most 16, and before it changes
+/// anything elsewhere: after a request other than GET or HEAD, which would be repeated, it is
+/// [`AskError::TooLate`].
+///
+/// # Errors
+///
+/// [`AskError`] says each.
+pub fn ask(question: &str) -> Result<String, AskError> {
+    host::ask(question)
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskError {
+    /// There is none yet. As the tool's error it has the call made again when there is one.
+    Pending,
+    /// The call sent a request other than GET or HEAD before. Ask first, then act.
+    TooLate,
+    /// Nobody answered in time.
+    Unanswered,
+    /// Nobody can be asked, because the tool is not called by a run; or the question is wrong.
+    Other(String),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "the user was asked and has not answered yet",
+            Self::TooLate => "the user can only be asked before a request that changes something",
+            Self::Unanswered => "the user did not answer in time",
+            Self::Other(message) => message,
+        })
+    }
+}
+
+impl std::error::Error for AskError {}
 
 /// Returns random bytes that nobody can guess, fit for keys and tokens: at most 65,536 at once.
 ///

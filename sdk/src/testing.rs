@@ -158,6 +158,18 @@ impl Host {
         self
     }
 
+    /// Answers a question of [`session::ask`](crate::session::ask). Others have no answer yet.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new().answer("Which one?", "The red one");
+    /// assert_eq!(host.run(|| moxxy_sdk::session::ask("Which one?")).as_deref(), Ok("The red one"));
+    /// ```
+    #[must_use]
+    pub fn answer(mut self, question: impl Into<String>, answer: impl Into<String>) -> Self {
+        self.state.answers.insert(question.into(), answer.into());
+        self
+    }
+
     /// Calls a tool as the server does: with JSON, and what it writes is kept only if it has a
     /// result. See the [module](self) for an example.
     ///
@@ -181,6 +193,7 @@ impl Host {
     /// assert_eq!(host.stored("draft"), Some(&b"Dear Ada"[..]));
     /// ```
     pub fn run<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        self.state.before = self.state.requests.len();
         let swap = |state: &mut State| simulated::with(|current| std::mem::swap(current, state));
         swap(&mut self.state);
         let result = catch_unwind(AssertUnwindSafe(work));

@@ -257,6 +257,16 @@ impl Stream {
         }
     }
 
+    /// Skips what comes before this question.
+    pub async fn until_asked(&mut self, question: &str) {
+        while let Some(event) = self.next().await {
+            if event.kind == "ask.requested" && event.data["payload"]["question"] == question {
+                return;
+            }
+        }
+        panic!("the stream ended before {question:?} was asked");
+    }
+
     /// Everything up to the first event of this type.
     pub async fn until(&mut self, kind: &str) -> Vec<Sent> {
         let mut seen = Vec::new();

@@ -45,6 +45,7 @@ mod pages;
 mod peer;
 mod providers;
 mod proxy;
+mod questions;
 mod rates;
 mod restart;
 mod reuse;

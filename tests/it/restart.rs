@@ -2,10 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::harness::{Server, config};
+use crate::harness::{Server, config, send};
 
 fn compiled(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
@@ -97,6 +98,26 @@ async fn a_tool_that_was_cut_off_is_not_repeated() {
     let output: Value = serde_json::from_str(told.last().unwrap().data["payload"]["output"].as_str().unwrap()).unwrap();
     let result = output["messages"][2]["tool_results"][0]["content"].as_str().unwrap();
     assert!(result.contains("Its outcome is unknown"), "{result}");
+}
+
+#[tokio::test]
+async fn a_tool_that_was_cut_off_is_repeated_if_the_operator_says_so() {
+    let server = Server::with(|config| config.server.shutdown_grace = 0).await;
+    let call = json!({ "name": "misbehave__sleep", "arguments": { "ms": 2000 } });
+    server.scripted("ada", json!([{ "tool_calls": [call] }, { "record": true }])).await;
+    server.upload("ada", "misbehave").await.expect(201);
+    let policy = server.request(Method::PUT, "/v1/agents/ada/tool-policy");
+    send(policy.json(&json!({ "idempotent": ["misbehave__sl*"] }))).await.expect(200);
+    let mut events = server.events("agent_id=ada").await;
+    server.start_run("ada", json!({ "task": "one" })).await;
+    events.until("skill.invoked").await;
+    let server = Server::at(server.stop().await, |_| {}).await;
+    let told = server.events("agent_id=ada&after=0").await.until("run.completed").await;
+    assert_eq!(told.iter().filter(|event| event.kind == "skill.invoked").count(), 2);
+    let resumed = told.iter().find(|event| event.kind == "run.resumed").unwrap();
+    assert_eq!(resumed.data["payload"]["interrupted"][0]["outcome"], "repeated");
+    let output: Value = serde_json::from_str(told.last().unwrap().data["payload"]["output"].as_str().unwrap()).unwrap();
+    assert_eq!(output["messages"][2]["tool_results"][0]["is_error"], false);
 }
 
 #[tokio::test]

@@ -37,6 +37,10 @@ pub fn grant(text: &str) -> Result<String, String> {
     id(text, "grt_", "moxxy grant list")
 }
 
+pub fn question(text: &str) -> Result<String, String> {
+    id(text, "ask_", "moxxy question list")
+}
+
 fn id(text: &str, prefix: &str, shown_by: &str) -> Result<String, String> {
     let valid = text.strip_prefix(prefix).is_some_and(|id| Uuid::try_parse(id).is_ok());
     if valid { Ok(text.to_owned()) } else { Err(format!("it is `{prefix}` and a UUID, as `{shown_by}` shows it")) }

@@ -18,8 +18,10 @@ mod health;
 mod init;
 mod inspect;
 mod new;
+mod policy;
 mod progress;
 mod provider;
+mod question;
 mod run;
 mod sdk;
 mod secret;
@@ -94,6 +96,12 @@ enum Command {
     Agent(agent::Command),
     /// Give an agent a task and show its answer as it comes; look at its runs.
     Run(run::Args),
+    /// See what runs ask, and answer it.
+    #[command(subcommand)]
+    Question(question::Command),
+    /// Say what an agent's model may call, and what a person is asked about first.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Install, look at and call the skills of an agent.
     #[command(subcommand)]
     Skill(skill::Command),
@@ -183,6 +191,8 @@ impl Cli {
             Command::Serve(args) => block_on(serve::run(flags, args)),
             Command::Agent(command) => block_on(agent::run(&options, command)),
             Command::Run(args) => block_on(run::run(&options, args)),
+            Command::Question(command) => block_on(question::run(&options, command)),
+            Command::Policy(command) => block_on(policy::run(&options, command)),
             Command::Skill(command) => block_on(skill::run(&options, command)),
             Command::Provider(command) => block_on(provider::run(&options, command)),
             Command::Secret(command) => block_on(secret::run(&options, command)),

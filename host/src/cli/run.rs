@@ -156,7 +156,8 @@ async fn followed(client: &Client, terminal: Terminal, start: &Start) -> Done {
     let events = Call::get("/v1/events/stream").query("agent_id", start.agent.as_str());
     let mut events = Stream::open(client, events).await?;
     let run_id = text(&client.answer(call).await?.value, "run_id");
-    let mut screen = Screen { terminal, pending: String::new(), progress: Progress::new("Working") };
+    let mut screen =
+        Screen { terminal, pending: String::new(), progress: Progress::new("Working"), agent: start.agent.clone() };
     screen.progress.visible &= !terminal.json;
     let watched = watch(&mut screen, &mut events, &start.agent, &run_id).await;
     if watched.is_err() && !screen.pending.is_empty() {
@@ -194,6 +195,7 @@ struct Screen {
     /// What was printed of the message that is coming in.
     pending: String,
     progress: Progress,
+    agent: Name,
 }
 
 impl Screen {
@@ -225,6 +227,23 @@ impl Screen {
                 let call = format!("{} {}", text("skill_id"), text("tool"));
                 self.terminal.say(&format!("[{}]", terminal::line(&call, 200)));
                 self.progress.tell(call);
+            }
+            "ask.requested" => {
+                let id = text("question_id");
+                let (what, how) = match text("kind").as_str() {
+                    "approval" => {
+                        let call = format!("{} {}", text("tool"), text("arguments"));
+                        (format!("Wants to call {call}"), format!("allow {} {id}", self.agent))
+                    }
+                    _ => (text("question"), format!("answer {} {id} ANSWER", self.agent)),
+                };
+                self.terminal.say(&format!("[{}]", terminal::line(&what, 4000)));
+                self.terminal.say(&format!("  moxxy question {how}"));
+                self.progress.tell("Waiting for an answer".to_owned());
+            }
+            "skill.denied" => {
+                let denied = format!("{} was not called: {}", text("tool"), text("reason"));
+                self.terminal.say(&format!("[{}]", terminal::line(&denied, 1000)));
             }
             "skill.progress" => self.progress.tell(told(payload)),
             "skill.failed" => {

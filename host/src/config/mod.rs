@@ -172,6 +172,7 @@ pub struct Runs {
     pub max_seconds: u64,
     pub concurrent_sessions: usize,
     pub queue: u64,
+    pub question_time: i64,
 }
 
 /// What the command line sets.

@@ -27,7 +27,8 @@ pub struct Agent {
     pub settings: Settings,
     /// Always `null`: this version has no templates.
     pub template: Option<Name>,
-    /// `running` while a run is, `error` if its last one failed, `idle` otherwise.
+    /// `running` while a run is, `waiting` while one waits for a person, `error` if its last one failed,
+    /// `idle` otherwise.
     pub status: &'static str,
     /// When it was made (RFC 3339, UTC).
     pub created_at: String,

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     egress::{self, OfCall},
     grants::Holder,
+    policy::Verdict,
     progress::{self, About},
+    runs,
     skills::Skill,
     storage::{self, OfSkill},
-    tokens::Principal,
+    tokens::{Principal, Scope},
     vault::{of_call, voice::Owner},
 };
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, StepId},
-    plugins::{CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
+    plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
     store::{self, AgentKey, Tx},
 };
 
@@ -32,6 +34,8 @@ pub struct Invocation<'a> {
     pub skill: &'a Skill,
     pub tool: &'a str,
     pub arguments: &'a Map<String, Value>,
+    /// What the user answered it before; `None` where nobody can be asked.
+    pub answers: Option<Vec<Answered>>,
     /// Of the run that makes the call, if one does.
     pub step: Option<&'a StepId>,
     pub stop: CancellationToken,
@@ -49,7 +53,7 @@ pub struct Ended {
 }
 
 pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
-    let Invocation { agent, caller, skill, tool, arguments, step, stop } = invocation;
+    let Invocation { agent, caller, skill, tool, arguments, answers, step, stop } = invocation;
     let run = caller.run.as_ref().map(|(_, run)| run.clone());
     let subject = Subject { agent: Some(caller.agent.clone()), run, ..Subject::default() }.by_component(&skill.id);
     let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
@@ -67,6 +71,7 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     let context = CallContext {
         caller: Some(caller),
         progress: Some(progress),
+        answers,
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
         outgoing: Some(outgoing),
         storage: Some(Arc::new(OfSkill::new(&app.store, agent, &skill.id))),
@@ -86,6 +91,14 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
 }
 
 impl Ended {
+    /// What the call asked the user, if it has to be made again with the answer.
+    pub fn question(&self) -> Option<&str> {
+        match &self.called.result {
+            Err(Failure::Pending { question }) => Some(question),
+            _ => None,
+        }
+    }
+
     /// Commits what the call wrote, if it has a result, tells of it, and gives the result.
     pub async fn record(self, tx: &mut Tx, subject: &Subject) -> Result<Result<Output, Failure>> {
         let Self { agent, skill, since, tool, step, called } = self;
@@ -146,9 +159,19 @@ pub async fn invoke_directly(
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     let skill = store::skills::get(&mut db, key, &id).await?;
+    let policy = store::agents::policy(&mut db, key).await?;
     drop(db);
-    if !skill.component.tools.iter().any(|known| known.name == tool) {
+    let Some(known) = skill.component.tools.iter().find(|known| known.name == tool) else {
         return Err(Error::not_found("tool", tool));
+    };
+    match policy.verdict(&runs::tool_name(&id, &tool), Some(&known.hints)) {
+        Verdict::Allow => {}
+        // Whoever calls it approves it.
+        Verdict::Ask => principal.require(Scope::AgentsWrite, "to call a tool that needs approval")?,
+        Verdict::Deny => {
+            let message = format!("The tool policy of agent '{agent}' denies `{}`", runs::tool_name(&id, &tool));
+            return Err(Error::conflict("tool_denied", message));
+        }
     }
     let invoked = Event::SkillInvoked {
         step_id: None,
@@ -170,7 +193,8 @@ pub async fn invoke_directly(
     let result = app.tasks.carry_out("invocation", async move {
         let (tool, arguments, stop) = (&*tool, &arguments, CancellationToken::new());
         let caller = Caller { agent: agent.clone(), run: None };
-        let invocation = Invocation { agent: key, caller, skill: &skill, tool, arguments, step: None, stop };
+        let invocation =
+            Invocation { agent: key, caller, skill: &skill, tool, arguments, answers: None, step: None, stop };
         let ended = call(&worker, invocation).await?;
         record(&worker, agent, key, ended).await
     });

@@ -12,7 +12,7 @@ use super::{COMPONENT, SERVER};
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{GrantId, Name, SecretId, SecretName, SessionId, StepId, TokenId},
+    ids::{GrantId, Name, QuestionId, SecretId, SecretName, SessionId, StepId, TokenId},
 };
 
 macro_rules! events {
@@ -78,6 +78,8 @@ events! {
     },
     SkillProgress = "skill.progress" { step_id: Option<StepId>, skill_id: Name, message: String, done: Option<f64> },
     SkillLog = "skill.log" { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
+    /// A call that the model wanted and that was not made: the policy or a person was against it.
+    SkillDenied = "skill.denied" { skill_id: Option<Name>, tool: String, reason: String },
     LimitExceeded = "sandbox.limit_exceeded" { component: Name, limit: String, message: String },
 
     /// A request that a component made and that no rule allows.
@@ -130,9 +132,31 @@ events! {
     RunQueued = "run.queued" { session_id: SessionId, task: String },
     RunStarted = "run.started" {},
     RunResumed = "run.resumed" { interrupted: Vec<Interrupted> },
+    /// Until somebody answers.
+    RunWaiting = "run.waiting" { question_ids: Vec<QuestionId> },
     RunCompleted = "run.completed" { output: String },
     RunFailed = "run.failed" { code: String, message: String },
     RunCancelled = "run.cancelled" { mode: &'static str },
+
+    /// `kind` is `question` or `approval`; `tool` is who asks, or what is to be approved.
+    AskRequested = "ask.requested" {
+        question_id: QuestionId,
+        kind: &'static str,
+        question: String,
+        tool: String,
+        arguments: Option<Value>,
+        expires_at: String,
+    },
+    AskAnswered = "ask.answered" {
+        question_id: QuestionId,
+        tool: String,
+        answer: Option<String>,
+        decision: Option<&'static str>,
+        scope: Option<&'static str>,
+        by: String,
+    },
+    /// `reason` is `time`, or `run_ended`.
+    AskExpired = "ask.expired" { question_id: QuestionId, reason: &'static str },
 
     MessageUser = "message.user" { message_id: String, content: String },
     MessageDelta = "message.delta" { step_id: StepId, text: String },
@@ -167,7 +191,7 @@ pub struct Interrupted {
 }
 
 /// What of a payload the audit log leaves out: texts that are somebody's, and that go with an agent.
-const LEFT_OUT: [&str; 2] = ["task", "arguments"];
+const LEFT_OUT: [&str; 3] = ["task", "arguments", "answer"];
 
 impl Event {
     /// The payload for the audit log, if this belongs there: what somebody did, and what a component did

@@ -14,7 +14,9 @@ use crate::domain::{
     audit::{Entry, Head},
     grants::{Grant, Granted, NewGrant},
     messages::Message,
+    policy::{self, Policy},
     providers::{self, Model, NewProvider, Patch as ProviderPatch},
+    questions::{Question, Response},
     runs::{Detail, NewRun, Run},
     sessions::Session,
     skills::{self, Install},
@@ -30,6 +32,7 @@ const SESSION: &str = "ses_019b7c5e-8f00-7000-8000-000000000002";
 const TOKEN: &str = "tok_019b7c5e-8f00-7000-8000-000000000003";
 const SECRET: &str = "sec_019b7c5e-8f00-7000-8000-000000000006";
 const GRANT: &str = "grt_019b7c5e-8f00-7000-8000-000000000007";
+const QUESTION: &str = "ask_019b7c5e-8f00-7000-8000-000000000008";
 const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 macro_rules! examples {
@@ -63,6 +66,21 @@ examples! {
         "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
         "role": "user", "content": "Count the words in \"a b c\"", "created_at": NOW,
     });
+    Shown Question: json!({
+        "question_id": QUESTION, "kind": "approval", "run_id": RUN, "session_id": SESSION,
+        "question": "May `notes__add` be called with these arguments?", "tool": "notes__add",
+        "arguments": { "text": "Buy milk" }, "digest": DIGEST, "status": "open", "answer": null, "decision": null,
+        "scope": null, "answered_by": null, "created_at": NOW, "expires_at": LATER, "ended_at": null,
+    });
+    Taken Response: json!({ "decision": "allow", "scope": "session" });
+    Shown policy::View: json!({
+        "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false,
+        "standing": [{
+            "tool": "notes__add", "digest": DIGEST, "arguments": { "text": "Buy milk" }, "decision": "allow",
+            "scope": "session", "decided_by": TOKEN, "decided_at": NOW,
+        }],
+    });
+    Taken Policy: json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false });
     Shown Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
 
     Shown skills::View: json!({

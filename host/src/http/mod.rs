@@ -22,8 +22,10 @@ mod middleware;
 mod openapi;
 mod owner;
 mod paging;
+mod policy;
 mod prefer;
 mod providers;
+mod questions;
 mod reply;
 mod route;
 mod runs;
@@ -113,6 +115,10 @@ fn limited() -> ApiRouter<App> {
         .api_route("/v1/agents/{name}/runs/{run_id}/stop", post("stop_run", "Stop a run", runs::stop))
         .api_route("/v1/agents/{name}/history", get("list_messages", "List the messages of a session, oldest first", history::list))
         .api_route("/v1/agents/{name}/sessions", get("list_sessions", "List an agent's sessions, oldest first", history::sessions))
+        .api_route("/v1/agents/{name}/questions", get("list_questions", "List what an agent's runs ask, oldest first\nQuestions, and calls that wait for an approval.", questions::list))
+        .api_route("/v1/agents/{name}/ask-responses/{question_id}", post("answer_question", ANSWER_QUESTION, questions::answer))
+        .api_route("/v1/agents/{name}/tool-policy", get("get_tool_policy", "Show an agent's tool policy", policy::show)
+            .merge(put("set_tool_policy", SET_TOOL_POLICY, policy::set)))
         .api_route("/v1/agents/{name}/skills", get("list_skills", "List an agent's skills, by name", skills::list))
         .api_route("/v1/agents/{name}/skills/install", post("install_skill", "Install a skill", skills::install).layer(uploads))
         .api_route("/v1/agents/{name}/skills/{skill_id}", get("get_skill", "Show a skill, what it asks and is granted", skills::show)
@@ -147,6 +153,11 @@ const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat i
     goes to, to name one that is not public, or to give a secret takes `vault:write` too.";
 const CREATE_GRANT: &str = "Grant a secret\n`agent_id` and `secret_id` suffice: one grant for each skill of the agent \
     that asks for the secret now, as it asks. What is installed later asks anew.";
+const ANSWER_QUESTION: &str = "Answer a question, or decide on an approval\nThe first answer counts, a second one is \
+    409. The run goes on. To decide on an approval takes `agents:write`, and another token than the one that started \
+    the run, unless the tool policy has `self_approval`.";
+const SET_TOOL_POLICY: &str = "Set an agent's tool policy\nAs a whole: what is absent is as if it were never set. \
+    Decisions that hold for longer than one call are forgotten.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
     once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
 const UPGRADE_SKILL: &str = "Replace a skill's component, or consent to more\nIf the new one asks for more than was \

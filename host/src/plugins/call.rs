@@ -69,7 +69,9 @@ impl<'l> Call<'l> {
             })
             .await?;
         self.store.data_mut().sent += result.as_ref().map_or(0, |output| output.content.len());
-        output::checked(&self.store.data().context.component, result).map_err(|failure| self.explained(failure))
+        let question = self.store.data_mut().question.take();
+        output::checked(&self.store.data().context.component, result, question)
+            .map_err(|failure| self.explained(failure))
     }
 
     pub async fn list_models(&mut self, pre: &ModelsWorldPre<CallState>) -> Result<Vec<guest_models::Model>, Failure> {

@@ -25,6 +25,8 @@ pub struct CallContext {
     pub caller: Option<Caller>,
     /// Where the call says how far it is, if anybody is told. Only the last report counts.
     pub progress: Option<watch::Sender<Option<Progress>>>,
+    /// What the call asked the user before, in order; `None` where nobody can be asked.
+    pub answers: Option<Vec<Answered>>,
     /// The component's durable values, if it has any here.
     pub storage: Option<Arc<dyn Storage>>,
     /// The secrets that it may use, if there are any.
@@ -43,6 +45,14 @@ pub struct Caller {
     pub agent: Name,
     /// What it is part of, unless a client calls the tool itself.
     pub run: Option<(SessionId, RunId)>,
+}
+
+/// A question that a call asked the user.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub question: String,
+    /// `None`: nobody answered in time.
+    pub answer: Option<String>,
 }
 
 /// How far a call is.
@@ -66,6 +76,7 @@ impl CallContext {
             config,
             caller: None,
             progress: None,
+            answers: None,
             storage: None,
             secrets: None,
             outgoing: None,

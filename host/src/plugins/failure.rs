@@ -13,6 +13,8 @@ pub enum Failure {
     Trapped { message: String },
     /// The guest ran over a limit.
     Limit { limit: Limit, message: String },
+    /// The guest asked the user something; with the answer the call is made again.
+    Pending { question: String },
     /// The host refused, or stopped the call.
     Refused { code: &'static str, message: String },
 }
@@ -62,6 +64,7 @@ impl Failure {
         let (Self::Said { message, .. }
         | Self::Trapped { message }
         | Self::Limit { message, .. }
+        | Self::Pending { question: message }
         | Self::Refused { message, .. }) = &mut self;
         redactor.replace(message);
         self
@@ -72,6 +75,7 @@ impl Failure {
             Self::Said { code, .. } | Self::Refused { code, .. } => code,
             Self::Trapped { .. } => "component_trapped",
             Self::Limit { .. } => "component_limit",
+            Self::Pending { .. } => "pending",
         }
     }
 
@@ -80,6 +84,7 @@ impl Failure {
             Self::Said { message, .. }
             | Self::Trapped { message }
             | Self::Limit { message, .. }
+            | Self::Pending { question: message }
             | Self::Refused { message, .. } => message,
         }
     }
@@ -92,7 +97,7 @@ impl From<Failure> for Error {
             Failure::Said { code: "invalid_arguments", .. } => Self::Invalid(problem, Vec::new()),
             Failure::Said { .. } => Self::Said(problem),
             Failure::Trapped { .. } | Failure::Limit { .. } => Self::Broke(problem),
-            Failure::Refused { .. } => Self::Unavailable(problem),
+            Failure::Pending { .. } | Failure::Refused { .. } => Self::Unavailable(problem),
         }
     }
 }

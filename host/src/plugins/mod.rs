@@ -39,7 +39,7 @@ use wasmtime::{
 };
 
 pub use bindings::models::exports::moxxy::plugin::models;
-pub use context::{CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
+pub use context::{Answered, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
 pub use failure::{Failure, Limit};
 pub use imports::{
     keyvalue::Staged,

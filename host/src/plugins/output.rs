@@ -53,7 +53,12 @@ impl Output {
     }
 }
 
-pub(super) fn checked(skill: &Name, result: Result<tools::Output, tools::Error>) -> Result<Output, Failure> {
+/// `question` is what the call asked the user last, without an answer.
+pub(super) fn checked(
+    skill: &Name,
+    result: Result<tools::Output, tools::Error>,
+    question: Option<String>,
+) -> Result<Output, Failure> {
     let broken = |how: String| Failure::Trapped { message: format!("`{skill}` broke its contract: {how}") };
     match result {
         Ok(output) if output.media_type == "application/json" => match serde_json::from_str(&output.content) {
@@ -65,7 +70,10 @@ pub(super) fn checked(skill: &Name, result: Result<tools::Output, tools::Error>)
         Ok(output) => Err(broken(format!("a result is text/plain or application/json, not {:?}", output.media_type))),
         Err(tools::Error::Invalid(message)) => Err(Failure::said("invalid_arguments", message)),
         Err(tools::Error::Failed(message) | tools::Error::Other(message)) => Err(Failure::said("tool_failed", message)),
-        Err(tools::Error::Pending) => Err(broken("it waits for an answer to a question that it did not ask".into())),
+        Err(tools::Error::Pending) => Err(match question {
+            Some(question) => Failure::Pending { question },
+            None => broken("it waits for an answer to a question that it did not ask".into()),
+        }),
     }
 }
 

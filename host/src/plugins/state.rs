@@ -39,6 +39,9 @@ pub struct CallState {
     pub(super) staged_bytes: usize,
     pub(super) listed_keys: usize,
     pub(super) log: Log,
+    /// How many questions the call asked the user, and the last, if it has no answer yet.
+    pub(super) asked: usize,
+    pub(super) question: Option<String>,
     wasi: WasiCtx,
     output: Captured,
     memory: Memory,
@@ -84,6 +87,8 @@ impl CallState {
             staged_bytes: 0,
             listed_keys: 0,
             log: Log::default(),
+            asked: 0,
+            question: None,
             wasi: wasi.build(),
             output,
             memory,

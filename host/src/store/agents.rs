@@ -4,7 +4,10 @@ use sqlx::FromRow;
 
 use super::{Db, Page, Tx, from_json, to_json};
 use crate::{
-    domain::agents::{Agent, Settings},
+    domain::{
+        agents::{Agent, Settings},
+        policy::Policy,
+    },
     error::{Error, Result},
     ids::Name,
 };
@@ -18,7 +21,9 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT a.*,
-             EXISTS (SELECT 1 FROM runs r WHERE r.agent = a.key AND r.ended_at IS NULL) AS busy,
+             (SELECT CASE WHEN SUM(r.status = 'running') > 0 THEN 'running' WHEN SUM(r.status = 'waiting') > 0
+              THEN 'waiting' WHEN COUNT(*) > 0 THEN 'running' END
+              FROM runs r WHERE r.agent = a.key AND r.ended_at IS NULL) AS open_status,
              (SELECT r.status FROM runs r WHERE r.agent = a.key ORDER BY r.position DESC LIMIT 1) AS last_status
              FROM agents a ",
             $rest
@@ -37,7 +42,7 @@ struct Row {
     limits: String,
     created_at: String,
     updated_at: String,
-    busy: bool,
+    open_status: Option<String>,
     last_status: Option<String>,
 }
 
@@ -93,6 +98,20 @@ pub async fn exists(db: &mut Db, agent: AgentKey) -> Result<bool> {
     Ok(sqlx::query_scalar(sql).bind(agent.0).fetch_one(db).await?)
 }
 
+/// The tool policy of an agent.
+pub async fn policy(db: &mut Db, agent: AgentKey) -> Result<Policy> {
+    let policy: Option<String> =
+        sqlx::query_scalar("SELECT tool_policy FROM agents WHERE key = ?").bind(agent.0).fetch_optional(db).await?;
+    from_json(policy.as_deref().unwrap_or("{}"))
+}
+
+pub async fn set_policy(tx: &mut Tx, agent: AgentKey, policy: &Policy) -> Result<()> {
+    let (policy, now) = (to_json(policy)?, tx.now());
+    let sql = "UPDATE agents SET tool_policy = ?, updated_at = ? WHERE key = ?";
+    sqlx::query(sql).bind(policy).bind(now).bind(agent.0).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// By name.
 pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Agent>> {
     let sql = select!("WHERE a.name > ? ORDER BY a.name LIMIT ?");
@@ -126,17 +145,18 @@ impl TryFrom<Row> for Agent {
                 limits: from_json(&row.limits)?,
             },
             template: None,
-            status: status(row.busy, row.last_status.as_deref()),
+            status: status(row.open_status.as_deref(), row.last_status.as_deref()),
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
     }
 }
 
-fn status(busy: bool, last: Option<&str>) -> &'static str {
-    match (busy, last) {
-        (true, _) => "running",
-        (false, Some("failed")) => "error",
+fn status(open: Option<&str>, last: Option<&str>) -> &'static str {
+    match (open, last) {
+        (Some("waiting"), _) => "waiting",
+        (Some(_), _) => "running",
+        (None, Some("failed")) => "error",
         _ => "idle",
     }
 }

@@ -12,6 +12,7 @@ pub mod keyvalue;
 pub mod messages;
 mod page;
 pub mod providers;
+pub mod questions;
 pub mod runs;
 pub mod secrets;
 pub mod sessions;

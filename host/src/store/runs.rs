@@ -1,5 +1,7 @@
 //! Runs.
 
+use std::time::Duration;
+
 use sqlx::FromRow;
 
 use super::{AgentKey, Db, Page, Slice, Tx, from_json, to_json};
@@ -25,6 +27,8 @@ struct Row {
     session: String,
     status: String,
     stop: Option<String>,
+    started_by: String,
+    waited_ms: i64,
     task: String,
     output: Option<String>,
     error: Option<String>,
@@ -33,14 +37,23 @@ struct Row {
     ended_at: Option<String>,
 }
 
-pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &RunId, session: &SessionId, task: &str) -> Result<()> {
-    let sql = "INSERT INTO runs (id, agent, session, status, task, created_at) VALUES (?, ?, ?, 'queued', ?, ?)";
+pub async fn insert(
+    tx: &mut Tx,
+    agent: AgentKey,
+    id: &RunId,
+    session: &SessionId,
+    task: &str,
+    started_by: &str,
+) -> Result<()> {
+    let sql = "INSERT INTO runs (id, agent, session, status, task, started_by, created_at)
+               VALUES (?, ?, ?, 'queued', ?, ?, ?)";
     let now = tx.now();
     sqlx::query(sql)
         .bind(id.as_str())
         .bind(agent.0)
         .bind(session.as_str())
         .bind(task)
+        .bind(started_by)
         .bind(now)
         .execute(&mut **tx)
         .await?;
@@ -53,6 +66,23 @@ pub async fn start(tx: &mut Tx, id: &RunId) -> Result<bool> {
     let now = tx.now();
     let started = sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(started.rows_affected() == 1)
+}
+
+/// Moves a running run to `waiting`, until a person has answered.
+pub async fn pause(tx: &mut Tx, id: &RunId) -> Result<bool> {
+    let sql = "UPDATE runs SET status = 'waiting', waiting_since = ? WHERE id = ? AND status = 'running'";
+    let now = tx.now();
+    Ok(sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?.rows_affected() == 1)
+}
+
+/// Moves a waiting run to `running`. The time that it waited is nobody's.
+pub async fn go_on(tx: &mut Tx, id: &RunId) -> Result<()> {
+    let sql = "UPDATE runs SET status = 'running', waiting_since = NULL, waited_ms = waited_ms
+               + MAX(0, CAST(ROUND((julianday(?) - julianday(waiting_since)) * 86400000) AS INTEGER))
+               WHERE id = ? AND status = 'waiting'";
+    let now = tx.now();
+    sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Notes that a run is to stop, so that it does even after a crash. A stop now stays one.
@@ -108,11 +138,11 @@ pub async fn open(db: &mut Db) -> Result<Vec<Run>> {
     runs(sqlx::query_as(sql).fetch_all(db).await?)
 }
 
-/// The oldest run of a session that has not ended.
+/// The oldest run of a session that has not ended, unless it waits for a person.
 pub async fn next_in(db: &mut Db, session: &SessionId) -> Result<Option<RunId>> {
-    let sql = "SELECT id FROM runs WHERE session = ? AND ended_at IS NULL ORDER BY position LIMIT 1";
-    let id: Option<String> = sqlx::query_scalar(sql).bind(session.as_str()).fetch_optional(db).await?;
-    Ok(id.map(RunId::stored))
+    let sql = "SELECT id, status FROM runs WHERE session = ? AND ended_at IS NULL ORDER BY position LIMIT 1";
+    let next: Option<(String, String)> = sqlx::query_as(sql).bind(session.as_str()).fetch_optional(db).await?;
+    Ok(next.filter(|(_, status)| status != Status::Waiting.as_str()).map(|(id, _)| RunId::stored(id)))
 }
 
 /// How many runs of a session wait.
@@ -136,6 +166,8 @@ impl TryFrom<Row> for Run {
             session_id: SessionId::stored(row.session),
             status: Status::named(&row.status).ok_or_else(|| Error::internal("an unknown status of a run"))?,
             stop: row.stop.as_deref().and_then(Stop::named),
+            started_by: row.started_by,
+            waited: Duration::from_millis(row.waited_ms.unsigned_abs()),
             task: row.task,
             output: row.output,
             error: row.error.as_deref().map(from_json).transpose()?,

@@ -51,11 +51,12 @@ pub async fn open(tx: &mut Tx, run: &RunId, kind: StepKind, name: &str, input: &
     Ok(id)
 }
 
-pub async fn close(tx: &mut Tx, id: &StepId, end: End) -> Result<()> {
+/// Closes a step; `false` if it is closed already.
+pub async fn close(tx: &mut Tx, id: &StepId, end: End) -> Result<bool> {
     let sql = "UPDATE steps SET status = ?, output = ?, input_tokens = ?, output_tokens = ?, ended_at = ?
                WHERE id = ? AND ended_at IS NULL";
     let now = tx.now();
-    sqlx::query(sql)
+    let closed = sqlx::query(sql)
         .bind(end.status)
         .bind(to_json(&end.output)?)
         .bind(tokens(end.input_tokens))
@@ -64,7 +65,7 @@ pub async fn close(tx: &mut Tx, id: &StepId, end: End) -> Result<()> {
         .bind(id.as_str())
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    Ok(closed.rows_affected() == 1)
 }
 
 /// Whether a step is there and has not ended.

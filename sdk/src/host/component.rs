@@ -9,7 +9,7 @@ use crate::{
         tools::{moxxy::plugin::session, wasi::keyvalue::store},
     },
     log::Level,
-    session::Caller,
+    session::{AskError, Caller},
 };
 
 pub use vault::{Error, Secret};
@@ -54,6 +54,15 @@ pub fn caller() -> Option<Caller> {
 
 pub fn progress(message: &str, done: Option<f64>) {
     session::progress(message, done);
+}
+
+pub fn ask(question: &str) -> Result<String, AskError> {
+    session::ask(question).map_err(|error| match error {
+        session::AskError::Pending => AskError::Pending,
+        session::AskError::TooLate => AskError::TooLate,
+        session::AskError::Unanswered => AskError::Unanswered,
+        session::AskError::Other(message) => AskError::Other(message),
+    })
 }
 
 pub fn random(length: u32) -> Vec<u8> {

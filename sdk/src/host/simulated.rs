@@ -7,7 +7,12 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Digest as _;
 
 use super::rehearsed::Given;
-use crate::{bindings::plugin::moxxy::plugin::vault, http::Request, log::Level, session::Caller};
+use crate::{
+    bindings::plugin::moxxy::plugin::vault,
+    http::Request,
+    log::Level,
+    session::{AskError, Caller},
+};
 
 pub use vault::Error;
 
@@ -27,17 +32,20 @@ pub struct State {
     pub caller: Option<Caller>,
     pub lines: Vec<(Level, String, String)>,
     pub progress: Vec<(String, Option<f64>)>,
+    pub answers: BTreeMap<String, String>,
     pub responses: Vec<Given>,
     pub requests: Vec<Request>,
+    /// How many of them were sent before the call that is made.
+    pub before: usize,
 }
 
 impl Default for State {
     /// A program calls the tool itself.
     fn default() -> Self {
         let caller = Some(Caller { agent: "test".to_owned(), session: None, run: None });
-        let (config, values, secrets) = Default::default();
+        let (config, values, secrets, answers) = Default::default();
         let (lines, progress, responses, requests) = Default::default();
-        Self { config, values, secrets, caller, lines, progress, responses, requests }
+        Self { config, values, secrets, caller, lines, progress, answers, responses, requests, before: 0 }
     }
 }
 
@@ -89,6 +97,15 @@ pub fn caller() -> Option<Caller> {
 
 pub fn progress(message: &str, done: Option<f64>) {
     with(|state| state.progress.push((message.to_owned(), done)));
+}
+
+pub fn ask(question: &str) -> Result<String, AskError> {
+    let changes = |request: &Request| !matches!(&*request.method, "GET" | "HEAD");
+    with(|state| match state.answers.get(question) {
+        Some(answer) => Ok(answer.clone()),
+        None if state.requests.iter().skip(state.before).any(changes) => Err(AskError::TooLate),
+        None => Err(AskError::Pending),
+    })
 }
 
 pub fn random(length: u32) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bindings::tools::exports::moxxy::plugin::tools;
+use crate::{bindings::tools::exports::moxxy::plugin::tools, session::AskError};
 
 /// Why a tool gave no result. The model reads the text and may try again.
 ///
@@ -58,6 +58,9 @@ pub enum Error {
     Invalid(String),
     /// The arguments are right, and it still did not work; the text says why.
     Failed(String),
+    /// The user was asked something: [`session::ask`](crate::session::ask) gives this by `?`. The call
+    /// is made again when the answer is there.
+    Pending,
 }
 
 impl Error {
@@ -96,6 +99,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(message) | Self::Failed(message) => f.write_str(message),
+            Self::Pending => AskError::Pending.fmt(f),
         }
     }
 }
@@ -105,6 +109,10 @@ impl<E: Into<Box<dyn std::error::Error>>> From<E> for Error {
     fn from(error: E) -> Self {
         let error = error.into();
         let causes = std::iter::successors(error.source(), |error| error.source());
+        let waits = |error: &(dyn std::error::Error + 'static)| error.downcast_ref() == Some(&AskError::Pending);
+        if waits(&*error) || causes.clone().any(waits) {
+            return Self::Pending;
+        }
         Self::Failed(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
     }
 }
@@ -114,5 +122,6 @@ pub fn to_wit(error: Error) -> tools::Error {
     match error {
         Error::Invalid(message) => tools::Error::Invalid(message),
         Error::Failed(message) => tools::Error::Failed(message),
+        Error::Pending => tools::Error::Pending,
     }
 }

@@ -2,6 +2,7 @@
 //! end. What comes next is derived from what is written, so a run goes on after a restart as it
 //! does from step to step.
 
+mod asking;
 mod control;
 mod model;
 mod queue;
@@ -17,11 +18,12 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 pub use control::{Scheduler, Stop};
+pub use queue::wake;
 pub use resume::resume_all;
 
 use super::{
     idempotency::{Claim, Earlier},
-    sessions,
+    questions, sessions,
     tokens::Principal,
 };
 use crate::{
@@ -35,6 +37,11 @@ use crate::{
 /// Between the names of a skill and its tool, as the model is told them. No skill's name has an
 /// underscore.
 const SEPARATOR: &str = "__";
+/// The name that the model calls a skill's tool by.
+pub fn tool_name(skill: &Name, tool: &str) -> String {
+    format!("{skill}{SEPARATOR}{tool}")
+}
+
 const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
 const STOPPING: Duration = Duration::from_secs(2);
@@ -53,6 +60,12 @@ pub struct Run {
     /// How it was asked to stop, if it was.
     #[serde(skip)]
     pub stop: Option<Stop>,
+    /// A token's id, or `local`.
+    #[serde(skip)]
+    pub started_by: String,
+    /// How long it waited for people.
+    #[serde(skip)]
+    pub waited: Duration,
     /// What was to be done.
     pub task: String,
     /// The model's last words, once it has completed.
@@ -76,6 +89,8 @@ pub enum Status {
     Queued,
     /// Is carried out.
     Running,
+    /// Waits for a person, who is asked something or has to approve a call.
+    Waiting,
     /// The model had nothing more to do; see `output`.
     Completed,
     /// See `error`.
@@ -100,7 +115,8 @@ pub struct Step {
     /// The step's id; events name it.
     pub step_id: StepId,
     pub kind: StepKind,
-    /// `running`, `completed`, `failed`, `cancelled` or `interrupted`.
+    /// `running`, `completed`, `failed`, `cancelled`, `interrupted`, or `pending`: it asked the user
+    /// something, and is made again with the answer.
     pub status: String,
     /// The model, or the tool.
     pub name: String,
@@ -221,7 +237,7 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
                     return Err(Error::unavailable("queue_full", message));
                 }
                 let id = RunId::random();
-                store::runs::insert(tx, key, &id, &session_id, &task).await?;
+                store::runs::insert(tx, key, &id, &session_id, &task, principal.name()).await?;
                 if let Some(claim) = &claim {
                     store::idempotency::note(tx, &claim.key, Outcome::Run(&id)).await?;
                 }
@@ -254,16 +270,16 @@ pub async fn detail(app: &App, agent: &Name, id: &RunId) -> Result<Detail> {
     Ok(Detail { run, steps, usage })
 }
 
-/// Waits until a run has ended, or for so long, and returns it as it is then.
+/// Waits until a run has ended or waits for a person, or for so long, and returns it as it is then.
 pub async fn wait(app: &App, run: Run, patience: Duration) -> Result<Run> {
     let filter = Filter {
         runs: vec![run.run_id.to_string()],
-        types: ["run.completed", "run.failed", "run.cancelled"].map(str::to_owned).into(),
+        types: ["run.completed", "run.failed", "run.cancelled", "run.waiting"].map(str::to_owned).into(),
         ..Filter::default()
     };
     let mut subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
     let now = get(app, &run.agent_id, &run.run_id).await?;
-    if now.status.is_open() {
+    if matches!(now.status, Status::Queued | Status::Running) {
         tokio::select! {
             // However the wait ends, the answer is the run as it is then.
             _ = timeout(patience, subscription.next()) => {}
@@ -274,7 +290,7 @@ pub async fn wait(app: &App, run: Run, patience: Duration) -> Result<Run> {
     Ok(now)
 }
 
-/// Stops a run. A queued one is cancelled at once; a running one at the next step boundary, or
+/// Stops a run. One that is queued or waits for a person is cancelled at once; a running one at the next step boundary, or
 /// now.
 pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Result<Run> {
     if !run.status.is_open() {
@@ -286,8 +302,10 @@ pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Res
         .write(move |tx| {
             Box::pin(async move {
                 store::runs::ask_to_stop(tx, &id, stop).await?;
-                let queued = store::runs::get(tx, &id).await?.status == Status::Queued;
-                if queued && store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
+                let run = store::runs::get(tx, &id).await?;
+                let idle = matches!(run.status, Status::Queued | Status::Waiting);
+                if idle && store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
+                    questions::close(tx, &run).await?;
                     events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
                 }
                 Ok(())
@@ -296,6 +314,8 @@ pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Res
         .await?;
     // Written first: a run that begins or resumes from here on sees it by itself.
     app.runs.stop(&run.run_id, stop);
+    // Those behind one that waited have their turn now.
+    queue::wake(app, &run);
     match stop {
         Stop::Now => wait(app, run, STOPPING).await,
         Stop::Step => get(app, &run.agent_id, &run.run_id).await,
@@ -322,12 +342,13 @@ pub async fn stop_all(app: &App, principal: &Principal, agent: &Name, mode: Stop
 }
 
 impl Status {
-    const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+    const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Waiting => "waiting",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -339,7 +360,7 @@ impl Status {
     }
 
     pub fn is_open(self) -> bool {
-        matches!(self, Self::Queued | Self::Running)
+        matches!(self, Self::Queued | Self::Running | Self::Waiting)
     }
 }
 

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, SEPARATOR, Status, StepKind,
+    Failure, Status, StepKind,
+    asking::ASK_USER,
+    tool_name,
     turn::{Outcome, Turn},
 };
 use crate::{
     domain::{
         invocations,
         messages::{self, Message, Role, Thinking, ToolCall},
+        policy::{Policy, Verdict},
         providers::{self, Provider},
         skills::Skill,
     },
@@ -59,8 +62,11 @@ struct Partial {
 }
 
 pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
-    let provider = store::providers::get(&mut *turn.app.store.read().await?, &turn.agent.settings.provider).await?;
-    let request = request(turn, &history, skills)?;
+    let mut db = turn.app.store.read().await?;
+    let provider = store::providers::get(&mut db, &turn.agent.settings.provider).await?;
+    let policy = store::agents::policy(&mut db, turn.agent.key).await?;
+    drop(db);
+    let request = request(turn, &history, definitions(skills, &policy))?;
     let step = open(turn, &provider, &request).await?;
     match answer(turn, &provider, request, &step).await? {
         Ok(answer) => close(turn, step, answer).await,
@@ -69,29 +75,42 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
     }
 }
 
-fn request(turn: &Turn<'_>, history: &[Message], skills: &[Skill]) -> Result<models::Request> {
+fn request(turn: &Turn<'_>, history: &[Message], tools: Vec<models::ToolDefinition>) -> Result<models::Request> {
     let settings = &turn.agent.settings;
     Ok(models::Request {
         model: settings.model.clone(),
         system: settings.persona.clone(),
         messages: messages::for_provider(history)?,
-        tools: definitions(skills),
+        tools,
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
     })
 }
 
-/// The agent's tools, in a stable order.
-fn definitions(skills: &[Skill]) -> Vec<models::ToolDefinition> {
+/// The tools that the agent's policy does not deny, in a stable order: those of its skills, and the one
+/// to ask the user.
+fn definitions(skills: &[Skill], policy: &Policy) -> Vec<models::ToolDefinition> {
     let of_skill = |skill: &Skill| {
         let id = skill.id.clone();
         skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
-            name: format!("{id}{SEPARATOR}{}", tool.name),
+            name: tool_name(&id, &tool.name),
             description: tool.description,
             parameters: tool.parameters.to_string(),
         })
     };
-    skills.iter().flat_map(of_skill).collect()
+    let ask_user = models::ToolDefinition {
+        name: ASK_USER.into(),
+        description: "Asks the user a question, and waits for the answer, which may take long. For what only the \
+                      user knows or may decide."
+            .into(),
+        parameters: json!({
+            "type": "object", "required": ["question"], "additionalProperties": false,
+            "properties": { "question": { "type": "string", "description": "The question, complete in itself." } },
+        })
+        .to_string(),
+    };
+    let allowed = |tool: &models::ToolDefinition| policy.verdict(&tool.name, None) != Verdict::Deny;
+    skills.iter().flat_map(of_skill).chain([ask_user]).filter(allowed).collect()
 }
 
 async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -> Result<StepId> {
@@ -164,7 +183,10 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
                 let (stop_reason, usage) = (answer.stop_reason(), answer.used);
                 let output = json!({ "stop_reason": stop_reason });
                 let end = steps::End { status: "completed", output, input_tokens, output_tokens };
-                steps::close(tx, &step_id, end).await?;
+                if !steps::close(tx, &step_id, end).await? {
+                    // Too late: the run was stopped, or goes on elsewhere.
+                    return Ok(Outcome::GoOn);
+                }
                 let responded = Event::ModelResponse { step_id, stop_reason, input_tokens, output_tokens, usage };
                 events::record(tx, &subject, responded).await?;
                 let message = answer.into_message(&run, tx.now());

@@ -56,7 +56,7 @@ async fn drain(app: &App, agent: AgentKey, session: &SessionId) -> Result<()> {
         app.runs.end(&run);
         drop(turn);
         match ended {
-            Ok(turn::End::Ended) => {}
+            Ok(turn::End::Ended | turn::End::Waiting) => {}
             Ok(turn::End::Paused) => return Ok(()),
             Err(error) => turn::broken(app, &run, &error).await?,
         }

@@ -1,5 +1,6 @@
-//! After a restart: runs that had not ended go on. A model call that was cut off is made again; a
-//! tool call is not, because nobody knows what it did: the model is told so.
+//! After a restart: runs that had not ended go on, unless they wait for a person. A model call that was
+//! cut off is made again, a tool call if the operator says that it may be; of another nobody knows what
+//! it did, and the model is told so.
 
 use super::{Run, Status, StepKind, queue, turn};
 use crate::{
@@ -27,12 +28,14 @@ pub async fn resume_all(app: &App) -> Result<()> {
 
 async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
     let mut interrupted = Vec::new();
+    let policy = store::agents::policy(tx, run.agent).await?;
     for step in turn::close_open(tx, &run.run_id, "interrupted").await? {
         let outcome = match step.kind {
             StepKind::Model => "repeated",
+            StepKind::Tool if policy.repeats(&step.name) => "repeated",
             StepKind::Tool => "unknown",
         };
-        if let Some(call_id) = step.call_id() {
+        if let (Some(call_id), "unknown") = (step.call_id(), outcome) {
             let mut message = Message::new(run, Role::Tool, UNKNOWN.to_owned(), tx.now());
             (message.tool_call_id, message.is_error) = (Some(call_id.to_owned()), true);
             store::messages::insert(tx, &message).await?;

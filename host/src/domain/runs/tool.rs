@@ -1,68 +1,111 @@
 //! Tool calls that a model asked for. Calls that are all read-only run side by side, others one
-//! after another.
+//! after another. What becomes of each is decided in [`asking`](super::asking).
 
 use futures_util::future::try_join_all;
 use serde_json::{Map, Value, json};
 
 use super::{
-    SEPARATOR, StepKind,
+    StepKind,
+    asking::{Answer, Asking, Denied, Fate},
     turn::{Outcome, Turn},
 };
 use crate::{
     domain::{
         invocations::{self, Ended, Invocation},
         messages::{Message, Role, ToolCall},
+        questions::{self, NewQuestion},
         skills::Skill,
     },
     error::Result,
     events::{self, Event},
-    ids::StepId,
-    plugins::{Caller, Failure, Tool},
+    ids::{MessageId, QuestionId, StepId},
+    plugins::{Answered, Caller, Failure, Tool},
     store::{self, steps},
 };
 
-/// What the model is told of a call.
-struct Answer {
-    content: String,
-    is_error: bool,
-}
-
-pub async fn run_all(turn: &Turn<'_>, calls: Vec<ToolCall>, skills: &[Skill]) -> Result<Outcome> {
-    let parallel = calls.iter().all(|call| find(skills, call).is_ok_and(|(_, tool)| tool.hints.read_only));
-    if parallel {
-        try_join_all(calls.iter().map(|call| run(turn, call, skills))).await?;
-    } else {
-        for call in &calls {
-            if turn.control.is_asked() {
-                return Ok(Outcome::GoOn);
-            }
-            run(turn, call, skills).await?;
+pub async fn run_all(turn: &Turn<'_>, message: &MessageId, calls: Vec<ToolCall>, skills: &[Skill]) -> Result<Outcome> {
+    let asking = Asking::load(turn, message).await?;
+    let mut fates = Vec::with_capacity(calls.len());
+    let mut new = Vec::new();
+    for call in &calls {
+        match asking.decide(call, skills).await? {
+            Fate::Ask(question) => new.push(question),
+            fate => fates.push((call, fate)),
         }
     }
-    Ok(if turn.control.now.is_cancelled() { Outcome::Stopped } else { Outcome::GoOn })
+    if !new.is_empty() {
+        // Whoever is asked sees all of them at once.
+        asking.ask(new).await?;
+        return Ok(Outcome::GoOn);
+    }
+    let alone = |(_, fate): &(_, Fate<'_>)| matches!(fate, Fate::Make(_, tool, _) if !tool.hints.read_only);
+    let made = if fates.iter().any(alone) {
+        in_order(turn, &asking, &fates).await?
+    } else {
+        try_join_all(fates.iter().map(|(call, fate)| run(turn, &asking, call, fate))).await?
+    };
+    let waiting: Vec<_> = made.into_iter().flatten().collect();
+    Ok(match waiting.is_empty() {
+        _ if turn.control.now.is_cancelled() => Outcome::Stopped,
+        true => Outcome::GoOn,
+        false => Outcome::Wait(waiting),
+    })
 }
 
-async fn run(turn: &Turn<'_>, call: &ToolCall, skills: &[Skill]) -> Result<()> {
-    let (skill, tool) = match find(skills, call) {
-        Ok(found) => found,
-        Err(why) => return answer(turn, call, Answer { content: why, is_error: true }).await,
-    };
-    let Value::Object(arguments) = &call.arguments else {
-        let content = "The arguments are not a JSON object.".to_owned();
-        return answer(turn, call, Answer { content, is_error: true }).await;
-    };
+/// One after another, up to the first that waits: those behind it may count on what it does.
+async fn in_order(
+    turn: &Turn<'_>,
+    asking: &Asking<'_>,
+    fates: &[(&ToolCall, Fate<'_>)],
+) -> Result<Vec<Option<QuestionId>>> {
+    for (call, fate) in fates {
+        if turn.control.is_asked() {
+            break;
+        }
+        let waits = run(turn, asking, call, fate).await?;
+        if waits.is_some() {
+            return Ok(vec![waits]);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Carries a call out, as far as that is to be done; what it waits for, if it does.
+async fn run(turn: &Turn<'_>, asking: &Asking<'_>, call: &ToolCall, fate: &Fate<'_>) -> Result<Option<QuestionId>> {
+    match fate {
+        Fate::Wait(question) => Ok(Some(question.clone())),
+        Fate::Ask(_) => Ok(None),
+        Fate::Tell(answer) => tell(turn, call, answer.clone()).await.map(|()| None),
+        Fate::Make(skill, tool, answers) => {
+            make(turn, asking, call, (skill, tool), answers.clone()).await.map(|()| None)
+        }
+    }
+}
+
+async fn make(
+    turn: &Turn<'_>,
+    asking: &Asking<'_>,
+    call: &ToolCall,
+    (skill, tool): (&Skill, &Tool),
+    answers: Vec<Answered>,
+) -> Result<()> {
+    let Value::Object(arguments) = &call.arguments else { return Ok(()) };
     let step = open(turn, call, skill, tool, arguments).await?;
     let stop = turn.control.now.clone();
     let (agent, tool) = (turn.agent.key, tool.name.as_str());
     let run = (turn.run.session_id.clone(), turn.run.run_id.clone());
     let caller = Caller { agent: turn.run.agent_id.clone(), run: Some(run) };
-    let invocation = Invocation { agent, caller, skill, tool, arguments, step: Some(&step), stop };
+    let answers = Some(answers);
+    let invocation = Invocation { agent, caller, skill, tool, arguments, answers, step: Some(&step), stop };
     let ended = invocations::call(turn.app, invocation).await?;
     if turn.control.now.is_cancelled() {
         // What came too late is not told to anyone: the run is cancelled with its open steps.
         return Ok(());
     }
-    close(turn, call, step, ended).await
+    match ended.question() {
+        Some(question) => pause(turn, asking.question(call, question.to_owned()), step).await,
+        None => close(turn, call, step, ended).await,
+    }
 }
 
 /// What a component wrote before it trapped is for its operator, not for the model.
@@ -71,16 +114,6 @@ fn told_to_model(failure: Failure) -> String {
         Failure::Trapped { .. } => "The skill broke while it carried out the call.".to_owned(),
         other => other.message().to_owned(),
     }
-}
-
-/// The skill and the tool that a call means.
-fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Result<(&'s Skill, &'s Tool), String> {
-    let found = call.name.split_once(SEPARATOR).and_then(|(skill, tool)| {
-        let skill = skills.iter().find(|known| known.id.as_str() == skill)?;
-        let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
-        Some((skill, tool))
-    });
-    found.ok_or_else(|| format!("There is no tool named {:?}.", call.name))
 }
 
 async fn open(
@@ -107,21 +140,45 @@ async fn open(
         .await
 }
 
-/// Commits what a call did: its writes, its events, its step and its message.
+/// Leaves a call that asked the user something: nothing of it counts, and it is made again when there is
+/// an answer.
+async fn pause(turn: &Turn<'_>, question: NewQuestion, step: StepId) -> Result<()> {
+    let (run, seconds) = (turn.run.clone(), turn.app.config.runs.question_time);
+    let pausing = turn.app.store.write(move |tx| {
+        Box::pin(async move {
+            let end = steps::End { status: "pending", output: Value::Null, input_tokens: 0, output_tokens: 0 };
+            match steps::close(tx, &step, end).await? {
+                true => questions::ask(tx, &run, question, seconds).await,
+                false => Ok(()),
+            }
+        })
+    });
+    pausing.await?;
+    turn.app.asked.notify_one();
+    Ok(())
+}
+
+/// Commits what a call did: its writes, its events, its step and its message. Nothing, if the step was
+/// closed meanwhile.
 async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
         .write(move |tx| {
             Box::pin(async move {
+                if !steps::is_open(tx, &step).await? {
+                    return Ok(());
+                }
                 let result = ended.record(tx, &subject).await?;
                 let (status, output, answer) = match result {
-                    Ok(output) => {
-                        ("completed", output.to_value(), Answer { content: output.into_text(), is_error: false })
-                    }
+                    Ok(output) => (
+                        "completed",
+                        output.to_value(),
+                        Answer { content: output.into_text(), is_error: false, denied: None },
+                    ),
                     Err(failure) => {
                         let output = json!({ "code": failure.code(), "message": failure.message() });
-                        ("failed", output, Answer { content: told_to_model(failure), is_error: true })
+                        ("failed", output, Answer::error(told_to_model(failure)))
                     }
                 };
                 let end = steps::End { status, output, input_tokens: 0, output_tokens: 0 };
@@ -133,12 +190,16 @@ async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> 
 }
 
 /// Answers a call that was not made.
-async fn answer(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
-    let (run, call_id) = (turn.run.clone(), call.id.clone());
+async fn tell(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
+    let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
         .write(move |tx| {
             Box::pin(async move {
+                if let Some(Denied { skill, tool, reason }) = &answer.denied {
+                    let (skill_id, tool, reason) = (skill.clone(), tool.clone(), (*reason).to_owned());
+                    events::record(tx, &subject, Event::SkillDenied { skill_id, tool, reason }).await?;
+                }
                 let message = message(&run, call_id, answer, tx.now());
                 store::messages::insert(tx, &message).await
             })

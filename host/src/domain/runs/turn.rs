@@ -13,11 +13,12 @@ use crate::{
     domain::{
         agents::Agent,
         messages::{self, Message, Role, ToolCall},
+        questions,
         skills::Skill,
     },
     error::{Error, Result},
     events::{self, Event, Subject},
-    ids::RunId,
+    ids::{MessageId, QuestionId, RunId},
     store::{self, Tx, steps},
 };
 
@@ -26,6 +27,8 @@ use crate::{
 pub enum End {
     /// The run has ended, well or not.
     Ended,
+    /// The run waits for a person, and goes on when there is an answer.
+    Waiting,
     /// The server stops; the run goes on when it starts again.
     Paused,
 }
@@ -41,6 +44,8 @@ pub struct Turn<'a> {
 /// How a step went, for the run.
 pub enum Outcome {
     GoOn,
+    /// Until these are answered.
+    Wait(Vec<QuestionId>),
     Failed(Failure),
     Stopped,
 }
@@ -48,7 +53,8 @@ pub enum Outcome {
 /// What a run does next.
 enum Next {
     Model(Vec<Message>, Vec<Skill>),
-    Tools(Vec<ToolCall>, Vec<Skill>),
+    /// The calls of this message that are not answered.
+    Tools(MessageId, Vec<ToolCall>, Vec<Skill>),
     Stop(Stop),
 }
 
@@ -118,7 +124,7 @@ impl Turn<'_> {
             let Some(next) = self.next().await? else { return Ok(End::Ended) };
             let outcome = match next {
                 Next::Stop(stop) => return self.cancel(stop).await,
-                Next::Tools(calls, skills) => tool::run_all(self, calls, &skills).await?,
+                Next::Tools(message, calls, skills) => tool::run_all(self, &message, calls, &skills).await?,
                 Next::Model(history, skills) => match self.over_limit().await? {
                     Some(failure) => Outcome::Failed(failure),
                     None => model::run(self, history, &skills).await?,
@@ -126,6 +132,11 @@ impl Turn<'_> {
             };
             match outcome {
                 Outcome::GoOn => {}
+                Outcome::Wait(questions) => {
+                    if self.wait(questions).await? {
+                        return Ok(End::Waiting);
+                    }
+                }
                 Outcome::Failed(failure) => return self.fail(failure).await,
                 Outcome::Stopped => return self.cancel(Stop::Now).await,
             }
@@ -144,10 +155,32 @@ impl Turn<'_> {
         }
         let history = store::messages::list(&mut db, &self.run.session_id, None).await?;
         let open = messages::unanswered(&history);
-        let ours = history.iter().rfind(|m| m.role == Role::Assistant).is_some_and(|m| m.run_id == self.run.run_id);
+        let last = history.iter().rfind(|m| m.role == Role::Assistant);
+        let asked = last.filter(|message| message.run_id == self.run.run_id && !open.is_empty());
+        let asked = asked.map(|message| message.id.clone());
         // Looked up for each step: one that was upgraded or removed meanwhile is not called again.
         let skills = store::skills::list(&mut db, self.agent.key).await?;
-        Ok(Some(if ours && !open.is_empty() { Next::Tools(open, skills) } else { Next::Model(history, skills) }))
+        Ok(Some(match asked {
+            Some(message) => Next::Tools(message, open, skills),
+            None => Next::Model(history, skills),
+        }))
+    }
+
+    /// Leaves the run waiting, unless one of the questions was answered meanwhile.
+    async fn wait(&self, questions: Vec<QuestionId>) -> Result<bool> {
+        let (id, subject) = (self.run.run_id.clone(), self.subject());
+        self.app
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let waits = store::questions::open_among(tx, &questions).await? == questions.len();
+                    if waits && store::runs::pause(tx, &id).await? {
+                        events::record(tx, &subject, Event::RunWaiting { question_ids: questions }).await?;
+                    }
+                    Ok(waits)
+                })
+            })
+            .await
     }
 
     /// Checked before a model call, not after.
@@ -168,7 +201,8 @@ impl Turn<'_> {
         let started = self.run.started_at.as_deref().and_then(clock::parse);
         let elapsed = started.map_or(time::Duration::ZERO, |started| self.app.store.clock().now() - started);
         // A clock that was set back has taken no time.
-        Duration::from_secs(seconds).saturating_sub(elapsed.try_into().unwrap_or_default())
+        let elapsed: Duration = elapsed.try_into().unwrap_or_default();
+        Duration::from_secs(seconds).saturating_sub(elapsed.saturating_sub(self.run.waited))
     }
 
     async fn out_of_time(&self, seconds: u64) -> Result<End> {
@@ -183,14 +217,15 @@ impl Turn<'_> {
     }
 
     async fn cancel(&self, stop: Stop) -> Result<End> {
-        let (id, subject) = (self.run.run_id.clone(), self.subject());
+        let (run, subject) = (self.run.clone(), self.subject());
         self.app
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let closed = close_open(tx, &id, "cancelled").await?;
+                    let closed = close_open(tx, &run.run_id, "cancelled").await?;
                     tell_of(tx, &subject, closed, "stopped", "The run was stopped").await?;
-                    if store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
+                    questions::close(tx, &run).await?;
+                    if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
                         events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
                     }
                     Ok(End::Ended)
@@ -203,6 +238,7 @@ impl Turn<'_> {
 async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
     let closed = close_open(tx, &run.run_id, "failed").await?;
     tell_of(tx, &Subject::run(&run.agent_id, &run.run_id), closed, &failure.code, &failure.message).await?;
+    questions::close(tx, run).await?;
     if store::runs::end(tx, &run.run_id, Status::Failed, None, Some(&failure)).await? {
         let failed = Event::RunFailed { code: failure.code, message: failure.message };
         events::record(tx, &Subject::run(&run.agent_id, &run.run_id), failed).await?;

@@ -21,6 +21,8 @@ const BODY_CHUNK: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Hooks {
     outgoing: Option<Arc<dyn Outgoing>>,
+    /// Whether a request was sent that may have changed something.
+    pub sent_change: bool,
     refused: Refused,
 }
 
@@ -33,7 +35,7 @@ type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Transfe
 
 impl Hooks {
     pub fn new(outgoing: Option<Arc<dyn Outgoing>>) -> Self {
-        Self { outgoing, refused: Refused::default() }
+        Self { outgoing, sent_change: false, refused: Refused::default() }
     }
 
     /// Why the last request was refused, if one was.
@@ -58,6 +60,7 @@ impl WasiHttpHooks for Hooks {
         let Some(outgoing) = self.outgoing.clone() else {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
+        self.sent_change |= !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
         let refused = self.refused.clone();
         let request = request.map(|body| body.map_err(|error| egress::Error::Body(error.to_string())).boxed_unsync());
         let sending = outgoing.send(request, waits(options));

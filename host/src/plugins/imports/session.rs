@@ -1,13 +1,16 @@
-//! `session`: whom a call is for, how far it is, and randomness.
+//! `session`: whom a call is for, how far it is, what the user says, and randomness.
 
 use crate::plugins::{
     Progress,
-    bindings::imports::moxxy::plugin::session::{Caller, Host},
+    bindings::imports::moxxy::plugin::session::{AskError, Caller, Host},
     state::CallState,
 };
 
 /// The most that is kept of a report, in bytes.
 const MESSAGE: usize = 1024;
+/// The longest question, in bytes, and the most of one call.
+const QUESTION: usize = 16 * 1024;
+const QUESTIONS: usize = 16;
 /// The most random bytes at once.
 const RANDOM: usize = 65_536;
 
@@ -30,6 +33,33 @@ impl Host for CallState {
             reports.send_replace(Some(Progress { message, done }));
         }
         Ok(())
+    }
+
+    fn ask(&mut self, question: String) -> wasmtime::Result<Result<String, AskError>> {
+        let Some(answers) = &self.context.answers else {
+            return Ok(Err(AskError::Other("nobody can be asked: the tool is not called by a run".into())));
+        };
+        let ordinal = self.asked;
+        self.asked += 1;
+        if let Some(asked) = answers.get(ordinal) {
+            if asked.question != question {
+                return Ok(Err(AskError::Other("the call asked something else when it was made first".into())));
+            }
+            return Ok(asked.answer.clone().ok_or(AskError::Unanswered));
+        }
+        let other = |what: String| Ok(Err(AskError::Other(what)));
+        if self.hooks.sent_change {
+            return Ok(Err(AskError::TooLate));
+        }
+        if ordinal >= QUESTIONS {
+            return other(format!("a call asks at most {QUESTIONS} questions"));
+        }
+        if !(1..=QUESTION).contains(&question.trim().len()) {
+            return other(format!("a question has 1 to {QUESTION} bytes"));
+        }
+        // One at a time: what is asked next may hang on the answer.
+        self.question.get_or_insert(question);
+        Ok(Err(AskError::Pending))
     }
 
     fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {

@@ -1,0 +1,85 @@
+//! `moxxy policy`: what an agent's model may call.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Options, arguments,
+    client::{Call, Client},
+    failure::Done,
+    terminal::{self, items, text, time},
+};
+use crate::ids::Name;
+
+const SETTING: &str = "Examples:
+  moxxy policy set ada 'notes__*=ask' notes__read=allow
+  moxxy policy set ada 'shell__*=deny' --idempotent 'notes__*'
+  moxxy policy set ada                  # as it was at first
+
+Patterns are of the names that the model calls tools by: the skill, two underscores, the tool. `*` stands for
+anything; of several that match the longest counts. A tool that none matches is allowed, or asked about if its
+skill wants that. `ask_user=deny` takes away the model's own way to ask.";
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Show an agent's tool policy, and the decisions that hold still.
+    Show {
+        /// The agent's name.
+        #[arg(value_parser = arguments::name)]
+        agent: Name,
+    },
+    /// Set it, as a whole; decisions that hold for longer than one call are forgotten.
+    #[command(after_help = SETTING)]
+    Set(Set),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Set {
+    /// The agent's name.
+    #[arg(value_parser = arguments::name)]
+    agent: Name,
+    /// What holds for tools: `allow`, `ask` or `deny`.
+    #[arg(value_name = "PATTERN=VERDICT", value_parser = verdict)]
+    tools: Vec<(String, String)>,
+    /// Tools that may be called again when a crash cut a call off. Can stand more than once.
+    #[arg(long, value_name = "PATTERN")]
+    idempotent: Vec<String>,
+    /// Let a token approve what a run wants that it started itself.
+    #[arg(long)]
+    self_approval: bool,
+}
+
+fn verdict(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((pattern, verdict @ ("allow" | "ask" | "deny"))) => Ok((pattern.to_owned(), verdict.to_owned())),
+        _ => Err("it is a pattern and `=allow`, `=ask` or `=deny`, such as `notes__*=ask`".to_owned()),
+    }
+}
+
+pub async fn run(options: &Options, command: Command) -> Done {
+    let (client, terminal) = (Client::new(options)?, options.terminal());
+    let path = |agent: &Name| format!("/v1/agents/{agent}/tool-policy");
+    let answer = match command {
+        Command::Show { agent } => client.answer(Call::get(path(&agent))).await?,
+        Command::Set(Set { agent, tools, idempotent, self_approval }) => {
+            let tools: Map<_, _> = tools.into_iter().map(|(pattern, verdict)| (pattern, verdict.into())).collect();
+            let policy = json!({ "tools": tools, "idempotent": idempotent, "self_approval": self_approval });
+            client.answer(Call::new(reqwest::Method::PUT, path(&agent)).json(policy)).await?
+        }
+    };
+    terminal.show(&answer, shown)
+}
+
+fn shown(policy: &Value) -> String {
+    let tools = policy.get("tools").and_then(Value::as_object).into_iter().flatten();
+    let tools = tools.map(|(pattern, verdict)| [pattern.clone(), verdict.as_str().unwrap_or_default().to_owned()]);
+    let idempotent = items(policy, "idempotent").iter().filter_map(Value::as_str);
+    let rows = tools.chain(idempotent.map(|pattern| [pattern.to_owned(), "may be called again".to_owned()]));
+    let standing = items(policy, "standing").iter().map(|decision| {
+        let (call, tool) = (text(decision, "arguments"), text(decision, "tool"));
+        [text(decision, "decision"), text(decision, "scope"), time(decision, "decided_at"), format!("{tool} {call}")]
+    });
+    let about = terminal::fields([("Tokens approve for themselves", text(policy, "self_approval"))]);
+    let rules = terminal::table(["TOOLS", "RULE"], rows);
+    let standing = terminal::table(["DECISION", "SCOPE", "SINCE (UTC)", "CALL"], standing);
+    format!("{about}\n{rules}\n{standing}")
+}

@@ -1,0 +1,312 @@
+//! What runs ask people: questions of the model and of skills, and approvals of tool calls. Each is a
+//! row, so nothing is held in memory while a person thinks, and a restart loses none. The first answer
+//! counts.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    runs::{self, Run},
+    tokens::{Principal, Scope},
+};
+use crate::{
+    app::App,
+    clock,
+    digest::Digest,
+    error::{Error, Problem, Result},
+    events::{self, Event, Subject},
+    ids::{MessageId, Name, QuestionId, RunId, SessionId},
+    store::{self, Tx},
+    tasks::Policy,
+};
+
+/// The longest answer, in bytes.
+const ANSWER: usize = 64 * 1024;
+/// How often to look for questions that are to be given up, at least and at most: clocks may jump.
+const LOOK: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_millis(10);
+
+/// A question of a run, or a call that somebody has to approve.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Question {
+    /// The question's id.
+    pub question_id: QuestionId,
+    pub kind: Kind,
+    /// The run that waits.
+    pub run_id: RunId,
+    /// The session of the run.
+    pub session_id: SessionId,
+    /// What is asked, in words.
+    pub question: String,
+    /// Who asks: `ask_user` for the model, or a tool, which is the one to be approved.
+    pub tool: String,
+    /// What it would be called with; of an approval only.
+    pub arguments: Option<Value>,
+    /// The component that it is a tool of; of an approval only.
+    pub digest: Option<Digest>,
+    pub status: Status,
+    /// What was answered.
+    pub answer: Option<String>,
+    /// What was decided, on an approval.
+    pub decision: Option<Decision>,
+    /// For how long.
+    pub scope: Option<Lasting>,
+    /// A token's id, or `local`.
+    pub answered_by: Option<String>,
+    /// When it was asked (RFC 3339, UTC).
+    pub created_at: String,
+    /// When it is given up.
+    pub expires_at: String,
+    /// When it was answered or given up.
+    pub ended_at: Option<String>,
+    #[serde(skip)]
+    pub message: MessageId,
+    #[serde(skip)]
+    pub call_id: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "QuestionKind")]
+pub enum Kind {
+    /// It is answered in words.
+    Question,
+    /// It is allowed or denied.
+    Approval,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "QuestionStatus")]
+pub enum Status {
+    Open,
+    Answered,
+    /// Nobody answered in time, or the run has ended.
+    Expired,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    Allow,
+    Deny,
+}
+
+/// How long a decision holds for calls of the same tool of the same component, with the same arguments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "ApprovalScope")]
+pub enum Lasting {
+    /// For this call.
+    #[default]
+    Once,
+    /// For the rest of the run.
+    Run,
+    /// For the rest of the session.
+    Session,
+    /// Until the tool policy is set anew.
+    Always,
+}
+
+/// An answer to a question, or a decision on an approval.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Response {
+    /// To a question: 1 byte to 64 KiB.
+    pub answer: Option<String>,
+    /// On an approval.
+    pub decision: Option<Decision>,
+    /// For how long the decision holds; `once` if absent.
+    pub scope: Option<Lasting>,
+}
+
+/// Something to ask.
+#[derive(Debug)]
+pub struct NewQuestion {
+    pub kind: Kind,
+    pub message: MessageId,
+    pub call_id: String,
+    pub question: String,
+    pub tool: String,
+    pub digest: Option<Digest>,
+    pub arguments: Option<Value>,
+}
+
+/// Writes a question down, and tells of it.
+pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<()> {
+    let question = store::questions::insert(tx, run, new, seconds).await?;
+    let requested = Event::AskRequested {
+        question_id: question.question_id,
+        kind: question.kind.as_str(),
+        question: question.question,
+        tool: question.tool,
+        arguments: question.arguments,
+        expires_at: question.expires_at,
+    };
+    events::record(tx, &Subject::run(&run.agent_id, &run.run_id), requested).await
+}
+
+/// Answers a question of the agent; its run goes on.
+pub async fn answer(
+    app: &App,
+    principal: Principal,
+    agent: Name,
+    id: QuestionId,
+    response: Response,
+) -> Result<Question> {
+    let (question, run) = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                let question = store::questions::get(tx, key, &id).await?;
+                let run = store::runs::get(tx, &question.run_id).await?;
+                response.check(&question)?;
+                if question.kind == Kind::Approval {
+                    principal.require(Scope::AgentsWrite, "to decide on an approval")?;
+                    let policy = store::agents::policy(tx, key).await?;
+                    not_by_starter(&principal, &run, policy.self_approval)?;
+                }
+                if question.status != Status::Open {
+                    let message = format!("Question '{id}' was answered already, or given up");
+                    return Err(Error::conflict("question_ended", message));
+                }
+                let answered = store::questions::answer(tx, &id, &response, principal.name()).await?;
+                let told = Event::AskAnswered {
+                    question_id: id,
+                    tool: answered.tool.clone(),
+                    answer: answered.answer.clone(),
+                    decision: answered.decision.map(Decision::as_str),
+                    scope: answered.scope.map(Lasting::as_str),
+                    by: principal.name().to_owned(),
+                };
+                events::record(tx, &Subject::run(&agent, &run.run_id).by(principal.name()), told).await?;
+                store::runs::go_on(tx, &run.run_id).await?;
+                Ok((answered, run))
+            })
+        })
+        .await?;
+    runs::wake(app, &run);
+    Ok(question)
+}
+
+/// A token that starts runs must not approve by itself what they want to do.
+fn not_by_starter(principal: &Principal, run: &Run, allowed: bool) -> Result<()> {
+    let own = matches!(principal, Principal::Token(_)) && run.started_by == principal.name();
+    if !own || allowed {
+        return Ok(());
+    }
+    let message = "This token started the run, so another one has to decide, unless `self_approval` of the agent's \
+                   tool policy is true";
+    Err(Error::Forbidden(Problem::new("own_run", message)))
+}
+
+/// Gives up what nobody answers in time, for as long as the server runs.
+pub fn keep(app: &App) {
+    let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
+    let expiring = async move {
+        loop {
+            let next = expire(&worker).await.unwrap_or_else(|error| {
+                tracing::error!(?error, "questions could not be given up");
+                LOOK
+            });
+            tokio::select! {
+                () = tokio::time::sleep(next) => {}
+                () = worker.asked.notified() => {}
+            }
+        }
+    };
+    app.tasks.spawn("questions", Policy::Job, async move {
+        shutdown.run_until_cancelled(expiring).await;
+    });
+}
+
+/// Gives up what nobody answered in time, and says how long until there may be more.
+async fn expire(app: &App) -> Result<Duration> {
+    let clock = app.store.clock();
+    let late = store::questions::late(&mut *app.store.read().await?, &clock.timestamp()).await?;
+    for (run, id) in late {
+        let run = store::runs::get(&mut *app.store.read().await?, &run).await?;
+        let expired = run.clone();
+        app.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if store::questions::give_up(tx, &id).await? {
+                        tell(tx, &expired, id, "time").await?;
+                        store::runs::go_on(tx, &expired.run_id).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        runs::wake(app, &run);
+    }
+    let next = store::questions::next_expiry(&mut *app.store.read().await?).await?;
+    let next = next.as_deref().and_then(clock::parse).map(|next| next - clock.now());
+    Ok(next.map_or(LOOK, |next| Duration::try_from(next).unwrap_or_default()).clamp(SOON, LOOK))
+}
+
+/// Gives up the open questions of a run that has ended.
+pub async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
+    for id in store::questions::give_up_all(tx, &run.run_id).await? {
+        tell(tx, run, id, "run_ended").await?;
+    }
+    Ok(())
+}
+
+async fn tell(tx: &mut Tx, run: &Run, question_id: QuestionId, reason: &'static str) -> Result<()> {
+    let subject = Subject::run(&run.agent_id, &run.run_id);
+    events::record(tx, &subject, Event::AskExpired { question_id, reason }).await
+}
+
+impl Response {
+    fn check(&self, question: &Question) -> Result<()> {
+        match (question.kind, &self.answer, self.decision) {
+            (Kind::Question, Some(answer), None) if self.scope.is_none() => match answer.len() {
+                1..=ANSWER => Ok(()),
+                _ => Err(Error::invalid_field("answer", format!("it has 1 to {ANSWER} bytes"))),
+            },
+            (Kind::Question, ..) => Err(Error::invalid_field("answer", "this is a question: it takes `answer` alone")),
+            (Kind::Approval, None, Some(_)) => Ok(()),
+            (Kind::Approval, ..) => {
+                Err(Error::invalid_field("decision", "this is an approval: it takes `decision`, and `scope` perhaps"))
+            }
+        }
+    }
+}
+
+impl Question {
+    /// Whether this decides on a call of this tool of this component, with these arguments.
+    pub fn approves(&self, digest: &Digest, arguments: &Value) -> bool {
+        self.kind == Kind::Approval
+            && self.digest.as_ref() == Some(digest)
+            && self.arguments.as_ref() == Some(arguments)
+    }
+}
+
+macro_rules! named {
+    ($type:ident { $($name:ident = $text:literal),* }) => {
+        impl $type {
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            pub fn named(name: &str) -> Result<Self> {
+                match name {
+                    $($text => Ok(Self::$name),)*
+                    _ => Err(Error::internal(concat!("an unknown ", stringify!($type)))),
+                }
+            }
+        }
+    };
+}
+
+named!(Kind { Question = "question", Approval = "approval" });
+named!(Status { Open = "open", Answered = "answered", Expired = "expired" });
+named!(Decision { Allow = "allow", Deny = "deny" });
+named!(Lasting { Once = "once", Run = "run", Session = "session", Always = "always" });

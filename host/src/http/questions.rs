@@ -1,0 +1,38 @@
+//! `/v1/agents/{name}/questions` and `…/ask-responses`.
+
+use axum::extract::State;
+
+use super::{
+    answer::Result,
+    auth::{AgentsRead, Caller, RunsWrite},
+    extract::{Json, Paging, Path},
+    reply::{Body, Listed},
+};
+use crate::{
+    app::App,
+    domain::questions::{self, Question, Response},
+    ids::{Name, QuestionId},
+    store,
+};
+
+/// Oldest first.
+pub async fn list(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(name): Path<Name>,
+    paging: Paging,
+) -> Result<Listed<Question>> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &name).await?.key;
+    let open = store::questions::open_of(&mut db, key, &paging.page).await?;
+    Ok(paging.list(open, |question| question.question_id.to_string()))
+}
+
+pub async fn answer(
+    State(app): State<App>,
+    caller: Caller<RunsWrite>,
+    Path((name, question_id)): Path<(Name, QuestionId)>,
+    Json(response): Json<Response>,
+) -> Result<Body<Question>> {
+    Ok(Body(questions::answer(&app, caller.principal, name, question_id, response).await?))
+}

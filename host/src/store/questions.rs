@@ -1,0 +1,206 @@
+//! Questions and approvals.
+
+use sqlx::FromRow;
+
+use super::{AgentKey, Db, Page, Tx, from_json, to_json};
+use crate::{
+    digest::Digest,
+    domain::{
+        policy::Standing,
+        questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
+        runs::Run,
+    },
+    error::{Error, Result},
+    ids::{MessageId, QuestionId, RunId, SessionId},
+};
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    run: String,
+    session: String,
+    kind: String,
+    message: String,
+    call_id: String,
+    question: String,
+    tool: String,
+    digest: Option<String>,
+    arguments: Option<String>,
+    status: String,
+    answer: Option<String>,
+    decision: Option<String>,
+    scope: Option<String>,
+    answered_by: Option<String>,
+    created_at: String,
+    expires_at: String,
+    ended_at: Option<String>,
+}
+
+/// Opens a question behind those of its kind that the same call asked.
+pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<Question> {
+    let sql = "INSERT INTO questions (id, run, agent, session, kind, message, call_id, ordinal, question, tool, digest,
+               arguments, status, created_at, expires_at)
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, COUNT(*), ?8, ?9, ?10, ?11, 'open', ?12, ?13 FROM questions
+               WHERE message = ?6 AND call_id = ?7 AND kind = ?5
+               RETURNING *";
+    let (id, now, expires) = (QuestionId::random(), tx.now(), tx.after(seconds));
+    let row: Row = sqlx::query_as(sql)
+        .bind(id.as_str())
+        .bind(run.run_id.as_str())
+        .bind(run.agent.0)
+        .bind(run.session_id.as_str())
+        .bind(new.kind.as_str())
+        .bind(new.message.as_str())
+        .bind(new.call_id)
+        .bind(new.question)
+        .bind(new.tool)
+        .bind(new.digest.as_ref().map(Digest::as_str))
+        .bind(new.arguments.as_ref().map(to_json).transpose()?)
+        .bind(now)
+        .bind(expires)
+        .fetch_one(&mut **tx)
+        .await?;
+    row.try_into()
+}
+
+/// One of the agent's own.
+pub async fn get(db: &mut Db, agent: AgentKey, id: &QuestionId) -> Result<Question> {
+    let sql = "SELECT * FROM questions WHERE id = ? AND agent = ?";
+    let row: Option<Row> = sqlx::query_as(sql).bind(id.as_str()).bind(agent.0).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("question", id))?.try_into()
+}
+
+/// An agent's open ones, oldest first.
+pub async fn open_of(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Question>> {
+    let sql = "SELECT * FROM questions WHERE agent = ? AND status = 'open' AND id > ? ORDER BY id LIMIT ?";
+    questions(sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
+}
+
+/// What the calls of a message asked, in the order in which they did.
+pub async fn of_message(db: &mut Db, message: &MessageId) -> Result<Vec<Question>> {
+    let sql = "SELECT * FROM questions WHERE message = ? ORDER BY call_id, kind, ordinal";
+    questions(sqlx::query_as(sql).bind(message.as_str()).fetch_all(db).await?)
+}
+
+/// The newest decision on calls of a tool that holds in a run beyond the one call.
+pub async fn standing(
+    db: &mut Db,
+    run: &Run,
+    tool: &str,
+    digest: &Digest,
+    arguments: &str,
+) -> Result<Option<Decision>> {
+    let sql = "SELECT decision FROM questions WHERE agent = ?1 AND tool = ?2 AND kind = 'approval' AND digest = ?3
+               AND arguments = ?4 AND status = 'answered'
+               AND (scope = 'always' OR scope = 'session' AND session = ?5 OR scope = 'run' AND run = ?6)
+               ORDER BY ended_at DESC LIMIT 1";
+    let decision: Option<String> = sqlx::query_scalar(sql)
+        .bind(run.agent.0)
+        .bind(tool)
+        .bind(digest.as_str())
+        .bind(arguments)
+        .bind(run.session_id.as_str())
+        .bind(run.run_id.as_str())
+        .fetch_optional(db)
+        .await?;
+    decision.map(|decision| Decision::named(&decision)).transpose()
+}
+
+/// Every decision of an agent that holds still, oldest first.
+pub async fn all_standing(db: &mut Db, agent: AgentKey) -> Result<Vec<Standing>> {
+    let sql = "SELECT q.* FROM questions q JOIN runs r ON r.id = q.run JOIN sessions s ON s.id = q.session
+               WHERE q.agent = ? AND q.kind = 'approval' AND q.status = 'answered'
+               AND (q.scope = 'always' OR q.scope = 'session' AND s.closed_at IS NULL
+                    OR q.scope = 'run' AND r.ended_at IS NULL)
+               ORDER BY q.id";
+    let asked = questions(sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?)?;
+    Ok(asked.into_iter().filter_map(Standing::of).collect())
+}
+
+/// Takes back what was decided for longer than one call.
+pub async fn forget(tx: &mut Tx, agent: AgentKey) -> Result<()> {
+    let sql = "UPDATE questions SET scope = 'once' WHERE agent = ? AND scope <> 'once'";
+    sqlx::query(sql).bind(agent.0).execute(&mut **tx).await?;
+    Ok(())
+}
+
+pub async fn answer(tx: &mut Tx, id: &QuestionId, response: &Response, by: &str) -> Result<Question> {
+    let sql = "UPDATE questions SET status = 'answered', answer = ?, decision = ?, scope = ?, answered_by = ?,
+               ended_at = ? WHERE id = ? AND status = 'open' RETURNING *";
+    let now = tx.now();
+    let scope = response.decision.map(|_| response.scope.unwrap_or_default().as_str());
+    let row: Option<Row> = sqlx::query_as(sql)
+        .bind(&response.answer)
+        .bind(response.decision.map(Decision::as_str))
+        .bind(scope)
+        .bind(by)
+        .bind(now)
+        .bind(id.as_str())
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.ok_or_else(|| Error::not_found("question", id))?.try_into()
+}
+
+/// Open ones whose time has come, with their runs.
+pub async fn late(db: &mut Db, now: &str) -> Result<Vec<(RunId, QuestionId)>> {
+    let sql = "SELECT run, id FROM questions WHERE status = 'open' AND expires_at <= ? ORDER BY expires_at";
+    let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(now).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|(run, id)| (RunId::stored(run), QuestionId::stored(id))).collect())
+}
+
+/// When the next open one is given up.
+pub async fn next_expiry(db: &mut Db) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT MIN(expires_at) FROM questions WHERE status = 'open'").fetch_one(db).await?)
+}
+
+/// How many of these are open.
+pub async fn open_among(db: &mut Db, ids: &[QuestionId]) -> Result<usize> {
+    let sql = "SELECT COUNT(*) FROM questions WHERE status = 'open' AND id IN (SELECT value FROM json_each(?))";
+    let open: i64 = sqlx::query_scalar(sql).bind(to_json(&ids)?).fetch_one(db).await?;
+    usize::try_from(open).map_err(Error::internal)
+}
+
+/// Gives one up; `false` if it is not open any more.
+pub async fn give_up(tx: &mut Tx, id: &QuestionId) -> Result<bool> {
+    let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE id = ? AND status = 'open'";
+    let now = tx.now();
+    Ok(sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?.rows_affected() == 1)
+}
+
+/// Gives up all open ones of a run, and returns them.
+pub async fn give_up_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
+    let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE run = ? AND status = 'open' RETURNING id";
+    let now = tx.now();
+    let ids: Vec<String> = sqlx::query_scalar(sql).bind(now).bind(run.as_str()).fetch_all(&mut **tx).await?;
+    Ok(ids.into_iter().map(QuestionId::stored).collect())
+}
+
+fn questions(rows: Vec<Row>) -> Result<Vec<Question>> {
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+impl TryFrom<Row> for Question {
+    type Error = Error;
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            question_id: QuestionId::stored(row.id),
+            kind: Kind::named(&row.kind)?,
+            run_id: RunId::stored(row.run),
+            session_id: SessionId::stored(row.session),
+            question: row.question,
+            tool: row.tool,
+            arguments: row.arguments.as_deref().map(from_json).transpose()?,
+            digest: row.digest.map(Digest::stored),
+            status: Status::named(&row.status)?,
+            answer: row.answer,
+            decision: row.decision.as_deref().map(Decision::named).transpose()?,
+            scope: row.scope.as_deref().map(Lasting::named).transpose()?,
+            answered_by: row.answered_by,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            ended_at: row.ended_at,
+            message: MessageId::stored(row.message),
+            call_id: row.call_id,
+        })
+    }
+}
