@@ -8,7 +8,7 @@ HOME_DIR ?= $(CURDIR)/.moxxy
 WIT     := $(shell find wit -name "*.wit")
 DENY    := target/tools/bin/cargo-deny
 
-.PHONY: run test deps components test-components languages clients bench fuzz targets clean
+.PHONY: run test deps components test-components languages clients bench crash fuzz targets clean
 
 run: components
 	cargo build --release --bin moxxy
@@ -95,6 +95,10 @@ bench: components test-components
 	cargo bench --bench rates
 	cargo bench --bench redact
 	cargo bench --bench secrets
+
+# Kills the server at every moment of its journal, and a thousand runs at random.
+crash: components test-components
+	EVERY_MOMENT=1 cargo test --workspace --exclude hostile --quiet --test it crash:: -- --nocapture
 
 # Looks for bytes that break what `tests/fuzz/checks` says, a minute a target. What it finds is kept in
 # tests/fuzz/artifacts; what reaches further than before joins the corpus.

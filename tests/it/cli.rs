@@ -191,10 +191,20 @@ fn server(home: &Path, options: &[(&str, &str)]) -> Command {
     command
 }
 
+/// The same with a server that may die at once, and then has no address.
+pub fn begin(home: &Path, options: &[(&str, &str)]) -> (Child, Option<String>) {
+    begun(server(home, options).args(["--port", "0", "serve"]))
+}
+
 fn listening(command: &mut Command) -> (Child, String) {
+    let (child, url) = begun(command);
+    (child, url.unwrap())
+}
+
+fn begun(command: &mut Command) -> (Child, Option<String>) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.strip_prefix("Moxxy 0.1.0 listens on ").unwrap().trim().to_owned();
+    let url = line.strip_prefix("Moxxy 0.1.0 listens on ").map(|url| url.trim().to_owned());
     (child, url)
 }

@@ -51,9 +51,9 @@ impl Operation {
     /// The path, with what the tests' servers have in the place of names.
     pub fn path(&self) -> String {
         let filled = self.template.replace("{name}", "nobody").replace("{skill_id}", "none");
-        let ids = [("{run_id}", "run"), ("{token_id}", "tok"), ("{secret_id}", "sec"), ("{grant_id}", "grt")];
+        let ids = [("run", "run"), ("token", "tok"), ("secret", "sec"), ("grant", "grt"), ("question", "ask")];
         ids.into_iter().fold(filled.replace("{provider_id}", "none"), |filled, (name, prefix)| {
-            filled.replace(name, &format!("{prefix}_{}", uuid()))
+            filled.replace(&format!("{{{name}_id}}"), &format!("{prefix}_{}", uuid()))
         })
     }
 

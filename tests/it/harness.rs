@@ -208,7 +208,7 @@ impl Server {
     pub async fn events(&self, query: &str) -> Stream {
         let response = self.request(Method::GET, &format!("/v1/events/stream?{query}")).send().await.unwrap();
         assert_eq!(response.status(), 200);
-        Stream { response, buffer: String::new() }
+        Stream::of(response)
     }
 }
 
@@ -240,6 +240,10 @@ impl Answer {
 }
 
 impl Stream {
+    pub fn of(response: reqwest::Response) -> Self {
+        Self { response, buffer: String::new() }
+    }
+
     pub async fn next(&mut self) -> Option<Sent> {
         loop {
             while let Some((block, rest)) = self.buffer.split_once("\n\n") {

@@ -117,7 +117,7 @@ async fn a_skill_that_asks_wrongly_is_told_so() {
     assert!(told[2].contains("asked something else"), "{told:?}");
     // Without a run there is nobody to ask.
     let alone = server.invoke("ada", "hostile", "delete", json!({ "name": "x" })).await;
-    assert!(alone.error(400, "tool_failed").contains("nobody can be asked"));
+    assert!(alone.error(500, "tool_failed").contains("nobody can be asked"));
 }
 
 #[tokio::test]

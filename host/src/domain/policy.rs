@@ -44,9 +44,12 @@ pub struct Policy {
     pub self_approval: bool,
 }
 
+/// What holds for a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "ToolVerdict")]
 pub enum Verdict {
+    /// It is called as the model wants.
     Allow,
     /// A person has to approve each call.
     Ask,

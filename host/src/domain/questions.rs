@@ -68,6 +68,7 @@ pub struct Question {
     pub call_id: String,
 }
 
+/// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "QuestionKind")]
@@ -78,20 +79,26 @@ pub enum Kind {
     Approval,
 }
 
+/// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "QuestionStatus")]
 pub enum Status {
+    /// It can be answered.
     Open,
+    /// Somebody was first.
     Answered,
     /// Nobody answered in time, or the run has ended.
     Expired,
 }
 
+/// What becomes of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
+    /// It is made.
     Allow,
+    /// It is not made, and the model is told.
     Deny,
 }
 

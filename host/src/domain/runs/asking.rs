@@ -199,6 +199,11 @@ impl<'t> Asking<'t> {
     }
 }
 
+/// Whether calls beside it may not be made at the same time.
+pub fn changes_something(call: &ToolCall, skills: &[Skill]) -> bool {
+    find(skills, call).is_ok_and(|(_, tool)| !tool.hints.read_only)
+}
+
 /// The skill and the tool that a call means.
 fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Result<(&'s Skill, &'s Tool), String> {
     let found = call.name.split_once(SEPARATOR).and_then(|(skill, tool)| {

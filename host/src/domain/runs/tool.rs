@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     StepKind,
-    asking::{Answer, Asking, Denied, Fate},
+    asking::{Answer, Asking, Denied, Fate, changes_something},
     turn::{Outcome, Turn},
 };
 use crate::{
@@ -38,8 +38,7 @@ pub async fn run_all(turn: &Turn<'_>, message: &MessageId, calls: Vec<ToolCall>,
         asking.ask(new).await?;
         return Ok(Outcome::GoOn);
     }
-    let alone = |(_, fate): &(_, Fate<'_>)| matches!(fate, Fate::Make(_, tool, _) if !tool.hints.read_only);
-    let made = if fates.iter().any(alone) {
+    let made = if calls.iter().any(|call| changes_something(call, skills)) {
         in_order(turn, &asking, &fates).await?
     } else {
         try_join_all(fates.iter().map(|(call, fate)| run(turn, &asking, call, fate))).await?

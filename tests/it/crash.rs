@@ -1,0 +1,254 @@
+//! Runs whose server is killed: at each moment of its journal in turn, and at random. `make crash` takes
+//! every moment and a thousand runs; otherwise some of them are taken.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, extract::State, http::Uri, routing::any};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    cli::{begin, serve},
+    harness::{PATIENCE, Server, Stream, send},
+    outcomes::outcome,
+    peer::Peer,
+    tools,
+};
+
+/// How many tool calls the run makes.
+const STEPS: usize = 40;
+/// How many of the moments are taken in an ordinary test.
+const SOME: usize = 12;
+
+/// What was written down elsewhere: how often each line.
+type Lines = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// A server beside the one that is killed, that writes down what is done.
+struct Ledger {
+    peer: Peer,
+    lines: Lines,
+}
+
+impl Ledger {
+    async fn open() -> Self {
+        let lines = Lines::default();
+        let written = async |State(lines): State<Lines>, uri: Uri| {
+            *lines.lock().unwrap().entry(uri.path().to_owned()).or_default() += 1;
+        };
+        let routes = Router::new().fallback(any(written)).with_state(Arc::clone(&lines));
+        Self { peer: Peer::new(routes).await, lines }
+    }
+
+    fn options(&self) -> Vec<(&'static str, String)> {
+        vec![("MOXXY_EGRESS_PRIVATE", format!("127.0.0.1:{}", self.peer.port))]
+    }
+
+    /// How often a line was written for a run.
+    fn count(&self, line: &str, run: &str) -> usize {
+        self.lines.lock().unwrap().get(&format!("/{line}/{run}")).copied().unwrap_or(0)
+    }
+
+    fn call(&self, tool: &str, line: &str) -> Value {
+        json!({ "name": format!("hostile__{tool}"), "arguments": { "url": self.peer.url(&format!("/{line}")) } })
+    }
+
+    /// A data directory whose agents write into this ledger.
+    async fn home(&self, agents: &[String], steps: Value, repeat: bool) -> TempDir {
+        let private = serde_json::from_value(json!([format!("127.0.0.1:{}", self.peer.port)])).unwrap();
+        let server = Server::with(|config| config.egress.private = private).await;
+        let config = json!({ "steps": steps, "repeat": repeat });
+        for agent in agents {
+            server.scripted_with(agent, config.clone(), json!({ "max_steps": 10_000 })).await;
+            server.accepted(agent, "ledger").await;
+            let policy = server.request(Method::PUT, &format!("/v1/agents/{agent}/tool-policy"));
+            send(policy.json(&json!({ "idempotent": ["hostile__put"] }))).await.expect(200);
+        }
+        server.stop().await
+    }
+}
+
+/// The same files in a directory of their own.
+fn copy(from: &Path) -> TempDir {
+    let home = TempDir::new().unwrap();
+    copy_into(from, home.path());
+    home
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy_into(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The library that kills a process at a moment of its journal.
+fn killer(folder: &Path) -> Option<PathBuf> {
+    let compiler = tools::find(&["cc", "gcc", "clang"])?;
+    let library = folder.join("kill.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/kill.c");
+    let mut build = Command::new(compiler);
+    build.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(source).arg("-ldl");
+    assert!(build.status().unwrap().success());
+    Some(library)
+}
+
+/// Gives `ada` the task, once, however often this is called.
+async fn start(server: &Server) -> Result<Value, reqwest::Error> {
+    let request = server.request(Method::POST, "/v1/agents/ada/runs").header("Idempotency-Key", "the-one");
+    let answer = request.json(&json!({ "task": "go" })).send().await?;
+    assert_eq!(answer.status(), 201);
+    answer.json().await
+}
+
+fn as_options<'o>(options: &'o [(&'static str, String)]) -> Vec<(&'static str, &'o str)> {
+    options.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// Runs until the server dies or has nothing more to do; gives the data directory back.
+async fn until_killed(home: TempDir, options: &[(&'static str, String)]) -> TempDir {
+    let (mut child, url) = begin(home.path(), &as_options(options));
+    let Some(url) = url else {
+        child.wait().unwrap();
+        return home;
+    };
+    let mut server = Server::elsewhere(url, home);
+    if let Ok(run) = start(&server).await {
+        let path = format!("/v1/events/stream?after=0&run_id={}", run["run_id"].as_str().unwrap());
+        // Ends with the server, or with the run.
+        if let Ok(response) = server.request(Method::GET, &path).send().await {
+            let mut events = Stream::of(response);
+            while let Some(event) = events.next().await {
+                if event.kind == "run.completed" {
+                    child.kill().unwrap();
+                }
+            }
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::mem::replace(&mut server.home, TempDir::new().unwrap())
+}
+
+/// Starts the server again, lets the run end, and looks at all that it left.
+async fn check(ledger: &Ledger, home: TempDir, moment: usize) {
+    let (mut child, url) = serve(home.path(), &as_options(&ledger.options()));
+    let server = Server::elsewhere(url, home);
+    let id = start(&server).await.unwrap()["run_id"].as_str().unwrap().to_owned();
+    let told = server.events(&format!("after=0&run_id={id}")).await.until("run.completed").await;
+    let sequence: Vec<_> = told.iter().map(|event| event.data["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequence, (1..=sequence.len() as u64).collect::<Vec<_>>(), "moment {moment}");
+    let runs = server.get("/v1/agents/ada/runs").await.expect(200);
+    assert_eq!((runs.as_array().unwrap().len(), &runs[0]["status"]), (1, &json!("completed")), "moment {moment}");
+    for step in 0..STEPS {
+        let count = ledger.count(&step.to_string(), &id);
+        match step % 2 {
+            0 => assert!(count <= 1, "moment {moment}: line {step} was appended {count} times"),
+            _ => assert!(count >= 1, "moment {moment}: line {step} was not put"),
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_survives_a_kill_at_every_moment_of_the_journal() {
+    let folder = TempDir::new().unwrap();
+    let Some(killer) = killer(folder.path()) else { return };
+    let ledger = Ledger::open().await;
+    let tool = |step: usize| ["append", "put"][step % 2];
+    let call = |step: usize| json!({ "tool_calls": [ledger.call(tool(step), &step.to_string())] });
+    let steps: Vec<_> = (0..STEPS).map(call).chain([json!({ "text": "done" })]).collect();
+    let template = ledger.home(&["ada".to_owned()], json!(steps), false).await;
+    let log = folder.path().join("moments");
+    let preloaded = |more: (&'static str, String)| {
+        let mut options = ledger.options();
+        options.extend([("LD_PRELOAD", killer.to_str().unwrap().to_owned()), more]);
+        options
+    };
+    let counting = preloaded(("KILL_LOG", log.to_str().unwrap().to_owned()));
+    until_killed(copy(template.path()), &counting).await;
+    let moments: usize = fs::read_to_string(&log).unwrap().trim().parse().unwrap();
+    // A commit for each of: the run, its start, and for each step what opens and what closes it.
+    assert!(moments >= 2 * (4 * STEPS), "{moments}");
+    let every = std::env::var_os("EVERY_MOMENT").map_or(moments.div_ceil(SOME), |_| 1);
+    let mut taken = 0;
+    for moment in (1..=moments).step_by(every) {
+        let home = until_killed(copy(template.path()), &preloaded(("KILL_AT", moment.to_string()))).await;
+        check(&ledger, home, moment).await;
+        taken += 1;
+    }
+    let told = format!("killed at {taken} of {moments} moments of the journal: completed each time, no effect twice");
+    outcome(&format!("a run of {STEPS} steps"), &told);
+    println!("{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_end_once_whenever_the_server_is_killed() {
+    let (runs, kills) = if std::env::var_os("EVERY_MOMENT").is_some() { (1000, 25) } else { (200, 5) };
+    let ledger = Ledger::open().await;
+    let agents: Vec<_> = (0..20).map(|agent| format!("agent-{agent}")).collect();
+    let steps = json!([{ "tool_calls": [ledger.call("append", "line")] }, { "text": "done" }]);
+    let home = ledger.home(&agents, steps, true).await;
+    let options = ledger.options();
+    let mut running = serve(home.path(), &as_options(&options));
+    let mut server = Server::elsewhere(running.1.clone(), home);
+    let mut next = 0;
+    for kill in 1..=kills {
+        let until = runs * kill / kills;
+        while next < until {
+            let path = format!("/v1/agents/{}/runs", agents[next % agents.len()]);
+            let request = server.request(Method::POST, &path).header("Idempotency-Key", format!("run-{next}"));
+            let answer =
+                send(request.json(&json!({ "task": format!("task {next}"), "session": format!("s-{}", next % 3) })))
+                    .await;
+            answer.expect(201);
+            next += 1;
+        }
+        // Whatever it does at this moment, it is cut off.
+        (running, server) = killed(running.0, server, &options);
+    }
+    let deadline = Instant::now() + PATIENCE * 4;
+    let mut ids = BTreeMap::new();
+    for agent in &agents {
+        loop {
+            let path = format!("/v1/agents/{agent}/runs?limit=1000");
+            let all = server.get(&path).await.expect(200).as_array().unwrap().clone();
+            if all.iter().all(|run| !run["ended_at"].is_null()) {
+                ids.extend(all.into_iter().map(|run| (run["run_id"].as_str().unwrap().to_owned(), run)));
+                break;
+            }
+            assert!(Instant::now() < deadline, "{agent} does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert_eq!(ids.len(), runs);
+    for (id, run) in &ids {
+        assert_eq!(run["status"], "completed", "{run}");
+        assert!(ledger.count("line", id) <= 1, "{id}");
+    }
+    outcome(&format!("{runs} runs of 20 agents"), &format!("{kills} kills: each ended once, no effect twice"));
+    running.0.kill().unwrap();
+    running.0.wait().unwrap();
+}
+
+fn killed(mut child: Child, mut server: Server, options: &[(&'static str, String)]) -> ((Child, String), Server) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let home = std::mem::replace(&mut server.home, TempDir::new().unwrap());
+    let running = serve(home.path(), &as_options(options));
+    let server = Server::elsewhere(running.1.clone(), home);
+    (running, server)
+}
