@@ -40,6 +40,7 @@ mod kills;
 mod languages;
 mod loading;
 mod manual;
+mod migrations;
 mod outcomes;
 mod pages;
 mod peer;

@@ -6,10 +6,12 @@ pub mod agents;
 pub mod audit;
 pub mod components;
 pub mod events;
+mod failure;
 pub mod grants;
 pub mod idempotency;
 pub mod keyvalue;
 pub mod messages;
+pub mod migration;
 mod page;
 pub mod providers;
 pub mod runs;
@@ -30,7 +32,6 @@ use std::{
 use futures_util::future::BoxFuture;
 use sqlx::{
     ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -50,7 +51,6 @@ pub use writer::Tx;
 /// A connection: what every function of this module takes, whether it reads or writes.
 pub type Db = SqliteConnection;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(5);
 const WAITING_WRITES: usize = 1024;
@@ -71,6 +71,10 @@ impl Store {
     /// Opens the database, makes it if it is not there, and brings it up to date.
     pub async fn open(path: &Path, events: Events, clock: Clock, tasks: &Tasks) -> Result<Self> {
         make_private(path).map_err(|e| cannot_open(path, &sqlx::Error::Io(e)))?;
+        // First by a connection that changes nothing: it may be somebody else's.
+        let mut look = reader(path).await?;
+        migration::version(&mut look, path).await?;
+        look.close().await?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -78,7 +82,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY);
         let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
-        migrate(&mut connection, path).await?;
+        migration::migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             // Rows can be large, and most readers stop early.
@@ -133,12 +137,6 @@ impl DerefMut for Reader {
     }
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
 /// A connection to a database that a server uses perhaps.
 pub async fn reader(path: &Path) -> Result<Db> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY).row_buffer_size(4);
@@ -151,22 +149,6 @@ pub async fn snapshot(db: &mut Db) -> Result<()> {
     Ok(())
 }
 
-async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
-    let migrated = MIGRATIONS.run(&mut *connection).await;
-    migrated.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => Error::conflict(
-            "database_too_new",
-            format!(
-                "{} was written by a newer Moxxy (its schema has version {version}): \
-                 start that version, or name another data directory",
-                path.display()
-            ),
-        ),
-        other => Error::internal(other),
-    })?;
-    Ok(connection.ping().await?)
-}
-
 /// Makes the file before SQLite does, which gives it and its companions the process's mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new();
@@ -174,6 +156,9 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 }
 
 fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {
+    if failure::is_damaged(error) {
+        return migration::damaged(path, error);
+    }
     Error::conflict("database_unusable", format!("Cannot open the database {}: {error}", path.display()))
 }
 
