@@ -27,6 +27,7 @@ mod events;
 mod examples;
 mod exhaustion;
 mod forged;
+mod full;
 mod fuzz;
 mod grants;
 mod harness;

@@ -38,7 +38,7 @@ pub struct Invocation<'a> {
 }
 
 /// A call that has ended, to be recorded with whatever else changes by it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ended {
     agent: AgentKey,
     skill: Name,

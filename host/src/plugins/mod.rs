@@ -90,7 +90,7 @@ pub struct Plugins {
 }
 
 /// How a tool call went. What it wrote is for the caller to commit, with its result, or to drop.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Called {
     pub result: Result<Output, Failure>,
     pub usage: Usage,

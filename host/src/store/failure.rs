@@ -33,6 +33,11 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// Whether another program holds the database.
+pub fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(BUSY | LOCKED))
+}
+
 /// Whether the file is no database, or not any more.
 pub fn is_damaged(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(CORRUPT | NOTADB))

@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod keyvalue;
 pub mod messages;
 pub mod migration;
+mod outage;
 mod page;
 pub mod providers;
 pub mod runs;
@@ -36,6 +37,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
@@ -54,6 +56,8 @@ pub type Db = SqliteConnection;
 const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(5);
 const WAITING_WRITES: usize = 1024;
+/// Between two tries to store what must not be lost.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -61,6 +65,8 @@ pub struct Store {
     readers: SqlitePool,
     clock: Clock,
     chain: audit::Chain,
+    outage: outage::Outage,
+    shutdown: CancellationToken,
 }
 
 /// A connection for reading.
@@ -86,14 +92,14 @@ impl Store {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             // Rows can be large, and most readers stop early.
-            .connect_with(options.read_only(true).pragma("query_only", "on").row_buffer_size(4))
+            .connect_with(options.clone().read_only(true).pragma("query_only", "on").row_buffer_size(4))
             .await
             .map_err(|e| cannot_open(path, &e))?;
         let (jobs, waiting) = mpsc::channel(WAITING_WRITES);
-        let chain = audit::Chain::default();
-        let tx = Tx::new(connection, clock.clone(), chain.clone());
+        let (chain, outage) = (audit::Chain::default(), outage::Outage::default());
+        let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
         tasks.spawn("store writer", Policy::Drain, writer::run(tx, waiting, events));
-        Ok(Self { jobs, readers, clock, chain })
+        Ok(Self { jobs, readers, clock, chain, outage, shutdown: tasks.shutdown().clone() })
     }
 
     /// A connection that sees everything committed so far.
@@ -111,12 +117,35 @@ impl Store {
         let (job, answer) = writer::job(transaction);
         let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
         self.jobs.send(job).await.map_err(closed)?;
-        answer.await.map_err(|_| writer::failed())?
+        answer.await.map_err(|_| Error::database_failed())?
+    }
+
+    /// The same for what must not be lost: where the disk is full or fails, it waits and tries again, until
+    /// the server stops.
+    pub async fn persist<T, F>(&self, transaction: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Clone + Send + 'static,
+    {
+        loop {
+            match self.write(transaction.clone()).await {
+                Err(error) if error.is_of_storage() => tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    () = self.shutdown.cancelled() => return Err(error),
+                },
+                done => return done,
+            }
+        }
     }
 
     /// From now on entries of the audit log are chained by this key.
     pub fn chain(&self, key: audit::Key) {
         self.chain.set(key);
+    }
+
+    /// How long nothing could be stored, all in all.
+    pub fn outage(&self) -> Duration {
+        self.outage.total()
     }
 
     pub fn clock(&self) -> &Clock {

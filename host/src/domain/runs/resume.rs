@@ -7,6 +7,7 @@ use crate::{
     domain::messages::{Message, Role},
     error::Result,
     events::{self, Event, Subject},
+    ids::SessionId,
     store::{self, Tx},
 };
 
@@ -23,6 +24,20 @@ pub async fn resume_all(app: &App) -> Result<()> {
         queue::wake(app, &run);
     }
     Ok(())
+}
+
+/// Takes up the run of a session whose carrying out broke off, as after a restart.
+pub async fn again(app: &App, session: &SessionId) -> Result<()> {
+    let mut db = app.store.read().await?;
+    let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
+    let run = store::runs::get(&mut db, &id).await?;
+    let is_open = |step: &super::Step| step.ended_at.is_none();
+    let cut_off = store::steps::list(&mut db, &id).await?.iter().any(is_open);
+    drop(db);
+    match run.status {
+        Status::Running if cut_off => app.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await,
+        _ => Ok(()),
+    }
 }
 
 async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {

@@ -22,6 +22,7 @@ use crate::{
 };
 
 /// What the model is told of a call.
+#[derive(Clone)]
 struct Answer {
     content: String,
     is_error: bool,
@@ -95,7 +96,7 @@ async fn open(
     let arguments = Value::Object(arguments.clone());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let input = json!({ "call_id": call_id, "arguments": arguments });
                 let step_id = steps::open(tx, &run, StepKind::Tool, &name, &input).await?;
@@ -112,7 +113,7 @@ async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> 
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let result = ended.record(tx, &subject).await?;
                 let (status, output, answer) = match result {
@@ -137,7 +138,7 @@ async fn answer(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> 
     let (run, call_id) = (turn.run.clone(), call.id.clone());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let message = message(&run, call_id, answer, tx.now());
                 store::messages::insert(tx, &message).await
