@@ -22,6 +22,7 @@ use crate::{
         audit,
         bootstrap::Bootstrap,
         idempotency::Keys,
+        retention,
         runs::{self, Scheduler},
         vault::{self, MasterKey},
     },
@@ -108,6 +109,7 @@ impl App {
         app.restore().await?;
         runs::resume_all(&app).await?;
         audit::keep(&app).await?;
+        retention::keep(&app);
         Ok(app)
     }
 

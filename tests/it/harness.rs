@@ -206,9 +206,7 @@ impl Server {
     }
 
     pub async fn events(&self, query: &str) -> Stream {
-        let response = self.request(Method::GET, &format!("/v1/events/stream?{query}")).send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        Stream { response, buffer: String::new() }
+        Stream::of(self.request(Method::GET, &format!("/v1/events/stream?{query}"))).await
     }
 }
 
@@ -240,6 +238,12 @@ impl Answer {
 }
 
 impl Stream {
+    pub async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        Self { response, buffer: String::new() }
+    }
+
     pub async fn next(&mut self) -> Option<Sent> {
         loop {
             while let Some((block, rest)) = self.buffer.split_once("\n\n") {

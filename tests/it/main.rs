@@ -49,6 +49,7 @@ mod providers;
 mod proxy;
 mod rates;
 mod restart;
+mod retention;
 mod reuse;
 mod routes;
 mod runs;

@@ -14,6 +14,7 @@ pub mod messages;
 pub mod never;
 pub mod progress;
 pub mod providers;
+pub mod retention;
 pub mod runs;
 pub mod sessions;
 pub mod skills;
