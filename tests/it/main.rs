@@ -11,6 +11,7 @@
 mod agents;
 mod audit;
 mod auth;
+mod backup;
 mod besieged;
 mod browser;
 mod chromium;

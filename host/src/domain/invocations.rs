@@ -143,6 +143,7 @@ pub async fn invoke_directly(
     tool: String,
     arguments: Map<String, Value>,
 ) -> Result<Output> {
+    app.check_active()?;
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     let skill = store::skills::get(&mut db, key, &id).await?;

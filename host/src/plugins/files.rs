@@ -30,7 +30,7 @@ pub struct Files {
 impl Files {
     /// `uploads` belongs to a data directory; `cache` may be shared by servers with one key.
     pub fn open(home: &Path, cache: &Path, engine: &Engine, key: [u8; 32]) -> Result<Self> {
-        let uploads = home.join("components").join("sha256");
+        let uploads = uploads(home);
         let compiled = cache.join(compatibility(engine));
         for directory in [&uploads, &compiled] {
             directory::make_private(directory).map_err(|e| {
@@ -130,13 +130,26 @@ impl Files {
     }
 
     fn upload(&self, digest: &Digest) -> PathBuf {
-        self.uploads.join(format!("{}.wasm", digest.hex()))
+        within(&self.uploads, digest)
     }
 
     fn code(&self, digest: &Digest) -> (PathBuf, PathBuf) {
         let file = |extension| self.compiled.join(format!("{}.{extension}", digest.hex()));
         (file("cwasm"), file("seal"))
     }
+}
+
+/// Where a data directory keeps an upload.
+pub fn upload(home: &Path, digest: &Digest) -> PathBuf {
+    within(&uploads(home), digest)
+}
+
+fn uploads(home: &Path) -> PathBuf {
+    home.join("components").join("sha256")
+}
+
+fn within(uploads: &Path, digest: &Digest) -> PathBuf {
+    uploads.join(format!("{}.wasm", digest.hex()))
 }
 
 /// Removes the files whose stem is no known digest.

@@ -41,6 +41,7 @@ use wasmtime::{
 pub use bindings::models::exports::moxxy::plugin::models;
 pub use context::{CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
 pub use failure::{Failure, Limit};
+pub use files::upload;
 pub use imports::{
     keyvalue::Staged,
     logging::{Line, Log},

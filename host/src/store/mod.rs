@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod backup;
 pub mod components;
 pub mod events;
 mod failure;

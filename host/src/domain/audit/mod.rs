@@ -14,7 +14,7 @@ use tokio::time::{Instant, interval_at};
 
 pub use chain::{Ends, Hash, Key, Walk};
 pub use keys::{begin, renew};
-pub use verify::{Report, verify};
+pub use verify::{Report, verify, verify_in};
 
 use crate::{
     app::App,

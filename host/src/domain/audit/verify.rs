@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::{Ends, Entry, Hash, Head, Walk, keys};
 use crate::{
     config::Config,
-    domain::vault,
+    domain::vault::{self, MasterKey},
     error::{Error, Result},
-    store,
+    store::{self, Db},
 };
 
 /// Of so many findings each is told; more are counted.
@@ -41,14 +41,19 @@ pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
     let master = vault::master_of(config, &mut db).await?;
     // In one transaction: a server may write meanwhile.
     store::snapshot(&mut db).await?;
-    let keys = keys::all(&master, &mut db).await?;
+    verify_in(&mut db, &master, expected).await
+}
+
+/// Verifies the log of a database that does not change meanwhile.
+pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) -> Result<Report> {
+    let keys = keys::all(master, db).await?;
     let Some((_, key)) = keys.first().cloned() else {
         return Err(Error::conflict("no_audit_log", "There is no audit log here: no server was started here yet"));
     };
-    let (ends, mac) = store::audit::ends(&mut db).await?.unwrap_or_default();
+    let (ends, mac) = store::audit::ends(db).await?.unwrap_or_default();
     let report = Report { first: ends.pruned + 1, ..Report::default() };
     let mut reading = Reading { walk: Walk::new(keys, key, &ends), expected, report };
-    store::audit::each(&mut db, |entry, hash| reading.take(&entry, hash)).await?;
+    store::audit::each(db, |entry, hash| reading.take(&entry, hash)).await?;
     Ok(reading.end(&ends, mac))
 }
 

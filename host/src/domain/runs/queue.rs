@@ -19,6 +19,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes sure that a session's runs are carried out.
 pub fn wake(app: &App, run: &Run) {
+    if app.restored {
+        return;
+    }
     let (worker, agent, session) = (app.clone(), run.agent, run.session_id.clone());
     if app.runs.claim(&session) {
         app.tasks.spawn("session", Policy::Job, async move { work(&worker, agent, &session).await });

@@ -1,7 +1,7 @@
 //! After a restart: runs that had not ended go on. A model call that was cut off is made again; a
 //! tool call is not, because nobody knows what it did: the model is told so.
 
-use super::{Run, Status, StepKind, queue, turn};
+use super::{Run, Status, StepKind, Stop, queue, turn};
 use crate::{
     app::App,
     domain::messages::{Message, Role},
@@ -14,8 +14,11 @@ use crate::{
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
                        effect or not. Find out before you repeat it.";
 
-/// Takes up every run that had not ended.
+/// Takes up every run that had not ended. In a restored server they wait for its activation.
 pub async fn resume_all(app: &App) -> Result<()> {
+    if app.restored {
+        return Ok(());
+    }
     for run in store::runs::open(&mut *app.store.read().await?).await? {
         if run.status == Status::Running {
             let interrupted = run.clone();
@@ -38,6 +41,16 @@ pub async fn again(app: &App, session: &SessionId) -> Result<()> {
         Status::Running if cut_off => app.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await,
         _ => Ok(()),
     }
+}
+
+/// Cancels every run that had not ended, in a restored server. Returns how many there were.
+pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
+    let open = store::runs::open(tx).await?;
+    for run in &open {
+        let subject = Subject::run(&run.agent_id, &run.run_id).by(actor);
+        turn::cancel(tx, &run.run_id, &subject, Stop::Now).await?;
+    }
+    Ok(open.len())
 }
 
 async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
