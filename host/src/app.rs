@@ -23,6 +23,7 @@ use crate::{
         bootstrap::Bootstrap,
         idempotency::Keys,
         questions,
+        retention,
         runs::{self, Scheduler},
         vault::{self, MasterKey},
     },
@@ -67,6 +68,8 @@ pub struct App {
     pub streams: Arc<Semaphore>,
     /// Tells that a question was asked.
     pub asked: Arc<Notify>,
+    /// It was restored from a backup and waits for its activation: until then no run is carried out.
+    pub restored: bool,
     /// Who is running.
     pub runs: Arc<Scheduler>,
     /// Every task, and the shutdown that ends them.
@@ -90,7 +93,9 @@ impl App {
         let seal = master.derive("moxxy compiled code 1");
         let plugins = Arc::new(Plugins::new(&config, &home, &config.data.cache, seal)?);
         let first = !store::tokens::any(&mut *store.read().await?).await?;
+        let restored = store::backup::is_restored(&mut *store.read().await?).await?;
         let app = Self {
+            restored,
             bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),
             idempotency: Keys { mac: MacKey::new(master.derive("moxxy idempotency 1")), open: Single::default() },
             revoked: watch::Sender::default(),
@@ -113,7 +118,18 @@ impl App {
         runs::resume_all(&app).await?;
         questions::keep(&app);
         audit::keep(&app).await?;
+        retention::keep(&app);
         Ok(app)
+    }
+
+    /// Refuses to act in a restored server that waits for its activation.
+    pub fn check_active(&self) -> Result<()> {
+        if !self.restored {
+            return Ok(());
+        }
+        let message = "This server was restored from a backup, and waits for a decision about the runs that had not \
+                       ended: stop it, and run `moxxy restore --activate --resume` or `--activate --cancel`";
+        Err(Error::unavailable("not_activated", message))
     }
 
     /// Makes every installed component known. To load them takes seconds where there are many, so
@@ -150,7 +166,7 @@ pub async fn offline<T>(config: &Config, work: impl AsyncFnOnce(&Store, MasterKe
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Makes the data directory, or takes it, for as long as the file is held.
-fn open_home(home: &Path) -> Result<File> {
+pub fn open_home(home: &Path) -> Result<File> {
     let unusable = |e: std::io::Error| {
         let message = format!("Cannot use the data directory {}: {e}", home.display());
         Error::conflict("data_unusable", message)

@@ -3,7 +3,7 @@
 //! Trouble in a component keeps three names apart: the guest said no ([`Error::Said`]), the guest
 //! trapped or ran over a limit ([`Error::Broke`]), the host refused ([`Error::Unavailable`]).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
 use serde::Serialize;
 
@@ -16,6 +16,9 @@ pub struct Problem {
     pub code: Cow<'static, str>,
     pub message: String,
 }
+
+const DISK_FULL: &str = "disk_full";
+const DATABASE_FAILED: &str = "database_failed";
 
 /// One thing that is wrong with an input.
 #[derive(Debug, Clone, Serialize)]
@@ -61,6 +64,11 @@ impl Problem {
     }
 }
 
+/// Whether there is no room for what was to be written.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl Error {
     /// `noun` is the lower-case name of a kind of thing, such as `agent`.
     pub fn not_found(noun: &'static str, id: impl std::fmt::Display) -> Self {
@@ -92,6 +100,26 @@ impl Error {
 
     pub fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
         Self::Unavailable(Problem::new(code, message))
+    }
+
+    /// The change was not made, and can be made when there is room.
+    pub fn disk_full() -> Self {
+        Self::unavailable(DISK_FULL, "There is no room left on the disk, so the change was not made; make room there")
+    }
+
+    /// The change was not made. The log has the details.
+    pub fn database_failed() -> Self {
+        Self::unavailable(DATABASE_FAILED, "The database could not be read or written; the server's log says why")
+    }
+
+    /// Of a file that could not be written.
+    pub fn unwritten(error: io::Error) -> Self {
+        if is_full(&error) { Self::disk_full() } else { Self::internal(error) }
+    }
+
+    /// Whether the disk is full or fails: what could not be done now may be done later, as it is.
+    pub fn is_of_storage(&self) -> bool {
+        matches!(self, Self::Unavailable(problem) if [DISK_FULL, DATABASE_FAILED].contains(&&*problem.code))
     }
 
     pub fn internal(source: impl Into<Source>) -> Self {

@@ -28,6 +28,8 @@ pub fn of(status: StatusCode, code: &str, message: &str, retry_after: Option<u64
     let advice = match (status, code) {
         (StatusCode::UNAUTHORIZED, _) => return Some(unauthenticated(token)),
         (StatusCode::FORBIDDEN, _) => return Some(forbidden(message)),
+        // The message says what has to be done first.
+        (_, "disk_full" | "database_failed" | "not_activated") => return None,
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => return Some(later(retry_after)),
         (StatusCode::PAYLOAD_TOO_LARGE, _) => {
             "The server's option `server.upload_limit` says how large a component is."

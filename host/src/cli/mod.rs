@@ -1,10 +1,11 @@
 //! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect`, `vault`,
-//! `completions`, `openapi` and `version` need none; the others talk to one.
+//! `backup`, `restore`, `completions`, `openapi` and `version` need none; the others talk to one.
 
 mod advice;
 mod agent;
 mod arguments;
 mod audit;
+mod backup;
 mod build;
 mod client;
 mod completions;
@@ -22,6 +23,7 @@ mod policy;
 mod progress;
 mod provider;
 mod question;
+mod restore;
 mod run;
 mod sdk;
 mod secret;
@@ -120,6 +122,10 @@ enum Command {
     /// Say who did what, and whether that log is as it was written.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Write the database and the components into one file, while the server runs or not.
+    Backup(backup::Args),
+    /// Make a data directory of a backup, and activate it.
+    Restore(restore::Args),
     /// Make, list and revoke the tokens that the server answers to.
     #[command(subcommand)]
     Token(token::Command),
@@ -199,6 +205,8 @@ impl Cli {
             Command::Grant(command) => block_on(grant::run(&options, command)),
             Command::Vault(command) => block_on(vault::run(&flags, terminal, command)),
             Command::Audit(command) => block_on(audit::run(&options, &flags, command)),
+            Command::Backup(args) => block_on(backup::run(&flags, terminal, args)),
+            Command::Restore(args) => block_on(restore::run(&flags, terminal, args)),
             Command::Token(command) => block_on(token::run(&options, command)),
             Command::Events(args) => block_on(events::run(&options, args)),
             Command::Health => block_on(health::run(&options)),

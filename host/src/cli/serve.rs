@@ -61,6 +61,9 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     tasks.spawn("signals", Policy::Job, async move { stop_on_signal(shutdown).await });
     let address = listener.local_addr().map_err(Error::internal)?;
     announce(&app.config.server, address, made, app.bootstrap.code());
+    if let Err(waits) = app.check_active() {
+        tracing::warn!("{waits}");
+    }
     serve(app, listener).await
 }
 

@@ -38,6 +38,7 @@ pub struct Config {
     pub plugins: Plugins,
     pub egress: Egress,
     pub audit: Audit,
+    pub events: Events,
     pub runs: Runs,
     #[serde(skip)]
     warnings: Vec<String>,
@@ -159,6 +160,13 @@ pub struct Egress {
 #[serde(deny_unknown_fields)]
 pub struct Audit {
     pub keep_days: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    pub keep_days: i64,
+    pub keep_events: i64,
 }
 
 /// The addresses of a name, each with a port, or 0 for the one that is asked for.

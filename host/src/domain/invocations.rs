@@ -42,7 +42,7 @@ pub struct Invocation<'a> {
 }
 
 /// A call that has ended, to be recorded with whatever else changes by it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ended {
     agent: AgentKey,
     skill: Name,
@@ -156,6 +156,7 @@ pub async fn invoke_directly(
     tool: String,
     arguments: Map<String, Value>,
 ) -> Result<Output> {
+    app.check_active()?;
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     let skill = store::skills::get(&mut db, key, &id).await?;

@@ -3,6 +3,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod backup;
 pub mod bootstrap;
 pub mod consent;
 pub mod demo;
@@ -16,6 +17,7 @@ pub mod policy;
 pub mod progress;
 pub mod providers;
 pub mod questions;
+pub mod retention;
 pub mod runs;
 pub mod sessions;
 pub mod skills;

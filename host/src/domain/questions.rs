@@ -131,7 +131,7 @@ pub struct Response {
 }
 
 /// Something to ask.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewQuestion {
     pub kind: Kind,
     pub message: MessageId,

@@ -129,6 +129,10 @@ events! {
         by: String,
     },
 
+    /// What stood at these places of the log, `from` and `to` among them, was removed after its time, so
+    /// that whoever reads on missed it. Told to that reader alone, and not kept.
+    StreamGap = "stream.gap" { from: i64, to: i64 },
+
     RunQueued = "run.queued" { session_id: SessionId, task: String },
     RunStarted = "run.started" {},
     RunResumed = "run.resumed" { interrupted: Vec<Interrupted> },

@@ -1,11 +1,12 @@
 //! Following the log: first what is already in it, then what is broadcast, without a gap and
-//! without a repetition. A subscriber that lags is served from the log again.
+//! without a repetition. A subscriber that lags is served from the log again. Of what was removed
+//! meanwhile it is told.
 
 use std::collections::VecDeque;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Envelope, Event, Events, News, Recorded};
+use super::{Envelope, Event, Events, News, Recorded, Subject};
 use crate::{
     error::Result,
     store::{self, Store},
@@ -75,10 +76,10 @@ impl Subscription {
                     }
                     Err(RecvError::Closed) => return Ok(None),
                 },
-                None => {
-                    self.fill().await?;
-                    continue;
-                }
+                None => match self.fill().await? {
+                    Some(gap) => return Ok(Some(gap)),
+                    None => continue,
+                },
             };
             if self.advance(&event) && self.filter.matches(&event.envelope) {
                 return Ok(Some(event));
@@ -86,14 +87,24 @@ impl Subscription {
         }
     }
 
-    async fn fill(&mut self) -> Result<()> {
-        let page = store::events::after(&mut *self.store.read().await?, self.position, &self.filter, PAGE).await?;
+    /// Reads the next page, or the gap before it.
+    async fn fill(&mut self) -> Result<Option<Recorded>> {
+        let mut db = self.store.read().await?;
+        let page = store::events::after(&mut db, self.position, &self.filter, PAGE).await?;
+        // Looked at after the page: what was removed before is not missed unnoticed.
+        if let Some(to) = store::events::pruned_behind(&mut db, self.position, &self.filter).await? {
+            let gap = Event::StreamGap { from: self.position + 1, to };
+            let envelope = super::envelope(self.store.clock().timestamp(), &Subject::default(), &gap)?;
+            self.position = to;
+            return Ok(Some(Recorded { position: None, envelope }));
+        }
+        drop(db);
         self.live = page.is_empty();
         self.page = page.into();
         if self.live {
             self.skip_read();
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Drops what the receiver holds of the part that was read from the log, so that a live event

@@ -92,7 +92,7 @@ pub struct Events(Response);
 
 /// Streams events until the client leaves, the server stops, or the client's token is not valid any
 /// more. The `id` of an event is its position in the log; `Last-Event-ID` or `after` goes on behind
-/// one.
+/// one. Where events behind it were removed after their time, `stream.gap` comes first and says which.
 pub async fn stream(
     State(app): State<App>,
     caller: Caller<EventsRead>,

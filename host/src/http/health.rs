@@ -21,7 +21,7 @@ use crate::{app::App, error::Result, store};
 /// How the server is.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Health {
-    /// `ok` or `failing`.
+    /// `ok`, `failing`, or `restored`: it waits for `moxxy restore --activate`, and carries out no run.
     pub status: &'static str,
     /// The server's.
     pub version: &'static str,
@@ -34,7 +34,11 @@ pub struct Health {
 /// 200 when the server can work, 503 when the database is gone.
 pub async fn show(State(app): State<App>) -> Health {
     let components = installed(&app).await;
-    let (status, database) = if components.is_ok() { ("ok", "ok") } else { ("failing", "unreachable") };
+    let (status, database) = match components {
+        Err(_) => ("failing", "unreachable"),
+        Ok(_) if app.restored => ("restored", "ok"),
+        Ok(_) => ("ok", "ok"),
+    };
     Health { status, version: env!("CARGO_PKG_VERSION"), database, components: components.ok() }
 }
 

@@ -23,8 +23,9 @@ use crate::{
     app::App,
     domain::idempotency::{self, Claim, Earlier, Key},
     error::Error,
-    store::{self, idempotency::Outcome},
-    tasks,
+    single::Doing,
+    store::{self, Tx, idempotency::Outcome},
+    tasks::{self, Policy},
 };
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -55,9 +56,7 @@ pub async fn once(Extension(app): Extension<App>, request: Request, next: Next) 
         // A panic is an answer too, and must not leave the key taken.
         let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response = response.unwrap_or_else(middleware::panicked);
-        let kept = keep(&worker, claim, response).await;
-        drop(open);
-        kept
+        keep(&worker, claim, open, response).await
     });
     Ok(carried_out.await?)
 }
@@ -95,7 +94,7 @@ async fn claimed(app: &App, request: Request) -> Result<(Request, Option<Claim>)
 
 /// Keeps the answer of what was carried out, and gives the key free where nothing was. If that fails,
 /// it was carried out all the same, and later requests are told that nobody knows.
-async fn keep(app: &App, claim: Claim, response: Response) -> crate::error::Result<Response> {
+async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> crate::error::Result<Response> {
     let status = response.status();
     let secret = response.extensions().get::<Secret>().cloned();
     let failed = response.extensions().get::<Answer>().cloned();
@@ -110,23 +109,52 @@ async fn keep(app: &App, claim: Claim, response: Response) -> crate::error::Resu
         _ => body.to_vec(),
     };
     let done = status.is_success() || status == StatusCode::INTERNAL_SERVER_ERROR;
-    let written = app.store.write(move |tx| {
-        Box::pin(async move {
-            if !done {
-                return store::idempotency::release(tx, &claim.key).await;
-            }
-            let outcome = match &secret {
-                Some(Secret(id)) => Outcome::Made(id),
-                None if kept.len() > LARGEST => Outcome::Made(&claim.key.route),
-                None => Outcome::Answer { status: status.as_u16(), headers: &headers, body: &kept },
-            };
-            store::idempotency::note(tx, &claim.key, outcome).await
-        })
-    });
-    if let Err(error) = written.await {
-        tracing::error!(?error, "the answer to a request with an Idempotency-Key could not be kept");
+    let note = Note { key: claim.key, done, status: status.as_u16(), headers, body: kept, secret };
+    let first = note.clone();
+    match app.store.write(move |tx| Box::pin(first.write(tx))).await {
+        // The key stays taken until there is room to write what became of it.
+        Err(error) if error.is_of_storage() => {
+            let store = app.store.clone();
+            app.tasks.spawn("idempotency", Policy::Job, async move {
+                tell(store.persist(move |tx| Box::pin(note.write(tx))).await);
+                drop(open);
+            });
+        }
+        written => tell(written),
     }
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn tell(written: crate::error::Result<()>) {
+    if let Err(error) = written {
+        tracing::error!(?error, "the answer to a request with an Idempotency-Key could not be kept");
+    }
+}
+
+/// What became of a request.
+#[derive(Clone)]
+struct Note {
+    key: Key,
+    /// Whether anything was carried out.
+    done: bool,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    secret: Option<Secret>,
+}
+
+impl Note {
+    async fn write(self, tx: &mut Tx) -> crate::error::Result<()> {
+        if !self.done {
+            return store::idempotency::release(tx, &self.key).await;
+        }
+        let outcome = match &self.secret {
+            Some(Secret(id)) => Outcome::Made(id),
+            None if self.body.len() > LARGEST => Outcome::Made(&self.key.route),
+            None => Outcome::Answer { status: self.status, headers: &self.headers, body: &self.body },
+        };
+        store::idempotency::note(tx, &self.key, outcome).await
+    }
 }
 
 fn replay(earlier: Earlier) -> Result<Response> {

@@ -17,7 +17,7 @@ use tokio::{process::Command, time::timeout};
 use super::{engine, inspect};
 use crate::{
     config,
-    error::{Error, Result},
+    error::{self, Error, Result},
 };
 
 /// What the compiling process is told.
@@ -39,7 +39,11 @@ pub struct Task {
 #[serde(rename_all = "snake_case")]
 enum Outcome {
     Compiled,
-    Rejected { message: String },
+    Rejected {
+        message: String,
+    },
+    /// There is no room for what was compiled.
+    Full,
 }
 
 /// Compiles `input` into `output` in a child process.
@@ -66,6 +70,7 @@ pub async fn compile(config: &config::Plugins, input: &Path, output: &Path) -> R
     match serde_json::from_slice(&ended.stdout) {
         Ok(Outcome::Compiled) if ended.status.success() => Ok(()),
         Ok(Outcome::Rejected { message }) => Err(rejected(message)),
+        Ok(Outcome::Full) => Err(Error::disk_full()),
         _ => {
             let stderr = String::from_utf8_lossy(&ended.stderr);
             tracing::warn!(status = %ended.status, %stderr, "a compilation died");
@@ -76,15 +81,12 @@ pub async fn compile(config: &config::Plugins, input: &Path, output: &Path) -> R
 
 /// The compiling process's whole work.
 pub fn run(task: &Task) -> ExitCode {
-    let outcome = match work(task) {
-        Ok(()) => Outcome::Compiled,
-        Err(message) => Outcome::Rejected { message },
-    };
+    let outcome = work(task).err().unwrap_or(Outcome::Compiled);
     let written = serde_json::to_writer(std::io::stdout(), &outcome);
     if written.is_ok() && matches!(outcome, Outcome::Compiled) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn work(task: &Task) -> Result<(), String> {
+fn work(task: &Task) -> Result<(), Outcome> {
     limit(task).map_err(|e| format!("The compiler could not limit itself: {e}"))?;
     let upload = std::fs::read(&task.input).map_err(|e| format!("The upload could not be read: {e}"))?;
     let component = inspect::component(upload)?;
@@ -93,9 +95,16 @@ fn work(task: &Task) -> Result<(), String> {
         engine.precompile_component(&component).map_err(|e| format!("It does not compile: {}", e.root_cause()))?;
     // Only into the file that is waiting: after a crash of the server nobody would remove another.
     let output = OpenOptions::new().write(true).truncate(true).open(&task.output);
-    output
-        .and_then(|mut file| file.write_all(&compiled))
-        .map_err(|e| format!("The compiled code could not be written: {e}"))
+    output.and_then(|mut file| file.write_all(&compiled)).map_err(|e| match error::is_full(&e) {
+        true => Outcome::Full,
+        false => Outcome::from(format!("The compiled code could not be written: {e}")),
+    })
+}
+
+impl From<String> for Outcome {
+    fn from(message: String) -> Self {
+        Self::Rejected { message }
+    }
 }
 
 fn limit(task: &Task) -> rustix::io::Result<()> {

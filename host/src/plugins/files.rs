@@ -30,7 +30,7 @@ pub struct Files {
 impl Files {
     /// `uploads` belongs to a data directory; `cache` may be shared by servers with one key.
     pub fn open(home: &Path, cache: &Path, engine: &Engine, key: [u8; 32]) -> Result<Self> {
-        let uploads = home.join("components").join("sha256");
+        let uploads = uploads(home);
         let compiled = cache.join(compatibility(engine));
         for directory in [&uploads, &compiled] {
             directory::make_private(directory).map_err(|e| {
@@ -43,13 +43,13 @@ impl Files {
     /// Writes an upload under a temporary name that goes away unless it is kept.
     pub fn receive(&self, upload: &[u8]) -> Result<TempPath> {
         use io::Write as _;
-        let mut file = NamedTempFile::new_in(&self.uploads).map_err(Error::internal)?;
-        file.write_all(upload).and_then(|()| file.as_file().sync_all()).map_err(Error::internal)?;
+        let mut file = NamedTempFile::new_in(&self.uploads).map_err(Error::unwritten)?;
+        file.write_all(upload).and_then(|()| file.as_file().sync_all()).map_err(Error::unwritten)?;
         Ok(file.into_temp_path())
     }
 
     pub fn keep(&self, upload: TempPath, digest: &Digest) -> Result<()> {
-        upload.persist(self.upload(digest)).map_err(Error::internal)?;
+        upload.persist(self.upload(digest)).map_err(|e| Error::unwritten(e.error))?;
         sync(&self.uploads)
     }
 
@@ -68,20 +68,20 @@ impl Files {
 
     /// A temporary name for compiled code.
     pub fn compiling(&self) -> Result<TempPath> {
-        NamedTempFile::new_in(&self.compiled).map(NamedTempFile::into_temp_path).map_err(Error::internal)
+        NamedTempFile::new_in(&self.compiled).map(NamedTempFile::into_temp_path).map_err(Error::unwritten)
     }
 
     /// Seals compiled code and puts it in its place.
     pub fn keep_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
         use io::Write as _;
-        let seal = load::seal(&code, &self.key, digest.as_str()).map_err(Error::internal)?;
-        let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::internal)?;
-        file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::internal)?;
+        let seal = load::seal(&code, &self.key, digest.as_str()).map_err(Error::unwritten)?;
+        let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::unwritten)?;
+        file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::unwritten)?;
         let (code_path, seal_path) = self.code(digest);
-        fs::File::open(&code).and_then(|file| file.sync_all()).map_err(Error::internal)?;
+        fs::File::open(&code).and_then(|file| file.sync_all()).map_err(Error::unwritten)?;
         // The seal first: code without its seal is compiled again, never run.
-        file.persist(seal_path).map_err(Error::internal)?;
-        code.persist(code_path).map_err(Error::internal)?;
+        file.persist(seal_path).map_err(|e| Error::unwritten(e.error))?;
+        code.persist(code_path).map_err(|e| Error::unwritten(e.error))?;
         sync(&self.compiled)
     }
 
@@ -130,13 +130,26 @@ impl Files {
     }
 
     fn upload(&self, digest: &Digest) -> PathBuf {
-        self.uploads.join(format!("{}.wasm", digest.hex()))
+        within(&self.uploads, digest)
     }
 
     fn code(&self, digest: &Digest) -> (PathBuf, PathBuf) {
         let file = |extension| self.compiled.join(format!("{}.{extension}", digest.hex()));
         (file("cwasm"), file("seal"))
     }
+}
+
+/// Where a data directory keeps an upload.
+pub fn upload(home: &Path, digest: &Digest) -> PathBuf {
+    within(&uploads(home), digest)
+}
+
+fn uploads(home: &Path) -> PathBuf {
+    home.join("components").join("sha256")
+}
+
+fn within(uploads: &Path, digest: &Digest) -> PathBuf {
+    uploads.join(format!("{}.wasm", digest.hex()))
 }
 
 /// Removes the files whose stem is no known digest.
@@ -158,7 +171,7 @@ fn compatibility(engine: &Engine) -> String {
 }
 
 fn sync(directory: &Path) -> Result<()> {
-    fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::internal)
+    directory::sync(directory).map_err(Error::unwritten)
 }
 
 /// For want of open files or of memory, say: nothing is wrong with the component.

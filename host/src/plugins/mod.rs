@@ -41,6 +41,7 @@ use wasmtime::{
 pub use bindings::models::exports::moxxy::plugin::models;
 pub use context::{Answered, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
 pub use failure::{Failure, Limit};
+pub use files::upload;
 pub use imports::{
     keyvalue::Staged,
     logging::{Line, Log},
@@ -90,7 +91,7 @@ pub struct Plugins {
 }
 
 /// How a tool call went. What it wrote is for the caller to commit, with its result, or to drop.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Called {
     pub result: Result<Output, Failure>,
     pub usage: Usage,

@@ -9,7 +9,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite};
 use super::{Db, Page, Slice, Tx};
 pub use crate::domain::audit::Key;
 use crate::{
-    domain::audit::{Ends, Entry, Filter, Hash},
+    domain::audit::{Ends, Entry, Filter, Hash, Walk},
     error::{Error, Result},
     events::Envelope,
 };
@@ -130,23 +130,22 @@ pub async fn set_ends(tx: &mut Tx, ends: &Ends, key: &Key) -> Result<()> {
 /// Removes entries from before a time, from the first on, if they are as they were written. Clocks may go
 /// back: an entry stays until all that follow it may go. `keys` are those of the chain, with the entry that
 /// each begins with.
-pub async fn prune(tx: &mut Tx, before: &str, keys: &[(i64, Key)]) -> Result<()> {
+pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<()> {
     let key = tx.chain().key()?;
     let mut ends = checked(tx, &key).await?;
     let sql = "SELECT * FROM audit
                WHERE position < COALESCE((SELECT MIN(position) FROM audit WHERE timestamp >= ?), 9223372036854775807)
                ORDER BY position";
     let mut rows = sqlx::query_as::<_, Row>(sql).bind(before).fetch(&mut **tx);
-    let (mut position, mut last) = (ends.pruned, ends.pruned_hash);
+    let mut walk = Walk::new(keys, key.clone(), &ends);
     let mut whole = true;
     while let Some(row) = rows.try_next().await? {
         let (entry, hash) = row.read()?;
-        let key = keys.iter().rev().find(|(first, _)| *first <= entry.position).map_or(&key, |(_, key)| key);
-        if entry.position != position + 1 || hash != Some(key.link(&last, &entry)) {
+        let step = walk.take(&entry, hash);
+        if !(step.follows && step.fits) {
             whole = false;
             break;
         }
-        (position, last) = (entry.position, hash.unwrap_or(last));
     }
     drop(rows);
     if !whole {
@@ -154,9 +153,9 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: &[(i64, Key)]) -> Result<()>
         tracing::error!("the audit log was changed by somebody else, so nothing is removed: `moxxy audit verify`");
         return Ok(());
     }
-    if position > ends.pruned {
-        (ends.pruned, ends.pruned_hash) = (position, last);
-        sqlx::query("DELETE FROM audit WHERE position <= ?").bind(position).execute(&mut **tx).await?;
+    if walk.last > ends.pruned {
+        (ends.pruned, ends.pruned_hash) = (walk.last, walk.hash.unwrap_or(ends.pruned_hash));
+        sqlx::query("DELETE FROM audit WHERE position <= ?").bind(walk.last).execute(&mut **tx).await?;
         set_ends(tx, &ends, &key).await?;
     }
     Ok(())

@@ -55,7 +55,12 @@ pub async fn delete_unused(tx: &mut Tx) -> Result<HashSet<Digest>> {
                AND digest NOT IN (SELECT previous FROM skills WHERE previous IS NOT NULL)
                AND digest NOT IN (SELECT digest FROM providers)";
     sqlx::query(sql).execute(&mut **tx).await?;
-    let digests: Vec<String> = sqlx::query_scalar("SELECT digest FROM components").fetch_all(&mut **tx).await?;
+    digests(tx).await
+}
+
+/// Of all that are known.
+pub async fn digests(db: &mut Db) -> Result<HashSet<Digest>> {
+    let digests: Vec<String> = sqlx::query_scalar("SELECT digest FROM components").fetch_all(db).await?;
     Ok(digests.into_iter().map(Digest::stored).collect())
 }
 

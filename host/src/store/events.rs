@@ -65,9 +65,41 @@ pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> R
     Ok(events)
 }
 
-/// The position of the newest event, 0 in an empty log.
+/// The position of the newest event that there was, 0 before the first.
 pub async fn last_position(db: &mut Db) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT COALESCE(MAX(position), 0) FROM events").fetch_one(db).await?)
+    let sql = "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
+}
+
+/// How many events there are.
+pub async fn count(db: &mut Db) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM events").fetch_one(db).await?)
+}
+
+/// The last position that was removed after its time, if a reader behind `position` may miss something by
+/// that. Of a selection of runs it is known whether they are whole.
+pub async fn pruned_behind(db: &mut Db, position: i64, filter: &Filter) -> Result<Option<i64>> {
+    let pruned: i64 = sqlx::query_scalar("SELECT pruned FROM event_log").fetch_one(&mut *db).await?;
+    if pruned <= position || filter.runs.is_empty() {
+        return Ok((pruned > position).then_some(pruned));
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM json_each(?) AS run WHERE 1 IS NOT
+                   (SELECT sequence FROM events WHERE run_id = run.value ORDER BY position LIMIT 1))";
+    let lacks: bool = sqlx::query_scalar(sql).bind(to_json(&filter.runs)?).fetch_one(db).await?;
+    Ok(lacks.then_some(pruned))
+}
+
+/// Removes the oldest events, at most `most`: those from before a time, and those that are too many. It
+/// ends at the first that is to stay, and returns how many went.
+pub async fn prune(tx: &mut Tx, before: Option<&str>, surplus: i64, most: i64) -> Result<i64> {
+    let sql = "SELECT position, timestamp FROM events ORDER BY position LIMIT ?";
+    let oldest: Vec<(i64, String)> = sqlx::query_as(sql).bind(most).fetch_all(&mut **tx).await?;
+    let old = |timestamp: &str| before.is_some_and(|before| timestamp < before);
+    let gone = (0..).zip(&oldest).take_while(|(index, (_, timestamp))| *index < surplus || old(timestamp));
+    let Some((index, (position, _))) = gone.last() else { return Ok(0) };
+    sqlx::query("DELETE FROM events WHERE position <= ?").bind(position).execute(&mut **tx).await?;
+    sqlx::query("UPDATE event_log SET pruned = ?").bind(position).execute(&mut **tx).await?;
+    Ok(index + 1)
 }
 
 /// Whether there is such an agent, or the log tells of one that there was.

@@ -4,12 +4,16 @@
 
 pub mod agents;
 pub mod audit;
+pub mod backup;
 pub mod components;
 pub mod events;
+mod failure;
 pub mod grants;
 pub mod idempotency;
 pub mod keyvalue;
 pub mod messages;
+pub mod migration;
+mod outage;
 mod page;
 pub mod providers;
 pub mod questions;
@@ -31,11 +35,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use sqlx::{
     ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
@@ -51,10 +55,11 @@ pub use writer::Tx;
 /// A connection: what every function of this module takes, whether it reads or writes.
 pub type Db = SqliteConnection;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(5);
 const WAITING_WRITES: usize = 1024;
+/// Between two tries to store what must not be lost.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -62,6 +67,8 @@ pub struct Store {
     readers: SqlitePool,
     clock: Clock,
     chain: audit::Chain,
+    outage: outage::Outage,
+    shutdown: CancellationToken,
 }
 
 /// A connection for reading.
@@ -72,6 +79,10 @@ impl Store {
     /// Opens the database, makes it if it is not there, and brings it up to date.
     pub async fn open(path: &Path, events: Events, clock: Clock, tasks: &Tasks) -> Result<Self> {
         make_private(path).map_err(|e| cannot_open(path, &sqlx::Error::Io(e)))?;
+        // First by a connection that changes nothing: it may be somebody else's.
+        let mut look = reader(path).await?;
+        migration::version(&mut look, path).await?;
+        look.close().await?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -79,18 +90,18 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY);
         let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
-        migrate(&mut connection, path).await?;
+        migration::migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             // Rows can be large, and most readers stop early.
-            .connect_with(options.read_only(true).pragma("query_only", "on").row_buffer_size(4))
+            .connect_with(options.clone().read_only(true).pragma("query_only", "on").row_buffer_size(4))
             .await
             .map_err(|e| cannot_open(path, &e))?;
         let (jobs, waiting) = mpsc::channel(WAITING_WRITES);
-        let chain = audit::Chain::default();
-        let tx = Tx::new(connection, clock.clone(), chain.clone());
+        let (chain, outage) = (audit::Chain::default(), outage::Outage::default());
+        let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
         tasks.spawn("store writer", Policy::Drain, writer::run(tx, waiting, events));
-        Ok(Self { jobs, readers, clock, chain })
+        Ok(Self { jobs, readers, clock, chain, outage, shutdown: tasks.shutdown().clone() })
     }
 
     /// A connection that sees everything committed so far.
@@ -108,12 +119,35 @@ impl Store {
         let (job, answer) = writer::job(transaction);
         let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
         self.jobs.send(job).await.map_err(closed)?;
-        answer.await.map_err(|_| writer::failed())?
+        answer.await.map_err(|_| Error::database_failed())?
+    }
+
+    /// The same for what must not be lost: where the disk is full or fails, it waits and tries again, until
+    /// the server stops.
+    pub async fn persist<T, F>(&self, transaction: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Clone + Send + 'static,
+    {
+        loop {
+            match self.write(transaction.clone()).await {
+                Err(error) if error.is_of_storage() => tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    () = self.shutdown.cancelled() => return Err(error),
+                },
+                done => return done,
+            }
+        }
     }
 
     /// From now on entries of the audit log are chained by this key.
     pub fn chain(&self, key: audit::Key) {
         self.chain.set(key);
+    }
+
+    /// How long nothing could be stored, all in all.
+    pub fn outage(&self) -> Duration {
+        self.outage.total()
     }
 
     pub fn clock(&self) -> &Clock {
@@ -134,12 +168,6 @@ impl DerefMut for Reader {
     }
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
 /// A connection to a database that a server uses perhaps.
 pub async fn reader(path: &Path) -> Result<Db> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY).row_buffer_size(4);
@@ -152,22 +180,6 @@ pub async fn snapshot(db: &mut Db) -> Result<()> {
     Ok(())
 }
 
-async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
-    let migrated = MIGRATIONS.run(&mut *connection).await;
-    migrated.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => Error::conflict(
-            "database_too_new",
-            format!(
-                "{} was written by a newer Moxxy (its schema has version {version}): \
-                 start that version, or name another data directory",
-                path.display()
-            ),
-        ),
-        other => Error::internal(other),
-    })?;
-    Ok(connection.ping().await?)
-}
-
 /// Makes the file before SQLite does, which gives it and its companions the process's mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new();
@@ -175,6 +187,9 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 }
 
 fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {
+    if failure::is_damaged(error) {
+        return migration::damaged(path, error);
+    }
     Error::conflict("database_unusable", format!("Cannot open the database {}: {error}", path.display()))
 }
 

@@ -7,40 +7,60 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sqlx::SqliteConnection;
+use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::audit::Chain;
+use super::{audit::Chain, failure, outage::Outage};
 use crate::{
     clock::Clock,
-    error::{Error, Result},
+    error::{Error, Problem, Result},
     events::{Events, Recorded},
     store::Db,
 };
 
 /// The most transactions in one commit.
 const GROUP: usize = 64;
+/// How often the writer waits for another program that holds the database, each time for as long as
+/// [`super::BUSY`] says.
+const TRIES: usize = 6;
 
 /// An open transaction. Dereferences to a connection, so it can be given to every function of
 /// the store.
 #[derive(Debug)]
 pub struct Tx {
     connection: SqliteConnection,
+    /// What the connection was made by.
+    options: SqliteConnectOptions,
     recorded: Vec<Recorded>,
     clock: Clock,
     chain: Chain,
+    outage: Outage,
+    /// Whether the disk was full or failed in the group that is open.
+    failing: bool,
 }
 
 /// Answers the caller once it is known whether the group was committed.
 type Answer = Box<dyn FnOnce(Result<()>) + Send>;
-type Work = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Answer, Answer>> + Send>;
+type Work = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Answer, Failed>> + Send>;
+
+/// A transaction that failed.
+struct Failed {
+    answer: Answer,
+    /// Where it was the disk, which may have ended the whole group.
+    disk: Option<Problem>,
+}
 
 /// A transaction that waits for the writer.
 pub struct Job(Work);
 
 impl Tx {
-    pub(super) fn new(connection: SqliteConnection, clock: Clock, chain: Chain) -> Self {
-        Self { connection, recorded: Vec::new(), clock, chain }
+    pub(super) fn new(
+        (connection, options): (SqliteConnection, SqliteConnectOptions),
+        clock: Clock,
+        chain: Chain,
+        outage: Outage,
+    ) -> Self {
+        Self { connection, options, recorded: Vec::new(), clock, chain, outage, failing: false }
     }
 
     /// The time that this transaction writes.
@@ -67,29 +87,52 @@ impl Tx {
         Ok(())
     }
 
-    async fn savepoint(&mut self, Job(work): Job) -> Result<Answer> {
+    /// Opens a group's transaction. A connection that cannot is replaced: what broke it may be over.
+    async fn begin(&mut self) -> Result<()> {
+        const BEGIN: &str = "BEGIN IMMEDIATE";
+        for _ in 0..TRIES {
+            match sqlx::query(BEGIN).execute(&mut self.connection).await {
+                Ok(_) => return Ok(()),
+                Err(error) if failure::is_busy(&error) => tracing::warn!("another program holds the database"),
+                Err(error) => {
+                    tracing::error!(?error, "the writer's connection broke; making another");
+                    self.connection = self.options.connect().await?;
+                }
+            }
+        }
+        self.execute(BEGIN).await
+    }
+
+    async fn savepoint(&mut self, Job(work): Job, answers: &mut Vec<Answer>) -> Result<()> {
         let recorded = self.recorded.len();
         self.execute("SAVEPOINT job").await?;
         match work(self).await {
             Ok(answer) => {
-                self.execute("RELEASE job").await?;
-                Ok(answer)
+                answers.push(answer);
+                self.execute("RELEASE job").await
             }
-            Err(answer) => {
+            Err(Failed { answer, disk }) => {
+                answers.push(answer);
+                self.failing |= disk.is_some();
                 self.recorded.truncate(recorded);
-                self.execute("ROLLBACK TO job").await?;
-                self.execute("RELEASE job").await?;
-                Ok(answer)
+                let undone = self.undo().await;
+                // SQLite itself has undone the whole group, if the disk was full within it.
+                undone.map_err(|error| disk.map_or(error, Error::Unavailable))
             }
         }
     }
 
+    async fn undo(&mut self) -> Result<()> {
+        self.execute("ROLLBACK TO job").await?;
+        self.execute("RELEASE job").await
+    }
+
     async fn group(&mut self, first: Job, waiting: &mut mpsc::Receiver<Job>, answers: &mut Vec<Answer>) -> Result<()> {
-        self.execute("BEGIN IMMEDIATE").await?;
-        answers.push(self.savepoint(first).await?);
+        self.begin().await?;
+        self.savepoint(first, answers).await?;
         while answers.len() < GROUP {
             let Ok(next) = waiting.try_recv() else { break };
-            answers.push(self.savepoint(next).await?);
+            self.savepoint(next, answers).await?;
         }
         self.execute("COMMIT").await
     }
@@ -125,18 +168,32 @@ where
         Box::pin(async move {
             let result = AssertUnwindSafe(async { transaction(tx).await }).catch_unwind().await;
             let result = result.unwrap_or_else(|_| Err(Error::internal("a transaction panicked")));
-            let failed = result.is_err();
+            let failed = result.as_ref().err().map(disk);
             // The caller may be gone; the transaction counts all the same.
-            let answer: Answer = Box::new(move |committed| drop(sender.send(committed.and(result))));
-            if failed { Err(answer) } else { Ok(answer) }
+            let answer: Answer = Box::new(move |committed| drop(sender.send(told(committed, result))));
+            match failed {
+                Some(disk) => Err(Failed { answer, disk }),
+                None => Ok(answer),
+            }
         })
     });
     (Job(work), receiver)
 }
 
-/// What callers are told of a group that was not committed.
-pub(super) fn failed() -> Error {
-    Error::unavailable("database_failed", "The database could not store the change")
+/// What a caller is told: of its own failure only what holds although its group was not committed.
+fn told<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
+    match (committed, result) {
+        (Err(_), Err(own)) if own.is_of_storage() => Err(own),
+        (committed, result) => committed.and(result),
+    }
+}
+
+/// What failed, if it was the disk.
+fn disk(error: &Error) -> Option<Problem> {
+    match error {
+        Error::Unavailable(problem) if error.is_of_storage() => Some(problem.clone()),
+        _ => None,
+    }
 }
 
 /// Runs transactions until every [`super::Store`] is gone.
@@ -145,15 +202,18 @@ pub(super) async fn run(mut tx: Tx, mut waiting: mpsc::Receiver<Job>, events: Ev
         let mut answers = Vec::new();
         let committed = tx.group(first, &mut waiting, &mut answers).await;
         let recorded = std::mem::take(&mut tx.recorded);
+        let failing = std::mem::take(&mut tx.failing);
+        tx.outage.note(committed.is_ok() && !failing);
         match committed {
             Ok(()) => {
                 events.broadcast(recorded);
                 answers.into_iter().for_each(|answer| answer(Ok(())));
             }
             Err(error) => {
-                tracing::error!(error = ?error, "a commit failed");
+                tracing::error!(?error, "a commit failed");
                 // Fails when the transaction is already gone, which is as well.
-                drop(tx.execute("ROLLBACK").await);
+                drop(sqlx::query("ROLLBACK").execute(&mut tx.connection).await);
+                let failed = || disk(&error).map_or_else(Error::database_failed, Error::Unavailable);
                 answers.into_iter().for_each(|answer| answer(Err(failed())));
             }
         }

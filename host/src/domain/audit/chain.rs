@@ -2,7 +2,7 @@
 //! derives from the master key. Without the key no entry can be changed, added, moved or left out
 //! unnoticed; the end of the chain has a hash of its own, so neither can the last ones be cut off.
 
-use std::fmt;
+use std::{fmt, iter::Peekable, vec::IntoIter};
 
 use hmac::Mac as _;
 use zeroize::Zeroizing;
@@ -32,6 +32,51 @@ pub struct Ends {
     pub last_hash: Hash,
     /// The first entry after it was noticed that these ends had been changed, or 0.
     pub broken: i64,
+}
+
+/// Reads entry after entry, each against the one before.
+#[derive(Debug)]
+pub struct Walk {
+    keys: Peekable<IntoIter<(i64, Key)>>,
+    key: Key,
+    /// The entry that was read last, or that the first should follow; no hash where that is not known.
+    pub last: i64,
+    pub hash: Option<Hash>,
+}
+
+/// How an entry fits the one before.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Whether its place is the next.
+    pub follows: bool,
+    /// Whether its hash is right. Behind a gap nothing tells what it followed.
+    pub fits: bool,
+}
+
+impl Walk {
+    /// From the beginning on. `keys` stand with the entry that each begins with; `key` is for those before.
+    pub fn new(keys: Vec<(i64, Key)>, key: Key, ends: &Ends) -> Self {
+        Self { keys: keys.into_iter().peekable(), key, last: ends.pruned, hash: Some(ends.pruned_hash) }
+    }
+
+    pub fn take(&mut self, entry: &Entry, hash: Option<Hash>) -> Step {
+        while let Some((_, key)) = self.keys.next_if(|(first, _)| *first <= entry.position) {
+            self.key = key;
+        }
+        let follows = entry.position == self.last + 1;
+        let before = self.hash.filter(|_| follows);
+        let fits = before.is_none_or(|before| Some(self.key.link(&before, entry)) == hash);
+        (self.last, self.hash) = (entry.position, hash);
+        Step { follows, fits }
+    }
+
+    /// The newest key, which is that of the ends, even if no entry has it yet.
+    pub fn newest(&mut self) -> &Key {
+        if let Some((_, key)) = self.keys.by_ref().last() {
+            self.key = key;
+        }
+        &self.key
+    }
 }
 
 impl Key {

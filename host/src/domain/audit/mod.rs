@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, interval_at};
 
-pub use chain::{Ends, Hash, Key};
+pub use chain::{Ends, Hash, Key, Walk};
 pub use keys::{begin, renew};
-pub use verify::{Report, verify};
+pub use verify::{Report, verify, verify_in};
 
 use crate::{
     app::App,
@@ -120,5 +120,5 @@ async fn prune(app: &App) -> Result<()> {
     }
     let before = app.store.clock().after(-days.saturating_mul(DAY));
     let keys = keys::all(&app.master, &mut *app.store.read().await?).await?;
-    app.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before, &keys).await })).await
+    app.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before, keys).await })).await
 }

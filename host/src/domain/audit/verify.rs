@@ -1,16 +1,14 @@
 //! Verification: reads the whole log, beside a server that writes it perhaps, and tells what was changed,
 //! is missing, or was cut off.
 
-use std::{iter::Peekable, vec::IntoIter};
-
 use serde::Serialize;
 
-use super::{Ends, Entry, Hash, Head, Key, keys};
+use super::{Ends, Entry, Hash, Head, Walk, keys};
 use crate::{
     config::Config,
-    domain::vault,
+    domain::vault::{self, MasterKey},
     error::{Error, Result},
-    store,
+    store::{self, Db},
 };
 
 /// Of so many findings each is told; more are counted.
@@ -32,11 +30,7 @@ pub struct Report {
 
 /// Reads entry after entry.
 struct Reading {
-    keys: Peekable<IntoIter<(i64, Key)>>,
-    key: Key,
-    /// What the next entry should follow; no hash where that is not known.
-    last: i64,
-    hash: Option<Hash>,
+    walk: Walk,
     expected: Option<Head>,
     report: Report,
 }
@@ -47,23 +41,23 @@ pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
     let master = vault::master_of(config, &mut db).await?;
     // In one transaction: a server may write meanwhile.
     store::snapshot(&mut db).await?;
-    let keys = keys::all(&master, &mut db).await?;
+    verify_in(&mut db, &master, expected).await
+}
+
+/// Verifies the log of a database that does not change meanwhile.
+pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) -> Result<Report> {
+    let keys = keys::all(master, db).await?;
     let Some((_, key)) = keys.first().cloned() else {
         return Err(Error::conflict("no_audit_log", "There is no audit log here: no server was started here yet"));
     };
-    let (ends, mac) = store::audit::ends(&mut db).await?.unwrap_or_default();
-    let mut reading = Reading::new(keys, key, &ends, expected);
-    store::audit::each(&mut db, |entry, hash| reading.take(&entry, hash)).await?;
+    let (ends, mac) = store::audit::ends(db).await?.unwrap_or_default();
+    let report = Report { first: ends.pruned + 1, ..Report::default() };
+    let mut reading = Reading { walk: Walk::new(keys, key, &ends), expected, report };
+    store::audit::each(db, |entry, hash| reading.take(&entry, hash)).await?;
     Ok(reading.end(&ends, mac))
 }
 
 impl Reading {
-    fn new(keys: Vec<(i64, Key)>, key: Key, ends: &Ends, expected: Option<Head>) -> Self {
-        let report = Report { first: ends.pruned + 1, ..Report::default() };
-        let keys = keys.into_iter().peekable();
-        Self { keys, key, last: ends.pruned, hash: Some(ends.pruned_hash), expected, report }
-    }
-
     fn find(&mut self, finding: String) {
         match self.report.findings.len() < TOLD {
             true => self.report.findings.push(finding),
@@ -73,23 +67,17 @@ impl Reading {
 
     fn take(&mut self, entry: &Entry, hash: Option<Hash>) {
         let position = entry.position;
-        while let Some((_, key)) = self.keys.next_if(|(first, _)| *first <= position) {
-            self.key = key;
-        }
-        if position != self.last + 1 {
-            let what = if position <= self.last { "was there before" } else { "is missing" };
-            let (from, to) = (self.last + 1, position - 1);
-            let entries = if position <= self.last { position..=position } else { from..=to };
+        let last = self.walk.last;
+        let step = self.walk.take(entry, hash);
+        if !step.follows {
+            let what = if position <= last { "was there before" } else { "is missing" };
+            let entries = if position <= last { position..=position } else { last + 1..=position - 1 };
             self.find(format!("{} {what}", named(*entries.start(), *entries.end())));
-            self.hash = None;
         }
-        // Behind a gap nothing tells what it followed.
-        let fits = self.hash.is_none_or(|before| Some(self.key.link(&before, entry)) == hash);
-        if !fits {
+        if !step.fits {
             self.find(format!("entry {position} was changed, or is not where it was written"));
         }
         self.compare(position, hash.as_ref());
-        (self.last, self.hash) = (position, hash);
         self.report.entries += 1;
     }
 
@@ -102,11 +90,7 @@ impl Reading {
     }
 
     fn end(mut self, ends: &Ends, mac: Option<Hash>) -> Report {
-        // The newest key is that of the ends, even if no entry has it yet.
-        if let Some((_, key)) = self.keys.by_ref().last() {
-            self.key = key;
-        }
-        if mac != Some(self.key.close(ends)) {
+        if mac != Some(self.walk.newest().close(ends)) {
             self.find("the record of the log's ends was changed".into());
         }
         if ends.broken > 0 {
@@ -116,18 +100,24 @@ impl Reading {
             ));
         }
         match ends.last {
-            last if last > self.last => self.find(format!("{} is missing at the end", named(self.last + 1, last))),
-            last if last < self.last => self.find(format!("{} was added at the end", named(last + 1, self.last))),
-            _ if self.hash != Some(ends.last_hash) => self.find(format!("entry {} has another hash", ends.last)),
+            last if last > self.walk.last => {
+                self.find(format!("{} is missing at the end", named(self.walk.last + 1, last)))
+            }
+            last if last < self.walk.last => {
+                self.find(format!("{} was added at the end", named(last + 1, self.walk.last)))
+            }
+            _ if self.walk.hash != Some(ends.last_hash) => self.find(format!("entry {} has another hash", ends.last)),
             _ => {}
         }
         if ends.pruned > 0 {
             self.compare(ends.pruned, Some(&ends.pruned_hash));
         }
         match self.expected.take() {
-            Some(head) if head.position > self.last => {
-                let finding =
-                    format!("{} is missing: the head that was published is newer", named(self.last + 1, head.position));
+            Some(head) if head.position > self.walk.last => {
+                let finding = format!(
+                    "{} is missing: the head that was published is newer",
+                    named(self.walk.last + 1, head.position)
+                );
                 self.find(finding);
             }
             Some(head) if head.position > 0 => self.find(format!(
@@ -136,8 +126,8 @@ impl Reading {
             )),
             _ => {}
         }
-        let hash = self.hash.map(|hash| hash.to_string()).unwrap_or_default();
-        self.report.head = Some(Head { position: self.last, hash });
+        let hash = self.walk.hash.map(|hash| hash.to_string()).unwrap_or_default();
+        self.report.head = Some(Head { position: self.walk.last, hash });
         self.report
     }
 }

@@ -185,7 +185,7 @@ impl<'t> Asking<'t> {
     /// Puts questions to whoever may answer.
     pub async fn ask(&self, new: Vec<NewQuestion>) -> Result<()> {
         let (run, seconds) = (self.turn.run.clone(), self.turn.app.config.runs.question_time);
-        let asking = self.turn.app.store.write(move |tx| {
+        let asking = self.turn.app.store.persist(move |tx| {
             Box::pin(async move {
                 for question in new {
                     questions::ask(tx, &run, question, seconds).await?;

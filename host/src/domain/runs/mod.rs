@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 pub use control::{Scheduler, Stop};
 pub use queue::wake;
-pub use resume::resume_all;
+pub use resume::{cancel_all, resume_all};
 
 use super::{
     idempotency::{Claim, Earlier},
@@ -208,6 +208,7 @@ pub struct Started {
 /// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
 /// later one finds the run.
 pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Started> {
+    app.check_active()?;
     let NewRun { task, session } = new;
     if task.trim().is_empty() {
         return Err(Error::invalid_field("task", "it is empty"));

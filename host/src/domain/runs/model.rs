@@ -34,7 +34,7 @@ const TOOL_CALL_NAME: usize = 256;
 const CHUNK: usize = 16;
 
 /// What a model answered.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Answer {
     text: String,
     thinking: Vec<Thinking>,
@@ -54,7 +54,7 @@ struct Broken {
 }
 
 /// A tool call as it streams in.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Partial {
     id: Option<String>,
     name: String,
@@ -118,7 +118,7 @@ async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -
     let (provider_id, messages, tools) = (provider.id.clone(), request.messages.len(), request.tools.len());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let input = json!({ "provider": provider_id, "messages": messages, "tools": tools });
                 let step_id = steps::open(tx, &run, StepKind::Model, &model, &input).await?;
@@ -177,7 +177,7 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
     let (run, subject) = (turn.run.clone(), turn.subject());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let (input_tokens, output_tokens) = answer.tokens();
                 let (stop_reason, usage) = (answer.stop_reason(), answer.used);
@@ -227,7 +227,7 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: B
     let (subject, output) = (turn.subject(), json!({ "code": code, "message": message }));
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let end = steps::End { status: "failed", output, input_tokens: 0, output_tokens: 0 };
                 steps::close(tx, &step_id, end).await?;

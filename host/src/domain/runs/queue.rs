@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
 
-use super::{Run, turn};
+use super::{Run, resume, turn};
 use crate::{
     app::App,
     error::{Error, Result},
@@ -19,6 +19,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes sure that a session's runs are carried out.
 pub fn wake(app: &App, run: &Run) {
+    if app.restored {
+        return;
+    }
     let (worker, agent, session) = (app.clone(), run.agent, run.session_id.clone());
     if app.runs.claim(&session) {
         app.tasks.spawn("session", Policy::Job, async move { work(&worker, agent, &session).await });
@@ -26,8 +29,11 @@ pub fn wake(app: &App, run: &Run) {
 }
 
 async fn work(app: &App, agent: AgentKey, session: &SessionId) {
+    let mut again = false;
     loop {
-        if let Err(error) = drain(app, agent, session).await {
+        let drained = drain(app, agent, session, again).await;
+        again = drained.is_err();
+        if let Err(error) = drained {
             tracing::error!(%session, error = ?error, "a session's runs cannot go on; trying again");
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}
@@ -43,7 +49,10 @@ async fn work(app: &App, agent: AgentKey, session: &SessionId) {
     }
 }
 
-async fn drain(app: &App, agent: AgentKey, session: &SessionId) -> Result<()> {
+async fn drain(app: &App, agent: AgentKey, session: &SessionId, again: bool) -> Result<()> {
+    if again {
+        resume::again(app, session).await?;
+    }
     while let Some(run) = next(app, session).await? {
         let turns = app.runs.turns(agent);
         let turn = tokio::select! {
@@ -58,6 +67,8 @@ async fn drain(app: &App, agent: AgentKey, session: &SessionId) -> Result<()> {
         match ended {
             Ok(turn::End::Ended | turn::End::Waiting) => {}
             Ok(turn::End::Paused) => return Ok(()),
+            // Nothing that was done is lost, and there may be room again.
+            Err(error) if error.is_of_storage() => return Err(error),
             Err(error) => turn::broken(app, &run, &error).await?,
         }
     }

@@ -2,20 +2,24 @@
 //! cut off is made again, a tool call if the operator says that it may be; of another nobody knows what
 //! it did, and the model is told so.
 
-use super::{Run, Status, StepKind, queue, turn};
+use super::{Run, Status, StepKind, Stop, queue, turn};
 use crate::{
     app::App,
     domain::messages::{Message, Role},
     error::Result,
     events::{self, Event, Subject},
+    ids::SessionId,
     store::{self, Tx},
 };
 
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
                        effect or not. Find out before you repeat it.";
 
-/// Takes up every run that had not ended.
+/// Takes up every run that had not ended. In a restored server they wait for its activation.
 pub async fn resume_all(app: &App) -> Result<()> {
+    if app.restored {
+        return Ok(());
+    }
     for run in store::runs::open(&mut *app.store.read().await?).await? {
         if run.status == Status::Running {
             let interrupted = run.clone();
@@ -24,6 +28,30 @@ pub async fn resume_all(app: &App) -> Result<()> {
         queue::wake(app, &run);
     }
     Ok(())
+}
+
+/// Takes up the run of a session whose carrying out broke off, as after a restart.
+pub async fn again(app: &App, session: &SessionId) -> Result<()> {
+    let mut db = app.store.read().await?;
+    let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
+    let run = store::runs::get(&mut db, &id).await?;
+    let is_open = |step: &super::Step| step.ended_at.is_none();
+    let cut_off = store::steps::list(&mut db, &id).await?.iter().any(is_open);
+    drop(db);
+    match run.status {
+        Status::Running if cut_off => app.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await,
+        _ => Ok(()),
+    }
+}
+
+/// Cancels every run that had not ended, in a restored server. Returns how many there were.
+pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
+    let open = store::runs::open(tx).await?;
+    for run in &open {
+        let subject = Subject::run(&run.agent_id, &run.run_id).by(actor);
+        turn::cancel(tx, run, &subject, Stop::Now).await?;
+    }
+    Ok(open.len())
 }
 
 async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {

@@ -127,7 +127,7 @@ async fn open(
     let arguments = Value::Object(arguments.clone());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let input = json!({ "call_id": call_id, "arguments": arguments });
                 let step_id = steps::open(tx, &run, StepKind::Tool, &name, &input).await?;
@@ -143,7 +143,7 @@ async fn open(
 /// an answer.
 async fn pause(turn: &Turn<'_>, question: NewQuestion, step: StepId) -> Result<()> {
     let (run, seconds) = (turn.run.clone(), turn.app.config.runs.question_time);
-    let pausing = turn.app.store.write(move |tx| {
+    let pausing = turn.app.store.persist(move |tx| {
         Box::pin(async move {
             let end = steps::End { status: "pending", output: Value::Null, input_tokens: 0, output_tokens: 0 };
             match steps::close(tx, &step, end).await? {
@@ -163,7 +163,7 @@ async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> 
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 if !steps::is_open(tx, &step).await? {
                     return Ok(());
@@ -193,7 +193,7 @@ async fn tell(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 if let Some(Denied { skill, tool, reason }) = &answer.denied {
                     let (skill_id, tool, reason) = (skill.clone(), tool.clone(), (*reason).to_owned());

@@ -72,7 +72,7 @@ pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> 
     tokio::select! {
         ended = turn.steps() => ended,
         // The step under way is dropped with its future, which interrupts its call.
-        () = tokio::time::sleep(left) => turn.out_of_time(seconds).await,
+        () = turn.time_up(left) => turn.out_of_time(seconds).await,
     }
 }
 
@@ -86,14 +86,14 @@ pub async fn broken(app: &App, id: &RunId, error: &Error) -> Result<()> {
         Err(other) => return Err(other),
     };
     let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
-    app.store.write(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
+    app.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
 }
 
 /// Moves a queued run to running, with its user message; `false` if it has ended meanwhile.
 async fn started(app: &App, id: &RunId) -> Result<bool> {
     let id = id.clone();
     app.store
-        .write(move |tx| {
+        .persist(move |tx| {
             Box::pin(async move {
                 let run = store::runs::get(tx, &id).await?;
                 if !store::runs::start(tx, &id).await? {
@@ -171,7 +171,7 @@ impl Turn<'_> {
         let (id, subject) = (self.run.run_id.clone(), self.subject());
         self.app
             .store
-            .write(move |tx| {
+            .persist(move |tx| {
                 Box::pin(async move {
                     let waits = store::questions::open_among(tx, &questions).await? == questions.len();
                     if waits && store::runs::pause(tx, &id).await? {
@@ -205,6 +205,17 @@ impl Turn<'_> {
         Duration::from_secs(seconds).saturating_sub(elapsed.saturating_sub(self.run.waited))
     }
 
+    /// Time in which nothing could be stored is not the run's.
+    async fn time_up(&self, mut left: Duration) {
+        let mut known = self.app.store.outage();
+        while !left.is_zero() {
+            tokio::time::sleep(left).await;
+            let outage = self.app.store.outage();
+            left = outage.saturating_sub(known);
+            known = outage;
+        }
+    }
+
     async fn out_of_time(&self, seconds: u64) -> Result<End> {
         let message = format!("The run used up its {seconds} seconds");
         self.fail(Failure { code: "time_limit".into(), message }).await
@@ -212,7 +223,7 @@ impl Turn<'_> {
 
     async fn fail(&self, failure: Failure) -> Result<End> {
         let run = self.run.clone();
-        self.app.store.write(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
+        self.app.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
         Ok(End::Ended)
     }
 
@@ -220,19 +231,25 @@ impl Turn<'_> {
         let (run, subject) = (self.run.clone(), self.subject());
         self.app
             .store
-            .write(move |tx| {
+            .persist(move |tx| {
                 Box::pin(async move {
-                    let closed = close_open(tx, &run.run_id, "cancelled").await?;
-                    tell_of(tx, &subject, closed, "stopped", "The run was stopped").await?;
-                    questions::close(tx, &run).await?;
-                    if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
-                        events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
-                    }
+                    cancel(tx, &run, &subject, stop).await?;
                     Ok(End::Ended)
                 })
             })
             .await
     }
+}
+
+/// Ends a run that was stopped.
+pub async fn cancel(tx: &mut Tx, run: &Run, subject: &Subject, stop: Stop) -> Result<()> {
+    let closed = close_open(tx, &run.run_id, "cancelled").await?;
+    tell_of(tx, subject, closed, "stopped", "The run was stopped").await?;
+    questions::close(tx, run).await?;
+    if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
+        events::record(tx, subject, Event::RunCancelled { mode: stop.as_str() }).await?;
+    }
+    Ok(())
 }
 
 async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    digest,
+    digest, directory,
     error::{Error, Result},
     ids,
 };
@@ -142,7 +142,7 @@ fn write(path: &Path, key: &MasterKey) -> Result<()> {
 }
 
 fn sync(directory: &Path) -> Result<()> {
-    fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::internal)
+    directory::sync(directory).map_err(Error::unwritten)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

@@ -8,7 +8,7 @@ mod seal;
 pub mod voice;
 
 pub use master::MasterKey;
-pub use rotation::{check_key, master_of, rotate_key, unlock};
+pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
 pub(super) use seal::{Row, open, seal};
 
 use schemars::JsonSchema;

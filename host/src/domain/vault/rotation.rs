@@ -75,14 +75,16 @@ fn wrong_key() -> Error {
 
 /// Opens every secret, in a data directory that no server uses. Returns how many there are.
 pub async fn check_key(config: &Config) -> Result<usize> {
-    app::offline(config, async |store, key| {
-        let all = store::secrets::sealed(&mut *store.read().await?).await?;
-        for sealed in &all {
-            seal::open(&key, sealed.row(), &sealed.bytes)?;
-        }
-        Ok(all.len())
-    })
-    .await
+    app::offline(config, async |store, key| open_all(&key, &mut *store.read().await?).await).await
+}
+
+/// Opens every secret of a database. Returns how many there are.
+pub async fn open_all(key: &MasterKey, db: &mut Db) -> Result<usize> {
+    let all = store::secrets::sealed(db).await?;
+    for sealed in &all {
+        seal::open(key, sealed.row(), &sealed.bytes)?;
+    }
+    Ok(all.len())
 }
 
 /// Seals every secret by another master key, in a data directory that no server uses. Returns how

@@ -18,7 +18,7 @@ const ERRORS: usize = 8;
 const ERROR_BYTES: usize = 4096;
 
 /// What a call logged.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Log {
     pub lines: Vec<Line>,
     /// Lines that were beyond the limit.

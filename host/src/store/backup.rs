@@ -1,0 +1,120 @@
+//! Backups: a copy of the database in one file, with the components in a table of its own. In a database
+//! that was restored from one, a mark holds everything back until somebody activates it.
+
+use std::path::Path;
+
+use sqlx::{
+    ConnectOptions as _, Connection as _,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use super::{Db, Tx, failure, migration};
+use crate::{
+    digest::Digest,
+    error::{Error, Result},
+};
+
+/// The layout of backups.
+const FORMAT: i64 = 1;
+/// How far the places of events after a restore are from those of the backup: a client that saw more
+/// than the backup has is not given other events in their place.
+const LEAP: i64 = 1_000_000_000;
+
+/// When a backup was taken, by which version of Moxxy.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct About {
+    pub taken_at: String,
+    pub version: String,
+}
+
+/// A file that nobody else uses, and that is worthless until it is whole: there is no journal on disk.
+pub async fn open(path: &Path) -> Result<Db> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Memory)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true);
+    options.connect().await.map_err(|error| match failure::is_damaged(&error) {
+        true => unreadable(path, &error.to_string()),
+        false => error.into(),
+    })
+}
+
+/// Ends the use of a file, which is whole then.
+pub async fn close(db: Db) -> Result<()> {
+    Ok(db.close().await?)
+}
+
+/// Makes a backup of a copy of the database.
+pub async fn begin(db: &mut Db, about: &About) -> Result<()> {
+    sqlx::raw_sql(
+        "CREATE TABLE backup (format INTEGER NOT NULL, taken_at TEXT NOT NULL, version TEXT NOT NULL) STRICT;
+         CREATE TABLE backup_components (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
+    )
+    .execute(&mut *db)
+    .await?;
+    let sql = "INSERT INTO backup (format, taken_at, version) VALUES (?, ?, ?)";
+    sqlx::query(sql).bind(FORMAT).bind(&about.taken_at).bind(&about.version).execute(db).await?;
+    Ok(())
+}
+
+pub async fn add(db: &mut Db, digest: &Digest, bytes: &[u8]) -> Result<()> {
+    let sql = "INSERT INTO backup_components (digest, bytes) VALUES (?, ?)";
+    sqlx::query(sql).bind(digest.as_str()).bind(bytes).execute(db).await?;
+    Ok(())
+}
+
+/// Reads what a file is, if it is a whole backup that this program can restore.
+pub async fn read(db: &mut Db, path: &Path) -> Result<About> {
+    let version = migration::version(db, path).await.map_err(|error| match error.code() {
+        "database_too_new" => error,
+        _ => unreadable(path, "it is something else, or damaged"),
+    })?;
+    let is_there = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('backup', 'backup_components')";
+    let tables: i64 = sqlx::query_scalar(is_there).fetch_one(&mut *db).await?;
+    if version == 0 || tables != 2 {
+        return Err(unreadable(path, "it is something else"));
+    }
+    let check = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(&mut *db).await;
+    let check: String = check.unwrap_or_else(|error| error.to_string());
+    if check != "ok" {
+        return Err(unreadable(path, &format!("it is damaged: {check}")));
+    }
+    let format: i64 = sqlx::query_scalar("SELECT format FROM backup").fetch_one(&mut *db).await?;
+    if format != FORMAT {
+        return Err(unreadable(path, &format!("its format is {format}, of a newer Moxxy")));
+    }
+    Ok(sqlx::query_as("SELECT taken_at, version FROM backup").fetch_one(db).await?)
+}
+
+pub async fn component(db: &mut Db, digest: &Digest) -> Result<Option<Vec<u8>>> {
+    let sql = "SELECT bytes FROM backup_components WHERE digest = ?";
+    Ok(sqlx::query_scalar(sql).bind(digest.as_str()).fetch_optional(db).await?)
+}
+
+/// Makes a marked database of a backup.
+pub async fn settle(db: &mut Db, path: &Path, about: &About, now: &str) -> Result<()> {
+    sqlx::raw_sql("DROP TABLE backup_components; DROP TABLE backup").execute(&mut *db).await?;
+    migration::bring_up(db, path).await?;
+    let mark = "INSERT INTO restored (only, taken_at, restored_at) VALUES (1, ?1, ?2)
+                ON CONFLICT DO UPDATE SET taken_at = ?1, restored_at = ?2";
+    sqlx::query(mark).bind(&about.taken_at).bind(now).execute(&mut *db).await?;
+    let leap = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'";
+    sqlx::query(leap).bind(LEAP).execute(&mut *db).await?;
+    sqlx::query("VACUUM").execute(db).await?;
+    Ok(())
+}
+
+/// Whether the database was restored and not activated since.
+pub async fn is_restored(db: &mut Db) -> Result<bool> {
+    Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM restored)").fetch_one(db).await?)
+}
+
+/// Takes the mark away; `false` if there was none.
+pub async fn activate(tx: &mut Tx) -> Result<bool> {
+    Ok(sqlx::query("DELETE FROM restored").execute(&mut **tx).await?.rows_affected() == 1)
+}
+
+fn unreadable(path: &Path, why: &str) -> Error {
+    Error::conflict("backup_unusable", format!("{} is no backup that can be restored: {why}", path.display()))
+}

@@ -1,0 +1,140 @@
+//! The schema: all migrations that are pending are carried out in one transaction, after the database as
+//! it is was laid beside it. What is no database of ours is left alone.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sqlx::{
+    Connection as _, SqliteConnection,
+    migrate::{MigrateError, Migrator},
+};
+
+use super::{Db, failure};
+use crate::{
+    directory,
+    error::{Error, Result},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+
+/// The newest version that this program knows.
+pub fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Brings the database up to date. `path` is where it lies; one that is not new is copied beside it first.
+pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let version = version(connection, path).await?;
+    if (1..newest()).contains(&version) {
+        keep_copy(connection, path).await?;
+    }
+    bring_up(connection, path).await
+}
+
+/// The same without a copy, for what is a copy itself.
+pub async fn bring_up(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let mut tx = connection.begin().await?;
+    MIGRATIONS.run(&mut *tx).await.map_err(|error| refused(path, error))?;
+    Ok(tx.commit().await?)
+}
+
+/// The version of the schema, 0 where there is nothing yet. An error if it is another's database.
+pub async fn version(db: &mut Db, path: &Path) -> Result<i64> {
+    let damage = |error| if failure::is_damaged(&error) { damaged(path, &error) } else { error.into() };
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *db).await.map_err(damage)?;
+    if names.is_empty() {
+        return Ok(0);
+    }
+    if !names.iter().any(|name| name == "_sqlx_migrations") {
+        return Err(foreign(path));
+    }
+    let applied: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version").fetch_all(db).await?;
+    for (version, checksum) in &applied {
+        match MIGRATIONS.iter().find(|migration| migration.version == *version) {
+            Some(known) if *known.checksum == **checksum => {}
+            None if *version > newest() => return Err(too_new(path, *version)),
+            _ => return Err(foreign(path)),
+        }
+    }
+    Ok(applied.last().map_or(0, |(version, _)| *version))
+}
+
+/// Lays a copy beside the database, in the place of the one from an earlier migration.
+async fn keep_copy(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let kept = PathBuf::from(format!("{}.before-{}", path.display(), newest()));
+    // Under one name, so that starts that are cut off leave one at most.
+    let part = PathBuf::from(format!("{}.copy", path.display()));
+    // Mostly there is none.
+    drop(fs::remove_file(&part));
+    super::make_private(&part).map_err(Error::unwritten)?;
+    vacuum_into(connection, &part).await?;
+    let older = copies(path, &kept);
+    let placed = fs::File::open(&part).and_then(|copy| copy.sync_all()).and_then(|()| fs::rename(&part, &kept));
+    placed.and_then(|()| directory::sync(folder)).map_err(Error::unwritten)?;
+    for copy in older {
+        // One too many harms nobody.
+        drop(fs::remove_file(copy));
+    }
+    tracing::info!("the database is migrated; as it was before, it lies in {}", kept.display());
+    Ok(())
+}
+
+/// The copies from earlier migrations.
+fn copies(path: &Path, but: &Path) -> Vec<PathBuf> {
+    let beginning = format!("{}.before-", path.file_name().unwrap_or_default().display());
+    let entries = fs::read_dir(path.parent().unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let copies = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&beginning));
+    copies.map(|entry| entry.path()).filter(|path| path != but).collect()
+}
+
+/// Writes all that the connection sees into a file of its own, which is empty.
+pub async fn vacuum_into(db: &mut Db, path: &Path) -> Result<()> {
+    let text = path.to_str().ok_or_else(|| {
+        Error::invalid("unusable_path", format!("The path {} is not UTF-8, as SQLite needs it", path.display()))
+    })?;
+    sqlx::query("VACUUM INTO ?").bind(text).execute(db).await?;
+    Ok(())
+}
+
+fn refused(path: &Path, error: MigrateError) -> Error {
+    match error {
+        MigrateError::VersionMissing(version) => too_new(path, version),
+        MigrateError::VersionMismatch(_) => foreign(path),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+        other => Error::internal(other),
+    }
+}
+
+fn too_new(path: &Path, version: i64) -> Error {
+    Error::conflict(
+        "database_too_new",
+        format!(
+            "{} was written by a newer Moxxy (its schema has version {version}): \
+             start that version, or name another data directory",
+            path.display()
+        ),
+    )
+}
+
+fn foreign(path: &Path) -> Error {
+    let message = format!(
+        "{} is a SQLite database, but not Moxxy's: it was left as it is. Name another data directory",
+        path.display()
+    );
+    Error::conflict("database_foreign", message)
+}
+
+/// What to do about a file that cannot be read as a database.
+pub fn damaged(path: &Path, error: &sqlx::Error) -> Error {
+    let message = format!(
+        "{} is not a SQLite database, or is damaged ({error}): it was left as it is. Move it away and restore a \
+         backup with `moxxy restore FILE`, or name another data directory",
+        path.display()
+    );
+    Error::conflict("database_damaged", message)
+}

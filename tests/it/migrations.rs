@@ -1,0 +1,109 @@
+//! What a start does with a database of an older version, and with a file that is none of ours.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, migrate::Migrator,
+    sqlite::SqliteConnectOptions,
+};
+use tempfile::TempDir;
+
+use crate::{
+    cli::{moxxy, text},
+    harness::{Server, config},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+
+async fn database(home: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(config(home).database()).create_if_missing(true);
+    options.connect().await.unwrap()
+}
+
+/// A data directory as version 6 of the schema left it.
+async fn older() -> TempDir {
+    let home = TempDir::new().unwrap();
+    let mut db = database(home.path()).await;
+    MIGRATIONS.run_to(6, &mut db).await.unwrap();
+    db.close().await.unwrap();
+    home
+}
+
+/// What a start says that does not work.
+fn refused(home: &Path) -> String {
+    let output = moxxy(home).args(["--port", "0", "serve"]).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    text(&output.stderr).to_owned()
+}
+
+fn copies(home: &Path) -> Vec<String> {
+    let names = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".before-") || name.ends_with(".copy")).collect()
+}
+
+#[tokio::test]
+async fn a_database_is_copied_before_it_is_migrated() {
+    let home = older().await;
+    fs::write(home.path().join("moxxy.db.before-5"), "an earlier copy").unwrap();
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap();
+    let server = Server::at(home, |_| {}).await;
+    server.offline("ada", "echo").await;
+    let home = server.stop().await;
+    assert_eq!(copies(home.path()), [format!("moxxy.db.before-{newest}")]);
+    let copy = home.path().join(&copies(home.path())[0]);
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut copied = SqliteConnectOptions::new().filename(&copy).connect().await.unwrap();
+    let version: i64 =
+        sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut copied).await.unwrap();
+    assert_eq!(version, 6);
+    // With the copy in its place, the start is the same again; one that has nothing to migrate makes none.
+    let written = fs::metadata(&copy).unwrap().modified().unwrap();
+    let home = Server::at(home, |_| {}).await.stop().await;
+    assert_eq!(fs::metadata(home.path().join(&copies(home.path())[0])).unwrap().modified().unwrap(), written);
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_changes_nothing() {
+    let home = older().await;
+    let mut db = database(home.path()).await;
+    db.execute("CREATE TABLE restored (in_the_way INTEGER)").await.unwrap();
+    refused(home.path());
+    let tables = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'event_log'";
+    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut db).await.unwrap();
+    assert_eq!((tables, copies(home.path()).len()), (0, 1));
+    db.execute("DROP TABLE restored").await.unwrap();
+    db.close().await.unwrap();
+    Server::at(home, |_| {}).await;
+}
+
+#[tokio::test]
+async fn what_is_no_database_of_ours_is_left_as_it_is() {
+    let other = TempDir::new().unwrap();
+    let mut db = database(other.path()).await;
+    db.execute("CREATE TABLE photos (name TEXT)").await.unwrap();
+    db.close().await.unwrap();
+    let foreign = fs::read(config(other.path()).database()).unwrap();
+    let mut migrated = fs::read(config(older().await.path()).database()).unwrap();
+    let changed = older().await;
+    let mut db = database(changed.path()).await;
+    db.execute("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 3").await.unwrap();
+    db.close().await.unwrap();
+    let changed = fs::read(config(changed.path()).database()).unwrap();
+    // The page with the schema.
+    migrated[100..3000].fill(0xa5);
+    let cases = [
+        ("is not a SQLite database, or is damaged", b"Dear diary, this is no database.".repeat(64)),
+        ("is not a SQLite database, or is damaged", migrated),
+        ("is a SQLite database, but not Moxxy's", foreign),
+        ("is a SQLite database, but not Moxxy's", changed),
+    ];
+    for (said, bytes) in cases {
+        let home = TempDir::new().unwrap();
+        let file = config(home.path()).database();
+        fs::write(&file, &bytes).unwrap();
+        let told = refused(home.path());
+        assert!(told.contains(said) && told.contains("data directory"), "{told}");
+        assert!(fs::read(&file).unwrap() == bytes, "{said}");
+        assert_eq!(copies(home.path()), [""; 0]);
+    }
+}

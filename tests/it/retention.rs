@@ -1,0 +1,83 @@
+//! How long events are kept, and what a reader is told of those that are gone.
+
+use std::sync::atomic::Ordering;
+
+use moxxy::clock::Clock;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::harness::{Sent, Server, config, send};
+
+/// The first event of a stream, once the old ones were removed.
+async fn first_after_removal(server: &Server) -> Sent {
+    loop {
+        let first = server.events("after=0").await.next().await.unwrap();
+        if first.kind == "stream.gap" {
+            return first;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_asks_for_what_is_gone_is_told_of_the_gap_first() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let old = server.run("ada", "one").await;
+    server.run("ada", "two").await;
+    let all = server.events("after=0").await.until("run.completed").await.len() + 7;
+    let home = server.stop().await;
+    let server = Server::at(home, |config| config.events.keep_events = 5).await;
+    let gap = first_after_removal(&server).await;
+    let last = i64::try_from(all).unwrap();
+    assert_eq!((gap.id, &gap.data["sequence"]), (None, &Value::Null));
+    assert_eq!(gap.data["payload"], json!({ "from": 1, "to": last - 5 }));
+    // Then it goes on without another gap, whatever is selected.
+    let kept: Vec<_> = server.events("after=0").await.until("run.completed").await;
+    assert_eq!(
+        kept[1..].iter().filter_map(|event| event.id).collect::<Vec<_>>(),
+        (last - 4..=last).collect::<Vec<_>>()
+    );
+    let selected = server.events("after=0&agent_id=ada&event_type=run.completed").await.until("run.completed").await;
+    assert_eq!(selected.iter().map(|event| &*event.kind).collect::<Vec<_>>(), ["stream.gap", "run.completed"]);
+    let reconnected = server.request(reqwest::Method::GET, "/v1/events/stream").header("Last-Event-ID", "3");
+    let mut reconnected = crate::harness::Stream::of(reconnected.send().await.unwrap());
+    assert_eq!(reconnected.next().await.unwrap().data["payload"]["from"], 4);
+    // Who missed nothing is told of none: behind the gap, and of a run that is whole.
+    let behind = server.events(&format!("after={}", last - 5)).await.next().await.unwrap();
+    assert_eq!(behind.id, Some(last - 4));
+    let new = server.run("ada", "three").await;
+    let whole = server.events(&format!("run_id={}&after=0", new["run_id"].as_str().unwrap())).await;
+    let whole = { whole }.until("run.completed").await;
+    assert_eq!((&*whole[0].kind, whole.len()), ("run.queued", 7));
+    let lost =
+        server.events(&format!("run_id={}&after=0", old["run_id"].as_str().unwrap())).await.next().await.unwrap();
+    assert_eq!(lost.kind, "stream.gap");
+    // The run itself is there, and its messages.
+    assert_eq!(server.get("/v1/agents/ada/history").await.expect(200).as_array().unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn events_go_after_their_time_and_new_ones_follow() {
+    let (server, later) = Server::timed(|_| {}).await;
+    server.offline("ada", "echo").await;
+    server.run("ada", "one").await;
+    let denied = server.request(reqwest::Method::GET, "/v1/agents").bearer_auth("mox_nobody");
+    send(denied).await.error(401, "unauthenticated");
+    server.events("after=0").await.until("token.denied").await;
+    later.store(100 * 86_400, Ordering::SeqCst);
+    let home = server.stop().await;
+    let settings = config(home.path());
+    let clock = Clock::new(|| OffsetDateTime::now_utc() + time::Duration::days(100));
+    let server = Server::configured(home, settings, clock).await;
+    let gap = first_after_removal(&server).await;
+    // Nothing is left, and places are not given again.
+    let last = gap.data["payload"]["to"].as_i64().unwrap();
+    let mut events = server.events(&format!("after={last}")).await;
+    server.get(&format!("/v1/events/stream?after={}", last + 1)).await.error(400, "invalid_input");
+    server.run("ada", "two").await;
+    let queued = events.next().await.unwrap();
+    assert_eq!((queued.id, &*queued.kind), (Some(last + 1), "run.queued"));
+    let mut all = server.events("after=0").await;
+    assert_eq!(all.next().await.unwrap().kind, "stream.gap");
+    assert_eq!(all.next().await.unwrap().id, Some(last + 1));
+}
