@@ -22,6 +22,7 @@ use crate::{
         audit,
         bootstrap::Bootstrap,
         idempotency::Keys,
+        models::Lists,
         runs::{self, Scheduler},
         vault::{self, MasterKey},
     },
@@ -64,6 +65,8 @@ pub struct App {
     pub uploads: Arc<Semaphore>,
     /// How many event streams may be opened yet.
     pub streams: Arc<Semaphore>,
+    /// What providers told of their models.
+    pub models: Arc<Lists>,
     /// Who is running.
     pub runs: Arc<Scheduler>,
     /// Every task, and the shutdown that ends them.
@@ -94,6 +97,7 @@ impl App {
             noting: Single::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             streams: Arc::new(Semaphore::new(config.server.waiting())),
+            models: Arc::default(),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             master,
             egress: Egress::new(&config.egress, &tasks)?,

@@ -7,7 +7,7 @@ use reqwest::Url;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
-use super::peer::Peer;
+use super::{ModelPrice, Peer};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
@@ -26,10 +26,11 @@ pub enum Kind {
     Key,
     Filter,
     Peer,
+    Price,
 }
 
 /// How the manual begins to say what a value may be; numbers have a range and a unit.
-const DESCRIPTIONS: [(&str, Format); 10] = [
+const DESCRIPTIONS: [(&str, Format); 11] = [
     ("true or false", Format::Switch),
     ("an IP address", Format::Text(Kind::Address)),
     ("a file", Format::Text(Kind::Path)),
@@ -40,6 +41,7 @@ const DESCRIPTIONS: [(&str, Format); 10] = [
     ("a list of networks", Format::List(Kind::Network)),
     ("a list of origins", Format::List(Kind::Origin)),
     ("a list of hosts", Format::List(Kind::Peer)),
+    ("a list of prices", Format::List(Kind::Price)),
 ];
 
 impl Format {
@@ -115,6 +117,7 @@ impl Kind {
             Self::Path => !text.contains('\0'),
             Self::Key => text.is_empty() || (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())),
             Self::Origin => return wrong_origin(text),
+            Self::Price => return ModelPrice::try_from(text.to_owned()).err().map(str::to_owned),
             Self::Peer => return Peer::try_from(text.to_owned()).err().map(str::to_owned),
             Self::Filter => return EnvFilter::try_new(text).err().map(|error| error.to_string()),
         };

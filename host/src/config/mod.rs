@@ -8,6 +8,7 @@ mod format;
 mod layers;
 mod nearest;
 mod peer;
+mod price;
 mod remote;
 mod table;
 
@@ -23,6 +24,7 @@ use serde::Deserialize;
 pub use self::{
     layers::{Layers, Setting, Source},
     peer::Peer,
+    price::ModelPrice,
     remote::{Remote, token_in},
 };
 use crate::error::{Error, Result};
@@ -39,6 +41,7 @@ pub struct Config {
     pub egress: Egress,
     pub audit: Audit,
     pub runs: Runs,
+    pub prices: Prices,
     #[serde(skip)]
     warnings: Vec<String>,
 }
@@ -172,6 +175,12 @@ pub struct Runs {
     pub max_seconds: u64,
     pub concurrent_sessions: usize,
     pub queue: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    pub models: Vec<ModelPrice>,
 }
 
 /// What the command line sets.

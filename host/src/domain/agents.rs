@@ -3,7 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{providers, runs, tokens::Principal, version::Expected};
+use super::{
+    models::{self, Model},
+    runs,
+    tokens::Principal,
+    version::Expected,
+};
 use crate::{
     app::App,
     config,
@@ -241,8 +246,13 @@ async fn check_model(app: &App, settings: &Settings) -> Result<()> {
         Error::NotFound(problem) => Error::invalid_field("provider", problem.message),
         other => other,
     })?;
-    let models = providers::models(app, &provider).await?;
-    if models.iter().any(|model| model.id == settings.model) {
+    let is_wanted = |model: &Model| model.id == settings.model;
+    if models::of(app, &provider).await?.iter().any(is_wanted) {
+        return Ok(());
+    }
+    // It may have come since the list that is kept.
+    let models = models::ask(app, &provider).await?;
+    if models.iter().any(is_wanted) {
         return Ok(());
     }
     let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();

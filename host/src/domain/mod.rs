@@ -11,6 +11,7 @@ pub mod grants;
 pub mod idempotency;
 pub mod invocations;
 pub mod messages;
+pub mod models;
 pub mod never;
 pub mod progress;
 pub mod providers;

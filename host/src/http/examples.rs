@@ -14,7 +14,8 @@ use crate::domain::{
     audit::{Entry, Head},
     grants::{Grant, Granted, NewGrant},
     messages::Message,
-    providers::{self, Model, NewProvider, Patch as ProviderPatch},
+    models::Model,
+    providers::{self, NewProvider, Patch as ProviderPatch},
     runs::{Detail, NewRun, Run},
     sessions::Session,
     skills::{self, Install},
@@ -88,7 +89,10 @@ examples! {
     Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
     Taken ProviderPatch: json!({ "config": { "greeting": "Hello" } });
     Shown Vec<Model>: json!([
-        { "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null },
+        {
+            "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null,
+            "price": { "input": 1.25, "cached_input": 0.125, "output": 10.0 },
+        },
     ]);
 
     Shown Issued: json!({

@@ -78,6 +78,7 @@ fn request(turn: &Turn<'_>, history: &[Message], skills: &[Skill]) -> Result<mod
         tools: definitions(skills),
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
+        idempotency_key: None,
     })
 }
 
