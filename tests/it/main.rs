@@ -17,6 +17,7 @@ mod chromium;
 mod cli;
 mod clients;
 mod commands;
+mod compaction;
 mod config;
 mod connections;
 mod contract;

@@ -173,6 +173,7 @@ pub struct Runs {
     pub max_steps: u32,
     pub max_tokens: u64,
     pub max_seconds: u64,
+    pub max_output_tokens: u32,
     pub concurrent_sessions: usize,
     pub queue: u64,
 }

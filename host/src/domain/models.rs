@@ -1,4 +1,5 @@
-//! The models of providers: asked of the component, and kept for a while.
+//! The models of providers: asked of the component, and kept for a while, as each model call needs to
+//! know the window and the price of its model.
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,8 @@ use crate::{app::App, digest::Digest, error::Result, events::Subject, ids::Name,
 
 /// How long a list is kept.
 const KEPT: Duration = Duration::minutes(10);
+/// How long a provider that gave none is not asked again by runs.
+const PAUSE: Duration = Duration::minutes(1);
 
 /// A model of a provider.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -31,6 +34,14 @@ pub struct Model {
     pub price: Option<Price>,
 }
 
+/// What is known of a model.
+#[derive(Debug, Default)]
+pub struct About {
+    pub context_window: Option<u32>,
+    pub max_output_tokens: Option<u32>,
+    pub price: Option<Price>,
+}
+
 /// The lists that are kept.
 #[derive(Debug, Default)]
 pub struct Lists(Mutex<HashMap<Name, Kept>>);
@@ -40,13 +51,14 @@ struct Kept {
     /// The component and its configuration.
     of: (Digest, Map<String, Value>),
     since: OffsetDateTime,
-    models: Arc<Vec<Model>>,
+    /// None where it gave none.
+    models: Option<Arc<Vec<Model>>>,
 }
 
 /// The models of a provider, as it told them within the last minutes, or else as it tells them now.
 pub async fn of(app: &App, provider: &Provider) -> Result<Vec<Model>> {
-    match app.models.get(provider, app.store.clock().now()) {
-        Some(kept) => Ok(kept.models.to_vec()),
+    match app.models.get(provider, app.store.clock().now()).and_then(|kept| kept.models) {
+        Some(models) => Ok(models.to_vec()),
         None => ask(app, provider).await,
     }
 }
@@ -54,10 +66,34 @@ pub async fn of(app: &App, provider: &Provider) -> Result<Vec<Model>> {
 /// Asks a provider which models it has now.
 pub async fn ask(app: &App, provider: &Provider) -> Result<Vec<Model>> {
     let context = providers::context(app, provider, Subject::default()).await?;
-    let listed = app.plugins.list_models(&provider.component.digest, context).await?;
-    let models: Vec<_> = listed.into_iter().map(|model| Model::new(app, &provider.id, model)).collect();
-    app.models.keep(provider, app.store.clock().now(), &models);
-    Ok(models)
+    let listed = app.plugins.list_models(&provider.component.digest, context).await;
+    let known = |model: plugins::models::Model| Model::new(app, &provider.id, model);
+    let listed = listed.map(|models| models.into_iter().map(known).collect::<Vec<_>>());
+    app.models.keep(provider, app.store.clock().now(), listed.as_ref().ok());
+    Ok(listed?)
+}
+
+/// What is known of a model. A provider that does not tell is not waited for at each call.
+pub async fn about(app: &App, provider: &Provider, model: &str) -> About {
+    let models = match app.models.get(provider, app.store.clock().now()) {
+        Some(kept) => kept.models,
+        None => match ask(app, provider).await {
+            Ok(models) => Some(Arc::new(models)),
+            Err(error) => {
+                tracing::warn!(provider = %provider.id, %error, "a provider does not tell its models");
+                None
+            }
+        },
+    };
+    let found = models.iter().flat_map(|models| models.iter()).find(|known| known.id == model);
+    match found {
+        Some(model) => About {
+            context_window: model.context_window,
+            max_output_tokens: model.max_output_tokens,
+            price: model.price,
+        },
+        None => About { price: configured(app, &provider.id, model), ..About::default() },
+    }
 }
 
 /// The price that the configuration gives a model.
@@ -84,14 +120,15 @@ impl Lists {
     fn get(&self, provider: &Provider, now: OffsetDateTime) -> Option<Kept> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&provider.id).cloned()?;
         let age = now - kept.since;
+        let longest = if kept.models.is_some() { KEPT } else { PAUSE };
         // A clock that was set back makes it old, too.
-        let fresh = (Duration::ZERO..KEPT).contains(&age);
+        let fresh = (Duration::ZERO..longest).contains(&age);
         (fresh && kept.of.0 == provider.component.digest && kept.of.1 == provider.config).then_some(kept)
     }
 
-    fn keep(&self, provider: &Provider, since: OffsetDateTime, models: &[Model]) {
+    fn keep(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
         let of = (provider.component.digest.clone(), provider.config.clone());
-        let kept = Kept { of, since, models: Arc::new(models.to_vec()) };
+        let kept = Kept { of, since, models: models.cloned().map(Arc::new) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(provider.id.clone(), kept);
     }
 

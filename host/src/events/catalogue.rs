@@ -138,8 +138,20 @@ events! {
     MessageDelta = "message.delta" { step_id: StepId, text: String },
     MessageAssistant = "message.assistant" { message_id: String, content: String, tool_calls: Value },
 
-    ModelRequest = "model.request" { step_id: StepId, provider_id: Name, model: String, messages: usize, tools: usize },
+    ModelRequest = "model.request" {
+        step_id: StepId,
+        provider_id: Name,
+        model: String,
+        messages: usize,
+        tools: usize,
+        /// How many earlier messages the model is not shown, and how many results it is not shown in full.
+        left_out: usize,
+        shortened: usize,
+        max_output_tokens: u32,
+    },
     ModelResponse = "model.response" { step_id: StepId, stop_reason: String, input_tokens: u64, output_tokens: u64, usage: Usage },
+    /// A call is made again, with less.
+    ModelRetried = "model.retried" { step_id: StepId, provider_id: Name, reason: String, attempt: usize },
     ModelFailed = "model.failed" { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },
 }
 

@@ -80,6 +80,13 @@ pub async fn list(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// A run's model calls, in the order in which they began.
+pub async fn model_calls(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
+    let sql = "SELECT * FROM steps WHERE run = ? AND kind = 'model' ORDER BY ordinal";
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(run.as_str()).fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
 /// What a run has used so far.
 pub async fn spent(db: &mut Db, run: &RunId) -> Result<Spent> {
     let sql = "SELECT COUNT(*) FILTER (WHERE kind = 'model' AND status <> 'interrupted'),

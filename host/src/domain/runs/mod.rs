@@ -2,6 +2,8 @@
 //! end. What comes next is derived from what is written, so a run goes on after a restart as it
 //! does from step to step.
 
+mod call;
+mod compaction;
 mod control;
 mod model;
 mod queue;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, SEPARATOR, Status, StepKind,
+    Failure, Status,
+    call::{self, TOO_LONG},
     turn::{Outcome, Turn},
 };
 use crate::{
     domain::{
         invocations,
-        messages::{self, Message, Role, Thinking, ToolCall},
+        messages::{Message, Role, Thinking, ToolCall},
         providers::{self, Provider},
         skills::Skill,
     },
@@ -60,56 +61,18 @@ struct Partial {
 
 pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
     let provider = store::providers::get(&mut *turn.app.store.read().await?, &turn.agent.settings.provider).await?;
-    let request = request(turn, &history, skills)?;
-    let step = open(turn, &provider, &request).await?;
+    let prepared = call::prepare(turn, &provider, &history, skills);
+    // The provider may be asked for its models first.
+    let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
+    let (step, request) = match prepared? {
+        Ok(call) => call::open(turn, &provider, call).await?,
+        Err(failure) => return Ok(Outcome::Failed(failure)),
+    };
     match answer(turn, &provider, request, &step).await? {
         Ok(answer) => close(turn, step, answer).await,
         Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
         Err(broken) => failed(turn, &provider, step, broken).await,
     }
-}
-
-fn request(turn: &Turn<'_>, history: &[Message], skills: &[Skill]) -> Result<models::Request> {
-    let settings = &turn.agent.settings;
-    Ok(models::Request {
-        model: settings.model.clone(),
-        system: settings.persona.clone(),
-        messages: messages::for_provider(history)?,
-        tools: definitions(skills),
-        temperature: settings.temperature.map(|temperature| temperature as f32),
-        max_output_tokens: None,
-        idempotency_key: None,
-    })
-}
-
-/// The agent's tools, in a stable order.
-fn definitions(skills: &[Skill]) -> Vec<models::ToolDefinition> {
-    let of_skill = |skill: &Skill| {
-        let id = skill.id.clone();
-        skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
-            name: format!("{id}{SEPARATOR}{}", tool.name),
-            description: tool.description,
-            parameters: tool.parameters.to_string(),
-        })
-    };
-    skills.iter().flat_map(of_skill).collect()
-}
-
-async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -> Result<StepId> {
-    let (run, subject, model) = (turn.run.run_id.clone(), turn.subject(), request.model.clone());
-    let (provider_id, messages, tools) = (provider.id.clone(), request.messages.len(), request.tools.len());
-    turn.app
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                let input = json!({ "provider": provider_id, "messages": messages, "tools": tools });
-                let step_id = steps::open(tx, &run, StepKind::Model, &model, &input).await?;
-                let requested = Event::ModelRequest { step_id: step_id.clone(), provider_id, model, messages, tools };
-                events::record(tx, &subject, requested).await?;
-                Ok(step_id)
-            })
-        })
-        .await
 }
 
 /// Makes the call, and passes text on as it comes.
@@ -214,7 +177,8 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: B
             })
         })
         .await?;
-    Ok(Outcome::Failed(Failure { code, message }))
+    // One that does not fit is tried again with less of it.
+    Ok(if code == TOO_LONG { Outcome::GoOn } else { Outcome::Failed(Failure { code, message }) })
 }
 
 impl Answer {

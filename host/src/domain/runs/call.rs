@@ -1,0 +1,154 @@
+//! A model call before it is made: what it shows the model, and its step.
+
+use serde_json::json;
+
+use super::{Failure, SEPARATOR, Step, StepKind, compaction, turn::Turn};
+use crate::{
+    digest,
+    domain::{
+        messages::Message,
+        models::{self as listed, About},
+        providers::Provider,
+        skills::Skill,
+    },
+    error::{Error, Result},
+    events::{self, Event, Subject},
+    ids::{Name, StepId},
+    plugins::models,
+    store::{Tx, steps},
+};
+
+/// What a provider says of a conversation that does not fit.
+pub const TOO_LONG: &str = "context_too_long";
+/// How often a conversation that does not fit is tried again, each time with half of it.
+const RETRIES: usize = 3;
+
+/// A call to be made.
+pub struct Call {
+    request: models::Request,
+    left_out: usize,
+    shortened: usize,
+    /// The size of the request.
+    bytes: u64,
+    retry: usize,
+}
+
+/// Calls of the run that did not fit, since the last one that did.
+struct TooLong {
+    tries: usize,
+    /// The size of the smallest that ever failed.
+    bytes: Option<u64>,
+    message: String,
+}
+
+/// What the model is to be shown, or why there is no use in asking it.
+pub async fn prepare(
+    turn: &Turn<'_>,
+    provider: &Provider,
+    history: &[Message],
+    skills: &[Skill],
+) -> Result<Result<Call, Failure>> {
+    let settings = &turn.agent.settings;
+    let about = listed::about(turn.app, provider, &settings.model).await;
+    let earlier = steps::model_calls(&mut *turn.app.store.read().await?, &turn.run.run_id).await?;
+    let too_long = TooLong::of(&earlier);
+    let output = output(&about, turn.app.config.runs.max_output_tokens);
+    let mut request = models::Request {
+        model: settings.model.clone(),
+        system: settings.persona.clone(),
+        messages: Vec::new(),
+        tools: definitions(skills),
+        temperature: settings.temperature.map(|temperature| temperature as f32),
+        max_output_tokens: Some(output),
+        idempotency_key: None,
+    };
+    let frame = compaction::frame(&request);
+    let window = about.context_window.map(|window| compaction::room(u64::from(window.saturating_sub(output))));
+    let room = window.into_iter().chain(too_long.bytes.map(|bytes| bytes / 2)).min();
+    let context = compaction::fit(history, &turn.run.run_id, room.map(|room| room.saturating_sub(frame)))?;
+    request.messages = context.messages;
+    let bytes = frame + compaction::size(&request.messages);
+    if too_long.tries > RETRIES || (too_long.tries > 0 && too_long.bytes.is_some_and(|before| bytes >= before)) {
+        return Ok(Err(Failure { code: TOO_LONG.into(), message: too_long.message }));
+    }
+    let (left_out, shortened) = (context.left_out, context.shortened);
+    Ok(Ok(Call { request, left_out, shortened, bytes, retry: too_long.tries }))
+}
+
+/// How many tokens the model is to answer with at most. Of a small window half is for the conversation.
+fn output(about: &About, wanted: u32) -> u32 {
+    let window = about.context_window.map(|window| (window / 2).max(1));
+    [about.max_output_tokens, window].into_iter().flatten().fold(wanted, u32::min)
+}
+
+/// The agent's tools, in a stable order.
+fn definitions(skills: &[Skill]) -> Vec<models::ToolDefinition> {
+    let of_skill = |skill: &Skill| {
+        let id = skill.id.clone();
+        skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
+            name: format!("{id}{SEPARATOR}{}", tool.name),
+            description: tool.description,
+            parameters: tool.parameters.to_string(),
+        })
+    };
+    skills.iter().flat_map(of_skill).collect()
+}
+
+/// Opens the step of a call, and says what to ask for.
+pub async fn open(turn: &Turn<'_>, provider: &Provider, call: Call) -> Result<(StepId, models::Request)> {
+    let (run, subject, provider) = (turn.run.run_id.clone(), turn.subject(), provider.id.clone());
+    let Call { mut request, left_out, shortened, bytes, retry } = call;
+    // The same for the same request of a run, and only for that: a history grows with each answer.
+    let content = serde_json::to_vec(&request).map_err(Error::internal)?;
+    let key = hex::encode(digest::sha256(&[run.as_str().as_bytes(), &content].concat()));
+    request.idempotency_key = Some(key.clone());
+    let max_output_tokens = request.max_output_tokens.unwrap_or_default();
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let (messages, tools) = (request.messages.len(), request.tools.len());
+                let input = json!({
+                    "provider": provider, "messages": messages, "tools": tools, "left_out": left_out,
+                    "shortened": shortened, "bytes": bytes, "max_output_tokens": max_output_tokens, "idempotency_key": key,
+                });
+                let step = steps::open(tx, &run, StepKind::Model, &request.model, &input).await?;
+                if retry > 0 {
+                    tell_of_retry(tx, &subject, &step, &provider, retry).await?;
+                }
+                let requested = Event::ModelRequest {
+                    step_id: step.clone(),
+                    provider_id: provider,
+                    model: request.model.clone(),
+                    messages,
+                    tools,
+                    left_out,
+                    shortened,
+                    max_output_tokens,
+                };
+                events::record(tx, &subject, requested).await?;
+                Ok((step, request))
+            })
+        })
+        .await
+}
+
+async fn tell_of_retry(tx: &mut Tx, subject: &Subject, step: &StepId, provider: &Name, attempt: usize) -> Result<()> {
+    let (step_id, provider_id) = (step.clone(), provider.clone());
+    events::record(tx, subject, Event::ModelRetried { step_id, provider_id, reason: TOO_LONG.into(), attempt }).await
+}
+
+impl TooLong {
+    fn of(calls: &[Step]) -> Self {
+        let failed = |step: &&Step| step.output.as_ref().is_some_and(|output| output["code"] == TOO_LONG);
+        let bytes = |step: &Step| step.input.as_ref()?.get("bytes")?.as_u64();
+        let made = calls.iter().rev().filter(|step| step.status != "interrupted");
+        let last: Vec<_> = made.take_while(failed).collect();
+        let message = last.first().and_then(|step| step.output.as_ref()?.get("message")?.as_str());
+        Self {
+            tries: last.len(),
+            bytes: calls.iter().filter(failed).filter_map(bytes).min(),
+            message: message.unwrap_or_default().to_owned(),
+        }
+    }
+}
