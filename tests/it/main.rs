@@ -13,6 +13,7 @@ mod audit;
 mod auth;
 mod besieged;
 mod browser;
+mod budget;
 mod chromium;
 mod cli;
 mod clients;

@@ -17,6 +17,7 @@ mod grant;
 mod health;
 mod init;
 mod inspect;
+mod limits;
 mod new;
 mod progress;
 mod provider;

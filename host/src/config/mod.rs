@@ -24,10 +24,13 @@ use serde::Deserialize;
 pub use self::{
     layers::{Layers, Setting, Source},
     peer::Peer,
-    price::ModelPrice,
+    price::{ModelPrice, UnknownPrice},
     remote::{Remote, token_in},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    money::Dollars,
+};
 
 /// Every option; each stands in `config.default.toml`, which says what it is.
 #[derive(Debug, Clone, Deserialize)]
@@ -173,6 +176,10 @@ pub struct Runs {
     pub max_steps: u32,
     pub max_tokens: u64,
     pub max_seconds: u64,
+    pub max_tool_calls: u32,
+    pub max_cost: Dollars,
+    pub max_tokens_per_day: u64,
+    pub max_cost_per_day: Dollars,
     pub max_output_tokens: u32,
     pub concurrent_sessions: usize,
     pub queue: u64,
@@ -182,6 +189,7 @@ pub struct Runs {
 #[serde(deny_unknown_fields)]
 pub struct Prices {
     pub models: Vec<ModelPrice>,
+    pub unknown: UnknownPrice,
 }
 
 /// What the command line sets.

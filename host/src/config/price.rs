@@ -4,6 +4,14 @@ use serde::Deserialize;
 
 use crate::money::Price;
 
+/// What is to happen to runs with a limit on money whose model has no known price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownPrice {
+    Deny,
+    Warn,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ModelPrice {

@@ -13,6 +13,7 @@ use crate::{
     digest::Digest,
     error::{Error, Result},
     ids::{GrantId, Name, SecretId, SecretName, SessionId, StepId, TokenId},
+    money::Dollars,
 };
 
 macro_rules! events {
@@ -148,8 +149,20 @@ events! {
         left_out: usize,
         shortened: usize,
         max_output_tokens: u32,
+        /// What limits count until the end of the call. No cost: the price is not known.
+        reserved_tokens: u64,
+        reserved_cost: Option<Dollars>,
     },
-    ModelResponse = "model.response" { step_id: StepId, stop_reason: String, input_tokens: u64, output_tokens: u64, usage: Usage },
+    ModelResponse = "model.response" {
+        step_id: StepId,
+        stop_reason: String,
+        input_tokens: u64,
+        cached_input_tokens: u64,
+        output_tokens: u64,
+        /// In US dollars, if the price is known.
+        cost: Option<Dollars>,
+        usage: Usage,
+    },
     /// A call is made again, with less.
     ModelRetried = "model.retried" { step_id: StepId, provider_id: Name, reason: String, attempt: usize },
     ModelFailed = "model.failed" { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },

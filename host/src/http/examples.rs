@@ -16,7 +16,7 @@ use crate::domain::{
     messages::Message,
     models::Model,
     providers::{self, NewProvider, Patch as ProviderPatch},
-    runs::{Detail, NewRun, Run},
+    runs::{Day, Detail, NewRun, Run},
     sessions::Session,
     skills::{self, Install},
     tokens::{Issued, NewToken, Token},
@@ -48,7 +48,10 @@ macro_rules! examples {
 examples! {
     Shown Agent: json!({
         "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief.",
-        "temperature": null, "limits": { "max_steps": 10, "max_tokens": null, "max_seconds": null },
+        "temperature": null, "limits": {
+            "max_steps": 10, "max_tokens": null, "max_seconds": null, "max_tool_calls": null, "max_cost": 0.5,
+            "max_tokens_per_day": null, "max_cost_per_day": 5.0,
+        },
         "template": null, "status": "idle", "created_at": NOW, "updated_at": NOW,
     });
     Taken NewAgent: json!({ "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief." });
@@ -59,6 +62,7 @@ examples! {
     Shown Run: run();
     Shown Vec<Run>: json!([run()]);
     Shown Detail: detail();
+    Shown Day: day();
     Taken NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
     Shown Message: json!({
         "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
@@ -135,12 +139,28 @@ fn detail() -> Value {
         let step = json!({
             "step_id": "stp_019b7c5e-8f00-7000-8000-000000000005", "kind": "tool", "status": "completed",
             "name": "text__word_count", "input": { "call_id": "call_1", "arguments": { "text": "a b c" } },
-            "output": { "words": 3 }, "input_tokens": 0, "output_tokens": 0, "started_at": NOW, "ended_at": LATER,
+            "output": { "words": 3 }, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": null,
+            "reserved_tokens": 0, "reserved_cost": 0.0, "started_at": NOW, "ended_at": LATER,
         });
         fields.insert("steps".into(), json!([step]));
-        fields.insert("usage".into(), json!({ "steps": 2, "input_tokens": 120, "output_tokens": 12 }));
+        fields.insert("usage".into(), spent());
     }
     detail
+}
+
+fn spent() -> Value {
+    json!({
+        "steps": 2, "tool_calls": 1, "input_tokens": 120, "cached_input_tokens": 0, "output_tokens": 12,
+        "cost": 0.00027, "reserved_tokens": 0, "reserved_cost": 0.0,
+    })
+}
+
+fn day() -> Value {
+    let mut day = spent();
+    if let Some(fields) = day.as_object_mut() {
+        fields.insert("day".into(), "2026-01-02".into());
+    }
+    day
 }
 
 fn grant() -> Value {

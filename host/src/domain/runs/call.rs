@@ -1,10 +1,15 @@
-//! A model call before it is made: what it shows the model, and its step.
+//! A model call before it is made: what it shows the model, and the step that reserves what it may use.
 
 use serde_json::json;
 
-use super::{Failure, SEPARATOR, Step, StepKind, compaction, turn::Turn};
+use super::{
+    Failure, SEPARATOR, Spent, Step, StepKind, Used,
+    budget::{Demand, Reservation},
+    compaction,
+    turn::Turn,
+};
 use crate::{
-    digest,
+    clock, digest,
     domain::{
         messages::Message,
         models::{self as listed, About},
@@ -14,8 +19,9 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, StepId},
+    money::Price,
     plugins::models,
-    store::{Tx, steps},
+    store::{AgentKey, Tx, steps},
 };
 
 /// What a provider says of a conversation that does not fit.
@@ -30,7 +36,15 @@ pub struct Call {
     shortened: usize,
     /// The size of the request.
     bytes: u64,
+    demand: Demand,
     retry: usize,
+}
+
+/// A call whose step is open.
+pub struct Opened {
+    pub step: StepId,
+    price: Option<Price>,
+    reserved: Reservation,
 }
 
 /// Calls of the run that did not fit, since the last one that did.
@@ -59,7 +73,7 @@ pub async fn prepare(
         messages: Vec::new(),
         tools: definitions(skills),
         temperature: settings.temperature.map(|temperature| temperature as f32),
-        max_output_tokens: Some(output),
+        max_output_tokens: None,
         idempotency_key: None,
     };
     let frame = compaction::frame(&request);
@@ -71,8 +85,10 @@ pub async fn prepare(
     if too_long.tries > RETRIES || (too_long.tries > 0 && too_long.bytes.is_some_and(|before| bytes >= before)) {
         return Ok(Err(Failure { code: TOO_LONG.into(), message: too_long.message }));
     }
+    let model = format!("{}/{}", provider.id, settings.model);
+    let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
-    Ok(Ok(Call { request, left_out, shortened, bytes, retry: too_long.tries }))
+    Ok(Ok(Call { request, left_out, shortened, bytes, demand, retry: too_long.tries }))
 }
 
 /// How many tokens the model is to answer with at most. Of a small window half is for the conversation.
@@ -94,25 +110,39 @@ fn definitions(skills: &[Skill]) -> Vec<models::ToolDefinition> {
     skills.iter().flat_map(of_skill).collect()
 }
 
-/// Opens the step of a call, and says what to ask for.
-pub async fn open(turn: &Turn<'_>, provider: &Provider, call: Call) -> Result<(StepId, models::Request)> {
-    let (run, subject, provider) = (turn.run.run_id.clone(), turn.subject(), provider.id.clone());
-    let Call { mut request, left_out, shortened, bytes, retry } = call;
-    // The same for the same request of a run, and only for that: a history grows with each answer.
-    let content = serde_json::to_vec(&request).map_err(Error::internal)?;
-    let key = hex::encode(digest::sha256(&[run.as_str().as_bytes(), &content].concat()));
-    request.idempotency_key = Some(key.clone());
-    let max_output_tokens = request.max_output_tokens.unwrap_or_default();
+/// Opens the step of a call, and says what to ask for, if the limits have room for it.
+pub async fn open(
+    turn: &Turn<'_>,
+    provider: &Provider,
+    call: Call,
+) -> Result<Result<(Opened, models::Request), Failure>> {
+    let (run, agent, subject) = (turn.run.run_id.clone(), turn.agent.key, turn.subject());
+    let (provider, budget) = (provider.id.clone(), turn.budget());
+    let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
     turn.app
         .store
         .write(move |tx| {
             Box::pin(async move {
+                let Call { mut request, left_out, shortened, bytes, demand, retry } = call;
+                let spent = steps::spent(tx, &run).await?;
+                let today = if budget.has_days() { today(tx, agent).await? } else { Spent::default() };
+                let reserved = match budget.admit(&demand, &spent, &today) {
+                    Ok(reserved) => reserved,
+                    Err(failure) => return Ok(Err(failure)),
+                };
+                // The same for the same request of a run, and only for that: a history grows with each answer.
+                let key = digest::sha256(&[run.as_str().as_bytes(), &reserved.output.to_be_bytes(), &content].concat());
+                let key = hex::encode(key);
+                request.max_output_tokens = Some(reserved.output);
+                request.idempotency_key = Some(key.clone());
                 let (messages, tools) = (request.messages.len(), request.tools.len());
                 let input = json!({
                     "provider": provider, "messages": messages, "tools": tools, "left_out": left_out,
-                    "shortened": shortened, "bytes": bytes, "max_output_tokens": max_output_tokens, "idempotency_key": key,
+                    "shortened": shortened, "bytes": bytes, "max_output_tokens": reserved.output, "idempotency_key": key,
                 });
                 let step = steps::open(tx, &run, StepKind::Model, &request.model, &input).await?;
+                let cost = reserved.cost.unwrap_or_default();
+                steps::reserve(tx, &step, reserved.tokens(), cost).await?;
                 if retry > 0 {
                     tell_of_retry(tx, &subject, &step, &provider, retry).await?;
                 }
@@ -124,18 +154,44 @@ pub async fn open(turn: &Turn<'_>, provider: &Provider, call: Call) -> Result<(S
                     tools,
                     left_out,
                     shortened,
-                    max_output_tokens,
+                    max_output_tokens: reserved.output,
+                    reserved_tokens: reserved.tokens(),
+                    reserved_cost: reserved.cost,
                 };
                 events::record(tx, &subject, requested).await?;
-                Ok((step, request))
+                Ok(Ok((Opened { step, price: demand.price, reserved }, request)))
             })
         })
         .await
 }
 
+async fn today(tx: &mut Tx, agent: AgentKey) -> Result<Spent> {
+    let now = tx.now();
+    steps::spent_on(tx, agent, clock::day(&now)).await
+}
+
 async fn tell_of_retry(tx: &mut Tx, subject: &Subject, step: &StepId, provider: &Name, attempt: usize) -> Result<()> {
     let (step_id, provider_id) = (step.clone(), provider.clone());
     events::record(tx, subject, Event::ModelRetried { step_id, provider_id, reason: TOO_LONG.into(), attempt }).await
+}
+
+impl Opened {
+    /// What the call used, by what the provider reported, or else by what is known without it: an input as
+    /// large as was reserved, and an answer of so many bytes.
+    pub fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> Used {
+        let Some(usage) = reported else {
+            let output = compaction::most_tokens(bytes as u64).min(self.reserved.output.into());
+            return Used {
+                reserved_tokens: self.reserved.input.saturating_add(output),
+                reserved_cost: self.price.map(|price| price.worst(self.reserved.input, output)).unwrap_or_default(),
+                ..Used::default()
+            };
+        };
+        let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
+        let cached_input_tokens = usage.cached_input_tokens.min(input_tokens);
+        let cost = self.price.map(|price| price.cost(input_tokens, cached_input_tokens, output_tokens));
+        Used { input_tokens, cached_input_tokens, output_tokens, cost, ..Used::default() }
+    }
 }
 
 impl TooLong {

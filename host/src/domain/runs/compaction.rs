@@ -4,7 +4,7 @@
 //! history itself stays as it is.
 //!
 //! Sizes are bytes, since only the provider knows how its model counts. As a rule 3 or 4 bytes of text make
-//! a token.
+//! a token; a limit that has to hold counts one for 2 of them.
 
 use crate::{
     domain::messages::{self, Message, Role},
@@ -13,8 +13,10 @@ use crate::{
     plugins::models,
 };
 
-/// Bytes of a token.
+/// Bytes of a token, when it is about what has room.
 const USUAL: u64 = 3;
+/// Bytes of a token, when it is about what a call may use at most.
+const WORST: u64 = 2;
 /// What a part of a message, or a tool, counts for beside its text.
 const PART: u64 = 24;
 /// What a picture counts for; its price depends on its dimensions.
@@ -48,6 +50,11 @@ struct Group {
 /// Bytes that a number of tokens has room for.
 pub fn room(tokens: u64) -> u64 {
     tokens.saturating_mul(USUAL)
+}
+
+/// Tokens that so many bytes have at most.
+pub fn most_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(WORST)
 }
 
 /// The size of a request without its messages.

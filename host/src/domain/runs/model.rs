@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, Status,
-    call::{self, TOO_LONG},
+    Failure, Status, Used,
+    call::{self, Opened, TOO_LONG},
     turn::{Outcome, Turn},
 };
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
 const PARALLEL_CALLS: usize = 64;
 const TOOL_CALL_ID: usize = 256;
 const TOOL_CALL_NAME: usize = 256;
+/// With these a service turns a request down before it does anything for it.
+const TURNED_DOWN: [&str; 5] =
+    ["provider_authentication", "provider_rate_limited", "provider_overloaded", "provider_rejected_request", TOO_LONG];
 /// What a chunk counts for beside its text, in bytes.
 const CHUNK: usize = 16;
 
@@ -49,6 +52,8 @@ struct Answer {
 struct Broken {
     failure: plugins::Failure,
     usage: Option<Usage>,
+    /// Whether the service did nothing for it.
+    is_free: bool,
 }
 
 /// A tool call as it streams in.
@@ -64,14 +69,18 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
     let prepared = call::prepare(turn, &provider, &history, skills);
     // The provider may be asked for its models first.
     let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
-    let (step, request) = match prepared? {
+    let opened = match prepared? {
         Ok(call) => call::open(turn, &provider, call).await?,
+        Err(failure) => Err(failure),
+    };
+    let (opened, request) = match opened {
+        Ok(opened) => opened,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };
-    match answer(turn, &provider, request, &step).await? {
-        Ok(answer) => close(turn, step, answer).await,
+    match answer(turn, &provider, request, &opened.step).await? {
+        Ok(answer) => close(turn, opened, answer).await,
         Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
-        Err(broken) => failed(turn, &provider, step, broken).await,
+        Err(broken) => failed(turn, &provider, opened, broken).await,
     }
 }
 
@@ -87,7 +96,7 @@ async fn answer(
     let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(turn, provider, completion, step).await,
-        Err(failure) => Ok(Err(Broken { failure, usage: None })),
+        Err(failure) => Ok(Err(Broken { failure, usage: None, is_free: true })),
     }
 }
 
@@ -101,7 +110,10 @@ async fn read(
     while let Some(chunk) = completion.next().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
-            Err(failure) => return Ok(Err(Broken { failure, usage: Some(completion.usage()) })),
+            Err(failure) => {
+                let is_free = answer.bytes == 0 && TURNED_DOWN.contains(&failure.code());
+                return Ok(Err(Broken { failure, usage: Some(completion.usage()), is_free }));
+            }
         };
         if let models::Chunk::Text(text) = &chunk {
             let delta = Event::MessageDelta { step_id: step.clone(), text: text.clone() };
@@ -109,27 +121,37 @@ async fn read(
         }
         if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
             let message = format!("`{}` broke its contract: {what}", provider.id);
-            return Ok(Err(Broken { failure: plugins::Failure::Trapped { message }, usage: None }));
+            return Ok(Err(Broken { failure: plugins::Failure::Trapped { message }, usage: None, is_free: false }));
         }
     }
     (answer.used, answer.redactor) = (completion.usage(), completion.redactor());
     let cut = || plugins::Failure::refused("stopped", "The call ended without a result");
-    Ok(if answer.stop.is_some() { Ok(answer) } else { Err(Broken { failure: cut(), usage: Some(answer.used) }) })
+    if answer.stop.is_some() {
+        return Ok(Ok(answer));
+    }
+    Ok(Err(Broken { failure: cut(), usage: Some(answer.used), is_free: false }))
 }
 
 /// Closes the step and adds the message; without tool calls the run has ended with it.
-async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outcome> {
+async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
     let (run, subject) = (turn.run.clone(), turn.subject());
     turn.app
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let (input_tokens, output_tokens) = answer.tokens();
-                let (stop_reason, usage) = (answer.stop_reason(), answer.used);
+                let (stop_reason, used) = (answer.stop_reason(), opened.used(answer.usage.as_ref(), answer.bytes));
                 let output = json!({ "stop_reason": stop_reason });
-                let end = steps::End { status: "completed", output, input_tokens, output_tokens };
-                steps::close(tx, &step_id, end).await?;
-                let responded = Event::ModelResponse { step_id, stop_reason, input_tokens, output_tokens, usage };
+                steps::settle(tx, &opened.step, &used).await?;
+                steps::close(tx, &opened.step, steps::End { status: "completed", output }).await?;
+                let responded = Event::ModelResponse {
+                    step_id: opened.step,
+                    stop_reason,
+                    input_tokens: used.input_tokens,
+                    cached_input_tokens: used.cached_input_tokens,
+                    output_tokens: used.output_tokens,
+                    cost: used.cost,
+                    usage: answer.used,
+                };
                 events::record(tx, &subject, responded).await?;
                 let message = answer.into_message(&run, tx.now());
                 store::messages::insert(tx, &message).await?;
@@ -151,8 +173,9 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
         .await
 }
 
-async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: Broken) -> Result<Outcome> {
-    let Broken { failure, usage } = broken;
+async fn failed(turn: &Turn<'_>, provider: &Provider, opened: Opened, broken: Broken) -> Result<Outcome> {
+    let Broken { failure, usage, is_free } = broken;
+    let step_id = opened.step;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let provider_id = provider.id.clone();
     let mut told = vec![Event::ModelFailed {
@@ -171,8 +194,10 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: B
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let end = steps::End { status: "failed", output, input_tokens: 0, output_tokens: 0 };
-                steps::close(tx, &step_id, end).await?;
+                if is_free {
+                    steps::settle(tx, &step_id, &Used::default()).await?;
+                }
+                steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
                 events::record_all(tx, &subject, told).await
             })
         })
@@ -215,11 +240,6 @@ impl Answer {
         call.arguments.push_str(&delta.arguments);
         let crowded = self.calls.len() > PARALLEL_CALLS;
         if crowded { Err(format!("an answer makes at most {PARALLEL_CALLS} calls")) } else { Ok(()) }
-    }
-
-    /// Input and output tokens.
-    fn tokens(&self) -> (u64, u64) {
-        self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
     }
 
     fn stop_reason(&self) -> String {

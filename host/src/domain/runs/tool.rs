@@ -124,7 +124,7 @@ async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> 
                         ("failed", output, Answer { content: told_to_model(failure), is_error: true })
                     }
                 };
-                let end = steps::End { status, output, input_tokens: 0, output_tokens: 0 };
+                let end = steps::End { status, output };
                 steps::close(tx, &step, end).await?;
                 store::messages::insert(tx, &message(&run, call_id, answer, tx.now())).await
             })
