@@ -22,8 +22,8 @@ use crate::{
         audit,
         bootstrap::Bootstrap,
         idempotency::Keys,
-        questions,
-        retention,
+        models::Lists,
+        questions, retention,
         runs::{self, Scheduler},
         vault::{self, MasterKey},
     },
@@ -70,6 +70,8 @@ pub struct App {
     pub asked: Arc<Notify>,
     /// It was restored from a backup and waits for its activation: until then no run is carried out.
     pub restored: bool,
+    /// What providers told of their models.
+    pub models: Arc<Lists>,
     /// Who is running.
     pub runs: Arc<Scheduler>,
     /// Every task, and the shutdown that ends them.
@@ -103,6 +105,7 @@ impl App {
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             streams: Arc::new(Semaphore::new(config.server.waiting())),
             asked: Arc::default(),
+            models: Arc::default(),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             master,
             egress: Egress::new(&config.egress, &tasks)?,

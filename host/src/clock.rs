@@ -48,6 +48,11 @@ pub fn format(time: OffsetDateTime) -> String {
     time.to_offset(UtcOffset::UTC).format(&FORMAT).unwrap_or_default()
 }
 
+/// The day of what [`Clock::timestamp`] wrote, as 2026-11-27.
+pub fn day(timestamp: &str) -> &str {
+    timestamp.split_once('T').map_or(timestamp, |(day, _)| day)
+}
+
 /// Reads what [`Clock::timestamp`] wrote.
 pub fn parse(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()

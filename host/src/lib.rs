@@ -18,6 +18,7 @@ pub mod events;
 pub mod http;
 pub mod ids;
 pub mod json;
+pub mod money;
 pub mod plugins;
 pub mod secrets;
 pub mod single;

@@ -42,8 +42,8 @@ use crate::skill::tell_of_panics;
 /// documents each field; the [module](self) shows most of them at work.
 #[doc(inline)]
 pub use models::{
-    Chunk, Error, Image, Message, Model, Part, Request, Retry, Role, StopReason, Thinking, ToolCall, ToolCallDelta,
-    ToolDefinition, ToolResult, Usage,
+    Chunk, Error, Image, Message, Model, Part, Price, Request, Retry, Role, StopReason, Thinking, ToolCall,
+    ToolCallDelta, ToolDefinition, ToolResult, Usage,
 };
 
 /// An adapter to a service. Hand the type that implements it to
@@ -81,7 +81,7 @@ impl Model {
     /// # assert_eq!(model.context_window, None);
     /// ```
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), display_name: None, context_window: None, max_output_tokens: None }
+        Self { id: id.into(), display_name: None, context_window: None, max_output_tokens: None, price: None }
     }
 }
 

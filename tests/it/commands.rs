@@ -77,6 +77,7 @@ async fn a_newcomer_gets_from_nothing_to_an_answer() {
     assert_eq!(shell.answers(&["agent", "show", "ada"]).await, server.get("/v1/agents/ada").await.expect(200));
     assert!(shell.prints(&["agent", "history", "ada"]).await.starts_with("user  "));
     assert!(shell.prints(&["agent", "sessions", "ada"]).await.contains("\ndefault  ses_"));
+    assert!(shell.prints(&["agent", "usage", "ada"]).await.contains("MODEL CALLS"));
     let events = shell.prints(&["events", "--after", "0", "--type", "run.*", "--limit", "3"]).await;
     let placed = |line: &&str| line.contains(id) && line.trim_start().starts_with(|c: char| c.is_ascii_digit());
     assert_eq!(events.lines().filter(placed).count(), 3, "{events}");
@@ -177,8 +178,8 @@ async fn providers_are_configured_option_by_option_and_agents_changed() {
     assert_eq!(config, json!({ "steps": [{ "text": "ho" }], "word": "ho" }));
     assert!(shell.prints(&["provider", "show", "one"]).await.contains("word = \"ho\""));
     shell.prints(&["agent", "create", "ada", "--provider", "one", "--model", "script", "--max-steps", "3"]).await;
-    let changed = shell.answers(&["agent", "update", "ada", "--max-tokens", "900", "--persona", "Brief."]).await;
-    assert_eq!(changed["limits"], json!({ "max_steps": 3, "max_tokens": 900, "max_seconds": null }));
+    let changed = shell.answers(&["agent", "update", "ada", "--max-cost", "0.5", "--persona", "Brief."]).await;
+    assert_eq!((&changed["limits"]["max_steps"], &changed["limits"]["max_cost"]), (&json!(3), &json!(0.5)));
     assert_eq!(shell.answers(&["agent", "update", "ada", "--no-persona"]).await["persona"], Value::Null);
     assert!(shell.fails(&["provider", "remove", "one"], 1).await.contains("moxxy agent update"));
     shell.prints(&["agent", "delete", "ada"]).await;

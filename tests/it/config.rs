@@ -344,3 +344,19 @@ fn what_kubernetes_tells_of_services_is_no_mistake() {
     assert_eq!(warning.lines().count(), 1);
     assert_eq!(check(&home, &[("MOXXY_PORT_X", "1"), ("MOXXY_PORT", "3000x")]).len(), 2);
 }
+
+#[test]
+fn money_is_written_in_dollars() {
+    let home = with_file("prices.models = ['a/b/c 1.25 0.125 10']\nruns.max_cost = 2.5\n");
+    let printed = print(&home, &[("MOXXY_RUNS_MAX_COST_PER_DAY", "0.5"), ("MOXXY_PRICES_UNKNOWN", "warn")]);
+    assert_eq!(printed["runs"]["max_cost"]["value"], 2.5);
+    assert_eq!(printed["runs"]["max_cost_per_day"]["value"], 0.5);
+    assert_eq!(printed["prices"]["models"]["value"], json!(["a/b/c 1.25 0.125 10"]));
+    let wrong = [("MOXXY_PRICES_MODELS", "a/b 1 2, a 1 1 1, a/b 1 1 -1"), ("MOXXY_RUNS_MAX_COST", "much")];
+    let told = check(&home, &wrong).join("");
+    for reason in
+        ["as in openai/gpt-5 1.25 0.125 10", "behind its provider and a slash", "a price is 0 to 1000000", "\"much\""]
+    {
+        assert!(told.contains(reason), "{reason}: {told}");
+    }
+}

@@ -115,22 +115,17 @@ async fn conversations_remember_and_never_mix() {
 async fn a_run_keeps_its_limits() {
     let server = Server::start().await;
     let again = json!({ "steps": [{ "tool_calls": [call("none", json!({}))], "usage": { "input_tokens": 10, "output_tokens": 5 } }], "repeat": true });
-    let cases = [
-        ("steps", json!({ "max_steps": 3 }), "step_limit", "The run used up its 3 model calls"),
-        ("tokens", json!({ "max_tokens": 40 }), "token_limit", "The run used up its 40 tokens"),
-    ];
-    for (agent, limits, code, message) in cases {
-        server.scripted_with(agent, again.clone(), limits).await;
-        let run = server.run(agent, "go").await;
-        assert_eq!(run["error"], json!({ "code": code, "message": message }));
-        let detail =
-            server.get(&format!("/v1/agents/{agent}/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
-        assert_eq!(detail["usage"]["steps"], 3);
-    }
+    server.scripted_with("steps", again, json!({ "max_steps": 3 })).await;
+    let run = server.run("steps", "go").await;
+    let message = "The run used up its 3 model calls; to allow more, raise `max_steps` in the agent's limits";
+    assert_eq!(run["error"], json!({ "code": "step_limit", "message": message }));
+    let detail = server.get(&format!("/v1/agents/steps/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(detail["usage"]["steps"], 3);
     let slow = json!({ "steps": [{ "text": "late", "delay_ms": 50_000 }] });
     server.scripted_with("time", slow, json!({ "max_seconds": 1 })).await;
     let run = server.run("time", "go").await;
-    assert_eq!(run["error"], json!({ "code": "time_limit", "message": "The run used up its 1 seconds" }));
+    let message = "The run used up its 1 seconds; to allow more, raise `max_seconds` in the agent's limits";
+    assert_eq!(run["error"], json!({ "code": "time_limit", "message": message }));
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ mod tests {
             tools: Vec::new(),
             temperature: None,
             max_output_tokens,
+            idempotency_key: None,
         }
     }
 

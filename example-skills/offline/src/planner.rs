@@ -105,6 +105,7 @@ mod tests {
             ],
             temperature: None,
             max_output_tokens: None,
+            idempotency_key: None,
         }
     }
 

@@ -1,18 +1,21 @@
 //! A provider that plays back a script, for testing hosts and agents.
 //!
 //! Its configuration lists the steps. Which one is played is the number of assistant messages
-//! that the conversation already has, so a script follows the conversation without a memory.
-//! `step` says what a step can do.
+//! that the conversation already has, or with `per_task` those behind its last user message, so a
+//! script follows the conversation without a memory. `step` says what a step can do, and `about`
+//! what is known of the model.
 
+mod about;
 mod playback;
 mod record;
 mod schema;
 mod step;
 
 use moxxy_sdk::config;
-use moxxy_sdk::provider::{Error, Manifest, Model, Provider, Request, Role};
+use moxxy_sdk::provider::{Error, Manifest, Message, Model, Provider, Request, Role};
 use serde_json::Value;
 
+use about::About;
 use playback::Playback;
 use step::Step;
 
@@ -33,7 +36,8 @@ impl Provider for Script {
     }
 
     fn models() -> Result<Vec<Model>, Error> {
-        Ok(vec![Model::new(MODEL)])
+        let about: About = config::parse("model").map_err(invalid)?.unwrap_or_default();
+        Ok(vec![about.model(MODEL)])
     }
 
     fn complete(request: Request) -> Result<Playback, Error> {
@@ -43,15 +47,21 @@ impl Provider for Script {
         let steps: Vec<Value> =
             config::parse("steps").map_err(invalid)?.ok_or_else(|| invalid("the configuration has no `steps`"))?;
         let repeat = config::parse("repeat").map_err(invalid)?.unwrap_or(false);
-        let step = choose(&steps, repeat, &request)?;
+        let per_task = config::parse("per_task").map_err(invalid)?.unwrap_or(false);
+        let step = choose(&steps, repeat, if per_task { of_task(&request.messages) } else { &request.messages })?;
         Playback::start(step, &request)
     }
 }
 
+/// The messages behind the last user message.
+fn of_task(messages: &[Message]) -> &[Message] {
+    let asked = messages.iter().rposition(|message| message.role == Role::User);
+    asked.and_then(|asked| messages.get(asked..)).unwrap_or(messages)
+}
+
 /// Reads the step whose turn it is. The others may be wrong without doing harm.
-fn choose(steps: &[Value], repeat: bool, request: &Request) -> Result<Step, Error> {
-    let messages = request.messages.iter();
-    let played = messages.filter(|message| message.role == Role::Assistant).count();
+fn choose(steps: &[Value], repeat: bool, messages: &[Message]) -> Result<Step, Error> {
+    let played = messages.iter().filter(|message| message.role == Role::Assistant).count();
     let index = match steps.len() {
         length if repeat && length > 0 => played % length,
         _ => played,
@@ -71,26 +81,17 @@ moxxy_sdk::export_provider!(Script);
 
 #[cfg(test)]
 mod tests {
-    use moxxy_sdk::provider::Message;
     use serde_json::json;
 
     use super::*;
 
-    fn request(roles: &[Role]) -> Request {
-        let messages = roles.iter().map(|&role| Message { role, parts: Vec::new() });
-        Request {
-            model: MODEL.to_owned(),
-            system: None,
-            messages: messages.collect(),
-            tools: Vec::new(),
-            temperature: None,
-            max_output_tokens: None,
-        }
+    fn messages(roles: &[Role]) -> Vec<Message> {
+        roles.iter().map(|&role| Message { role, parts: Vec::new() }).collect()
     }
 
     fn chosen(steps: Value, repeat: bool, roles: &[Role]) -> Result<Option<String>, Error> {
         let steps: Vec<Value> = serde_json::from_value(steps).unwrap();
-        choose(&steps, repeat, &request(roles)).map(|step| step.text)
+        choose(&steps, repeat, &messages(roles)).map(|step| step.text)
     }
 
     #[test]
@@ -99,6 +100,13 @@ mod tests {
         let later = [Role::User, Role::Assistant, Role::Tool];
         assert_eq!(chosen(steps.clone(), false, &[Role::User]), Ok(Some("a".to_owned())));
         assert_eq!(chosen(steps, false, &later), Ok(Some("b".to_owned())));
+    }
+
+    #[test]
+    fn a_task_begins_with_the_last_user_message() {
+        let roles = [Role::User, Role::Assistant, Role::User, Role::Assistant, Role::Tool];
+        assert_eq!(of_task(&messages(&roles)).len(), 3);
+        assert_eq!(of_task(&messages(&[Role::Tool])).len(), 1);
     }
 
     #[test]

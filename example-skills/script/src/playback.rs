@@ -36,6 +36,11 @@ impl Playback {
             std::thread::sleep(delay);
             return Err(failure.clone().into());
         }
+        let parts = request.messages.iter().flat_map(|message| &message.parts);
+        let bytes: usize = parts.map(bytes).sum();
+        if step.most_bytes.is_some_and(|most| bytes > most) {
+            return Err(Error::ContextTooLong(format!("the conversation has {bytes} bytes")));
+        }
         Ok(Self {
             pause: delay,
             token_delay: Duration::from_millis(step.token_delay_ms),
@@ -86,7 +91,10 @@ fn ending(step: &Step, request: &Request, text: &str) -> Vec<Event> {
         return vec![Event::Spin];
     }
     let usage = step.usage.map_or_else(|| counted(step, request, text), Usage::from);
-    let mut events = vec![Event::Chunk(Chunk::Usage(usage))];
+    let mut events = Vec::new();
+    if !step.no_usage {
+        events.push(Event::Chunk(Chunk::Usage(usage)));
+    }
     if !step.no_stop {
         events.push(Event::Chunk(Chunk::Stop(step.stop_reason())));
     }
@@ -148,6 +156,15 @@ fn part_tokens(part: &Part) -> u64 {
     }
 }
 
+fn bytes(part: &Part) -> usize {
+    match part {
+        Part::Text(text) => text.len(),
+        Part::ToolCall(call) => call.arguments.len(),
+        Part::ToolResult(result) => result.content.len(),
+        Part::Image(_) | Part::Thinking(_) => 0,
+    }
+}
+
 /// A token is what stands between spaces.
 fn tokens(text: &str) -> u64 {
     text.split_whitespace().count() as u64
@@ -155,7 +172,7 @@ fn tokens(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use moxxy_sdk::provider::StopReason;
+    use moxxy_sdk::provider::{Message, Role, StopReason};
     use serde_json::{Value, json};
 
     use super::*;
@@ -168,6 +185,7 @@ mod tests {
             tools: Vec::new(),
             temperature: None,
             max_output_tokens: None,
+            idempotency_key: None,
         }
     }
 
@@ -241,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_may_be_too_long() {
+        let message = Message { role: Role::User, parts: vec![Part::Text("four".to_owned())] };
+        let request = Request { messages: vec![message], ..request() };
+        let start = |most| Playback::start(serde_json::from_value(json!({ "most_bytes": most })).unwrap(), &request);
+        assert!(matches!(start(3), Err(Error::ContextTooLong(_))));
+        assert!(start(4).is_ok());
+    }
+
+    #[test]
     fn usage_is_given_or_counted() {
         let usage = |step| {
             played(step).into_iter().find_map(|event| match event {
@@ -250,5 +277,6 @@ mod tests {
         };
         assert_eq!(usage(json!({ "text": "a b c" })), Some(3));
         assert_eq!(usage(json!({ "text": "a", "usage": { "output_tokens": 7 } })), Some(7));
+        assert_eq!(usage(json!({ "text": "a", "no_usage": true })), None);
     }
 }

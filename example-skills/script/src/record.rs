@@ -14,6 +14,7 @@ pub fn record(request: &Request) -> String {
         "tools": tools,
         "temperature": request.temperature,
         "max_output_tokens": request.max_output_tokens,
+        "idempotency_key": request.idempotency_key,
     })
     .to_string()
 }
@@ -83,6 +84,7 @@ mod tests {
             tools: Vec::new(),
             temperature: None,
             max_output_tokens: None,
+            idempotency_key: None,
         };
         let recorded: Value = serde_json::from_str(&record(&request)).unwrap();
         assert_eq!(recorded["system"], "Be brief.");

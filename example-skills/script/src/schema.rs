@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Describes `steps` and `repeat`.
+/// Describes `steps`, `repeat`, `per_task` and `model`.
 pub fn config() -> Value {
     json!({
         "type": "object",
@@ -16,6 +16,20 @@ pub fn config() -> Value {
                 "type": "boolean",
                 "description": "Start over when the steps are used up.",
                 "default": false,
+            },
+            "per_task": {
+                "type": "boolean",
+                "description": "Begin with the first step for each user message.",
+                "default": false,
+            },
+            "model": {
+                "type": "object",
+                "description": "What is known of the model.",
+                "properties": {
+                    "context_window": { "type": "integer", "minimum": 1 },
+                    "max_output_tokens": { "type": "integer", "minimum": 1 },
+                    "price": { "type": "object" },
+                },
             },
         },
         "required": ["steps"],
@@ -34,6 +48,8 @@ fn step() -> Value {
             "tool_calls": { "type": "array" },
             "error": { "type": "object" },
             "error_after": { "type": "integer", "minimum": 0 },
+            "most_bytes": { "type": "integer", "minimum": 0 },
+            "no_usage": { "type": "boolean" },
             "delay_ms": { "type": "integer", "minimum": 0 },
             "token_delay_ms": { "type": "integer", "minimum": 0 },
             "stream": { "type": "boolean" },

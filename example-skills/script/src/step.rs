@@ -16,6 +16,8 @@ pub struct Step {
     /// Instead of a completion; after `error_after` chunks of it, if that is given.
     pub error: Option<Failure>,
     pub error_after: Option<usize>,
+    /// Where the texts and results of the conversation have more bytes, it is too long.
+    pub most_bytes: Option<usize>,
     /// Before the first chunk.
     pub delay_ms: u64,
     /// Between two chunks.
@@ -24,6 +26,8 @@ pub struct Step {
     pub stream: bool,
     /// Counted if it is not given.
     pub usage: Option<Spent>,
+    /// Say nothing of usage.
+    pub no_usage: bool,
     /// Why the model stops. Given the calls it is `tool_use`, without them `end_turn`.
     pub stop: Option<String>,
     /// In place of the end, break.

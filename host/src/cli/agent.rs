@@ -9,6 +9,7 @@ use super::{
     Options, arguments,
     client::{Call, Client},
     failure::{Done, Failure},
+    limits::Limits,
     progress,
     run::mode,
     terminal::{self, Terminal, items, text, time},
@@ -72,6 +73,8 @@ pub enum Command {
     },
     /// List an agent's conversations, oldest first.
     Sessions(Agent),
+    /// Say what an agent used, day by day (UTC), latest first.
+    Usage(Agent),
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,15 +116,8 @@ pub struct Settings {
     /// How freely the model chooses its words, from 0 to 2.
     #[arg(long, value_name = "NUMBER")]
     temperature: Option<f64>,
-    /// Model calls of one run at most.
-    #[arg(long, value_name = "NUMBER")]
-    max_steps: Option<u32>,
-    /// Tokens of one run at most, in and out together.
-    #[arg(long, value_name = "NUMBER")]
-    max_tokens: Option<u64>,
-    /// How long a run lasts at most, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    max_seconds: Option<u64>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl Settings {
@@ -135,20 +131,13 @@ impl Settings {
         };
         set(&mut body, "persona", persona);
         set(&mut body, "temperature", self.temperature);
-        let mut set_limits = Map::new();
-        set(&mut set_limits, "max_steps", self.max_steps);
-        set(&mut set_limits, "max_tokens", self.max_tokens);
-        set(&mut set_limits, "max_seconds", self.max_seconds);
+        let set_limits = self.limits.set();
         if !set_limits.is_empty() {
             let mut limits = limits.as_object().cloned().unwrap_or_default();
             limits.extend(set_limits);
             body.insert("limits".into(), Value::Object(limits));
         }
         Ok(body)
-    }
-
-    fn limits(&self) -> bool {
-        self.max_steps.is_some() || self.max_tokens.is_some() || self.max_seconds.is_some()
     }
 }
 
@@ -204,6 +193,7 @@ pub async fn run(options: &Options, command: Command) -> Done {
             terminal.list(&messages, &empty, |messages| messages.iter().map(message).collect())
         }
         Command::Sessions(Agent { name }) => sessions(&client, terminal, &name).await,
+        Command::Usage(Agent { name }) => usage(&client, terminal, &name).await,
     }
 }
 
@@ -223,10 +213,10 @@ fn at(method: Method, agent: &Name, rest: &str) -> Call {
 
 async fn change(client: &Client, terminal: Terminal, update: Update) -> Done {
     let name = update.agent.name;
-    let limits = match update.settings.limits() {
+    let limits = match update.settings.limits.set().is_empty() {
         // Limits are changed together.
-        true => client.answer(at(Method::GET, &name, "")).await?.value.get("limits").cloned(),
-        false => None,
+        false => client.answer(at(Method::GET, &name, "")).await?.value.get("limits").cloned(),
+        true => None,
     };
     let mut body = update.settings.body(&limits.unwrap_or_default())?;
     set(&mut body, "provider", update.provider.map(|provider| provider.to_string()));
@@ -293,5 +283,19 @@ async fn sessions(client: &Client, terminal: Terminal, name: &Name) -> Done {
             [text(session, "name"), text(session, "session_id"), created, closed]
         };
         terminal::table(["NAME", "SESSION", "CREATED (UTC)", "CLOSED (UTC)"], sessions.iter().map(row))
+    })
+}
+
+async fn usage(client: &Client, terminal: Terminal, name: &Name) -> Done {
+    let days = client.list(at(Method::GET, name, "/usage"), None).await?;
+    let empty = format!("It did nothing yet. Give it a task: moxxy run {name} TASK");
+    terminal.list(&days, &empty, |days| {
+        let row = |day: &Value| {
+            ["day", "steps", "tool_calls", "input_tokens", "output_tokens", "cost", "reserved_tokens", "reserved_cost"]
+                .map(|column| text(day, column))
+        };
+        let headings =
+            ["DAY (UTC)", "MODEL CALLS", "TOOL CALLS", "TOKENS IN", "OUT", "US$", "RESERVED", "US$ RESERVED"];
+        terminal::table(headings, days.iter().map(row))
     })
 }

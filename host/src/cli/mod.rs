@@ -18,6 +18,7 @@ mod grant;
 mod health;
 mod init;
 mod inspect;
+mod limits;
 mod new;
 mod policy;
 mod progress;

@@ -198,8 +198,10 @@ async fn models(client: &Client, terminal: Terminal, id: &Name) -> Done {
     terminal.list(&models, "It has no models. Is it configured? `moxxy provider update` does that.", |models| {
         let row = |model: &Value| {
             let (context, output) = (text(model, "context_window"), text(model, "max_output_tokens"));
-            [text(model, "id"), context, output, text(model, "display_name")]
+            let price = |of: &str| model.get("price").map(|price| text(price, of)).unwrap_or_default();
+            [text(model, "id"), context, output, price("input"), price("output"), text(model, "display_name")]
         };
-        terminal::table(["MODEL", "CONTEXT", "OUTPUT", "NAME"], models.iter().map(row))
+        // Prices are for a million tokens.
+        terminal::table(["MODEL", "CONTEXT", "OUTPUT", "US$/M IN", "US$/M OUT", "NAME"], models.iter().map(row))
     })
 }

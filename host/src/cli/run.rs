@@ -282,10 +282,12 @@ fn detail(run: &Value) -> String {
     let error = error.map(|error| format!("{} ({})", text(error, "message"), text(error, "code"))).unwrap_or_default();
     let usage = run.get("usage").unwrap_or(&Value::Null);
     let spent = format!(
-        "{} model calls, {} tokens in, {} out",
+        "{} model calls, {} tool calls, {} tokens in, {} out, {} US$",
         text(usage, "steps"),
+        text(usage, "tool_calls"),
         text(usage, "input_tokens"),
-        text(usage, "output_tokens")
+        text(usage, "output_tokens"),
+        text(usage, "cost")
     );
     let about = terminal::fields([
         ("Run", text(run, "run_id")),

@@ -7,11 +7,13 @@ use reqwest::Url;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
-use super::peer::Peer;
+use super::{ModelPrice, Peer};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
     Number(RangeInclusive<i64>),
+    /// A number that may have a fraction.
+    Amount(RangeInclusive<i64>),
     Switch,
     Text(Kind),
     List(Kind),
@@ -26,10 +28,12 @@ pub enum Kind {
     Key,
     Filter,
     Peer,
+    Price,
+    Unknown,
 }
 
 /// How the manual begins to say what a value may be; numbers have a range and a unit.
-const DESCRIPTIONS: [(&str, Format); 10] = [
+const DESCRIPTIONS: [(&str, Format); 12] = [
     ("true or false", Format::Switch),
     ("an IP address", Format::Text(Kind::Address)),
     ("a file", Format::Text(Kind::Path)),
@@ -40,13 +44,19 @@ const DESCRIPTIONS: [(&str, Format); 10] = [
     ("a list of networks", Format::List(Kind::Network)),
     ("a list of origins", Format::List(Kind::Origin)),
     ("a list of hosts", Format::List(Kind::Peer)),
+    ("a list of prices", Format::List(Kind::Price)),
+    ("`deny` or `warn`", Format::Text(Kind::Unknown)),
 ];
 
 impl Format {
     /// The format that the manual describes.
     pub fn described(text: &str) -> Option<Self> {
         let named = || DESCRIPTIONS.into_iter().find(|(start, _)| text.starts_with(start)).map(|(_, format)| format);
-        range(text).map(Self::Number).or_else(named)
+        let ranged = |(range, unit): (_, &str)| match unit.starts_with("US dollars") {
+            true => Self::Amount(range),
+            false => Self::Number(range),
+        };
+        range(text).map(ranged).or_else(named)
     }
 
     pub fn is_secret(&self) -> bool {
@@ -59,6 +69,10 @@ impl Format {
         let as_it_is = || Value::String(text.to_owned());
         match self {
             Self::Number(_) => number(text).map_or_else(as_it_is, Value::Integer),
+            Self::Amount(_) => number(text)
+                .map(Value::Integer)
+                .or_else(|| text.trim().parse().ok().map(Value::Float))
+                .unwrap_or_else(as_it_is),
             Self::Switch => text.trim().parse().map_or_else(|_| as_it_is(), Value::Boolean),
             Self::Text(_) => as_it_is(),
             Self::List(_) if text.trim_start().starts_with('[') => array(text).unwrap_or_else(as_it_is),
@@ -73,6 +87,11 @@ impl Format {
     pub fn wrong(&self, value: &Value) -> Option<String> {
         match (self, value) {
             (Self::Number(range), Value::Integer(number)) => (!range.contains(number)).then(String::new),
+            (Self::Amount(range), Value::Integer(number)) => (!range.contains(number)).then(String::new),
+            (Self::Amount(range), Value::Float(number)) => {
+                let within = *range.start() as f64..=*range.end() as f64;
+                (!within.contains(number)).then(String::new)
+            }
             (Self::Switch, Value::Boolean(_)) => None,
             (Self::Text(kind), Value::String(text)) => kind.wrong(text),
             (Self::List(kind), Value::Array(items)) => {
@@ -81,7 +100,7 @@ impl Format {
                 let reasons: Vec<_> = wrong.collect();
                 (!reasons.is_empty()).then(|| reasons.join("; "))
             }
-            (Self::Number(_) | Self::Switch, Value::String(text)) => {
+            (Self::Number(_) | Self::Amount(_) | Self::Switch, Value::String(text)) => {
                 Some(if self.read(text).is_str() { "" } else { "without quotes" }.to_owned())
             }
             (Self::Text(_), value) if !value.is_array() && !value.is_table() => Some("in quotes".into()),
@@ -115,6 +134,8 @@ impl Kind {
             Self::Path => !text.contains('\0'),
             Self::Key => text.is_empty() || (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())),
             Self::Origin => return wrong_origin(text),
+            Self::Price => return ModelPrice::try_from(text.to_owned()).err().map(str::to_owned),
+            Self::Unknown => ["deny", "warn"].contains(&text),
             Self::Peer => return Peer::try_from(text.to_owned()).err().map(str::to_owned),
             Self::Filter => return EnvFilter::try_new(text).err().map(|error| error.to_string()),
         };
@@ -136,11 +157,11 @@ fn wrong_origin(text: &str) -> Option<String> {
     (origin != text).then(|| format!("write `{text}` as `{origin}`"))
 }
 
-/// `1 to 86_400 seconds`; there is always a unit.
-fn range(text: &str) -> Option<RangeInclusive<i64>> {
+/// `1 to 86_400 seconds`, with the unit, which there always is.
+fn range(text: &str) -> Option<(RangeInclusive<i64>, &str)> {
     let (least, rest) = text.split_once(" to ")?;
-    let (most, _unit) = rest.split_once(' ')?;
-    Some(number(least)?..=number(most)?)
+    let (most, unit) = rest.split_once(' ')?;
+    Some((number(least)?..=number(most)?, unit))
 }
 
 fn number(text: &str) -> Option<i64> {

@@ -8,6 +8,7 @@ mod format;
 mod layers;
 mod nearest;
 mod peer;
+mod price;
 mod remote;
 mod table;
 
@@ -23,9 +24,13 @@ use serde::Deserialize;
 pub use self::{
     layers::{Layers, Setting, Source},
     peer::Peer,
+    price::{ModelPrice, UnknownPrice},
     remote::{Remote, token_in},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    money::Dollars,
+};
 
 /// Every option; each stands in `config.default.toml`, which says what it is.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +45,7 @@ pub struct Config {
     pub audit: Audit,
     pub events: Events,
     pub runs: Runs,
+    pub prices: Prices,
     #[serde(skip)]
     warnings: Vec<String>,
 }
@@ -178,9 +184,21 @@ pub struct Runs {
     pub max_steps: u32,
     pub max_tokens: u64,
     pub max_seconds: u64,
+    pub max_tool_calls: u32,
+    pub max_cost: Dollars,
+    pub max_tokens_per_day: u64,
+    pub max_cost_per_day: Dollars,
+    pub max_output_tokens: u32,
     pub concurrent_sessions: usize,
     pub queue: u64,
     pub question_time: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    pub models: Vec<ModelPrice>,
+    pub unknown: UnknownPrice,
 }
 
 /// What the command line sets.

@@ -3,13 +3,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{providers, runs, tokens::Principal, version::Expected};
+use super::{
+    models::{self, Model},
+    runs,
+    tokens::Principal,
+    version::Expected,
+};
 use crate::{
     app::App,
-    config,
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::Name,
+    money::Dollars,
     store::{self, AgentKey},
 };
 
@@ -63,6 +68,16 @@ pub struct Limits {
     /// Seconds that a run takes, at least 1. By default 600.
     #[schemars(range(min = 1))]
     pub max_seconds: Option<u64>,
+    /// Tool calls in a run, at least 1. By default 100.
+    #[schemars(range(min = 1))]
+    pub max_tool_calls: Option<u32>,
+    /// US dollars that a run may cost, more than 0. By default as much as it does.
+    pub max_cost: Option<Dollars>,
+    /// Tokens in and out in a day (UTC), of all runs together, at least 1. By default any number.
+    #[schemars(range(min = 1))]
+    pub max_tokens_per_day: Option<u64>,
+    /// US dollars that all runs of a day (UTC) may cost together, more than 0. By default as much as they do.
+    pub max_cost_per_day: Option<Dollars>,
 }
 
 /// An agent to be made.
@@ -186,17 +201,6 @@ pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expec
     super::skills::collect(app).await
 }
 
-impl Limits {
-    /// These limits, completed from the configuration.
-    pub fn or(&self, defaults: &config::Runs) -> (u32, u64, u64) {
-        (
-            self.max_steps.unwrap_or(defaults.max_steps),
-            self.max_tokens.unwrap_or(defaults.max_tokens),
-            self.max_seconds.unwrap_or(defaults.max_seconds),
-        )
-    }
-}
-
 impl Patch {
     /// Applies the change and names the settings that it touches.
     fn apply(self, settings: &mut Settings) -> Vec<&'static str> {
@@ -226,9 +230,13 @@ fn check_values(settings: &Settings) -> Result<()> {
     if settings.temperature.is_some_and(|t| !TEMPERATURES.contains(&t)) {
         return Err(Error::invalid_field("temperature", "it is a number from 0 to 2"));
     }
-    let Limits { max_steps, max_tokens, max_seconds } = settings.limits;
-    if max_steps == Some(0) || max_tokens == Some(0) || max_seconds == Some(0) {
+    let limits = &settings.limits;
+    let numbers = [limits.max_tokens, limits.max_seconds, limits.max_tokens_per_day];
+    if limits.max_steps == Some(0) || limits.max_tool_calls == Some(0) || numbers.contains(&Some(0)) {
         return Err(Error::invalid_field("limits", "a limit is at least 1"));
+    }
+    if [limits.max_cost, limits.max_cost_per_day].into_iter().flatten().any(Dollars::is_zero) {
+        return Err(Error::invalid_field("limits", "a limit on money is more than 0"));
     }
     if settings.model.is_empty() || settings.model.len() > MODEL {
         return Err(Error::invalid_field("model", format!("it has 1 to {MODEL} bytes")));
@@ -242,8 +250,13 @@ async fn check_model(app: &App, settings: &Settings) -> Result<()> {
         Error::NotFound(problem) => Error::invalid_field("provider", problem.message),
         other => other,
     })?;
-    let models = providers::models(app, &provider).await?;
-    if models.iter().any(|model| model.id == settings.model) {
+    let is_wanted = |model: &Model| model.id == settings.model;
+    if models::of(app, &provider).await?.iter().any(is_wanted) {
+        return Ok(());
+    }
+    // It may have come since the list that is kept.
+    let models = models::ask(app, &provider).await?;
+    if models.iter().any(is_wanted) {
         return Ok(());
     }
     let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();

@@ -12,6 +12,7 @@ pub mod grants;
 pub mod idempotency;
 pub mod invocations;
 pub mod messages;
+pub mod models;
 pub mod never;
 pub mod policy;
 pub mod progress;

@@ -108,19 +108,6 @@ pub struct Patch {
     pub accept: Option<Accept>,
 }
 
-/// A model of a provider.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Model {
-    /// What agents name it by.
-    pub id: String,
-    /// What people call it.
-    pub display_name: Option<String>,
-    /// How many tokens it reads at most, if that is known.
-    pub context_window: Option<u32>,
-    /// How many tokens it writes at most, if that is known.
-    pub max_output_tokens: Option<u32>,
-}
-
 /// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
 /// after.
 pub async fn install(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
@@ -229,7 +216,7 @@ fn changed(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
 }
 
 pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expected) -> Result<()> {
-    let config = Arc::clone(&app.config);
+    let (config, gone) = (Arc::clone(&app.config), id.clone());
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -246,14 +233,8 @@ pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expecte
             })
         })
         .await?;
+    app.models.forget(&gone);
     skills::collect(app).await
-}
-
-/// Asks a provider which models it has.
-pub async fn models(app: &App, provider: &Provider) -> Result<Vec<Model>> {
-    let context = context(app, provider, Subject::default()).await?;
-    let models = app.plugins.list_models(&provider.component.digest, context).await?;
-    Ok(models.into_iter().map(Model::from).collect())
 }
 
 /// What a call of the provider may use.
@@ -274,17 +255,6 @@ pub async fn context(app: &App, provider: &Provider, subject: Subject) -> Result
         outgoing: Some(outgoing),
         ..CallContext::new(provider.id.clone())
     })
-}
-
-impl From<plugins::models::Model> for Model {
-    fn from(model: plugins::models::Model) -> Self {
-        Self {
-            id: model.id,
-            display_name: model.display_name,
-            context_window: model.context_window,
-            max_output_tokens: model.max_output_tokens,
-        }
-    }
 }
 
 impl View {

@@ -13,6 +13,7 @@ use crate::{
     digest::Digest,
     error::{Error, Result},
     ids::{GrantId, Name, QuestionId, SecretId, SecretName, SessionId, StepId, TokenId},
+    money::Dollars,
 };
 
 macro_rules! events {
@@ -166,8 +167,32 @@ events! {
     MessageDelta = "message.delta" { step_id: StepId, text: String },
     MessageAssistant = "message.assistant" { message_id: String, content: String, tool_calls: Value },
 
-    ModelRequest = "model.request" { step_id: StepId, provider_id: Name, model: String, messages: usize, tools: usize },
-    ModelResponse = "model.response" { step_id: StepId, stop_reason: String, input_tokens: u64, output_tokens: u64, usage: Usage },
+    ModelRequest = "model.request" {
+        step_id: StepId,
+        provider_id: Name,
+        model: String,
+        messages: usize,
+        tools: usize,
+        /// How many earlier messages the model is not shown, and how many results it is not shown in full.
+        left_out: usize,
+        shortened: usize,
+        max_output_tokens: u32,
+        /// What limits count until the end of the call. No cost: the price is not known.
+        reserved_tokens: u64,
+        reserved_cost: Option<Dollars>,
+    },
+    ModelResponse = "model.response" {
+        step_id: StepId,
+        stop_reason: String,
+        input_tokens: u64,
+        cached_input_tokens: u64,
+        output_tokens: u64,
+        /// In US dollars, if the price is known.
+        cost: Option<Dollars>,
+        usage: Usage,
+    },
+    /// A call is made again, with less.
+    ModelRetried = "model.retried" { step_id: StepId, provider_id: Name, reason: String, attempt: usize },
     ModelFailed = "model.failed" { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },
 }
 

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     domain::{
         agents::{self, Agent, NewAgent, Patch},
-        runs::{self, Run, Stop},
+        runs::{self, Day, Run, Stop},
         sessions,
     },
     ids::{Name, SessionId},
@@ -75,6 +75,18 @@ pub async fn delete(
 ) -> Result<Deleted> {
     agents::delete(&app, caller.principal, name, expected).await?;
     Ok(Deleted)
+}
+
+/// Latest first; a day on which it did nothing is left out.
+pub async fn usage(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(name): Path<Name>,
+    paging: Paging,
+) -> Result<Listed<Day>> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &name).await?.key;
+    Ok(paging.show(store::steps::days(&mut db, key, &paging.page).await?))
 }
 
 /// Stops what runs and what waits, and answers with the runs that it stopped.

@@ -14,10 +14,11 @@ use crate::domain::{
     audit::{Entry, Head},
     grants::{Grant, Granted, NewGrant},
     messages::Message,
+    models::Model,
     policy::{self, Policy},
-    providers::{self, Model, NewProvider, Patch as ProviderPatch},
+    providers::{self, NewProvider, Patch as ProviderPatch},
     questions::{Question, Response},
-    runs::{Detail, NewRun, Run},
+    runs::{Day, Detail, NewRun, Run},
     sessions::Session,
     skills::{self, Install},
     tokens::{Issued, NewToken, Token},
@@ -50,7 +51,10 @@ macro_rules! examples {
 examples! {
     Shown Agent: json!({
         "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief.",
-        "temperature": null, "limits": { "max_steps": 10, "max_tokens": null, "max_seconds": null },
+        "temperature": null, "limits": {
+            "max_steps": 10, "max_tokens": null, "max_seconds": null, "max_tool_calls": null, "max_cost": 0.5,
+            "max_tokens_per_day": null, "max_cost_per_day": 5.0,
+        },
         "template": null, "status": "idle", "created_at": NOW, "updated_at": NOW,
     });
     Taken NewAgent: json!({ "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief." });
@@ -61,6 +65,7 @@ examples! {
     Shown Run: run();
     Shown Vec<Run>: json!([run()]);
     Shown Detail: detail();
+    Shown Day: day();
     Taken NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
     Shown Message: json!({
         "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
@@ -106,7 +111,10 @@ examples! {
     Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
     Taken ProviderPatch: json!({ "config": { "greeting": "Hello" } });
     Shown Vec<Model>: json!([
-        { "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null },
+        {
+            "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null,
+            "price": { "input": 1.25, "cached_input": 0.125, "output": 10.0 },
+        },
     ]);
 
     Shown Issued: json!({
@@ -149,12 +157,28 @@ fn detail() -> Value {
         let step = json!({
             "step_id": "stp_019b7c5e-8f00-7000-8000-000000000005", "kind": "tool", "status": "completed",
             "name": "text__word_count", "input": { "call_id": "call_1", "arguments": { "text": "a b c" } },
-            "output": { "words": 3 }, "input_tokens": 0, "output_tokens": 0, "started_at": NOW, "ended_at": LATER,
+            "output": { "words": 3 }, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": null,
+            "reserved_tokens": 0, "reserved_cost": 0.0, "started_at": NOW, "ended_at": LATER,
         });
         fields.insert("steps".into(), json!([step]));
-        fields.insert("usage".into(), json!({ "steps": 2, "input_tokens": 120, "output_tokens": 12 }));
+        fields.insert("usage".into(), spent());
     }
     detail
+}
+
+fn spent() -> Value {
+    json!({
+        "steps": 2, "tool_calls": 1, "input_tokens": 120, "cached_input_tokens": 0, "output_tokens": 12,
+        "cost": 0.00027, "reserved_tokens": 0, "reserved_cost": 0.0,
+    })
+}
+
+fn day() -> Value {
+    let mut day = spent();
+    if let Some(fields) = day.as_object_mut() {
+        fields.insert("day".into(), "2026-01-02".into());
+    }
+    day
 }
 
 fn grant() -> Value {

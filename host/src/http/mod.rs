@@ -113,6 +113,7 @@ fn limited() -> ApiRouter<App> {
             .merge(claiming_post("start_run", START_RUN, runs::start)))
         .api_route("/v1/agents/{name}/runs/{run_id}", get("get_run", "Show a run with its steps and what it used", runs::show))
         .api_route("/v1/agents/{name}/runs/{run_id}/stop", post("stop_run", "Stop a run", runs::stop))
+        .api_route("/v1/agents/{name}/usage", get("list_usage", "Say what an agent used, day by day (UTC), latest first", agents::usage))
         .api_route("/v1/agents/{name}/history", get("list_messages", "List the messages of a session, oldest first", history::list))
         .api_route("/v1/agents/{name}/sessions", get("list_sessions", "List an agent's sessions, oldest first", history::sessions))
         .api_route("/v1/agents/{name}/questions", get("list_questions", "List what an agent's runs ask, oldest first\nQuestions, and calls that wait for an approval.", questions::list))

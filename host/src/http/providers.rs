@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::providers::{self, Model, NewProvider, Patch, Provider, View},
+    domain::{
+        models::{self, Model},
+        providers::{self, NewProvider, Patch, Provider, View},
+    },
     ids::Name,
     store,
 };
@@ -57,7 +60,7 @@ pub async fn delete(
 
 pub async fn models(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Body<Vec<Model>>> {
     let provider = store::providers::get(&mut *app.store.read().await?, &id).await?;
-    Ok(Body(providers::models(&app, &provider).await?))
+    Ok(Body(models::of(&app, &provider).await?))
 }
 
 fn shown(app: &App, provider: Provider) -> View {

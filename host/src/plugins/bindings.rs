@@ -64,6 +64,7 @@ pub mod models {
         path: "../wit",
         inline: "package moxxy:host; world models-world { export moxxy:plugin/models@0.1.0; }",
         world: "moxxy:host/models-world",
+        additional_derives: [serde::Serialize],
         exports: { default: async },
     });
 }

@@ -3,11 +3,12 @@
 use serde_json::Value;
 use sqlx::FromRow;
 
-use super::{Db, Tx, from_json, to_json};
+use super::{AgentKey, Db, Page, Slice, Tx, from_json, to_json};
 use crate::{
-    domain::runs::{Spent, Step, StepKind},
+    domain::runs::{Day, Spent, Step, StepKind, Used},
     error::{Error, Result},
     ids::{RunId, StepId},
+    money::Dollars,
 };
 
 #[derive(FromRow)]
@@ -19,9 +20,46 @@ struct Row {
     input: Option<String>,
     output: Option<String>,
     input_tokens: i64,
+    cached_input_tokens: i64,
     output_tokens: i64,
+    cost: Option<i64>,
+    reserved_tokens: i64,
+    reserved_cost: i64,
     started_at: String,
     ended_at: Option<String>,
+}
+
+/// Of steps together.
+#[derive(FromRow)]
+struct Sums {
+    day: String,
+    steps: i64,
+    tool_calls: i64,
+    input_tokens: i64,
+    cached_input_tokens: i64,
+    output_tokens: i64,
+    cost: i64,
+    reserved_tokens: i64,
+    reserved_cost: i64,
+}
+
+/// A query for sums over steps, with the day of the first.
+macro_rules! sums {
+    ($rest:literal) => {
+        concat!(
+            "SELECT COALESCE(MIN(substr(started_at, 1, 10)), '') AS day,
+             COUNT(*) FILTER (WHERE kind = 'model' AND status <> 'interrupted') AS steps,
+             COUNT(*) FILTER (WHERE kind = 'tool') AS tool_calls,
+             COALESCE(SUM(input_tokens), 0) AS input_tokens,
+             COALESCE(SUM(cached_input_tokens), 0) AS cached_input_tokens,
+             COALESCE(SUM(output_tokens), 0) AS output_tokens,
+             COALESCE(SUM(cost), 0) AS cost,
+             COALESCE(SUM(reserved_tokens), 0) AS reserved_tokens,
+             COALESCE(SUM(reserved_cost), 0) AS reserved_cost
+             FROM steps ",
+            $rest
+        )
+    };
 }
 
 /// How a step ended.
@@ -29,14 +67,13 @@ struct Row {
 pub struct End {
     pub status: &'static str,
     pub output: Value,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
 }
 
 /// Opens a step behind the others of its run.
 pub async fn open(tx: &mut Tx, run: &RunId, kind: StepKind, name: &str, input: &Value) -> Result<StepId> {
-    let sql = "INSERT INTO steps (id, run, ordinal, kind, status, name, input, started_at)
-               SELECT ?1, ?2, COUNT(*) + 1, ?3, 'running', ?4, ?5, ?6 FROM steps WHERE run = ?2";
+    let sql = "INSERT INTO steps (id, run, agent, ordinal, kind, status, name, input, started_at)
+               SELECT ?1, ?2, (SELECT agent FROM runs WHERE id = ?2), COUNT(*) + 1, ?3, 'running', ?4, ?5, ?6
+               FROM steps WHERE run = ?2";
     let id = StepId::random();
     let now = tx.now();
     sqlx::query(sql)
@@ -51,16 +88,37 @@ pub async fn open(tx: &mut Tx, run: &RunId, kind: StepKind, name: &str, input: &
     Ok(id)
 }
 
+/// Sets aside what an open step may use. It stays so until it is settled, also when the step is closed.
+pub async fn reserve(tx: &mut Tx, id: &StepId, tokens: u64, cost: Dollars) -> Result<()> {
+    let sql = "UPDATE steps SET reserved_tokens = ?, reserved_cost = ? WHERE id = ? AND ended_at IS NULL";
+    sqlx::query(sql).bind(self::tokens(tokens)).bind(cost.to_stored()).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Puts what a step used in the place of what it reserved. What is not known of it stays reserved.
+pub async fn settle(tx: &mut Tx, id: &StepId, used: &Used) -> Result<()> {
+    let sql = "UPDATE steps SET input_tokens = ?, cached_input_tokens = ?, output_tokens = ?, cost = ?,
+               reserved_tokens = ?, reserved_cost = ? WHERE id = ? AND ended_at IS NULL";
+    sqlx::query(sql)
+        .bind(tokens(used.input_tokens))
+        .bind(tokens(used.cached_input_tokens))
+        .bind(tokens(used.output_tokens))
+        .bind(used.cost.map(Dollars::to_stored))
+        .bind(tokens(used.reserved_tokens))
+        .bind(used.reserved_cost.to_stored())
+        .bind(id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Closes a step; `false` if it is closed already.
 pub async fn close(tx: &mut Tx, id: &StepId, end: End) -> Result<bool> {
-    let sql = "UPDATE steps SET status = ?, output = ?, input_tokens = ?, output_tokens = ?, ended_at = ?
-               WHERE id = ? AND ended_at IS NULL";
+    let sql = "UPDATE steps SET status = ?, output = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL";
     let now = tx.now();
     let closed = sqlx::query(sql)
         .bind(end.status)
         .bind(to_json(&end.output)?)
-        .bind(tokens(end.input_tokens))
-        .bind(tokens(end.output_tokens))
         .bind(now)
         .bind(id.as_str())
         .execute(&mut **tx)
@@ -81,16 +139,34 @@ pub async fn list(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// A run's model calls, in the order in which they began.
+pub async fn model_calls(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
+    let sql = "SELECT * FROM steps WHERE run = ? AND kind = 'model' ORDER BY ordinal";
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(run.as_str()).fetch_all(db).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
 /// What a run has used so far.
 pub async fn spent(db: &mut Db, run: &RunId) -> Result<Spent> {
-    let sql = "SELECT COUNT(*) FILTER (WHERE kind = 'model' AND status <> 'interrupted'),
-               COALESCE(SUM(input_tokens), 0), COALESCE(SUM(output_tokens), 0) FROM steps WHERE run = ?";
-    let (steps, input, output): (i64, i64, i64) = sqlx::query_as(sql).bind(run.as_str()).fetch_one(db).await?;
-    Ok(Spent {
-        steps: u32::try_from(steps).map_err(Error::internal)?,
-        input_tokens: input.unsigned_abs(),
-        output_tokens: output.unsigned_abs(),
-    })
+    let sums: Sums = sqlx::query_as(sums!("WHERE run = ?")).bind(run.as_str()).fetch_one(db).await?;
+    sums.try_into()
+}
+
+/// What all runs of an agent used in a day, such as 2026-11-27.
+pub async fn spent_on(db: &mut Db, agent: AgentKey, day: &str) -> Result<Spent> {
+    // A time of a day is the day, a `T` and more, so it is less than the day and a `U`.
+    let sql = sums!("WHERE agent = ?1 AND started_at >= ?2 AND started_at < ?2 || 'U'");
+    let sums: Sums = sqlx::query_as(sql).bind(agent.0).bind(day).fetch_one(db).await?;
+    sums.try_into()
+}
+
+/// What an agent used on each day on which it did anything, latest first.
+pub async fn days(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Slice<Day>> {
+    let sql = sums!("WHERE agent = ?1 AND started_at < ?2 GROUP BY substr(started_at, 1, 10) ORDER BY 1 DESC LIMIT ?3");
+    // Behind every year of four digits.
+    let before = page.after.as_deref().unwrap_or("U");
+    let rows: Vec<Sums> = sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
+    page.cut(rows, |row| row.day.clone()).try_map(|row| Ok(Day { day: row.day.clone(), usage: row.try_into()? }))
 }
 
 /// A count that a component reported, as the database can keep it.
@@ -109,10 +185,32 @@ impl TryFrom<Row> for Step {
             name: row.name,
             input: row.input.as_deref().map(from_json).transpose()?,
             output: row.output.as_deref().map(from_json).transpose()?,
-            input_tokens: row.input_tokens.unsigned_abs(),
-            output_tokens: row.output_tokens.unsigned_abs(),
+            usage: Used {
+                input_tokens: row.input_tokens.unsigned_abs(),
+                cached_input_tokens: row.cached_input_tokens.unsigned_abs(),
+                output_tokens: row.output_tokens.unsigned_abs(),
+                cost: row.cost.map(Dollars::stored),
+                reserved_tokens: row.reserved_tokens.unsigned_abs(),
+                reserved_cost: Dollars::stored(row.reserved_cost),
+            },
             started_at: row.started_at,
             ended_at: row.ended_at,
+        })
+    }
+}
+
+impl TryFrom<Sums> for Spent {
+    type Error = Error;
+    fn try_from(sums: Sums) -> Result<Self> {
+        Ok(Self {
+            steps: u32::try_from(sums.steps).map_err(Error::internal)?,
+            tool_calls: u32::try_from(sums.tool_calls).map_err(Error::internal)?,
+            input_tokens: sums.input_tokens.unsigned_abs(),
+            cached_input_tokens: sums.cached_input_tokens.unsigned_abs(),
+            output_tokens: sums.output_tokens.unsigned_abs(),
+            cost: Dollars::stored(sums.cost),
+            reserved_tokens: sums.reserved_tokens.unsigned_abs(),
+            reserved_cost: Dollars::stored(sums.reserved_cost),
         })
     }
 }

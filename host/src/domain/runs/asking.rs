@@ -1,9 +1,9 @@
 //! What becomes of the calls of a message: made, refused, or put to a person first, as the tool policy
 //! says and as people have answered so far.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{SEPARATOR, turn::Turn};
+use super::{SEPARATOR, tool_name, turn::Turn};
 use crate::{
     domain::{
         messages::ToolCall,
@@ -13,7 +13,7 @@ use crate::{
     },
     error::Result,
     ids::{MessageId, Name, QuestionId},
-    plugins::{Answered, Tool},
+    plugins::{Answered, Tool, models},
     store,
 };
 
@@ -197,6 +197,32 @@ impl<'t> Asking<'t> {
         self.turn.app.asked.notify_one();
         Ok(())
     }
+}
+
+/// The tools that the agent's policy does not deny, in a stable order: those of its skills, and the one
+/// to ask the user.
+pub fn offered(skills: &[Skill], policy: &Policy) -> Vec<models::ToolDefinition> {
+    let of_skill = |skill: &Skill| {
+        let id = skill.id.clone();
+        skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
+            name: tool_name(&id, &tool.name),
+            description: tool.description,
+            parameters: tool.parameters.to_string(),
+        })
+    };
+    let ask_user = models::ToolDefinition {
+        name: ASK_USER.into(),
+        description: "Asks the user a question, and waits for the answer, which may take long. For what only the \
+                      user knows or may decide."
+            .into(),
+        parameters: json!({
+            "type": "object", "required": ["question"], "additionalProperties": false,
+            "properties": { "question": { "type": "string", "description": "The question, complete in itself." } },
+        })
+        .to_string(),
+    };
+    let allowed = |tool: &models::ToolDefinition| policy.verdict(&tool.name, None) != Verdict::Deny;
+    skills.iter().flat_map(of_skill).chain([ask_user]).filter(allowed).collect()
 }
 
 /// Whether calls beside it may not be made at the same time.

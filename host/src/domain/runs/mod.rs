@@ -2,13 +2,18 @@
 //! end. What comes next is derived from what is written, so a run goes on after a restart as it
 //! does from step to step.
 
+mod allowance;
 mod asking;
+mod budget;
+mod call;
+mod compaction;
 mod control;
 mod model;
 mod queue;
 mod resume;
 mod tool;
 mod turn;
+mod usage;
 
 use std::time::Duration;
 
@@ -20,6 +25,7 @@ use tokio::time::timeout;
 pub use control::{Scheduler, Stop};
 pub use queue::wake;
 pub use resume::{cancel_all, resume_all};
+pub use usage::{Day, Spent, Used};
 
 use super::{
     idempotency::{Claim, Earlier},
@@ -124,10 +130,8 @@ pub struct Step {
     pub input: Option<Value>,
     /// What it ended with, or why it failed.
     pub output: Option<Value>,
-    /// Tokens that the model read; 0 for a tool.
-    pub input_tokens: u64,
-    /// Tokens that the model wrote; 0 for a tool.
-    pub output_tokens: u64,
+    #[serde(flatten)]
+    pub usage: Used,
     /// When it began (RFC 3339, UTC).
     pub started_at: String,
     /// When it ended.
@@ -161,18 +165,6 @@ impl Step {
     fn call_id(&self) -> Option<&str> {
         self.input.as_ref()?.get("call_id")?.as_str()
     }
-}
-
-/// What a run has used.
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-#[schemars(rename = "RunUsage")]
-pub struct Spent {
-    /// Model calls.
-    pub steps: u32,
-    /// Tokens that the model read.
-    pub input_tokens: u64,
-    /// Tokens that the model wrote.
-    pub output_tokens: u64,
 }
 
 /// A run with all that is known of it.

@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, Status, StepKind,
-    asking::ASK_USER,
-    tool_name,
+    Failure, Status, Used,
+    call::{self, Opened, TOO_LONG},
     turn::{Outcome, Turn},
 };
 use crate::{
     domain::{
         invocations,
-        messages::{self, Message, Role, Thinking, ToolCall},
-        policy::{Policy, Verdict},
+        messages::{Message, Role, Thinking, ToolCall},
         providers::{self, Provider},
         skills::Skill,
     },
@@ -30,6 +28,9 @@ use crate::{
 const PARALLEL_CALLS: usize = 64;
 const TOOL_CALL_ID: usize = 256;
 const TOOL_CALL_NAME: usize = 256;
+/// With these a service turns a request down before it does anything for it.
+const TURNED_DOWN: [&str; 5] =
+    ["provider_authentication", "provider_rate_limited", "provider_overloaded", "provider_rejected_request", TOO_LONG];
 /// What a chunk counts for beside its text, in bytes.
 const CHUNK: usize = 16;
 
@@ -51,6 +52,8 @@ struct Answer {
 struct Broken {
     failure: plugins::Failure,
     usage: Option<Usage>,
+    /// Whether the service did nothing for it.
+    is_free: bool,
 }
 
 /// A tool call as it streams in.
@@ -62,72 +65,23 @@ struct Partial {
 }
 
 pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
-    let mut db = turn.app.store.read().await?;
-    let provider = store::providers::get(&mut db, &turn.agent.settings.provider).await?;
-    let policy = store::agents::policy(&mut db, turn.agent.key).await?;
-    drop(db);
-    let request = request(turn, &history, definitions(skills, &policy))?;
-    let step = open(turn, &provider, &request).await?;
-    match answer(turn, &provider, request, &step).await? {
-        Ok(answer) => close(turn, step, answer).await,
+    let provider = store::providers::get(&mut *turn.app.store.read().await?, &turn.agent.settings.provider).await?;
+    let prepared = call::prepare(turn, &provider, &history, skills);
+    // The provider may be asked for its models first.
+    let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
+    let opened = match prepared? {
+        Ok(call) => call::open(turn, &provider, call).await?,
+        Err(failure) => Err(failure),
+    };
+    let (opened, request) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => return Ok(Outcome::Failed(failure)),
+    };
+    match answer(turn, &provider, request, &opened.step).await? {
+        Ok(answer) => close(turn, opened, answer).await,
         Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
-        Err(broken) => failed(turn, &provider, step, broken).await,
+        Err(broken) => failed(turn, &provider, opened, broken).await,
     }
-}
-
-fn request(turn: &Turn<'_>, history: &[Message], tools: Vec<models::ToolDefinition>) -> Result<models::Request> {
-    let settings = &turn.agent.settings;
-    Ok(models::Request {
-        model: settings.model.clone(),
-        system: settings.persona.clone(),
-        messages: messages::for_provider(history)?,
-        tools,
-        temperature: settings.temperature.map(|temperature| temperature as f32),
-        max_output_tokens: None,
-    })
-}
-
-/// The tools that the agent's policy does not deny, in a stable order: those of its skills, and the one
-/// to ask the user.
-fn definitions(skills: &[Skill], policy: &Policy) -> Vec<models::ToolDefinition> {
-    let of_skill = |skill: &Skill| {
-        let id = skill.id.clone();
-        skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
-            name: tool_name(&id, &tool.name),
-            description: tool.description,
-            parameters: tool.parameters.to_string(),
-        })
-    };
-    let ask_user = models::ToolDefinition {
-        name: ASK_USER.into(),
-        description: "Asks the user a question, and waits for the answer, which may take long. For what only the \
-                      user knows or may decide."
-            .into(),
-        parameters: json!({
-            "type": "object", "required": ["question"], "additionalProperties": false,
-            "properties": { "question": { "type": "string", "description": "The question, complete in itself." } },
-        })
-        .to_string(),
-    };
-    let allowed = |tool: &models::ToolDefinition| policy.verdict(&tool.name, None) != Verdict::Deny;
-    skills.iter().flat_map(of_skill).chain([ask_user]).filter(allowed).collect()
-}
-
-async fn open(turn: &Turn<'_>, provider: &Provider, request: &models::Request) -> Result<StepId> {
-    let (run, subject, model) = (turn.run.run_id.clone(), turn.subject(), request.model.clone());
-    let (provider_id, messages, tools) = (provider.id.clone(), request.messages.len(), request.tools.len());
-    turn.app
-        .store
-        .persist(move |tx| {
-            Box::pin(async move {
-                let input = json!({ "provider": provider_id, "messages": messages, "tools": tools });
-                let step_id = steps::open(tx, &run, StepKind::Model, &model, &input).await?;
-                let requested = Event::ModelRequest { step_id: step_id.clone(), provider_id, model, messages, tools };
-                events::record(tx, &subject, requested).await?;
-                Ok(step_id)
-            })
-        })
-        .await
 }
 
 /// Makes the call, and passes text on as it comes.
@@ -142,7 +96,7 @@ async fn answer(
     let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(turn, provider, completion, step).await,
-        Err(failure) => Ok(Err(Broken { failure, usage: None })),
+        Err(failure) => Ok(Err(Broken { failure, usage: None, is_free: true })),
     }
 }
 
@@ -156,7 +110,10 @@ async fn read(
     while let Some(chunk) = completion.next().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
-            Err(failure) => return Ok(Err(Broken { failure, usage: Some(completion.usage()) })),
+            Err(failure) => {
+                let is_free = answer.bytes == 0 && TURNED_DOWN.contains(&failure.code());
+                return Ok(Err(Broken { failure, usage: Some(completion.usage()), is_free }));
+            }
         };
         if let models::Chunk::Text(text) = &chunk {
             let delta = Event::MessageDelta { step_id: step.clone(), text: text.clone() };
@@ -164,30 +121,40 @@ async fn read(
         }
         if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
             let message = format!("`{}` broke its contract: {what}", provider.id);
-            return Ok(Err(Broken { failure: plugins::Failure::Trapped { message }, usage: None }));
+            return Ok(Err(Broken { failure: plugins::Failure::Trapped { message }, usage: None, is_free: false }));
         }
     }
     (answer.used, answer.redactor) = (completion.usage(), completion.redactor());
     let cut = || plugins::Failure::refused("stopped", "The call ended without a result");
-    Ok(if answer.stop.is_some() { Ok(answer) } else { Err(Broken { failure: cut(), usage: Some(answer.used) }) })
+    if answer.stop.is_some() {
+        return Ok(Ok(answer));
+    }
+    Ok(Err(Broken { failure: cut(), usage: Some(answer.used), is_free: false }))
 }
 
 /// Closes the step and adds the message; without tool calls the run has ended with it.
-async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outcome> {
+async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
     let (run, subject) = (turn.run.clone(), turn.subject());
     turn.app
         .store
         .persist(move |tx| {
             Box::pin(async move {
-                let (input_tokens, output_tokens) = answer.tokens();
-                let (stop_reason, usage) = (answer.stop_reason(), answer.used);
+                let (stop_reason, used) = (answer.stop_reason(), opened.used(answer.usage.as_ref(), answer.bytes));
                 let output = json!({ "stop_reason": stop_reason });
-                let end = steps::End { status: "completed", output, input_tokens, output_tokens };
-                if !steps::close(tx, &step_id, end).await? {
+                steps::settle(tx, &opened.step, &used).await?;
+                if !steps::close(tx, &opened.step, steps::End { status: "completed", output }).await? {
                     // Too late: the run was stopped, or goes on elsewhere.
                     return Ok(Outcome::GoOn);
                 }
-                let responded = Event::ModelResponse { step_id, stop_reason, input_tokens, output_tokens, usage };
+                let responded = Event::ModelResponse {
+                    step_id: opened.step,
+                    stop_reason,
+                    input_tokens: used.input_tokens,
+                    cached_input_tokens: used.cached_input_tokens,
+                    output_tokens: used.output_tokens,
+                    cost: used.cost,
+                    usage: answer.used,
+                };
                 events::record(tx, &subject, responded).await?;
                 let message = answer.into_message(&run, tx.now());
                 store::messages::insert(tx, &message).await?;
@@ -209,8 +176,9 @@ async fn close(turn: &Turn<'_>, step_id: StepId, answer: Answer) -> Result<Outco
         .await
 }
 
-async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: Broken) -> Result<Outcome> {
-    let Broken { failure, usage } = broken;
+async fn failed(turn: &Turn<'_>, provider: &Provider, opened: Opened, broken: Broken) -> Result<Outcome> {
+    let Broken { failure, usage, is_free } = broken;
+    let step_id = opened.step;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let provider_id = provider.id.clone();
     let mut told = vec![Event::ModelFailed {
@@ -229,13 +197,16 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, step_id: StepId, broken: B
         .store
         .persist(move |tx| {
             Box::pin(async move {
-                let end = steps::End { status: "failed", output, input_tokens: 0, output_tokens: 0 };
-                steps::close(tx, &step_id, end).await?;
+                if is_free {
+                    steps::settle(tx, &step_id, &Used::default()).await?;
+                }
+                steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
                 events::record_all(tx, &subject, told).await
             })
         })
         .await?;
-    Ok(Outcome::Failed(Failure { code, message }))
+    // One that does not fit is tried again with less of it.
+    Ok(if code == TOO_LONG { Outcome::GoOn } else { Outcome::Failed(Failure { code, message }) })
 }
 
 impl Answer {
@@ -272,11 +243,6 @@ impl Answer {
         call.arguments.push_str(&delta.arguments);
         let crowded = self.calls.len() > PARALLEL_CALLS;
         if crowded { Err(format!("an answer makes at most {PARALLEL_CALLS} calls")) } else { Ok(()) }
-    }
-
-    /// Input and output tokens.
-    fn tokens(&self) -> (u64, u64) {
-        self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
     }
 
     fn stop_reason(&self) -> String {

@@ -43,7 +43,8 @@ pub async fn run_all(turn: &Turn<'_>, message: &MessageId, calls: Vec<ToolCall>,
     } else {
         try_join_all(fates.iter().map(|(call, fate)| run(turn, &asking, call, fate))).await?
     };
-    let waiting: Vec<_> = made.into_iter().flatten().collect();
+    let waits = |made| if let Made::Waits(question) = made { Some(question) } else { None };
+    let waiting: Vec<_> = made.into_iter().filter_map(waits).collect();
     Ok(match waiting.is_empty() {
         _ if turn.control.now.is_cancelled() => Outcome::Stopped,
         true => Outcome::GoOn,
@@ -51,33 +52,35 @@ pub async fn run_all(turn: &Turn<'_>, message: &MessageId, calls: Vec<ToolCall>,
     })
 }
 
-/// One after another, up to the first that waits: those behind it may count on what it does.
-async fn in_order(
-    turn: &Turn<'_>,
-    asking: &Asking<'_>,
-    fates: &[(&ToolCall, Fate<'_>)],
-) -> Result<Vec<Option<QuestionId>>> {
+/// How far a call came.
+enum Made {
+    Answered,
+    /// It asked something just now.
+    Asked,
+    Waits(QuestionId),
+}
+
+/// One after another, up to the first that has no answer: those behind it may count on what it does.
+async fn in_order(turn: &Turn<'_>, asking: &Asking<'_>, fates: &[(&ToolCall, Fate<'_>)]) -> Result<Vec<Made>> {
     for (call, fate) in fates {
         if turn.control.is_asked() {
             break;
         }
-        let waits = run(turn, asking, call, fate).await?;
-        if waits.is_some() {
-            return Ok(vec![waits]);
+        match run(turn, asking, call, fate).await? {
+            Made::Answered => {}
+            open => return Ok(vec![open]),
         }
     }
     Ok(Vec::new())
 }
 
-/// Carries a call out, as far as that is to be done; what it waits for, if it does.
-async fn run(turn: &Turn<'_>, asking: &Asking<'_>, call: &ToolCall, fate: &Fate<'_>) -> Result<Option<QuestionId>> {
+/// Carries a call out, as far as that is to be done.
+async fn run(turn: &Turn<'_>, asking: &Asking<'_>, call: &ToolCall, fate: &Fate<'_>) -> Result<Made> {
     match fate {
-        Fate::Wait(question) => Ok(Some(question.clone())),
-        Fate::Ask(_) => Ok(None),
-        Fate::Tell(answer) => tell(turn, call, answer.clone()).await.map(|()| None),
-        Fate::Make(skill, tool, answers) => {
-            make(turn, asking, call, (skill, tool), answers.clone()).await.map(|()| None)
-        }
+        Fate::Wait(question) => Ok(Made::Waits(question.clone())),
+        Fate::Ask(_) => Ok(Made::Asked),
+        Fate::Tell(answer) => tell(turn, call, answer.clone()).await.map(|()| Made::Answered),
+        Fate::Make(skill, tool, answers) => make(turn, asking, call, (skill, tool), answers.clone()).await,
     }
 }
 
@@ -87,8 +90,8 @@ async fn make(
     call: &ToolCall,
     (skill, tool): (&Skill, &Tool),
     answers: Vec<Answered>,
-) -> Result<()> {
-    let Value::Object(arguments) = &call.arguments else { return Ok(()) };
+) -> Result<Made> {
+    let Value::Object(arguments) = &call.arguments else { return Ok(Made::Answered) };
     let step = open(turn, call, skill, tool, arguments).await?;
     let stop = turn.control.now.clone();
     let (agent, tool) = (turn.agent.key, tool.name.as_str());
@@ -99,11 +102,11 @@ async fn make(
     let ended = invocations::call(turn.app, invocation).await?;
     if turn.control.now.is_cancelled() {
         // What came too late is not told to anyone: the run is cancelled with its open steps.
-        return Ok(());
+        return Ok(Made::Answered);
     }
     match ended.question() {
-        Some(question) => pause(turn, asking.question(call, question.to_owned()), step).await,
-        None => close(turn, call, step, ended).await,
+        Some(question) => pause(turn, asking.question(call, question.to_owned()), step).await.map(|()| Made::Asked),
+        None => close(turn, call, step, ended).await.map(|()| Made::Answered),
     }
 }
 
@@ -145,7 +148,7 @@ async fn pause(turn: &Turn<'_>, question: NewQuestion, step: StepId) -> Result<(
     let (run, seconds) = (turn.run.clone(), turn.app.config.runs.question_time);
     let pausing = turn.app.store.persist(move |tx| {
         Box::pin(async move {
-            let end = steps::End { status: "pending", output: Value::Null, input_tokens: 0, output_tokens: 0 };
+            let end = steps::End { status: "pending", output: Value::Null };
             match steps::close(tx, &step, end).await? {
                 true => questions::ask(tx, &run, question, seconds).await,
                 false => Ok(()),
@@ -180,7 +183,7 @@ async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> 
                         ("failed", output, Answer::error(told_to_model(failure)))
                     }
                 };
-                let end = steps::End { status, output, input_tokens: 0, output_tokens: 0 };
+                let end = steps::End { status, output };
                 steps::close(tx, &step, end).await?;
                 store::messages::insert(tx, &message(&run, call_id, answer, tx.now())).await
             })

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Failure, Run, Status, Step, StepKind,
+    Failure, Run, Status, Step, StepKind, allowance,
+    budget::Budget,
     control::{Control, Stop},
     model, tool,
 };
@@ -67,12 +68,11 @@ pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> 
     let agent = store::agents::get(&mut db, &run.agent_id).await?;
     drop(db);
     let turn = Turn { app, run, agent, control };
-    let (_, _, seconds) = turn.agent.settings.limits.or(&app.config.runs);
-    let left = turn.time_left(seconds);
+    let left = turn.time_left(turn.budget().seconds.most);
     tokio::select! {
         ended = turn.steps() => ended,
         // The step under way is dropped with its future, which interrupts its call.
-        () = turn.time_up(left) => turn.out_of_time(seconds).await,
+        () = turn.time_up(left) => turn.fail(turn.budget().out_of_time()).await,
     }
 }
 
@@ -116,6 +116,10 @@ impl Turn<'_> {
         Subject::run(&self.run.agent_id, &self.run.run_id)
     }
 
+    pub fn budget(&self) -> Budget {
+        Budget::of(&self.agent.settings.limits, &self.app.config)
+    }
+
     async fn steps(&self) -> Result<End> {
         loop {
             if self.app.tasks.shutdown().is_cancelled() {
@@ -124,11 +128,11 @@ impl Turn<'_> {
             let Some(next) = self.next().await? else { return Ok(End::Ended) };
             let outcome = match next {
                 Next::Stop(stop) => return self.cancel(stop).await,
-                Next::Tools(message, calls, skills) => tool::run_all(self, &message, calls, &skills).await?,
-                Next::Model(history, skills) => match self.over_limit().await? {
-                    Some(failure) => Outcome::Failed(failure),
-                    None => model::run(self, history, &skills).await?,
+                Next::Tools(message, calls, skills) => match allowance::admit(self, calls).await? {
+                    Ok(calls) => tool::run_all(self, &message, calls, &skills).await?,
+                    Err(failure) => Outcome::Failed(failure),
                 },
+                Next::Model(history, skills) => model::run(self, history, &skills).await?,
             };
             match outcome {
                 Outcome::GoOn => {}
@@ -183,20 +187,6 @@ impl Turn<'_> {
             .await
     }
 
-    /// Checked before a model call, not after.
-    async fn over_limit(&self) -> Result<Option<Failure>> {
-        let spent = store::steps::spent(&mut *self.app.store.read().await?, &self.run.run_id).await?;
-        let (steps, tokens, _) = self.agent.settings.limits.or(&self.app.config.runs);
-        let failure = |code: &str, message: String| Some(Failure { code: code.into(), message });
-        if spent.steps >= steps {
-            return Ok(failure("step_limit", format!("The run used up its {steps} model calls")));
-        }
-        if spent.input_tokens.saturating_add(spent.output_tokens) >= tokens {
-            return Ok(failure("token_limit", format!("The run used up its {tokens} tokens")));
-        }
-        Ok(None)
-    }
-
     fn time_left(&self, seconds: u64) -> Duration {
         let started = self.run.started_at.as_deref().and_then(clock::parse);
         let elapsed = started.map_or(time::Duration::ZERO, |started| self.app.store.clock().now() - started);
@@ -214,11 +204,6 @@ impl Turn<'_> {
             left = outage.saturating_sub(known);
             known = outage;
         }
-    }
-
-    async fn out_of_time(&self, seconds: u64) -> Result<End> {
-        let message = format!("The run used up its {seconds} seconds");
-        self.fail(Failure { code: "time_limit".into(), message }).await
     }
 
     async fn fail(&self, failure: Failure) -> Result<End> {
@@ -268,7 +253,7 @@ pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Resul
     let mut open = steps::list(tx, run).await?;
     open.retain(|step| step.ended_at.is_none());
     for step in &open {
-        let end = steps::End { status, output: serde_json::Value::Null, input_tokens: 0, output_tokens: 0 };
+        let end = steps::End { status, output: serde_json::Value::Null };
         steps::close(tx, &step.step_id, end).await?;
     }
     Ok(open)

@@ -1,0 +1,41 @@
+//! The price of a model, such as `openai/gpt-5 1.25 0.125 10`.
+
+use serde::Deserialize;
+
+use crate::money::Price;
+
+/// What is to happen to runs with a limit on money whose model has no known price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownPrice {
+    Deny,
+    Warn,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ModelPrice {
+    pub provider: String,
+    pub model: String,
+    pub price: Price,
+}
+
+impl TryFrom<String> for ModelPrice {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let [name, input, cached, output] = words[..] else {
+            return Err(
+                "a price is a provider, a slash and a model, then three numbers, as in openai/gpt-5 1.25 0.125 10",
+            );
+        };
+        // What follows the first slash is the model's, slashes among it.
+        let (provider, model) = name.split_once('/').ok_or("a model is written behind its provider and a slash")?;
+        let number = |text: &str| text.parse::<f64>().ok();
+        let price = number(input).zip(number(cached)).zip(number(output));
+        let price = price.and_then(|((input, cached), output)| Price::new(input, Some(cached), output));
+        let price = price.ok_or("a price is 0 to 1000000 US dollars per million tokens")?;
+        Ok(Self { provider: provider.to_owned(), model: model.to_owned(), price })
+    }
+}
