@@ -164,6 +164,7 @@ pub async fn answer(
     id: QuestionId,
     response: Response,
 ) -> Result<Question> {
+    app.check_active()?;
     let (question, run) = app
         .store
         .write(move |tx| {
@@ -213,6 +214,9 @@ fn not_by_starter(principal: &Principal, run: &Run, allowed: bool) -> Result<()>
 
 /// Gives up what nobody answers in time, for as long as the server runs.
 pub fn keep(app: &App) {
+    if app.restored {
+        return;
+    }
     let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
     let expiring = async move {
         loop {
