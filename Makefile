@@ -1,7 +1,7 @@
 # `make run` starts Moxxy, `make test` checks everything. Both fetch what they need by themselves.
 
 SKILLS  := text notes clock fetch github
-PROVIDERS := offline script
+PROVIDERS := offline script openai anthropic ollama
 WASM    := wasm32-wasip2
 BUILT   := target/$(WASM)/component
 HOME_DIR ?= $(CURDIR)/.moxxy

@@ -142,7 +142,32 @@ impl Host {
         body: impl AsRef<[u8]>,
     ) -> Self {
         let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let (method, url, body) = (method.into(), url.into(), body.as_ref().to_vec());
+        let (method, url, body) = (method.into(), url.into(), [body.as_ref().to_vec()].into());
+        self.state.responses.push(Given { method, url, status, headers, body });
+        self
+    }
+
+    /// The same with a body that comes in pieces, of which no two are read at once.
+    ///
+    /// ```
+    /// use std::io::Read as _;
+    ///
+    /// let host = moxxy_sdk::testing::Host::new();
+    /// let mut host = host.response_in_pieces("GET", "https://example.com/", 200, &["hel", "lo"]);
+    /// let mut response = host.run(|| moxxy_sdk::http::get("https://example.com/").send()).unwrap();
+    /// assert_eq!(response.read(&mut [0; 64]).unwrap(), 3);
+    /// assert_eq!(response.text().as_deref(), Ok("lo"));
+    /// ```
+    #[must_use]
+    pub fn response_in_pieces(
+        mut self,
+        method: impl Into<String>,
+        url: impl Into<String>,
+        status: u16,
+        pieces: &[impl AsRef<[u8]>],
+    ) -> Self {
+        let body = pieces.iter().map(|piece| piece.as_ref().to_vec()).collect();
+        let (method, url, headers) = (method.into(), url.into(), Vec::new());
         self.state.responses.push(Given { method, url, status, headers, body });
         self
     }

@@ -80,13 +80,10 @@ mod tests {
 
     fn request(max_output_tokens: Option<u32>) -> Request {
         Request {
-            model: "echo".to_owned(),
             system: Some("Be brief.".to_owned()),
             messages: vec![Message { role: Role::User, parts: vec![Part::Text("one two  three".to_owned())] }],
-            tools: Vec::new(),
-            temperature: None,
             max_output_tokens,
-            idempotency_key: None,
+            ..Request::new("echo")
         }
     }
 

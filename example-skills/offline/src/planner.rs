@@ -95,17 +95,13 @@ mod tests {
 
     fn ask(task: &str) -> Request {
         Request {
-            model: "planner".to_owned(),
-            system: None,
             messages: vec![Message { role: Role::User, parts: vec![Part::Text(task.to_owned())] }],
             tools: vec![
                 tool("text__word_count", "Count the words, characters and lines of a text.", &["text"]),
                 tool("text__diff", "Compare two texts and show the differences.", &["before", "after"]),
                 tool("text__json_path", "Query JSON with a JSONPath expression.", &["json", "path"]),
             ],
-            temperature: None,
-            max_output_tokens: None,
-            idempotency_key: None,
+            ..Request::new("planner")
         }
     }
 

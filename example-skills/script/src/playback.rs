@@ -178,15 +178,7 @@ mod tests {
     use super::*;
 
     fn request() -> Request {
-        Request {
-            model: "script".to_owned(),
-            system: None,
-            messages: Vec::new(),
-            tools: Vec::new(),
-            temperature: None,
-            max_output_tokens: None,
-            idempotency_key: None,
-        }
+        Request::new("script")
     }
 
     fn played(step: Value) -> Vec<Event> {

@@ -78,13 +78,9 @@ mod tests {
             (Role::Tool, Part::ToolResult(result)),
         ];
         let request = Request {
-            model: "script".to_owned(),
             system: Some("Be brief.".to_owned()),
             messages: said.map(|(role, part)| Message { role, parts: vec![part] }).into(),
-            tools: Vec::new(),
-            temperature: None,
-            max_output_tokens: None,
-            idempotency_key: None,
+            ..Request::new("script")
         };
         let recorded: Value = serde_json::from_str(&record(&request)).unwrap();
         assert_eq!(recorded["system"], "Be brief.");

@@ -27,7 +27,7 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Subject},
     ids::{Name, SecretName},
-    plugins::{self, CallContext, Description, HostRequest, Secrets, World},
+    plugins::{self, CallContext, Description, HostRequest, Manifest, Secrets, World},
     store::{self, Tx},
 };
 
@@ -121,9 +121,10 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
     let (now, secrets) = (app.store.clock().timestamp(), new.secrets);
     let provider = Provider {
         id: new.id,
+        // What its author wrote is no consent.
         accepted: consent::named(&component.manifest, &new.config, &principal),
+        config: completed(&component.manifest, new.config),
         component,
-        config: new.config,
         grants: Vec::new(),
         created_at: now.clone(),
         updated_at: now,
@@ -162,13 +163,10 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                 expected.check(&View::new(provider.clone(), &tx.now(), &config.egress.private))?;
                 let (before, accepted) = (provider.config.clone(), provider.accepted.clone());
                 if let Some(config) = patch.config {
-                    provider.config = config;
+                    let named = consent::named(&provider.component.manifest, &config, &principal);
+                    provider.config = completed(&provider.component.manifest, config);
                     follow(tx, &principal, &provider, &before).await?;
-                    provider.accepted.extend(consent::named(
-                        &provider.component.manifest,
-                        &provider.config,
-                        &principal,
-                    ));
+                    provider.accepted.extend(named);
                 }
                 let manifest = &provider.component.manifest;
                 let resolved = consent::resolved(manifest, &provider.config);
@@ -192,6 +190,18 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
             })
         })
         .await
+}
+
+/// A configuration with the hosts that it does not name, as far as the component has a default for them.
+fn completed(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String, Value> {
+    for option in manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:")) {
+        let default =
+            manifest.config_schema.as_ref().and_then(|schema| schema.get("properties")?.get(option)?.get("default"));
+        if let (false, Some(Value::String(default))) = (config.contains_key(option), default) {
+            config.insert(option.to_owned(), Value::String(default.clone()));
+        }
+    }
+    config
 }
 
 /// Lets secrets follow the hosts that the configuration names.

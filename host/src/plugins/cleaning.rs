@@ -14,6 +14,8 @@ pub struct Cleaning {
     text: Text,
     /// The arguments of each tool call.
     calls: BTreeMap<u32, Text>,
+    /// A thought that is on its way.
+    thought: Text,
     /// The end of what was thought.
     thoughts: String,
 }
@@ -32,7 +34,8 @@ struct Text {
 
 impl Cleaning {
     pub fn new(secrets: Option<Arc<dyn Secrets>>) -> Self {
-        Self { secrets, redactor: None, text: Text::default(), calls: BTreeMap::new(), thoughts: String::new() }
+        let (text, thought) = (Text::default(), Text::default());
+        Self { secrets, redactor: None, text, calls: BTreeMap::new(), thought, thoughts: String::new() }
     }
 
     /// What can be passed on once this chunk is there.
@@ -41,6 +44,7 @@ impl Cleaning {
         let Some(redactor) = &self.redactor else { return vec![chunk] };
         match chunk {
             models::Chunk::Text(text) => said(self.text.push(redactor, text)),
+            models::Chunk::ThinkingDelta(text) => vec![models::Chunk::ThinkingDelta(self.thought.push(redactor, text))],
             models::Chunk::ToolCall(mut delta) => {
                 [&mut delta.id, &mut delta.name].into_iter().flatten().for_each(|text| redactor.replace(text));
                 let arguments = self.calls.entry(delta.index).or_default().push(redactor, delta.arguments);
@@ -55,6 +59,8 @@ impl Cleaning {
                 let from = both.floor_char_boundary(both.len().saturating_sub(THOUGHTS));
                 self.thoughts = both.get(from..).unwrap_or_default().to_owned();
                 thinking.opaque = redactor.bytes(&thinking.opaque).into_owned();
+                // All of it is here.
+                self.thought = Text::default();
                 vec![models::Chunk::Thinking(thinking)]
             }
             models::Chunk::Stop(mut reason) => {
@@ -90,6 +96,7 @@ impl Cleaning {
         };
         if let (false, Some(redactor)) = (same, &now) {
             self.text.restart(redactor);
+            self.thought.restart(redactor);
             self.calls.values_mut().for_each(|text| text.restart(redactor));
             self.redactor = now;
         }

@@ -15,9 +15,17 @@ use crate::{
 pub use vault::{Error, Secret};
 
 pub fn config(key: &str) -> Result<Option<String>, String> {
-    config::get(key).map_err(|error| match error {
+    config::get(key).map_err(unreadable)
+}
+
+pub fn configuration() -> Result<Vec<(String, String)>, String> {
+    config::get_all().map_err(unreadable)
+}
+
+fn unreadable(error: config::Error) -> String {
+    match error {
         config::Error::Upstream(message) | config::Error::Io(message) => message,
-    })
+    }
 }
 
 pub fn log(level: Level, context: &str, message: &str) {

@@ -1,6 +1,7 @@
 //! The network of an ordinary test: responses that were given beforehand.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read},
     time::Duration,
 };
@@ -15,7 +16,8 @@ pub struct Given {
     pub url: String,
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    /// Each is read by itself.
+    pub body: VecDeque<Vec<u8>>,
 }
 
 /// A response's head, and its body.
@@ -28,7 +30,7 @@ pub struct Received {
 
 /// What is still to be read.
 #[derive(Debug)]
-pub struct Body(io::Cursor<Vec<u8>>);
+pub struct Body(VecDeque<Vec<u8>>);
 
 /// No test waits.
 pub fn sleep(_: Duration) {}
@@ -44,11 +46,16 @@ pub fn send(request: &Request) -> Result<Received, Error> {
     let (method, url) = (&request.method, &request.url);
     let Given { status, headers, body, .. } =
         given.ok_or_else(|| Error::Denied(format!("this test has no response to {method} {url}")))?;
-    Ok(Received { status, headers, body: Body(io::Cursor::new(body)) })
+    Ok(Received { status, headers, body: Body(body) })
 }
 
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        // No bytes would be the end.
+        while self.0.pop_front_if(|piece| piece.is_empty()).is_some() {}
+        let Some(piece) = self.0.front_mut() else { return Ok(0) };
+        let count = (&**piece).read(buffer)?;
+        piece.drain(..count);
+        Ok(count)
     }
 }

@@ -64,6 +64,10 @@ pub fn config(key: &str) -> Result<Option<String>, String> {
     Ok(with(|state| state.config.get(key).cloned()))
 }
 
+pub fn configuration() -> Result<Vec<(String, String)>, String> {
+    Ok(with(|state| state.config.clone().into_iter().collect()))
+}
+
 pub fn log(level: Level, context: &str, message: &str) {
     with(|state| state.lines.push((level, context.to_owned(), message.to_owned())));
 }

@@ -25,15 +25,21 @@
 //! assert_eq!(host.run(|| weather("Paris")), Ok(21.5));
 //! ```
 //!
+//! A [`Response`] is read as it comes, so that a stream of [`Lines`] or [`Events`] is passed on at once.
+//!
 //! The manifest asks for each host with the methods that are used there; see
 //! [`Manifest::host`](crate::manifest::Manifest::host). The server resolves names, speaks TLS and
 //! follows redirects. A secret goes into a request by its placeholder; see [`vault`](crate::vault).
 
 mod error;
+mod events;
+mod lines;
 mod request;
 mod response;
 
 pub use error::Error;
+pub use events::{Event, Events};
+pub use lines::Lines;
 pub use request::Request;
 pub use response::Response;
 

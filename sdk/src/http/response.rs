@@ -7,7 +7,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::Error;
+use super::{Error, Events, Lines};
 use crate::host::{Body, Received};
 
 /// How much of an error's body is kept.
@@ -148,9 +148,44 @@ impl Response {
             .map_err(|error| Error::Body(format!("the response is not what it should be: {error}")))
     }
 
-    /// How long the service asks us to wait, in seconds. A date is not looked at.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        self.header("Retry-After")?.trim().parse().ok().map(Duration::from_secs)
+    /// Reads the body line by line, as it comes. [`Lines`] has an example.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new().response("GET", "https://example.com/", 200, "one\ntwo");
+    /// let second = host.run(|| moxxy_sdk::http::get("https://example.com/").send().unwrap().lines().nth(1));
+    /// assert_eq!(second, Some(Ok("two".to_owned())));
+    /// ```
+    pub fn lines(self) -> Lines<Self> {
+        Lines::new(self)
+    }
+
+    /// Reads the body as server-sent events, as they come. [`Events`] has an example.
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new().response("GET", "https://example.com/", 200, "data: one\n\n");
+    /// let first = host.run(|| moxxy_sdk::http::get("https://example.com/").send().unwrap().events().next());
+    /// assert_eq!(first.unwrap().unwrap().data, "one");
+    /// ```
+    pub fn events(self) -> Events<Self> {
+        Events::new(self)
+    }
+
+    /// Returns how long the service asks us to wait before we try again: `Retry-After` in seconds, or
+    /// `Retry-After-Ms`. A date is not looked at.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let headers = [("Retry-After", "2")];
+    /// let host = moxxy_sdk::testing::Host::new();
+    /// let mut host = host.response_with("GET", "https://example.com/", 429, &headers, "");
+    /// let response = host.run(|| moxxy_sdk::http::get("https://example.com/").send()).unwrap();
+    /// assert_eq!(response.retry_after(), Some(Duration::from_secs(2)));
+    /// ```
+    pub fn retry_after(&self) -> Option<Duration> {
+        let number = |name| self.header(name)?.trim().parse::<f64>().ok();
+        let seconds = number("Retry-After-Ms").map(|milliseconds| milliseconds / 1000.0);
+        Duration::try_from_secs_f64(seconds.or_else(|| number("Retry-After"))?).ok()
     }
 }
 
@@ -161,7 +196,7 @@ impl Read for Response {
 }
 
 /// The error of ours that an error of reading is made of.
-fn reason(error: io::Error) -> Error {
+pub(super) fn reason(error: io::Error) -> Error {
     let text = error.to_string();
     error.downcast::<Error>().unwrap_or(Error::Broken(text))
 }

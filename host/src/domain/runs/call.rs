@@ -79,6 +79,7 @@ pub async fn prepare(
         tools: asking::offered(skills, &policy),
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
+        response_schema: None,
         idempotency_key: None,
     };
     let frame = compaction::frame(&request);

@@ -218,6 +218,8 @@ impl Answer {
                 self.bytes += text.len();
                 self.text.push_str(&text);
             }
+            // The finished thought has all of it.
+            models::Chunk::ThinkingDelta(_) => {}
             models::Chunk::Thinking(thinking) => {
                 self.bytes += thinking.opaque.len() + thinking.text.as_ref().map_or(0, String::len);
                 self.thinking.push(thinking.into());

@@ -29,6 +29,18 @@
 //! moxxy_sdk::export_provider!(Echo);
 //! # assert_eq!(Echo::models().unwrap()[0].id, "echo");
 //! ```
+//!
+//! What most adapters need is here too: a service's [`Key`], what it says when it refuses ([`Refusal`]),
+//! models that the operator describes ([`KnownModel`]), and the completion that a stream makes ([`Chunks`]),
+//! which [`http::Events`](crate::http::Events) or [`http::Lines`](crate::http::Lines) reads.
+
+mod chunks;
+mod error;
+mod headers;
+mod key;
+mod known;
+mod message;
+mod refusal;
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -38,6 +50,10 @@ use crate::bindings::plugin::exports::moxxy::plugin::plugin;
 
 pub use crate::manifest::Manifest;
 use crate::skill::tell_of_panics;
+pub use chunks::{Chunks, Source};
+pub use headers::with_headers;
+pub use key::Key;
+pub use known::{KnownModel, KnownPrice};
 /// What a completion is asked for, what it yields, and what models and messages are made of. `wit/models.wit`
 /// documents each field; the [module](self) shows most of them at work.
 #[doc(inline)]
@@ -45,6 +61,7 @@ pub use models::{
     Chunk, Error, Image, Message, Model, Part, Price, Request, Retry, Role, StopReason, Thinking, ToolCall,
     ToolCallDelta, ToolDefinition, ToolResult, Usage,
 };
+pub use refusal::Refusal;
 
 /// An adapter to a service. Hand the type that implements it to
 /// [`export_provider!`](crate::export_provider). See the [module](self) for an example.
@@ -82,49 +99,6 @@ impl Model {
     /// ```
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), display_name: None, context_window: None, max_output_tokens: None, price: None }
-    }
-}
-
-impl Message {
-    /// The message's text parts, one per line.
-    ///
-    /// ```
-    /// use moxxy_sdk::provider::{Message, Part, Role};
-    ///
-    /// let message = Message { role: Role::User, parts: vec![Part::Text("a".into()), Part::Text("b".into())] };
-    /// assert_eq!(message.text(), "a\nb");
-    /// ```
-    pub fn text(&self) -> String {
-        let texts: Vec<&str> = self.parts.iter().filter_map(Part::as_text).collect();
-        texts.join("\n")
-    }
-}
-
-impl Part {
-    /// The text, if it is one.
-    ///
-    /// ```
-    /// let part = moxxy_sdk::provider::Part::Text("a".into());
-    /// assert_eq!(part.as_text(), Some("a"));
-    /// ```
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-impl Error {
-    /// The request names a model that the service does not have.
-    ///
-    /// ```
-    /// # use moxxy_sdk::provider::Error;
-    /// let error = Error::unknown_model("large-9");
-    /// # assert!(matches!(error, Error::InvalidRequest(_)));
-    /// ```
-    pub fn unknown_model(model: &str) -> Self {
-        Self::InvalidRequest(format!("there is no model `{model}`"))
     }
 }
 

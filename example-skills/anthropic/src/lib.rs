@@ -1,0 +1,69 @@
+//! A provider for Anthropic's Messages API: prompts are marked for its cache, and thoughts are kept, so
+//! that they go back unchanged to where they stood.
+
+mod body;
+mod cache;
+mod models;
+mod options;
+mod refusal;
+mod service;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod thought;
+mod usage;
+mod wire;
+
+use moxxy_sdk::{
+    provider::{Chunks, Error, Manifest, Model, Provider, Request},
+    skill,
+};
+
+use options::Options;
+use service::Service;
+use stream::Stream;
+
+struct Anthropic;
+
+impl Provider for Anthropic {
+    type Completion = Chunks<Stream>;
+
+    fn manifest() -> Manifest {
+        let place = ["config:base_url"];
+        Manifest::new(
+            env!("CARGO_PKG_NAME"),
+            env!("CARGO_PKG_VERSION"),
+            "The models of Anthropic, and of every service with its Messages API, at `base_url`.",
+        )
+        .host("config:base_url", &["GET", "POST"], "To list the models, and to have them answer.")
+        .secret(
+            service::KEY,
+            &place,
+            "header:x-api-key",
+            "The service's API key. Without it the service is asked without one.",
+        )
+        .secret(
+            service::TOKEN,
+            &place,
+            "header:Authorization",
+            "The token of a gateway, if `auth` is `bearer`; it is used in place of `key`.",
+        )
+        .config_schema(skill::schema::<Options>())
+    }
+
+    fn models() -> Result<Vec<Model>, Error> {
+        models::list(Service::open()?)
+    }
+
+    fn complete(request: Request) -> Result<Self::Completion, Error> {
+        let service = Service::open()?;
+        let body = body::of(&request, &service.options)?;
+        let mut post = service.post("v1/messages")?.header("Accept", "text/event-stream").json(&body);
+        if let Some(key) = request.idempotency_key {
+            post = post.header("Idempotency-Key", key);
+        }
+        Stream::open(service.send(post)?).map(Chunks::of)
+    }
+}
+
+moxxy_sdk::export_provider!(Anthropic);

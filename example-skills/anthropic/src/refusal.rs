@@ -1,0 +1,31 @@
+//! What the service says when it does not do what it was asked, by the kinds that the host knows.
+
+use moxxy_sdk::provider::{Error, Refusal};
+use serde_json::Value;
+
+const TYPE: &str = "/error/type";
+const TOO_LONG: [&str; 4] = ["prompt is too long", "exceed context limit", "context window", "too many tokens"];
+const REFUSED: [&str; 3] = ["content filtering policy", "usage policy", "usage policies"];
+
+/// The error that an answer other than success is.
+pub fn error(refused: Refusal) -> Error {
+    let message = refused.message();
+    match refused.text(TYPE).unwrap_or_default() {
+        "request_too_large" => Error::ContextTooLong(message),
+        "invalid_request_error" if refused.says(&TOO_LONG) => Error::ContextTooLong(message),
+        "invalid_request_error" if refused.says(&REFUSED) => Error::Refused(message),
+        "invalid_request_error" if refused.says(&["credit balance"]) => Error::Other(message),
+        "invalid_request_error" | "not_found_error" => Error::InvalidRequest(message),
+        "authentication_error" | "permission_error" => Error::Authentication(message),
+        "billing_error" => Error::Other(message),
+        "rate_limit_error" => Error::RateLimited(refused.retry()),
+        "overloaded_error" | "api_error" | "timeout_error" => Error::Overloaded(refused.retry()),
+        _ if refused.status() == 413 => Error::ContextTooLong(message),
+        _ => refused.into(),
+    }
+}
+
+/// The error that comes in the midst of a stream, where there is no status any more.
+pub fn in_stream(body: Value) -> Error {
+    error(Refusal::new(500, body))
+}

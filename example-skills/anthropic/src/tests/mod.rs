@@ -1,0 +1,50 @@
+//! The provider against a service that answers what each test says.
+
+mod errors;
+mod requests;
+mod streams;
+
+use moxxy_sdk::{
+    provider::{Chunk, Error, Message, Part, Provider as _, Request, Role},
+    testing::Host,
+};
+use serde_json::Value;
+
+use super::*;
+
+const MESSAGES: &str = "https://api.anthropic.com/v1/messages";
+
+fn text(text: &str) -> Part {
+    Part::Text(text.to_owned())
+}
+
+fn message(role: Role, parts: Vec<Part>) -> Message {
+    Message { role, parts }
+}
+
+fn request() -> Request {
+    Request { messages: vec![message(Role::User, vec![text("Hello")])], ..Request::new("claude-sonnet-5") }
+}
+
+/// The chunks of a completion, and why it failed if it did.
+fn completed(host: &mut Host, request: Request) -> (Vec<Chunk>, Option<Error>) {
+    host.run(|| match Anthropic::complete(request) {
+        Err(error) => (Vec::new(), Some(error)),
+        Ok(completion) => {
+            let (mut chunks, mut failure) = (Vec::new(), None);
+            for chunk in completion {
+                assert_eq!(failure, None, "nothing comes after an error");
+                match chunk {
+                    Ok(chunk) => chunks.push(chunk),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            (chunks, failure)
+        }
+    })
+}
+
+/// A stream of these events.
+fn events(events: &[Value]) -> String {
+    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect()
+}

@@ -1,0 +1,107 @@
+//! What is sent and what is streamed, as far as it is read.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+
+/// A message as it is sent.
+#[derive(Serialize)]
+pub struct Said<'a> {
+    pub role: &'static str,
+    pub content: Vec<Piece<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Piece<'a> {
+    Block(Block<'a>),
+    /// A block as it came.
+    Thought(Map<String, Value>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Block<'a> {
+    Text {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Mark>,
+    },
+    Image {
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Mark>,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: Box<RawValue>,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        content: &'a str,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Mark>,
+    },
+}
+
+/// A picture.
+#[derive(Serialize)]
+pub struct Source<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub media_type: &'a str,
+    pub data: String,
+}
+
+#[derive(Serialize)]
+pub struct Tool<'a> {
+    pub name: &'a str,
+    pub description: &'a str,
+    pub input_schema: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_control: Option<Mark>,
+}
+
+/// Says that what ends here may be cached.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Mark {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<&'static str>,
+}
+
+/// An event of the stream. Whatever may be absent may be null as well.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub index: Option<u64>,
+    pub message: Option<Begun>,
+    pub content_block: Option<Map<String, Value>>,
+    pub delta: Option<Delta>,
+    pub usage: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Begun {
+    pub usage: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Delta {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub text: Option<String>,
+    pub partial_json: Option<String>,
+    pub thinking: Option<String>,
+    pub signature: Option<String>,
+    pub stop_reason: Option<String>,
+}

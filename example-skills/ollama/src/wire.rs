@@ -1,0 +1,102 @@
+//! What is sent and what is streamed, as far as it is read.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::options::Think;
+
+#[derive(Serialize)]
+pub struct Body<'a> {
+    pub model: &'a str,
+    pub messages: Vec<Said<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool<'a>>,
+    pub stream: bool,
+    /// What does not fit is an error: nothing of a conversation is left out in silence.
+    pub truncate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think: Option<Think>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<&'a str, Value>,
+}
+
+#[derive(Serialize)]
+pub struct Said<'a> {
+    pub role: &'static str,
+    pub content: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<Call<'a>>,
+    /// Of the tool whose result it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<String>,
+}
+
+#[derive(Serialize)]
+pub struct Call<'a> {
+    pub function: Called<'a>,
+}
+
+#[derive(Serialize)]
+pub struct Called<'a> {
+    pub name: &'a str,
+    pub arguments: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+pub struct Tool<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub function: Function<'a>,
+}
+
+#[derive(Serialize)]
+pub struct Function<'a> {
+    pub name: &'a str,
+    pub description: &'a str,
+    pub parameters: &'a RawValue,
+}
+
+/// A line of the stream. Whatever may be absent may be null as well.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Line {
+    pub message: Option<Piece>,
+    pub done: Option<bool>,
+    pub done_reason: Option<String>,
+    pub prompt_eval_count: Option<Value>,
+    pub eval_count: Option<Value>,
+    pub error: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Piece {
+    pub content: Option<String>,
+    pub thinking: Option<String>,
+    pub tool_calls: Option<Vec<Made>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Made {
+    /// New servers have one.
+    pub id: Option<String>,
+    pub function: MadeOf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MadeOf {
+    pub name: String,
+    pub arguments: Option<Map<String, Value>>,
+}

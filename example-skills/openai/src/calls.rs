@@ -1,0 +1,84 @@
+//! Tool calls as they stream in, from services that number them, name them, or do neither.
+
+use moxxy_sdk::provider::{Chunk, Error, ToolCallDelta};
+
+use crate::wire::CallDelta;
+
+/// The most calls of one answer.
+const CALLS: usize = 256;
+
+#[derive(Debug, Default)]
+pub struct Calls(Vec<Call>);
+
+#[derive(Debug)]
+struct Call {
+    /// The service's number for it.
+    number: Option<u64>,
+    id: Option<String>,
+    /// What came before the name: a call begins with that.
+    held: String,
+    is_named: bool,
+}
+
+impl Calls {
+    /// Adds a piece of a call.
+    pub fn add(&mut self, delta: CallDelta) -> Result<Option<Chunk>, Error> {
+        let (number, id) = (delta.index, delta.id.filter(|id| !id.is_empty()));
+        let function = delta.function.unwrap_or_default();
+        let name = function.name.filter(|name| !name.is_empty());
+        let place = self.place(number, id.as_deref(), name.is_some());
+        if place >= CALLS {
+            return Err(Error::Transport(format!("the service makes more than {CALLS} tool calls at once")));
+        }
+        if place == self.0.len() {
+            self.0.push(Call { number, id: None, held: String::new(), is_named: false });
+        }
+        let Some(call) = self.0.get_mut(place) else { return Ok(None) };
+        let arguments = function.arguments.map(|arguments| arguments.into_text()).unwrap_or_default();
+        call.id = call.id.take().or(id);
+        let index = u32::try_from(place).unwrap_or(u32::MAX);
+        let delta = match (call.is_named, name) {
+            (true, _) if arguments.is_empty() => return Ok(None),
+            (true, _) => ToolCallDelta { index, id: None, name: None, arguments },
+            (false, None) => {
+                call.held.push_str(&arguments);
+                return Ok(None);
+            }
+            (false, name) => {
+                call.is_named = true;
+                let arguments = std::mem::take(&mut call.held) + &arguments;
+                ToolCallDelta { index, id: call.id.clone(), name, arguments }
+            }
+        };
+        Ok(Some(Chunk::ToolCall(delta)))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one never said which tool it calls.
+    pub fn has_nameless(&self) -> bool {
+        self.0.iter().any(|call| !call.is_named)
+    }
+
+    /// Which call a piece belongs to; a new one comes last. A service may repeat an id in every piece, or
+    /// give all calls the number 0.
+    fn place(&self, number: Option<u64>, id: Option<&str>, is_named: bool) -> usize {
+        let end = self.0.len();
+        let other = |call: &Call| is_named && id.is_some() && call.id.is_some() && call.id.as_deref() != id;
+        let known = match (number, id) {
+            (Some(_), _) => self
+                .0
+                .iter()
+                .rposition(|call| call.number == number)
+                .filter(|&place| self.0.get(place).is_some_and(|call| !other(call))),
+            (None, Some(_)) => self.0.iter().rposition(|call| call.id.as_deref() == id),
+            (None, None) if is_named => {
+                end.checked_sub(1).filter(|&last| self.0.get(last).is_some_and(|c| !c.is_named))
+            }
+            (None, None) => end.checked_sub(1),
+        };
+        known.unwrap_or(end)
+    }
+}

@@ -1,0 +1,70 @@
+//! A provider for OpenAI's chat completions, and for the many services that speak the same: vLLM,
+//! llama.cpp, LiteLLM, OpenRouter, Groq, Mistral, DeepSeek, Azure. Where they differ the configuration
+//! says how; `options` describes it.
+
+mod body;
+mod calls;
+mod models;
+mod options;
+mod refusal;
+mod service;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod thought;
+mod usage;
+mod wire;
+
+use moxxy_sdk::{
+    provider::{Chunks, Error, Manifest, Model, Provider, Request},
+    skill,
+};
+
+use options::Options;
+use service::Service;
+use stream::Stream;
+
+struct OpenAi;
+
+impl Provider for OpenAi {
+    type Completion = Chunks<Stream>;
+
+    fn manifest() -> Manifest {
+        let place = ["config:base_url"];
+        Manifest::new(
+            env!("CARGO_PKG_NAME"),
+            env!("CARGO_PKG_VERSION"),
+            "The models of OpenAI, and of every service with its chat completions, at `base_url`.",
+        )
+        .host("config:base_url", &["GET", "POST"], "To list the models, and to have them answer.")
+        .secret(
+            service::KEY,
+            &place,
+            "header:Authorization",
+            "The service's API key. Without it the service is asked without one.",
+        )
+        .secret(
+            service::AZURE_KEY,
+            &place,
+            "header:api-key",
+            "The API key of Azure, if `auth` is `api-key`; it is used in place of `key`.",
+        )
+        .config_schema(skill::schema::<Options>())
+    }
+
+    fn models() -> Result<Vec<Model>, Error> {
+        models::list(Service::open()?)
+    }
+
+    fn complete(request: Request) -> Result<Chunks<Stream>, Error> {
+        let service = Service::open()?;
+        let body = body::of(&request, &service.options)?;
+        let mut post = service.post(&request.model)?.header("Accept", "text/event-stream").json(&body);
+        if let Some(key) = request.idempotency_key {
+            post = post.header("Idempotency-Key", key);
+        }
+        Stream::open(service.send(post)?).map(Chunks::of)
+    }
+}
+
+moxxy_sdk::export_provider!(OpenAi);

@@ -1,0 +1,133 @@
+//! The configuration.
+
+use std::collections::BTreeMap;
+
+use moxxy_sdk::provider::KnownModel;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How to reach the service, and what is particular about it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Where the service is, without the path of an operation. Of Azure, as
+    /// `https://NAME.openai.azure.com/openai`.
+    pub base_url: String,
+    /// How the key is sent: `bearer`, in `Authorization`, if one is granted; `api-key`, in the header of
+    /// that name, as Azure wants it; or `none`.
+    pub auth: Auth,
+    /// The organization that pays, sent as `OpenAI-Organization`.
+    pub organization: Option<String>,
+    /// The project that pays, sent as `OpenAI-Project`.
+    pub project: Option<String>,
+    /// Headers to send with each request. A key is none: it is granted as a secret.
+    pub headers: BTreeMap<String, String>,
+    /// Parameters to add to each URL, such as Azure's `api-version`.
+    pub query: BTreeMap<String, String>,
+    /// Where below `base_url` conversations are completed. `{model}` in it stands for the model; of Azure,
+    /// `deployments/{model}/chat/completions`.
+    pub path: String,
+    /// Fields to send with each completion, such as `reasoning_effort` or `top_p`. They replace those that
+    /// would be sent otherwise, and null leaves one out; `model`, `messages`, `tools` and `stream` stay.
+    pub body: Map<String, Value>,
+    /// The models, in place of those that the service lists: for services that list none, or do not tell
+    /// context windows and prices.
+    pub models: Vec<KnownModel>,
+    /// What the limit on output tokens is called. Unless told, `max_completion_tokens` at OpenAI and Azure
+    /// and `max_tokens` elsewhere.
+    pub max_tokens_field: Option<MaxTokensField>,
+    /// Whether to ask for usage in the stream, by `stream_options`. A few services refuse that.
+    pub stream_usage: bool,
+    /// The role of the instructions that stand before the conversation.
+    pub system_role: SystemRole,
+    /// How an answer is held to a JSON Schema: `strict`, by `response_format` with a schema that is kept
+    /// to the letter, which takes schemas that leave nothing open; `schema`, the same without that; or
+    /// `object`, for services that only know JSON, by an instruction.
+    pub json: Json,
+    /// The field in which thoughts go back to the service, such as `reasoning_content` for DeepSeek with
+    /// tools. Unless told they do not go back, but those that come as `reasoning_details` always do.
+    pub reasoning_field: Option<String>,
+}
+
+/// How the key is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Auth {
+    Bearer,
+    ApiKey,
+    None,
+}
+
+/// What the limit on output tokens is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum MaxTokensField {
+    MaxTokens,
+    MaxCompletionTokens,
+}
+
+/// Whose words instructions are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum SystemRole {
+    System,
+    Developer,
+}
+
+/// How an answer is held to a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Json {
+    Strict,
+    Schema,
+    Object,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.openai.com/v1".to_owned(),
+            auth: Auth::Bearer,
+            organization: None,
+            project: None,
+            headers: BTreeMap::new(),
+            query: BTreeMap::new(),
+            path: "chat/completions".to_owned(),
+            body: Map::new(),
+            models: Vec::new(),
+            max_tokens_field: None,
+            stream_usage: true,
+            system_role: SystemRole::System,
+            json: Json::Strict,
+            reasoning_field: None,
+        }
+    }
+}
+
+impl Options {
+    /// The name of the limit on output tokens.
+    pub fn max_tokens_field(&self) -> &'static str {
+        let field = self.max_tokens_field.unwrap_or_else(|| {
+            let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
+            let host = rest.split(['/', ':', '?']).next().unwrap_or_default().to_ascii_lowercase();
+            let is_new = host == "api.openai.com" || host.ends_with(".openai.azure.com");
+            if is_new { MaxTokensField::MaxCompletionTokens } else { MaxTokensField::MaxTokens }
+        });
+        match field {
+            MaxTokensField::MaxTokens => "max_tokens",
+            MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+
+    pub fn system_role(&self) -> &'static str {
+        match self.system_role {
+            SystemRole::System => "system",
+            SystemRole::Developer => "developer",
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the model thinks before it answers: gathered from the stream, kept, and sent back.
+
+use std::collections::BTreeMap;
+
+use moxxy_sdk::provider::{Chunk, Error, Part, Thinking};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The longest thought, in bytes.
+const LIMIT: usize = 4 * 1024 * 1024;
+/// Fields of a detail that come in pieces.
+const PIECES: [&str; 3] = ["text", "summary", "data"];
+
+/// A thought under way.
+#[derive(Debug, Default)]
+pub struct Thought {
+    text: String,
+    details: Vec<Map<String, Value>>,
+    bytes: usize,
+}
+
+/// What is kept of a finished one beside its text.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// OpenRouter's `reasoning_details`, which it wants back.
+    openai: Vec<Map<String, Value>>,
+}
+
+impl Thought {
+    /// Adds a piece of the text, for whoever watches too.
+    pub fn say(&mut self, text: String) -> Result<Option<Chunk>, Error> {
+        self.weigh(text.len())?;
+        self.text.push_str(&text);
+        Ok((!text.is_empty()).then_some(Chunk::ThinkingDelta(text)))
+    }
+
+    /// Adds a piece of a detail: to the one before, if it is of the same.
+    pub fn detail(&mut self, piece: Map<String, Value>) -> Result<(), Error> {
+        self.weigh(piece.iter().map(|(name, value)| name.len() + value.as_str().map_or(16, str::len)).sum())?;
+        let same = |name, known: &Map<String, Value>| known.get(name) == piece.get(name);
+        let has_id = |detail: &Map<String, Value>| detail.get("id").is_some_and(|id| !id.is_null());
+        let continues = |known: &&mut Map<String, Value>| {
+            same("type", known) && same("index", known) && (same("id", known) || !has_id(&piece))
+        };
+        let Some(known) = self.details.last_mut().filter(continues) else {
+            self.details.push(piece);
+            return Ok(());
+        };
+        for (name, value) in piece {
+            match (known.get_mut(&name), value) {
+                (_, Value::Null) => {}
+                (Some(Value::String(known)), Value::String(more)) if PIECES.contains(&name.as_str()) => {
+                    known.push_str(&more);
+                }
+                (_, value) => drop(known.insert(name, value)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes the thought, if there is one.
+    pub fn finish(&mut self) -> Option<Chunk> {
+        let Self { text, details, .. } = std::mem::take(self);
+        if text.is_empty() && details.is_empty() {
+            return None;
+        }
+        let opaque = serde_json::to_vec(&Kept { openai: details }).unwrap_or_default();
+        Some(Chunk::Thinking(Thinking { text: Some(text).filter(|text| !text.is_empty()), opaque }))
+    }
+
+    fn weigh(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let much = || Error::Transport("the service sent a thought without end".to_owned());
+        if self.bytes > LIMIT { Err(much()) } else { Ok(()) }
+    }
+}
+
+impl Kept {
+    /// The fields by which the thoughts of a message go back. Those of other providers do not.
+    pub fn thoughts<'a>(parts: &[Part], field: Option<&'a str>) -> BTreeMap<&'a str, Value> {
+        let (mut details, mut texts) = (Vec::new(), Vec::new());
+        for part in parts {
+            let Part::Thinking(thinking) = part else { continue };
+            let Ok(Self { openai }) = serde_json::from_slice(&thinking.opaque) else { continue };
+            details.extend(openai.into_iter().map(Value::Object));
+            texts.extend(thinking.text.as_deref());
+        }
+        let text = field.filter(|_| !texts.is_empty()).map(|field| (field, texts.concat().into()));
+        match details.is_empty() {
+            true => text.into_iter().collect(),
+            false => [("reasoning_details", Value::Array(details))].into(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Errors by the kinds that the host knows, from what else goes wrong.
+
+use std::error::Error as _;
+
+use super::{Error, Retry};
+use crate::{config, http, vault};
+
+impl Error {
+    /// The request names a model that the service does not have.
+    ///
+    /// ```
+    /// # use moxxy_sdk::provider::Error;
+    /// let error = Error::unknown_model("large-9");
+    /// # assert!(matches!(error, Error::InvalidRequest(_)));
+    /// ```
+    pub fn unknown_model(model: &str) -> Self {
+        Self::InvalidRequest(format!("there is no model `{model}`"))
+    }
+
+    /// The kind of error that a status is, by itself.
+    ///
+    /// ```
+    /// use moxxy_sdk::provider::{Error, Retry};
+    ///
+    /// let error = Error::of_status(429, "slow down".into(), Some(2000));
+    /// assert_eq!(error, Error::RateLimited(Retry { message: "slow down".into(), retry_after: Some(2000) }));
+    /// ```
+    pub fn of_status(status: u16, message: String, retry_after: Option<u64>) -> Self {
+        match status {
+            401 | 403 => Self::Authentication(message),
+            429 => Self::RateLimited(Retry { message, retry_after }),
+            408 | 425 | 500..=599 => Self::Overloaded(Retry { message, retry_after }),
+            402 | 0..=399 => Self::Other(message),
+            _ => Self::InvalidRequest(message),
+        }
+    }
+}
+
+/// What the operator's rules do not allow is no fault of the service's.
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        use http::Error as E;
+        let text = error.to_string();
+        match error {
+            E::Invalid(_) => Self::InvalidRequest(text),
+            E::Denied(_) | E::TooLarge(_) => Self::Other(text),
+            E::Status { status, .. } => Self::of_status(status, text, None),
+            E::Unreachable(_) | E::Timeout(_) | E::Broken(_) | E::Body(_) => Self::Transport(text),
+        }
+    }
+}
+
+/// Nothing that is sent to the service changes a wrong configuration.
+impl From<config::Error> for Error {
+    fn from(error: config::Error) -> Self {
+        match error.source() {
+            Some(source) => Self::InvalidRequest(format!("{error}: {source}")),
+            None => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<vault::Error> for Error {
+    fn from(error: vault::Error) -> Self {
+        match error {
+            vault::Error::Denied(reason) => Self::Authentication(reason),
+            vault::Error::Other(reason) => Self::Other(reason),
+        }
+    }
+}
