@@ -43,6 +43,7 @@ mod invariants;
 mod isolation;
 mod kills;
 mod languages;
+mod llm;
 mod loading;
 mod manual;
 mod migrations;

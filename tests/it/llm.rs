@@ -1,0 +1,126 @@
+//! The providers of real services, against a peer from a registry that speaks like them.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    harness::{PATIENCE, Server},
+    tools,
+};
+
+const KEY: &str = "sk-0123456789abcdef";
+
+/// What the peer answers, by what was said.
+const RULES: &str = r#"
+version: 1
+defaults:
+  fallback: deterministic_echo
+rules:
+  - name: result
+    when: { tool_result_contains: '"words":3' }
+    respond: { content: "Three words, and two." }
+  - name: calls
+    when: { messages_contain: "count them" }
+    respond:
+      tool_calls:
+        - { name: text__word_count, arguments: { text: "a b c" } }
+        - { name: text__word_count, arguments: { text: "a b" } }
+  - name: plain
+    when: { messages_contain: "hello" }
+    respond: { content: "Hi there! \u00e4\u4e16 \U0001F600" }
+"#;
+
+/// A service of the two wires, that ends with the test.
+struct Peer {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Peer {
+    /// `None` where it is not installed.
+    async fn start() -> Option<Self> {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients/python/bin/fakellm");
+        if !program.is_file() {
+            tools::skip("fakellm is not installed: `make clients`");
+            return None;
+        }
+        let folder = TempDir::new().unwrap();
+        let rules = folder.path().join("fakellm.yaml");
+        std::fs::write(&rules, RULES).unwrap();
+        // It cannot choose a port by itself.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut peer = Command::new(program);
+        peer.args(["serve", "--port", &port.to_string(), "--config"]).arg(&rules);
+        let child = peer.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(Instant::now() < deadline, "fakellm does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Some(Self { child, port, _folder: folder })
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+async fn agent(server: &Server, peer: &Peer, provider: &str, path: &str) {
+    let secret = json!({ "name": format!("{provider}-key"), "value": KEY });
+    server.post("/v1/vault/secrets", secret).await.expect(201);
+    let config = json!({ "base_url": format!("http://127.0.0.1:{}{path}", peer.port), "models": [{ "id": "large-1" }] });
+    let install = json!({
+        "id": provider, "component": { "bundled": provider }, "config": config,
+        "secrets": { "key": format!("{provider}-key") },
+    });
+    server.post("/v1/providers", install).await.expect(201);
+    let agent = json!({ "name": provider, "provider": provider, "model": "large-1" });
+    server.post("/v1/agents", agent).await.expect(201);
+    server.install(provider, "text").await;
+}
+
+async fn converses(provider: &str, path: &str) {
+    let Some(peer) = Peer::start().await else { return };
+    let server = Server::start().await;
+    agent(&server, &peer, provider, path).await;
+    let mut events = server.events(&format!("agent_id={provider}")).await;
+    let run = server.run(provider, "hello").await;
+    assert_eq!(run["output"], "Hi there! ä世 😀", "{run}");
+    let told = events.until("run.completed").await;
+    let pieces: Vec<_> = told.iter().filter(|event| event.kind == "message.delta").collect();
+    let text: String = pieces.iter().map(|event| event.data["payload"]["text"].as_str().unwrap()).collect();
+    assert!(pieces.len() > 1 && text == "Hi there! ä世 😀", "{pieces:?}");
+    let run = server.run(provider, "count them").await;
+    assert_eq!(run["output"], "Three words, and two.", "{run}");
+    let detail = server.get(&format!("/v1/agents/{provider}/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
+    let outputs: Vec<&Value> =
+        detail["steps"].as_array().unwrap().iter().filter(|step| step["kind"] == "tool").map(|step| &step["output"]["words"]).collect();
+    assert_eq!(outputs, [3, 2]);
+    assert!(detail["usage"]["input_tokens"].as_u64().unwrap() > 0, "{detail}");
+    // The key is in nothing that can be read.
+    let history = server.get(&format!("/v1/agents/{provider}/history")).await.expect(200).to_string();
+    assert!(!history.contains(KEY) && !detail.to_string().contains(KEY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wire_of_openai_carries_text_and_parallel_calls() {
+    converses("openai", "/v1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wire_of_anthropic_carries_text_and_parallel_calls() {
+    converses("anthropic", "").await;
+}
