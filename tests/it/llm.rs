@@ -81,7 +81,8 @@ impl Drop for Peer {
 async fn agent(server: &Server, peer: &Peer, provider: &str, path: &str) {
     let secret = json!({ "name": format!("{provider}-key"), "value": KEY });
     server.post("/v1/vault/secrets", secret).await.expect(201);
-    let config = json!({ "base_url": format!("http://127.0.0.1:{}{path}", peer.port), "models": [{ "id": "large-1" }] });
+    let config =
+        json!({ "base_url": format!("http://127.0.0.1:{}{path}", peer.port), "models": [{ "id": "large-1" }] });
     let install = json!({
         "id": provider, "component": { "bundled": provider }, "config": config,
         "secrets": { "key": format!("{provider}-key") },
@@ -105,9 +106,15 @@ async fn converses(provider: &str, path: &str) {
     assert!(pieces.len() > 1 && text == "Hi there! ä世 😀", "{pieces:?}");
     let run = server.run(provider, "count them").await;
     assert_eq!(run["output"], "Three words, and two.", "{run}");
-    let detail = server.get(&format!("/v1/agents/{provider}/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
-    let outputs: Vec<&Value> =
-        detail["steps"].as_array().unwrap().iter().filter(|step| step["kind"] == "tool").map(|step| &step["output"]["words"]).collect();
+    let detail =
+        server.get(&format!("/v1/agents/{provider}/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
+    let outputs: Vec<&Value> = detail["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|step| step["kind"] == "tool")
+        .map(|step| &step["output"]["words"])
+        .collect();
     assert_eq!(outputs, [3, 2]);
     assert!(detail["usage"]["input_tokens"].as_u64().unwrap() > 0, "{detail}");
     // The key is in nothing that can be read.

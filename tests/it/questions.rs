@@ -274,3 +274,50 @@ async fn a_policy_is_checked_and_kept() {
     let server = Server::at(home, |_| {}).await;
     assert_eq!(server.get(policy).await.expect(200), kept);
 }
+
+#[tokio::test]
+async fn a_call_that_waits_for_an_answer_changes_nothing() {
+    let peer = crate::peer::Peer::new(axum::Router::new().fallback(|| async { "done" })).await;
+    let private = serde_json::from_value(json!([format!("127.0.0.1:{}", peer.port)])).unwrap();
+    let server = Server::with(|config| config.egress.private = private).await;
+    let calls = json!([call("hostile__rash", json!({ "url": peer.url("/") }))]);
+    server.scripted("ada", json!([{ "tool_calls": calls }, { "record": true }])).await;
+    server.accepted("ada", "asker").await;
+    let run = waiting(&server, "ada").await;
+    assert_eq!(peer.asked(), 0);
+    let open = questions(&server, "ada").await;
+    respond(&server, "ada", &open[0], json!({ "answer": "yes" })).await.expect(200);
+    assert_eq!((told(&server, &run).await, peer.asked()), (vec!["yes, sent: true".to_owned()], 1));
+}
+
+#[tokio::test]
+async fn a_new_policy_holds_for_what_waits() {
+    let server = Server::start().await;
+    let guarded = |name: &str| call("hostile__guarded", json!({ "name": name }));
+    asking(&server, "ada", json!([guarded("a")])).await;
+    let run = waiting(&server, "ada").await;
+    let open = questions(&server, "ada").await;
+    let put = |policy: Value| send(server.request(Method::PUT, "/v1/agents/ada/tool-policy").json(&policy));
+    let mut events = server.events("agent_id=ada&event_type=run.waiting").await;
+    put(json!({ "tools": { "*": "ask" } })).await.expect(200);
+    events.until("run.waiting").await;
+    respond(&server, "ada", &open[0], json!({ "decision": "deny" })).await.error(404, "question_not_found");
+    put(json!({ "tools": { "*": "allow" } })).await.expect(200);
+    assert_eq!(told(&server, &run).await, ["did a"]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_to_stop_does_not_wait() {
+    let server = Server::start().await;
+    let calls =
+        [call("hostile__count_calls", json!({ "calls": 500_000 })), call("ask_user", json!({ "question": "?" }))];
+    server.scripted("ada", json!([{ "tool_calls": calls }, { "text": "done" }])).await;
+    server.upload("ada", "session").await.expect(201);
+    let mut events = server.events("agent_id=ada").await;
+    let run = server.start_run("ada", json!({ "task": "go" })).await;
+    events.until("skill.invoked").await;
+    let path = format!("/v1/agents/ada/runs/{}/stop", run["run_id"].as_str().unwrap());
+    server.post(&path, json!({ "mode": "step" })).await.expect(200);
+    events.until("run.cancelled").await;
+    assert_eq!(questions(&server, "ada").await, [Value::Null; 0]);
+}

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::harness::{Server, send};
 
@@ -253,4 +254,30 @@ async fn many_readers_at_once_do_not_wait_for_each_other() {
     let path = format!("/v1/agents/ada/history?run_id={}", run["run_id"].as_str().unwrap());
     let answers = futures_util::future::join_all((0..64).map(|_| server.get(&path))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
+}
+
+#[tokio::test]
+async fn a_run_is_carried_out_although_its_client_leaves() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let (host, body) = (server.url.strip_prefix("http://").unwrap(), r#"{"task": "go"}"#);
+    let (length, runs) = (body.len(), 20);
+    for pause in 0..runs {
+        let mut client = TcpStream::connect(host).await.unwrap();
+        let head = "Content-Type: application/json\r\nContent-Length:";
+        let request = format!("POST /v1/agents/ada/runs HTTP/1.1\r\nHost: {host}\r\n{head} {length}\r\n\r\n{body}");
+        client.write_all(request.as_bytes()).await.unwrap();
+        // So long, or so briefly, that it leaves at another moment each time.
+        for _ in 0..pause * 10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Those that came behind are carried out with what was queued before them, if it has a worker.
+    let last = server.start_run("ada", json!({ "task": "last", "session": "other" })).await;
+    server.events(&format!("after=0&run_id={}", last["run_id"].as_str().unwrap())).await.until("run.completed").await;
+    let mut events = server.events("after=0&agent_id=ada").await;
+    let queued = server.get("/v1/agents/ada/runs").await.expect(200).as_array().unwrap().len();
+    for _ in 0..queued {
+        events.until("run.completed").await;
+    }
 }

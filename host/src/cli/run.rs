@@ -27,6 +27,9 @@ const EXAMPLES: &str = "Examples:
 A token needs the scopes `runs:write` and `events:read` for this, and `agents:read` for `list` and `show`.
 An agent whose name is `start`, `list`, `show`, `stop` or `help` is given a task with `moxxy run start`.";
 
+/// Columns of a question.
+const SHOWN: usize = 2000;
+
 /// Names that are not an agent's when they stand first.
 const COMMANDS: [&str; 5] = ["start", "list", "show", "stop", "help"];
 
@@ -237,7 +240,10 @@ impl Screen {
                     }
                     _ => (text("question"), format!("answer {} {id} ANSWER", self.agent)),
                 };
-                self.terminal.say(&format!("[{}]", terminal::line(&what, 4000)));
+                let shown = terminal::line(&what, SHOWN);
+                let whole = shown.ends_with('…').then(|| format!("  All of it: moxxy question list {}", self.agent));
+                self.terminal.say(&format!("[{shown}]"));
+                whole.into_iter().for_each(|whole| self.terminal.say(&whole));
                 self.terminal.say(&format!("  moxxy question {how}"));
                 self.progress.tell("Waiting for an answer".to_owned());
             }

@@ -203,14 +203,17 @@ pub async fn invoke_directly(
 }
 
 async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<Result<Output, Failure>> {
-    app.store
-        .write(move |tx| {
-            Box::pin(async move {
-                let subject = same(tx, &agent, key).await?;
-                ended.record(tx, &subject).await
-            })
+    let recorded = app.store.persist(move |tx| {
+        Box::pin(async move {
+            let subject = same(tx, &agent, key).await?;
+            ended.record(tx, &subject).await
         })
-        .await
+    });
+    // The call was made: who is told that nothing was done would make it again.
+    recorded.await.map_err(|error| match error.is_of_storage() {
+        true => Error::internal("the server stopped before it could store what the call did"),
+        false => error,
+    })
 }
 
 /// The subject of an agent's events, unless it is gone: a new one of its name is another.

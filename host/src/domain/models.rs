@@ -65,6 +65,7 @@ pub async fn of(app: &App, provider: &Provider) -> Result<Vec<Model>> {
 
 /// Asks a provider which models it has now.
 pub async fn ask(app: &App, provider: &Provider) -> Result<Vec<Model>> {
+    app.check_active()?;
     let context = providers::context(app, provider, Subject::default()).await?;
     let listed = app.plugins.list_models(&provider.component.digest, context).await;
     let known = |model: plugins::models::Model| Model::new(app, &provider.id, model);
@@ -128,8 +129,11 @@ impl Lists {
 
     fn keep(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
         let of = (provider.component.digest.clone(), provider.config.clone());
-        let kept = Kept { of, since, models: models.cloned().map(Arc::new) };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(provider.id.clone(), kept);
+        let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = lists.get(&provider.id).filter(|kept| kept.of == of).and_then(|kept| kept.models.clone());
+        // Where it does not tell now, what it told before is as good as any.
+        let models = models.cloned().map(Arc::new).or(before);
+        lists.insert(provider.id.clone(), Kept { of, since, models });
     }
 
     /// Drops what is known of a provider that is gone.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     questions::{Decision, Lasting, Question},
+    runs,
     tokens::Principal,
     version::Expected,
 };
@@ -165,20 +166,26 @@ pub async fn show(app: &App, agent: &Name) -> Result<View> {
 /// Sets the policy, as a whole. What was approved or denied for longer than one call is forgotten.
 pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, expected: Expected) -> Result<View> {
     policy.check()?;
-    let about = agent.clone();
-    app.store
-        .write(move |tx| {
+    let (about, worker) = (agent.clone(), app.clone());
+    let setting = async move {
+        let set = worker.store.write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &about).await?.key;
                 let standing = store::questions::all_standing(tx, key).await?;
                 expected.check(&View { policy: store::agents::policy(tx, key).await?, standing })?;
                 store::agents::set_policy(tx, key, &policy).await?;
                 store::questions::forget(tx, key).await?;
+                let waiting = runs::reconsider(tx, key).await?;
                 let subject = Subject::agent(&about).by(principal.name());
-                events::record(tx, &subject, Event::AgentUpdated { changed: vec!["tool_policy"] }).await
+                events::record(tx, &subject, Event::AgentUpdated { changed: vec!["tool_policy"] }).await?;
+                Ok(waiting)
             })
-        })
-        .await?;
+        });
+        let waiting = set.await?;
+        waiting.iter().for_each(|run| runs::wake(&worker, run));
+        Ok(())
+    };
+    app.tasks.carry_out("policy", setting).await?;
     show(app, &agent).await
 }
 

@@ -121,6 +121,7 @@ pub enum Lasting {
 /// An answer to a question, or a decision on an approval.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "QuestionResponse")]
 pub struct Response {
     /// To a question: 1 byte to 64 KiB.
     pub answer: Option<String>,
@@ -144,6 +145,12 @@ pub struct NewQuestion {
 
 /// Writes a question down, and tells of it.
 pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<()> {
+    if new.kind == Kind::Approval {
+        // One for another version of the component cannot be given any more.
+        for id in store::questions::withdraw_for_call(tx, &new.message, &new.call_id).await? {
+            tell(tx, run, id, "superseded").await?;
+        }
+    }
     let question = store::questions::insert(tx, run, new, seconds).await?;
     let requested = Event::AskRequested {
         question_id: question.question_id,
@@ -165,6 +172,12 @@ pub async fn answer(
     response: Response,
 ) -> Result<Question> {
     app.check_active()?;
+    let worker = app.clone();
+    // The run goes on, even if the client leaves at this moment.
+    app.tasks.carry_out("answer", async move { take(&worker, principal, agent, id, response).await }).await
+}
+
+async fn take(app: &App, principal: Principal, agent: Name, id: QuestionId, response: Response) -> Result<Question> {
     let (question, run) = app
         .store
         .write(move |tx| {
@@ -264,6 +277,14 @@ async fn expire(app: &App) -> Result<Duration> {
 pub async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
     for id in store::questions::give_up_all(tx, &run.run_id).await? {
         tell(tx, run, id, "run_ended").await?;
+    }
+    Ok(())
+}
+
+/// Takes back the approvals that a run waits for: they may not be needed any more, or are asked for anew.
+pub async fn withdraw(tx: &mut Tx, run: &Run) -> Result<()> {
+    for id in store::questions::withdraw_all(tx, &run.run_id).await? {
+        tell(tx, run, id, "superseded").await?;
     }
     Ok(())
 }

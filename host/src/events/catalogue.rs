@@ -160,7 +160,7 @@ events! {
         scope: Option<&'static str>,
         by: String,
     },
-    /// `reason` is `time`, or `run_ended`.
+    /// `reason` is `time`, `run_ended`, or `superseded`: the policy or the component is another by now.
     AskExpired = "ask.expired" { question_id: QuestionId, reason: &'static str },
 
     MessageUser = "message.user" { message_id: String, content: String },

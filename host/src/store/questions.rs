@@ -40,7 +40,7 @@ struct Row {
 pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<Question> {
     let sql = "INSERT INTO questions (id, run, agent, session, kind, message, call_id, ordinal, question, tool, digest,
                arguments, status, created_at, expires_at)
-               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, COUNT(*), ?8, ?9, ?10, ?11, 'open', ?12, ?13 FROM questions
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, COALESCE(MAX(ordinal) + 1, 0), ?8, ?9, ?10, ?11, 'open', ?12, ?13 FROM questions
                WHERE message = ?6 AND call_id = ?7 AND kind = ?5
                RETURNING *";
     let (id, now, expires) = (QuestionId::random(), tx.now(), tx.after(seconds));
@@ -172,6 +172,21 @@ pub async fn give_up_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE run = ? AND status = 'open' RETURNING id";
     let now = tx.now();
     let ids: Vec<String> = sqlx::query_scalar(sql).bind(now).bind(run.as_str()).fetch_all(&mut **tx).await?;
+    Ok(ids.into_iter().map(QuestionId::stored).collect())
+}
+
+/// Takes back the open approvals of a call.
+pub async fn withdraw_for_call(tx: &mut Tx, message: &MessageId, call: &str) -> Result<Vec<QuestionId>> {
+    let sql = "DELETE FROM questions WHERE message = ? AND call_id = ? AND kind = 'approval' AND status = 'open'
+               RETURNING id";
+    let ids: Vec<String> = sqlx::query_scalar(sql).bind(message.as_str()).bind(call).fetch_all(&mut **tx).await?;
+    Ok(ids.into_iter().map(QuestionId::stored).collect())
+}
+
+/// Takes back the open approvals of a run.
+pub async fn withdraw_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
+    let sql = "DELETE FROM questions WHERE run = ? AND kind = 'approval' AND status = 'open' RETURNING id";
+    let ids: Vec<String> = sqlx::query_scalar(sql).bind(run.as_str()).fetch_all(&mut **tx).await?;
     Ok(ids.into_iter().map(QuestionId::stored).collect())
 }
 

@@ -68,9 +68,10 @@ pub async fn start(tx: &mut Tx, id: &RunId) -> Result<bool> {
     Ok(started.rows_affected() == 1)
 }
 
-/// Moves a running run to `waiting`, until a person has answered.
+/// Moves a running run to `waiting`, until a person has answered; not one that is to stop.
 pub async fn pause(tx: &mut Tx, id: &RunId) -> Result<bool> {
-    let sql = "UPDATE runs SET status = 'waiting', waiting_since = ? WHERE id = ? AND status = 'running'";
+    let sql = "UPDATE runs SET status = 'waiting', waiting_since = ? WHERE id = ? AND status = 'running'
+               AND stop IS NULL";
     let now = tx.now();
     Ok(sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?.rows_affected() == 1)
 }
@@ -80,6 +81,16 @@ pub async fn go_on(tx: &mut Tx, id: &RunId) -> Result<()> {
     let sql = "UPDATE runs SET status = 'running', waiting_since = NULL, waited_ms = waited_ms
                + MAX(0, CAST(ROUND((julianday(?) - julianday(waiting_since)) * 86400000) AS INTEGER))
                WHERE id = ? AND status = 'waiting'";
+    let now = tx.now();
+    sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Leaves out of a run's time what went by since it was last heard of, while its server was down.
+pub async fn excuse(tx: &mut Tx, id: &RunId) -> Result<()> {
+    let sql = "UPDATE runs SET waited_ms = waited_ms + MAX(0, CAST(ROUND((julianday(?1) - julianday(COALESCE(
+               (SELECT MAX(COALESCE(ended_at, started_at)) FROM steps WHERE run = ?2), started_at))) * 86400000)
+               AS INTEGER)) WHERE id = ?2 AND status = 'running' AND started_at IS NOT NULL";
     let now = tx.now();
     sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())

@@ -7,7 +7,7 @@ use moxxy_sdk::{
 };
 
 moxxy_sdk::skill! {
-    tools: [delete, survey, late, silent, moody, guarded],
+    tools: [delete, survey, late, rash, silent, moody, guarded],
     manifest: |manifest| manifest.host("127.0.0.1", &["GET", "POST"], "To tell a server of the test."),
 }
 
@@ -44,6 +44,17 @@ fn late(
         Ok(answer) => Ok(answer),
         Err(error) => Ok(format!("{error:?}")),
     }
+}
+
+/// Asks, and acts without waiting for the answer.
+#[tool]
+fn rash(
+    /// Where it acts.
+    url: String,
+) -> Result<String, Error> {
+    let answer = session::ask("May I?");
+    let sent = http::post(url).send().is_ok();
+    Ok(format!("{}, sent: {sent}", answer?))
 }
 
 /// Says that it waits, and asks nothing.

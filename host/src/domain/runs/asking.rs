@@ -97,6 +97,10 @@ impl<'t> Asking<'t> {
                 denied: Some(denied),
             })
         };
+        // Whatever holds by now, and for whichever version it was.
+        if self.of(call, Kind::Approval).any(|asked| asked.decision == Some(Decision::Deny)) {
+            return Ok(denied("a person denied it"));
+        }
         match self.policy.verdict(&call.name, Some(&tool.hints)) {
             Verdict::Allow => {}
             Verdict::Deny => return Ok(denied("the tool policy of the agent denies this tool")),

@@ -37,7 +37,7 @@ use crate::{
     error::{Error, Result},
     events::{self, Event, Filter, Subject, Subscription},
     ids::{Name, RunId, SessionId, StepId},
-    store::{self, AgentKey, Db, idempotency::Outcome},
+    store::{self, AgentKey, Db, Tx, idempotency::Outcome},
 };
 
 /// Between the names of a skill and its tool, as the model is told them. No skill's name has an
@@ -209,10 +209,9 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
         return Err(Error::invalid_field("task", format!("it has {} bytes; the limit is {TASK}", task.len())));
     }
     let conversation = session.unwrap_or_else(sessions::default);
-    let limit = app.config.runs.queue;
-    let started = app
-        .store
-        .write(move |tx| {
+    let (limit, worker) = (app.config.runs.queue, app.clone());
+    let queueing = async move {
+        let queued = worker.store.write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
                 if let Some(claim) = &claim {
@@ -238,10 +237,13 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
                 events::record(tx, &subject, Event::RunQueued { session_id, task }).await?;
                 Ok(Started { run: store::runs::get(tx, &id).await?, before: false })
             })
-        })
-        .await?;
-    queue::wake(app, &started.run);
-    Ok(started)
+        });
+        let started = queued.await?;
+        queue::wake(&worker, &started.run);
+        Ok(started)
+    };
+    // What is queued is carried out, even if its client leaves at this moment.
+    app.tasks.carry_out("queueing", queueing).await
 }
 
 /// One of the agent's own runs.
@@ -289,8 +291,18 @@ pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Res
     if !run.status.is_open() {
         return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
     }
+    let (worker, asked) = (app.clone(), run.clone());
+    let subject = Subject::run(&run.agent_id, &run.run_id).by(principal.name());
+    // A stop that is written takes effect, even if its client leaves at this moment.
+    app.tasks.carry_out("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
+    match stop {
+        Stop::Now => wait(app, run, STOPPING).await,
+        Stop::Step => get(app, &run.agent_id, &run.run_id).await,
+    }
+}
+
+async fn ask_to_stop(app: &App, run: Run, subject: Subject, stop: Stop) -> Result<()> {
     let id = run.run_id.clone();
-    let subject = Subject::run(&run.agent_id, &id).by(principal.name());
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -309,10 +321,18 @@ pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Res
     app.runs.stop(&run.run_id, stop);
     // Those behind one that waited have their turn now.
     queue::wake(app, &run);
-    match stop {
-        Stop::Now => wait(app, run, STOPPING).await,
-        Stop::Step => get(app, &run.agent_id, &run.run_id).await,
+    Ok(())
+}
+
+/// Has the runs of an agent that wait decide anew what a person has to approve, and returns them.
+pub async fn reconsider(tx: &mut Tx, agent: AgentKey) -> Result<Vec<Run>> {
+    let mut waiting = store::runs::open_of(tx, agent).await?;
+    waiting.retain(|run| run.status == Status::Waiting);
+    for run in &waiting {
+        questions::withdraw(tx, run).await?;
+        store::runs::go_on(tx, &run.run_id).await?;
     }
+    Ok(waiting)
 }
 
 /// Stops every run of an agent and returns them.

@@ -178,10 +178,11 @@ impl Turn<'_> {
             .persist(move |tx| {
                 Box::pin(async move {
                     let waits = store::questions::open_among(tx, &questions).await? == questions.len();
-                    if waits && store::runs::pause(tx, &id).await? {
+                    let paused = waits && store::runs::pause(tx, &id).await?;
+                    if paused {
                         events::record(tx, &subject, Event::RunWaiting { question_ids: questions }).await?;
                     }
-                    Ok(waits)
+                    Ok(paused)
                 })
             })
             .await

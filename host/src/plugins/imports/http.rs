@@ -23,6 +23,8 @@ pub struct Hooks {
     outgoing: Option<Arc<dyn Outgoing>>,
     /// Whether a request was sent that may have changed something.
     pub sent_change: bool,
+    /// Whether the call asked the user something and has no answer: it is made again.
+    pub waits: bool,
     refused: Refused,
 }
 
@@ -35,7 +37,7 @@ type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Transfe
 
 impl Hooks {
     pub fn new(outgoing: Option<Arc<dyn Outgoing>>) -> Self {
-        Self { outgoing, sent_change: false, refused: Refused::default() }
+        Self { outgoing, sent_change: false, waits: false, refused: Refused::default() }
     }
 
     /// Why the last request was refused, if one was.
@@ -46,7 +48,11 @@ impl Hooks {
 
 impl Refused {
     fn tell(&self, refusal: &Refusal) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal.to_string());
+        self.note(refusal.to_string());
+    }
+
+    fn note(&self, why: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 }
 
@@ -60,7 +66,12 @@ impl WasiHttpHooks for Hooks {
         let Some(outgoing) = self.outgoing.clone() else {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
-        self.sent_change |= !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
+        let changes = !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
+        if changes && self.waits {
+            self.refused.note("the call waits for an answer and is made again, so it changes nothing now".to_owned());
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        }
+        self.sent_change |= changes;
         let refused = self.refused.clone();
         let request = request.map(|body| body.map_err(|error| egress::Error::Body(error.to_string())).boxed_unsync());
         let sending = outgoing.send(request, waits(options));

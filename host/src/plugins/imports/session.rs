@@ -42,7 +42,12 @@ impl Host for CallState {
         let ordinal = self.asked;
         self.asked += 1;
         if let Some(asked) = answers.get(ordinal) {
-            if asked.question != question {
+            // It was kept without the secrets that it held.
+            let mut shown = question.clone();
+            if let Some(redactor) = self.context.secrets.as_ref().and_then(|secrets| secrets.redactor()) {
+                redactor.replace(&mut shown);
+            }
+            if asked.question != question && asked.question != shown {
                 return Ok(Err(AskError::Other("the call asked something else when it was made first".into())));
             }
             return Ok(asked.answer.clone().ok_or(AskError::Unanswered));
@@ -59,6 +64,7 @@ impl Host for CallState {
         }
         // One at a time: what is asked next may hang on the answer.
         self.question.get_or_insert(question);
+        self.hooks.waits = true;
         Ok(Err(AskError::Pending))
     }
 
