@@ -3,15 +3,18 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     harness::{PATIENCE, Server},
-    tools,
+    outcomes::outcome,
+    peer, tools,
 };
 
 const KEY: &str = "sk-0123456789abcdef";
@@ -130,4 +133,66 @@ async fn the_wire_of_openai_carries_text_and_parallel_calls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wire_of_anthropic_carries_text_and_parallel_calls() {
     converses("anthropic", "").await;
+}
+
+/// What a service answers, one after the other; the last one from then on.
+type Answers = Arc<Mutex<Vec<(StatusCode, &'static str)>>>;
+
+const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+const CUT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"do\"}}]}\n\n";
+
+/// An agent of a service that gives these answers.
+async fn answering(server: &Server, agent: &str, answers: Vec<(StatusCode, &'static str)>) -> peer::Peer {
+    let next = async |State(answers): State<Answers>| {
+        let mut answers = answers.lock().unwrap();
+        let (status, body) = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
+        let kind = if status == 200 { "text/event-stream" } else { "application/json" };
+        (status, [("Content-Type", kind), ("Retry-After", "0")], body).into_response()
+    };
+    let routes = Router::new().route("/v1/chat/completions", post(next)).with_state(Arc::new(Mutex::new(answers)));
+    let peer = peer::Peer::new(routes).await;
+    let config = json!({ "base_url": peer.url("/v1"), "auth": "none", "models": [{ "id": "large-1" }] });
+    let install = json!({ "id": agent, "component": { "bundled": "openai" }, "config": config });
+    server.post("/v1/providers", install).await.expect(201);
+    server.post("/v1/agents", json!({ "name": agent, "provider": agent, "model": "large-1" })).await.expect(201);
+    peer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_passes_is_tried_again() {
+    let server = Server::with(|config| config.runs.retries = 2).await;
+    let busy = (StatusCode::TOO_MANY_REQUESTS, r#"{"error": {"message": "slow down"}}"#);
+    let peer = answering(&server, "ada", vec![busy, busy, (StatusCode::OK, DONE)]).await;
+    let run = server.run("ada", "go").await;
+    assert_eq!((&run["output"], peer.asked()), (&json!("done"), 3), "{run}");
+    let told = "after=0&agent_id=ada&event_type=model.retried&event_type=run.completed";
+    let told = server.events(told).await.until("run.completed").await;
+    let attempts: Vec<_> = told.iter().map(|event| &event.data["payload"]["attempt"]).collect();
+    assert_eq!(attempts, [&json!(1), &json!(2), &Value::Null]);
+    assert_eq!(told[0].data["payload"]["reason"], "provider_rate_limited");
+    let peer = answering(&server, "bob", vec![busy]).await;
+    let run = server.run("bob", "go").await;
+    assert_eq!((&run["error"]["code"], peer.asked()), (&json!("provider_rate_limited"), 3), "{run}");
+    // Once something of an answer was passed on, it is not.
+    let peer = answering(&server, "eve", vec![(StatusCode::OK, CUT)]).await;
+    let run = server.run("eve", "go").await;
+    assert_eq!((&run["error"]["code"], peer.asked()), (&json!("provider_unreachable"), 1), "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_trouble_of_a_service_is_named() {
+    let server = Server::start().await;
+    let cases = [
+        ("busy", StatusCode::TOO_MANY_REQUESTS, r#"{"error": {"message": "slow down"}}"#, "provider_rate_limited"),
+        ("broken", StatusCode::INTERNAL_SERVER_ERROR, "oops", "provider_overloaded"),
+        ("closed", StatusCode::UNAUTHORIZED, r#"{"error": {"message": "who?"}}"#, "provider_authentication"),
+        ("garbage", StatusCode::OK, "data: {{{\n\n", "provider_unreachable"),
+        ("cut", StatusCode::OK, CUT, "provider_unreachable"),
+    ];
+    for (agent, status, body, code) in cases {
+        let _peer = answering(&server, agent, vec![(status, body)]).await;
+        let run = server.run(agent, "go").await;
+        assert_eq!(run["error"]["code"], code, "{agent}: {run}");
+        outcome(&format!("a model's service: {agent}"), run["error"]["message"].as_str().unwrap());
+    }
 }

@@ -192,6 +192,7 @@ pub struct Runs {
     pub concurrent_sessions: usize,
     pub queue: u64,
     pub question_time: i64,
+    pub retries: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]

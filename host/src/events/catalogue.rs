@@ -191,7 +191,7 @@ events! {
         cost: Option<Dollars>,
         usage: Usage,
     },
-    /// A call is made again, with less.
+    /// A call is made again: with less, or because its failure may have passed.
     ModelRetried = "model.retried" { step_id: StepId, provider_id: Name, reason: String, attempt: usize },
     ModelFailed = "model.failed" { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Failure, Spent, Step, StepKind, Used, asking,
     budget::{Demand, Reservation},
-    compaction,
+    compaction, retry,
     turn::Turn,
 };
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
         skills::Skill,
     },
     error::{Error, Result},
-    events::{self, Event, Subject},
-    ids::{Name, StepId},
+    events::{self, Event},
+    ids::StepId,
     money::Price,
     plugins::models,
     store::{self, AgentKey, Tx, steps},
@@ -38,7 +38,8 @@ pub struct Call {
     /// The size of the request.
     bytes: u64,
     demand: Demand,
-    retry: usize,
+    /// How often it was tried before, and why it failed.
+    retry: Option<(usize, String)>,
 }
 
 /// A call whose step is open.
@@ -94,7 +95,9 @@ pub async fn prepare(
     let model = format!("{}/{}", provider.id, settings.model);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
-    Ok(Ok(Call { request, left_out, shortened, bytes, demand, retry: too_long.tries }))
+    let smaller = (too_long.tries > 0).then(|| (too_long.tries, TOO_LONG.to_owned()));
+    let retry = smaller.or_else(|| retry::tries(&earlier));
+    Ok(Ok(Call { request, left_out, shortened, bytes, demand, retry }))
 }
 
 /// How many tokens the model is to answer with at most. Of a small window half is for the conversation.
@@ -136,8 +139,10 @@ pub async fn open(
                 let step = steps::open(tx, &run, StepKind::Model, &request.model, &input).await?;
                 let cost = reserved.cost.unwrap_or_default();
                 steps::reserve(tx, &step, reserved.tokens(), cost).await?;
-                if retry > 0 {
-                    tell_of_retry(tx, &subject, &step, &provider, retry).await?;
+                if let Some((attempt, reason)) = retry {
+                    let (step_id, provider_id) = (step.clone(), provider.clone());
+                    let retried = Event::ModelRetried { step_id, provider_id, reason, attempt };
+                    events::record(tx, &subject, retried).await?;
                 }
                 let requested = Event::ModelRequest {
                     step_id: step.clone(),
@@ -161,11 +166,6 @@ pub async fn open(
 async fn today(tx: &mut Tx, agent: AgentKey) -> Result<Spent> {
     let now = tx.now();
     steps::spent_on(tx, agent, clock::day(&now)).await
-}
-
-async fn tell_of_retry(tx: &mut Tx, subject: &Subject, step: &StepId, provider: &Name, attempt: usize) -> Result<()> {
-    let (step_id, provider_id) = (step.clone(), provider.clone());
-    events::record(tx, subject, Event::ModelRetried { step_id, provider_id, reason: TOO_LONG.into(), attempt }).await
 }
 
 impl Opened {

@@ -11,6 +11,7 @@ mod control;
 mod model;
 mod queue;
 mod resume;
+mod retry;
 mod tool;
 mod turn;
 mod usage;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Failure, Status, Used,
     call::{self, Opened, TOO_LONG},
+    retry,
     turn::{Outcome, Turn},
 };
 use crate::{
@@ -28,9 +29,15 @@ use crate::{
 const PARALLEL_CALLS: usize = 64;
 const TOOL_CALL_ID: usize = 256;
 const TOOL_CALL_NAME: usize = 256;
-/// With these a service turns a request down before it does anything for it.
-const TURNED_DOWN: [&str; 5] =
-    ["provider_authentication", "provider_rate_limited", "provider_overloaded", "provider_rejected_request", TOO_LONG];
+/// With these a service turns a request down before it does anything for it, or was not reached.
+const TURNED_DOWN: [&str; 6] = [
+    "provider_authentication",
+    "provider_rate_limited",
+    "provider_overloaded",
+    "provider_rejected_request",
+    "provider_unreachable",
+    TOO_LONG,
+];
 /// What a chunk counts for beside its text, in bytes.
 const CHUNK: usize = 16;
 
@@ -52,7 +59,7 @@ struct Answer {
 struct Broken {
     failure: plugins::Failure,
     usage: Option<Usage>,
-    /// Whether the service did nothing for it.
+    /// Whether the service did nothing for it, as far as one can know.
     is_free: bool,
 }
 
@@ -178,7 +185,7 @@ async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcom
 
 async fn failed(turn: &Turn<'_>, provider: &Provider, opened: Opened, broken: Broken) -> Result<Outcome> {
     let Broken { failure, usage, is_free } = broken;
-    let step_id = opened.step;
+    let step_id = opened.step.clone();
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let provider_id = provider.id.clone();
     let mut told = vec![Event::ModelFailed {
@@ -205,8 +212,17 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, opened: Opened, broken: Br
             })
         })
         .await?;
-    // One that does not fit is tried again with less of it.
-    Ok(if code == TOO_LONG { Outcome::GoOn } else { Outcome::Failed(Failure { code, message }) })
+    if code == TOO_LONG {
+        // It is tried again with less of it.
+        return Ok(Outcome::GoOn);
+    }
+    let calls = steps::model_calls(&mut *turn.app.store.read().await?, &turn.run.run_id).await?;
+    let tries = retry::tries(&calls).map_or(0, |(tries, _)| tries);
+    let pause = retry::pause(&failure, &opened.step, tries, turn.app.config.runs.retries);
+    Ok(match pause.filter(|_| is_free) {
+        Some(pause) => Outcome::Retry(pause),
+        None => Outcome::Failed(Failure { code, message }),
+    })
 }
 
 impl Answer {

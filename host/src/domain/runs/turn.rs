@@ -47,6 +47,8 @@ pub enum Outcome {
     GoOn,
     /// Until these are answered.
     Wait(Vec<QuestionId>),
+    /// After so long.
+    Retry(Duration),
     Failed(Failure),
     Stopped,
 }
@@ -141,6 +143,12 @@ impl Turn<'_> {
                         return Ok(End::Waiting);
                     }
                 }
+                Outcome::Retry(pause) => tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.control.step.cancelled() => {}
+                    () = self.control.now.cancelled() => {}
+                    () = self.app.tasks.shutdown().cancelled() => {}
+                },
                 Outcome::Failed(failure) => return self.fail(failure).await,
                 Outcome::Stopped => return self.cancel(Stop::Now).await,
             }
