@@ -158,3 +158,18 @@ async fn secrets_and_data_are_private_to_the_user() {
     assert_eq!(mode(&home.join("components")), 0o700);
     assert!(!format!("{:?}", config(home)).contains("5a5a"));
 }
+
+#[tokio::test]
+async fn the_time_that_a_server_was_down_is_not_the_runs() {
+    let server = Server::with(|config| config.server.shutdown_grace = 0).await;
+    let steps = json!({ "steps": [{ "text": "done", "delay_ms": 1500 }] });
+    server.scripted_with("ada", steps, json!({ "max_seconds": 30 })).await;
+    let mut events = server.events("agent_id=ada").await;
+    server.start_run("ada", json!({ "task": "go" })).await;
+    events.until("model.request").await;
+    let home = server.stop().await;
+    let later = || time::OffsetDateTime::now_utc() + time::Duration::hours(1);
+    let config = config(home.path());
+    let server = Server::configured(home, config, moxxy::clock::Clock::new(later)).await;
+    server.events("agent_id=ada&after=0").await.until("run.completed").await;
+}
