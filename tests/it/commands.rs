@@ -201,7 +201,7 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
         (&["agent", "create", "bob", "--provider", "none", "--model", "echo"], 1, "`moxxy provider list`"),
         (&["agent", "create", "bob", "--provider", "offline", "--model", "none"], 1, "it has: echo, planner"),
         (&["skill", "install", "ada", "none"], 1, "there are: clock, fetch, github, notes, text\n"),
-        (&["provider", "install", "none"], 1, "there are: offline, script\n"),
+        (&["provider", "install", "none"], 1, "there are: anthropic, offline, ollama, openai, script\n"),
         (&["skill", "install", "ada", "offline"], 1, "`moxxy provider install NAME FILE`"),
         (&["provider", "install", "text"], 1, "`moxxy skill install AGENT FILE`"),
         (&["--config", "/none.toml", "agent", "list"], 2, "--config: cannot read /none.toml"),
