@@ -82,7 +82,7 @@ pub fn progress(message: &str, done: Option<f64>) {
 ///
 /// A call asks the same questions in the same order each time, at most 16, and before it changes
 /// anything elsewhere: after a request other than GET or HEAD, which would be repeated, it is
-/// [`AskError::TooLate`].
+/// [`AskError::TooLate`], and until there is an answer such requests are refused.
 ///
 /// # Errors
 ///

@@ -69,6 +69,11 @@ pub async fn run(options: &Options, command: Command) -> Done {
     terminal.show(&answer, shown)
 }
 
+/// A table, if there is anything in it.
+fn filled<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>) -> String {
+    if rows.is_empty() { String::new() } else { format!("\n{}", terminal::table(headings, rows)) }
+}
+
 fn shown(policy: &Value) -> String {
     let tools = policy.get("tools").and_then(Value::as_object).into_iter().flatten();
     let tools = tools.map(|(pattern, verdict)| [pattern.clone(), verdict.as_str().unwrap_or_default().to_owned()]);
@@ -79,7 +84,7 @@ fn shown(policy: &Value) -> String {
         [text(decision, "decision"), text(decision, "scope"), time(decision, "decided_at"), format!("{tool} {call}")]
     });
     let about = terminal::fields([("Tokens approve for themselves", text(policy, "self_approval"))]);
-    let rules = terminal::table(["TOOLS", "RULE"], rows);
-    let standing = terminal::table(["DECISION", "SCOPE", "SINCE (UTC)", "CALL"], standing);
-    format!("{about}\n{rules}\n{standing}")
+    let rules = filled(["TOOLS", "RULE"], rows.collect());
+    let standing = filled(["DECISION", "SCOPE", "SINCE (UTC)", "CALL"], standing.collect());
+    format!("{about}{rules}{standing}")
 }
