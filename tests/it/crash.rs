@@ -62,8 +62,9 @@ impl Ledger {
 
     /// A data directory whose agents write into this ledger.
     async fn home(&self, agents: &[String], steps: Value, repeat: bool) -> TempDir {
-        let private = serde_json::from_value(json!([format!("127.0.0.1:{}", self.peer.port)])).unwrap();
-        let server = Server::with(|config| config.egress.private = private).await;
+        let home = TempDir::new().unwrap();
+        let (mut child, url) = serve(home.path(), &as_options(&self.options()));
+        let mut server = Server::elsewhere(url, home);
         let config = json!({ "steps": steps, "repeat": repeat });
         for agent in agents {
             server.scripted_with(agent, config.clone(), json!({ "max_steps": 10_000 })).await;
@@ -71,7 +72,10 @@ impl Ledger {
             let policy = server.request(Method::PUT, &format!("/v1/agents/{agent}/tool-policy"));
             send(policy.json(&json!({ "idempotent": ["hostile__put"] }))).await.expect(200);
         }
-        server.stop().await
+        // Nothing changes its files any more.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::mem::replace(&mut server.home, TempDir::new().unwrap())
     }
 }
 
