@@ -7,7 +7,7 @@ use super::{
     bindings::plugin::exports::moxxy::plugin::plugin as guest,
     manifest::{HostRequest, SecretRequest, bounded, label, short},
 };
-use crate::secrets::Place;
+use crate::{egress::Pattern, secrets::Place};
 
 const REASON: usize = 4096;
 const REQUESTS: usize = 64;
@@ -79,10 +79,19 @@ pub fn host(name: &str) -> Result<String, String> {
         Some(suffix) => suffix.contains('.') && is_domain(suffix),
         None => is_domain(&small),
     };
-    if domain || address.parse::<IpAddr>().is_ok() {
+    if (domain || address.parse::<IpAddr>().is_ok()) && is_reached(&small) {
         return Ok(small);
     }
     Err(format!("the host {:?} is no name such as api.example.com, *.example.com or config:NAME", short(name)))
+}
+
+/// Whether the way out takes the name for what it says. What ends in a number it takes for an address, or
+/// for nothing.
+fn is_reached(name: &str) -> bool {
+    match Pattern::parse(name) {
+        Some(Pattern::Exact(url::Host::Ipv4(address))) => address.to_string() == name,
+        pattern => pattern.is_some(),
+    }
 }
 
 fn is_domain(name: &str) -> bool {
