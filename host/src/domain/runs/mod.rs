@@ -44,11 +44,6 @@ use crate::{
 /// Between the names of a skill and its tool, as the model is told them. No skill's name has an
 /// underscore.
 const SEPARATOR: &str = "__";
-/// The name that the model calls a skill's tool by.
-pub fn tool_name(skill: &Name, tool: &str) -> String {
-    format!("{skill}{SEPARATOR}{tool}")
-}
-
 const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
 const STOPPING: Duration = Duration::from_secs(2);
@@ -198,6 +193,11 @@ pub struct Started {
     pub before: bool,
 }
 
+/// The name that the model calls a skill's tool by.
+pub fn tool_name(skill: &Name, tool: &str) -> String {
+    format!("{skill}{SEPARATOR}{tool}")
+}
+
 /// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
 /// later one finds the run.
 pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Started> {
@@ -286,8 +286,8 @@ pub async fn wait(app: &App, run: Run, patience: Duration) -> Result<Run> {
     Ok(now)
 }
 
-/// Stops a run. One that is queued or waits for a person is cancelled at once; a running one at the next step boundary, or
-/// now.
+/// Stops a run. One that is queued or waits for a person is cancelled at once; a running one at the next
+/// step boundary, or now.
 pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Result<Run> {
     if !run.status.is_open() {
         return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Step, call::TOO_LONG};
+use super::Step;
 use crate::{ids::StepId, plugins::Failure};
 
 /// Failures that may pass.
@@ -25,7 +25,7 @@ pub fn tries(calls: &[Step]) -> Option<(usize, String)> {
 
 /// How long to wait before a call is made again that failed so often in a row; nothing if it is not.
 pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
-    if failure.code() == TOO_LONG || !PASSING.contains(&failure.code()) || failed > most {
+    if !PASSING.contains(&failure.code()) || failed > most {
         return None;
     }
     let asked = match failure {
