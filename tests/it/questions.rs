@@ -1,5 +1,6 @@
 //! Questions to people: of the model, of skills, and for approval. Nothing is held while a person thinks.
 
+use moxxy::digest::Digest;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -144,14 +145,20 @@ async fn what_needs_approval_is_called_once_a_person_allows_it() {
     // What is decided for good is not asked again, but for other arguments.
     let again = server.run("ada", "go").await;
     assert_eq!(again["status"], "failed", "the script has no step left: {again}");
-    let shown = server.get("/v1/agents/ada/tool-policy").await.expect(200);
-    assert_eq!(
-        (&shown["standing"][0]["tool"], &shown["standing"][0]["scope"]),
-        (&json!("hostile__guarded"), &json!("always"))
-    );
+    let standing = server.get("/v1/agents/ada/tool-policy/decisions").await.expect(200);
+    let standing = standing.as_array().unwrap();
+    assert_eq!(standing.len(), 1);
+    assert_eq!((&standing[0]["tool"], &standing[0]["scope"]), (&json!("hostile__guarded"), &json!("always")));
     let audit = server.get("/v1/audit?event_type=ask.answered").await.expect(200);
     assert_eq!(audit.as_array().unwrap().len(), 2);
     assert_eq!(audit[0]["payload"]["decision"], "allow");
+    // What it was about can be proved, but is not kept for longer than the agent.
+    assert_eq!(audit[0]["payload"]["digest"], open[0]["digest"]);
+    let digest = Digest::of(open[0]["arguments"].to_string().as_bytes());
+    assert_eq!(audit[0]["payload"]["arguments_digest"], digest.as_str());
+    assert!(!audit.to_string().contains("\"arguments\""));
+    let audit = server.get("/v1/audit?event_type=agent.updated").await.expect(200);
+    assert_eq!(audit[0]["payload"]["tool_policy"]["tools"], policy["tools"]);
 }
 
 #[tokio::test]
@@ -184,7 +191,8 @@ async fn a_decision_lasts_as_long_as_it_says_and_for_the_component_that_it_was_a
     assert_eq!(server.run("ada", "go").await["status"], "completed");
     // A new policy forgets it.
     let policy = server.request(Method::PUT, "/v1/agents/ada/tool-policy").json(&json!({}));
-    assert_eq!(send(policy).await.expect(200)["standing"], json!([]));
+    send(policy).await.expect(200);
+    assert_eq!(server.get("/v1/agents/ada/tool-policy/decisions").await.expect(200), json!([]));
     waiting(&server, "ada").await;
     let stopped = server.post("/v1/agents/ada/stop", json!({})).await.expect(200);
     assert_eq!(stopped[0]["status"], "cancelled");

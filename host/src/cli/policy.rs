@@ -21,8 +21,14 @@ skill wants that. `ask_user=deny` takes away the model's own way to ask.";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Show an agent's tool policy, and the decisions that hold still.
+    /// Show an agent's tool policy.
     Show {
+        /// The agent's name.
+        #[arg(value_parser = arguments::name)]
+        agent: Name,
+    },
+    /// List what was allowed or denied for longer than one call, and holds still.
+    Decisions {
         /// The agent's name.
         #[arg(value_parser = arguments::name)]
         agent: Name,
@@ -59,6 +65,10 @@ pub async fn run(options: &Options, command: Command) -> Done {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let path = |agent: &Name| format!("/v1/agents/{agent}/tool-policy");
     let answer = match command {
+        Command::Decisions { agent } => {
+            let decisions = client.list(Call::get(format!("{}/decisions", path(&agent))), None).await?;
+            return terminal.list(&decisions, "Nothing is decided for longer than one call.", decided);
+        }
         Command::Show { agent } => client.answer(Call::get(path(&agent))).await?,
         Command::Set(Set { agent, tools, idempotent, self_approval }) => {
             let tools: Map<_, _> = tools.into_iter().map(|(pattern, verdict)| (pattern, verdict.into())).collect();
@@ -69,22 +79,20 @@ pub async fn run(options: &Options, command: Command) -> Done {
     terminal.show(&answer, shown)
 }
 
-/// A table, if there is anything in it.
-fn filled<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>) -> String {
-    if rows.is_empty() { String::new() } else { format!("\n{}", terminal::table(headings, rows)) }
-}
-
 fn shown(policy: &Value) -> String {
     let tools = policy.get("tools").and_then(Value::as_object).into_iter().flatten();
     let tools = tools.map(|(pattern, verdict)| [pattern.clone(), verdict.as_str().unwrap_or_default().to_owned()]);
     let idempotent = items(policy, "idempotent").iter().filter_map(Value::as_str);
     let rows = tools.chain(idempotent.map(|pattern| [pattern.to_owned(), "may be called again".to_owned()]));
-    let standing = items(policy, "standing").iter().map(|decision| {
+    let about = terminal::fields([("Tokens approve for themselves", text(policy, "self_approval"))]);
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() { about } else { format!("{about}\n{}", terminal::table(["TOOLS", "RULE"], rows)) }
+}
+
+fn decided(decisions: &[Value]) -> String {
+    let row = |decision: &Value| {
         let (call, tool) = (text(decision, "arguments"), text(decision, "tool"));
         [text(decision, "decision"), text(decision, "scope"), time(decision, "decided_at"), format!("{tool} {call}")]
-    });
-    let about = terminal::fields([("Tokens approve for themselves", text(policy, "self_approval"))]);
-    let rules = filled(["TOOLS", "RULE"], rows.collect());
-    let standing = filled(["DECISION", "SCOPE", "SINCE (UTC)", "CALL"], standing.collect());
-    format!("{about}{rules}{standing}")
+    };
+    terminal::table(["DECISION", "SCOPE", "SINCE (UTC)", "CALL"], decisions.iter().map(row))
 }

@@ -174,7 +174,7 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
                 }
                 store::agents::update(tx, &name, &agent.settings).await?;
                 let subject = Subject::agent(&name).by(principal.name());
-                events::record(tx, &subject, Event::AgentUpdated { changed }).await?;
+                events::record(tx, &subject, Event::AgentUpdated { changed, tool_policy: None }).await?;
                 store::agents::get(tx, &name).await
             })
         })

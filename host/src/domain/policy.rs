@@ -19,7 +19,7 @@ use crate::{
     digest::Digest,
     error::{Error, Result},
     events::{self, Event, Subject},
-    ids::Name,
+    ids::{Name, QuestionId},
     plugins::Hints,
     store,
 };
@@ -58,20 +58,12 @@ pub enum Verdict {
     Deny,
 }
 
-/// A policy with what was approved or denied for longer than one call.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ToolPolicyDetail")]
-pub struct View {
-    #[serde(flatten)]
-    pub policy: Policy,
-    /// Decisions that still hold, oldest first. To set the policy takes them back.
-    pub standing: Vec<Standing>,
-}
-
 /// A decision that holds for more than one call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "StandingDecision")]
 pub struct Standing {
+    /// The approval that it was given on.
+    pub question_id: QuestionId,
     /// The tool, as the model calls it.
     pub tool: String,
     /// The component that it is a tool of.
@@ -91,6 +83,7 @@ impl Standing {
     /// What an answered approval says.
     pub fn of(approval: Question) -> Option<Self> {
         Some(Self {
+            question_id: approval.question_id,
             tool: approval.tool,
             digest: approval.digest?,
             arguments: approval.arguments?,
@@ -156,28 +149,28 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-pub async fn show(app: &App, agent: &Name) -> Result<View> {
+pub async fn show(app: &App, agent: &Name) -> Result<Policy> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
-    let policy = store::agents::policy(&mut db, key).await?;
-    Ok(View { policy, standing: store::questions::all_standing(&mut db, key).await? })
+    store::agents::policy(&mut db, key).await
 }
 
 /// Sets the policy, as a whole. What was approved or denied for longer than one call is forgotten.
-pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, expected: Expected) -> Result<View> {
+pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, expected: Expected) -> Result<Policy> {
     policy.check()?;
     let (about, worker) = (agent.clone(), app.clone());
     let setting = async move {
         let set = worker.store.write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &about).await?.key;
-                let standing = store::questions::all_standing(tx, key).await?;
-                expected.check(&View { policy: store::agents::policy(tx, key).await?, standing })?;
+                expected.check(&store::agents::policy(tx, key).await?)?;
                 store::agents::set_policy(tx, key, &policy).await?;
                 store::questions::forget(tx, key).await?;
                 let waiting = runs::reconsider(tx, key).await?;
                 let subject = Subject::agent(&about).by(principal.name());
-                events::record(tx, &subject, Event::AgentUpdated { changed: vec!["tool_policy"] }).await?;
+                let now = serde_json::to_value(&policy).map_err(Error::internal)?;
+                let updated = Event::AgentUpdated { changed: vec!["tool_policy"], tool_policy: Some(now) };
+                events::record(tx, &subject, updated).await?;
                 Ok(waiting)
             })
         });

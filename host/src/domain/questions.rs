@@ -199,6 +199,8 @@ async fn take(app: &App, principal: Principal, agent: Name, id: QuestionId, resp
                 let told = Event::AskAnswered {
                     question_id: id,
                     tool: answered.tool.clone(),
+                    digest: answered.digest.clone(),
+                    arguments_digest: answered.arguments.as_ref().map(|given| Digest::of(given.to_string().as_bytes())),
                     answer: answered.answer.clone(),
                     decision: answered.decision.map(Decision::as_str),
                     scope: answered.scope.map(Lasting::as_str),

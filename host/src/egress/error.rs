@@ -75,6 +75,9 @@ pub enum Error {
     Body(String),
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// What the request carries could not be put in, through no fault of the component.
+    #[error("a secret could not be put into the request: {0}")]
+    Secret(String),
 }
 
 fn waited(wait: Wait, time: Duration) -> String {

@@ -34,7 +34,12 @@ macro_rules! events {
 
 events! {
     AgentCreated = "agent.created" { provider: Name, model: String },
-    AgentUpdated = "agent.updated" { changed: Vec<&'static str> },
+    /// With the tool policy as it is now, if that was set.
+    AgentUpdated = "agent.updated" {
+        changed: Vec<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool_policy: Option<Value>,
+    },
     AgentDeleted = "agent.deleted" {},
     AgentReset = "agent.reset" { session_id: SessionId },
 
@@ -152,9 +157,13 @@ events! {
         arguments: Option<Value>,
         expires_at: String,
     },
+    /// Of an approval with the component that it was about, and the SHA-256 of the arguments as JSON text,
+    /// which are told by `ask.requested`.
     AskAnswered = "ask.answered" {
         question_id: QuestionId,
         tool: String,
+        digest: Option<Digest>,
+        arguments_digest: Option<Digest>,
         answer: Option<String>,
         decision: Option<&'static str>,
         scope: Option<&'static str>,

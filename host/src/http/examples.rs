@@ -15,7 +15,7 @@ use crate::domain::{
     grants::{Grant, Granted, NewGrant},
     messages::Message,
     models::Model,
-    policy::{self, Policy},
+    policy::{Policy, Standing},
     providers::{self, NewProvider, Patch as ProviderPatch},
     questions::{Question, Response},
     runs::{Day, Detail, NewRun, Run},
@@ -78,14 +78,12 @@ examples! {
         "scope": null, "answered_by": null, "created_at": NOW, "expires_at": LATER, "ended_at": null,
     });
     Taken Response: json!({ "decision": "allow", "scope": "session" });
-    Shown policy::View: json!({
-        "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false,
-        "standing": [{
-            "tool": "notes__add", "digest": DIGEST, "arguments": { "text": "Buy milk" }, "decision": "allow",
-            "scope": "session", "decided_by": TOKEN, "decided_at": NOW,
-        }],
+    Shown Standing: json!({
+        "question_id": QUESTION, "tool": "notes__add", "digest": DIGEST, "arguments": { "text": "Buy milk" },
+        "decision": "allow", "scope": "session", "decided_by": TOKEN, "decided_at": NOW,
     });
-    Taken Policy: json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false });
+    Shown Policy: tool_policy();
+    Taken Policy: tool_policy();
     Shown Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
 
     Shown skills::View: json!({
@@ -179,6 +177,10 @@ fn day() -> Value {
         fields.insert("day".into(), "2026-01-02".into());
     }
     day
+}
+
+fn tool_policy() -> Value {
+    json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false })
 }
 
 fn grant() -> Value {

@@ -120,6 +120,7 @@ fn limited() -> ApiRouter<App> {
         .api_route("/v1/agents/{name}/ask-responses/{question_id}", post("answer_question", ANSWER_QUESTION, questions::answer))
         .api_route("/v1/agents/{name}/tool-policy", get("get_tool_policy", "Show an agent's tool policy", policy::show)
             .merge(put("set_tool_policy", SET_TOOL_POLICY, policy::set)))
+        .api_route("/v1/agents/{name}/tool-policy/decisions", get("list_decisions", "List what was approved or denied for longer than one call, oldest first\nTo set the tool policy takes all of it back.", policy::decisions))
         .api_route("/v1/agents/{name}/skills", get("list_skills", "List an agent's skills, by name", skills::list))
         .api_route("/v1/agents/{name}/skills/install", post("install_skill", "Install a skill", skills::install).layer(uploads))
         .api_route("/v1/agents/{name}/skills/{skill_id}", get("get_skill", "Show a skill, what it asks and is granted", skills::show)

@@ -1,20 +1,21 @@
-//! `/v1/agents/{name}/tool-policy`.
+//! `/v1/agents/{name}/tool-policy` and `…/decisions`.
 
 use axum::extract::State;
 
 use super::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller},
-    extract::{IfMatch, Json, Path},
-    reply::Tagged,
+    extract::{IfMatch, Json, Paging, Path},
+    reply::{Listed, Tagged},
 };
 use crate::{
     app::App,
-    domain::policy::{self, Policy, View},
+    domain::policy::{self, Policy, Standing},
     ids::Name,
+    store,
 };
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<View>> {
+pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Policy>> {
     Ok(Tagged(policy::show(&app, &name).await?))
 }
 
@@ -24,6 +25,19 @@ pub async fn set(
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
     Json(policy): Json<Policy>,
-) -> Result<Tagged<View>> {
+) -> Result<Tagged<Policy>> {
     Ok(Tagged(policy::set(&app, caller.principal, name, policy, expected).await?))
+}
+
+/// Oldest first.
+pub async fn decisions(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(name): Path<Name>,
+    paging: Paging,
+) -> Result<Listed<Standing>> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &name).await?.key;
+    let standing = store::questions::all_standing(&mut db, key, &paging.page).await?;
+    Ok(paging.list(standing, |decision| decision.question_id.to_string()))
 }

@@ -106,14 +106,15 @@ pub async fn standing(
     decision.map(|decision| Decision::named(&decision)).transpose()
 }
 
-/// Every decision of an agent that holds still, oldest first.
-pub async fn all_standing(db: &mut Db, agent: AgentKey) -> Result<Vec<Standing>> {
+/// The decisions of an agent that hold still, oldest first.
+pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Standing>> {
     let sql = "SELECT q.* FROM questions q JOIN runs r ON r.id = q.run JOIN sessions s ON s.id = q.session
-               WHERE q.agent = ? AND q.kind = 'approval' AND q.status = 'answered'
+               WHERE q.agent = ? AND q.id > ? AND q.kind = 'approval' AND q.status = 'answered'
                AND (q.scope = 'always' OR q.scope = 'session' AND s.closed_at IS NULL
                     OR q.scope = 'run' AND r.ended_at IS NULL)
-               ORDER BY q.id";
-    let asked = questions(sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?)?;
+               ORDER BY q.id LIMIT ?";
+    let rows = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
+    let asked = questions(rows)?;
     Ok(asked.into_iter().filter_map(Standing::of).collect())
 }
 

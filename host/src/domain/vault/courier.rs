@@ -246,7 +246,7 @@ impl Courier for OfCall {
             };
             Err(self.stopped(hop, stopped).await.unwrap_or_else(|error| {
                 tracing::error!(?error, "a secret could not be put into a request");
-                egress::Error::Broken("the vault cannot be read now".into())
+                egress::Error::Secret(error.to_string())
             }))
         })
     }

@@ -192,7 +192,7 @@ impl OfCall {
         Box::pin(async move {
             let unreadable = |error| {
                 tracing::error!(?error, "the vault cannot be read");
-                Denial::Other("the vault cannot be read now".to_owned())
+                Denial::Other(format!("the vault cannot be used now: {error}"))
             };
             self.server.run(work).await.flatten().map_err(unreadable)?.map_err(Denial::Denied)
         })

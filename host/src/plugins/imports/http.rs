@@ -129,6 +129,7 @@ fn code(error: egress::Error) -> Error {
         E::ResponseHead(limit) => Error::HttpResponseHeaderSectionSize(u32::try_from(limit).ok()),
         E::Redirects(_) => Error::LoopDetected,
         E::Body(message) => Error::InternalError(Some(message)),
+        E::Secret(_) => Error::InternalError(Some(error.to_string())),
         E::Broken(_) => Error::HttpProtocolError,
     }
 }
