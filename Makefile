@@ -95,6 +95,7 @@ bench: components test-components
 	cargo bench --bench rates
 	cargo bench --bench redact
 	cargo bench --bench secrets
+	cargo bench --bench streams
 
 # Kills the server at every moment of its journal, and a thousand runs at random.
 crash: components test-components

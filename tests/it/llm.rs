@@ -1,13 +1,26 @@
 //! The providers of real services, against a peer from a registry that speaks like them.
 
 use std::{
+    io,
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::post};
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{MethodRouter, post},
+};
+use bytes::Bytes;
+use futures_util::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -151,8 +164,12 @@ async fn answering(server: &Server, agent: &str, answers: Vec<(StatusCode, &'sta
         let kind = if status == 200 { "text/event-stream" } else { "application/json" };
         (status, [("Content-Type", kind), ("Retry-After", "0")], body).into_response()
     };
-    let routes = Router::new().route("/v1/chat/completions", post(next)).with_state(Arc::new(Mutex::new(answers)));
-    let peer = peer::Peer::new(routes).await;
+    served(server, agent, post(next).with_state(Arc::new(Mutex::new(answers)))).await
+}
+
+/// An agent of a service that answers so.
+async fn served(server: &Server, agent: &str, answer: MethodRouter) -> peer::Peer {
+    let peer = peer::Peer::new(Router::new().route("/v1/chat/completions", answer)).await;
     let config = json!({ "base_url": peer.url("/v1"), "auth": "none", "models": [{ "id": "large-1" }] });
     let install = json!({ "id": agent, "component": { "bundled": "openai" }, "config": config });
     server.post("/v1/providers", install).await.expect(201);
@@ -183,7 +200,10 @@ async fn a_failure_that_passes_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_trouble_of_a_service_is_named() {
-    let server = Server::start().await;
+    let server = Server::with(|config| {
+        (config.plugins.first_token, config.plugins.between_tokens) = (2000, 1000);
+    })
+    .await;
     let cases = [
         ("busy", StatusCode::TOO_MANY_REQUESTS, r#"{"error": {"message": "slow down"}}"#, "provider_rate_limited"),
         ("broken", StatusCode::INTERNAL_SERVER_ERROR, "oops", "provider_overloaded"),
@@ -191,8 +211,26 @@ async fn each_trouble_of_a_service_is_named() {
         ("garbage", StatusCode::OK, "data: {{{\n\n", "provider_unreachable"),
         ("cut", StatusCode::OK, CUT, "provider_unreachable"),
     ];
+    let mut expected = Vec::new();
+    let mut peers = Vec::new();
     for (agent, status, body, code) in cases {
-        let _peer = answering(&server, agent, vec![(status, body)]).await;
+        peers.push(answering(&server, agent, vec![(status, body)]).await);
+        expected.push((agent, code));
+    }
+    let begun = |rest: BoxStream<'static, io::Result<Bytes>>| {
+        let begin = stream::iter([Ok(Bytes::from_static(CUT.as_bytes()))]);
+        ([("Content-Type", "text/event-stream")], Body::from_stream(begin.chain(rest)))
+    };
+    let broken = async move || begun(stream::iter([Err(io::Error::other("the service died"))]).boxed());
+    peers.push(served(&server, "dropped", post(broken)).await);
+    peers.push(served(&server, "stalled", post(async move || begun(stream::pending().boxed()))).await);
+    peers.push(served(&server, "silent", post(std::future::pending::<()>)).await);
+    expected.extend([
+        ("dropped", "provider_unreachable"),
+        ("stalled", "component_limit"),
+        ("silent", "component_limit"),
+    ]);
+    for (agent, code) in expected {
         let run = server.run(agent, "go").await;
         assert_eq!(run["error"]["code"], code, "{agent}: {run}");
         outcome(&format!("a model's service: {agent}"), run["error"]["message"].as_str().unwrap());

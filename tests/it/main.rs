@@ -41,6 +41,7 @@ mod hostile;
 mod idempotency;
 mod invariants;
 mod isolation;
+mod keys;
 mod kills;
 mod languages;
 mod llm;

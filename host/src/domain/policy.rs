@@ -48,7 +48,7 @@ pub struct Policy {
 /// What holds for a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(rename = "ToolVerdict")]
+#[schemars(inline)]
 pub enum Verdict {
     /// It is called as the model wants.
     Allow,

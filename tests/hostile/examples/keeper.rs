@@ -1,6 +1,7 @@
 //! A skill that uses its secret in whatever way it is told, and tries to see it.
 
 use base64::Engine as _;
+use hostile::stands_in_memory;
 use moxxy_sdk::{
     http::Request,
     log, session,
@@ -221,29 +222,4 @@ fn reveal(Named { name, times, .. }: Named) -> Result<Output, Error> {
     Output::json(
         &json!({ "plain": value, "base64": base64, "hex": hex, "percent": percent, value.as_str(): [value.as_str()] }),
     )
-}
-
-/// The size of the linear memory, in bytes.
-#[cfg(target_arch = "wasm32")]
-fn memory() -> usize {
-    core::arch::wasm32::memory_size(0) << 16
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn memory() -> usize {
-    0
-}
-
-/// Whether the two stand together anywhere in the linear memory.
-#[allow(unsafe_code, reason = "there is no other way to read all of the memory")]
-fn stands_in_memory(one: &[u8], other: &[u8]) -> bool {
-    let begins = |at: usize, text: &[u8]| {
-        text.iter().enumerate().all(|(i, byte)| {
-            // SAFETY: it lies below the end of the memory.
-            let found = unsafe { core::ptr::read_volatile((at + i) as *const u8) };
-            found == *byte
-        })
-    };
-    let last = memory().saturating_sub(one.len() + other.len());
-    (1..last).any(|at| begins(at, one) && begins(at + one.len(), other))
 }
