@@ -57,8 +57,9 @@ fn token(text: &str) -> String {
 /// says when it was made, in microseconds from `start`.
 async fn service(start: Instant) -> String {
     let whole = Bytes::from((0..TOKENS).map(|_| token(" word")).collect::<String>() + END);
-    let at_once = async |State(whole): State<Bytes>| (TYPE, whole).into_response();
-    let paced = async move || -> Response {
+    // What was sent is read first: a connection with something unread is reset.
+    let at_once = async |State(whole): State<Bytes>, _: Bytes| (TYPE, whole).into_response();
+    let paced = async move |_: Bytes| -> Response {
         let tokens = stream::unfold((tokio::time::interval(PACE), 0), move |(mut ticks, made)| async move {
             if made > PACED_TOKENS {
                 return None;
