@@ -2,12 +2,12 @@
 
 use std::{
     io::{self, Read},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::de::DeserializeOwned;
 
-use super::{Error, Events, Lines};
+use super::{Error, Events, Lines, date};
 use crate::host::{Body, Received};
 
 /// How much of an error's body is kept.
@@ -170,8 +170,8 @@ impl Response {
         Events::new(self)
     }
 
-    /// Returns how long the service asks us to wait before we try again: `Retry-After` in seconds, or
-    /// `Retry-After-Ms`. A date is not looked at.
+    /// Returns how long the service asks us to wait before we try again: `Retry-After-Ms`, or
+    /// `Retry-After` in seconds or as a date. One that is past is no time.
     ///
     /// ```
     /// use std::time::Duration;
@@ -185,7 +185,13 @@ impl Response {
     pub fn retry_after(&self) -> Option<Duration> {
         let number = |name| self.header(name)?.trim().parse::<f64>().ok();
         let seconds = number("Retry-After-Ms").map(|milliseconds| milliseconds / 1000.0);
-        Duration::try_from_secs_f64(seconds.or_else(|| number("Retry-After"))?).ok()
+        match seconds.or_else(|| number("Retry-After")) {
+            Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            None => {
+                let until = date::parse(self.header("Retry-After")?)?;
+                Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+            }
+        }
     }
 }
 
