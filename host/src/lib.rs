@@ -20,6 +20,7 @@ pub mod ids;
 pub mod json;
 pub mod money;
 pub mod plugins;
+pub mod schema;
 pub mod secrets;
 pub mod single;
 pub mod store;

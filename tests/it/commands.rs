@@ -170,13 +170,12 @@ async fn skills_are_installed_shown_called_upgraded_and_removed() {
 async fn providers_are_configured_option_by_option_and_agents_changed() {
     let server = Server::start().await;
     let shell = Shell(&server);
-    let settings = r#"{"steps": [{"text": "hi"}], "name": "script"}"#;
+    let settings = r#"{"steps": [{"text": "hi"}], "repeat": true}"#;
     shell.prints(&["provider", "install", "one", "script", "--settings", settings]).await;
-    let set =
-        ["provider", "update", "one", "--set", "steps=[{\"text\": \"ho\"}]", "--set", "word=ho", "--unset", "name"];
+    let set = ["provider", "update", "one", "--set", "steps=[]", "--set", "per_task=true", "--unset", "repeat"];
     let config = shell.answers(&set).await["config"].clone();
-    assert_eq!(config, json!({ "steps": [{ "text": "ho" }], "word": "ho" }));
-    assert!(shell.prints(&["provider", "show", "one"]).await.contains("word = \"ho\""));
+    assert_eq!(config, json!({ "steps": [], "per_task": true }));
+    assert!(shell.prints(&["provider", "show", "one"]).await.contains("per_task = true"));
     shell.prints(&["agent", "create", "ada", "--provider", "one", "--model", "script", "--max-steps", "3"]).await;
     let changed = shell.answers(&["agent", "update", "ada", "--max-cost", "0.5", "--persona", "Brief."]).await;
     assert_eq!((&changed["limits"]["max_steps"], &changed["limits"]["max_cost"]), (&json!(3), &json!(0.5)));

@@ -70,6 +70,7 @@ async fn components_that_misbehave_at_install_are_refused_with_the_reason() {
         ("bad_host", "the host \"*.com\" is no name such as api.example.com"),
         ("bad_text", "the reason for a host has control characters in it"),
         ("bad_schema", "the parameters of the tool"),
+        ("remote_schema", "`#/properties/place/$ref` refers to `http://169.254.169.254/latest/meta-data`"),
         ("duplicate_tool", "twice"),
     ];
     for (component, reason) in cases {

@@ -9,6 +9,7 @@
 )]
 
 mod agents;
+mod arguments;
 mod audit;
 mod auth;
 mod backup;

@@ -76,8 +76,8 @@ async fn the_model_is_told_what_went_wrong_with_its_calls() {
     let shown = shown(&run);
     let results = shown["messages"][2]["tool_results"].as_array().unwrap();
     let expected = [
-        "not a JSON object",
-        "unknown field `txt`",
+        "not a JSON object: EOF while parsing a value at line 1 column 9.",
+        "arguments are wrong: `text`: it is missing; `txt`: it is not known; known are: `text`.",
         "no tool named",
         "no tool named",
         "no luck",

@@ -23,6 +23,7 @@ use crate::{
     events::{self, Event, Subject},
     ids::{Name, StepId},
     plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
+    schema,
     store::{self, AgentKey, Tx},
 };
 
@@ -174,12 +175,10 @@ pub async fn invoke_directly(
             return Err(Error::conflict("tool_denied", message));
         }
     }
-    let invoked = Event::SkillInvoked {
-        step_id: None,
-        skill_id: id.clone(),
-        tool: tool.clone(),
-        arguments: Value::Object(arguments.clone()),
-    };
+    let given = Value::Object(arguments.clone());
+    let wrong = app.plugins.mismatches(&skill.component.digest, &tool, &given).await;
+    schema::refuse("invalid_arguments", "arguments", wrong)?;
+    let invoked = Event::SkillInvoked { step_id: None, skill_id: id.clone(), tool: tool.clone(), arguments: given };
     let about = agent.clone();
     app.store
         .write(move |tx| {

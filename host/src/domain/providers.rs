@@ -28,6 +28,7 @@ use crate::{
     events::{self, Event, Subject},
     ids::{Name, SecretName},
     plugins::{self, CallContext, Description, HostRequest, Manifest, Secrets, World},
+    schema::{self, Patterns},
     store::{self, Tx},
 };
 
@@ -118,6 +119,7 @@ pub async fn install(app: &App, principal: Principal, new: NewProvider) -> Resul
 async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
     let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
+    check(&component.manifest, &new.config)?;
     let (now, secrets) = (app.store.clock().timestamp(), new.secrets);
     let provider = Provider {
         id: new.id,
@@ -163,6 +165,7 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                 expected.check(&View::new(provider.clone(), &tx.now(), &config.egress.private))?;
                 let (before, accepted) = (provider.config.clone(), provider.accepted.clone());
                 if let Some(config) = patch.config {
+                    check(&provider.component.manifest, &config)?;
                     let named = consent::named(&provider.component.manifest, &config, &principal);
                     provider.config = completed(&provider.component.manifest, config);
                     follow(tx, &principal, &provider, &before).await?;
@@ -190,6 +193,13 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
             })
         })
         .await
+}
+
+/// The configuration is as the component says that it takes it.
+fn check(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    let Some(schema) = &manifest.config_schema else { return Ok(()) };
+    let wrong = schema::wrong(schema, &Patterns::of([schema]), &Value::Object(config.clone()));
+    schema::refuse("invalid_input", "config", wrong)
 }
 
 /// A configuration with the hosts that it does not name, as far as the component has a default for them.

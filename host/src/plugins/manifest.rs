@@ -8,7 +8,7 @@ use super::{
     bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools},
     requests,
 };
-use crate::{digest::Digest, ids::Name, json};
+use crate::{digest::Digest, ids::Name, json, schema as schemas};
 
 const SCHEMA: usize = 64 * 1024;
 const TOOLS: usize = 128;
@@ -187,6 +187,7 @@ fn schema(what: &str, text: &str) -> Result<Value, String> {
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err(format!("{what} need a JSON Schema with \"type\": \"object\""));
     }
+    schemas::check(&schema).map_err(|why| format!("{what} are not a JSON Schema: {why}"))?;
     Ok(schema)
 }
 

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use serde_json::Value;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::{
@@ -13,7 +14,10 @@ use super::{
     manifest::{Description, World},
     state::CallState,
 };
-use crate::events::Usage;
+use crate::{
+    events::Usage,
+    schema::{self, Mismatch, Patterns},
+};
 
 /// A component whose world and imports were checked.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub struct Prepared {
     pub description: Arc<Description>,
     pub exports: Exports,
     pub limits: Limits,
+    /// Of its tools' schemas.
+    patterns: Patterns,
     /// The processor time of a call, in microseconds: a moving average.
     pace: AtomicU64,
 }
@@ -57,8 +63,15 @@ impl Linked {
 
 impl Prepared {
     pub fn new(description: Arc<Description>, exports: Exports, limits: Limits) -> Self {
+        let patterns = Patterns::of(description.tools.iter().map(|tool| &tool.parameters));
         // Not brief until it has shown it.
-        Self { description, exports, limits, pace: AtomicU64::new(2 * BRIEF) }
+        Self { description, exports, limits, patterns, pace: AtomicU64::new(2 * BRIEF) }
+    }
+
+    /// What of a tool's arguments does not fit its schema.
+    pub fn mismatches(&self, tool: &str, arguments: &Value) -> Vec<Mismatch> {
+        let tool = self.description.tools.iter().find(|known| known.name == tool);
+        tool.map_or_else(Vec::new, |tool| schema::wrong(&tool.parameters, &self.patterns, arguments))
     }
 
     /// Whether a call is likely to end at once.

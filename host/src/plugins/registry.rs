@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tokio::{
     sync::{Mutex, Semaphore},
     time::Instant,
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     digest::Digest,
     error::{Error, Result},
+    schema::Mismatch,
     tasks,
 };
 
@@ -182,6 +184,13 @@ impl Plugins {
     /// Whether a component can be called; the error says why not.
     pub async fn check(&self, digest: &Digest) -> Result<(), String> {
         self.prepared(digest).await.map(drop)
+    }
+
+    /// What of a tool's arguments does not fit its schema. Nothing where the component cannot be loaded: its
+    /// call says why.
+    pub async fn mismatches(&self, digest: &Digest, tool: &str, arguments: &Value) -> Vec<Mismatch> {
+        let prepared = self.prepared(digest).await;
+        prepared.map_or_else(|_| Vec::new(), |prepared| prepared.mismatches(tool, arguments))
     }
 
     /// A component to call. One that is not loaded is loaded first. The error is a sentence.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SEPARATOR, tool_name, turn::Turn};
+use super::{SEPARATOR, arguments, tool_name, turn::Turn};
 use crate::{
     domain::{
         messages::ToolCall,
@@ -86,8 +86,8 @@ impl<'t> Asking<'t> {
             Ok(found) => found,
             Err(why) => return Ok(Fate::Tell(Answer::error(why))),
         };
-        if !call.arguments.is_object() {
-            return Ok(Fate::Tell(Answer::error("The arguments are not a JSON object.")));
+        if let Some(why) = arguments::wrong(self.turn.app, skill, &tool.name, &call.arguments).await {
+            return Ok(Fate::Tell(Answer::error(why)));
         }
         let denied = |reason: &'static str| {
             let denied = Denied { skill: Some(skill.id.clone()), tool: tool.name.clone(), reason };

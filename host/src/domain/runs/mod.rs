@@ -3,6 +3,7 @@
 //! does from step to step.
 
 mod allowance;
+mod arguments;
 mod asking;
 mod budget;
 mod call;

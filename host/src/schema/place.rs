@@ -1,0 +1,25 @@
+//! Where in a value something is.
+
+use std::fmt;
+
+/// A way into a value, from its end.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'p> {
+    Root,
+    Field(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+}
+
+/// The longest name of a field that is shown, in characters.
+const NAME: usize = 64;
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => write!(f, "{name:.NAME$}"),
+            Self::Field(parent, name) => write!(f, "{parent}.{name:.NAME$}"),
+            Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
