@@ -49,6 +49,7 @@ mod llm;
 mod loading;
 mod manual;
 mod migrations;
+mod names;
 mod outcomes;
 mod pages;
 mod peer;

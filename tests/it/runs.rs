@@ -78,8 +78,8 @@ async fn the_model_is_told_what_went_wrong_with_its_calls() {
     let expected = [
         "not a JSON object: EOF while parsing a value at line 1 column 9.",
         "arguments are wrong: `text`: it is missing; `txt`: it is not known; known are: `text`.",
-        "no tool named",
-        "no tool named",
+        "no tool named \"text__nothing\". Nearest to it are: `text__",
+        "no tool named \"nothing\". Nearest to it are: `",
         "no luck",
         "The skill broke while it carried out the call.",
     ];

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SEPARATOR, arguments, tool_name, turn::Turn};
+use super::{SEPARATOR, arguments, names::Names, tool_name, turn::Turn};
 use crate::{
     domain::{
         messages::ToolCall,
@@ -82,9 +82,10 @@ impl<'t> Asking<'t> {
         if call.name == ASK_USER {
             return Ok(self.asked_by_model(call));
         }
-        let (skill, tool) = match find(skills, call) {
-            Ok(found) => found,
-            Err(why) => return Ok(Fate::Tell(Answer::error(why))),
+        let Some((skill, tool)) = find(skills, call) else {
+            let offered = offered(skills, &self.policy);
+            let tools = || offered.iter().map(|tool| tool.name.as_str());
+            return Ok(Fate::Tell(Answer::error(Names::of(tools()).unknown(&call.name, tools()))));
         };
         if let Some(why) = arguments::wrong(self.turn.app, skill, &tool.name, &call.arguments).await {
             return Ok(Fate::Tell(Answer::error(why)));
@@ -231,15 +232,13 @@ pub fn offered(skills: &[Skill], policy: &Policy) -> Vec<models::ToolDefinition>
 
 /// Whether calls beside it may not be made at the same time.
 pub fn changes_something(call: &ToolCall, skills: &[Skill]) -> bool {
-    find(skills, call).is_ok_and(|(_, tool)| !tool.hints.read_only)
+    find(skills, call).is_some_and(|(_, tool)| !tool.hints.read_only)
 }
 
 /// The skill and the tool that a call means.
-fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Result<(&'s Skill, &'s Tool), String> {
-    let found = call.name.split_once(SEPARATOR).and_then(|(skill, tool)| {
-        let skill = skills.iter().find(|known| known.id.as_str() == skill)?;
-        let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
-        Some((skill, tool))
-    });
-    found.ok_or_else(|| format!("There is no tool named {:?}.", call.name))
+fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Option<(&'s Skill, &'s Tool)> {
+    let (skill, tool) = call.name.split_once(SEPARATOR)?;
+    let skill = skills.iter().find(|known| known.id.as_str() == skill)?;
+    let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
+    Some((skill, tool))
 }

@@ -5,7 +5,9 @@ use serde_json::json;
 use super::{
     Failure, Spent, Step, StepKind, Used, asking,
     budget::{Demand, Reservation},
-    compaction, retry,
+    compaction,
+    names::Names,
+    retry,
     turn::Turn,
 };
 use crate::{
@@ -38,6 +40,7 @@ pub struct Call {
     /// The size of the request.
     bytes: u64,
     demand: Demand,
+    names: Names,
     /// How often it was tried before, and why it failed.
     retry: Option<(usize, String)>,
 }
@@ -48,6 +51,8 @@ pub struct Opened {
     pub step: StepId,
     price: Option<Price>,
     reserved: Reservation,
+    /// Of the tools that it offers.
+    pub names: Names,
 }
 
 /// Calls of the run that did not fit, since the last one that did.
@@ -83,6 +88,7 @@ pub async fn prepare(
         response_schema: None,
         idempotency_key: None,
     };
+    let names = Names::of(request.tools.iter().map(|tool| tool.name.as_str()));
     let frame = compaction::frame(&request);
     let window = about.context_window.map(|window| compaction::room(u64::from(window.saturating_sub(output))));
     let room = window.into_iter().chain(too_long.bytes.map(|bytes| bytes / 2)).min();
@@ -92,12 +98,13 @@ pub async fn prepare(
     if too_long.tries > RETRIES || (too_long.tries > 0 && too_long.bytes.is_some_and(|before| bytes >= before)) {
         return Ok(Err(Failure { code: TOO_LONG.into(), message: too_long.message }));
     }
+    names.show(&mut request);
     let model = format!("{}/{}", provider.id, settings.model);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
     let smaller = (too_long.tries > 0).then(|| (too_long.tries, TOO_LONG.to_owned()));
     let retry = smaller.or_else(|| retry::tries(&earlier));
-    Ok(Ok(Call { request, left_out, shortened, bytes, demand, retry }))
+    Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, retry }))
 }
 
 /// How many tokens the model is to answer with at most. Of a small window half is for the conversation.
@@ -119,7 +126,7 @@ pub async fn open(
         .store
         .persist(move |tx| {
             Box::pin(async move {
-                let Call { mut request, left_out, shortened, bytes, demand, retry } = call;
+                let Call { mut request, left_out, shortened, bytes, demand, names, retry } = call;
                 let spent = steps::spent(tx, &run).await?;
                 let today = if budget.has_days() { today(tx, agent).await? } else { Spent::default() };
                 let reserved = match budget.admit(&demand, &spent, &today) {
@@ -157,7 +164,7 @@ pub async fn open(
                     reserved_cost: reserved.cost,
                 };
                 events::record(tx, &subject, requested).await?;
-                Ok(Ok((Opened { step, price: demand.price, reserved }, request)))
+                Ok(Ok((Opened { step, price: demand.price, reserved, names }, request)))
             })
         })
         .await

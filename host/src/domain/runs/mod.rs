@@ -10,6 +10,7 @@ mod call;
 mod compaction;
 mod control;
 mod model;
+mod names;
 mod queue;
 mod resume;
 mod retry;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Failure, Status, Used,
     call::{self, Opened, TOO_LONG},
+    names::Names,
     retry,
     turn::{Outcome, Turn},
 };
@@ -163,7 +164,7 @@ async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcom
                     usage: answer.used,
                 };
                 events::record(tx, &subject, responded).await?;
-                let message = answer.into_message(&run, tx.now());
+                let message = answer.into_message(&run, &opened.names, tx.now());
                 store::messages::insert(tx, &message).await?;
                 let calls = message.calls().to_vec();
                 let told = Event::MessageAssistant {
@@ -273,13 +274,14 @@ impl Answer {
         }
     }
 
-    fn into_message(self, run: &super::Run, now: String) -> Message {
+    fn into_message(self, run: &super::Run, names: &Names, now: String) -> Message {
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for mut call in self.calls.into_values().map(Partial::into_call) {
             // Each result has to find its own call.
             if call.id.is_empty() || calls.iter().any(|other| other.id == call.id) {
                 call.id = ids::tool_call();
             }
+            call.name = names.meant(&call.name);
             // What was escaped in the model's text is read by now.
             self.redactor.json(&mut call.arguments);
             calls.push(call);
