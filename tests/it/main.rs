@@ -31,6 +31,7 @@ mod errors;
 mod events;
 mod examples;
 mod exhaustion;
+mod fallback;
 mod forged;
 mod full;
 mod fuzz;

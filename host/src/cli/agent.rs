@@ -20,7 +20,8 @@ const CREATING: &str = "Examples:
   moxxy provider install offline        # works without a network
   moxxy provider models offline
   moxxy agent create ada --provider offline --model planner
-  moxxy agent create bob --provider offline --model echo --persona 'You are brief' --max-steps 5";
+  moxxy agent create bob --provider offline --model echo --persona 'You are brief' --max-steps 5
+  moxxy agent create eve --provider openai --model gpt-5 --fallback anthropic/claude-sonnet-4-5";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -102,6 +103,9 @@ pub struct Update {
     /// Leave the temperature to the model.
     #[arg(long, conflicts_with = "temperature")]
     no_temperature: bool,
+    /// Take its fallbacks away.
+    #[arg(long, conflicts_with = "fallback")]
+    no_fallbacks: bool,
 }
 
 /// What an agent may have.
@@ -116,6 +120,9 @@ pub struct Settings {
     /// How freely the model chooses its words, from 0 to 2.
     #[arg(long, value_name = "NUMBER")]
     temperature: Option<f64>,
+    /// A model that runs go on with when the one before fails; several times for several, in order.
+    #[arg(long, value_name = "PROVIDER/MODEL", value_parser = arguments::model)]
+    fallback: Vec<Value>,
     #[command(flatten)]
     limits: Limits,
 }
@@ -131,6 +138,7 @@ impl Settings {
         };
         set(&mut body, "persona", persona);
         set(&mut body, "temperature", self.temperature);
+        set(&mut body, "fallbacks", Some(self.fallback).filter(|fallbacks| !fallbacks.is_empty()));
         let set_limits = self.limits.set();
         if !set_limits.is_empty() {
             let mut limits = limits.as_object().cloned().unwrap_or_default();
@@ -227,6 +235,9 @@ async fn change(client: &Client, terminal: Terminal, update: Update) -> Done {
     if update.no_temperature {
         body.insert("temperature".into(), Value::Null);
     }
+    if update.no_fallbacks {
+        body.insert("fallbacks".into(), json!([]));
+    }
     if body.is_empty() {
         return Err(Failure::usage("What is to change? `moxxy agent update --help` shows what can"));
     }
@@ -249,11 +260,14 @@ async fn list(client: &Client, terminal: Terminal) -> Done {
 fn shown(agent: &Value) -> String {
     let limits = agent.get("limits").and_then(Value::as_object);
     let limits = limits.into_iter().flatten().filter(|(_, limit)| !limit.is_null());
+    let fallbacks =
+        items(agent, "fallbacks").iter().map(|known| format!("{}/{}", text(known, "provider"), text(known, "model")));
     terminal::fields([
         ("Agent", text(agent, "name")),
         ("Status", text(agent, "status")),
         ("Provider", text(agent, "provider")),
         ("Model", text(agent, "model")),
+        ("Fallbacks", fallbacks.collect::<Vec<_>>().join(", ")),
         ("Persona", text(agent, "persona")),
         ("Temperature", text(agent, "temperature")),
         ("Limits", limits.map(|(name, limit)| format!("{name} {limit}")).collect::<Vec<_>>().join(", ")),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::failure::{Done, Failure};
@@ -19,6 +19,12 @@ pub fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 pub fn name(text: &str) -> Result<Name, String> {
     Name::try_from(text.to_owned()).map_err(|e| e.to_string())
+}
+
+/// A model of a provider, as `PROVIDER/MODEL`.
+pub fn model(text: &str) -> Result<Value, String> {
+    let (provider, model) = text.split_once('/').ok_or("it is a provider and a model, as `PROVIDER/MODEL`")?;
+    Ok(json!({ "provider": name(provider)?, "model": model }))
 }
 
 pub fn secret(text: &str) -> Result<SecretName, String> {

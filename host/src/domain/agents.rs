@@ -20,6 +20,7 @@ use crate::{
 
 const PERSONA: usize = 64 * 1024;
 const MODEL: usize = 256;
+const FALLBACKS: usize = 8;
 const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
 /// An agent: a persona, a model and limits, under a name.
@@ -46,6 +47,8 @@ pub struct Settings {
     pub provider: Name,
     /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
     pub model: String,
+    /// Models that a run goes on with when the one before fails, in this order.
+    pub fallbacks: Vec<Fallback>,
     /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
     /// nothing.
     pub persona: Option<String>,
@@ -53,6 +56,16 @@ pub struct Settings {
     #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f64>,
     pub limits: Limits,
+}
+
+/// A model of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fallback {
+    /// An installed provider.
+    pub provider: Name,
+    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
+    pub model: String,
 }
 
 /// Limits of each of its runs. One that is absent or `null` is as the server's configuration says.
@@ -90,6 +103,10 @@ pub struct NewAgent {
     pub provider: Name,
     /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
     pub model: String,
+    /// Models that a run goes on with, in this order, when the one before fails and nothing of its answer
+    /// was passed on: at most 8.
+    #[serde(default)]
+    pub fallbacks: Vec<Fallback>,
     /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
     /// nothing.
     pub persona: Option<String>,
@@ -111,6 +128,8 @@ pub struct Patch {
     pub provider: Option<Name>,
     /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
     pub model: Option<String>,
+    /// In place of all fallbacks that there are.
+    pub fallbacks: Option<Vec<Fallback>>,
     /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
     /// nothing.
     #[serde(deserialize_with = "present")]
@@ -130,12 +149,13 @@ pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Ag
     let settings = Settings {
         provider: new.provider,
         model: new.model,
+        fallbacks: new.fallbacks,
         persona: new.persona,
         temperature: new.temperature,
         limits: new.limits,
     };
     check_values(&settings)?;
-    check_model(app, &settings).await?;
+    check_models(app, &settings, &[]).await?;
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -155,10 +175,9 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
     let mut wanted = before.clone();
     patch.clone().apply(&mut wanted);
     check_values(&wanted)?;
-    let model = (wanted.provider.clone(), wanted.model.clone());
-    if model != (before.provider, before.model) {
-        check_model(app, &wanted).await?;
-    }
+    let known: Vec<_> = before.models().collect();
+    check_models(app, &wanted, &known).await?;
+    let model = wanted.first();
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -168,7 +187,7 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
                 if changed.is_empty() {
                     return Ok(agent);
                 }
-                if remodelled && model != (agent.settings.provider.clone(), agent.settings.model.clone()) {
+                if remodelled && model != agent.settings.first() {
                     let message = format!("The model of agent '{name}' was changed meanwhile; look again");
                     return Err(Error::conflict("changed_meanwhile", message));
                 }
@@ -201,12 +220,25 @@ pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expec
     super::skills::collect(app).await
 }
 
+impl Settings {
+    /// The model that a run begins with.
+    pub fn first(&self) -> Fallback {
+        Fallback { provider: self.provider.clone(), model: self.model.clone() }
+    }
+
+    /// Every model that a run may come to, in order.
+    pub fn models(&self) -> impl Iterator<Item = Fallback> {
+        std::iter::once(self.first()).chain(self.fallbacks.iter().cloned())
+    }
+}
+
 impl Patch {
     /// Applies the change and names the settings that it touches.
     fn apply(self, settings: &mut Settings) -> Vec<&'static str> {
         let mut changed = Vec::new();
         set(&mut settings.provider, self.provider, "provider", &mut changed);
         set(&mut settings.model, self.model, "model", &mut changed);
+        set(&mut settings.fallbacks, self.fallbacks, "fallbacks", &mut changed);
         set(&mut settings.persona, self.persona, "persona", &mut changed);
         set(&mut settings.temperature, self.temperature, "temperature", &mut changed);
         set(&mut settings.limits, self.limits, "limits", &mut changed);
@@ -238,19 +270,39 @@ fn check_values(settings: &Settings) -> Result<()> {
     if [limits.max_cost, limits.max_cost_per_day].into_iter().flatten().any(Dollars::is_zero) {
         return Err(Error::invalid_field("limits", "a limit on money is more than 0"));
     }
-    if settings.model.is_empty() || settings.model.len() > MODEL {
+    if settings.fallbacks.len() > FALLBACKS {
+        return Err(Error::invalid_field("fallbacks", format!("it has at most {FALLBACKS} models")));
+    }
+    if settings.models().any(|known| !(1..=MODEL).contains(&known.model.len())) {
         return Err(Error::invalid_field("model", format!("it has 1 to {MODEL} bytes")));
     }
     Ok(())
 }
 
-async fn check_model(app: &App, settings: &Settings) -> Result<()> {
-    let provider = store::providers::get(&mut *app.store.read().await?, &settings.provider).await;
+/// Checks the models that are not known already.
+async fn check_models(app: &App, settings: &Settings, known: &[Fallback]) -> Result<()> {
+    for (index, wanted) in settings.models().enumerate() {
+        let field = |name: &str| match index {
+            0 => name.to_owned(),
+            _ => format!("fallbacks[{}].{name}", index - 1),
+        };
+        if settings.models().take(index).any(|other| other == wanted) {
+            return Err(Error::invalid_field(&field("model"), "it is there already, and would fail again"));
+        }
+        if !known.contains(&wanted) {
+            check_model(app, &wanted, field).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn check_model(app: &App, wanted: &Fallback, field: impl Fn(&str) -> String) -> Result<()> {
+    let provider = store::providers::get(&mut *app.store.read().await?, &wanted.provider).await;
     let provider = provider.map_err(|error| match error {
-        Error::NotFound(problem) => Error::invalid_field("provider", problem.message),
+        Error::NotFound(problem) => Error::invalid_field(&field("provider"), problem.message),
         other => other,
     })?;
-    let is_wanted = |model: &Model| model.id == settings.model;
+    let is_wanted = |model: &Model| model.id == wanted.model;
     if models::of(app, &provider).await?.iter().any(is_wanted) {
         return Ok(());
     }
@@ -260,11 +312,11 @@ async fn check_model(app: &App, settings: &Settings) -> Result<()> {
         return Ok(());
     }
     let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();
-    let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.id, settings.model, known.join(", "));
-    Err(Error::invalid_field("model", reason))
+    let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.id, wanted.model, known.join(", "));
+    Err(Error::invalid_field(&field("model"), reason))
 }
 
 /// Tells a field that is `null` from one that is absent.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

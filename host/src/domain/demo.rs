@@ -40,6 +40,7 @@ pub async fn make(app: &App) -> Result<bool> {
         name: name("demo"),
         provider: name("offline"),
         model: "planner".into(),
+        fallbacks: Vec::new(),
         persona: Some(PERSONA.into()),
         temperature: None,
         template: None,

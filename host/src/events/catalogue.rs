@@ -200,9 +200,24 @@ events! {
         cost: Option<Dollars>,
         usage: Usage,
     },
-    /// A call is made again: with less, or because its failure may have passed.
-    ModelRetried = "model.retried" { step_id: StepId, provider_id: Name, reason: String, attempt: usize },
-    ModelFailed = "model.failed" { step_id: StepId, provider_id: Name, code: String, message: String, usage: Option<Usage> },
+    /// A call is made again: with less, because its failure may have passed, or by another model.
+    ModelRetried = "model.retried" {
+        step_id: StepId,
+        provider_id: Name,
+        model: String,
+        reason: String,
+        attempt: usize,
+        /// The provider and the model that failed, with a slash between them, if another one is asked now.
+        instead_of: Option<String>,
+    },
+    ModelFailed = "model.failed" {
+        step_id: StepId,
+        provider_id: Name,
+        model: String,
+        code: String,
+        message: String,
+        usage: Option<Usage>,
+    },
 }
 
 /// What a call of a component used.

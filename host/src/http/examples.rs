@@ -50,8 +50,8 @@ macro_rules! examples {
 
 examples! {
     Shown Agent: json!({
-        "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief.",
-        "temperature": null, "limits": {
+        "name": "ada", "provider": "offline", "model": "planner",
+        "fallbacks": [{ "provider": "offline", "model": "echo" }], "persona": "You are brief.", "temperature": null, "limits": {
             "max_steps": 10, "max_tokens": null, "max_seconds": null, "max_tool_calls": null, "max_cost": 0.5,
             "max_tokens_per_day": null, "max_cost_per_day": 5.0,
         },

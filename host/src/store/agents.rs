@@ -40,6 +40,7 @@ struct Row {
     persona: Option<String>,
     temperature: Option<f64>,
     limits: String,
+    fallbacks: String,
     created_at: String,
     updated_at: String,
     open_status: Option<String>,
@@ -47,19 +48,24 @@ struct Row {
 }
 
 pub async fn insert(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
-    let sql = "INSERT INTO agents (name, provider, model, persona, temperature, limits, created_at, updated_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
+    let sql =
+        "INSERT INTO agents (name, provider, model, persona, temperature, limits, fallbacks, created_at, updated_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
     write(tx, sql, name, settings).await
 }
 
 pub async fn update(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
     let sql = "UPDATE agents SET provider = ?2, model = ?3, persona = ?4, temperature = ?5, limits = ?6,
-               updated_at = ?7 WHERE name = ?1";
+               fallbacks = ?7, updated_at = ?8 WHERE name = ?1";
     write(tx, sql, name, settings).await
 }
 
 async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings) -> Result<()> {
     let now = tx.now();
+    let fallbacks = to_json(&settings.fallbacks)?;
+    if !are_there(tx, &fallbacks).await? {
+        return Err(removed());
+    }
     let written = sqlx::query(sql)
         .bind(name.as_str())
         .bind(settings.provider.as_str())
@@ -67,6 +73,7 @@ async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings)
         .bind(&settings.persona)
         .bind(settings.temperature)
         .bind(to_json(&settings.limits)?)
+        .bind(fallbacks)
         .bind(now)
         .execute(&mut **tx)
         .await;
@@ -74,11 +81,20 @@ async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings)
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
             Err(Error::conflict("agent_exists", format!("Agent '{name}' exists already")))
         }
-        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => {
-            Err(Error::conflict("changed_meanwhile", "The provider was removed meanwhile"))
-        }
+        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Err(removed()),
         other => other.map(drop).map_err(Error::from),
     }
+}
+
+/// Whether there are the providers of all fallbacks.
+async fn are_there(tx: &mut Tx, fallbacks: &str) -> Result<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM json_each(?) f
+               WHERE NOT EXISTS (SELECT 1 FROM providers p WHERE p.id = f.value ->> 'provider'))";
+    Ok(sqlx::query_scalar(sql).bind(fallbacks).fetch_one(&mut **tx).await?)
+}
+
+fn removed() -> Error {
+    Error::conflict("changed_meanwhile", "The provider was removed meanwhile")
 }
 
 /// Removes the agent and every row that refers to its key.
@@ -125,9 +141,10 @@ pub async fn none_ever(db: &mut Db) -> Result<bool> {
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }
 
-/// The agents of a provider.
+/// The agents of a provider, those that only fall back to it among them.
 pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<String>> {
-    let sql = "SELECT name FROM agents WHERE provider = ? ORDER BY name";
+    let sql = "SELECT name FROM agents a WHERE provider = ?1
+               OR EXISTS (SELECT 1 FROM json_each(a.fallbacks) f WHERE f.value ->> 'provider' = ?1) ORDER BY name";
     Ok(sqlx::query_scalar(sql).bind(provider.as_str()).fetch_all(db).await?)
 }
 
@@ -140,6 +157,7 @@ impl TryFrom<Row> for Agent {
             settings: Settings {
                 provider: Name::stored(row.provider),
                 model: row.model,
+                fallbacks: from_json(&row.fallbacks)?,
                 persona: row.persona,
                 temperature: row.temperature,
                 limits: from_json(&row.limits)?,

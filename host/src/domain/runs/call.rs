@@ -6,6 +6,7 @@ use super::{
     Failure, Spent, Step, StepKind, Used, asking,
     budget::{Demand, Reservation},
     compaction,
+    fallback::Asked,
     names::Names,
     retry,
     turn::Turn,
@@ -15,7 +16,6 @@ use crate::{
     domain::{
         messages::Message,
         models::{self as listed, About},
-        providers::Provider,
         skills::Skill,
     },
     error::{Error, Result},
@@ -41,8 +41,17 @@ pub struct Call {
     bytes: u64,
     demand: Demand,
     names: Names,
+    again: Option<Again>,
+}
+
+/// That a call is made again.
+#[derive(Clone)]
+struct Again {
     /// How often it was tried before, and why it failed.
-    retry: Option<(usize, String)>,
+    attempt: usize,
+    reason: String,
+    /// The model that failed, if another one is asked now.
+    instead_of: Option<String>,
 }
 
 /// A call whose step is open.
@@ -66,20 +75,18 @@ struct TooLong {
 /// What the model is to be shown, or why there is no use in asking it.
 pub async fn prepare(
     turn: &Turn<'_>,
-    provider: &Provider,
+    asked: &Asked,
     history: &[Message],
     skills: &[Skill],
 ) -> Result<Result<Call, Failure>> {
+    let Asked { provider, model, earlier, .. } = asked;
     let settings = &turn.agent.settings;
-    let about = listed::about(turn.app, provider, &settings.model).await;
-    let mut db = turn.app.store.read().await?;
-    let earlier = steps::model_calls(&mut db, &turn.run.run_id).await?;
-    let policy = store::agents::policy(&mut db, turn.agent.key).await?;
-    drop(db);
-    let too_long = TooLong::of(&earlier);
+    let about = listed::about(turn.app, provider, model).await;
+    let policy = store::agents::policy(&mut *turn.app.store.read().await?, turn.agent.key).await?;
+    let too_long = TooLong::of(earlier);
     let output = output(&about, turn.app.config.runs.max_output_tokens);
     let mut request = models::Request {
-        model: settings.model.clone(),
+        model: model.clone(),
         system: settings.persona.clone(),
         messages: Vec::new(),
         tools: asking::offered(skills, &policy),
@@ -99,12 +106,11 @@ pub async fn prepare(
         return Ok(Err(Failure { code: TOO_LONG.into(), message: too_long.message }));
     }
     names.show(&mut request);
-    let model = format!("{}/{}", provider.id, settings.model);
+    let model = format!("{}/{model}", provider.id);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
-    let smaller = (too_long.tries > 0).then(|| (too_long.tries, TOO_LONG.to_owned()));
-    let retry = smaller.or_else(|| retry::tries(&earlier));
-    Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, retry }))
+    let again = Again::of(asked, &too_long);
+    Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, again }))
 }
 
 /// How many tokens the model is to answer with at most. Of a small window half is for the conversation.
@@ -114,19 +120,15 @@ fn output(about: &About, wanted: u32) -> u32 {
 }
 
 /// Opens the step of a call, and says what to ask for, if the limits have room for it.
-pub async fn open(
-    turn: &Turn<'_>,
-    provider: &Provider,
-    call: Call,
-) -> Result<Result<(Opened, models::Request), Failure>> {
+pub async fn open(turn: &Turn<'_>, asked: &Asked, call: Call) -> Result<Result<(Opened, models::Request), Failure>> {
     let (run, agent, subject) = (turn.run.run_id.clone(), turn.agent.key, turn.subject());
-    let (provider, budget) = (provider.id.clone(), turn.budget());
+    let (provider, budget) = (asked.provider.id.clone(), turn.budget());
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
     turn.app
         .store
         .persist(move |tx| {
             Box::pin(async move {
-                let Call { mut request, left_out, shortened, bytes, demand, names, retry } = call;
+                let Call { mut request, left_out, shortened, bytes, demand, names, again } = call;
                 let spent = steps::spent(tx, &run).await?;
                 let today = if budget.has_days() { today(tx, agent).await? } else { Spent::default() };
                 let reserved = match budget.admit(&demand, &spent, &today) {
@@ -134,7 +136,8 @@ pub async fn open(
                     Err(failure) => return Ok(Err(failure)),
                 };
                 // The same for the same request of a run, and only for that: a history grows with each answer.
-                let key = digest::sha256(&[run.as_str().as_bytes(), &reserved.output.to_be_bytes(), &content].concat());
+                let whole = [run.as_str().as_bytes(), provider.as_str().as_bytes(), &reserved.output.to_be_bytes(), &content];
+                let key = digest::sha256(&whole.concat());
                 let key = hex::encode(key);
                 request.max_output_tokens = Some(reserved.output);
                 request.idempotency_key = Some(key.clone());
@@ -146,9 +149,9 @@ pub async fn open(
                 let step = steps::open(tx, &run, StepKind::Model, &request.model, &input).await?;
                 let cost = reserved.cost.unwrap_or_default();
                 steps::reserve(tx, &step, reserved.tokens(), cost).await?;
-                if let Some((attempt, reason)) = retry {
-                    let (step_id, provider_id) = (step.clone(), provider.clone());
-                    let retried = Event::ModelRetried { step_id, provider_id, reason, attempt };
+                if let Some(Again { attempt, reason, instead_of }) = again {
+                    let (step_id, provider_id, model) = (step.clone(), provider.clone(), request.model.clone());
+                    let retried = Event::ModelRetried { step_id, provider_id, model, reason, attempt, instead_of };
                     events::record(tx, &subject, retried).await?;
                 }
                 let requested = Event::ModelRequest {
@@ -191,6 +194,18 @@ impl Opened {
         let cached_input_tokens = usage.cached_input_tokens.min(input_tokens);
         let cost = self.price.map(|price| price.cost(input_tokens, cached_input_tokens, output_tokens));
         Used { input_tokens, cached_input_tokens, output_tokens, cost, ..Used::default() }
+    }
+}
+
+impl Again {
+    fn of(asked: &Asked, too_long: &TooLong) -> Option<Self> {
+        if let Some(instead) = asked.instead.clone() {
+            let instead_of = Some(instead.of);
+            return Some(Self { attempt: instead.failed, reason: instead.reason, instead_of });
+        }
+        let smaller = (too_long.tries > 0).then(|| (too_long.tries, TOO_LONG.to_owned()));
+        let (attempt, reason) = smaller.or_else(|| retry::tries(&asked.earlier))?;
+        Some(Self { attempt, reason, instead_of: None })
     }
 }
 

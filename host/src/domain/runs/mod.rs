@@ -9,6 +9,7 @@ mod budget;
 mod call;
 mod compaction;
 mod control;
+mod fallback;
 mod model;
 mod names;
 mod queue;
@@ -126,7 +127,7 @@ pub struct Step {
     pub name: String,
     /// What it began with; for a tool its `arguments`.
     pub input: Option<Value>,
-    /// What it ended with, or why it failed.
+    /// What it ended with, or why it failed; and which model is asked `next`, if another is.
     pub output: Option<Value>,
     #[serde(flatten)]
     pub usage: Used,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     Failure, Status, Used,
     call::{self, Opened, TOO_LONG},
+    fallback::{self, Asked},
     names::Names,
     retry,
     turn::{Outcome, Turn},
@@ -62,6 +63,8 @@ struct Broken {
     usage: Option<Usage>,
     /// Whether the service did nothing for it, as far as one can know.
     is_free: bool,
+    /// Whether nothing of an answer was passed on.
+    is_silent: bool,
 }
 
 /// A tool call as it streams in.
@@ -73,22 +76,22 @@ struct Partial {
 }
 
 pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
-    let provider = store::providers::get(&mut *turn.app.store.read().await?, &turn.agent.settings.provider).await?;
-    let prepared = call::prepare(turn, &provider, &history, skills);
+    let asked = fallback::asked(turn).await?;
+    let prepared = call::prepare(turn, &asked, &history, skills);
     // The provider may be asked for its models first.
     let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
     let opened = match prepared? {
-        Ok(call) => call::open(turn, &provider, call).await?,
+        Ok(call) => call::open(turn, &asked, call).await?,
         Err(failure) => Err(failure),
     };
     let (opened, request) = match opened {
         Ok(opened) => opened,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };
-    match answer(turn, &provider, request, &opened.step).await? {
+    match answer(turn, &asked.provider, request, &opened.step).await? {
         Ok(answer) => close(turn, opened, answer).await,
         Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
-        Err(broken) => failed(turn, &provider, opened, broken).await,
+        Err(broken) => failed(turn, &asked, opened, broken).await,
     }
 }
 
@@ -104,7 +107,7 @@ async fn answer(
     let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(turn, provider, completion, step).await,
-        Err(failure) => Ok(Err(Broken { failure, usage: None, is_free: true })),
+        Err(failure) => Ok(Err(Broken { failure, usage: None, is_free: true, is_silent: true })),
     }
 }
 
@@ -120,7 +123,8 @@ async fn read(
             Ok(chunk) => chunk,
             Err(failure) => {
                 let is_free = answer.bytes == 0 && TURNED_DOWN.contains(&failure.code());
-                return Ok(Err(Broken { failure, usage: Some(completion.usage()), is_free }));
+                let is_silent = answer.text.is_empty();
+                return Ok(Err(Broken { failure, usage: Some(completion.usage()), is_free, is_silent }));
             }
         };
         if let models::Chunk::Text(text) = &chunk {
@@ -129,7 +133,8 @@ async fn read(
         }
         if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
             let message = format!("`{}` broke its contract: {what}", provider.id);
-            return Ok(Err(Broken { failure: plugins::Failure::Trapped { message }, usage: None, is_free: false }));
+            let (failure, is_silent) = (plugins::Failure::Trapped { message }, answer.text.is_empty());
+            return Ok(Err(Broken { failure, usage: None, is_free: false, is_silent }));
         }
     }
     (answer.used, answer.redactor) = (completion.usage(), completion.redactor());
@@ -137,7 +142,8 @@ async fn read(
     if answer.stop.is_some() {
         return Ok(Ok(answer));
     }
-    Ok(Err(Broken { failure: cut(), usage: Some(answer.used), is_free: false }))
+    let is_silent = answer.text.is_empty();
+    Ok(Err(Broken { failure: cut(), usage: Some(answer.used), is_free: false, is_silent }))
 }
 
 /// Closes the step and adds the message; without tool calls the run has ended with it.
@@ -184,23 +190,20 @@ async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcom
         .await
 }
 
-async fn failed(turn: &Turn<'_>, provider: &Provider, opened: Opened, broken: Broken) -> Result<Outcome> {
-    let Broken { failure, usage, is_free } = broken;
-    let step_id = opened.step.clone();
+/// Closes the step, and says what becomes of the run: the model is asked again, another one is, or neither.
+async fn failed(turn: &Turn<'_>, asked: &Asked, opened: Opened, broken: Broken) -> Result<Outcome> {
+    let Broken { failure, usage, is_free, is_silent } = broken;
+    let step_id = opened.step;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
-    let provider_id = provider.id.clone();
-    let mut told = vec![Event::ModelFailed {
-        step_id: step_id.clone(),
-        provider_id: provider_id.clone(),
-        code: code.clone(),
-        message: message.clone(),
-        usage,
-    }];
-    told.extend(invocations::limit_exceeded(&provider_id, &failure));
-    if matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. }) {
-        told.push(Event::ProviderFailed { provider_id, code: code.clone(), message: message.clone() });
-    }
-    let (subject, output) = (turn.subject(), json!({ "code": code, "message": message }));
+    let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
+    let pause = retry::pause(&failure, &step_id, tries, turn.app.config.runs.retries).filter(|_| is_free);
+    let next = asked.next(&turn.agent.settings, &failure).filter(|_| is_silent && pause.is_none());
+    let goes_on = next.is_some() || code == TOO_LONG;
+    let output = match next {
+        Some(next) => json!({ "code": code, "message": message, "next": next }),
+        None => json!({ "code": code, "message": message }),
+    };
+    let (subject, told) = (turn.subject(), told(asked, step_id.clone(), &failure, usage));
     turn.app
         .store
         .persist(move |tx| {
@@ -213,17 +216,27 @@ async fn failed(turn: &Turn<'_>, provider: &Provider, opened: Opened, broken: Br
             })
         })
         .await?;
-    if code == TOO_LONG {
-        // It is tried again with less of it.
-        return Ok(Outcome::GoOn);
-    }
-    let calls = steps::model_calls(&mut *turn.app.store.read().await?, &turn.run.run_id).await?;
-    let tries = retry::tries(&calls).map_or(0, |(tries, _)| tries);
-    let pause = retry::pause(&failure, &opened.step, tries, turn.app.config.runs.retries);
-    Ok(match pause.filter(|_| is_free) {
+    Ok(match pause {
         Some(pause) => Outcome::Retry(pause),
+        // Another model is asked, or the same one with less.
+        None if goes_on => Outcome::GoOn,
         None => Outcome::Failed(Failure { code, message }),
     })
+}
+
+/// What is told of a call that failed.
+fn told(asked: &Asked, step_id: StepId, failure: &plugins::Failure, usage: Option<Usage>) -> Vec<Event> {
+    let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+    let (provider_id, model) = (asked.provider.id.clone(), asked.model.clone());
+    let limit = invocations::limit_exceeded(&provider_id, failure);
+    let broke = matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. });
+    let broke = broke.then(|| Event::ProviderFailed {
+        provider_id: provider_id.clone(),
+        code: code.clone(),
+        message: message.clone(),
+    });
+    let failed = Event::ModelFailed { step_id, provider_id, model, code, message, usage };
+    std::iter::once(failed).chain(limit).chain(broke).collect()
 }
 
 impl Answer {

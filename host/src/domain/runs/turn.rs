@@ -273,7 +273,10 @@ async fn tell_of(tx: &mut Tx, subject: &Subject, steps: Vec<Step>, code: &str, m
     for step in steps {
         let (step_id, code, message) = (step.step_id.clone(), code.to_owned(), message.to_owned());
         let told = match step.kind {
-            StepKind::Model => Event::ModelFailed { step_id, provider_id: step.provider(), code, message, usage: None },
+            StepKind::Model => {
+                let (provider_id, model) = (step.provider(), step.name);
+                Event::ModelFailed { step_id, provider_id, model, code, message, usage: None }
+            }
             StepKind::Tool => {
                 let (skill_id, tool) = step.tool();
                 Event::SkillFailed { step_id: Some(step_id), skill_id, tool, code, message, usage: None }
