@@ -22,6 +22,7 @@ use crate::{
         audit,
         bootstrap::Bootstrap,
         idempotency::Keys,
+        lanes::Lanes,
         models::Lists,
         questions, retention,
         runs::{self, Scheduler},
@@ -72,6 +73,8 @@ pub struct App {
     pub restored: bool,
     /// What providers told of their models.
     pub models: Arc<Lists>,
+    /// How many calls of each provider run at once.
+    pub lanes: Arc<Lanes>,
     /// Who is running.
     pub runs: Arc<Scheduler>,
     /// Every task, and the shutdown that ends them.
@@ -106,6 +109,7 @@ impl App {
             streams: Arc::new(Semaphore::new(config.server.waiting())),
             asked: Arc::default(),
             models: Arc::default(),
+            lanes: Arc::default(),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             master,
             egress: Egress::new(&config.egress, &tasks)?,

@@ -45,6 +45,7 @@ mod invariants;
 mod isolation;
 mod keys;
 mod kills;
+mod lanes;
 mod languages;
 mod llm;
 mod loading;

@@ -300,6 +300,7 @@ fn detail(run: &Value) -> String {
         ("Agent", text(run, "agent_id")),
         ("Session", text(run, "session_id")),
         ("Status", text(run, "status")),
+        ("Waits for", text(run, "waits_for")),
         ("Created", time(run, "created_at")),
         ("Started", time(run, "started_at")),
         ("Ended", time(run, "ended_at")),

@@ -45,6 +45,7 @@ pub struct Config {
     pub audit: Audit,
     pub events: Events,
     pub runs: Runs,
+    pub providers: Providers,
     pub prices: Prices,
     #[serde(skip)]
     warnings: Vec<String>,
@@ -193,6 +194,12 @@ pub struct Runs {
     pub queue: u64,
     pub question_time: i64,
     pub retries: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Providers {
+    pub concurrency: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

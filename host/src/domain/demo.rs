@@ -32,6 +32,7 @@ pub async fn make(app: &App) -> Result<bool> {
             component: Source::Bundled(name("offline")),
             digest: None,
             config: serde_json::Map::new(),
+            concurrency: None,
             secrets: BTreeMap::new(),
         };
         providers::install(app, Principal::Local, offline).await?;

@@ -11,6 +11,7 @@ pub mod egress;
 pub mod grants;
 pub mod idempotency;
 pub mod invocations;
+pub mod lanes;
 pub mod messages;
 pub mod models;
 pub mod never;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    agents::present,
     consent::{self, Accept, Held, Names, Permissions},
     egress::{self, OfCall},
     grants::{self, Candidate, Grant, Holder},
@@ -32,6 +33,8 @@ use crate::{
     store::{self, Tx},
 };
 
+const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;
+
 #[derive(Debug, Clone)]
 pub struct Provider {
     pub id: Name,
@@ -39,6 +42,8 @@ pub struct Provider {
     pub config: Map<String, Value>,
     /// What the operator consented to beside its public hosts.
     pub accepted: Names,
+    /// How many of its completions run at once, unless it is as the configuration says.
+    pub concurrency: Option<u32>,
     /// Of secrets, to this component.
     pub grants: Vec<Grant>,
     pub created_at: String,
@@ -60,6 +65,9 @@ pub struct View {
     pub digest: Digest,
     /// Its configuration, as it was given.
     pub config: Map<String, Value>,
+    /// How many of its completions run at once; others wait for their turn. `null`: as many as the server's
+    /// configuration says.
+    pub concurrency: Option<u32>,
     /// What its manifest asks for.
     pub asked: Permissions,
     /// What of that it has: public hosts, what its configuration names, and grants of secrets that hold
@@ -89,6 +97,10 @@ pub struct NewProvider {
     /// here takes `vault:write`; otherwise it is missing.
     #[serde(default)]
     pub config: Map<String, Value>,
+    /// How many of its completions run at once, 1 to 1000; others wait for their turn. `null`: as many as the
+    /// server's configuration says.
+    #[schemars(range(min = 1, max = 1000))]
+    pub concurrency: Option<u32>,
     /// Secrets that it may use: the vault's names or ids, by the names that it has for them. Takes
     /// `vault:write`.
     #[serde(default)]
@@ -102,11 +114,22 @@ pub struct NewProvider {
 pub struct Patch {
     /// In place of the one before.
     pub config: Option<Map<String, Value>>,
+    /// How many of its completions run at once, 1 to 1000. `null`: as many as the server's configuration says.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub concurrency: Option<Option<u32>>,
     /// Secrets that it may use from now on, as at the install.
     #[serde(default)]
     pub secrets: BTreeMap<SecretName, String>,
     /// What of its wishes you consent to: names such as `host:localhost:11434 POST`, or `"all"`.
     pub accept: Option<Accept>,
+}
+
+impl Provider {
+    /// How many of its completions run at once.
+    pub fn places(&self, app: &App) -> u32 {
+        self.concurrency.unwrap_or(app.config.providers.concurrency)
+    }
 }
 
 /// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
@@ -119,6 +142,7 @@ pub async fn install(app: &App, principal: Principal, new: NewProvider) -> Resul
 async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
     let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
+    check_concurrency(new.concurrency)?;
     check(&component.manifest, &new.config)?;
     let (now, secrets) = (app.store.clock().timestamp(), new.secrets);
     let provider = Provider {
@@ -127,6 +151,7 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
         accepted: consent::named(&component.manifest, &new.config, &principal),
         config: completed(&component.manifest, new.config),
         component,
+        concurrency: new.concurrency,
         grants: Vec::new(),
         created_at: now.clone(),
         updated_at: now,
@@ -158,12 +183,15 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
 /// Changes the configuration, and what a provider may use.
 pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, expected: Expected) -> Result<Provider> {
     let config = Arc::clone(&app.config);
-    app.store
+    check_concurrency(patch.concurrency.flatten())?;
+    let updated = app
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let mut provider = store::providers::get(tx, &id).await?;
                 expected.check(&View::new(provider.clone(), &tx.now(), &config.egress.private))?;
                 let (before, accepted) = (provider.config.clone(), provider.accepted.clone());
+                provider.concurrency = patch.concurrency.unwrap_or(provider.concurrency);
                 if let Some(config) = patch.config {
                     check(&provider.component.manifest, &config)?;
                     let named = consent::named(&provider.component.manifest, &config, &principal);
@@ -192,7 +220,9 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                 store::providers::get(tx, &id).await
             })
         })
-        .await
+        .await?;
+    app.lanes.resize(&updated.id, updated.places(app));
+    Ok(updated)
 }
 
 /// The configuration is as the component says that it takes it.
@@ -200,6 +230,15 @@ fn check(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
     let Some(schema) = &manifest.config_schema else { return Ok(()) };
     let wrong = schema::wrong(schema, &Patterns::of([schema]), &Value::Object(config.clone()));
     schema::refuse("invalid_input", "config", wrong)
+}
+
+fn check_concurrency(concurrency: Option<u32>) -> Result<()> {
+    match concurrency {
+        Some(most) if !CONCURRENCY.contains(&most) => {
+            Err(Error::invalid_field("concurrency", "it is a number from 1 to 1000"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A configuration with the hosts that it does not name, as far as the component has a default for them.
@@ -254,6 +293,7 @@ pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expecte
         })
         .await?;
     app.models.forget(&gone);
+    app.lanes.forget(&gone);
     skills::collect(app).await
 }
 
@@ -303,6 +343,7 @@ impl View {
             description: manifest.description,
             digest: provider.component.digest,
             config: provider.config,
+            concurrency: provider.concurrency,
             asked,
             granted,
             missing,

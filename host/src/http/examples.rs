@@ -103,7 +103,7 @@ examples! {
 
     Shown providers::View: json!({
         "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
-        "digest": DIGEST, "config": {}, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
+        "digest": DIGEST, "config": {}, "concurrency": null, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
         "missing": permissions(), "never": ["Reach any host", "Use a secret"], "created_at": NOW, "updated_at": NOW,
     });
     Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
@@ -160,6 +160,7 @@ fn detail() -> Value {
         });
         fields.insert("steps".into(), json!([step]));
         fields.insert("usage".into(), spent());
+        fields.insert("waits_for".into(), Value::Null);
     }
     detail
 }

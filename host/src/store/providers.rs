@@ -14,6 +14,7 @@ struct Row {
     id: String,
     config: String,
     accepted: String,
+    concurrency: Option<u32>,
     created_at: String,
     updated_at: String,
     #[sqlx(flatten)]
@@ -24,7 +25,7 @@ struct Row {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT p.id, p.config, p.accepted, p.created_at, p.updated_at, c.digest, c.world, c.manifest, c.tools,
+            "SELECT p.id, p.config, p.accepted, p.concurrency, p.created_at, p.updated_at, c.digest, c.world, c.manifest, c.tools,
              c.imports, c.size
              FROM providers p JOIN components c ON c.digest = p.digest ",
             $rest
@@ -33,12 +34,14 @@ macro_rules! select {
 }
 
 pub async fn insert(tx: &mut Tx, provider: &Provider) -> Result<()> {
-    let sql = "INSERT INTO providers (id, digest, config, accepted, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO providers (id, digest, config, accepted, concurrency, created_at, updated_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
     let inserted = sqlx::query(sql)
         .bind(provider.id.as_str())
         .bind(provider.component.digest.as_str())
         .bind(to_json(&provider.config)?)
         .bind(to_json(&provider.accepted)?)
+        .bind(provider.concurrency)
         .bind(&provider.created_at)
         .bind(&provider.updated_at)
         .execute(&mut **tx)
@@ -52,11 +55,12 @@ pub async fn insert(tx: &mut Tx, provider: &Provider) -> Result<()> {
 }
 
 pub async fn update(tx: &mut Tx, provider: &Provider) -> Result<()> {
-    let sql = "UPDATE providers SET config = ?, accepted = ?, updated_at = ? WHERE id = ?";
+    let sql = "UPDATE providers SET config = ?, accepted = ?, concurrency = ?, updated_at = ? WHERE id = ?";
     let now = tx.now();
     sqlx::query(sql)
         .bind(to_json(&provider.config)?)
         .bind(to_json(&provider.accepted)?)
+        .bind(provider.concurrency)
         .bind(now)
         .bind(provider.id.as_str())
         .execute(&mut **tx)
@@ -101,6 +105,7 @@ impl TryFrom<Row> for Provider {
             component: row.component.try_into()?,
             config: from_json(&row.config)?,
             accepted: from_json(&row.accepted)?,
+            concurrency: row.concurrency,
             grants: Vec::new(),
             created_at: row.created_at,
             updated_at: row.updated_at,

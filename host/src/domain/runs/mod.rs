@@ -176,6 +176,8 @@ pub struct Detail {
     pub steps: Vec<Step>,
     /// Of all its steps together.
     pub usage: Spent,
+    /// The provider that makes as many calls as it may, while the run waits for its turn there.
+    pub waits_for: Option<Name>,
 }
 
 /// A task for an agent.
@@ -266,7 +268,7 @@ pub async fn detail(app: &App, agent: &Name, id: &RunId) -> Result<Detail> {
     let run = of(&mut db, agent, id).await?;
     let steps = store::steps::list(&mut db, id).await?;
     let usage = store::steps::spent(&mut db, id).await?;
-    Ok(Detail { run, steps, usage })
+    Ok(Detail { run, steps, usage, waits_for: app.lanes.waits_for(id) })
 }
 
 /// Waits until a run has ended or waits for a person, or for so long, and returns it as it is then.

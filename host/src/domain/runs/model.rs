@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         invocations,
+        lanes::Place,
         messages::{Message, Role, Thinking, ToolCall},
         providers::{self, Provider},
         skills::Skill,
@@ -80,18 +81,34 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
     let prepared = call::prepare(turn, &asked, &history, skills);
     // The provider may be asked for its models first.
     let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
-    let opened = match prepared? {
-        Ok(call) => call::open(turn, &asked, call).await?,
-        Err(failure) => Err(failure),
+    let call = match prepared? {
+        Ok(call) => call,
+        Err(failure) => return Ok(Outcome::Failed(failure)),
     };
-    let (opened, request) = match opened {
+    // Nothing is reserved while it waits, and no time for a first token runs.
+    let Some(place) = place(turn, &asked.provider).await? else { return Ok(Outcome::GoOn) };
+    let (opened, request) = match call::open(turn, &asked, call).await? {
         Ok(opened) => opened,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };
-    match answer(turn, &asked.provider, request, &opened.step).await? {
+    let answered = answer(turn, &asked.provider, request, &opened.step).await?;
+    drop(place);
+    match answered {
         Ok(answer) => close(turn, opened, answer).await,
         Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
         Err(broken) => failed(turn, &asked, opened, broken).await,
+    }
+}
+
+/// Waits until the provider may make one more call; nothing if the run is to stop instead.
+async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Place>> {
+    let most = provider.places(turn.app);
+    tokio::select! {
+        biased;
+        place = turn.app.lanes.place(&turn.run.run_id, &provider.id, most) => place.map(Some),
+        () = turn.control.step.cancelled() => Ok(None),
+        () = turn.control.now.cancelled() => Ok(None),
+        () = turn.app.tasks.shutdown().cancelled() => Ok(None),
     }
 }
 

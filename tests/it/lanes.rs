@@ -1,0 +1,130 @@
+//! How many completions of a provider run at once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use axum::{Router, extract::State, routing::post};
+use serde_json::{Value, json};
+use tokio::sync::{
+    Semaphore,
+    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
+
+use crate::{harness::Server, peer::Peer};
+
+const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+/// A service that answers as many as it is told to, and counts who is there.
+#[derive(Clone)]
+struct Service {
+    open: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    answers: Arc<Semaphore>,
+    came: UnboundedSender<()>,
+}
+
+impl Service {
+    async fn start() -> (Self, Peer, UnboundedReceiver<()>) {
+        let (came, coming) = unbounded_channel();
+        let service = Self { open: Arc::default(), most: Arc::default(), answers: Arc::new(Semaphore::new(0)), came };
+        let answer = async |State(service): State<Self>| {
+            service.most.fetch_max(service.open.fetch_add(1, SeqCst) + 1, SeqCst);
+            service.came.send(()).unwrap();
+            service.answers.acquire().await.unwrap().forget();
+            service.open.fetch_sub(1, SeqCst);
+            ([("Content-Type", "text/event-stream")], DONE)
+        };
+        let routes = Router::new().route("/v1/chat/completions", post(answer)).with_state(service.clone());
+        (service, Peer::new(routes).await, coming)
+    }
+}
+
+/// An agent that may have so many calls of the peer at once, and runs of it, each in its own conversation.
+async fn runs(server: &Server, peer: &Peer, concurrency: Value, number: usize) -> Vec<String> {
+    let config = json!({ "base_url": peer.url("/v1"), "auth": "none", "models": [{ "id": "large-1" }] });
+    let install = json!({
+        "id": "ada", "component": { "bundled": "openai" }, "config": config, "concurrency": concurrency,
+    });
+    let installed = server.post("/v1/providers", install).await.expect(201);
+    assert_eq!(installed["concurrency"], concurrency);
+    server.post("/v1/agents", json!({ "name": "ada", "provider": "ada", "model": "large-1" })).await.expect(201);
+    let mut paths = Vec::new();
+    for index in 0..number {
+        let run = server.start_run("ada", json!({ "task": "go", "session": format!("s{index}") })).await;
+        paths.push(format!("/v1/agents/ada/runs/{}", run["run_id"].as_str().unwrap()));
+    }
+    paths
+}
+
+/// The runs that wait for their turn, once there are so many.
+async fn waiting(server: &Server, paths: &[String], number: usize) -> Vec<String> {
+    loop {
+        let mut waiting = Vec::new();
+        for path in paths {
+            let run = server.get(path).await.expect(200);
+            if run["waits_for"] == "ada" {
+                // Nothing has begun that a limit on time or money would count.
+                assert_eq!((&run["status"], &run["steps"]), (&json!("running"), &json!([])));
+                waiting.push(path.clone());
+            }
+        }
+        if waiting.len() == number {
+            return waiting;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_makes_so_many_calls_at_once_and_the_others_wait() {
+    let server = Server::with(|config| config.runs.concurrent_sessions = 20).await;
+    let (service, peer, mut coming) = Service::start().await;
+    let paths = runs(&server, &peer, json!(2), 6).await;
+    let waits = waiting(&server, &paths, 4).await;
+    coming.recv().await.unwrap();
+    coming.recv().await.unwrap();
+    // Who waits can be stopped.
+    let stopped = server.post(&format!("{}/stop", waits[0]), json!({ "mode": "now" })).await.expect(200);
+    assert_eq!(stopped["status"], "cancelled");
+    let stopped = server.post(&format!("{}/stop", waits[1]), json!({ "mode": "step" })).await.expect(200);
+    let mut told = server.events(&format!("after=0&run_id={}", stopped["run_id"].as_str().unwrap())).await;
+    told.until("run.cancelled").await;
+    waiting(&server, &paths, 2).await;
+    service.answers.add_permits(100);
+    let mut told = server.events("after=0&agent_id=ada").await;
+    for _ in 0..4 {
+        told.until("run.completed").await;
+    }
+    assert_eq!((service.most.load(SeqCst), peer.asked()), (2, 4));
+    waiting(&server, &paths, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_says_how_many_unless_the_provider_does() {
+    let server = Server::with(|config| {
+        config.runs.concurrent_sessions = 20;
+        config.providers.concurrency = 1;
+    })
+    .await;
+    let (service, peer, mut coming) = Service::start().await;
+    let paths = runs(&server, &peer, Value::Null, 3).await;
+    waiting(&server, &paths, 2).await;
+    coming.recv().await.unwrap();
+    for wrong in [json!(0), json!(1001)] {
+        server.patch("/v1/providers/ada", json!({ "concurrency": wrong })).await.error(400, "invalid_input");
+    }
+    let changed = server.patch("/v1/providers/ada", json!({ "concurrency": 3 })).await.expect(200);
+    assert_eq!(changed["concurrency"], 3);
+    // Those that wait have them at once.
+    coming.recv().await.unwrap();
+    coming.recv().await.unwrap();
+    service.answers.add_permits(100);
+    let mut told = server.events("after=0&agent_id=ada").await;
+    for _ in 0..3 {
+        told.until("run.completed").await;
+    }
+    assert_eq!(service.most.load(SeqCst), 3);
+    let changed = server.patch("/v1/providers/ada", json!({ "concurrency": null })).await.expect(200);
+    assert_eq!(changed["concurrency"], Value::Null);
+}
