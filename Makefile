@@ -44,7 +44,7 @@ components: targets
 
 # Components that only the tests use: those that misbehave, and a core module.
 test-components: targets
-	cargo build --quiet --profile component --target $(WASM) -p hostile --examples
+	cargo build --quiet --profile component --target $(WASM) -p hostile -p moxxy-sdk --examples
 	cargo build --quiet --profile component --target wasm32-unknown-unknown -p text
 	mkdir -p target/test-components
 	for file in $(BUILT)/examples/[a-z_]*.wasm; do case $$file in *-[0-9a-f]*) ;; *) cp $$file target/test-components/;; esac; done

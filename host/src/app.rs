@@ -75,6 +75,8 @@ pub struct App {
     pub models: Arc<Lists>,
     /// How many calls of each provider run at once.
     pub lanes: Arc<Lanes>,
+    /// How many providers may be checked yet: one at a time.
+    pub checks: Arc<Semaphore>,
     /// Who is running.
     pub runs: Arc<Scheduler>,
     /// Every task, and the shutdown that ends them.
@@ -110,6 +112,7 @@ impl App {
             asked: Arc::default(),
             models: Arc::default(),
             lanes: Arc::default(),
+            checks: Arc::new(Semaphore::new(1)),
             runs: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
             master,
             egress: Egress::new(&config.egress, &tasks)?,

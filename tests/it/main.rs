@@ -22,6 +22,7 @@ mod clients;
 mod commands;
 mod compaction;
 mod config;
+mod conformance;
 mod connections;
 mod contract;
 mod crafted;

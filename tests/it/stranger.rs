@@ -161,6 +161,12 @@ async fn a_stranger_writes_a_provider() {
     let agent = json!({ "name": "ada", "provider": "parrot", "model": "echo" });
     server.post("/v1/agents", agent).await.expect(201);
     assert_eq!(server.run("ada", "Say it again.").await["output"], "Say it again.");
+    // The worked example, in its place.
+    desk.write("parrot/src/lib.rs", include_str!("../../sdk/examples/whisper.rs"));
+    desk.write("wire.toml", include_str!("../../sdk/examples/whisper.wire.toml"));
+    done(&desk.moxxy(".", &["build", "parrot", "--output", "whisper.wasm"]));
+    let checked = desk.moxxy(".", &["provider", "check", "whisper.wasm", "--wire", "wire.toml"]);
+    assert!(done(&checked).contains(" 0 failed, "), "{checked:?}");
 }
 
 #[test]

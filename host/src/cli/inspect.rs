@@ -1,8 +1,12 @@
 //! `moxxy inspect`: what the install pipeline makes of a component, without a server.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::{failure::Done, terminal::Terminal};
 use crate::{
@@ -11,7 +15,7 @@ use crate::{
     domain::consent,
     error::{Error, Result},
     ids,
-    plugins::{Description, Plugins},
+    plugins::{Description, Plugins, Prepared},
 };
 
 #[derive(Debug, clap::Args)]
@@ -20,14 +24,27 @@ pub struct Args {
     file: PathBuf,
 }
 
+/// A component that was taken in for as long as this is held.
+pub struct Admitted {
+    pub plugins: Plugins,
+    pub prepared: Arc<Prepared>,
+    _folder: TempDir,
+}
+
 /// Takes the component through everything that an install does, but for keeping it.
 pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
-    let config = Config::load(flags)?;
     let bytes = std::fs::read(file)
         .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", file.display())))?;
-    let folder = tempfile::TempDir::new().map_err(Error::internal)?;
+    Ok(Description::clone(&admit(flags, bytes).await?.prepared.description))
+}
+
+/// Takes a component in, without a server.
+pub async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
+    let config = Config::load(flags)?;
+    let folder = TempDir::new().map_err(Error::internal)?;
     let plugins = Plugins::new(&config, folder.path(), &folder.path().join("cache"), ids::random()?)?;
-    Ok(Description::clone(&plugins.admit(Digest::of(&bytes), bytes).await?.description))
+    let prepared = plugins.admit(Digest::of(&bytes), bytes).await?;
+    Ok(Admitted { plugins, prepared, _folder: folder })
 }
 
 pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> Done {

@@ -1,5 +1,6 @@
 //! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect`, `vault`,
-//! `backup`, `restore`, `completions`, `openapi` and `version` need none; the others talk to one.
+//! `backup`, `restore`, `completions`, `openapi` and `version` need none, nor does `provider check` of a
+//! file; the others talk to one.
 
 mod advice;
 mod agent;
@@ -7,6 +8,7 @@ mod arguments;
 mod audit;
 mod backup;
 mod build;
+mod check;
 mod client;
 mod completions;
 mod component;

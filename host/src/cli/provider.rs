@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Options, arguments,
+    Options, arguments, check,
     client::{Call, Client},
     component::{self, Source},
     failure::{Done, Failure},
@@ -58,6 +58,9 @@ pub enum Command {
     },
     /// List the models of a provider.
     Models(Provider),
+    /// Try a provider on the conformance suite, against a scripted service.
+    #[command(after_help = check::CHECKING)]
+    Check(check::Args),
     /// Remove a provider that no agent uses.
     Remove(Provider),
 }
@@ -99,7 +102,7 @@ impl Secrets {
 
 impl Settings {
     /// The whole configuration, if it is given, or `before`; with the single options.
-    fn over(self, before: Map<String, Value>) -> Done<Map<String, Value>> {
+    pub fn over(self, before: Map<String, Value>) -> Done<Map<String, Value>> {
         let mut config = self.settings.as_deref().map_or(Ok(before), arguments::object)?;
         config.extend(self.set);
         Ok(config)
@@ -107,8 +110,13 @@ impl Settings {
 }
 
 pub async fn run(options: &Options, command: Command) -> Done {
+    // It may need no server.
+    if let Command::Check(args) = command {
+        return check::run(options, args).await;
+    }
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
+        Command::Check(_) => Ok(()),
         Command::Install { id, component, digest, config, secrets } => {
             let component = Source::named(component.as_deref().unwrap_or(id.as_str()))?.to_json();
             let (config, secrets) = (config.over(Map::new())?, secrets.to_json());
@@ -188,8 +196,18 @@ fn shown(provider: &Value) -> String {
         ("Asks for", component::wishes(provider)),
         ("Granted", component::granted(provider)),
         ("Can never", component::never(provider)),
+        ("Conformance", conformance(provider)),
         ("Configuration", config.collect()),
     ])
+}
+
+/// What came of its last check.
+fn conformance(provider: &Value) -> String {
+    let Some(check) = provider.get("check").filter(|check| !check.is_null()) else { return String::new() };
+    let [passed, failed] = ["passed", "failed"].map(|name| text(check, name));
+    let cases: Vec<_> = terminal::items(check, "failed_cases").iter().filter_map(Value::as_str).collect();
+    let cases = if cases.is_empty() { String::new() } else { format!(": {}", cases.join(", ")) };
+    format!("{passed} passed, {failed} failed{cases} (suite {}, {})", text(check, "suite"), time(check, "checked_at"))
 }
 
 async fn models(client: &Client, terminal: Terminal, id: &Name) -> Done {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     agents::present,
+    conformance::Summary,
     consent::{self, Accept, Held, Names, Permissions},
     egress::{self, OfCall},
     grants::{self, Candidate, Grant, Holder},
@@ -46,6 +47,8 @@ pub struct Provider {
     pub concurrency: Option<u32>,
     /// Of secrets, to this component.
     pub grants: Vec<Grant>,
+    /// What came of its last check, if it was checked as it is.
+    pub check: Option<Summary>,
     pub created_at: String,
     pub updated_at: String,
 }
@@ -77,6 +80,8 @@ pub struct View {
     pub missing: Permissions,
     /// In words, what it can never do, whatever it tries.
     pub never: Vec<String>,
+    /// What came of the conformance suite, if it was checked as it is installed and configured now.
+    pub check: Option<Summary>,
     /// When it was installed (RFC 3339, UTC).
     pub created_at: String,
     /// When its configuration was last changed (RFC 3339, UTC).
@@ -153,6 +158,7 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
         component,
         concurrency: new.concurrency,
         grants: Vec::new(),
+        check: None,
         created_at: now.clone(),
         updated_at: now,
     };
@@ -348,6 +354,7 @@ impl View {
             granted,
             missing,
             never,
+            check: provider.check,
             created_at: provider.created_at,
             updated_at: provider.updated_at,
         }

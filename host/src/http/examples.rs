@@ -12,6 +12,7 @@ use super::{
 use crate::domain::{
     agents::{Agent, NewAgent, Patch},
     audit::{Entry, Head},
+    conformance::{Order, Report},
     grants::{Grant, Granted, NewGrant},
     messages::Message,
     models::Model,
@@ -104,10 +105,19 @@ examples! {
     Shown providers::View: json!({
         "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
         "digest": DIGEST, "config": {}, "concurrency": null, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
-        "missing": permissions(), "never": ["Reach any host", "Use a secret"], "created_at": NOW, "updated_at": NOW,
+        "missing": permissions(), "never": ["Reach any host", "Use a secret"], "check": null, "created_at": NOW, "updated_at": NOW,
     });
     Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
     Taken ProviderPatch: json!({ "config": { "greeting": "Hello" } });
+    Taken Order: json!({ "wire": "openai" });
+    Shown Report: json!({
+        "suite": "1.0.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,
+        "cases": [{
+            "id": "text.plain", "expects": "A text comes whole, in order, and its stop last", "outcome": "passed",
+            "found": null,
+        }],
+        "text": "passed   text.plain  A text comes whole, in order, and its stop last\n",
+    });
     Shown Vec<Model>: json!([
         {
             "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null,

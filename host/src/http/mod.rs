@@ -134,6 +134,8 @@ fn limited() -> ApiRouter<App> {
             .merge(patch("update_provider", UPDATE_PROVIDER, providers::update))
             .merge(delete("remove_provider", "Remove a provider that no agent uses", providers::delete)))
         .api_route("/v1/providers/{provider_id}/models", get("list_models", "Ask a provider for its models", providers::models))
+        .api_route("/v1/providers/{provider_id}/check", get("get_check", "Show what came of a provider's last check\nOf one of it as it is installed and configured now.", providers::checked)
+            .merge(post("check_provider", CHECK_PROVIDER, providers::check)))
         .api_route("/v1/vault/secrets", get("list_secrets", "List secrets, oldest first, without their values", secrets::list)
             .merge(post("create_secret", "Keep a secret\nIts value is never shown again.", secrets::create)))
         .api_route("/v1/vault/secrets/{secret_id}", get("get_secret", "Show a secret, without its value", secrets::show)
@@ -153,6 +155,9 @@ const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication
     scopes than the token that makes them. The token is shown this once.";
 const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat is absent stays. To move a host that a secret \
     goes to, to name one that is not public, or to give a secret takes `vault:write` too.";
+const CHECK_PROVIDER: &str = "Try a provider on the conformance suite\nIn its sandbox and as it is configured, against a \
+    scripted service in the place of the real one: nothing leaves the server. It takes some seconds; one is checked \
+    at a time.";
 const CREATE_GRANT: &str = "Grant a secret\n`agent_id` and `secret_id` suffice: one grant for each skill of the agent \
     that asks for the secret now, as it asks. What is installed later asks anew.";
 const ANSWER_QUESTION: &str = "Answer a question, or decide on an approval\nThe first answer counts, a second one is \

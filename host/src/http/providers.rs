@@ -5,12 +5,13 @@ use axum::extract::State;
 use super::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller},
-    extract::{IfMatch, Json, Paging, Path},
+    extract::{IfMatch, Json, OptionalJson, Paging, Path},
     reply::{Body, Created, Deleted, Listed, Tagged},
 };
 use crate::{
     app::App,
     domain::{
+        conformance::{self, Order, Report},
         models::{self, Model},
         providers::{self, NewProvider, Patch, Provider, View},
     },
@@ -61,6 +62,19 @@ pub async fn delete(
 pub async fn models(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Body<Vec<Model>>> {
     let provider = store::providers::get(&mut *app.store.read().await?, &id).await?;
     Ok(Body(models::of(&app, &provider).await?))
+}
+
+pub async fn check(
+    State(app): State<App>,
+    _: Caller<AgentsWrite>,
+    Path(id): Path<Name>,
+    OptionalJson(order): OptionalJson<Order>,
+) -> Result<Body<Report>> {
+    Ok(Body(conformance::check_installed(&app, id, order).await?))
+}
+
+pub async fn checked(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Tagged<Report>> {
+    Ok(Tagged(conformance::last(&app, &id).await?))
 }
 
 fn shown(app: &App, provider: Provider) -> View {

@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod audit;
 pub mod backup;
+pub mod checks;
 pub mod components;
 pub mod events;
 mod failure;

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 
 use super::{Db, Page, Tx, components, from_json, grants, to_json};
 use crate::{
-    domain::{grants::Holder, providers::Provider},
+    domain::{conformance::Report, grants::Holder, providers::Provider},
     error::{Error, Result},
     ids::Name,
 };
@@ -17,6 +17,7 @@ struct Row {
     concurrency: Option<u32>,
     created_at: String,
     updated_at: String,
+    report: Option<String>,
     #[sqlx(flatten)]
     component: components::Row,
 }
@@ -26,8 +27,9 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT p.id, p.config, p.accepted, p.concurrency, p.created_at, p.updated_at, c.digest, c.world, c.manifest, c.tools,
-             c.imports, c.size
-             FROM providers p JOIN components c ON c.digest = p.digest ",
+             c.imports, c.size, k.report
+             FROM providers p JOIN components c ON c.digest = p.digest
+             LEFT JOIN provider_checks k ON k.provider = p.id AND k.digest = p.digest AND k.config = p.config ",
             $rest
         )
     };
@@ -107,6 +109,7 @@ impl TryFrom<Row> for Provider {
             accepted: from_json(&row.accepted)?,
             concurrency: row.concurrency,
             grants: Vec::new(),
+            check: row.report.as_deref().map(from_json::<Report>).transpose()?.map(Report::summary),
             created_at: row.created_at,
             updated_at: row.updated_at,
         })

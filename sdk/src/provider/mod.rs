@@ -33,6 +33,9 @@
 //! What most adapters need is here too: a service's [`Key`], what it says when it refuses ([`Refusal`]),
 //! models that the operator describes ([`KnownModel`]), and the completion that a stream makes ([`Chunks`]),
 //! which [`http::Events`](crate::http::Events) or [`http::Lines`](crate::http::Lines) reads.
+//!
+//! `examples/whisper.rs` beside this crate's sources is a whole adapter to a service of its own. Whether
+//! one is right, `moxxy provider check` says, with a wire such as `examples/whisper.wire.toml`.
 
 mod chunks;
 mod error;

@@ -1,0 +1,165 @@
+//! Where a component is tried: each call in the sandbox as in production, with the scripted service in
+//! the place of the network. Nothing here takes long: what does is cut off.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    ground::Ground,
+    heard::Heard,
+    request,
+    script::Script,
+    service::{Piece, Reply, Seen, Service},
+    wire::{Style, Wire},
+};
+use crate::{
+    digest::Digest,
+    error::Result,
+    plugins::{
+        CallContext, Completion, Config, Description, Failure, Outgoing, Plugins, Secrets,
+        models::{Model, Request},
+    },
+};
+
+/// The longest wait for what comes at once where nothing is wrong.
+const WAIT: Duration = Duration::from_secs(10);
+/// Of a whole check.
+const TOTAL: Duration = Duration::from_secs(180);
+/// So many waits in vain, and nothing more is waited for.
+const HANGS: u32 = 3;
+/// What the host says when it cannot carry a call out now.
+const UNAVAILABLE: [&str; 3] = ["busy", "component_unavailable", "stopped"];
+
+pub struct Bench<'p> {
+    plugins: &'p Plugins,
+    digest: Digest,
+    context: CallContext,
+    pub ground: Arc<Ground>,
+    pub wire: Wire,
+    end: Instant,
+    hangs: AtomicU32,
+    trouble: OnceLock<Failure>,
+}
+
+impl<'p> Bench<'p> {
+    pub fn new(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>, wire: Wire) -> Result<Self> {
+        let ground = Arc::new(Ground::new(&component.manifest, config)?);
+        let secrets = (!component.manifest.secrets.is_empty()).then(|| Arc::clone(&ground) as Arc<dyn Secrets>);
+        let context =
+            CallContext { config: Config::from(config), secrets, ..CallContext::new(component.manifest.name.clone()) };
+        let (digest, end) = (component.digest.clone(), Instant::now() + TOTAL);
+        Ok(Self { plugins, digest, context, ground, wire, end, hangs: AtomicU32::new(0), trouble: OnceLock::new() })
+    }
+
+    /// Why the check cannot go on, if it cannot.
+    pub fn trouble(&self) -> Option<Failure> {
+        self.trouble.get().cloned()
+    }
+
+    /// Whether it hung too often to be tried further.
+    pub fn has_hung(&self) -> bool {
+        self.hangs.load(Relaxed) >= HANGS || Instant::now() >= self.end
+    }
+
+    /// A reply with these pieces as the wire's stream.
+    pub fn stream(&self, pieces: Vec<Piece>) -> Reply {
+        Reply::pieces(pieces).header("Content-Type", self.wire.media_type.clone())
+    }
+
+    /// A reply with a script's events.
+    pub fn says(&self, script: &Script, style: Style) -> Reply {
+        self.stream(vec![Piece::Bytes(script.body(&self.wire, style).into())])
+    }
+
+    /// A completion that is answered with this whatever it asks.
+    pub async fn hear(&self, reply: Reply) -> Heard {
+        self.complete(request::plain(), reply).await.0
+    }
+
+    pub async fn complete(&self, request: Request, reply: Reply) -> (Heard, Vec<Seen>) {
+        let service = Service::new(&self.ground, move |_| reply.clone());
+        let mut heard = Heard::default();
+        match self.begin(&service, request).await {
+            Ok(completion) => self.listen(completion, &service, &mut heard).await,
+            Err(failure) => heard.failure = Some(failure),
+        }
+        self.ground.listen(heard.message());
+        (heard, service.seen())
+    }
+
+    /// Starts a completion.
+    pub async fn begin(&self, service: &Service, request: Request) -> Result<Completion, Failure> {
+        let begun = self.waited(self.plugins.complete(&self.digest, self.context(service), request)).await.flatten();
+        begun.inspect_err(|failure| self.mind(failure))
+    }
+
+    /// Waits for the next of it; `None` is an end without a word.
+    pub async fn next(&self, completion: &mut Completion, heard: &mut Heard, service: &Service) -> Option<()> {
+        let chunk = match self.waited(completion.next()).await {
+            Ok(chunk) => chunk?,
+            Err(late) => Err(late),
+        };
+        match chunk {
+            Ok(chunk) => {
+                heard.add(chunk);
+                self.ground.listen(heard.chunks.last().map(String::as_str).unwrap_or_default());
+                if !heard.text.is_empty() {
+                    service.hear();
+                }
+                if heard.is_endless() {
+                    heard.failure = Some(Failure::Trapped { message: "it says more than the service".to_owned() });
+                }
+            }
+            Err(failure) => {
+                self.mind(&failure);
+                heard.failure = Some(failure);
+            }
+        }
+        heard.failure.is_none().then_some(())
+    }
+
+    async fn listen(&self, mut completion: Completion, service: &Service, heard: &mut Heard) {
+        while self.next(&mut completion, heard, service).await.is_some() {}
+    }
+
+    /// Asks for the models; an error has the code that the host gives it.
+    pub async fn models(
+        &self,
+        answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> (Result<Vec<Model>, Failure>, Vec<Seen>) {
+        let service = Service::new(&self.ground, answer);
+        let listed = self.waited(self.plugins.list_models(&self.digest, self.context(&service))).await.flatten();
+        (listed.inspect_err(|failure| self.mind(failure)), service.seen())
+    }
+
+    /// Waits for what should come at once.
+    pub async fn waited<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        let wait = if self.has_hung() { Duration::ZERO } else { WAIT.min(left) };
+        timeout(wait, work).await.map_err(|_| {
+            self.hangs.fetch_add(1, Relaxed);
+            Failure::refused("hung", "it did not come to an end")
+        })
+    }
+
+    fn context(&self, service: &Service) -> CallContext {
+        CallContext { outgoing: Some(Arc::new(service.clone()) as Arc<dyn Outgoing>), ..self.context.clone() }
+    }
+
+    fn mind(&self, failure: &Failure) {
+        if UNAVAILABLE.contains(&failure.code()) {
+            self.trouble.get_or_init(|| failure.clone());
+        }
+        if matches!(failure, Failure::Limit { .. }) {
+            self.hangs.fetch_add(1, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What holds all through the suite; tried last, when everything has been seen.
+
+use super::{Fault, Tried};
+use crate::domain::conformance::bench::Bench;
+
+pub async fn hosts(bench: &Bench<'_>) -> Tried {
+    bench.ground.strayed().map_or(Ok(()), |found| Err(found.into()))
+}
+
+pub async fn key(bench: &Bench<'_>) -> Tried {
+    if let Some(found) = bench.ground.misused() {
+        return Err(found.into());
+    }
+    match (bench.ground.has_opened(), bench.ground.has_carried()) {
+        (false, _) => Err(Fault::Skipped("it opens no secret, as it is configured")),
+        (true, false) => Err("it opens a secret, and sends it in no request".to_owned().into()),
+        (true, true) => Ok(()),
+    }
+}

@@ -1,0 +1,132 @@
+//! Streams that say the same in many forms.
+
+use bytes::Bytes;
+
+use super::{Fault, Tried};
+use crate::domain::conformance::{
+    bench::Bench,
+    heard::Heard,
+    script::{Call, Reason, Script},
+    service::Piece,
+    wire::Style,
+};
+
+pub async fn plain(bench: &Bench<'_>) -> Tried {
+    heard(bench, &Script::plain()).await
+}
+
+pub async fn escaped(bench: &Bench<'_>) -> Tried {
+    same(bench, Style::Escaped).await
+}
+
+pub async fn framing(bench: &Bench<'_>) -> Tried {
+    same(bench, Style::Loose).await
+}
+
+pub async fn fields(bench: &Bench<'_>) -> Tried {
+    same(bench, Style::NewFields).await
+}
+
+pub async fn events(bench: &Bench<'_>) -> Tried {
+    if bench.wire.unknown.is_empty() {
+        return Err(Fault::Skipped("the wire has no other events"));
+    }
+    same(bench, Style::NewEvents).await
+}
+
+/// The beginning is sent; the rest waits until the host has heard of it.
+pub async fn prompt(bench: &Bench<'_>) -> Tried {
+    let script = Script::plain();
+    let beginning = script.beginning(&bench.wire).concat();
+    let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
+    let pieces =
+        vec![Piece::Bytes(whole.slice(..beginning.len())), Piece::Heard, Piece::Bytes(whole.slice(beginning.len()..))];
+    let heard = bench.hear(bench.stream(pieces)).await;
+    if heard.text.is_empty() {
+        return Err("expected the first piece of text before the rest was sent, came nothing".to_owned().into());
+    }
+    Ok(heard.is(&script, &bench.wire)?)
+}
+
+pub async fn every_byte(bench: &Bench<'_>) -> Tried {
+    let script = Script::whole(&bench.wire);
+    let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
+    split(bench, &script, &whole, 0..=whole.len()).await
+}
+
+pub async fn letters(bench: &Bench<'_>) -> Tried {
+    let script = Script::plain();
+    let text = script.body(&bench.wire, Style::Plain);
+    let within: Vec<usize> = (0..text.len()).filter(|place| !text.is_char_boundary(*place)).collect();
+    split(bench, &script, &Bytes::from(text), within).await
+}
+
+async fn split(bench: &Bench<'_>, script: &Script, whole: &Bytes, places: impl IntoIterator<Item = usize>) -> Tried {
+    let known = at_once(bench, script).await?;
+    for place in places {
+        let (before, after) = (whole.slice(..place), whole.slice(place..));
+        let reply = bench.stream(vec![Piece::Bytes(before), Piece::Pause, Piece::Bytes(after)]);
+        let held = bench.hear(reply).await.says(&known);
+        held.map_err(|why| format!("cut after {place} of {} bytes: {why}", whole.len()))?;
+    }
+    Ok(())
+}
+
+pub async fn drip(bench: &Bench<'_>) -> Tried {
+    let script = Script::whole(&bench.wire);
+    let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
+    let drop = |place: usize| [Piece::Bytes(whole.slice(place..=place)), Piece::Pause];
+    let drops = (0..whole.len()).flat_map(drop).collect();
+    let known = at_once(bench, &script).await?;
+    Ok(bench.hear(bench.stream(drops)).await.says(&known)?)
+}
+
+/// What is heard of a stream that comes as it should. Whether that is right is for other cases.
+async fn at_once(bench: &Bench<'_>, script: &Script) -> Result<Heard, Fault> {
+    let heard = bench.hear(bench.says(script, Style::Plain)).await;
+    heard.is_whole()?;
+    Ok(heard)
+}
+
+/// Whether another form of a stream says the same.
+async fn same(bench: &Bench<'_>, style: Style) -> Tried {
+    let script = Script::whole(&bench.wire);
+    let known = at_once(bench, &script).await?;
+    Ok(bench.hear(bench.says(&script, style)).await.says(&known)?)
+}
+
+pub async fn thought(bench: &Bench<'_>) -> Tried {
+    if bench.wire.thought.piece.is_empty() {
+        return Err(Fault::Skipped("the wire has no thoughts"));
+    }
+    heard(bench, &Script::thinking()).await
+}
+
+pub async fn one_call(bench: &Bench<'_>) -> Tried {
+    let mut script = Script::calling();
+    script.calls.truncate(1);
+    called(bench, &script).await
+}
+
+pub async fn parallel(bench: &Bench<'_>) -> Tried {
+    called(bench, &Script::calling()).await
+}
+
+pub async fn bare(bench: &Bench<'_>) -> Tried {
+    let call = Call { id: "call_a", name: "weather", arguments: Vec::new() };
+    called(bench, &Script { calls: vec![call], text: Vec::new(), ..Script::calling() }).await
+}
+
+async fn called(bench: &Bench<'_>, script: &Script) -> Tried {
+    if !bench.wire.has_calls() {
+        return Err(Fault::Skipped("the wire has no tool calls"));
+    }
+    let heard = bench.hear(bench.says(script, Style::Plain)).await;
+    heard.is_whole()?;
+    heard.makes(&script.calls, &bench.wire)?;
+    Ok(heard.stopped(Reason::ToolUse, &bench.wire)?)
+}
+
+async fn heard(bench: &Bench<'_>, script: &Script) -> Tried {
+    Ok(bench.hear(bench.says(script, Style::Plain)).await.is(script, &bench.wire)?)
+}

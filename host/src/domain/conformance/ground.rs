@@ -1,0 +1,179 @@
+//! The rules that hold all through a check: which hosts are asked, where the keys stand, and what the
+//! component says of them. Nothing is refused for them; the cases of the rules tell what was broken.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method};
+use serde_json::{Map, Value as Json};
+
+use crate::{
+    digest,
+    domain::consent,
+    egress::{Pattern, Policy, Rule, Target},
+    error::Result,
+    plugins::{ANY, Denial, HostRequest, Manifest, Secrets},
+    secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value},
+};
+
+/// What each secret is.
+const KEY: &[u8] = b"sk-not-a-key-0123456789";
+
+pub struct Ground {
+    manifest: Manifest,
+    policy: Policy,
+    placeholders: BTreeMap<String, Placeholder>,
+    opened: AtomicBool,
+    /// Whether a request carried a key where it belongs.
+    carried: AtomicBool,
+    broken: Mutex<Broken>,
+}
+
+/// What was broken first.
+#[derive(Debug, Default)]
+struct Broken {
+    hosts: Option<String>,
+    keys: Option<String>,
+}
+
+impl Ground {
+    pub fn new(manifest: &Manifest, config: &Map<String, Json>) -> Result<Self> {
+        let rules = manifest.hosts.iter().filter_map(|request| rule(request, config)).collect();
+        let placeholder = |name: &String| Ok((name.clone(), Placeholder::random()?));
+        Ok(Self {
+            policy: Policy { rules, ..Policy::default() },
+            placeholders: manifest.secrets.iter().map(|secret| placeholder(&secret.name)).collect::<Result<_>>()?,
+            manifest: manifest.clone(),
+            opened: AtomicBool::new(false),
+            carried: AtomicBool::new(false),
+            broken: Mutex::default(),
+        })
+    }
+
+    /// Holds a request against the rules.
+    pub fn look_at(&self, target: &Target, method: &Method, headers: &HeaderMap, body: &Bytes) {
+        let decided = self.policy.decide(target, method);
+        let admits = decided.is_ok();
+        if let Err(refusal) = decided {
+            self.broken().hosts.get_or_insert(refusal.to_string());
+        }
+        let injected = self.injector(admits).map(|injector| injector.inject(target.url(), headers, Some(body)));
+        match injected {
+            Ok(Ok(injected)) if injected.uses.is_empty() => {}
+            Ok(Ok(_)) => self.carried.store(true, Relaxed),
+            Ok(Err(refusal)) => self.note(refusal.to_string()),
+            Err(error) => self.note(error.to_string()),
+        }
+    }
+
+    /// Looks for keys in what the component says.
+    pub fn listen(&self, text: &str) {
+        if let Some((name, _)) = self.placeholders.iter().find(|(_, placeholder)| text.contains(placeholder.digits())) {
+            self.note(format!("what stands for the secret `{name}` came out in its answer"));
+        }
+    }
+
+    /// A text in which placeholders, which differ from check to check, are the names of their secrets.
+    pub fn readable(&self, text: &str) -> String {
+        let named = |text: String, (name, placeholder): (&String, &Placeholder)| {
+            text.replace(placeholder.as_str(), &format!("[secret {name}]"))
+        };
+        self.placeholders.iter().fold(text.to_owned(), named)
+    }
+
+    /// Which other host, or method, was asked.
+    pub fn strayed(&self) -> Option<String> {
+        self.broken().hosts.clone()
+    }
+
+    /// What a key was used for that it is not for.
+    pub fn misused(&self) -> Option<String> {
+        self.broken().keys.clone()
+    }
+
+    pub fn has_opened(&self) -> bool {
+        self.opened.load(Relaxed)
+    }
+
+    pub fn has_carried(&self) -> bool {
+        self.carried.load(Relaxed)
+    }
+
+    fn note(&self, what: String) {
+        self.broken().keys.get_or_insert(what);
+    }
+
+    fn broken(&self) -> MutexGuard<'_, Broken> {
+        // Each use leaves it whole.
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `admits`: whether the request goes to a host that was asked for.
+    fn injector(&self, admits: bool) -> Result<Injector> {
+        let mut secrets = Vec::new();
+        for asked in &self.manifest.secrets {
+            let Some(placeholder) = self.placeholders.get(&asked.name).cloned() else { continue };
+            let grant = Grant { place: asked.place.parse()?, admits: Arc::new(move |_| admits) };
+            let value = Value::new(KEY.to_vec())?;
+            secrets.push(Injectable { name: asked.name.clone(), placeholder, value, rules: vec![grant] });
+        }
+        Ok(Injector::new(secrets))
+    }
+
+    fn denied<T: Send + 'static>(&self, why: String) -> BoxFuture<'static, Result<T, Denial>> {
+        self.note(why.clone());
+        Box::pin(async { Err(Denial::Denied(why)) })
+    }
+}
+
+/// The host that a manifest asks for.
+fn rule(request: &HostRequest, config: &Map<String, Json>) -> Option<Rule> {
+    if request.host == ANY {
+        return Some(Rule::new(Pattern::Any, &request.methods));
+    }
+    let Some(option) = request.host.strip_prefix("config:") else {
+        return Some(Rule::new(Pattern::parse(&request.host)?, &request.methods));
+    };
+    let (origin, place) = (consent::origin(option, config)?, consent::place(request, config)?);
+    let rule = Rule::new(Pattern::Exact(place.host), &request.methods).port(place.port);
+    Some(if origin.is_https() { rule } else { rule.plain() })
+}
+
+impl Secrets for Ground {
+    fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>> {
+        let Some(placeholder) = self.placeholders.get(&name) else {
+            return self
+                .denied(format!("its manifest asks for no secret {:?}", name.chars().take(64).collect::<String>()));
+        };
+        self.opened.store(true, Relaxed);
+        let text = placeholder.as_str().to_owned();
+        Box::pin(async { Ok(text) })
+    }
+
+    fn sign(self: Arc<Self>, _: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>> {
+        Box::pin(async move { Ok(digest::hmac(KEY, &data)) })
+    }
+
+    fn reveal(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Value, Denial>> {
+        let name: String = name.chars().take(64).collect();
+        self.denied(format!("it wants the secret {name:?} revealed"))
+    }
+
+    /// Nothing is taken out, so that nothing is hidden.
+    fn redactor(&self) -> Option<Redactor> {
+        None
+    }
+}
+
+impl std::fmt::Debug for Ground {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ground").finish_non_exhaustive()
+    }
+}

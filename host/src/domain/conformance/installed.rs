@@ -1,0 +1,44 @@
+//! Checks of providers that are installed, as they are configured.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Report, Wire, check as check_component};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    ids::Name,
+    store,
+};
+
+/// How to check.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewProviderCheck")]
+pub struct Order {
+    /// The wire that it talks: the name of one that the suite has (`openai`, `anthropic`, `ollama`), or the
+    /// content of a file that describes another. Known by what the provider asks, if absent.
+    pub wire: Option<String>,
+}
+
+/// Tries a provider, and keeps what came of it.
+pub async fn check(app: &App, id: Name, order: Order) -> Result<Report> {
+    let provider = store::providers::get(&mut *app.store.read().await?, &id).await?;
+    let wire = order.wire.as_deref().map(Wire::named).transpose()?;
+    let busy = |_| Error::unavailable("busy", "Another provider is being checked; try again later");
+    let _turn = app.checks.try_acquire().map_err(busy)?;
+    let mut report = check_component(&app.plugins, &provider.component, provider.config.clone(), wire).await?;
+    report.checked_at = Some(app.store.clock().timestamp());
+    let kept = report.clone();
+    let put =
+        app.store.write(move |tx| Box::pin(async move { store::checks::put(tx, &provider, &kept).await })).await?;
+    let changed = || Error::conflict("provider_changed", format!("Provider '{id}' was changed while it was checked"));
+    if put { Ok(report) } else { Err(changed()) }
+}
+
+/// What came of the last check of a provider as it is now.
+pub async fn last(app: &App, id: &Name) -> Result<Report> {
+    let mut db = app.store.read().await?;
+    store::providers::get(&mut db, id).await?;
+    store::checks::get(&mut db, id).await
+}

@@ -1,0 +1,100 @@
+//! Conformance of providers: a public, versioned suite of cases, each tried on the component in its
+//! sandbox against a scripted service. [`script`] says what the service means, a [`wire`](Wire) how it
+//! says so, [`cases`] what is to come of it, and [`Report`] what came.
+
+mod bench;
+mod cases;
+mod ground;
+mod heard;
+mod installed;
+mod report;
+mod request;
+mod script;
+mod service;
+mod wire;
+
+use serde_json::{Map, Value};
+
+use self::{
+    bench::Bench,
+    service::{Reply, Service},
+};
+use crate::{
+    error::{Error, Result},
+    plugins::{Description, HostRequest, Plugins, World},
+};
+
+pub use installed::{Order, check as check_installed, last};
+pub use report::{Case, Outcome, Report, Summary};
+pub use wire::Wire;
+
+/// The version of the suite. What a case expects changes with the first number.
+pub const SUITE: &str = "1.0.0";
+/// Where the service is said to be, where the component wants to be told.
+const SERVICE: &str = "https://service.example";
+
+/// Tries a component that was admitted. Without a wire it is known by what the component asks.
+pub async fn check(
+    plugins: &Plugins,
+    component: &Description,
+    config: Map<String, Value>,
+    wire: Option<Wire>,
+) -> Result<Report> {
+    if component.world != World::Provider {
+        let message = format!("The component is a {}; the suite is for providers", component.world.as_str());
+        return Err(Error::invalid("wrong_world", message));
+    }
+    let config = placed(component, config);
+    let bench = match wire {
+        Some(wire) => Bench::new(plugins, component, &config, wire)?,
+        None => known(plugins, component, &config).await?,
+    };
+    let cases = cases::run(&bench).await;
+    match bench.trouble() {
+        Some(failure) => Err(failure.into()),
+        None => Ok(Report::new(component.digest.clone(), bench.wire.name, cases)),
+    }
+}
+
+/// With the scripted service in each place that nobody named.
+fn placed(component: &Description, config: Map<String, Value>) -> Map<String, Value> {
+    let mut config = config;
+    for option in component.manifest.hosts.iter().filter_map(option) {
+        config.entry(option).or_insert_with(|| SERVICE.into());
+    }
+    config
+}
+
+fn option(request: &HostRequest) -> Option<&str> {
+    request.host.strip_prefix("config:")
+}
+
+/// Asks the component for a completion, to see which wire it talks.
+async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>) -> Result<Bench<'p>> {
+    let wires = Wire::embedded()?;
+    let any = wires.first().cloned().ok_or_else(|| Error::internal("there is no wire"))?;
+    let bench = Bench::new(plugins, component, config, any)?;
+    let service = Service::new(&bench.ground, |_| Reply::new(503, ""));
+    let (mut heard, begun) = (heard::Heard::default(), bench.begin(&service, request::plain()).await);
+    match begun {
+        Ok(mut completion) => while bench.next(&mut completion, &mut heard, &service).await.is_some() {},
+        Err(failure) => heard.failure = Some(failure),
+    }
+    if let Some(failure) = bench.trouble() {
+        return Err(failure.into());
+    }
+    let names = wires.iter().map(|wire| format!("`{}` ({} …{})", wire.name, wire.method, wire.path));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let advice = format!("the suite's wires are {names}; of another service, give its own");
+    let Some(first) = service.seen().into_iter().next() else {
+        let message = format!("The component asked no service: {}; {advice}", heard.message());
+        return Err(Error::invalid("unknown_wire", message));
+    };
+    let wire = wires.into_iter().find(|wire| wire.is_asked(&first.method, &first.path));
+    let asked = || {
+        format!("The component asks {} {}; {advice}", first.method, first.path.chars().take(200).collect::<String>())
+    };
+    let wire = wire.ok_or_else(|| Error::invalid("unknown_wire", asked()))?;
+    // Nothing of this first call counts.
+    Bench::new(plugins, component, config, wire)
+}

@@ -1,0 +1,197 @@
+//! The service: in memory, behind the component's `wasi:http` in the place of the network. It answers by
+//! the script, notes what it is asked, and reaches nothing.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream};
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Limited, StreamBody};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::ground::Ground;
+use crate::{
+    egress::{Body, Error, Target, Waits},
+    plugins::Outgoing,
+};
+
+/// The largest request, in bytes.
+const REQUEST: usize = 1024 * 1024;
+/// The most requests of one call that are noted.
+const REQUESTS: usize = 64;
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    Says {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<Piece>,
+    },
+    /// There is no answer for this reason.
+    Fails(Error),
+    /// There is no answer yet.
+    Never,
+}
+
+/// A piece of a body.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    Bytes(Bytes),
+    /// Nothing, before the next one comes.
+    Pause,
+    /// Nothing, until the host has heard some text.
+    Heard,
+    /// Nothing more, without an end.
+    Stall,
+    /// The connection breaks.
+    Break,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub method: String,
+    pub url: String,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// The service of one call. Clones are the same one.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    ground: Arc<Ground>,
+    answer: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
+    seen: Mutex<Vec<Seen>>,
+    asked: CancellationToken,
+    /// The host has heard some text.
+    heard: CancellationToken,
+    /// An answer was let go of before its end.
+    closed: CancellationToken,
+}
+
+impl Reply {
+    pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::Says { status, headers: Vec::new(), body: vec![Piece::Bytes(body.into())] }
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        if let Self::Says { headers, .. } = &mut self {
+            headers.push((name, value.into()));
+        }
+        self
+    }
+
+    pub fn pieces(pieces: Vec<Piece>) -> Self {
+        Self::Says { status: 200, headers: Vec::new(), body: pieces }
+    }
+}
+
+impl Service {
+    pub fn new(ground: &Arc<Ground>, answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        let (asked, heard, closed) = Default::default();
+        let (ground, answer) = (Arc::clone(ground), Box::new(answer));
+        Self(Arc::new(Inner { ground, answer, seen: Mutex::default(), asked, heard, closed }))
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.0.seen().clone()
+    }
+
+    /// Lets what waits for it come.
+    pub fn hear(&self) {
+        self.0.heard.cancel();
+    }
+
+    /// Waits until something is asked.
+    pub async fn asked(&self) {
+        self.0.asked.cancelled().await;
+    }
+
+    /// Waits until an answer is let go of.
+    pub async fn closed(&self) {
+        self.0.closed.cancelled().await;
+    }
+}
+
+impl Inner {
+    fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        // Each use leaves it whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let (parts, body) = request.into_parts();
+        let whole = Limited::new(body, REQUEST).collect().await;
+        let body = whole.map_err(|_| Error::RequestBody(REQUEST as u64))?.to_bytes();
+        let target = Target::parse(&parts.uri.to_string())?;
+        let (method, url) = (parts.method.as_str().to_owned(), target.url().clone());
+        self.ground.look_at(&target, &parts.method, &parts.headers, &body);
+        let path = url.path().to_owned();
+        let seen = Seen { method, url: url.to_string(), path, headers: parts.headers, body };
+        let reply = (self.answer)(&seen);
+        {
+            let mut all = self.seen();
+            if all.len() < REQUESTS {
+                all.push(seen);
+            }
+        }
+        let closed = self.closed.clone().drop_guard();
+        self.asked.cancel();
+        match reply {
+            Reply::Fails(error) => Err(error),
+            Reply::Never => {
+                let _closed = closed;
+                std::future::pending().await
+            }
+            Reply::Says { status, headers, body } => {
+                let response = headers
+                    .iter()
+                    .fold(Response::builder().status(status), |response, (name, value)| response.header(*name, value));
+                let body = sent(body, self.heard.clone(), closed);
+                response.body(body).map_err(|error| Error::Broken(error.to_string()))
+            }
+        }
+    }
+}
+
+/// The pieces one after the other, each as it is asked for.
+fn sent(pieces: Vec<Piece>, heard: CancellationToken, closed: DropGuard) -> Body {
+    let state = (VecDeque::from(pieces), heard, closed);
+    let next = async |mut state: (VecDeque<Piece>, CancellationToken, DropGuard)| {
+        loop {
+            match state.0.pop_front()? {
+                Piece::Bytes(bytes) if bytes.is_empty() => {}
+                Piece::Bytes(bytes) => return Some((Ok(Frame::data(bytes)), state)),
+                Piece::Pause => tokio::task::yield_now().await,
+                Piece::Heard => state.1.cancelled().await,
+                Piece::Stall => std::future::pending::<()>().await,
+                Piece::Break => {
+                    state.0.clear();
+                    return Some((Err(Error::Broken("the connection was cut".into())), state));
+                }
+            }
+        }
+    };
+    StreamBody::new(stream::unfold(state, next)).boxed_unsync()
+}
+
+impl Outgoing for Service {
+    fn send(&self, request: Request<Body>, _: Waits) -> BoxFuture<'static, Result<Response<Body>, Error>> {
+        Box::pin(Arc::clone(&self.0).answer(request))
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
