@@ -48,14 +48,12 @@ async fn text_is_streamed_as_it_comes_and_is_not_kept() {
     let mut live = server.events("event_type=message.*&event_type=run.completed").await;
     server.run("ada", "one two three").await;
     let events = live.until("run.completed").await;
-    let text: String = events
-        .iter()
-        .filter(|event| event.kind == "message.delta")
-        .map(|event| {
-            assert_eq!((event.id, &event.data["sequence"]), (None, &Value::Null));
-            event.data["payload"]["text"].as_str().unwrap()
-        })
-        .collect();
+    let mut text = String::new();
+    for event in events.iter().filter(|event| event.kind == "message.delta") {
+        assert_eq!((event.id, &event.data["sequence"]), (None, &Value::Null));
+        assert_eq!(event.data["payload"]["at"], text.len());
+        text.push_str(event.data["payload"]["text"].as_str().unwrap());
+    }
     assert_eq!(text, "one two three");
     let kept = server.events("after=0").await.until("run.completed").await;
     assert!(!kinds(&kept).contains(&"message.delta"));

@@ -173,7 +173,8 @@ events! {
     AskExpired = "ask.expired" { question_id: QuestionId, reason: &'static str },
 
     MessageUser = "message.user" { message_id: String, content: String },
-    MessageDelta = "message.delta" { step_id: StepId, text: String },
+    /// `at` is where the piece begins in the message, in bytes: whoever missed one before it sees that.
+    MessageDelta = "message.delta" { step_id: StepId, at: usize, text: String },
     MessageAssistant = "message.assistant" { message_id: String, content: String, tool_calls: Value },
 
     ModelRequest = "model.request" {

@@ -145,7 +145,7 @@ async fn read(
             }
         };
         if let models::Chunk::Text(text) = &chunk {
-            let delta = Event::MessageDelta { step_id: step.clone(), text: text.clone() };
+            let delta = Event::MessageDelta { step_id: step.clone(), at: answer.text.len(), text: text.clone() };
             turn.app.events.live(turn.app.store.clock().timestamp(), &turn.subject(), &delta)?;
         }
         if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
