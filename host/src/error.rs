@@ -50,6 +50,9 @@ pub enum Error {
     /// A component trapped, ran over a limit or broke its contract.
     #[error("{}", .0.message)]
     Broke(Problem),
+    /// What there is of it is used up.
+    #[error("{}", .0.message)]
+    Exhausted(Problem),
     /// The server cannot do it now; the same request may work later.
     #[error("{}", .0.message)]
     Unavailable(Problem),
@@ -138,6 +141,7 @@ impl Error {
             | Self::Forbidden(p)
             | Self::Said(p)
             | Self::Broke(p)
+            | Self::Exhausted(p)
             | Self::Unavailable(p) => &p.code,
             Self::Internal(_) => "internal",
         }

@@ -33,6 +33,9 @@ pub struct Message {
     /// Whether the tool's call failed. Absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
+    /// Whether a client told of it, as said before the run. Absent if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quoted: bool,
     #[serde(skip)]
     pub thinking: Option<Vec<Thinking>>,
     /// When it was written (RFC 3339, UTC).
@@ -97,6 +100,7 @@ impl Message {
             tool_calls: None,
             tool_call_id: None,
             is_error: false,
+            quoted: false,
             thinking: None,
             created_at,
         }

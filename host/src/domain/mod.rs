@@ -5,6 +5,7 @@ pub mod agents;
 pub mod audit;
 pub mod backup;
 pub mod bootstrap;
+pub mod chat;
 pub mod conformance;
 pub mod consent;
 pub mod demo;

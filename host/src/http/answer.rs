@@ -51,6 +51,10 @@ impl Answer {
         self
     }
 
+    pub fn problem(&self) -> &Problem {
+        &self.0.problem
+    }
+
     /// The problem, to be kept.
     pub fn keep(&self) -> Vec<u8> {
         let kept = Kept { code: self.0.problem.code.clone().into_owned(), message: self.0.problem.message.clone() };
@@ -98,6 +102,7 @@ impl From<Error> for Answer {
             Error::Unauthenticated(problem) => (StatusCode::UNAUTHORIZED, problem, Vec::new()),
             Error::Forbidden(problem) => (StatusCode::FORBIDDEN, problem, Vec::new()),
             Error::Said(problem) | Error::Broke(problem) => (StatusCode::INTERNAL_SERVER_ERROR, problem, Vec::new()),
+            Error::Exhausted(problem) => (StatusCode::TOO_MANY_REQUESTS, problem, Vec::new()),
             Error::Unavailable(problem) => (StatusCode::SERVICE_UNAVAILABLE, problem, Vec::new()),
             Error::Internal(_) => {
                 tracing::error!(error = %chain, "a request failed inside the server");

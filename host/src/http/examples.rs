@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 
 use super::{
     agents::{Reset, StopMode},
+    chat,
     extract::Taken,
     health::Health,
+    models::{AgentModel, AgentModels},
     reply::Shown,
     skills::Invocation,
 };
@@ -125,6 +127,23 @@ examples! {
         },
     ]);
 
+    Taken chat::Request: json!({
+        "model": "ada", "messages": [{ "role": "user", "content": "Count the words in \"a b c\"" }], "stream": false,
+    });
+    Shown chat::Completion: json!({
+        "id": RUN, "object": "chat.completion", "created": 1_767_323_045, "model": "ada",
+        "choices": [{
+            "index": 0, "message": { "role": "assistant", "content": "3", "refusal": null }, "logprobs": null,
+            "finish_reason": "stop",
+        }],
+        "usage": {
+            "prompt_tokens": 120, "completion_tokens": 12, "total_tokens": 132,
+            "prompt_tokens_details": { "cached_tokens": 0 },
+        },
+    });
+    Shown AgentModel: model();
+    Shown AgentModels: json!({ "object": "list", "data": [model()] });
+
     Shown Issued: json!({
         "id": TOKEN, "token": "mox_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "scopes": ["agents:read", "runs:write"],
         "description": "For the build", "created_at": NOW, "expires_at": LATER,
@@ -149,6 +168,10 @@ examples! {
     });
     Shown Head: json!({ "position": 7, "hash": "2f".repeat(32) });
     Shown Health: json!({ "status": "ok", "version": "0.1.0", "database": "ok", "components": 2 });
+}
+
+fn model() -> Value {
+    json!({ "id": "ada", "object": "model", "created": 1_767_323_045, "owned_by": "moxxy" })
 }
 
 fn run() -> Value {

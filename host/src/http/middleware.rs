@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::{
     answer::Answer,
-    auth, idempotency,
+    auth, chat, idempotency,
     limits::{Client, Failures, Requests},
     loopback::Peer,
     trace::{self, Trace},
@@ -36,7 +36,7 @@ const TAKEN: [HeaderName; 9] = [
     trace::TRACEPARENT,
 ];
 /// And those that it may read.
-const SHOWN: [HeaderName; 10] = [
+const SHOWN: [HeaderName; 11] = [
     header::ALLOW,
     header::ETAG,
     header::LINK,
@@ -45,6 +45,7 @@ const SHOWN: [HeaderName; 10] = [
     header::WWW_AUTHENTICATE,
     idempotency::REPLAYED,
     HeaderName::from_static("preference-applied"),
+    chat::RUN_ID,
     trace::REQUEST_ID,
     trace::TRACEPARENT,
 ];

@@ -7,6 +7,7 @@ mod answer;
 mod audit;
 mod auth;
 mod body;
+mod chat;
 mod connections;
 mod docs;
 mod events;
@@ -19,6 +20,7 @@ mod idempotency;
 mod limits;
 mod loopback;
 mod middleware;
+mod models;
 mod openapi;
 mod owner;
 mod paging;
@@ -144,6 +146,9 @@ fn limited() -> ApiRouter<App> {
         .api_route("/v1/vault/grants", get("list_grants", "List grants of secrets, oldest first", grants::list)
             .merge(post("create_grant", CREATE_GRANT, grants::create)))
         .api_route("/v1/vault/grants/{grant_id}", delete("revoke_grant", "Revoke a grant\nThe next use is refused, in the midst of a run too.", grants::revoke))
+        .api_route("/v1/chat/completions", claiming_post("complete_chat", COMPLETE_CHAT, chat::complete))
+        .api_route("/v1/models", get("list_agent_models", LIST_AGENT_MODELS, models::list))
+        .api_route("/v1/models/{name}", get("get_agent_model", "Show an agent as a model", models::show))
         .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
         .api_route("/v1/audit", get("list_audit", "Say who did what, newest first", audit::list))
         .api_route("/v1/audit/head", get("audit_head", "Show the audit log's head\nKept elsewhere, it proves that nothing before it was changed since.", audit::head))
@@ -165,6 +170,14 @@ const ANSWER_QUESTION: &str = "Answer a question, or decide on an approval\nThe 
     the run, unless the tool policy has `self_approval`.";
 const SET_TOOL_POLICY: &str = "Set an agent's tool policy\nAs a whole: what is absent is as if it were never set. \
     Decisions that hold for longer than one call are forgotten.";
+const COMPLETE_CHAT: &str = "Talk to an agent as to a model\nFor any client of OpenAI's chat completions. Each request \
+    is a run in a session of its own, in which tools are used as in any other and nobody can be asked. The agent's \
+    own settings hold: `temperature`, `max_tokens` and whatever else is not named here is passed over. The answer is \
+    all that the agent said in the run, the same in pieces and in one. Who leaves before its end stops the run, unless \
+    the request has an `Idempotency-Key`, which does nothing for a stream. An error in the midst of a stream is a \
+    frame with `error`, and nothing comes behind it.";
+const LIST_AGENT_MODELS: &str = "List agents as models\nAll of them, in the envelope that clients of OpenAI's API \
+    expect.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
     once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
 const UPGRADE_SKILL: &str = "Replace a skill's component, or consent to more\nIf the new one asks for more than was \

@@ -109,7 +109,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     // In its path, its query or its body.
     let names = path.contains('{')
         || parameters.iter().any(|parameter| parameter["name"] == "agent_id")
-        || (path == "/v1/vault/grants" && has_body);
+        || (["/v1/vault/grants", "/v1/chat/completions"].contains(&path) && has_body);
     let (conditional, waits) = (has("If-Match"), has("Prefer"));
     let rules = [
         (scoped, [401, 403].as_slice()),
@@ -290,6 +290,7 @@ fn headers() -> Value {
         "Link": header("The next page, as `<…>; rel=\"next\"`, if there is one.", json!({ "type": "string" })),
         "Location": header("Where what was made is.", json!({ "type": "string" })),
         "Preference-Applied": header("The preference that was followed.", json!({ "type": "string" })),
+        "X-Moxxy-Run-Id": header("The id of the run that answers.", json!({ "type": "string" })),
         "Retry-After": header("When to try again, in seconds.", json!({ "type": "integer", "minimum": 1 })),
     })
 }

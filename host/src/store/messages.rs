@@ -20,13 +20,14 @@ struct Row {
     tool_calls: Option<String>,
     tool_call_id: Option<String>,
     is_error: bool,
+    quoted: bool,
     thinking: Option<String>,
     created_at: String,
 }
 
 pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
-    let sql = "INSERT INTO messages (id, session, run, role, content, tool_calls, tool_call_id, is_error, thinking,
-               created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO messages (id, session, run, role, content, tool_calls, tool_call_id, is_error, quoted,
+               thinking, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(message.id.as_str())
         .bind(message.session_id.as_str())
@@ -36,6 +37,7 @@ pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
         .bind(message.tool_calls.as_ref().map(to_json).transpose()?)
         .bind(&message.tool_call_id)
         .bind(message.is_error)
+        .bind(message.quoted)
         .bind(message.thinking.as_ref().map(to_json).transpose()?)
         .bind(&message.created_at)
         .execute(&mut **tx)
@@ -72,6 +74,7 @@ impl TryFrom<Row> for Message {
             tool_calls: row.tool_calls.as_deref().map(from_json).transpose()?,
             tool_call_id: row.tool_call_id,
             is_error: row.is_error,
+            quoted: row.quoted,
             thinking: row.thinking.as_deref().map(from_json).transpose()?,
             created_at: row.created_at,
         })

@@ -28,6 +28,7 @@ struct Row {
     status: String,
     stop: Option<String>,
     started_by: String,
+    unattended: bool,
     waited_ms: i64,
     task: String,
     output: Option<String>,
@@ -44,9 +45,10 @@ pub async fn insert(
     session: &SessionId,
     task: &str,
     started_by: &str,
+    unattended: bool,
 ) -> Result<()> {
-    let sql = "INSERT INTO runs (id, agent, session, status, task, started_by, created_at)
-               VALUES (?, ?, ?, 'queued', ?, ?, ?)";
+    let sql = "INSERT INTO runs (id, agent, session, status, task, started_by, unattended, created_at)
+               VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)";
     let now = tx.now();
     sqlx::query(sql)
         .bind(id.as_str())
@@ -54,6 +56,7 @@ pub async fn insert(
         .bind(session.as_str())
         .bind(task)
         .bind(started_by)
+        .bind(unattended)
         .bind(now)
         .execute(&mut **tx)
         .await?;
@@ -178,6 +181,7 @@ impl TryFrom<Row> for Run {
             status: Status::named(&row.status).ok_or_else(|| Error::internal("an unknown status of a run"))?,
             stop: row.stop.as_deref().and_then(Stop::named),
             started_by: row.started_by,
+            unattended: row.unattended,
             waited: Duration::from_millis(row.waited_ms.unsigned_abs()),
             task: row.task,
             output: row.output,

@@ -83,7 +83,7 @@ impl<'t> Asking<'t> {
             return Ok(self.asked_by_model(call));
         }
         let Some((skill, tool)) = find(skills, call) else {
-            let offered = offered(skills, &self.policy);
+            let offered = offered(skills, &self.policy, self.turn.run.unattended);
             let tools = || offered.iter().map(|tool| tool.name.as_str());
             return Ok(Fate::Tell(Answer::error(Names::of(tools()).unknown(&call.name, tools()))));
         };
@@ -110,6 +110,7 @@ impl<'t> Asking<'t> {
                 Some(Approval::Given(Decision::Deny)) => return Ok(denied("a person denied it")),
                 Some(Approval::Late) => return Ok(denied("nobody approved it in time")),
                 Some(Approval::Open(id)) => return Ok(Fate::Wait(id)),
+                None if self.turn.run.unattended => return Ok(denied("nobody is there to approve it")),
                 None => return Ok(Fate::Ask(self.for_approval(call, skill))),
             },
         }
@@ -154,6 +155,9 @@ impl<'t> Asking<'t> {
     fn asked_by_model<'s>(&self, call: &ToolCall) -> Fate<'s> {
         if self.policy.verdict(ASK_USER, None) == Verdict::Deny {
             return Fate::Tell(Answer::error("Nobody can be asked."));
+        }
+        if self.turn.run.unattended {
+            return Fate::Tell(Answer::error("Nobody can be asked now: ask in your answer."));
         }
         match self.of(call, Kind::Question).next() {
             Some(asked) => match (asked.status, &asked.answer) {
@@ -205,8 +209,8 @@ impl<'t> Asking<'t> {
 }
 
 /// The tools that the agent's policy does not deny, in a stable order: those of its skills, and the one
-/// to ask the user.
-pub fn offered(skills: &[Skill], policy: &Policy) -> Vec<models::ToolDefinition> {
+/// to ask the user, if somebody attends the run.
+pub fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
     let of_skill = |skill: &Skill| {
         let id = skill.id.clone();
         skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
@@ -227,7 +231,8 @@ pub fn offered(skills: &[Skill], policy: &Policy) -> Vec<models::ToolDefinition>
         .to_string(),
     };
     let allowed = |tool: &models::ToolDefinition| policy.verdict(&tool.name, None) != Verdict::Deny;
-    skills.iter().flat_map(of_skill).chain([ask_user]).filter(allowed).collect()
+    let ask_user = (!unattended).then_some(ask_user);
+    skills.iter().flat_map(of_skill).chain(ask_user).filter(allowed).collect()
 }
 
 /// Whether calls beside it may not be made at the same time.

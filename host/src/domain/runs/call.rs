@@ -89,7 +89,7 @@ pub async fn prepare(
         model: model.clone(),
         system: settings.persona.clone(),
         messages: Vec::new(),
-        tools: asking::offered(skills, &policy),
+        tools: asking::offered(skills, &policy, turn.run.unattended),
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
         response_schema: None,

@@ -75,7 +75,7 @@ pub fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Contex
     let room = room.unwrap_or(u64::MAX);
     if groups.iter().map(|group| group.size).sum::<u64>() <= room {
         let messages = groups.into_iter().flat_map(|group| group.shown).collect();
-        return Ok(Context { messages, left_out: 0, shortened: 0 });
+        return Ok(Context { messages: alternating(messages), left_out: 0, shortened: 0 });
     }
     let mut left = room.saturating_sub(NOTE);
     for task in groups.iter_mut().filter(|group| group.task) {
@@ -101,7 +101,21 @@ pub fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Contex
     if left_out > 0 {
         tell(&mut messages, left_out);
     }
-    Ok(Context { messages, left_out, shortened })
+    Ok(Context { messages: alternating(messages), left_out, shortened })
+}
+
+/// Joins user messages that follow each other: some services take no two of a role in a row.
+fn alternating(messages: Vec<models::Message>) -> Vec<models::Message> {
+    let mut joined: Vec<models::Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match joined.last_mut() {
+            Some(last) if last.role == models::Role::User && message.role == models::Role::User => {
+                last.parts.extend(message.parts);
+            }
+            _ => joined.push(message),
+        }
+    }
+    joined
 }
 
 fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
@@ -112,7 +126,7 @@ fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
         let (group, behind) = rest.split_at(count);
         rest = behind;
         let shown = messages::for_provider(group)?;
-        let task = first.role == Role::User && first.run_id == *run;
+        let task = first.role == Role::User && first.run_id == *run && !first.quoted;
         groups.push(Group { size: size(&shown), shown, count, task, kept: false });
     }
     Ok(groups)

@@ -47,7 +47,8 @@ use crate::{
 /// Between the names of a skill and its tool, as the model is told them. No skill's name has an
 /// underscore.
 const SEPARATOR: &str = "__";
-const TASK: usize = 256 * 1024;
+/// The longest task, in bytes.
+pub const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
 const STOPPING: Duration = Duration::from_secs(2);
 
@@ -68,6 +69,9 @@ pub struct Run {
     /// A token's id, or `local`.
     #[serde(skip)]
     pub started_by: String,
+    /// Whether nobody is there whom it could ask.
+    #[serde(skip)]
+    pub unattended: bool,
     /// How long it waited for people.
     #[serde(skip)]
     pub waited: Duration,
@@ -235,7 +239,7 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
                     return Err(Error::unavailable("queue_full", message));
                 }
                 let id = RunId::random();
-                store::runs::insert(tx, key, &id, &session_id, &task, principal.name()).await?;
+                store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), false).await?;
                 if let Some(claim) = &claim {
                     store::idempotency::note(tx, &claim.key, Outcome::Run(&id)).await?;
                 }

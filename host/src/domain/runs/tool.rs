@@ -105,8 +105,10 @@ async fn make(
         return Ok(Made::Answered);
     }
     match ended.question() {
-        Some(question) => pause(turn, asking.question(call, question.to_owned()), step).await.map(|()| Made::Asked),
-        None => close(turn, call, step, ended).await.map(|()| Made::Answered),
+        Some(question) if !turn.run.unattended => {
+            pause(turn, asking.question(call, question.to_owned()), step).await.map(|()| Made::Asked)
+        }
+        _ => close(turn, call, step, ended).await.map(|()| Made::Answered),
     }
 }
 
@@ -114,6 +116,9 @@ async fn make(
 fn told_to_model(failure: Failure) -> String {
     match failure {
         Failure::Trapped { .. } => "The skill broke while it carried out the call.".to_owned(),
+        Failure::Pending { question } => {
+            format!("Nobody can be asked now, and without an answer it goes no further: {question}")
+        }
         other => other.message().to_owned(),
     }
 }

@@ -1,0 +1,130 @@
+//! What an agent says in a run, as it comes: pieces while they are live, and from the message itself
+//! whatever of them was missed.
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{BETWEEN, ENDED, cut_off};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    events::{Filter, Recorded, Subscription},
+    ids::RunId,
+};
+
+/// The words of a run, in order and without a gap.
+#[derive(Debug)]
+pub struct Speech {
+    app: App,
+    subscription: Subscription,
+    heard: Heard,
+}
+
+/// What of a run's words was passed on.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The model call whose message is under way.
+    step: String,
+    /// How much of the message, in bytes.
+    bytes: usize,
+    /// The model call whose message came last. Ids grow.
+    whole: String,
+    /// Whether a message stands before what comes next.
+    is_behind: bool,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    step_id: String,
+    at: usize,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    step_id: String,
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    content: String,
+}
+
+impl Speech {
+    /// Of a run that is about to be made.
+    pub async fn new(app: &App, run: &RunId) -> Result<Self> {
+        let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(ENDED);
+        let filter =
+            Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };
+        let subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
+        Ok(Self { app: app.clone(), subscription, heard: Heard::default() })
+    }
+
+    /// The next words; `None` when the run has ended.
+    pub async fn next(&mut self) -> Result<Option<String>> {
+        loop {
+            let event = tokio::select! {
+                event = self.subscription.next() => event?,
+                () = self.app.tasks.shutdown().cancelled() => None,
+            };
+            let event = event.ok_or_else(cut_off)?;
+            let words = match &*event.envelope.event_type {
+                "message.delta" => self.heard.piece(payload(&event)?),
+                "model.response" => self.heard.answered(payload(&event)?),
+                "message.assistant" => self.heard.message(payload(&event)?),
+                kind if ENDED.contains(&kind) => return Ok(None),
+                // Of a gap that is in no run.
+                _ => None,
+            };
+            if words.is_some() {
+                return Ok(words);
+            }
+        }
+    }
+}
+
+impl Heard {
+    /// A piece that does not go on where the last one ended comes with the message.
+    fn piece(&mut self, delta: Delta) -> Option<String> {
+        if delta.step_id <= self.whole {
+            return None;
+        }
+        if delta.step_id != self.step {
+            // Of a call that broke off there is no message.
+            self.close();
+            self.step = delta.step_id;
+        }
+        if delta.at != self.bytes { None } else { self.pass_on(&delta.text) }
+    }
+
+    fn answered(&mut self, response: Response) -> Option<String> {
+        if response.step_id != self.step {
+            self.close();
+        }
+        self.whole = response.step_id;
+        None
+    }
+
+    fn message(&mut self, message: Whole) -> Option<String> {
+        let rest = message.content.get(self.bytes..).and_then(|rest| self.pass_on(rest));
+        self.close();
+        rest
+    }
+
+    fn pass_on(&mut self, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return None;
+        }
+        let between = if self.bytes == 0 && self.is_behind { BETWEEN } else { "" };
+        self.bytes += text.len();
+        Some(format!("{between}{text}"))
+    }
+
+    fn close(&mut self) {
+        self.is_behind |= self.bytes > 0;
+        self.bytes = 0;
+    }
+}
+
+fn payload<T: DeserializeOwned>(event: &Recorded) -> Result<T> {
+    serde_json::from_str(event.envelope.payload.get()).map_err(Error::internal)
+}

@@ -1,0 +1,93 @@
+//! `/v1/chat/completions`: agents, as clients of OpenAI's API talk to models.
+
+mod pieces;
+mod request;
+mod whole;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue},
+};
+
+use super::{
+    answer::{Answer, Result},
+    auth::{Caller, RunsWrite},
+    extract::Json,
+    idempotency::{REPLAYED, TRUE},
+    prefer::Claimed,
+};
+use crate::{
+    app::App,
+    clock,
+    domain::{
+        chat::{self, Speech},
+        runs::Run,
+    },
+    error::Error,
+    ids::RunId,
+};
+
+pub use request::Request;
+pub use whole::{Completed, Completion};
+
+/// The id of the run that answers.
+pub const RUN_ID: HeaderName = HeaderName::from_static("x-moxxy-run-id");
+/// Whether such a client sends the request again by itself.
+const AGAIN: HeaderName = HeaderName::from_static("x-should-retry");
+
+pub async fn complete(
+    State(app): State<App>,
+    caller: Caller<RunsWrite>,
+    Claimed(claim): Claimed,
+    Json(request): Json<Request>,
+) -> Result<Completed> {
+    let request::Asked { agent, conversation, pieces } = request.understood()?;
+    let full = |_| Error::unavailable("busy", "As many clients wait for answers as may; try again later");
+    let place = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
+    let id = RunId::random();
+    if let Some(pieces) = pieces {
+        // Before the run is there, so that nothing of it is missed.
+        let speech = Speech::new(&app, &id).await?;
+        let talk = chat::start(&app, caller.principal, agent, id, conversation, None).await?;
+        let headers = headers(&talk.run);
+        let stream = pieces::Stream { app, talk, speech, pieces, _place: place };
+        return Ok(Completed::Pieces(headers, stream.into_response()));
+    }
+    let talk = chat::start(&app, caller.principal, agent, id, conversation, claim).await?;
+    let mut headers = headers(&talk.run);
+    headers.extend(talk.before.then_some((REPLAYED, TRUE)));
+    let whole = whole(&app, &talk.run).await.map_err(|error| {
+        // What the run did it would do again.
+        let answer = Answer::from(error).with(AGAIN, HeaderValue::from_static("false"));
+        headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
+    });
+    talk.end();
+    whole.map(|completion| Completed::Whole(headers, completion))
+}
+
+async fn whole(app: &App, run: &Run) -> Result<Completion, Error> {
+    let run = chat::ended(app, run).await?;
+    let answer = chat::answer(app, &run.agent_id, &run.run_id).await?;
+    Ok(Completion::new(&run, answer))
+}
+
+fn headers(run: &Run) -> HeaderMap {
+    let id = HeaderValue::from_str(run.run_id.as_str()).ok();
+    id.into_iter().map(|id| (RUN_ID, id)).collect()
+}
+
+/// When a run was begun, in seconds since 1970.
+fn created(run: &Run) -> i64 {
+    clock::parse(&run.created_at).map_or(0, |created| created.unix_timestamp())
+}
+
+/// Why the model stopped, in such a client's words.
+fn finish(stop_reason: &str) -> &'static str {
+    match stop_reason {
+        "max_tokens" => "length",
+        "refusal" => "content_filter",
+        _ => "stop",
+    }
+}

@@ -1,0 +1,129 @@
+//! An answer in pieces, as server-sent events.
+
+use std::convert::Infallible;
+
+use axum::response::{
+    IntoResponse as _, Response, Sse,
+    sse::{Event, KeepAlive},
+};
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{created, finish, whole::Tokens};
+use crate::{
+    app::App,
+    domain::chat::{self, Speech, Talk},
+    error::Error,
+    http::{
+        answer::Answer,
+        events::{HEARTBEAT, UNBUFFERED},
+    },
+};
+
+/// How an answer is to come in pieces.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces {
+    /// Whether the last one is to tell what was used.
+    pub usage: bool,
+}
+
+/// An answer that comes.
+pub struct Stream {
+    pub app: App,
+    pub talk: Talk,
+    pub speech: Speech,
+    pub pieces: Pieces,
+    pub _place: OwnedSemaphorePermit,
+}
+
+/// What comes next.
+enum Stage {
+    Begin(Stream),
+    Speak(Stream),
+    Used(Value),
+    Done,
+    Over,
+}
+
+impl Stream {
+    pub fn into_response(self) -> Response {
+        let events = stream::unfold(Stage::Begin(self), |stage| async move {
+            let (event, next) = stage.step().await?;
+            Some((Ok::<_, Infallible>(event), next))
+        });
+        let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("keep-alive"));
+        (UNBUFFERED, events).into_response()
+    }
+
+    fn chunk(&self, choices: Value) -> Value {
+        let run = &self.talk.run;
+        let mut chunk = json!({
+            "id": run.run_id, "object": "chat.completion.chunk", "created": created(run), "model": run.agent_id,
+            "choices": choices,
+        });
+        if let Some(fields) = chunk.as_object_mut().filter(|_| self.pieces.usage) {
+            fields.insert("usage".into(), Value::Null);
+        }
+        chunk
+    }
+
+    fn delta(&self, delta: Value, finish: Option<&str>) -> Event {
+        let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish });
+        data(&self.chunk(json!([choice])))
+    }
+
+    /// The end of the run, well or not.
+    async fn end(self) -> (Event, Stage) {
+        let run = &self.talk.run;
+        let answer = match chat::answer(&self.app, &run.agent_id, &run.run_id).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.talk.end();
+                return (broken(error), Stage::Over);
+            }
+        };
+        let last = self.delta(json!({}), Some(finish(&answer.stop_reason)));
+        let next = if self.pieces.usage {
+            let mut used = self.chunk(json!([]));
+            if let Some(fields) = used.as_object_mut() {
+                fields.insert("usage".into(), json!(Tokens::from(answer.usage)));
+            }
+            Stage::Used(used)
+        } else {
+            Stage::Done
+        };
+        self.talk.end();
+        (last, next)
+    }
+}
+
+impl Stage {
+    async fn step(self) -> Option<(Event, Self)> {
+        Some(match self {
+            Self::Begin(stream) => {
+                (stream.delta(json!({ "role": "assistant", "content": "" }), None), Self::Speak(stream))
+            }
+            Self::Speak(mut stream) => match stream.speech.next().await {
+                Ok(Some(words)) => (stream.delta(json!({ "content": words }), None), Self::Speak(stream)),
+                Ok(None) => stream.end().await,
+                Err(error) => (broken(error), Self::Over),
+            },
+            Self::Used(used) => (data(&used), Self::Done),
+            Self::Done => (Event::default().data("[DONE]"), Self::Over),
+            Self::Over => return None,
+        })
+    }
+}
+
+/// A failure, in the shape in which such clients read one in the midst of a stream.
+fn broken(error: Error) -> Event {
+    let answer = Answer::from(error);
+    let problem = answer.problem();
+    let error = json!({ "message": problem.message, "type": "run_failed", "param": null, "code": problem.code });
+    data(&json!({ "error": error }))
+}
+
+fn data(value: &Value) -> Event {
+    Event::default().data(value.to_string())
+}

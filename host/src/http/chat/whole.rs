@@ -1,0 +1,140 @@
+//! An answer in one, and what the document says of answers.
+
+use aide::{
+    OperationOutput,
+    generate::GenContext,
+    openapi::{Operation, Response as Described, StatusCode},
+};
+use axum::{
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use schemars::{JsonSchema, json_schema};
+use serde::Serialize;
+
+use super::{created, finish};
+use crate::{
+    domain::{
+        chat::Answer,
+        runs::{Run, Spent},
+    },
+    http::reply::{self, Body, Shown},
+    ids::{Name, RunId},
+};
+
+/// An agent's answer.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatCompletion")]
+pub struct Completion {
+    /// The run's id.
+    id: RunId,
+    /// Always `chat.completion`.
+    object: &'static str,
+    /// When the run was begun, in seconds since 1970 (UTC).
+    created: i64,
+    /// The agent.
+    model: Name,
+    /// One.
+    choices: Vec<Choice>,
+    usage: Tokens,
+}
+
+/// What was answered.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatChoice")]
+struct Choice {
+    /// Always 0.
+    index: u32,
+    message: Message,
+    /// Always `null`.
+    logprobs: Option<()>,
+    /// `stop`, `length` if the model had no room for more, or `content_filter`.
+    finish_reason: &'static str,
+}
+
+/// What the agent said.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatAnswer")]
+struct Message {
+    /// Always `assistant`.
+    role: &'static str,
+    /// All that the agent said in the run, with an empty line between its messages.
+    content: String,
+    /// Always `null`.
+    refusal: Option<()>,
+}
+
+/// What the run used, in tokens.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatUsage")]
+pub struct Tokens {
+    /// What its model calls read.
+    prompt_tokens: u64,
+    /// What they wrote.
+    completion_tokens: u64,
+    /// Both.
+    total_tokens: u64,
+    prompt_tokens_details: Cached,
+}
+
+/// Of the tokens that were read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatCached")]
+struct Cached {
+    /// Those that the service had in its cache.
+    cached_tokens: u64,
+}
+
+/// An answer, in one or in pieces.
+#[derive(Debug)]
+pub enum Completed {
+    Whole(HeaderMap, Completion),
+    Pieces(HeaderMap, Response),
+}
+
+impl Completion {
+    pub fn new(run: &Run, answer: Answer) -> Self {
+        let message = Message { role: "assistant", content: answer.content, refusal: None };
+        Self {
+            id: run.run_id.clone(),
+            object: "chat.completion",
+            created: created(run),
+            model: run.agent_id.clone(),
+            choices: vec![Choice { index: 0, message, logprobs: None, finish_reason: finish(&answer.stop_reason) }],
+            usage: answer.usage.into(),
+        }
+    }
+}
+
+impl From<Spent> for Tokens {
+    fn from(spent: Spent) -> Self {
+        Self {
+            prompt_tokens: spent.input_tokens,
+            completion_tokens: spent.output_tokens,
+            total_tokens: spent.input_tokens.saturating_add(spent.output_tokens),
+            prompt_tokens_details: Cached { cached_tokens: spent.cached_input_tokens },
+        }
+    }
+}
+
+impl IntoResponse for Completed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Whole(headers, completion) => (headers, Body(completion)).into_response(),
+            Self::Pieces(headers, stream) => (headers, stream).into_response(),
+        }
+    }
+}
+
+impl OperationOutput for Completed {
+    type Inner = Completion;
+    fn inferred_responses(ctx: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Described)> {
+        let schema = ctx.schema.subschema_for::<Completion>();
+        let headers = ["X-Moxxy-Run-Id"];
+        let mut whole = reply::described(schema, Completion::example(), "The answer, as `stream` asks.", &headers);
+        let text = json_schema!({ "type": "string" });
+        let example = "data: {\"object\":\"chat.completion.chunk\",\"choices\":[…]}\n\ndata: [DONE]\n\n".into();
+        whole.content.extend(reply::typed("text/event-stream", text, example, "", &[]).content);
+        vec![(Some(StatusCode::Code(200)), whole)]
+    }
+}

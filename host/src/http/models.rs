@@ -1,0 +1,54 @@
+//! `/v1/models`: agents, as clients of OpenAI's API list models.
+
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{
+    answer::Result,
+    auth::{AgentsRead, Caller},
+    extract::Path,
+    reply::Body,
+};
+use crate::{app::App, clock, domain::agents::Agent, ids::Name, store};
+
+/// Such clients know no pages.
+const ALL: store::Page = store::Page { limit: u32::MAX, after: None };
+
+/// Agents, as models.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AgentModels {
+    /// Always `list`.
+    object: &'static str,
+    /// By name.
+    data: Vec<AgentModel>,
+}
+
+/// An agent, as a model.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AgentModel {
+    /// The agent's name, which is the `model` of a chat completion.
+    id: Name,
+    /// Always `model`.
+    object: &'static str,
+    /// When it was made, in seconds since 1970 (UTC).
+    created: i64,
+    /// Always `moxxy`.
+    owned_by: &'static str,
+}
+
+pub async fn list(State(app): State<App>, _: Caller<AgentsRead>) -> Result<Body<AgentModels>> {
+    let agents = store::agents::list(&mut *app.store.read().await?, &ALL).await?;
+    Ok(Body(AgentModels { object: "list", data: agents.into_iter().map(AgentModel::from).collect() }))
+}
+
+pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Body<AgentModel>> {
+    Ok(Body(store::agents::get(&mut *app.store.read().await?, &name).await?.into()))
+}
+
+impl From<Agent> for AgentModel {
+    fn from(agent: Agent) -> Self {
+        let created = clock::parse(&agent.created_at).map_or(0, |created| created.unix_timestamp());
+        Self { id: agent.name, object: "model", created, owned_by: "moxxy" }
+    }
+}
