@@ -55,6 +55,7 @@ mod loading;
 mod manual;
 mod migrations;
 mod names;
+mod openai;
 mod outcomes;
 mod pages;
 mod peer;

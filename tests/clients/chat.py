@@ -1,0 +1,77 @@
+"""Talks to agents by the official client of OpenAI's API. A blank line is printed as `|`."""
+
+import asyncio
+import json
+import sys
+
+from openai import APIError, APIStatusError, AsyncOpenAI, OpenAI
+
+url, token, reader = sys.argv[1:]
+client = OpenAI(base_url=f"{url}/v1", api_key=token)
+count = {"model": "ada", "messages": [{"role": "user", "content": "count them"}]}
+
+
+def line(text):
+    return text.replace("\n\n", "|")
+
+
+print("models:", *[model.id for model in client.models.list()])
+print("model:", client.models.retrieve("ada").owned_by)
+
+answer = client.chat.completions.create(**count)
+plain = answer.choices[0]
+print("plain:", line(plain.message.content), plain.finish_reason, answer.usage.total_tokens)
+
+pieces, finish, usage = [], None, None
+for chunk in client.chat.completions.create(**count, stream=True, stream_options={"include_usage": True}):
+    usage = chunk.usage or usage
+    for choice in chunk.choices:
+        pieces.append(choice.delta.content or "")
+        finish = choice.finish_reason or finish
+print(f"streamed: {line(''.join(pieces))} {finish} {usage.total_tokens}, in pieces: {len(pieces) > 5}")
+
+with client.chat.completions.stream(model="mirror", messages=count["messages"]) as stream:
+    assert stream.get_final_completion().choices[0].finish_reason == "stop"
+streamed = client.chat.completions.create(**count, stream=True)
+print("helper:", line("".join(chunk.choices[0].delta.content or "" for chunk in streamed)))
+
+
+async def at_once():
+    several = AsyncOpenAI(base_url=f"{url}/v1", api_key=token)
+
+    async def ask():
+        stream = await several.chat.completions.create(**count, stream=True)
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    answers = await asyncio.gather(ask(), ask(), ask())
+    print("at once:", len(answers), "the same:", set(answers) == {plain.message.content})
+
+
+asyncio.run(at_once())
+
+turns = [
+    {"role": "user", "content": "My name is Grace."},
+    {"role": "assistant", "content": "Hello Grace."},
+    {"role": "user", "content": "What is my name?"},
+]
+shown = json.loads(client.chat.completions.create(model="mirror", messages=turns).choices[0].message.content)
+print("remembered:", *[message["role"] for message in shown["messages"]])
+
+
+def refused(what, client, **asked):
+    try:
+        client.chat.completions.create(**{**count, **asked})
+    except APIStatusError as error:
+        print(f"{what}: {type(error).__name__} {error.response.json()['code']}: {error.body}")
+
+
+refused("unknown", client, model="nobody")
+refused("tools", client, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}])
+refused("scope", OpenAI(base_url=f"{url}/v1", api_key=reader))
+refused("limited", client, model="busy")
+
+try:
+    for chunk in client.chat.completions.create(**{**count, "model": "cut"}, stream=True):
+        pass
+except APIError as error:
+    print(f"cut: {type(error).__name__} {error.code} {error}")

@@ -1,0 +1,130 @@
+//! The official clients of OpenAI's API, which talk to agents as to models.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::{chat::counting, harness::Server, tools};
+
+const README: &str = include_str!("../../README.md");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What a program prints that succeeds.
+async fn run(program: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).stdin(Stdio::null()).output().await.unwrap();
+    let (told, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}\n{complained}");
+    told.into_owned()
+}
+
+/// Runs a program of the clients' Python; `None` where that is missing.
+async fn python(arguments: &[&str]) -> Option<String> {
+    let tools = root().join("target/clients/python");
+    if !tools.join("installed").exists() {
+        tools::skip("python/installed is missing: run `make clients`");
+        return None;
+    }
+    Some(run(&tools.join("bin/python"), arguments).await)
+}
+
+/// One that counts words, one that shows what it is shown, one whose service is busy and one whose breaks off.
+async fn agents(server: &Server) {
+    server.scripted("ada", counting()).await;
+    server.install("ada", "text").await;
+    let cut = json!({ "kind": "transport", "message": "it broke off" });
+    for (agent, step) in [
+        ("mirror", json!({ "record": true })),
+        ("busy", json!({ "error": { "kind": "rate_limited", "message": "too fast" } })),
+        ("cut", json!({ "text": "one two", "stream": true, "error_after": 1, "error": cut })),
+    ] {
+        server.scripted_with(agent, json!({ "steps": [step], "repeat": true }), json!({})).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_client_in_python_talks_to_agents() {
+    let server = Server::start().await;
+    agents(&server).await;
+    let token = server.token(None, &["*"]).await;
+    let reader = server.token(Some(&token), &["agents:read"]).await;
+    let program = root().join("tests/clients/chat.py");
+    let Some(told) = python(&[program.to_str().unwrap(), &server.url, &token, &reader]).await else { return };
+    let expected = [
+        "models: ada busy cut mirror",
+        "model: moxxy",
+        "plain: Let me count them.|There are three: ä 世 😀 length 42",
+        "streamed: Let me count them.|There are three: ä 世 😀 length 42, in pieces: True",
+        "helper: Let me count them.|There are three: ä 世 😀",
+        "at once: 3 the same: True",
+        "remembered: user assistant user",
+        "unknown: NotFoundError agent_not_found: Agent 'nobody' not found",
+        "tools: BadRequestError invalid_input: Invalid `tools`: an agent uses its own tools, and takes none from a client: \
+         install them as skills",
+        "scope: PermissionDeniedError insufficient_scope: This takes a token with the scope `runs:write`, which this one \
+         lacks; it has `agents:read`",
+        "limited: RateLimitError provider_rate_limited: too fast",
+        "cut: APIError provider_unreachable it broke off",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    // The client did not send again what had failed in a run.
+    assert_eq!(server.get("/v1/agents/busy/runs").await.expect(200).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_client_in_javascript_talks_to_agents() {
+    let Some(node) = tools::find(&["node"]) else { return };
+    if !root().join("target/clients/node_modules/openai").is_dir() {
+        return tools::skip("openai is not installed: `make clients`");
+    }
+    let server = Server::start().await;
+    agents(&server).await;
+    let token = server.token(None, &["*"]).await;
+    // Beside the packages, where Node.js looks for them.
+    let program = root().join("target/clients/chat.mjs");
+    fs::copy(root().join("tests/clients/chat.mjs"), &program).unwrap();
+    let told = run(&node, &[program.to_str().unwrap(), &server.url, &token]).await;
+    let expected = [
+        "models: ada busy cut mirror",
+        "plain: Let me count them.|There are three: ä 世 😀 42",
+        "streamed: Let me count them.|There are three: ä 世 😀",
+        "helper: Let me count them.|There are three: ä 世 😀",
+        "nobody: NotFoundError 404 \"Agent 'nobody' not found\"",
+        "busy: RateLimitError 429 \"too fast\"",
+        "cut: APIError it broke off",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(server.get("/v1/agents/busy/runs").await.expect(200).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_of_the_readme_talk_to_an_agent() {
+    let server = Server::start().await;
+    server.offline("demo", "echo").await;
+    let token = server.token(None, &["*"]).await;
+    let (_, section) = README.split_once("\n### From a client of OpenAI's\n").unwrap();
+    let (section, _) = section.split_once("\n### ").unwrap();
+    let mut languages = Vec::new();
+    for block in section.split("\n```").skip(1).step_by(2) {
+        let (language, example) = block.split_once('\n').unwrap();
+        let example = example.replace("http://127.0.0.1:3000", &server.url).replace("mox_...", &token);
+        let told = match language {
+            "sh" => run(Path::new("sh"), &["-ec", &example]).await,
+            _ => match python(&["-c", &example]).await {
+                Some(told) => told,
+                None => continue,
+            },
+        };
+        assert!(told.contains("Count the words"), "{told}");
+        languages.push(language);
+    }
+    assert_eq!(languages, ["sh", "python"]);
+}
