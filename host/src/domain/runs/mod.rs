@@ -15,6 +15,7 @@ mod names;
 mod queue;
 mod resume;
 mod retry;
+mod step;
 mod tool;
 mod turn;
 mod usage;
@@ -23,12 +24,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::timeout;
 
 pub use control::{Scheduler, Stop};
 pub use queue::wake;
 pub use resume::{cancel_all, resume_all};
+pub use step::{Step, StepKind};
 pub use usage::{Day, Spent, Used};
 
 use super::{
@@ -40,7 +41,7 @@ use crate::{
     app::App,
     error::{Error, Result},
     events::{self, Event, Filter, Subject, Subscription},
-    ids::{Name, RunId, SessionId, StepId},
+    ids::{Name, RunId, SessionId},
     store::{self, AgentKey, Db, Tx, idempotency::Outcome},
 };
 
@@ -116,58 +117,6 @@ pub struct Failure {
     pub code: String,
     /// Why, for a person.
     pub message: String,
-}
-
-/// A call of the model or of a tool.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Step {
-    /// The step's id; events name it.
-    pub step_id: StepId,
-    pub kind: StepKind,
-    /// `running`, `completed`, `failed`, `cancelled`, `interrupted`, or `pending`: it asked the user
-    /// something, and is made again with the answer.
-    pub status: String,
-    /// The model, or the tool.
-    pub name: String,
-    /// What it began with; for a tool its `arguments`.
-    pub input: Option<Value>,
-    /// What it ended with, or why it failed; and which model is asked `next`, if another is.
-    pub output: Option<Value>,
-    #[serde(flatten)]
-    pub usage: Used,
-    /// When it began (RFC 3339, UTC).
-    pub started_at: String,
-    /// When it ended.
-    pub ended_at: Option<String>,
-}
-
-/// What is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StepKind {
-    /// The model.
-    Model,
-    /// A tool of a skill.
-    Tool,
-}
-
-impl Step {
-    /// The provider of a model call.
-    fn provider(&self) -> Name {
-        let id = self.input.as_ref().and_then(|input| input.get("provider")).and_then(Value::as_str);
-        Name::stored(id.unwrap_or_default().to_owned())
-    }
-
-    /// The skill and the tool of a tool call.
-    fn tool(&self) -> (Name, String) {
-        let (skill, tool) = self.name.split_once(SEPARATOR).unwrap_or((&self.name, ""));
-        (Name::stored(skill.to_owned()), tool.to_owned())
-    }
-
-    /// The model's id of a tool call.
-    fn call_id(&self) -> Option<&str> {
-        self.input.as_ref()?.get("call_id")?.as_str()
-    }
 }
 
 /// A run with all that is known of it.
