@@ -94,6 +94,7 @@ impl Bench {
         let mut config = Config::at(home.path()).unwrap();
         config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
         config.plugins.concurrent_providers = STREAMS as u32;
+        config.providers.concurrency = STREAMS as u32;
         config.rate_limit.per_second = 1_000_000;
         config.rate_limit.burst = 1_000_000;
         let app = App::start(config, Clock::system(), Tasks::default()).await.unwrap();
