@@ -55,6 +55,9 @@ pub enum Command {
         /// Take one option away. Can stand more than once.
         #[arg(long, value_name = "KEY")]
         unset: Vec<String>,
+        /// How many of its completions run at once; 0: as many as the server's configuration says.
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=1000))]
+        concurrency: Option<u32>,
     },
     /// List the models of a provider.
     Models(Provider),
@@ -133,7 +136,7 @@ pub async fn run(options: &Options, command: Command) -> Done {
         }
         Command::List => list(&client, terminal).await,
         Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, shown),
-        Command::Update { provider: Provider { id }, config, secrets, accept, unset } => {
+        Command::Update { provider: Provider { id }, config, secrets, accept, unset, concurrency } => {
             let given = config.settings.is_some() || !config.set.is_empty() || !unset.is_empty();
             let before = match config.settings {
                 Some(_) => Map::new(),
@@ -141,14 +144,17 @@ pub async fn run(options: &Options, command: Command) -> Done {
             };
             let mut config = config.over(before)?;
             config.retain(|key, _| !unset.contains(key));
-            if !given && accept.is_empty() && secrets.secrets.is_empty() {
-                let how = "--set, --unset, --settings, --secret or --accept say what";
+            if !given && accept.is_empty() && secrets.secrets.is_empty() && concurrency.is_none() {
+                let how = "--set, --unset, --settings, --secret, --accept or --concurrency say what";
                 return Err(Failure::usage(format!("Nothing is to change; {how}")));
             }
             // The same again consents to the places that it names.
             let config = given.then_some(config);
-            let body =
+            let mut body =
                 json!({ "config": config, "secrets": secrets.to_json(), "accept": component::accepted(&accept) });
+            if let (Some(most), Some(body)) = (concurrency, body.as_object_mut()) {
+                body.insert("concurrency".into(), Some(most).filter(|most| *most > 0).into());
+            }
             let updated = client.answer(at(Method::PATCH, &id, "").json(body)).await?;
             terminal.show(&updated, shown)
         }
@@ -197,6 +203,7 @@ fn shown(provider: &Value) -> String {
         ("Granted", component::granted(provider)),
         ("Can never", component::never(provider)),
         ("Conformance", conformance(provider)),
+        ("At once", text(provider, "concurrency")),
         ("Configuration", config.collect()),
     ])
 }

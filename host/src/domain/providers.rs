@@ -221,7 +221,8 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                 grants::by_consent(tx, &principal, &candidate, &named).await?;
                 grants::named(tx, &principal, &candidate, &patch.secrets).await?;
                 let changed = changed(&before, &provider.config);
-                let event = Event::ProviderUpdated { provider_id: id.clone(), changed, accepted: provider.accepted };
+                let Provider { concurrency, accepted, .. } = provider;
+                let event = Event::ProviderUpdated { provider_id: id.clone(), changed, concurrency, accepted };
                 events::record(tx, &Subject::default().by(principal.name()), event).await?;
                 store::providers::get(tx, &id).await
             })

@@ -44,8 +44,13 @@ events! {
     AgentReset = "agent.reset" { session_id: SessionId },
 
     ProviderInstalled = "provider.installed" { provider_id: Name, digest: Digest, version: String },
-    /// Which options of its configuration changed, and what it may do beside its public hosts.
-    ProviderUpdated = "provider.updated" { provider_id: Name, changed: Vec<String>, accepted: BTreeSet<String> },
+    /// Which options of its configuration changed, how many completions run at once, and what it may do beside its public hosts.
+    ProviderUpdated = "provider.updated" {
+        provider_id: Name,
+        changed: Vec<String>,
+        concurrency: Option<u32>,
+        accepted: BTreeSet<String>,
+    },
     ProviderRemoved = "provider.removed" { provider_id: Name },
     ProviderFailed = "provider.failed" { provider_id: Name, code: String, message: String },
 
