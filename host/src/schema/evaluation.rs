@@ -18,18 +18,33 @@ const SHOWN: usize = 80;
 /// How many names or values are listed.
 const LISTED: usize = 12;
 
+/// What is not looked at.
+const UNKNOWN: [&str; 5] =
+    ["unevaluatedProperties", "unevaluatedItems", "dependentSchemas", "dependencies", "$dynamicRef"];
+
+/// Whether a value fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    Yes,
+    No,
+    /// As far as was looked at, it does.
+    Perhaps,
+}
+
 pub struct Evaluation<'s> {
     root: &'s Value,
     pub patterns: &'s Patterns,
     found: Vec<Mismatch>,
     /// How much does not fit; not all of it is found.
     count: usize,
+    /// How much could not be decided of what fits so far.
+    unsure: usize,
     steps: usize,
 }
 
 impl<'s> Evaluation<'s> {
     pub fn new(root: &'s Value, patterns: &'s Patterns) -> Self {
-        Self { root, patterns, found: Vec::new(), count: 0, steps: STEPS }
+        Self { root, patterns, found: Vec::new(), count: 0, unsure: 0, steps: STEPS }
     }
 
     /// What was found. Half a look says nothing.
@@ -56,6 +71,9 @@ impl<'s> Evaluation<'s> {
             let reason = format!("it is {}, but has to be {}", kinds::named(value), kinds::wanted(types));
             return self.wrong(place, reason);
         }
+        if UNKNOWN.iter().any(|keyword| schema.contains_key(*keyword)) {
+            self.doubt();
+        }
         self.constant(schema, value, place);
         match value {
             Value::Object(fields) => self.object(schema, fields, place, depth + 1),
@@ -69,8 +87,11 @@ impl<'s> Evaluation<'s> {
 
     /// What is told by references and by other schemas together.
     fn combined(&mut self, schema: &Map<String, Value>, value: &Value, place: &Place<'_>, depth: usize) {
-        if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(|name| target(self.root, name)) {
-            self.evaluate(target, value, place, depth);
+        if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
+            match target(self.root, name) {
+                Some(target) => self.evaluate(target, value, place, depth),
+                None => self.doubt(),
+            }
         }
         for part in list(schema, "allOf") {
             self.evaluate(part, value, place, depth);
@@ -79,19 +100,24 @@ impl<'s> Evaluation<'s> {
             self.alternatives(alternatives, value, place, depth);
         }
         if let Some(alternatives) = schema.get("oneOf").and_then(Value::as_array) {
-            let fitting = alternatives.iter().filter(|one| self.fits(one, value, place, depth)).take(2).count();
-            match fitting {
-                0 => self.alternatives(alternatives, value, place, depth),
-                1 => {}
+            let fits: Vec<_> = alternatives.iter().map(|one| self.fits(one, value, place, depth)).collect();
+            let count = |fit| fits.iter().filter(|one| **one == fit).count();
+            match (count(Fit::Yes), count(Fit::Perhaps)) {
+                (0, 0) => self.alternatives(alternatives, value, place, depth),
+                (0 | 1, _) => {}
                 _ => self.wrong(place, "it fits more than one of the alternatives".into()),
             }
         }
-        if schema.get("not").is_some_and(|not| self.fits(not, value, place, depth)) {
+        if schema.get("not").is_some_and(|not| self.fits(not, value, place, depth) == Fit::Yes) {
             self.wrong(place, "it is what is excluded here".into());
         }
         if let Some(condition) = schema.get("if") {
-            let branch = if self.fits(condition, value, place, depth) { "then" } else { "else" };
-            if let Some(branch) = schema.get(branch) {
+            let branch = match self.fits(condition, value, place, depth) {
+                Fit::Yes => schema.get("then"),
+                Fit::No => schema.get("else"),
+                Fit::Perhaps => None,
+            };
+            if let Some(branch) = branch {
                 self.evaluate(branch, value, place, depth);
             }
         }
@@ -100,7 +126,7 @@ impl<'s> Evaluation<'s> {
     /// At least one fits. If none does, the one is told of that fits so far as to be meant.
     fn alternatives(&mut self, alternatives: &[Value], value: &Value, place: &Place<'_>, depth: usize) {
         let mut nearest = Vec::new();
-        let (found, count) = (std::mem::take(&mut self.found), self.count);
+        let (found, count, unsure) = (std::mem::take(&mut self.found), self.count, self.unsure);
         let here = place.to_string().len();
         let reach = |list: &[Mismatch]| list.iter().map(|mismatch| mismatch.place.len()).max().unwrap_or_default();
         let mut fits = alternatives.is_empty();
@@ -115,6 +141,7 @@ impl<'s> Evaluation<'s> {
             if fits {
                 break;
             }
+            self.unsure = unsure;
         }
         self.found = found;
         if fits {
@@ -130,11 +157,21 @@ impl<'s> Evaluation<'s> {
     }
 
     /// Whether a value fits, which is not told of.
-    pub fn fits(&mut self, schema: &Value, value: &Value, place: &Place<'_>, depth: usize) -> bool {
-        let (found, count) = (self.found.len(), self.count);
+    pub fn fits(&mut self, schema: &Value, value: &Value, place: &Place<'_>, depth: usize) -> Fit {
+        let (found, count, unsure) = (self.found.len(), self.count, self.unsure);
         self.evaluate(schema, value, place, depth);
         self.found.truncate(found);
-        std::mem::replace(&mut self.count, count) == count
+        if std::mem::replace(&mut self.count, count) != count {
+            // What else was not decided of it makes no difference.
+            self.unsure = unsure;
+            return Fit::No;
+        }
+        if self.unsure == unsure { Fit::Yes } else { Fit::Perhaps }
+    }
+
+    /// Something is not decided.
+    pub fn doubt(&mut self) {
+        self.unsure += 1;
     }
 
     fn constant(&mut self, schema: &Map<String, Value>, value: &Value, place: &Place<'_>) {

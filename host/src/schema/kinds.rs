@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde_json::{Map, Number, Value};
 
 use super::{
-    evaluation::{Evaluation, list, listed},
+    evaluation::{Evaluation, Fit, list, listed},
     place::Place,
 };
 
@@ -40,7 +40,8 @@ impl Evaluation<'_> {
             }
             match schema.get("additionalProperties") {
                 // One whose pattern is not known may be meant.
-                Some(Value::Bool(false)) if !is_named && self.knows(patterns) => {
+                Some(_) if !is_named && !self.knows(patterns) => self.doubt(),
+                Some(Value::Bool(false)) if !is_named => {
                     let names = known.into_iter().flat_map(Map::keys).map(|name| format!("`{name}`"));
                     self.wrong(&here, format!("it is not known; known are: {}", listed(names)));
                 }
@@ -74,9 +75,12 @@ impl Evaluation<'_> {
             self.wrong(place, "it has the same item twice".into());
         }
         if let Some(wanted) = schema.get("contains") {
-            let bound = |keyword: &str| schema.get(keyword).and_then(Value::as_u64);
-            let found = items.iter().filter(|item| self.fits(wanted, item, place, depth)).count() as u64;
-            if found < bound("minContains").unwrap_or(1) || bound("maxContains").is_some_and(|most| found > most) {
+            let bound = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
+            let fits: Vec<_> = items.iter().map(|item| self.fits(wanted, item, place, depth)).collect();
+            let count = |fit| fits.iter().filter(|one| **one == fit).count();
+            let (found, perhaps) = (count(Fit::Yes), count(Fit::Perhaps));
+            let few = ((found + perhaps) as f64) < bound("minContains").unwrap_or(1.0);
+            if few || bound("maxContains").is_some_and(|most| found as f64 > most) {
                 self.wrong(place, format!("{found} of its items are of the kind that it has to have"));
             }
         }
@@ -136,8 +140,12 @@ impl Evaluation<'_> {
 
     /// Whether a text matches, if that can be known.
     fn matches(&mut self, pattern: &str, text: &str) -> Option<bool> {
-        let regex = self.patterns.get(pattern)?;
-        self.spend(1 + text.len() / 16).then(|| regex.is_match(text))
+        let regex = self.patterns.get(pattern);
+        let known = regex.filter(|_| self.spend(1 + text.len() / 16)).map(|regex| regex.is_match(text));
+        if known.is_none() {
+            self.doubt();
+        }
+        known
     }
 
     fn knows(&self, patterns: Option<&Map<String, Value>>) -> bool {

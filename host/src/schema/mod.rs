@@ -1,7 +1,7 @@
 //! JSON Schemas (draft 2020-12) that strangers wrote, and whether a value fits them. Nothing that a
 //! schema refers to is fetched, patterns take linear time, and a look at a value takes only so many
-//! steps: what is not decided by then is not held against it. `format` and `unevaluated…` say nothing
-//! here, nor does a pattern that only a backtracking engine knows.
+//! steps: what is not decided by then is not held against it. `format`, `unevaluated…`, `dependentSchemas` and
+//! `$dynamicRef` say nothing here, nor does a pattern that only a backtracking engine knows.
 
 mod check;
 mod evaluation;
@@ -87,6 +87,7 @@ fn collect(schema: &Value, patterns: &mut HashMap<String, Regex>) {
             let named = fields.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
             for pattern in fields.get("pattern").and_then(Value::as_str).into_iter().chain(named.map(String::as_str)) {
                 if patterns.len() < PATTERNS
+                    && means_the_same(pattern)
                     && !patterns.contains_key(pattern)
                     && let Ok(regex) = RegexBuilder::new(pattern).size_limit(PATTERN).dfa_size_limit(PATTERN).build()
                 {
@@ -98,4 +99,22 @@ fn collect(schema: &Value, patterns: &mut HashMap<String, Regex>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, patterns)),
         _ => {}
     }
+}
+
+/// Whether a pattern has nothing that ECMA-262 reads in another way than `regex` does: ends of words, and sets
+/// within sets.
+fn means_the_same(pattern: &str) -> bool {
+    let (mut chars, mut in_set) = (pattern.chars().peekable(), false);
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        match c {
+            '\\' if matches!(chars.next(), Some('<' | '>')) => return false,
+            '[' if in_set || next == Some(']') => return false,
+            '[' => in_set = true,
+            ']' => in_set = false,
+            '&' | '-' | '~' if in_set && next == Some(c) => return false,
+            _ => {}
+        }
+    }
+    true
 }

@@ -177,3 +177,39 @@ fn no_schema_takes_for_ever() {
         assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     }
 }
+
+#[test]
+fn what_is_not_decided_is_held_against_nothing() {
+    let cases = [
+        (json!({ "not": { "pattern": "^(?!a)" } }), json!("abc")),
+        (json!({ "oneOf": [{ "pattern": "^(?!ab)" }, { "const": "abc" }] }), json!("abc")),
+        (
+            json!({ "oneOf": [
+                { "properties": { "a": {} }, "unevaluatedProperties": false },
+                { "properties": { "b": {} }, "unevaluatedProperties": false },
+            ] }),
+            json!({ "a": 1 }),
+        ),
+        (json!({ "oneOf": [{ "$ref": "#A" }, { "$ref": "#B" }] }), json!(1)),
+        (json!({ "if": { "pattern": "(?=x)" }, "then": false, "else": false }), json!("a")),
+        (json!({ "contains": { "pattern": "(?=x)" }, "maxContains": 1 }), json!(["a", "b"])),
+        (json!({ "contains": { "pattern": "(?=x)" }, "minContains": 0.0 }), json!([])),
+        (
+            json!({ "patternProperties": { "(?=x)": {} }, "additionalProperties": { "type": "null" } }),
+            json!({ "x": 1 }),
+        ),
+        (json!({ "pattern": "^\\<[a-z]+\\>$" }), json!("<abc>")),
+        (json!({ "pattern": "^[A-Z&&a]+$" }), json!("Z&a")),
+    ];
+    for (schema, value) in cases {
+        assert_eq!(look(&schema, &value), "", "{schema} {value}");
+    }
+    // What does not fit whatever is decided is wrong still.
+    for (schema, value) in [
+        (json!({ "oneOf": [{ "pattern": "(?=x)", "type": "string" }, { "const": 2 }] }), json!(1)),
+        (json!({ "oneOf": [{ "$ref": "#A" }, true, true] }), json!(1)),
+        (json!({ "anyOf": [{ "$ref": "#A", "type": "null" }, false] }), json!(1)),
+    ] {
+        assert_ne!(look(&schema, &value), "", "{schema} {value}");
+    }
+}
