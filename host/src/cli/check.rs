@@ -44,6 +44,10 @@ pub async fn run(options: &Options, args: Args) -> Done {
     if let (false, Some(component)) = (args.installed, local(options, &args.component)?) {
         return here(options, component, wire, args.config).await;
     }
+    if !args.installed {
+        let about = "There is no such file, and no such provider comes with the server; asking the server for";
+        options.terminal().note(&format!("{about} `{}`.", args.component));
+    }
     let path = format!("/v1/providers/{}/check", super::arguments::name(&args.component).map_err(Failure::usage)?);
     let client = Client::new(options)?;
     let checking = client.answer(Call::post(path).json(json!({ "wire": wire })));

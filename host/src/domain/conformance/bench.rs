@@ -137,6 +137,10 @@ impl<'p> Bench<'p> {
     ) -> (Result<Vec<Model>, Failure>, Vec<Seen>) {
         let service = Service::new(&self.ground, answer);
         let listed = self.waited(self.plugins.list_models(&self.digest, self.context(&service))).await.flatten();
+        match &listed {
+            Ok(models) => self.ground.listen(&format!("{models:?}")),
+            Err(failure) => self.ground.listen(failure.message()),
+        }
         (listed.inspect_err(|failure| self.mind(failure)), service.seen())
     }
 

@@ -127,6 +127,10 @@ impl Ground {
         Ok(Injector::new(secrets))
     }
 
+    fn unasked<T: Send + 'static>(&self, name: &str) -> BoxFuture<'static, Result<T, Denial>> {
+        self.denied(format!("its manifest asks for no secret {:?}", name.chars().take(64).collect::<String>()))
+    }
+
     fn denied<T: Send + 'static>(&self, why: String) -> BoxFuture<'static, Result<T, Denial>> {
         self.note(why.clone());
         Box::pin(async { Err(Denial::Denied(why)) })
@@ -148,16 +152,17 @@ fn rule(request: &HostRequest, config: &Map<String, Json>) -> Option<Rule> {
 
 impl Secrets for Ground {
     fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>> {
-        let Some(placeholder) = self.placeholders.get(&name) else {
-            return self
-                .denied(format!("its manifest asks for no secret {:?}", name.chars().take(64).collect::<String>()));
-        };
+        let Some(placeholder) = self.placeholders.get(&name) else { return self.unasked(&name) };
         self.opened.store(true, Relaxed);
         let text = placeholder.as_str().to_owned();
         Box::pin(async { Ok(text) })
     }
 
-    fn sign(self: Arc<Self>, _: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>> {
+    fn sign(self: Arc<Self>, name: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>> {
+        if !self.placeholders.contains_key(&name) {
+            return self.unasked(&name);
+        }
+        self.opened.store(true, Relaxed);
         Box::pin(async move { Ok(digest::hmac(KEY, &data)) })
     }
 

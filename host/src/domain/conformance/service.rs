@@ -130,9 +130,11 @@ impl Inner {
 
     async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (parts, body) = request.into_parts();
+        let target = Target::parse(&parts.uri.to_string())?;
+        // Wherever it goes, with whatever behind its head.
+        self.ground.look_at(&target, &parts.method, &parts.headers, &Bytes::new());
         let whole = Limited::new(body, REQUEST).collect().await;
         let body = whole.map_err(|_| Error::RequestBody(REQUEST as u64))?.to_bytes();
-        let target = Target::parse(&parts.uri.to_string())?;
         let (method, url) = (parts.method.as_str().to_owned(), target.url().clone());
         self.ground.look_at(&target, &parts.method, &parts.headers, &body);
         let path = url.path().to_owned();

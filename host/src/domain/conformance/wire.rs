@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Map, Value, json};
 
@@ -14,6 +14,10 @@ const EMBEDDED: [&str; 3] =
     [include_str!("wires/openai.toml"), include_str!("wires/anthropic.toml"), include_str!("wires/ollama.toml")];
 /// The longest file, in bytes.
 const LONGEST: usize = 64 * 1024;
+/// The longest name, in bytes.
+const NAME: usize = 64;
+/// The most events of a stream that it describes.
+const EVENTS: usize = 64;
 /// What no service has in its answers yet.
 const NOVELTY: &str = "novelty";
 
@@ -121,7 +125,26 @@ impl Wire {
         if text.len() > LONGEST {
             return Err(Error::invalid("invalid_wire", format!("The wire has more than {LONGEST} bytes")));
         }
-        toml::from_str(text).map_err(|error| Error::invalid("invalid_wire", format!("The wire is wrong: {error}")))
+        let wrong = |why: &dyn std::fmt::Display| Error::invalid("invalid_wire", format!("The wire is wrong: {why}"));
+        let wire: Self = toml::from_str(text).map_err(|error| wrong(&error))?;
+        let name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if !(1..=NAME).contains(&wire.name.len()) || !wire.name.bytes().all(name) {
+            return Err(wrong(&format!("its `name` has 1 to {NAME} letters, digits, `-`, `_` and `.`")));
+        }
+        if HeaderValue::from_str(&wire.media_type).is_err() {
+            return Err(wrong(&"its `media_type` is none"));
+        }
+        // Of some a stream has each beside each.
+        let pieces = wire.pieces().count() + wire.begin.len() + wire.finish.len() + wire.unknown.len();
+        if pieces > EVENTS {
+            return Err(wrong(&format!("it has {pieces} events; {EVENTS} are the most")));
+        }
+        Ok(wire)
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Template> {
+        let blocks = [&self.text, &self.thought, &self.call];
+        blocks.into_iter().flat_map(|block| block.open.iter().chain(&block.piece).chain(&block.close))
     }
 
     /// Those in the binary.
@@ -147,9 +170,7 @@ impl Wire {
 
     /// Whether it says a value at all.
     pub fn says(&self, name: &str) -> bool {
-        let blocks = [&self.text, &self.thought, &self.call];
-        let pieces = blocks.into_iter().flat_map(|block| block.open.iter().chain(&block.piece).chain(&block.close));
-        self.begin.iter().chain(&self.finish).chain(pieces).any(|template| holds(&template.0, name))
+        self.begin.iter().chain(&self.finish).chain(self.pieces()).any(|template| holds(&template.0, name))
     }
 
     pub fn has_lines(&self) -> bool {

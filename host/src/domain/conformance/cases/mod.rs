@@ -104,7 +104,10 @@ pub async fn run(bench: &Bench<'_>) -> Vec<Case> {
 
 /// In one line that is not too long: a stranger's words are in it.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(FOUND).collect()
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if hidden(c) { ' ' } else { c }).take(FOUND).collect()
 }
 
 impl From<String> for Fault {
