@@ -128,3 +128,47 @@ async fn the_configuration_says_how_many_unless_the_provider_does() {
     let changed = server.patch("/v1/providers/ada", json!({ "concurrency": null })).await.expect(200);
     assert_eq!(changed["concurrency"], Value::Null);
 }
+
+/// Both runs of the agent, of which one waited, when they have ended.
+async fn outputs(server: &Server, service: &Service, paths: &[String]) -> Vec<Value> {
+    service.answers.add_permits(100);
+    let mut told = server.events("after=0&agent_id=ada").await;
+    for _ in paths {
+        told.until("run.completed").await;
+    }
+    let mut outputs = Vec::new();
+    for path in paths {
+        outputs.push(server.get(path).await.expect(200)["output"].clone());
+    }
+    outputs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waited_is_made_as_the_provider_is_by_then() {
+    let server = Server::with(|config| config.runs.concurrent_sessions = 20).await;
+    let (service, peer, mut coming) = Service::start().await;
+    let paths = runs(&server, &peer, json!(1), 2).await;
+    waiting(&server, &paths, 1).await;
+    coming.recv().await.unwrap();
+    let (next, other, _coming) = Service::start().await;
+    next.answers.add_permits(100);
+    let config = json!({ "base_url": other.url("/v1"), "auth": "none", "models": [{ "id": "large-1" }] });
+    server.patch("/v1/providers/ada", json!({ "config": config })).await.expect(200);
+    assert_eq!(outputs(&server, &service, &paths).await, ["done", "done"]);
+    assert_eq!((peer.asked(), other.asked()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_a_provider_that_goes_is_carried_on_by_the_agents_new_one() {
+    let server = Server::with(|config| config.runs.concurrent_sessions = 20).await;
+    let (service, peer, mut coming) = Service::start().await;
+    let paths = runs(&server, &peer, json!(1), 2).await;
+    waiting(&server, &paths, 1).await;
+    coming.recv().await.unwrap();
+    server.post("/v1/providers", json!({ "id": "other", "component": { "bundled": "offline" } })).await.expect(201);
+    server.patch("/v1/agents/ada", json!({ "provider": "other", "model": "echo" })).await.expect(200);
+    server.delete("/v1/providers/ada").await.expect(204);
+    let mut outputs = outputs(&server, &service, &paths).await;
+    outputs.sort_by_key(ToString::to_string);
+    assert_eq!((outputs, peer.asked()), (vec![json!("done"), json!("go")], 1));
+}

@@ -80,6 +80,12 @@ async fn what_a_provider_does_wrong_ends_the_run_with_its_name() {
             "provider_overloaded",
             "too hot",
         ),
+        (
+            "long",
+            json!([{ "text": "a b c", "stream": true, "error_after": 2, "error": { "kind": "context_too_long", "message": "no room" } }, { "text": "again" }]),
+            "context_too_long",
+            "no room",
+        ),
         ("nothing", json!([]), "provider_rejected_request", "no step is left"),
     ];
     for (name, steps, code, message) in cases {

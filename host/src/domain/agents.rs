@@ -170,14 +170,13 @@ pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Ag
 
 /// Applies a change to the agent as it is when it is written.
 pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
-    let remodelled = patch.provider.is_some() || patch.model.is_some();
+    let remodelled = patch.provider.is_some() || patch.model.is_some() || patch.fallbacks.is_some();
     let before = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
     let mut wanted = before.clone();
     patch.clone().apply(&mut wanted);
     check_values(&wanted)?;
     let known: Vec<_> = before.models().collect();
     check_models(app, &wanted, &known).await?;
-    let model = wanted.first();
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -187,8 +186,8 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
                 if changed.is_empty() {
                     return Ok(agent);
                 }
-                if remodelled && model != agent.settings.first() {
-                    let message = format!("The model of agent '{name}' was changed meanwhile; look again");
+                if remodelled && !wanted.models().eq(agent.settings.models()) {
+                    let message = format!("The models of agent '{name}' were changed meanwhile; look again");
                     return Err(Error::conflict("changed_meanwhile", message));
                 }
                 store::agents::update(tx, &name, &agent.settings).await?;

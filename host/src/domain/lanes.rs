@@ -72,9 +72,8 @@ impl Lanes {
 
     /// Gives a provider so many places from now on, whoever waits for one.
     pub fn resize(&self, provider: &Name, most: u32) {
-        if let Some(lane) = self.state().lanes.get(provider) {
-            lane.resize(most);
-        }
+        let new = || Arc::new(Lane::new(most));
+        self.state().lanes.entry(provider.clone()).or_insert_with(new).resize(most);
     }
 
     /// Drops what is known of a provider that is gone.
@@ -84,9 +83,8 @@ impl Lanes {
 
     fn lane(&self, provider: &Name, most: u32) -> Arc<Lane> {
         let new = || Arc::new(Lane::new(most));
-        let lane = Arc::clone(self.state().lanes.entry(provider.clone()).or_insert_with(new));
-        lane.resize(most);
-        lane
+        // Of one that is there the size is known better than by who read it before.
+        Arc::clone(self.state().lanes.entry(provider.clone()).or_insert_with(new))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -149,7 +147,10 @@ mod tests {
         let take = |index: usize, most| lanes.place(&runs[index], &provider, most);
         let first = take(0, 2).now_or_never().unwrap().unwrap();
         let second = take(1, 2).now_or_never().unwrap().unwrap();
-        let (mut third, mut fourth) = (Box::pin(take(2, 2)), Box::pin(take(3, 1)));
+        let mut third = Box::pin(take(2, 2));
+        assert!((&mut third).now_or_never().is_none());
+        lanes.resize(&provider, 1);
+        let mut fourth = Box::pin(take(3, 2));
         assert!((&mut third).now_or_never().is_none() && (&mut fourth).now_or_never().is_none());
         assert_eq!(lanes.waits_for(&runs[2]), Some(provider.clone()));
         // There is one place less, and it is the first to become free.

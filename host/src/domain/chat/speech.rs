@@ -1,6 +1,8 @@
 //! What an agent says in a run, as it comes: pieces while they are live, and from the message itself
 //! whatever of them was missed.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{BETWEEN, ENDED, cut_off};
@@ -15,6 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Speech {
     app: App,
+    run: RunId,
     subscription: Subscription,
     heard: Heard,
 }
@@ -56,7 +59,7 @@ impl Speech {
         let filter =
             Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };
         let subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
-        Ok(Self { app: app.clone(), subscription, heard: Heard::default() })
+        Ok(Self { app: app.clone(), run: run.clone(), subscription, heard: Heard::default() })
     }
 
     /// The next words; `None` when the run has ended.
@@ -68,7 +71,10 @@ impl Speech {
             };
             let event = event.ok_or_else(cut_off)?;
             let words = match &*event.envelope.event_type {
-                "message.delta" => self.heard.piece(payload(&event)?),
+                "message.delta" => {
+                    let said = |step: &str, from| self.app.runs.said(&self.run, step, from);
+                    self.heard.piece(payload(&event)?, said)
+                }
                 "model.response" => self.heard.answered(payload(&event)?),
                 "message.assistant" => self.heard.message(payload(&event)?),
                 kind if ENDED.contains(&kind) => return Ok(None),
@@ -83,8 +89,8 @@ impl Speech {
 }
 
 impl Heard {
-    /// A piece that does not go on where the last one ended comes with the message.
-    fn piece(&mut self, delta: Delta) -> Option<String> {
+    /// What was missed before a piece is among what was `said`, or else comes with the message.
+    fn piece(&mut self, delta: Delta, said: impl Fn(&str, usize) -> Option<String>) -> Option<String> {
         if delta.step_id <= self.whole {
             return None;
         }
@@ -93,7 +99,11 @@ impl Heard {
             self.close();
             self.step = delta.step_id;
         }
-        if delta.at != self.bytes { None } else { self.pass_on(&delta.text) }
+        match delta.at.cmp(&self.bytes) {
+            Ordering::Equal => self.pass_on(&delta.text),
+            Ordering::Less => None,
+            Ordering::Greater => said(&self.step, self.bytes).and_then(|missed| self.pass_on(&missed)),
+        }
     }
 
     fn answered(&mut self, response: Response) -> Option<String> {

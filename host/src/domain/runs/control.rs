@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ids::{RunId, SessionId},
+    ids::{RunId, SessionId, StepId},
     store::AgentKey,
 };
 
@@ -32,6 +32,14 @@ pub enum Stop {
 pub struct Control {
     pub step: CancellationToken,
     pub now: CancellationToken,
+    said: Arc<Mutex<Said>>,
+}
+
+/// What a model said so far, for those who missed a piece.
+#[derive(Debug, Default)]
+struct Said {
+    step: Option<StepId>,
+    text: String,
 }
 
 #[derive(Debug)]
@@ -65,12 +73,34 @@ impl Control {
     pub fn is_asked(&self) -> bool {
         self.now.is_cancelled() || self.step.is_cancelled()
     }
+
+    /// Keeps what a model says in a step.
+    pub(super) fn say(&self, step: &StepId, text: &str) {
+        let mut said = self.said();
+        if said.step.as_ref() != Some(step) {
+            *said = Said { step: Some(step.clone()), text: String::new() };
+        }
+        said.text.push_str(text);
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        // Each use leaves it whole.
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Scheduler {
     /// `concurrent_sessions` of one agent run at once.
     pub fn new(concurrent_sessions: usize) -> Self {
         Self { state: Mutex::default(), concurrent_sessions }
+    }
+
+    /// What a run's model said in a step so far, behind so many bytes.
+    pub fn said(&self, run: &RunId, step: &str, from: usize) -> Option<String> {
+        let control = self.state().runs.get(run).cloned()?;
+        let said = control.said();
+        let is_this = said.step.as_ref().is_some_and(|known| known.as_str() == step);
+        Some(said.text.get(from..).filter(|_| is_this)?.to_owned())
     }
 
     /// Asks a run to stop, if it has begun.

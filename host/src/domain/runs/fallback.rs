@@ -35,6 +35,8 @@ pub struct Asked {
     pub model: String,
     /// Its calls in this run, in the order in which they began.
     pub earlier: Vec<Step>,
+    /// The agent's, as they are now.
+    settings: Settings,
     /// Which model failed before it, and how, if that was the last that happened.
     pub instead: Option<Instead>,
 }
@@ -52,22 +54,36 @@ pub struct Instead {
 pub async fn asked(turn: &Turn<'_>) -> Result<Asked> {
     let mut db = turn.app.store.read().await?;
     let mut earlier = steps::model_calls(&mut db, &turn.run.run_id).await?;
-    let now = current(&turn.agent.settings, &earlier);
+    // An agent that was moved off a provider goes on with its new one, since the old may be gone.
+    let settings = store::agents::get(&mut db, &turn.run.agent_id).await?.settings;
+    let now = current(&settings, &earlier);
     let instead = Instead::of(&earlier, &now);
     earlier.retain(|step| made_by(step) == now);
     let provider = store::providers::get(&mut db, &now.provider).await?;
-    Ok(Asked { provider, model: now.model, earlier, instead })
+    Ok(Asked { provider, model: now.model, earlier, settings, instead })
 }
 
 impl Asked {
     /// The model that is asked after this one failed so, if there is one, as a step's output says it.
-    pub fn next(&self, settings: &Settings, failure: &Failure) -> Option<serde_json::Value> {
+    pub fn next(&self, failure: &Failure) -> Option<serde_json::Value> {
         if !OTHERS_MAY.contains(&failure.code()) {
             return None;
         }
         let is_this = |known: &Fallback| known.provider == self.provider.id && known.model == self.model;
-        let next = settings.models().skip_while(|known| !is_this(known)).nth(1)?;
-        Some(json!(next))
+        // The last, so that a list can only be gone down.
+        let models: Vec<_> = self.settings.models().collect();
+        let this = models.iter().rposition(is_this)?;
+        Some(json!(models.get(this + 1)?))
+    }
+
+    /// Whether a call of it would be the same as of another.
+    pub fn is(&self, other: &Self) -> bool {
+        let (one, two) = (&self.provider, &other.provider);
+        self.model == other.model
+            && one.id == two.id
+            && one.component.digest == two.component.digest
+            && one.config == two.config
+            && one.accepted == two.accepted
     }
 }
 

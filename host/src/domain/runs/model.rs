@@ -87,6 +87,10 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
     };
     // Nothing is reserved while it waits, and no time for a first token runs.
     let Some(place) = place(turn, &asked.provider).await? else { return Ok(Outcome::GoOn) };
+    // What it waited for may be another thing by now, or gone.
+    if !fallback::asked(turn).await?.is(&asked) {
+        return Ok(Outcome::GoOn);
+    }
     let (opened, request) = match call::open(turn, &asked, call).await? {
         Ok(opened) => opened,
         Err(failure) => return Ok(Outcome::Failed(failure)),
@@ -105,10 +109,10 @@ async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Place>> {
     let most = provider.places(turn.app);
     tokio::select! {
         biased;
-        place = turn.app.lanes.place(&turn.run.run_id, &provider.id, most) => place.map(Some),
         () = turn.control.step.cancelled() => Ok(None),
         () = turn.control.now.cancelled() => Ok(None),
         () = turn.app.tasks.shutdown().cancelled() => Ok(None),
+        place = turn.app.lanes.place(&turn.run.run_id, &provider.id, most) => place.map(Some),
     }
 }
 
@@ -145,6 +149,7 @@ async fn read(
             }
         };
         if let models::Chunk::Text(text) = &chunk {
+            turn.control.say(step, text);
             let delta = Event::MessageDelta { step_id: step.clone(), at: answer.text.len(), text: text.clone() };
             turn.app.events.live(turn.app.store.clock().timestamp(), &turn.subject(), &delta)?;
         }
@@ -214,8 +219,8 @@ async fn failed(turn: &Turn<'_>, asked: &Asked, opened: Opened, broken: Broken) 
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
     let pause = retry::pause(&failure, &step_id, tries, turn.app.config.runs.retries).filter(|_| is_free);
-    let next = asked.next(&turn.agent.settings, &failure).filter(|_| is_silent && pause.is_none());
-    let goes_on = next.is_some() || code == TOO_LONG;
+    let next = asked.next(&failure).filter(|_| is_silent && pause.is_none());
+    let goes_on = next.is_some() || (code == TOO_LONG && is_silent);
     let output = match next {
         Some(next) => json!({ "code": code, "message": message, "next": next }),
         None => json!({ "code": code, "message": message }),

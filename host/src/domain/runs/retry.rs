@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Step;
 use crate::{ids::StepId, plugins::Failure};
 
-/// Failures that may pass.
-const PASSING: [&str; 3] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable"];
+/// Failures that may pass; `busy` is the server's own.
+const PASSING: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];
 /// The first pause; each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest. A service that asks for a longer one is not waited for.
