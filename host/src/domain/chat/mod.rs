@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 pub use speech::Speech;
 
 use super::{
-    idempotency::{Claim, Earlier},
+    idempotency::Claim,
     messages::{Message, Role},
     runs::{self, Failure, Run, Spent, Started, Status, Stop},
     tokens::Principal,
@@ -17,9 +17,9 @@ use super::{
 use crate::{
     app::App,
     error::{Error, Problem, Result},
-    events::{self, Event, Filter, Subject, Subscription},
+    events::{Filter, Subscription},
     ids::{Name, RunId},
-    store::{self, Tx, idempotency::Outcome},
+    store::{self, Tx},
     tasks::Policy,
 };
 
@@ -103,26 +103,17 @@ async fn queue(
     claim: Option<Claim>,
 ) -> Result<Started> {
     let key = store::agents::get(tx, agent).await?.key;
-    if let Some(claim) = &claim {
-        match store::idempotency::claim(tx, claim).await? {
-            Some(Earlier::Run(id)) => return Ok(Started { run: store::runs::get(tx, &id).await?, before: true }),
-            Some(other) => return Err(other.into()),
-            None => {}
-        }
+    if let Some(before) = runs::claimed(tx, claim.as_ref()).await? {
+        return Ok(before);
     }
     let Conversation { earlier, task } = conversation;
     let session_id = store::sessions::open(tx, key, &Name::stored(session(&id))).await?;
     store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), true).await?;
-    if let Some(claim) = &claim {
-        store::idempotency::note(tx, &claim.key, Outcome::Run(&id)).await?;
-    }
-    let run = store::runs::get(tx, &id).await?;
+    let run = runs::queued(tx, &id, principal.name(), claim.as_ref()).await?;
     for Said { role, content } in earlier {
         let quoted = Message { quoted: true, ..Message::new(&run, role, content, tx.now()) };
         store::messages::insert(tx, &quoted).await?;
     }
-    let subject = Subject::run(agent, &id).by(principal.name());
-    events::record(tx, &subject, Event::RunQueued { session_id, task }).await?;
     Ok(Started { run, before: false })
 }
 

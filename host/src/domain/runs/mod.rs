@@ -173,14 +173,8 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
         let queued = worker.store.write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
-                if let Some(claim) = &claim {
-                    match store::idempotency::claim(tx, claim).await? {
-                        Some(Earlier::Run(id)) => {
-                            return Ok(Started { run: store::runs::get(tx, &id).await?, before: true });
-                        }
-                        Some(other) => return Err(other.into()),
-                        None => {}
-                    }
+                if let Some(before) = claimed(tx, claim.as_ref()).await? {
+                    return Ok(before);
                 }
                 let session_id = store::sessions::open(tx, key, &conversation).await?;
                 if store::runs::queued_in(tx, &session_id).await? >= limit {
@@ -189,12 +183,7 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
                 }
                 let id = RunId::random();
                 store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), false).await?;
-                if let Some(claim) = &claim {
-                    store::idempotency::note(tx, &claim.key, Outcome::Run(&id)).await?;
-                }
-                let subject = Subject::run(&agent, &id).by(principal.name());
-                events::record(tx, &subject, Event::RunQueued { session_id, task }).await?;
-                Ok(Started { run: store::runs::get(tx, &id).await?, before: false })
+                Ok(Started { run: queued(tx, &id, principal.name(), claim.as_ref()).await?, before: false })
             })
         });
         let started = queued.await?;
@@ -203,6 +192,27 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
     };
     // What is queued is carried out, even if its client leaves at this moment.
     app.tasks.carry_out("queueing", queueing).await
+}
+
+/// The run that a request with the same key made before, if one did; otherwise the key is taken.
+pub(super) async fn claimed(tx: &mut Tx, claim: Option<&Claim>) -> Result<Option<Started>> {
+    let Some(claim) = claim else { return Ok(None) };
+    match store::idempotency::claim(tx, claim).await? {
+        Some(Earlier::Run(id)) => Ok(Some(Started { run: store::runs::get(tx, &id).await?, before: true })),
+        Some(other) => Err(other.into()),
+        None => Ok(None),
+    }
+}
+
+/// A run that was inserted, noted with its key and told of.
+pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Claim>) -> Result<Run> {
+    if let Some(claim) = claim {
+        store::idempotency::note(tx, &claim.key, Outcome::Run(id)).await?;
+    }
+    let run = store::runs::get(tx, id).await?;
+    let told = Event::RunQueued { session_id: run.session_id.clone(), task: run.task.clone() };
+    events::record(tx, &Subject::run(&run.agent_id, id).by(by), told).await?;
+    Ok(run)
 }
 
 /// One of the agent's own runs.
