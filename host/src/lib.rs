@@ -26,6 +26,7 @@ pub mod single;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+pub mod text;
 
 use std::time::Duration;
 

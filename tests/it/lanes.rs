@@ -12,9 +12,7 @@ use tokio::sync::{
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use crate::{harness::Server, peer::Peer};
-
-const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+use crate::{harness::Server, llm::DONE, peer::Peer};
 
 /// A service that answers as many as it is told to, and counts who is there.
 #[derive(Clone)]

@@ -153,7 +153,7 @@ async fn the_wire_of_anthropic_carries_text_and_parallel_calls() {
 /// What a service answers, one after the other; the last one from then on.
 type Answers = Arc<Mutex<Vec<(StatusCode, &'static str)>>>;
 
-const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+pub const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 const CUT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"do\"}}]}\n\n";
 
 /// An agent of a service that gives these answers.

@@ -10,6 +10,7 @@ use super::{
     client::Answer,
     failure::{Done, Failure},
 };
+use crate::text::is_hidden;
 
 /// Longer texts are cut in tables.
 const CELL: usize = 60;
@@ -91,13 +92,6 @@ pub fn is_watched() -> bool {
 /// A text without what could change how a terminal shows other texts.
 pub fn clean(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_hidden(*c)).collect()
-}
-
-/// Control characters, and those that change the direction of a text.
-fn is_hidden(c: char) -> bool {
-    let direction =
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || direction
 }
 
 /// A text in one line of at most `width` columns.

@@ -13,6 +13,7 @@ use super::{
     bench::Bench,
     report::{Case, Outcome},
 };
+use crate::text::is_hidden;
 
 /// How much is said of what came, in characters.
 const FOUND: usize = 400;
@@ -104,10 +105,7 @@ pub async fn run(bench: &Bench<'_>) -> Vec<Case> {
 
 /// In one line that is not too long: a stranger's words are in it.
 fn clean(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if hidden(c) { ' ' } else { c }).take(FOUND).collect()
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).take(FOUND).collect()
 }
 
 impl From<String> for Fault {
