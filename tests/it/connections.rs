@@ -85,7 +85,10 @@ async fn a_body_that_stops_or_drips_is_not_waited_for() {
         config.server.body_time = 2;
     })
     .await;
-    let head = "POST /v1/agents HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+    let head = format!(
+        "POST /v1/agents HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{",
+        server.authority()
+    );
     let mut stops = connect(&server).await;
     stops.write_all(head.as_bytes()).await.unwrap();
     let answer = rest(&mut stops).await;
@@ -110,7 +113,8 @@ async fn who_sends_much_reads_why_it_is_refused_and_goes_on() {
     let size = 4 * 1024 * 1024;
     let head = |path: &str, length: usize| {
         format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
+            server.authority()
         )
     };
     for (path, status) in [("/v1/nowhere", "404"), ("/v1/agents", "413")] {

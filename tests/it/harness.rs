@@ -33,6 +33,7 @@ pub struct Server {
     tasks: Tasks,
     serving: Option<JoinHandle<moxxy::error::Result<()>>>,
     code: Option<String>,
+    loopback: bool,
 }
 
 #[derive(Debug)]
@@ -75,12 +76,12 @@ impl Server {
     pub async fn configured(home: TempDir, config: Config, clock: Clock) -> Self {
         let tasks = Tasks::default();
         let app = App::start(config, clock, tasks.clone()).await.unwrap();
-        let code = app.bootstrap.code().map(str::to_owned);
+        let (code, loopback) = (app.bootstrap.code().map(str::to_owned), app.config.server.loopback);
         let listener = TcpListener::bind(("127.0.0.1", app.config.server.port)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = Some(tokio::spawn(moxxy::run(app, listener)));
         let http = http();
-        Self { url, home, http, tasks, serving, code }
+        Self { url, home, http, tasks, serving, code, loopback }
     }
 
     /// Starts with a clock that the test turns, in seconds.
@@ -95,7 +96,7 @@ impl Server {
     /// A server in another process.
     pub fn elsewhere(url: String, home: TempDir) -> Self {
         let http = http();
-        Self { url, home, http, tasks: Tasks::default(), serving: None, code: None }
+        Self { url, home, http, tasks: Tasks::default(), serving: None, code: None, loopback: true }
     }
 
     /// Shuts down as a signal would, and gives the data directory back.
@@ -128,11 +129,18 @@ impl Server {
         self.code.clone().expect("there was a token at the start")
     }
 
+    /// The address without its scheme.
+    pub fn authority(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
+    }
+
     /// The text of a new token with these scopes.
     pub async fn token(&self, by: Option<&str>, scopes: &[&str]) -> String {
         let mut request = self.request(Method::POST, "/v1/auth/tokens").json(&json!({ "scopes": scopes }));
         if let Some(token) = by {
             request = request.bearer_auth(token);
+        } else if !self.loopback {
+            request = request.bearer_auth(self.bootstrap_code());
         }
         send(request).await.expect(201)["token"].as_str().unwrap().to_owned()
     }

@@ -52,6 +52,7 @@ mod languages;
 mod leaving;
 mod llm;
 mod loading;
+mod loopback;
 mod manual;
 mod migrations;
 mod names;

@@ -117,7 +117,8 @@ async fn a_proxy_that_does_not_show_is_not_trusted() {
     let Some(program) = nginx() else { return };
     let server = Server::start().await;
     server.offline("ada", "echo").await;
-    let hidden = "proxy_http_version 1.1; proxy_set_header Host 127.0.0.1; proxy_set_header Connection '';";
+    let own = server.authority();
+    let hidden = format!("proxy_http_version 1.1; proxy_set_header Host {own}; proxy_set_header Connection '';");
     let proxy = Nginx::start(&program, &format!("{hidden} proxy_pass {};", server.url));
     expect_no_trust(&server, &proxy).await;
     let why = send(proxy.request(Method::GET, "/v1/agents")).await.error(401, "unauthenticated");

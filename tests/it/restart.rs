@@ -138,8 +138,10 @@ async fn a_stop_that_was_promised_holds_after_a_restart() {
 async fn a_shutdown_waits_for_nobody_longer_than_its_grace() {
     let server = Server::with(|config| config.server.shutdown_grace = 1).await;
     let mut stuck = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
-    let half =
-        "POST /v1/agents HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    let half = format!(
+        "POST /v1/agents HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{{",
+        server.authority()
+    );
     stuck.write_all(half.as_bytes()).await.unwrap();
     let mut other = server.events("after=0").await;
     server.stop().await;

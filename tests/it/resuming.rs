@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     process::Command,
 };
@@ -28,6 +28,7 @@ const LINES: usize = 64;
 async fn fragile(listener: TcpListener, server: String, broken: Arc<AtomicUsize>) {
     // Any numbers will do, as long as they are others each time.
     let mut random: usize = 88_172_645_463_325_252;
+    let own = listener.local_addr().unwrap().to_string();
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
         let mut upstream = TcpStream::connect(&server).await.unwrap();
@@ -35,11 +36,20 @@ async fn fragile(listener: TcpListener, server: String, broken: Arc<AtomicUsize>
         random ^= random >> 7;
         random ^= random << 17;
         let mut left = if broken.load(SeqCst) < BREAKS { random % 8192 } else { usize::MAX };
-        let broken = Arc::clone(&broken);
+        let (broken, own, server) = (Arc::clone(&broken), own.clone(), server.clone());
         tokio::spawn(async move {
             let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
                 (client.split(), upstream.split());
-            let asking = copy(&mut from_client, &mut to_server);
+            // Only a request for the server's own address needs no token.
+            let asking = async {
+                let mut piece = vec![0; 4096];
+                while let Ok(length @ 1..) = from_client.read(&mut piece).await {
+                    let text = String::from_utf8_lossy(&piece[..length]).replace(&own, &server);
+                    if to_server.write_all(text.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            };
             let answering = async {
                 let mut piece = vec![0; 4096];
                 while left > 0 {
@@ -54,7 +64,7 @@ async fn fragile(listener: TcpListener, server: String, broken: Arc<AtomicUsize>
                 }
                 broken.fetch_add(1, SeqCst);
             };
-            tokio::select! { _ = asking => {} () = answering => {} }
+            tokio::select! { () = asking => {} () = answering => {} }
         });
     }
 }

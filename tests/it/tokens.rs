@@ -5,7 +5,10 @@ use std::sync::{Arc, atomic::Ordering};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use crate::harness::{PATIENCE, Server, http, send};
+use crate::{
+    harness::{PATIENCE, Server, http, send},
+    outcomes::outcome,
+};
 
 fn create(server: &Server) -> RequestBuilder {
     server.request(Method::POST, "/v1/auth/tokens").json(&json!({ "scopes": ["*"] }))
@@ -55,6 +58,10 @@ async fn from_elsewhere_the_first_token_takes_the_code_of_the_start() {
     let (server, later) = Server::timed(|config| config.server.loopback = false).await;
     let elsewhere = || create(&server).header("X-Forwarded-For", "192.0.2.7");
     send(elsewhere()).await.error(401, "unauthenticated");
+    // With the trust off, this machine is as any other.
+    let refused = send(create(&server)).await.error(401, "unauthenticated");
+    assert!(refused.contains("one-time code that the server printed at its start"), "{refused}");
+    outcome("MOXXY_LOOPBACK=false: the first token without the code", &refused);
     let code = server.bootstrap_code();
     let with = |code: &str| elsewhere().bearer_auth(code);
     let wrong = format!("boot_{}", "A".repeat(43));
@@ -69,6 +76,14 @@ async fn from_elsewhere_the_first_token_takes_the_code_of_the_start() {
     later.store(15 * 60 - 10, Ordering::SeqCst);
     send(with(&code)).await.expect(201);
     send(with(&code)).await.error(401, "unauthenticated");
+    send(create(&server)).await.error(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn with_the_trust_off_the_code_is_needed_on_this_machine_too() {
+    let server = Server::with(|config| config.server.loopback = false).await;
+    send(create(&server)).await.error(401, "unauthenticated");
+    send(create(&server).bearer_auth(server.bootstrap_code())).await.expect(201);
 }
 
 #[tokio::test]
@@ -88,7 +103,8 @@ async fn failed_attempts_have_a_strict_bucket_that_valid_tokens_do_not_touch() {
     let server = Server::with(|config| config.server.loopback = false).await;
     let token = server.token(None, &["*"]).await;
     let get = |token: &str| server.request(Method::GET, "/v1/agents").bearer_auth(token);
-    for _ in 0..10 {
+    // The one-time code was an attempt, too.
+    for _ in 0..9 {
         send(get("mox_wrong")).await.error(401, "unauthenticated");
     }
     send(get("mox_wrong")).await.error(429, "too_many_requests");

@@ -82,7 +82,10 @@ fn by_code(code: &str) -> Option<&'static str> {
 fn unauthenticated(token: bool) -> String {
     let first = match token {
         true => "Was the token in MOXXY_TOKEN or --token-file revoked, or has it expired?",
-        false => "Set MOXXY_TOKEN, or name a file with --token-file. The server's first token needs no other.",
+        false => {
+            "Set MOXXY_TOKEN, or name a file with --token-file. The server's first token needs no other; with \
+             MOXXY_LOOPBACK=false it takes the one-time code that the server printed at its start, as MOXXY_TOKEN."
+        }
     };
     format!("{first}\n{}", another_token(&[Scope::All.name()]))
 }

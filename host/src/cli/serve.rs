@@ -104,6 +104,7 @@ fn announce(server: &Server, address: SocketAddr, demo: bool, code: Option<&str>
     let scheme = if http::has_tls(server) { "https" } else { "http" };
     let mut lines = vec![format!("Moxxy {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"))];
     let known = http::owners_are_known();
+    let trusts = server.loopback && server.listen.is_loopback() && known;
     if !known {
         lines.push("The owners of local sockets cannot be read here, so no request will be trusted.".into());
     }
@@ -111,19 +112,22 @@ fn announce(server: &Server, address: SocketAddr, demo: bool, code: Option<&str>
     let curl = if http::has_tls(server) { "curl -sk" } else { "curl -s" };
     let url = format!("{scheme}://{}", SocketAddr::new(near(address.ip()), address.port()));
     if let Some(code) = code {
-        lines.push(format!(
-            "There is no token yet. The first one needs none if a program of this server's user, on this machine, \
-             makes it; others, and what comes through a proxy, show this code, within {} minutes:",
-            bootstrap::LIFE.whole_minutes()
-        ));
+        let whose = match trusts {
+            true => {
+                "needs none if a program of this server's user, on this machine, makes it; others, and what comes \
+                 through a proxy, show this code"
+            }
+            false => "takes this code",
+        };
+        let minutes = bootstrap::LIFE.whole_minutes();
+        lines.push(format!("There is no token yet. The first one {whose}, within {minutes} minutes:"));
         lines.push(format!(
             "{curl} {url}/v1/auth/tokens -H 'Authorization: Bearer {code}' -H 'Content-Type: application/json' \
              -d '{{\"scopes\": [\"*\"]}}'"
         ));
     }
     if demo {
-        let trusted = server.loopback && server.listen.is_loopback() && known;
-        let (token, first) = match trusted {
+        let (token, first) = match trusts {
             true => ("", "Made the agent `demo`. Try it:"),
             false => (
                 " -H \"Authorization: Bearer $MOXXY_TOKEN\"",

@@ -16,8 +16,8 @@ const CREATING: &str = "The token is the only thing on standard output, and is s
   export MOXXY_TOKEN=$(moxxy token create --scope '*')
   moxxy token create --scope agents:read,runs:write --expires 30d --description 'The web page'
 
-A server's very first token needs none: make it on the server's machine; elsewhere, give the one-time
-code that the server printed at its start as MOXXY_TOKEN. Give it `tokens:admin` or `*`, which make
+A server's very first token needs none: make it on the server's machine; elsewhere, and where
+MOXXY_LOOPBACK is false, give the one-time code that the server printed at its start as MOXXY_TOKEN. Give it `tokens:admin` or `*`, which make
 further ones. The way back in is `--offline`, on the server's machine and while the server is stopped.";
 
 #[derive(Debug, clap::Subcommand)]

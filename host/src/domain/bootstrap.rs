@@ -1,5 +1,5 @@
-//! The bootstrap: how the very first token is made from elsewhere, with a code that is printed at
-//! start. From this machine it needs none.
+//! The bootstrap: how the very first token is made with a code that is printed at start. In loopback mode
+//! it needs none from this machine.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use subtle::ConstantTimeEq as _;

@@ -183,6 +183,12 @@ impl FromRequestParts<App> for Maker {
                 return Ok(Self(Creator::Principal(principal)));
             }
             Credential::Code => {}
+            Credential::Nothing if !app.config.server.loopback => {
+                return Err(unauthenticated(
+                    "This takes a token with `tokens:admin`; the very first takes the one-time code that the server \
+                     printed at its start: send `Authorization: Bearer boot_…`",
+                ));
+            }
             Credential::Nothing => {
                 if let Some(why) = loopback::distrust(parts, app.config.server.listen.is_loopback()).await? {
                     return Err(untrusted(why));

@@ -39,7 +39,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use super::{loopback::Peer, tls::Tls};
+use super::{loopback::Peer, socket::Socket, tls::Tls};
 use crate::{
     app::App,
     tasks::{Policy, Tasks},
@@ -106,8 +106,9 @@ impl Connection {
             let (Ok(address), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
             // Small answers leave at once.
             drop(stream.set_nodelay(true));
-            let peer = Peer::new(address, local);
-            let mut stream = TimeoutStream::new(stream);
+            let socket = Socket::new(stream);
+            let peer = Peer::new(address, local, socket.state(), tls.is_some());
+            let mut stream = TimeoutStream::new(socket);
             stream.set_write_timeout(Some(Duration::from_secs(self.app.config.server.write_pause)));
             let stream = Box::pin(stream);
             match tls {

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::http::{HeaderMap, Method, Version, header, request::Parts};
 use tokio::sync::OnceCell;
 
-use super::owner;
+use super::{owner, socket::SocketState};
 use crate::{
     error::{Error, Result},
     tasks,
@@ -17,20 +17,24 @@ use crate::{
 pub struct Peer {
     pub address: SocketAddr,
     local: SocketAddr,
+    socket: SocketState,
+    has_tls: bool,
     /// Whether the peer's socket belongs to the server's own user or to root: looked up once.
     own: Arc<OnceCell<bool>>,
 }
 
 impl Peer {
-    pub fn new(address: SocketAddr, local: SocketAddr) -> Self {
-        Self { address, local, own: Arc::default() }
+    pub fn new(address: SocketAddr, local: SocketAddr, socket: SocketState, has_tls: bool) -> Self {
+        Self { address, local, socket, has_tls, own: Arc::default() }
     }
 
     /// An error where the system cannot say now, for want of open files perhaps.
     async fn is_own(&self) -> Result<bool> {
-        let (peer, local) = (self.address, self.local);
-        // The tables can be long.
-        let look = || async move { tasks::blocking(move || owner::is_trusted(peer, local)).await };
+        let (peer, local, socket) = (self.address, self.local, self.socket.clone());
+        // The tables can be long. The state comes after them: once the peer has left, another program's
+        // socket can stand there at its address.
+        let look = move || owner::is_trusted(peer, local).map(|trusted| trusted && socket.is_established());
+        let look = || async move { tasks::blocking(look).await };
         let own = self.own.get_or_try_init(|| async { look().await?.map_err(Error::internal) }).await;
         own.copied().map_err(|error| {
             tracing::error!(error = ?error, "whose program calls cannot be found out");
@@ -50,19 +54,21 @@ pub async fn distrust(parts: &Parts, listens_on_loopback: bool) -> Result<Option
     } else if !peer.is_own().await? {
         Some("this request comes from another user's program")
     } else {
-        suspicious(parts)
+        suspicious(parts, peer)
     })
 }
 
 /// What a request says of itself that no plain program on this machine would say.
-fn suspicious(parts: &Parts) -> Option<&'static str> {
-    let headers = &parts.headers;
+fn suspicious(parts: &Parts, peer: &Peer) -> Option<&'static str> {
+    let (headers, host) = (&parts.headers, host(parts).and_then(|host| name_and_port(host, peer.has_tls)));
     if parts.version < Version::HTTP_11 {
         Some("this request is older than HTTP/1.1")
     } else if headers.keys().any(|name| is_forwarding(name.as_str())) {
         Some("this request was forwarded by a proxy")
-    } else if !host(parts).is_some_and(is_loopback_name) {
+    } else if !host.is_some_and(|(name, _)| is_loopback_name(name)) {
         Some("this request names another host")
+    } else if host.and_then(|(_, port)| port.parse().ok()) != Some(peer.local.port()) {
+        Some("this request names another port than the server's")
     } else if !is_without_page(headers, &parts.method) {
         Some("this request comes from a web page")
     } else {
@@ -88,14 +94,32 @@ fn host(parts: &Parts) -> Option<&str> {
     (named.next().is_none() && target).then_some(host)
 }
 
-fn is_loopback_name(host: &str) -> bool {
+/// An address of version 6 without its brackets. A port that is absent is the default of the scheme.
+fn name_and_port(host: &str, has_tls: bool) -> Option<(&str, &str)> {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((_, port)) if !port.is_empty() && !port.starts_with(':') => return false,
-        Some((address, port)) => (address, port.strip_prefix(':')),
+        Some((address, "")) => (address, None),
+        Some((address, port)) => (address, Some(port.strip_prefix(':')?)),
         None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
     };
-    let port = port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-    let name = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    port && name
+    let port = port.unwrap_or(if has_tls { "443" } else { "80" });
+    port.bytes().all(|b| b.is_ascii_digit()).then_some((name, port))
+}
+
+fn is_loopback_name(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_and_port;
+
+    #[test]
+    fn an_absent_port_is_the_schemes() {
+        assert_eq!(name_and_port("localhost", false), Some(("localhost", "80")));
+        assert_eq!(name_and_port("[::1]", true), Some(("::1", "443")));
+        assert_eq!(name_and_port("[::1]:3000", true), Some(("::1", "3000")));
+        assert_eq!(name_and_port("[::1]3000", false), None);
+        assert_eq!(name_and_port("localhost:+80", false), None);
+    }
 }

@@ -33,6 +33,7 @@ mod route;
 mod runs;
 mod secrets;
 mod skills;
+mod socket;
 mod tls;
 mod tokens;
 mod trace;
@@ -155,8 +156,8 @@ fn limited() -> ApiRouter<App> {
         .api_route("/v1/openapi.json", get("openapi", "This document", docs::document))
 }
 
-const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine, and from \
-    elsewhere the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
+const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine in loopback \
+    mode, and otherwise the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
     scopes than the token that makes them. The token is shown this once.";
 const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat is absent stays. To move a host that a secret \
     goes to, to name one that is not public, or to give a secret takes `vault:write` too.";
