@@ -24,7 +24,9 @@ use crate::{
         idempotency::Keys,
         lanes::Lanes,
         models::Lists,
-        questions, retention,
+        questions,
+        refusals::Refusals,
+        retention,
         runs::{self, Scheduler},
         vault::{self, MasterKey},
     },
@@ -61,6 +63,8 @@ pub struct App {
     pub idempotency: Keys,
     /// Tells streams that some token was revoked.
     pub revoked: watch::Sender<()>,
+    /// The tokens that were refused and are not told of yet.
+    pub refusals: Arc<Refusals>,
     /// The tokens whose use is being noted.
     pub noting: Single<TokenId>,
     /// How many large bodies may be taken in yet.
@@ -106,6 +110,7 @@ impl App {
             bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),
             idempotency: Keys { mac: MacKey::new(master.derive("moxxy idempotency 1")), open: Single::default() },
             revoked: watch::Sender::default(),
+            refusals: Arc::default(),
             noting: Single::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             streams: Arc::new(Semaphore::new(config.server.waiting())),

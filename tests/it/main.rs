@@ -64,6 +64,7 @@ mod providers;
 mod proxy;
 mod questions;
 mod rates;
+mod refusals;
 mod restart;
 mod resuming;
 mod retention;

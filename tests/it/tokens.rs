@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use reqwest::{Method, RequestBuilder};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     harness::{PATIENCE, Server, http, send},
@@ -182,8 +182,15 @@ async fn what_happens_to_tokens_is_told_without_the_tokens() {
     assert_eq!(kinds, ["token.created", "token.created", "token.denied", "token.denied", "token.revoked"]);
     let payload = |at: usize| &events[at].data["payload"];
     assert_eq!(payload(1)["by"], listed[0]["id"]);
-    assert_eq!(*payload(2), json!({ "token_id": null, "scope": null, "reason": "unknown token" }));
-    assert_eq!(*payload(3), json!({ "token_id": id, "scope": "agents:read", "reason": "insufficient scope" }));
+    let refused = |at: usize, mut rest: Value| {
+        let from_here = json!([{ "network": "127.0.0.0/8", "count": 1 }]);
+        rest["since"] = payload(at)["since"].clone();
+        (rest["count"], rest["sources"], rest["other_count"]) = (json!(1), from_here, json!(0));
+        assert_eq!(*payload(at), rest);
+        assert!(payload(at)["since"].as_str() <= events[at].data["timestamp"].as_str());
+    };
+    refused(2, json!({ "token_id": null, "scope": null, "reason": "unknown token" }));
+    refused(3, json!({ "token_id": id, "scope": "agents:read", "reason": "insufficient scope" }));
     assert_eq!(*payload(4), json!({ "token_id": id, "by": listed[0]["id"] }));
     let all = format!("{events:?}");
     assert!(!all.contains(&first) && !all.contains(&reader) && !all.contains("mox_nobody"));

@@ -21,6 +21,7 @@ pub mod policy;
 pub mod progress;
 pub mod providers;
 pub mod questions;
+pub mod refusals;
 pub mod retention;
 pub mod runs;
 pub mod sessions;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::{
     config::Config,
     digest,
     error::{Error, Problem, Result},
-    events::{self, Event, Subject},
+    events::{self, Event, RefusedFrom, Subject},
     ids::{self, TokenId},
     store::{self, Tx},
     tasks::Policy,
@@ -232,10 +233,18 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
     Ok(())
 }
 
-/// Tells that a token was refused: an unknown one, or a known one that lacks a scope.
-pub async fn tell_denied(app: &App, token: Option<TokenId>, scope: Option<Scope>, reason: &'static str) -> Result<()> {
-    let denied = Event::TokenDenied { token_id: token.clone(), scope: scope.map(|scope| scope.name().into()), reason };
-    let subject = token.map_or_else(Subject::default, |token| Subject::default().by(token.as_str()));
+/// Tells that a token lacks a scope.
+pub async fn tell_denied(app: &App, token: TokenId, scope: Scope, source: IpNet) -> Result<()> {
+    let subject = Subject::default().by(token.as_str());
+    let denied = Event::TokenDenied {
+        token_id: Some(token),
+        scope: Some(scope.name().into()),
+        reason: "insufficient scope",
+        count: 1,
+        since: app.store.clock().timestamp(),
+        sources: vec![RefusedFrom { network: source.to_string(), count: 1 }],
+        other_count: 0,
+    };
     app.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, denied).await })).await
 }
 

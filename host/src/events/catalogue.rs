@@ -98,8 +98,18 @@ events! {
 
     TokenCreated = "token.created" { token_id: TokenId, scopes: Vec<String>, by: String },
     TokenRevoked = "token.revoked" { token_id: TokenId, by: String },
-    /// An unknown token, or a known one that lacks a scope.
-    TokenDenied = "token.denied" { token_id: Option<TokenId>, scope: Option<String>, reason: &'static str },
+    /// A known token that lacks a scope; or all unknown ones since the last of these events, at least a minute ago.
+    TokenDenied = "token.denied" {
+        token_id: Option<TokenId>,
+        scope: Option<String>,
+        reason: &'static str,
+        /// How often, from this time on.
+        count: u64,
+        since: String,
+        /// From where: up to 16 networks, and how many of `count` came from others.
+        sources: Vec<RefusedFrom>,
+        other_count: u64,
+    },
 
     SecretCreated = "vault.secret_created" { secret_id: SecretId, name: SecretName, by: String },
     SecretRotated = "vault.secret_rotated" { secret_id: SecretId, name: SecretName, by: String },
@@ -247,6 +257,13 @@ pub struct Interrupted {
     pub step_id: String,
     pub kind: String,
     pub outcome: &'static str,
+}
+
+/// How many tokens were refused that came from a network.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusedFrom {
+    pub network: String,
+    pub count: u64,
 }
 
 /// What of a payload the audit log leaves out: texts that are somebody's, and that go with an agent.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::broadcast;
 
-pub use catalogue::{Event, Interrupted, Usage};
+pub use catalogue::{Event, Interrupted, RefusedFrom, Usage};
 pub use subscribe::{Filter, Subscription};
 
 use crate::{

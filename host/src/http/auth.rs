@@ -16,13 +16,13 @@ use axum::{
 
 use super::{
     answer::{Answer, Result},
-    limits::Failures,
+    limits::{Client, Failures},
     loopback,
 };
 use crate::{
     app::App,
     domain::{
-        bootstrap,
+        bootstrap, refusals,
         tokens::{self, Creator, Principal, Scope, Token},
     },
     error::{Error, Problem},
@@ -123,8 +123,8 @@ async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &st
     if let Some(token) = found {
         return Ok(Credential::Token(token));
     }
+    refusals::count(app, Client::network_of(from)).await;
     failures.spend(from)?;
-    tell(tokens::tell_denied(app, None, None, "unknown token").await);
     let answer = unauthenticated("The token is not known here, or it has expired or was revoked");
     Err(answer.with(header::WWW_AUTHENTICATE, INVALID))
 }
@@ -162,7 +162,11 @@ async fn allow(parts: &Parts, app: &App, principal: &Principal, scope: Scope) ->
     if !principal.may(scope) {
         let Principal::Token(token) = principal else { return Err(unauthenticated("This takes a token")) };
         if Failures::of(parts).is_none_or(|failures| failures.may_tell(&token.id)) {
-            tell(tokens::tell_denied(app, Some(token.id.clone()), Some(scope), "insufficient scope").await);
+            let source = Client::network_of(&parts.extensions);
+            // A refusal stands, even if it cannot be written down.
+            if let Err(error) = tokens::tell_denied(app, token.id.clone(), scope, source).await {
+                tracing::error!(?error, "a refused token could not be told of");
+            }
         }
         return Err(insufficient(scope, token));
     }
@@ -200,13 +204,6 @@ impl FromRequestParts<App> for Maker {
             return Err(tokens::not_the_first().into());
         }
         Ok(Self(Creator::Bootstrap))
-    }
-}
-
-/// A refusal stands, even if it cannot be written down.
-fn tell(told: crate::error::Result<()>) {
-    if let Err(error) = told {
-        tracing::error!(?error, "a refused token could not be told of");
     }
 }
 

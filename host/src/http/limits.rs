@@ -1,9 +1,10 @@
-//! How often a client may call: one bucket for each valid token or address, and a strict one for
-//! each address that presents what is not valid.
+//! How often a client may call: one bucket for each valid token or network of addresses, and a strict one
+//! for each network that presents what is not valid.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
+    hash::{BuildHasher as _, RandomState},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use axum::{
     http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tower_governor::{
     GovernorError, GovernorLayer,
     governor::{GovernorConfig, GovernorConfigBuilder, SharedRateLimiter},
@@ -33,12 +34,18 @@ type Config = Arc<GovernorConfig<ByCaller, NoHeaders>>;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const SWEEP: Duration = Duration::from_secs(60);
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+/// How many networks have a bucket of their own.
+const NETWORKS: u64 = 1 << 18;
+/// Nobody can choose networks that share a bucket.
+static NUMBERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Whom a bucket belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     Token(TokenId),
-    Address(IpAddr),
+    /// A network, or a few that share its number: there are not more buckets than numbers.
+    Network(u32),
 }
 
 /// The buckets of requests.
@@ -61,7 +68,7 @@ impl KeyExtractor for ByCaller {
     fn extract<T>(&self, request: &Request<T>) -> Result<Key, GovernorError> {
         Ok(match request.extensions().get() {
             Some(Credential::Token(token)) => Key::Token(token.id.clone()),
-            _ => address(request.extensions()),
+            _ => network(request.extensions()),
         })
     }
 }
@@ -91,9 +98,9 @@ impl Failures {
         parts.extensions.get()
     }
 
-    /// Takes one attempt from the request's address.
+    /// Takes one attempt from the request's network.
     pub fn spend(&self, from: &Extensions) -> Result<(), Answer> {
-        self.0.check_key(&address(from)).map_err(|until| too_many_answer(wait(&until)))
+        self.0.check_key(&network(from)).map_err(|until| too_many_answer(wait(&until)))
     }
 
     /// Whether an event may tell of what a token was refused: not of each of a thousand.
@@ -108,8 +115,10 @@ pub fn sweep(app: &App, requests: &Requests, failures: &Failures) {
     let shutdown = app.tasks.shutdown().clone();
     app.tasks.spawn("rate limits", Policy::Job, async move {
         while shutdown.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-            requests.retain_recent();
-            failures.retain_recent();
+            for buckets in [&requests, &failures] {
+                buckets.retain_recent();
+                buckets.shrink_to_fit();
+            }
         }
     });
 }
@@ -132,15 +141,22 @@ impl Client {
         let named: Vec<_> = named.map_while(Result::ok).collect();
         Self(named.iter().find(|address| !trusted(address)).copied().unwrap_or(peer))
     }
+
+    /// The network that a request comes from: all of this machine, one address of version 4, or the 48 bits of
+    /// version 6 that one site is given.
+    pub fn network_of(extensions: &Extensions) -> IpNet {
+        let client = extensions.get().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Self(address)| *address);
+        match client.to_canonical() {
+            address if address.is_loopback() => IpNet::V4(LOOPBACK),
+            IpAddr::V4(address) => IpNet::V4(address.into()),
+            IpAddr::V6(address) => IpNet::V6(Ipv6Net::new(address, 48).unwrap_or(address.into()).trunc()),
+        }
+    }
 }
 
-/// An address of version 6 stands for its network of 64 bits, which is what one host is given.
-fn address(extensions: &Extensions) -> Key {
-    let client = extensions.get().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Client(address)| *address);
-    Key::Address(match client.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        four => four,
-    })
+fn network(extensions: &Extensions) -> Key {
+    let number = NUMBERS.hash_one(Client::network_of(extensions)) % NETWORKS;
+    Key::Network(u32::try_from(number).unwrap_or_default())
 }
 
 fn buckets(time: Duration, count: u32, burst: u32) -> Result<Config> {

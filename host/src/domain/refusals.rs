@@ -1,0 +1,116 @@
+//! Refused tokens: all that are not known, from wherever, are told of by one event a minute, so that nobody
+//! without a token fills the logs.
+
+use std::{
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use time::OffsetDateTime;
+
+use crate::{
+    app::App,
+    clock,
+    events::{self, Event, RefusedFrom, Subject},
+    tasks::Policy,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// An event names so many networks; refusals of others are counted together.
+const SOURCES: usize = 16;
+
+/// The refusals that no event has told of.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Until then refusals are counted and not told of.
+    quiet_until: Option<OffsetDateTime>,
+    counted: Counted,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    count: u64,
+    /// The first of them.
+    since: Option<OffsetDateTime>,
+    sources: Vec<RefusedFrom>,
+    other_count: u64,
+}
+
+impl Refusals {
+    /// Returns what is to be told of now: the first refusal, and then those of each minute.
+    fn add(&self, source: IpNet, now: OffsetDateTime) -> Option<Event> {
+        let mut state = self.state();
+        state.counted.add(source, now);
+        // A clock that was set back must not silence more than a minute.
+        let is_quiet = state.quiet_until.is_some_and(|until| now < until && until <= now + MINUTE);
+        if is_quiet { None } else { state.take(now) }
+    }
+
+    /// Returns all that is not told of yet, and begins the next minute.
+    fn take(&self, now: OffsetDateTime) -> Option<Event> {
+        self.state().take(now)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each use leaves the state whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, now: OffsetDateTime) -> Option<Event> {
+        let Counted { count, since, mut sources, other_count } = mem::take(&mut self.counted);
+        let since = clock::format(since?);
+        self.quiet_until = Some(now + MINUTE);
+        sources.sort_by_key(|source| std::cmp::Reverse(source.count));
+        let (token_id, scope, reason) = (None, None, "unknown token");
+        Some(Event::TokenDenied { token_id, scope, reason, count, since, sources, other_count })
+    }
+}
+
+impl Counted {
+    fn add(&mut self, source: IpNet, now: OffsetDateTime) {
+        self.count += 1;
+        self.since.get_or_insert(now);
+        let network = source.to_string();
+        if let Some(known) = self.sources.iter_mut().find(|known| known.network == network) {
+            known.count += 1;
+        } else if self.sources.len() < SOURCES {
+            self.sources.push(RefusedFrom { network, count: 1 });
+        } else {
+            self.other_count += 1;
+        }
+    }
+}
+
+/// Counts a token that is not known, and tells of it when it is time.
+pub async fn count(app: &App, source: IpNet) {
+    let Some(event) = app.refusals.add(source, app.store.clock().now()) else { return };
+    let worker = app.clone();
+    app.tasks.spawn("refused tokens", Policy::Job, async move {
+        let shutdown = worker.tasks.shutdown().clone();
+        loop {
+            let is_over = shutdown.run_until_cancelled(tokio::time::sleep(MINUTE)).await.is_none();
+            let Some(event) = worker.refusals.take(worker.store.clock().now()) else { return };
+            tell(&worker, event).await;
+            if is_over {
+                return;
+            }
+        }
+    });
+    tell(app, event).await;
+}
+
+async fn tell(app: &App, event: Event) {
+    let subject = Subject::default();
+    let told = app.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, event).await })).await;
+    // A refusal stands, even if it cannot be written down.
+    if let Err(error) = told {
+        tracing::error!(?error, "refused tokens could not be told of");
+    }
+}
