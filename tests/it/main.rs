@@ -11,6 +11,7 @@
 mod agents;
 mod arguments;
 mod audit;
+mod audit_removal;
 mod auth;
 mod backup;
 mod besieged;

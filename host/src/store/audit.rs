@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
 
 use super::{Db, Page, Slice, Tx};
 pub use crate::domain::audit::Key;
@@ -13,6 +13,40 @@ use crate::{
     error::{Error, Result},
     events::Envelope,
 };
+
+/// Tables whose rows come into being with an entry, or after one.
+const USED: [&str; 15] = [
+    "agents",
+    "audit",
+    "events",
+    "grants",
+    "keyvalue",
+    "messages",
+    "provider_checks",
+    "providers",
+    "questions",
+    "runs",
+    "secrets",
+    "sessions",
+    "skills",
+    "steps",
+    "tokens",
+];
+/// Those of them whose rows have a time, and an entry of no earlier time.
+const DATED: [&str; 6] = ["agents", "grants", "providers", "secrets", "skills", "tokens"];
+/// Events that come with an entry, whoever causes them.
+const CERTAIN: [&str; 10] = [
+    "egress.denied",
+    "sandbox.limit_exceeded",
+    "token.created",
+    "token.denied",
+    "token.revoked",
+    "vault.accessed",
+    "vault.denied",
+    "vault.secret_created",
+    "vault.secret_deleted",
+    "vault.secret_rotated",
+];
 
 /// The key that entries are chained by, once it is known.
 #[derive(Debug, Clone, Default)]
@@ -97,18 +131,61 @@ pub async fn ends(db: &mut Db) -> Result<Option<(Ends, Option<Hash>)>> {
 /// The ends, to be moved. Where they were tampered with, that is written down in them: it would be lost
 /// with the next hash.
 pub async fn checked(tx: &mut Tx, key: &Key) -> Result<Ends> {
-    let (mut ends, mac) = ends(tx).await?.unwrap_or_default();
-    let newest = sqlx::query_scalar("SELECT MAX(position) FROM audit").fetch_one(&mut **tx).await?;
-    let newest: i64 = Option::unwrap_or(newest, ends.pruned);
-    if mac == Some(key.close(&ends)) && newest == ends.last {
+    let (ends, fit) = inspected(tx, key).await?;
+    if fit {
         return Ok(ends);
     }
     tracing::error!("the audit log was changed by somebody else: `moxxy audit verify` tells what");
+    Ok(ends.broken())
+}
+
+/// The ends, and whether they fit their hash and the newest entry.
+pub async fn inspected(db: &mut Db, key: &Key) -> Result<(Ends, bool)> {
+    let (mut ends, mac) = ends(db).await?.unwrap_or_default();
+    let newest = sqlx::query_scalar("SELECT MAX(position) FROM audit").fetch_one(db).await?;
+    let newest: i64 = Option::unwrap_or(newest, ends.pruned);
+    let fit = mac == Some(key.close(&ends)) && newest == ends.last;
     ends.last = ends.last.max(newest);
-    if ends.broken == 0 {
-        ends.broken = ends.last + 1;
+    Ok((ends, fit))
+}
+
+/// Writes down for good that the log was tampered with.
+pub async fn mark_broken(tx: &mut Tx) -> Result<()> {
+    let key = tx.chain().key()?;
+    let ends = checked(tx, &key).await?.broken();
+    set_ends(tx, &ends, &key).await
+}
+
+/// Whether a server was used with this database: there are rows that come with an entry of the audit log, or
+/// traces of them.
+pub async fn is_used(db: &mut Db) -> Result<bool> {
+    let mut sql = "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE seq > 0)
+                   OR EXISTS (SELECT 1 FROM event_log WHERE pruned > 0)"
+        .to_owned();
+    for table in USED {
+        sql += &format!(" OR EXISTS (SELECT 1 FROM {table})");
     }
-    Ok(ends)
+    Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?)
+}
+
+/// The newest of the changes that the database shows and that come with an entry, and the newest entry's time.
+pub async fn newest_change(db: &mut Db) -> Result<(Option<String>, Option<String>)> {
+    let types = CERTAIN.map(|event_type| format!("'{event_type}'")).join(", ");
+    // The newest events are enough to miss entries that were cut off, and the log can be long.
+    let mut sql = format!(
+        "SELECT MAX(at), (SELECT MAX(timestamp) FROM audit) FROM (SELECT MAX(timestamp) AS at FROM
+         (SELECT event_type, timestamp FROM events ORDER BY position DESC LIMIT 1000) WHERE event_type IN ({types})"
+    );
+    for table in DATED {
+        sql += &format!(" UNION ALL SELECT MAX(created_at) FROM {table}");
+    }
+    Ok(sqlx::query_as(AssertSqlSafe(sql + ")")).fetch_one(db).await?)
+}
+
+/// Whether the database has the tables of the log.
+pub async fn is_there(db: &mut Db) -> Result<bool> {
+    let sql = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('audit', 'audit_keys', 'audit_state')";
+    Ok(sqlx::query_scalar::<_, i64>(sql).fetch_one(db).await? == 3)
 }
 
 pub async fn set_ends(tx: &mut Tx, ends: &Ends, key: &Key) -> Result<()> {
@@ -206,6 +283,10 @@ pub async fn each(db: &mut Db, mut check: impl FnMut(Entry, Option<Hash>)) -> Re
 
 /// The sealed keys, each with the first entry that it is for.
 pub async fn keys(db: &mut Db) -> Result<Vec<(i64, Vec<u8>)>> {
+    if !is_there(db).await? {
+        let message = "The tables of the audit log are missing: the database was tampered with. Restore a backup";
+        return Err(Error::conflict("audit_log_missing", message));
+    }
     Ok(sqlx::query_as("SELECT first, sealed FROM audit_keys ORDER BY first").fetch_all(db).await?)
 }
 

@@ -19,18 +19,23 @@ use crate::{
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
+/// The first version with an audit log.
+pub const AUDIT_LOG: i64 = 6;
+
 /// The newest version that this program knows.
 pub fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Brings the database up to date. `path` is where it lies; one that is not new is copied beside it first.
-pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+/// Brings the database up to date, and returns the version that it had. `path` is where it lies; one that is not
+/// new is copied beside it first.
+pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<i64> {
     let version = version(connection, path).await?;
     if (1..newest()).contains(&version) {
         keep_copy(connection, path).await?;
     }
-    bring_up(connection, path).await
+    bring_up(connection, path).await?;
+    Ok(version)
 }
 
 /// The same without a copy, for what is a copy itself.

@@ -68,6 +68,8 @@ pub struct Store {
     readers: SqlitePool,
     clock: Clock,
     chain: audit::Chain,
+    /// Whether this start gave the database its audit log, after it was used without one.
+    precedes_log: bool,
     outage: outage::Outage,
     shutdown: CancellationToken,
 }
@@ -91,7 +93,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY);
         let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
-        migration::migrate(&mut connection, path).await?;
+        let version = migration::migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             // Rows can be large, and most readers stop early.
@@ -102,7 +104,8 @@ impl Store {
         let (chain, outage) = (audit::Chain::default(), outage::Outage::default());
         let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
         tasks.spawn("store writer", Policy::Drain, writer::run(tx, waiting, events));
-        Ok(Self { jobs, readers, clock, chain, outage, shutdown: tasks.shutdown().clone() })
+        let precedes_log = (1..migration::AUDIT_LOG).contains(&version);
+        Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone() })
     }
 
     /// A connection that sees everything committed so far.
@@ -144,6 +147,10 @@ impl Store {
     /// From now on entries of the audit log are chained by this key.
     pub fn chain(&self, key: audit::Key) {
         self.chain.set(key);
+    }
+
+    pub fn precedes_log(&self) -> bool {
+        self.precedes_log
     }
 
     /// How long nothing could be stored, all in all.

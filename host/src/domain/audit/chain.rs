@@ -30,7 +30,8 @@ pub struct Ends {
     /// The newest entry.
     pub last: i64,
     pub last_hash: Hash,
-    /// The first entry after it was noticed that these ends had been changed, or 0.
+    /// The first entry after it was noticed that these ends had been changed, or 0; [`Ends::OLDER`] where the
+    /// database is older than its log.
     pub broken: i64,
 }
 
@@ -125,6 +126,16 @@ fn update(mac: &mut Hmac256, field: Option<&str>) {
 
 fn finish(mac: Hmac256) -> Hash {
     Hash(mac.finalize().into_bytes().into())
+}
+
+impl Ends {
+    pub const OLDER: i64 = -1;
+
+    /// The same, with the note that they were changed.
+    pub fn broken(self) -> Self {
+        let broken = if self.broken > 0 { self.broken } else { self.last + 1 };
+        Self { broken, ..self }
+    }
 }
 
 impl Default for Ends {

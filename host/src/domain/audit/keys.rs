@@ -1,32 +1,45 @@
 //! The keys of the chain: one for each master key that there was. Those before are kept, sealed by the
 //! newest, so that old entries can be verified.
 
-use super::{Ends, Key};
+use super::{
+    Ends, Key,
+    verify::{NO_KEY_ID, loss},
+};
 use crate::{
     domain::vault::{self, MasterKey},
     error::{Error, Result},
     store::{self, Db, Store, Tx},
 };
 
-/// Begins to write entries, under the newest key. Where the vault is not `new` there should be one: without
-/// it the log was taken away.
+/// Begins to write entries, under the newest key. Whether the vault is `new` says whether the log may be: what was
+/// taken away from either is told of, and written down for good.
 pub async fn begin(store: &Store, master: &MasterKey, new: bool) -> Result<()> {
     let keys = store::audit::keys(&mut *store.read().await?).await?;
     let key = match keys.last() {
         Some((first, sealed)) => open(master, *first, sealed)?,
-        None => first(store, master, new).await?,
+        None => first(store, master).await?,
     };
-    store.chain(key);
-    Ok(())
+    store.chain(key.clone());
+    let mut db = store.read().await?;
+    let (ends, fit) = store::audit::inspected(&mut db, &key).await?;
+    let found = match loss(&mut db, &ends).await? {
+        _ if !keys.is_empty() && new => Some(NO_KEY_ID.to_owned()),
+        None if !fit => Some("the log or the record of its ends was changed".to_owned()),
+        None if ends.broken > 0 => Some(format!("it was changed before entry {} was written", ends.broken)),
+        found => found,
+    };
+    let Some(found) = found else { return Ok(()) };
+    tracing::error!("the audit log was tampered with: {found}; `moxxy audit verify` tells more");
+    store.write(|tx| Box::pin(store::audit::mark_broken(tx))).await
 }
 
-async fn first(store: &Store, master: &MasterKey, new: bool) -> Result<Key> {
+async fn first(store: &Store, master: &MasterKey) -> Result<Key> {
     let key = derived(master);
     let (sealed, ours) = (seal(master, 1, &key)?, key.clone());
+    let broken = if store.precedes_log() { Ends::OLDER } else { 0 };
     let write = async move |tx: &mut Tx| {
         store::audit::set_key(tx, 1, &sealed).await?;
-        let ends = Ends { broken: i64::from(!new), ..Ends::default() };
-        store::audit::set_ends(tx, &ends, &ours).await
+        store::audit::set_ends(tx, &Ends { broken, ..Ends::default() }, &ours).await
     };
     store.write(move |tx| Box::pin(async move { write(tx).await })).await?;
     Ok(key)

@@ -14,6 +14,10 @@ use crate::{
 /// Of so many findings each is told; more are counted.
 const TOLD: usize = 100;
 
+const NO_ENTRIES: &str = "the log was emptied or taken away: the database was used, and there is no entry";
+const NO_KEYS: &str = "the log was emptied or taken away: the database was used, and there is no key of the log";
+pub(super) const NO_KEY_ID: &str = "the record of the master key was taken away";
+
 /// What a verification found.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -37,24 +41,68 @@ struct Reading {
 
 /// Verifies the log of a data directory. `expected` is a head that was published once.
 pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
-    let mut db = store::reader(&config.database()).await?;
-    let master = vault::master_of(config, &mut db).await?;
+    let database = config.database();
+    let mut db = store::reader(&database).await?;
     // In one transaction: a server may write meanwhile.
     store::snapshot(&mut db).await?;
+    if !store::audit::is_there(&mut db).await? {
+        return match store::migration::version(&mut db, &database).await? {
+            ..store::migration::AUDIT_LOG => Err(no_log()),
+            _ => Ok(Report::lost("the tables of the log are missing".into())),
+        };
+    }
+    if store::audit::keys(&mut db).await?.is_empty() {
+        return without_keys(&mut db).await;
+    }
+    let master = vault::master_of(config, &mut db).await?;
     verify_in(&mut db, &master, expected).await
 }
 
 /// Verifies the log of a database that does not change meanwhile.
 pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) -> Result<Report> {
     let keys = keys::all(master, db).await?;
-    let Some((_, key)) = keys.first().cloned() else {
-        return Err(Error::conflict("no_audit_log", "There is no audit log here: no server was started here yet"));
-    };
+    let Some((_, key)) = keys.first().cloned() else { return without_keys(db).await };
     let (ends, mac) = store::audit::ends(db).await?.unwrap_or_default();
     let report = Report { first: ends.pruned + 1, ..Report::default() };
     let mut reading = Reading { walk: Walk::new(keys, key, &ends), expected, report };
     store::audit::each(db, |entry, hash| reading.take(&entry, hash)).await?;
+    if let Some(finding) = loss(db, &ends).await? {
+        reading.find(finding);
+    }
+    if store::secrets::key_id(db).await?.is_none() {
+        reading.find(NO_KEY_ID.into());
+    }
     Ok(reading.end(&ends, mac))
+}
+
+/// What a database shows of entries that its log should have and has not, whatever its hashes say: whoever keeps an
+/// older state of the log can put it back.
+pub(super) async fn loss(db: &mut Db, ends: &Ends) -> Result<Option<String>> {
+    let (change, entry) = store::audit::newest_change(db).await?;
+    if entry.is_none() && (ends.last, ends.broken) == (0, 0) && store::audit::is_used(db).await? {
+        return Ok(Some(NO_ENTRIES.into()));
+    }
+    Ok(change.zip(entry).filter(|(change, entry)| change > entry).map(|(change, entry)| {
+        format!("entries are missing at the end: something was changed at {change}, and the newest entry is of {entry}")
+    }))
+}
+
+/// Where no server was used there may be no log.
+async fn without_keys(db: &mut Db) -> Result<Report> {
+    match store::audit::is_used(db).await? {
+        true => Ok(Report::lost(NO_KEYS.into())),
+        false => Err(no_log()),
+    }
+}
+
+fn no_log() -> Error {
+    Error::conflict("no_audit_log", "There is no audit log here: no server that keeps one was started here yet")
+}
+
+impl Report {
+    fn lost(finding: String) -> Self {
+        Self { first: 1, findings: vec![finding], ..Self::default() }
+    }
 }
 
 impl Reading {
