@@ -94,6 +94,7 @@ bench: components test-components
 	cargo bench --bench many
 	cargo bench --bench rates
 	cargo bench --bench redact
+	cargo bench --bench schemas
 	cargo bench --bench secrets
 	cargo bench --bench streams
 

@@ -153,8 +153,8 @@ const LIGHT: usize = 64 * 1024;
 /// How much the threads of components give way to others, as in nice(1).
 const NICENESS: i32 = 10;
 
-/// The threads that run components. A component that computes for long slows others of its kind,
-/// never the server's input and output.
+/// Threads for the work of components. What computes there for long slows others of its kind, never the
+/// server's input and output.
 #[derive(Debug)]
 pub struct Guests {
     runtime: Option<runtime::Runtime>,
@@ -166,10 +166,10 @@ pub struct Guests {
 pub struct Task<T>(AbortOnDropHandle<T>);
 
 impl Guests {
-    pub fn new(threads: usize) -> Result<Self> {
+    pub fn new(name: &str, threads: usize) -> Result<Self> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(threads)
-            .thread_name("moxxy-guest")
+            .thread_name(name)
             .on_thread_start(give_way)
             // A guest that yields at each tick makes every poll last one tick: look at timers
             // and at new work after each of them.

@@ -1,8 +1,20 @@
 //! Arguments and configurations, held against what components say that they take.
 
-use serde_json::{Value, json};
+use std::{fs, path::Path};
 
-use crate::harness::Server;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Map, Value, json};
+use sqlx::{ConnectOptions as _, Executor as _, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use crate::{
+    cli::serve,
+    harness::{Server, test_component},
+    outcomes::outcome,
+};
+
+/// How often each slow value is sent, so that the time it takes can be seen.
+const OFTEN: usize = 8;
 
 #[tokio::test]
 async fn wrong_arguments_come_back_to_the_model_and_no_component_sees_them() {
@@ -106,4 +118,94 @@ async fn a_configuration_that_a_provider_does_not_take_is_refused() {
         assert_eq!(refused.body["details"][0]["field"], field, "{refused:?}");
         refused.error(400, "invalid_input");
     }
+}
+
+/// What takes as long as possible to be held against the properties of the slow components.
+fn slow_values() -> [(&'static str, Value); 8] {
+    let zeros = |count| Value::from(vec![0; count]);
+    let fields = || (0..40_000).map(|number| (format!("{number:x}"), json!(1))).collect::<Map<_, _>>();
+    let mut seed = 1_u32;
+    let mut letter = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if seed >> 31 == 0 { 'a' } else { 'b' }
+    };
+    let mut text = |length: usize| (0..length).map(|_| letter()).collect::<String>();
+    [
+        ("references", zeros(60_000)),
+        ("constant", zeros(60_000)),
+        ("pattern", json!(text(500_000))),
+        ("names", (0..100).map(|_| (text(4000), json!(1))).collect::<Map<_, _>>().into()),
+        ("fields", fields().into()),
+        ("items", zeros(200_000)),
+        ("unique", json!([zeros(200_000)])),
+        ("contains", zeros(200_000)),
+    ]
+}
+
+fn slow_provider() -> Value {
+    let component = BASE64.encode(fs::read(test_component("slow_config")).unwrap());
+    json!({ "id": "slow", "component": { "base64": component } })
+}
+
+/// The processor time of a process's threads of one name, in ticks.
+fn computed(process: u32, name: &str) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap().map(|task| task.unwrap().path());
+    let time = |task: &Path| {
+        // One that has ended meanwhile counts nothing.
+        let stat = fs::read_to_string(task.join("stat")).ok()?;
+        let (start, rest) = stat.rsplit_once(") ")?;
+        let fields: Vec<_> = rest.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).collect();
+        start.ends_with(name).then(|| fields.iter().sum::<u64>())
+    };
+    tasks.filter_map(|task| time(&task)).sum()
+}
+
+#[tokio::test]
+async fn what_takes_long_to_check_takes_no_time_of_the_servers_threads() {
+    let home = TempDir::new().unwrap();
+    let (mut child, url) = serve(home.path(), &[]);
+    let server = Server::elsewhere(url, home);
+    server.offline("ada", "echo").await;
+    server.upload("ada", "slow").await.expect(201);
+    server.post("/v1/providers", slow_provider()).await.expect(201);
+    for (attack, value) in slow_values() {
+        let arguments = json!({ (attack): value });
+        let call = json!({ "tool_calls": [{ "name": "slow__take", "arguments": arguments }] });
+        let model = format!("model-{attack}");
+        server.scripted_with(&model, json!({ "steps": [call, {"text": "done"}], "per_task": true }), json!({})).await;
+        server.upload(&model, "slow").await.expect(201);
+        for way in ["a tool call", "a model", "a configuration"] {
+            let before = computed(child.id(), "moxxy-schema");
+            for _ in 0..OFTEN {
+                match way {
+                    "a tool call" => drop(server.invoke("ada", "slow", "take", arguments.clone()).await),
+                    "a model" => assert_eq!(server.run(&model, "go").await["output"], "done"),
+                    _ => drop(server.patch("/v1/providers/slow", json!({ "config": arguments })).await),
+                }
+            }
+            let time = computed(child.id(), "moxxy-schema") - before;
+            assert!(time > 0, "{attack} by {way}");
+            outcome(&format!("a schema that is slow to hold against: {attack}"), "bounded, on threads that give way");
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_configuration_is_held_against_its_schema_before_the_database_is_asked() {
+    let server = Server::start().await;
+    server.post("/v1/providers", json!({ "id": "ada", "component": { "bundled": "openai" } })).await.expect(201);
+    server.post("/v1/providers", slow_provider()).await.expect(201);
+    let options = SqliteConnectOptions::new().filename(server.home.path().join("moxxy.db"));
+    let mut db = options.connect().await.unwrap();
+    // Nobody else writes from here on.
+    db.execute("BEGIN IMMEDIATE").await.unwrap();
+    let refused = server.patch("/v1/providers/ada", json!({ "config": { "auth": "magic" } })).await;
+    refused.error(400, "invalid_input");
+    let refused = server.patch("/v1/providers/slow", json!({ "config": { "constant": [0] } })).await;
+    refused.error(400, "invalid_input");
+    db.execute("ROLLBACK").await.unwrap();
+    server.patch("/v1/providers/ada", json!({ "config": { "auth": "none" } })).await.expect(200);
+    outcome("a configuration that is slow to check", "checked outside the database's writer");
 }

@@ -72,6 +72,33 @@ fn data_flows_one_way() {
     );
 }
 
+/// Values are held against schemas where that keeps nobody waiting, and no transaction waits for components.
+#[test]
+fn schemas_are_evaluated_in_one_place() {
+    let place = |name: &str| name.starts_with("host/src/schema/") || name == "host/src/plugins/schemas.rs";
+    assert_eq!(offenders(&["Schema::new", ".mismatches("], place), [""; 0]);
+    let mut wrong = Vec::new();
+    for (name, text) in files("host/src") {
+        for opening in [".write(", ".persist("] {
+            let transactions = text.match_indices(opening).map(|(at, _)| enclosed(&text[at + opening.len() - 1..]));
+            wrong.extend(
+                transactions.filter(|inner| inner.contains("plugins.")).map(|inner| format!("{name}: {inner}")),
+            );
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+/// A text up to the parenthesis that closes its first.
+fn enclosed(text: &str) -> &str {
+    let mut depth = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        depth += i32::from(*c == '(') - i32::from(*c == ')');
+        depth == 0
+    });
+    &text[..end.map_or(text.len(), |(end, _)| end)]
+}
+
 #[test]
 fn unsafe_stands_in_one_place() {
     let modules = ["host/src/plugins/load.rs", "host/src/plugins/bindings.rs"];

@@ -175,9 +175,9 @@ pub async fn invoke_directly(
             return Err(Error::conflict("tool_denied", message));
         }
     }
-    let given = Value::Object(arguments.clone());
-    let wrong = app.plugins.mismatches(&skill.component.digest, &tool, &given).await;
+    let (given, wrong) = app.plugins.check_arguments(&skill.component.digest, &tool, Value::Object(arguments)).await?;
     schema::refuse("invalid_arguments", "arguments", wrong)?;
+    let arguments = given.as_object().cloned().unwrap_or_default();
     let invoked = Event::SkillInvoked { step_id: None, skill_id: id.clone(), tool: tool.clone(), arguments: given };
     let about = agent.clone();
     app.store

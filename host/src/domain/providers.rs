@@ -30,7 +30,7 @@ use crate::{
     events::{self, Event, Subject},
     ids::{Name, SecretName},
     plugins::{self, CallContext, Description, HostRequest, Manifest, Secrets, World},
-    schema::{self, Patterns},
+    schema,
     store::{self, Tx},
 };
 
@@ -148,7 +148,7 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
     let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
     check_concurrency(new.concurrency)?;
-    check(&component.manifest, &new.config)?;
+    check(app, &component.manifest, &new.config).await?;
     let (now, secrets) = (app.store.clock().timestamp(), new.secrets);
     let provider = Provider {
         id: new.id,
@@ -190,6 +190,10 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
 pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, expected: Expected) -> Result<Provider> {
     let config = Arc::clone(&app.config);
     check_concurrency(patch.concurrency.flatten())?;
+    let checked = match &patch.config {
+        Some(config) => Some(check_for(app, &id, config).await?),
+        None => None,
+    };
     let updated = app
         .store
         .write(move |tx| {
@@ -199,7 +203,10 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                 let (before, accepted) = (provider.config.clone(), provider.accepted.clone());
                 provider.concurrency = patch.concurrency.unwrap_or(provider.concurrency);
                 if let Some(config) = patch.config {
-                    check(&provider.component.manifest, &config)?;
+                    if checked.as_ref() != Some(&provider.component.digest) {
+                        let message = format!("The component of provider '{id}' was changed meanwhile; look again");
+                        return Err(Error::conflict("changed_meanwhile", message));
+                    }
                     let named = consent::named(&provider.component.manifest, &config, &principal);
                     provider.config = completed(&provider.component.manifest, config);
                     follow(tx, &principal, &provider, &before).await?;
@@ -232,10 +239,17 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
     Ok(updated)
 }
 
+/// The component that takes the configuration, as far as it is known.
+async fn check_for(app: &App, id: &Name, config: &Map<String, Value>) -> Result<Digest> {
+    let Description { digest, manifest, .. } =
+        store::providers::get(&mut *app.store.read().await?, id).await?.component;
+    check(app, &manifest, config).await?;
+    Ok(digest)
+}
+
 /// The configuration is as the component says that it takes it.
-fn check(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
-    let Some(schema) = &manifest.config_schema else { return Ok(()) };
-    let wrong = schema::wrong(schema, &Patterns::of([schema]), &Value::Object(config.clone()));
+async fn check(app: &App, manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    let wrong = app.plugins.check_config(manifest, Value::Object(config.clone())).await?;
     schema::refuse("invalid_input", "config", wrong)
 }
 

@@ -21,6 +21,7 @@ mod prepared;
 mod registry;
 pub mod requests;
 mod room;
+mod schemas;
 mod state;
 
 use std::{
@@ -82,6 +83,8 @@ pub struct Plugins {
     linker: Linker<CallState>,
     files: Arc<Files>,
     guests: Guests,
+    /// Where values are held against schemas.
+    schemas: Guests,
     registry: Registry,
     /// Installs under way: one compiles, the others wait with their megabytes.
     uploads: Semaphore,
@@ -116,7 +119,8 @@ impl Plugins {
         Ok(Self {
             linker: imports::linker(&engine).map_err(engine::internal)?,
             files: Arc::new(Files::open(home, cache, &engine, key)?),
-            guests: Guests::new(config.workers())?,
+            guests: Guests::new("moxxy-guest", config.workers())?,
+            schemas: Guests::new("moxxy-schema", config.workers())?,
             registry: Registry::new(room::bound(config, connections), config.workers()),
             uploads: Semaphore::new(UPLOADS),
             compiler: Semaphore::new(1),
@@ -155,7 +159,7 @@ impl Plugins {
         let description = self.describe(&component, digest, size).await?;
         let (files, digest) = (Arc::clone(&self.files), description.digest.clone());
         tasks::blocking(move || files.keep(received, &digest)).await??;
-        let prepared = self.link(&component, Arc::new(description))?;
+        let prepared = self.link(&component, Arc::new(description)).await?;
         self.registry.insert(&prepared);
         Ok(prepared)
     }

@@ -5,19 +5,16 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use serde_json::Value;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::{
     bindings::{models::ModelsWorldPre, plugin::PluginWorldPre, tools::ToolsWorldPre},
     limits::Limits,
     manifest::{Description, World},
+    schemas::ToolSchemas,
     state::CallState,
 };
-use crate::{
-    events::Usage,
-    schema::{self, Mismatch, Patterns},
-};
+use crate::events::Usage;
 
 /// A component whose world and imports were checked.
 #[derive(Clone)]
@@ -37,8 +34,7 @@ pub struct Prepared {
     pub description: Arc<Description>,
     pub exports: Exports,
     pub limits: Limits,
-    /// Of its tools' schemas.
-    patterns: Patterns,
+    pub schemas: Arc<ToolSchemas>,
     /// The processor time of a call, in microseconds: a moving average.
     pace: AtomicU64,
 }
@@ -62,16 +58,9 @@ impl Linked {
 }
 
 impl Prepared {
-    pub fn new(description: Arc<Description>, exports: Exports, limits: Limits) -> Self {
-        let patterns = Patterns::of(description.tools.iter().map(|tool| &tool.parameters));
+    pub fn new(description: Arc<Description>, exports: Exports, limits: Limits, schemas: ToolSchemas) -> Self {
         // Not brief until it has shown it.
-        Self { description, exports, limits, patterns, pace: AtomicU64::new(2 * BRIEF) }
-    }
-
-    /// What of a tool's arguments does not fit its schema.
-    pub fn mismatches(&self, tool: &str, arguments: &Value) -> Vec<Mismatch> {
-        let tool = self.description.tools.iter().find(|known| known.name == tool);
-        tool.map_or_else(Vec::new, |tool| schema::wrong(&tool.parameters, &self.patterns, arguments))
+        Self { description, exports, limits, schemas: Arc::new(schemas), pace: AtomicU64::new(2 * BRIEF) }
     }
 
     /// Whether a call is likely to end at once.

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tokio::{
     sync::{Mutex, Semaphore},
     time::Instant,
@@ -28,7 +27,6 @@ use super::{
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    schema::Mismatch,
     tasks,
 };
 
@@ -186,13 +184,6 @@ impl Plugins {
         self.prepared(digest).await.map(drop)
     }
 
-    /// What of a tool's arguments does not fit its schema. Nothing where the component cannot be loaded: its
-    /// call says why.
-    pub async fn mismatches(&self, digest: &Digest, tool: &str, arguments: &Value) -> Vec<Mismatch> {
-        let prepared = self.prepared(digest).await;
-        prepared.map_or_else(|_| Vec::new(), |prepared| prepared.mismatches(tool, arguments))
-    }
-
     /// A component to call. One that is not loaded is loaded first. The error is a sentence.
     pub(super) async fn prepared(&self, digest: &Digest) -> Result<Arc<Prepared>, String> {
         match self.registry.loaded(digest) {
@@ -250,7 +241,7 @@ impl Plugins {
                 component
             }
         };
-        self.link(&component, description)
+        self.link(&component, description).await
     }
 
     /// Loads compiled code, or compiles `upload` first, for which the caller has the turn.
@@ -277,13 +268,14 @@ impl Plugins {
         tasks::blocking(work).await
     }
 
-    pub(super) fn link(&self, component: &Component, description: Arc<Description>) -> Result<Arc<Prepared>> {
+    pub(super) async fn link(&self, component: &Component, description: Arc<Description>) -> Result<Arc<Prepared>> {
         let linked = Linked::new(&self.linker, component, description.world).map_err(rejected)?;
         let limits = match description.world {
             World::Skill => Limits::of_skills(&self.config),
             World::Provider => Limits::of_providers(&self.config),
         };
         let limits = limits.asked(&description.manifest.limits, &self.config);
-        Ok(Arc::new(Prepared::new(description, linked.exports, limits)))
+        let schemas = self.compile_schemas(&description).await?;
+        Ok(Arc::new(Prepared::new(description, linked.exports, limits, schemas)))
     }
 }

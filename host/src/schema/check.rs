@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::evaluation::target;
+use super::compile::target;
 
 /// What stands behind a keyword.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ enum Form {
     Number,
 }
 
-const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "string", "number", "integer"];
+pub const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "string", "number", "integer"];
 const KEYWORDS: [(&str, Form); 43] = [
     ("$defs", Form::Named),
     ("$ref", Form::Text),

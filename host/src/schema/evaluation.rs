@@ -1,26 +1,23 @@
-//! One look at a value: what holds for values of every kind.
+//! One look at a value: what holds for values of every kind. All that takes time with a value or a schema spends
+//! steps.
 
-use std::collections::HashSet;
+use serde_json::Value;
 
-use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use super::{
+    Mismatch,
+    budget::{Budget, Exhausted, Spent},
+    compile::{Node, NodeId, Rule, Schema},
+    kinds,
+    pattern::{Pattern, Transitions},
+    place::Place,
+};
 
-use super::{Mismatch, Patterns, kinds, place::Place};
-
-/// How many steps a look may take: some tens of milliseconds.
-const STEPS: usize = 200_000;
 /// How deeply schemas may nest in it, references followed.
 const DEPTH: usize = 160;
 /// How much is told of what is wrong.
 const TOLD: usize = 5;
-/// How much of a value is shown, in characters.
-const SHOWN: usize = 80;
-/// How many names or values are listed.
-const LISTED: usize = 12;
-
-/// What is not looked at.
-const UNKNOWN: [&str; 5] =
-    ["unevaluatedProperties", "unevaluatedItems", "dependentSchemas", "dependencies", "$dynamicRef"];
+/// What it takes to tell of one thing, in steps.
+const TELLING: usize = 16;
 
 /// Whether a value fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,110 +29,124 @@ pub enum Fit {
 }
 
 pub struct Evaluation<'s> {
-    root: &'s Value,
-    pub patterns: &'s Patterns,
-    found: Vec<Mismatch>,
+    pub schema: &'s Schema,
+    pub budget: Budget,
+    transitions: Transitions,
+    /// With how deep in the value each is.
+    found: Vec<(usize, Mismatch)>,
     /// How much does not fit; not all of it is found.
     count: usize,
     /// How much could not be decided of what fits so far.
     unsure: usize,
-    steps: usize,
+    /// Whether nobody will be told of what is wrong.
+    quiet: bool,
 }
 
 impl<'s> Evaluation<'s> {
-    pub fn new(root: &'s Value, patterns: &'s Patterns) -> Self {
-        Self { root, patterns, found: Vec::new(), count: 0, unsure: 0, steps: STEPS }
+    pub fn new(schema: &'s Schema, budget: Budget) -> Self {
+        let transitions = Transitions::default();
+        Self { schema, budget, transitions, found: Vec::new(), count: 0, unsure: 0, quiet: false }
     }
 
-    /// What was found. Half a look says nothing.
-    pub fn end(self) -> Vec<Mismatch> {
-        if self.steps == 0 { Vec::new() } else { self.found }
+    /// What is wrong with a value.
+    pub fn look(&mut self, value: &Value) -> Spent<Vec<Mismatch>> {
+        self.evaluate(0, value, &Place::Root, 0)?;
+        Ok(self.found.drain(..).map(|(_, mismatch)| mismatch).collect())
     }
 
     /// Holds a value against a schema, at a depth of schemas.
-    pub fn evaluate(&mut self, schema: &Value, value: &Value, place: &Place<'_>, depth: usize) {
-        let schema = match schema {
-            Value::Object(schema) => schema,
-            Value::Bool(false) => return self.wrong(place, "nothing is allowed here".into()),
-            _ => return,
+    pub fn evaluate(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> Spent {
+        self.budget.spend(1)?;
+        let rules = match self.schema.node(node) {
+            Some(Node::Rules(rules)) => rules,
+            Some(Node::Nothing) => return self.wrong(place, || "nothing is allowed here".into()),
+            Some(Node::Anything) | None => return Ok(()),
         };
         if depth > DEPTH {
-            self.steps = 0;
+            return Err(Exhausted);
         }
-        if !self.spend(1 + schema.len()) {
-            return;
+        self.budget.spend(rules.len())?;
+        for rule in rules {
+            match (rule, value) {
+                (Rule::Type(types), value) if !kinds::is_of(value, types) => {
+                    let reason = || format!("it is {}, but has to be {}", kinds::named(value), kinds::wanted(types));
+                    return self.wrong(place, reason);
+                }
+                (Rule::Unknown, _) => self.doubt(),
+                (Rule::Const(constant, shown), value) => {
+                    if !self.equal(constant, value)? {
+                        self.wrong(place, || format!("it has to be {shown}"))?;
+                    }
+                }
+                (Rule::Enum(allowed, shown), value) => {
+                    if !self.is_one_of(allowed, value)? {
+                        self.wrong(place, || format!("it has to be one of {shown}"))?;
+                    }
+                }
+                (Rule::Object(rules), Value::Object(fields)) => self.object(rules, fields, place, depth + 1)?,
+                (Rule::Array(rules), Value::Array(items)) => self.array(rules, items, place, depth + 1)?,
+                (Rule::Text(rules), Value::String(text)) => self.text(rules, text, place)?,
+                (Rule::Number(bounds, of), Value::Number(number)) => self.number(bounds, *of, number, place)?,
+                (rule, value) => self.combined(rule, value, place, depth + 1)?,
+            }
         }
-        if let Some(types) = schema.get("type")
-            && !kinds::is_of(value, types)
-        {
-            let reason = format!("it is {}, but has to be {}", kinds::named(value), kinds::wanted(types));
-            return self.wrong(place, reason);
-        }
-        if UNKNOWN.iter().any(|keyword| schema.contains_key(*keyword)) {
-            self.doubt();
-        }
-        self.constant(schema, value, place);
-        match value {
-            Value::Object(fields) => self.object(schema, fields, place, depth + 1),
-            Value::Array(items) => self.array(schema, items, place, depth + 1),
-            Value::String(text) => self.text(schema, text, place),
-            Value::Number(number) => self.number(schema, number, place),
-            Value::Null | Value::Bool(_) => {}
-        }
-        self.combined(schema, value, place, depth + 1);
+        Ok(())
     }
 
     /// What is told by references and by other schemas together.
-    fn combined(&mut self, schema: &Map<String, Value>, value: &Value, place: &Place<'_>, depth: usize) {
-        if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-            match target(self.root, name) {
-                Some(target) => self.evaluate(target, value, place, depth),
-                None => self.doubt(),
+    fn combined(&mut self, rule: &Rule, value: &Value, place: &Place<'_>, depth: usize) -> Spent {
+        match rule {
+            Rule::Ref(Some(target)) => self.evaluate(*target, value, place, depth),
+            Rule::Ref(None) => {
+                self.doubt();
+                Ok(())
             }
-        }
-        for part in list(schema, "allOf") {
-            self.evaluate(part, value, place, depth);
-        }
-        if let Some(alternatives) = schema.get("anyOf").and_then(Value::as_array) {
-            self.alternatives(alternatives, value, place, depth);
-        }
-        if let Some(alternatives) = schema.get("oneOf").and_then(Value::as_array) {
-            let fits: Vec<_> = alternatives.iter().map(|one| self.fits(one, value, place, depth)).collect();
-            let count = |fit| fits.iter().filter(|one| **one == fit).count();
-            match (count(Fit::Yes), count(Fit::Perhaps)) {
-                (0, 0) => self.alternatives(alternatives, value, place, depth),
-                (0 | 1, _) => {}
-                _ => self.wrong(place, "it fits more than one of the alternatives".into()),
+            Rule::AllOf(parts) => parts.iter().try_for_each(|part| self.evaluate(*part, value, place, depth)),
+            Rule::AnyOf(alternatives) => self.alternatives(alternatives, value, place, depth),
+            Rule::OneOf(alternatives) => {
+                let (mut fitting, mut perhaps) = (0, 0);
+                for one in alternatives {
+                    match self.fits(*one, value, place, depth)? {
+                        Fit::Yes => fitting += 1,
+                        Fit::Perhaps => perhaps += 1,
+                        Fit::No => {}
+                    }
+                }
+                match (fitting, perhaps) {
+                    (0, 0) => self.alternatives(alternatives, value, place, depth),
+                    (0 | 1, _) => Ok(()),
+                    _ => self.wrong(place, || "it fits more than one of the alternatives".into()),
+                }
             }
-        }
-        if schema.get("not").is_some_and(|not| self.fits(not, value, place, depth) == Fit::Yes) {
-            self.wrong(place, "it is what is excluded here".into());
-        }
-        if let Some(condition) = schema.get("if") {
-            let branch = match self.fits(condition, value, place, depth) {
-                Fit::Yes => schema.get("then"),
-                Fit::No => schema.get("else"),
-                Fit::Perhaps => None,
-            };
-            if let Some(branch) = branch {
-                self.evaluate(branch, value, place, depth);
+            Rule::Not(excluded) => match self.fits(*excluded, value, place, depth)? {
+                Fit::Yes => self.wrong(place, || "it is what is excluded here".into()),
+                Fit::No | Fit::Perhaps => Ok(()),
+            },
+            Rule::If(condition, then, otherwise) => {
+                let branch = match self.fits(*condition, value, place, depth)? {
+                    Fit::Yes => *then,
+                    Fit::No => *otherwise,
+                    Fit::Perhaps => None,
+                };
+                branch.map_or(Ok(()), |branch| self.evaluate(branch, value, place, depth))
             }
+            // For values of another kind.
+            _ => Ok(()),
         }
     }
 
     /// At least one fits. If none does, the one is told of that fits so far as to be meant.
-    fn alternatives(&mut self, alternatives: &[Value], value: &Value, place: &Place<'_>, depth: usize) {
+    fn alternatives(&mut self, alternatives: &[NodeId], value: &Value, place: &Place<'_>, depth: usize) -> Spent {
         let mut nearest = Vec::new();
         let (found, count, unsure) = (std::mem::take(&mut self.found), self.count, self.unsure);
-        let here = place.to_string().len();
-        let reach = |list: &[Mismatch]| list.iter().map(|mismatch| mismatch.place.len()).max().unwrap_or_default();
+        let reach = |list: &[(usize, Mismatch)]| list.iter().map(|(depth, _)| *depth).max().unwrap_or_default();
         let mut fits = alternatives.is_empty();
         for alternative in alternatives {
-            self.evaluate(alternative, value, place, depth);
+            self.evaluate(*alternative, value, place, depth)?;
             fits |= self.count == count;
             self.count = count;
             let list = std::mem::take(&mut self.found);
-            if reach(&list) > reach(&nearest).max(here) {
+            if !list.is_empty() && reach(&list) > reach(&nearest).max(place.depth()) {
                 nearest = list;
             }
             if fits {
@@ -145,28 +156,28 @@ impl<'s> Evaluation<'s> {
         }
         self.found = found;
         if fits {
-            return;
+            return Ok(());
+        }
+        if nearest.is_empty() {
+            return self.wrong(place, || format!("it fits none of the {} alternatives", alternatives.len()));
         }
         self.count += 1;
-        if nearest.is_empty() {
-            let reason = format!("it fits none of the {} alternatives", alternatives.len());
-            nearest = vec![Mismatch { place: place.to_string(), reason }];
-        }
         let room = TOLD.saturating_sub(self.found.len());
         self.found.extend(nearest.into_iter().take(room));
+        Ok(())
     }
 
     /// Whether a value fits, which is not told of.
-    pub fn fits(&mut self, schema: &Value, value: &Value, place: &Place<'_>, depth: usize) -> Fit {
-        let (found, count, unsure) = (self.found.len(), self.count, self.unsure);
-        self.evaluate(schema, value, place, depth);
-        self.found.truncate(found);
+    pub fn fits(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> Spent<Fit> {
+        let (quiet, count, unsure) = (std::mem::replace(&mut self.quiet, true), self.count, self.unsure);
+        self.evaluate(node, value, place, depth)?;
+        self.quiet = quiet;
         if std::mem::replace(&mut self.count, count) != count {
             // What else was not decided of it makes no difference.
             self.unsure = unsure;
-            return Fit::No;
+            return Ok(Fit::No);
         }
-        if self.unsure == unsure { Fit::Yes } else { Fit::Perhaps }
+        Ok(if self.unsure == unsure { Fit::Yes } else { Fit::Perhaps })
     }
 
     /// Something is not decided.
@@ -174,69 +185,25 @@ impl<'s> Evaluation<'s> {
         self.unsure += 1;
     }
 
-    fn constant(&mut self, schema: &Map<String, Value>, value: &Value, place: &Place<'_>) {
-        if let Some(constant) = schema.get("const")
-            && !kinds::equal(constant, value)
-        {
-            self.wrong(place, format!("it has to be {}", shown(constant)));
-        }
-        if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
-            && self.spend(allowed.len())
-            && !allowed.iter().any(|allowed| kinds::equal(allowed, value))
-        {
-            self.wrong(place, format!("it has to be one of {}", listed(allowed.iter().map(shown))));
-        }
-    }
-
-    /// Takes steps; `false` if there are none left.
-    pub fn spend(&mut self, steps: usize) -> bool {
-        self.steps = self.steps.saturating_sub(steps);
-        self.steps > 0
-    }
-
-    pub fn wrong(&mut self, place: &Place<'_>, reason: String) {
+    pub fn wrong(&mut self, place: &Place<'_>, reason: impl FnOnce() -> String) -> Spent {
         self.count += 1;
-        if self.found.len() < TOLD {
-            self.found.push(Mismatch { place: place.to_string(), reason });
+        if !self.quiet && self.found.len() < TOLD {
+            let depth = place.depth();
+            self.budget.spend(TELLING + depth)?;
+            self.found.push((depth, Mismatch { place: place.to_string(), reason: reason() }));
         }
+        Ok(())
     }
 
-    /// Whether items are all different.
-    pub fn are_unique(&mut self, items: &[Value]) -> bool {
-        let mut seen = HashSet::new();
-        for item in items {
-            let text = item.to_string();
-            if !self.spend(1 + text.len() / 64) {
-                return true;
-            }
-            if !seen.insert(text) {
-                return false;
-            }
+    /// Whether a text matches, if that can be known.
+    pub fn matches(&mut self, pattern: Option<&Pattern>, text: &str) -> Spent<Option<bool>> {
+        let known = match pattern {
+            Some(pattern) => pattern.matches(text, &mut self.transitions, &mut self.budget)?,
+            None => None,
+        };
+        if known.is_none() {
+            self.doubt();
         }
-        true
+        Ok(known)
     }
-}
-
-/// What a reference within a schema means.
-pub fn target<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
-    let pointer = percent_decode_str(reference.strip_prefix('#')?).decode_utf8().ok()?;
-    root.pointer(&pointer)
-}
-
-pub fn list<'s>(schema: &'s Map<String, Value>, keyword: &str) -> &'s [Value] {
-    schema.get(keyword).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-pub fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
-}
-
-pub fn listed(mut names: impl Iterator<Item = String>) -> String {
-    let shown: Vec<_> = names.by_ref().take(LISTED).collect();
-    let more = names.next().map_or("", |_| ", …");
-    format!("{}{more}", shown.join(", "))
 }

@@ -1,29 +1,27 @@
 //! JSON Schemas (draft 2020-12) that strangers wrote, and whether a value fits them. Nothing that a
-//! schema refers to is fetched, patterns take linear time, and a look at a value takes only so many
+//! schema refers to is fetched. A schema is made ready once, and a look at a value takes only so many
 //! steps: what is not decided by then is not held against it. `format`, `unevaluated…`, `dependentSchemas` and
 //! `$dynamicRef` say nothing here, nor does a pattern that only a backtracking engine knows.
 
+mod budget;
 mod check;
+mod compile;
 mod evaluation;
 mod kinds;
+mod pattern;
 mod place;
 #[cfg(test)]
 mod tests;
+mod values;
 
-use std::collections::HashMap;
-
-use regex::{Regex, RegexBuilder};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use check::check;
+pub use compile::Schema;
+pub use pattern::Patterns;
 
-use self::{evaluation::Evaluation, place::Place};
+use self::{budget::Budget, evaluation::Evaluation};
 use crate::error::{Detail, Error, Problem};
-
-/// The most patterns of a component that are looked at.
-const PATTERNS: usize = 64;
-/// The most room that one takes, in bytes: about twenty times what ordinary ones take.
-const PATTERN: usize = 256 * 1024;
 
 /// One thing in a value that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,29 +31,13 @@ pub struct Mismatch {
     pub reason: String,
 }
 
-/// The patterns of schemas, compiled.
-#[derive(Debug, Default)]
-pub struct Patterns(HashMap<String, Regex>);
-
-impl Patterns {
-    pub fn of<'s>(schemas: impl IntoIterator<Item = &'s Value>) -> Self {
-        let mut patterns = HashMap::new();
-        for schema in schemas {
-            collect(schema, &mut patterns);
-        }
-        Self(patterns)
+impl Schema {
+    /// What in a value does not fit, as far as that is known. It computes for some tens of milliseconds at worst:
+    /// not for the server's threads.
+    pub fn mismatches(&self, value: &Value) -> Vec<Mismatch> {
+        // Half a look says nothing.
+        Evaluation::new(self, Budget::new()).look(value).unwrap_or_default()
     }
-
-    fn get(&self, pattern: &str) -> Option<&Regex> {
-        self.0.get(pattern)
-    }
-}
-
-/// What in a value does not fit a schema, as far as that is known.
-pub fn wrong(schema: &Value, patterns: &Patterns, value: &Value) -> Vec<Mismatch> {
-    let mut evaluation = Evaluation::new(schema, patterns);
-    evaluation.evaluate(schema, value, &Place::Root, 0);
-    evaluation.end()
 }
 
 /// What does not fit in an object that a client sent as `field`, as an error that names each place.
@@ -78,43 +60,4 @@ pub fn told(wrong: &[Mismatch]) -> String {
         place => format!("`{place}`: {reason}"),
     };
     wrong.iter().map(one).collect::<Vec<_>>().join("; ")
-}
-
-/// Wherever it stands: what is no keyword there costs a little room.
-fn collect(schema: &Value, patterns: &mut HashMap<String, Regex>) {
-    match schema {
-        Value::Object(fields) => {
-            let named = fields.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
-            for pattern in fields.get("pattern").and_then(Value::as_str).into_iter().chain(named.map(String::as_str)) {
-                if patterns.len() < PATTERNS
-                    && means_the_same(pattern)
-                    && !patterns.contains_key(pattern)
-                    && let Ok(regex) = RegexBuilder::new(pattern).size_limit(PATTERN).dfa_size_limit(PATTERN).build()
-                {
-                    patterns.insert(pattern.to_owned(), regex);
-                }
-            }
-            fields.values().for_each(|field| collect(field, patterns));
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, patterns)),
-        _ => {}
-    }
-}
-
-/// Whether a pattern has nothing that ECMA-262 reads in another way than `regex` does: ends of words, and sets
-/// within sets.
-fn means_the_same(pattern: &str) -> bool {
-    let (mut chars, mut in_set) = (pattern.chars().peekable(), false);
-    while let Some(c) = chars.next() {
-        let next = chars.peek().copied();
-        match c {
-            '\\' if matches!(chars.next(), Some('<' | '>')) => return false,
-            '[' if in_set || next == Some(']') => return false,
-            '[' => in_set = true,
-            ']' => in_set = false,
-            '&' | '-' | '~' if in_set && next == Some(c) => return false,
-            _ => {}
-        }
-    }
-    true
 }

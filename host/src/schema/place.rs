@@ -13,6 +13,16 @@ pub enum Place<'p> {
 /// The longest name of a field that is shown, in characters.
 const NAME: usize = 64;
 
+impl Place<'_> {
+    /// How many steps into the value.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::Root => 0,
+            Self::Field(parent, _) | Self::Item(parent, _) => 1 + parent.depth(),
+        }
+    }
+}
+
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,7 +3,7 @@
 //! What is here is what they have in common: the parts that are in order.
 
 use moxxy_sdk::skill::{Error, Manifest, Output, Tool};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// A manifest that asks for nothing.
 pub fn manifest(name: &str) -> Manifest {
@@ -18,6 +18,36 @@ pub fn tool(name: &str) -> Tool {
 /// What a tool answers that does nothing.
 pub fn nothing() -> Result<Output, Error> {
     Ok(Output::text("nothing"))
+}
+
+/// A schema whose properties take as long as possible to hold a value against, each in its own way.
+pub fn slow_schema() -> Value {
+    let long = "a".repeat(9000);
+    let mut definitions = Map::from_iter([(long.clone(), json!({ "type": "integer" }))]);
+    let mut properties = json!({
+        "references": { "items": { "$ref": format!("#/$defs/{}", "%61".repeat(long.len())) } },
+        "constant": { "items": { "const": "\n".repeat(7000) } },
+        "pattern": { "pattern": "^[ab]*a[ab]{3500}[^ab]" },
+        "names": { "propertyNames": { "pattern": "^[ab]*a[ab]{3000}[^ab]" } },
+    });
+    let leaves = [
+        ("fields", json!({ "properties": { "z": {} } })),
+        ("items", json!({ "prefixItems": [true] })),
+        ("unique", json!({ "uniqueItems": true })),
+        ("contains", json!({ "contains": true, "minContains": 0 })),
+    ];
+    for (name, leaf) in leaves {
+        properties[name] = twice(name, 0);
+        // Each is asked for 2¹⁶ times.
+        definitions.extend((0..15).map(|level| (format!("{name}{level}"), twice(name, level + 1))));
+        definitions.insert(format!("{name}15"), leaf);
+    }
+    json!({ "type": "object", "properties": properties, "$defs": definitions })
+}
+
+fn twice(name: &str, level: usize) -> Value {
+    let reference = json!({ "$ref": format!("#/$defs/{name}{level}") });
+    json!({ "allOf": [reference, reference] })
 }
 
 /// Uses more and more memory.

@@ -2,15 +2,23 @@
 
 use serde_json::Value;
 
-use crate::{app::App, domain::skills::Skill, json, schema};
+use crate::{
+    app::App,
+    domain::{messages::ToolCall, skills::Skill},
+    error::Result,
+    json, schema,
+};
 
 /// Nothing if they are as the tool says that it takes them.
-pub async fn wrong(app: &App, skill: &Skill, tool: &str, arguments: &Value) -> Option<String> {
-    if let Value::String(text) = arguments {
-        return Some(format!("The arguments are not a JSON object{}.", why(text)));
+pub async fn wrong(app: &App, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
+    if let Value::String(text) = &call.arguments {
+        return Ok(Some(format!("The arguments are not a JSON object{}.", why(text))));
     }
-    let wrong = app.plugins.mismatches(&skill.component.digest, tool, arguments).await;
-    (!wrong.is_empty()).then(|| format!("The call was not made, as its arguments are wrong: {}.", schema::told(&wrong)))
+    let arguments = std::mem::take(&mut call.arguments);
+    let (arguments, wrong) = app.plugins.check_arguments(&skill.component.digest, tool, arguments).await?;
+    call.arguments = arguments;
+    let why = || format!("The call was not made, as its arguments are wrong: {}.", schema::told(&wrong));
+    Ok((!wrong.is_empty()).then(why))
 }
 
 /// Why a text was not taken for an object.

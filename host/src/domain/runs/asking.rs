@@ -78,7 +78,7 @@ impl<'t> Asking<'t> {
         Ok(Self { turn, message, policy, questions })
     }
 
-    pub async fn decide<'s>(&self, call: &ToolCall, skills: &'s [Skill]) -> Result<Fate<'s>> {
+    pub async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Skill]) -> Result<Fate<'s>> {
         if call.name == ASK_USER {
             return Ok(self.asked_by_model(call));
         }
@@ -87,7 +87,7 @@ impl<'t> Asking<'t> {
             let tools = || offered.iter().map(|tool| tool.name.as_str());
             return Ok(Fate::Tell(Answer::error(Names::of(tools()).unknown(&call.name, tools()))));
         };
-        if let Some(why) = arguments::wrong(self.turn.app, skill, &tool.name, &call.arguments).await {
+        if let Some(why) = arguments::wrong(self.turn.app, skill, &tool.name, call).await? {
             return Ok(Fate::Tell(Answer::error(why)));
         }
         let denied = |reason: &'static str| {

@@ -23,14 +23,19 @@ use crate::{
     store::{self, steps},
 };
 
-pub async fn run_all(turn: &Turn<'_>, message: &MessageId, calls: Vec<ToolCall>, skills: &[Skill]) -> Result<Outcome> {
+pub async fn run_all(
+    turn: &Turn<'_>,
+    message: &MessageId,
+    mut calls: Vec<ToolCall>,
+    skills: &[Skill],
+) -> Result<Outcome> {
     let asking = Asking::load(turn, message).await?;
     let mut fates = Vec::with_capacity(calls.len());
     let mut new = Vec::new();
-    for call in &calls {
+    for call in &mut calls {
         match asking.decide(call, skills).await? {
             Fate::Ask(question) => new.push(question),
-            fate => fates.push((call, fate)),
+            fate => fates.push(fate),
         }
     }
     if !new.is_empty() {
@@ -38,6 +43,7 @@ pub async fn run_all(turn: &Turn<'_>, message: &MessageId, calls: Vec<ToolCall>,
         asking.ask(new).await?;
         return Ok(Outcome::GoOn);
     }
+    let fates: Vec<_> = calls.iter().zip(fates).collect();
     let made = if calls.iter().any(|call| changes_something(call, skills)) {
         in_order(turn, &asking, &fates).await?
     } else {

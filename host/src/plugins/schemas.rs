@@ -1,0 +1,59 @@
+//! Values held against the schemas of components. Both come from strangers, so that happens on threads of its own
+//! that give way to all others: never on the server's, and never while the database waits.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::Value;
+
+use super::{
+    Plugins,
+    manifest::{Description, Manifest},
+};
+use crate::{
+    digest::Digest,
+    error::Result,
+    schema::{Mismatch, Patterns, Schema},
+};
+
+/// The schemas of a component's tools, by their names.
+pub type ToolSchemas = HashMap<String, Schema>;
+
+impl Plugins {
+    /// Gives a tool's arguments back, with what of them does not fit its schema. Nothing does not where the
+    /// component cannot be loaded: its call says why.
+    pub async fn check_arguments(
+        &self,
+        digest: &Digest,
+        tool: &str,
+        arguments: Value,
+    ) -> Result<(Value, Vec<Mismatch>)> {
+        let Ok(prepared) = self.prepared(digest).await else { return Ok((arguments, Vec::new())) };
+        let (schemas, tool) = (Arc::clone(&prepared.schemas), tool.to_owned());
+        self.away(move || {
+            let wrong = schemas.get(&tool).map(|schema| schema.mismatches(&arguments)).unwrap_or_default();
+            (arguments, wrong)
+        })
+        .await
+    }
+
+    /// What of a configuration does not fit the component's schema.
+    pub async fn check_config(&self, manifest: &Manifest, config: Value) -> Result<Vec<Mismatch>> {
+        let Some(schema) = manifest.config_schema.clone() else { return Ok(Vec::new()) };
+        self.away(move || Schema::new(&schema, &mut Patterns::default()).mismatches(&config)).await
+    }
+
+    pub(super) async fn compile_schemas(&self, description: &Arc<Description>) -> Result<ToolSchemas> {
+        let description = Arc::clone(description);
+        self.away(move || {
+            let mut patterns = Patterns::default();
+            let compiled = |tool: &super::Tool| (tool.name.clone(), Schema::new(&tool.parameters, &mut patterns));
+            description.tools.iter().map(compiled).collect()
+        })
+        .await
+    }
+
+    /// As many at once as there are threads, the others in order.
+    async fn away<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        self.schemas.spawn(async move { work() }).await
+    }
+}
