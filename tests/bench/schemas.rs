@@ -1,6 +1,6 @@
 //! What others feel while values are held against the slowest schemas: `/v1/health` and new tokens at a steady
 //! pace, alone and beside each attack by a tool call, by a model and by a configuration; and how long those take.
-//! `MOXXY_BINARY` names the program of another version, to compare.
+//! `BENCH_SERVER` names the program of another version, to compare.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -168,7 +168,7 @@ async fn paced(client: Client, stop: Arc<AtomicBool>, writes: bool) -> Vec<Durat
 
 /// A server in a process of its own, with an agent, the slow skill and the slow provider.
 async fn serve(home: &Path) -> (Child, Client) {
-    let binary = std::env::var("MOXXY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_moxxy").to_owned());
+    let binary = std::env::var("BENCH_SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_moxxy").to_owned());
     let mut server = Command::new(binary);
     server.arg("--home").arg(home).env("MOXXY_DATA_CACHE", home.join("cache")).args(["--port", "0", "serve"]);
     let mut server = server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
