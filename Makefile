@@ -106,7 +106,7 @@ crash: components test-components
 # tests/fuzz/artifacts; what reaches further than before joins the corpus.
 SECONDS_EACH ?= 60
 fuzz: target/tools/bin/cargo-fuzz
-	for target in grants inject redact urls install; do \
+	for target in grants inject noninterference redact urls install; do \
 		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz \
 			--target-dir target/fuzz $$target -- -max_total_time=$(SECONDS_EACH) -max_len=65536 || exit 1; \
 	done

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use moxxy::secrets::{Redactor, Value};
+use moxxy::secrets::{Redactor, Release, Value};
 
 const ROUNDS: usize = 15;
 const SIZE: usize = 4 * 1024 * 1024;
@@ -53,7 +53,7 @@ fn copy(pieces: &[Bytes]) {
 }
 
 fn redact(redactor: &Redactor, pieces: &[Bytes]) {
-    let mut stream = redactor.stream();
+    let mut stream = redactor.stream(Release::Late);
     for piece in pieces {
         black_box(stream.push(piece.clone()));
     }

@@ -2,15 +2,20 @@
 
 use std::{fs, path::Path};
 
+use moxxy::secrets::Release;
+
+use crate::outcomes::outcome;
+
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
 
 type Check = fn(&[u8]);
 
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("grants", checks::grants::check),
     ("inject", checks::inject::check),
     ("install", checks::install::check),
+    ("noninterference", checks::noninterference::check),
     ("redact", checks::redact::check),
     ("urls", checks::urls::check),
 ];
@@ -60,6 +65,30 @@ fn mutated(seed: &[u8], number: u64) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Cases for secrets and responses that are made at random.
+const CASES: u64 = 10_000;
+
+/// As many pieces as early release betrays a secret by are tried with the other ways.
+#[test]
+fn redaction_tells_nothing_of_a_secret() {
+    let case = |number: u64| {
+        let mut state = number;
+        let mut random = || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed.to_le_bytes()[5]
+        };
+        (0..8 + number % 120).map(|_| random()).collect::<Vec<u8>>()
+    };
+    let betrayed = (0..CASES).find(|number| checks::noninterference::differs(&case(*number), Release::Early).is_some());
+    assert!(betrayed.is_some_and(|number| number < 1000), "the test finds nothing: {betrayed:?}");
+    outcome("a guess at a secret, by the pieces of an early release", &format!("tells at case {}", betrayed.unwrap()));
+    for number in 0..CASES {
+        checks::noninterference::check(&case(number));
+    }
+    outcome("a guess at a secret, by the pieces that a component sees", &format!("{CASES} cases tell nothing"));
 }
 
 /// Components that are whole, and each with some bytes of it changed.

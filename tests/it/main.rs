@@ -65,6 +65,7 @@ mod providers;
 mod proxy;
 mod questions;
 mod rates;
+mod redaction;
 mod refusals;
 mod restart;
 mod resuming;

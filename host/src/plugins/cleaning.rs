@@ -1,10 +1,10 @@
-//! Takes the secrets of a call out of a completion while it streams: text is passed on at once but for
-//! what a secret may begin with.
+//! Takes the secrets of a call out of a completion while it streams. Text is passed on at once, except for
+//! bytes that a secret may begin with: clients see these pieces, components never do.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{context::Secrets, models};
-use crate::secrets::{Redactor, Stream};
+use crate::secrets::{Redactor, Release, Stream};
 
 /// What is kept of one completion.
 pub struct Cleaning {
@@ -105,7 +105,7 @@ impl Cleaning {
 
 impl Text {
     fn push(&mut self, redactor: &Redactor, text: String) -> String {
-        let stream = self.stream.get_or_insert_with(|| redactor.stream());
+        let stream = self.stream.get_or_insert_with(|| redactor.stream(Release::Early));
         self.part.extend_from_slice(&stream.push(text.into()));
         let whole = std::str::from_utf8(&self.part).map_or_else(|error| error.valid_up_to(), str::len);
         let rest = self.part.split_off(whole);
@@ -114,7 +114,7 @@ impl Text {
 
     fn restart(&mut self, redactor: &Redactor) {
         if let Some(before) = self.stream.take() {
-            let mut stream = redactor.stream();
+            let mut stream = redactor.stream(Release::Early);
             self.part.extend_from_slice(&stream.push(before.finish()));
             self.stream = Some(stream);
         }

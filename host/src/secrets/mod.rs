@@ -13,5 +13,5 @@ pub mod value;
 pub use inject::{Injectable, Injected, Injector, Refusal, Rule, Watch};
 pub use place::Place;
 pub use placeholder::Placeholder;
-pub use redact::{Redactor, Stream};
+pub use redact::{Redactor, Release, Stream};
 pub use value::Value;

@@ -4,5 +4,6 @@
 pub mod grants;
 pub mod inject;
 pub mod install;
+pub mod noninterference;
 pub mod redact;
 pub mod urls;

@@ -1,7 +1,7 @@
 //! Redaction of what comes back.
 
 use bytes::Bytes;
-use moxxy::secrets::{Redactor, Value};
+use moxxy::secrets::{Redactor, Release, Value};
 
 /// The first byte is the length of the secret, the second that of the pieces; then come the secret and a
 /// text. A 1 in the text stands for the secret.
@@ -13,18 +13,25 @@ pub fn check(data: &[u8]) {
     let text: Vec<u8> = text.iter().flat_map(|byte| if *byte == 1 { secret.to_vec() } else { vec![*byte] }).collect();
     let whole = redactor.bytes(&text).into_owned();
     // In pieces it is the same as in one.
-    let mut stream = redactor.stream();
-    let size = usize::from(*piece).max(1);
-    let mut pieces: Vec<u8> =
-        text.chunks(size).flat_map(|piece| stream.push(Bytes::copy_from_slice(piece)).to_vec()).collect();
-    pieces.extend_from_slice(&stream.finish());
-    assert_eq!(pieces, whole);
+    for release in [Release::Early, Release::Late] {
+        assert_eq!(in_pieces(&redactor, release, &text, usize::from(*piece).max(1)), whole);
+    }
+    let lines = in_pieces(&redactor, Release::Lines, &text, text.len().max(1));
+    assert_eq!(in_pieces(&redactor, Release::Lines, &text, usize::from(*piece).max(1)), lines);
     // Nothing is left of it, but for what the marker itself has in it.
     if secret.len() >= 4 {
         let marker = b"[secret name]";
         let parts = split(&whole, marker);
         assert!(parts.iter().all(|part| !has(part, secret)), "{whole:?}");
     }
+}
+
+fn in_pieces(redactor: &Redactor, release: Release, text: &[u8], size: usize) -> Vec<u8> {
+    let mut stream = redactor.stream(release);
+    let mut pieces: Vec<u8> =
+        text.chunks(size).flat_map(|piece| stream.push(Bytes::copy_from_slice(piece)).to_vec()).collect();
+    pieces.extend_from_slice(&stream.finish());
+    pieces
 }
 
 fn has(text: &[u8], part: &[u8]) -> bool {

@@ -17,8 +17,20 @@ use crate::{
     },
     egress::{self, Body, Courier, Hop, Pattern, Refusal},
     error::{Error, Result},
-    secrets::{Injectable, Injector, Place, Redactor, Rule, Stream, inject},
+    secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject},
 };
+
+/// Media types whose bodies are streams of lines.
+const LINES: [&str; 8] = [
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/stream+json",
+    "application/json-seq",
+];
 
 impl OfCall {
     /// What may be put into a request now.
@@ -177,6 +189,13 @@ fn watched(body: Body, injector: Injector, voice: Voice) -> Body {
     StreamBody::new(frames).boxed_unsync()
 }
 
+/// Streams of events and of lines of JSON come to the component line by line.
+fn release(headers: &HeaderMap) -> Release {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if LINES.contains(&&*essence) { Release::Lines } else { Release::Late }
+}
+
 /// A body without the secrets of the call.
 struct Cleaning {
     body: Body,
@@ -186,8 +205,8 @@ struct Cleaning {
     redactor: Redactor,
 }
 
-fn cleaned(body: Body, redactor: Redactor) -> Body {
-    let state = Cleaning { body, stream: Some(redactor.stream()), trailers: None, redactor };
+fn cleaned(body: Body, redactor: Redactor, release: Release) -> Body {
+    let state = Cleaning { body, stream: Some(redactor.stream(release)), trailers: None, redactor };
     StreamBody::new(stream::unfold(state, Cleaning::next)).boxed_unsync()
 }
 
@@ -267,10 +286,11 @@ impl Courier for OfCall {
                 }
                 return Err(Refusal::Secret(reason.into()).into());
             }
+            let release = release(&parts.headers);
             redactor.headers(&mut parts.headers);
             // It may be shorter now, or longer.
             parts.headers.remove(header::CONTENT_LENGTH);
-            Ok(Response::from_parts(parts, cleaned(body, redactor)))
+            Ok(Response::from_parts(parts, cleaned(body, redactor, release)))
         })
     }
 }

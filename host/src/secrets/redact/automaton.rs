@@ -7,28 +7,30 @@ use aho_corasick::{
     automaton::{Automaton as _, StateID},
     nfa::contiguous::NFA,
 };
-use zeroize::Zeroizing;
 
-use super::{super::value::Value, forms};
+use super::{super::value::Value, forms, stream::is_line_end};
 
-/// Of a form, how many bytes the automaton looks for: who finds these has found the secret, and the
-/// rest is compared from there on. Without it, a few long keys would take all memory.
-pub const HEAD: usize = 1024;
+/// Length of the longest pattern, in bytes. A longer form is found by its first bytes: otherwise a few
+/// long keys would take all memory.
+pub const MAX_PATTERN_BYTES: usize = 1024;
 
 pub struct Automaton {
     nfa: NFA,
     start: StateID,
-    heads: Vec<Head>,
+    patterns: Vec<Pattern>,
     /// For each secret.
     pub markers: Vec<String>,
+    /// Whether a value has a line break.
+    pub has_line_breaks: bool,
 }
 
-/// What the automaton looks for.
-pub struct Head {
+/// A form, or the first bytes of forms that are longer.
+pub struct Pattern {
     pub length: usize,
+    /// Bytes to replace from the pattern's first byte: the length of its longest form, whatever follows in
+    /// the text.
+    pub replaced: usize,
     pub secret: usize,
-    /// How the forms go on that begin so.
-    pub rests: Vec<Zeroizing<Vec<u8>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,21 +43,21 @@ pub enum Failure {
 
 impl Automaton {
     pub fn new(secrets: &[(String, Value)]) -> Result<Self, Failure> {
-        let mut heads: BTreeMap<Vec<u8>, Head> = BTreeMap::new();
+        let mut patterns: BTreeMap<Vec<u8>, Pattern> = BTreeMap::new();
         for (secret, (_, value)) in secrets.iter().enumerate() {
             for mut form in forms::of(value.expose()) {
-                let rest = form.split_off(form.len().min(HEAD));
+                let replaced = form.len();
+                form.truncate(MAX_PATTERN_BYTES);
                 let length = form.len();
-                let head = heads.entry(form).or_insert(Head { length, secret, rests: Vec::new() });
-                if !rest.is_empty() {
-                    head.rests.push(Zeroizing::new(rest));
-                }
+                let pattern = patterns.entry(form).or_insert(Pattern { length, replaced, secret });
+                pattern.replaced = pattern.replaced.max(replaced);
             }
         }
-        let nfa = NFA::new(heads.keys())?;
+        let nfa = NFA::new(patterns.keys())?;
         let start = nfa.start_state(Anchored::No)?;
         let markers = secrets.iter().map(|(name, _)| format!("[secret {name}]")).collect();
-        Ok(Self { nfa, start, heads: heads.into_values().collect(), markers })
+        let has_line_breaks = secrets.iter().any(|(_, value)| value.expose().iter().any(is_line_end));
+        Ok(Self { nfa, start, patterns: patterns.into_values().collect(), markers, has_line_breaks })
     }
 
     pub fn start(&self) -> StateID {
@@ -66,23 +68,13 @@ impl Automaton {
         self.nfa.next_state(Anchored::No, state, byte)
     }
 
-    /// The longest head that ends in this state.
-    pub fn found(&self, state: StateID) -> Option<(usize, &Head)> {
+    /// The longest pattern that ends in this state.
+    pub fn found(&self, state: StateID) -> Option<&Pattern> {
         if !self.nfa.is_match(state) {
             return None;
         }
-        let number = |index| self.nfa.match_pattern(state, index).as_usize();
-        let found = (0..self.nfa.match_len(state)).map(number);
-        found.filter_map(|number| Some((number, self.heads.get(number)?))).max_by_key(|(_, head)| head.length)
-    }
-
-    /// The most that follows a head.
-    pub fn longest_rest(&self) -> usize {
-        self.heads.iter().flat_map(|head| &head.rests).map(|rest| rest.len()).max().unwrap_or_default()
-    }
-
-    pub fn rest(&self, head: usize, number: usize) -> Option<&[u8]> {
-        self.heads.get(head)?.rests.get(number).map(|rest| rest.as_slice())
+        let pattern = |index| self.patterns.get(self.nfa.match_pattern(state, index).as_usize());
+        (0..self.nfa.match_len(state)).filter_map(pattern).max_by_key(|pattern| pattern.length)
     }
 
     /// How many of the last bytes a match may begin with. A state stands for them, so they are as few

@@ -1,7 +1,5 @@
 //! The forms in which a value may come back: as it is, and as common libraries encode it.
 
-use std::collections::BTreeSet;
-
 use base64::{
     Engine,
     engine::{
@@ -61,15 +59,15 @@ const fn keeping(mut set: AsciiSet, mut bytes: &[u8]) -> AsciiSet {
     set
 }
 
-/// Every form of a value.
-pub fn of(value: &[u8]) -> BTreeSet<Vec<u8>> {
-    let mut forms = BTreeSet::new();
+/// Every form of a value, in an order that does not depend on it. Some may be equal.
+pub fn of(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
     let latin = value.iter().copied().map(char::from).collect::<String>();
     // A header beyond ASCII is read byte for byte by many.
     for reading in [value, latin.as_bytes()] {
-        forms.insert(reading.to_vec());
+        forms.push(reading.to_vec());
         // Names of hosts and headers are put in small letters.
-        forms.insert(reading.to_ascii_lowercase());
+        forms.push(reading.to_ascii_lowercase());
         forms.extend(PERCENT.iter().flat_map(|kept| percent(reading, kept, false)));
         forms.extend(FORM.iter().flat_map(|kept| percent(reading, kept, true)));
         forms.extend(every_byte(reading));

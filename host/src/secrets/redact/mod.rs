@@ -5,7 +5,7 @@
 //! requests either.
 
 mod automaton;
-pub(super) mod forms;
+pub mod forms;
 mod json;
 mod stream;
 
@@ -20,7 +20,10 @@ use serde_json::{Map, Value as Json};
 use self::{automaton::Automaton, stream::Search};
 use super::value::Value;
 
-pub use self::stream::Stream;
+pub use self::{
+    automaton::MAX_PATTERN_BYTES,
+    stream::{Release, Stream},
+};
 
 /// All secrets that a call was granted, in whatever mode. Clones share the work.
 #[derive(Clone, Default)]
@@ -52,16 +55,16 @@ impl Redactor {
     }
 
     /// Cleans bytes that come in pieces.
-    pub fn stream(&self) -> Stream {
-        Stream::new(self.search())
+    pub fn stream(&self, release: Release) -> Stream {
+        Stream::new(self.search(), release)
     }
 
     pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        self.stream().whole(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned)
+        self.stream(Release::Late).whole(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned)
     }
 
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.stream().whole(text.as_bytes()) {
+        match self.stream(Release::Late).whole(text.as_bytes()) {
             Some(cleaned) => Cow::Owned(String::from_utf8_lossy(&cleaned).into_owned()),
             None => Cow::Borrowed(text),
         }

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use serde_json::json;
 
 use super::{
-    super::redact::{Redactor, forms},
+    super::redact::{Redactor, Release, forms},
     *,
 };
 
@@ -14,8 +14,8 @@ fn redactor(values: &[&[u8]]) -> Redactor {
 }
 
 /// Pushes a text in pieces of these lengths, over and over.
-fn streamed(redactor: &Redactor, text: &[u8], cuts: &[usize]) -> Vec<u8> {
-    let (mut stream, mut rest, mut cuts) = (redactor.stream(), text, cuts.iter().cycle());
+fn streamed(redactor: &Redactor, release: Release, text: &[u8], cuts: &[usize]) -> Vec<u8> {
+    let (mut stream, mut rest, mut cuts) = (redactor.stream(release), text, cuts.iter().cycle());
     let mut out = Vec::new();
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
@@ -62,21 +62,25 @@ proptest! {
         let values: Vec<&[u8]> = values.iter().map(String::as_bytes).collect();
         let redactor = redactor(&values);
         let expected = expected(&values, text.as_bytes());
-        prop_assert_eq!(&streamed(&redactor, text.as_bytes(), &cuts), &expected);
+        for release in [Release::Early, Release::Late, Release::Lines] {
+            prop_assert_eq!(&streamed(&redactor, release, text.as_bytes(), &cuts), &expected);
+        }
         prop_assert_eq!(redactor.bytes(text.as_bytes()).into_owned(), expected);
     }
 
     #[test]
     fn a_text_without_a_secret_stays(text in any::<Vec<u8>>(), cuts in prop::collection::vec(1_usize..40, 1..6)) {
         let redactor = redactor(&[b"a-secret-that-no-text-has", &[0xfe; 20], b"abc", "geheimes Wört".as_bytes()]);
-        prop_assert_eq!(&streamed(&redactor, &text, &cuts), &text);
+        for release in [Release::Early, Release::Late, Release::Lines] {
+            prop_assert_eq!(&streamed(&redactor, release, &text, &cuts), &text);
+        }
         prop_assert!(matches!(redactor.bytes(&text), std::borrow::Cow::Borrowed(_)));
     }
 
     #[test]
     fn only_what_may_begin_a_secret_is_held_back(text in "[ab ]{0,40}", cut in 1_usize..10) {
         let values: [&[u8]; 1] = [b"aabbaabb"];
-        let mut stream = redactor(&values).stream();
+        let mut stream = redactor(&values).stream(Release::Early);
         let (mut pushed, mut out) = (Vec::new(), Vec::new());
         for piece in text.as_bytes().chunks(cut) {
             pushed.extend_from_slice(piece);
@@ -102,22 +106,49 @@ proptest! {
         // Forms that stop before the last byte of others leave the rest of those, which is no secret.
         let forms: Vec<_> = forms::of(&bytes).into_iter().filter(|form| form.len() >= bytes.len()).collect();
         let form = &forms[form % forms.len()];
-        let text = [b"\xff\xfd before ", form.as_slice(), b"\xff\xfd"].concat();
+        let text = [b"\xff\xfd before ", form.as_slice(), &[0xff; 40_000]].concat();
         let redactor = redactor(&[&bytes]);
-        let out = streamed(&redactor, &text, &cuts);
-        prop_assert_eq!(&out, b"\xff\xfd before [secret s0]\xff\xfd");
-        prop_assert_eq!(redactor.bytes(&text).into_owned(), out);
+        let out = redactor.bytes(&text).into_owned();
+        // Another form that begins so may be longer, and as much is replaced.
+        let rest = out.strip_prefix(b"\xff\xfd before [secret s0]").unwrap();
+        prop_assert!(rest.len() <= 40_000 && rest.iter().all(|byte| *byte == 0xff));
+        for release in [Release::Early, Release::Late] {
+            prop_assert_eq!(&streamed(&redactor, release, &text, &cuts), &out);
+        }
     }
 }
 
 #[test]
-fn a_long_value_that_stops_early_is_replaced_as_far_as_it_goes() {
+fn what_follows_the_beginning_of_a_long_value_is_replaced_whatever_it_is() {
     let bytes: Vec<u8> = (0..3000).flat_map(|i: u32| format!("{i},").into_bytes()).collect();
-    let text = [&bytes[..2000], b" and ", &bytes, b"!"].concat();
+    let redactor = redactor(&[&bytes]);
+    let whole = [b"<", &bytes[..], b"> after"].concat();
+    let mut stopped = whole.clone();
+    stopped[2000..bytes.len()].fill(b'?');
     for cut in [1, 7, 1024, 10_000] {
-        let out = streamed(&redactor(&[&bytes]), &text, &[cut]);
-        assert_eq!(String::from_utf8_lossy(&out), "[secret s0] and [secret s0]!");
+        for text in [&whole, &stopped] {
+            let out = streamed(&redactor, Release::Late, text, &[cut]);
+            assert_eq!(String::from_utf8_lossy(&out), "<[secret s0]> after");
+        }
+        // No value goes on in the next line.
+        let text = [&bytes[..2000], b"\r\n", &bytes, b"\n"].concat();
+        let out = streamed(&redactor, Release::Lines, &text, &[cut]);
+        assert_eq!(String::from_utf8_lossy(&out), "[secret s0]\r\n[secret s0]\n");
     }
+}
+
+#[test]
+fn lines_are_released_at_their_ends() {
+    let mut stream = redactor(&[b"hunter22"]).stream(Release::Lines);
+    assert_eq!(stream.push("data: hunter2".into()), "");
+    assert_eq!(stream.push("2\n\ndata: hun".into()), "data: [secret s0]\n\n");
+    assert_eq!(stream.push("ter".into()), "");
+    assert_eq!(stream.finish(), "data: hunter");
+    // A value with a line break is found across lines.
+    let mut stream = redactor(&[b"hunter\n22"]).stream(Release::Lines);
+    assert_eq!(stream.push("data: hunter\n".into()), "");
+    assert_eq!(stream.push("22\n".into()), "");
+    assert_eq!(stream.finish(), "data: [secret s0]\n");
 }
 
 #[test]
@@ -145,7 +176,7 @@ fn headers_are_cleaned_and_names_dropped() {
 fn without_secrets_nothing_is_done() {
     let redactor = Redactor::default();
     assert_eq!(redactor.text("text"), "text");
-    let mut stream = redactor.stream();
+    let mut stream = redactor.stream(Release::Late);
     assert_eq!(stream.push(Bytes::from_static(b"text")), "text");
     assert_eq!(stream.finish(), "");
 }
