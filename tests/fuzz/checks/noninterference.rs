@@ -26,7 +26,7 @@ pub fn check(data: &[u8]) {
 
 /// Returns the pieces that come out for one secret and for the other where they differ.
 pub fn differs(data: &[u8], release: Release) -> Option<[Vec<String>; 2]> {
-    let case = Case::new(data)?;
+    let case = Case::new(data, release)?;
     let pieces = [0, 1].map(|own| case.pieces(own, release));
     let shown = |pieces: &Vec<Bytes>| pieces.iter().map(|piece| piece.escape_ascii().to_string()).collect();
     (pieces[0] != pieces[1]).then(|| pieces.each_ref().map(shown))
@@ -43,7 +43,7 @@ struct Case {
 impl Case {
     /// Reads two secrets and a template. None if a text happens to have a complete form that the template
     /// does not name.
-    fn new(data: &[u8]) -> Option<Self> {
+    fn new(data: &[u8], release: Release) -> Option<Self> {
         let mut input = Input(data);
         let secrets = input.secrets();
         let forms = secrets.each_ref().map(|secret| forms::of(secret));
@@ -61,6 +61,8 @@ impl Case {
                     *near.get_mut(at)? ^= 1;
                     push(&mut texts, &near);
                 }
+                // Each line is searched by itself.
+                5 if release == Release::Lines && forms[0][number].contains(&b'\n') => {}
                 5 => texts.iter_mut().zip(&forms).for_each(|(text, forms)| text.extend(&forms[number])),
                 6 => push(&mut texts, [b"\n".as_slice(), b"\r\n", b"\n\n"].get(at % 3)?),
                 _ => cuts.push(texts[0].len()),
