@@ -112,7 +112,7 @@ impl Input<'_> {
 
     fn number(&mut self) -> usize {
         let [high, low] = [self.next(), self.next()].map(|byte| usize::from(byte.unwrap_or_default()));
-        high << 8 | low
+        (high << 8) | low
     }
 
     /// Most are as long as keys are, some longer than what is searched for.
@@ -122,7 +122,7 @@ impl Input<'_> {
             byte => 1000 + usize::from(byte),
         };
         let special = self.next().unwrap_or_default();
-        let mut state = (self.number() as u64) << 16 | self.number() as u64;
+        let mut state = ((self.number() as u64) << 16) | self.number() as u64;
         let mut random = |below: usize| {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             (state >> 33) as usize % below
