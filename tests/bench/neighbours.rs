@@ -187,7 +187,7 @@ async fn serve(home: &tempfile::TempDir) -> Client {
     done(client.post("/v1/agents", json!({ "name": "ada", "provider": "offline", "model": "echo" })).await);
     let install = "/v1/agents/ada/skills/install";
     done(client.post(install, json!({ "source": { "bundled": "text" } })).await);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-components/misbehave.wasm");
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/../test-components/misbehave.wasm");
     let part = reqwest::multipart::Part::bytes(std::fs::read(path).unwrap());
     let form = reqwest::multipart::Form::new().part("component", part);
     let uploaded = client.http.post(format!("{}{install}", client.url)).multipart(form).send().await.unwrap();

@@ -190,7 +190,7 @@ async fn serve(home: &Path) -> (Child, Client) {
 }
 
 fn component(name: &str) -> Vec<u8> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-components");
+    let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/../test-components");
     std::fs::read(format!("{folder}/{name}.wasm")).unwrap()
 }
 

@@ -82,7 +82,8 @@ impl Server {
         self.post("/v1/providers", offline).await;
         self.post("/v1/agents", json!({ "name": "ada", "provider": "offline", "model": "echo" })).await;
         self.post("/v1/vault/secrets", json!({ "name": "key", "value": VALUE })).await;
-        let component = std::fs::read(file("target/test-components/keeper.wasm")).expect("make test-components");
+        let component = std::fs::read(concat!(env!("CARGO_TARGET_TMPDIR"), "/../test-components/keeper.wasm"));
+        let component = component.expect("make test-components");
         let form = Form::new().part("component", Part::bytes(component)).text("accept", "all");
         let install = self.http.post(format!("{}/v1/agents/ada/skills/install", self.url)).multipart(form);
         assert!(install.send().await.unwrap().status().is_success());

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::{
-    harness::{Server, send},
+    harness::{Server, send, target},
     tools,
 };
 
@@ -38,7 +38,7 @@ struct Workshop {
 impl Workshop {
     /// `None` where this tool is missing.
     fn open(tool: &str) -> Option<Self> {
-        let tools = root().join("target/clients");
+        let tools = target("clients");
         if !tools.join(tool).exists() {
             tools::skip(&format!("{tool} is missing: run `make clients`"));
             return None;

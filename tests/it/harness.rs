@@ -321,8 +321,13 @@ pub fn form(component: Vec<u8>, accept: Option<&str>) -> Form {
     }
 }
 
+/// A path below the folder of everything that is built.
+pub fn target(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(path)
+}
+
 pub fn test_component(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../target/test-components/{name}.wasm"))
+    target(&format!("test-components/{name}.wasm"))
 }
 
 pub fn config(home: &Path) -> Config {

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -25,7 +24,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{PATIENCE, Server},
+    harness::{PATIENCE, Server, target},
     outcomes::outcome,
     peer, tools,
 };
@@ -62,7 +61,7 @@ struct Peer {
 impl Peer {
     /// `None` where it is not installed.
     async fn start() -> Option<Self> {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients/python/bin/fakellm");
+        let program = target("clients/python/bin/fakellm");
         if !program.is_file() {
             tools::skip("fakellm is not installed: `make clients`");
             return None;

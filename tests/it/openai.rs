@@ -9,7 +9,11 @@ use std::{
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::{chat::counting, harness::Server, tools};
+use crate::{
+    chat::counting,
+    harness::{Server, target},
+    tools,
+};
 
 const README: &str = include_str!("../../README.md");
 
@@ -28,7 +32,7 @@ async fn run(program: &Path, arguments: &[&str]) -> String {
 
 /// Runs a program of the clients' Python; `None` where that is missing.
 async fn python(arguments: &[&str]) -> Option<String> {
-    let tools = root().join("target/clients/python");
+    let tools = target("clients/python");
     if !tools.join("installed").exists() {
         tools::skip("python/installed is missing: run `make clients`");
         return None;
@@ -82,14 +86,14 @@ async fn the_official_client_in_python_talks_to_agents() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_client_in_javascript_talks_to_agents() {
     let Some(node) = tools::find(&["node"]) else { return };
-    if !root().join("target/clients/node_modules/openai").is_dir() {
+    if !target("clients/node_modules/openai").is_dir() {
         return tools::skip("openai is not installed: `make clients`");
     }
     let server = Server::start().await;
     agents(&server).await;
     let token = server.token(None, &["*"]).await;
     // Beside the packages, where Node.js looks for them.
-    let program = root().join("target/clients/chat.mjs");
+    let program = target("clients/chat.mjs");
     fs::copy(root().join("tests/clients/chat.mjs"), &program).unwrap();
     let told = run(&node, &[program.to_str().unwrap(), &server.url, &token]).await;
     let expected = [

@@ -17,7 +17,11 @@ use tokio::{
     process::Command,
 };
 
-use crate::{harness::Server, outcomes::outcome, tools};
+use crate::{
+    harness::{Server, target},
+    outcomes::outcome,
+    tools,
+};
 
 const EVENTS: usize = 10_000;
 const BREAKS: usize = 500;
@@ -72,7 +76,7 @@ async fn fragile(listener: TcpListener, server: String, broken: Arc<AtomicUsize>
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_is_cut_off_sees_each_event_once_and_in_order() {
     let (root, Some(node)) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), tools::find(&["node"])) else { return };
-    let modules = root.join("target/clients/node_modules/eventsource");
+    let modules = target("clients/node_modules/eventsource");
     if !modules.is_dir() {
         return tools::skip("eventsource is not installed: `make clients`");
     }
@@ -85,7 +89,7 @@ async fn a_subscriber_that_is_cut_off_sees_each_event_once_and_in_order() {
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
     let proxy = tokio::spawn(fragile(listener, address, Arc::clone(&broken)));
     // Beside the packages, where Node.js looks for them.
-    let script = root.join("target/clients/resume.mjs");
+    let script = target("clients/resume.mjs");
     std::fs::copy(root.join("tests/clients/resume.mjs"), &script).unwrap();
     let mut subscriber = Command::new(node);
     subscriber.arg(script).args([&url, "skill.log", &EVENTS.to_string()]).kill_on_drop(true);
