@@ -87,12 +87,15 @@ fn push(texts: &mut [Vec<u8>; 2], bytes: &[u8]) {
     texts.iter_mut().for_each(|text| text.extend(bytes));
 }
 
-/// Finds every complete form.
+/// Finds every complete form, also where two overlap.
 fn complete(forms: &[Vec<u8>], text: &[u8]) -> Vec<Range<usize>> {
-    let known = |form: &[u8]| form.len().min(MAX_PATTERN_BYTES);
     let find = |form: &Vec<u8>| {
-        let places = memmem::find_iter(text, &form[..known(form)]);
-        places.map(|start| start..start + form.len()).collect::<Vec<_>>()
+        let (mut found, mut from) = (Vec::new(), 0);
+        while let Some(at) = memmem::find(&text[from..], &form[..form.len().min(MAX_PATTERN_BYTES)]) {
+            found.push(from + at..from + at + form.len());
+            from += at + 1;
+        }
+        found
     };
     let mut found: Vec<_> = forms.iter().flat_map(find).collect();
     found.sort_by_key(|range| (range.start, range.end));
