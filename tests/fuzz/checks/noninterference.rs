@@ -135,7 +135,7 @@ impl Input<'_> {
             match CLASSES.get(random(4)) {
                 Some(class) => secrets.iter_mut().for_each(|secret| secret.push(class[random(class.len())])),
                 // Every second case has letters and digits alone.
-                None if special % 2 == 0 => push(&mut secrets, b"x"),
+                None if special.is_multiple_of(2) => push(&mut secrets, b"x"),
                 None => push(&mut secrets, &[SPECIAL[random(SPECIAL.len())]]),
             }
         }
