@@ -56,7 +56,7 @@ impl Skill for Oracle {
 moxxy_sdk::export_skill!(Oracle);
 
 impl Guess {
-    /// The guess after which no piece ended. In small letters one is held back, too, at first.
+    /// The guess before which a piece ended, as all of it was held back. One in small letters is, too, at first.
     fn next(&self, known: &str) -> Result<Option<char>, Error> {
         let hex: String = known.bytes().map(|byte| format!("{byte:02x}")).collect();
         let mut response = Request::new("GET", format!("{}/{hex}", self.url)).send()?;
@@ -67,7 +67,7 @@ impl Guess {
         }
         let one = self.before + known.len() + 1 + self.after;
         let guesses = self.alphabet.chars().enumerate();
-        let held = guesses.filter(|(index, _)| !ends.contains(&((index + 1) * one - self.after)));
+        let held = guesses.filter(|(index, _)| ends.contains(&(index * one + self.before)));
         let held: Vec<_> = held.map(|(_, guess)| guess).collect();
         Ok(if held.len() <= 2 { held.first().copied() } else { None })
     }
