@@ -14,9 +14,7 @@ use rustix::{
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::{
-    clock::Clock,
     config::Config,
-    digest::MacKey,
     directory,
     domain::{
         audit,
@@ -31,13 +29,17 @@ use crate::{
         vault::{self, MasterKey},
     },
     egress::Egress,
-    error::{Error, Result},
     events::Events,
-    ids::TokenId,
     plugins::Plugins,
     single::Single,
     store::{self, Store},
     tasks::{Policy, Tasks},
+    types::{
+        clock::Clock,
+        digest::MacKey,
+        error::{Error, Result},
+        ids::TokenId,
+    },
 };
 
 /// Large bodies that are taken in at once: each lies in the memory.

@@ -7,18 +7,13 @@
 
 pub mod app;
 pub mod cli;
-pub mod clock;
 pub mod config;
-pub mod digest;
 pub mod directory;
 pub mod domain;
 pub mod egress;
-pub mod error;
 pub mod events;
 pub mod http;
-pub mod ids;
 pub mod json;
-pub mod money;
 pub mod plugins;
 pub mod schema;
 pub mod secrets;
@@ -27,6 +22,7 @@ pub mod store;
 pub mod tasks;
 pub mod telemetry;
 pub mod text;
+pub mod types;
 
 use std::time::Duration;
 
@@ -34,7 +30,7 @@ use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     app::App,
-    error::{Error, Result},
+    types::error::{Error, Result},
 };
 
 /// For tasks that were cut off, to let go of what they hold.

@@ -14,7 +14,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 
 /// What the end of a task means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

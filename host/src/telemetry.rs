@@ -6,7 +6,7 @@ use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::{
     config::Log,
-    error::{Error, Result},
+    types::error::{Error, Result},
 };
 
 /// Starts logging. To be called once, before anything is logged.

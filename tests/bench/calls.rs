@@ -12,9 +12,8 @@ use std::{
 
 use moxxy::{
     config::Config,
-    digest::Digest,
-    ids::Name,
     plugins::{CallContext, Plugins},
+    types::{digest::Digest, ids::Name},
 };
 use wasmtime::{
     Engine, Store,

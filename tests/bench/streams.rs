@@ -21,14 +21,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use moxxy::{
     app::App,
-    clock::Clock,
     config::Config,
     domain::providers,
     events::Subject,
-    ids::Name,
     plugins::models::{Chunk, Message, Part, Request, Role},
     store,
     tasks::Tasks,
+    types::{clock::Clock, ids::Name},
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use moxxy::{clock::Clock, config::UnknownPrice};
+use moxxy::{config::UnknownPrice, types::clock::Clock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};

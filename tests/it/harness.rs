@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use moxxy::{app::App, clock::Clock, config::Config, tasks::Tasks};
+use moxxy::{app::App, config::Config, tasks::Tasks, types::clock::Clock};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::HeaderMap,
@@ -31,7 +31,7 @@ pub struct Server {
     pub home: TempDir,
     http: reqwest::Client,
     tasks: Tasks,
-    serving: Option<JoinHandle<moxxy::error::Result<()>>>,
+    serving: Option<JoinHandle<moxxy::types::error::Result<()>>>,
     code: Option<String>,
     loopback: bool,
 }

@@ -14,7 +14,7 @@ use super::{
     run::mode,
     terminal::{self, Terminal, items, text, time},
 };
-use crate::ids::{Name, RunId};
+use crate::types::ids::{Name, RunId};
 
 const CREATING: &str = "Examples:
   moxxy provider install offline        # works without a network

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::failure::{Done, Failure};
 use crate::{
     config,
-    ids::{Name, RunId, SecretName},
+    types::ids::{Name, RunId, SecretName},
 };
 
 /// A path; not every shell replaces the `~` of `--home=~/moxxy`.

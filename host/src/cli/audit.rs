@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{Config, Flags},
     domain::audit::{self, Head, Report},
-    ids::{Name, RunId},
+    types::ids::{Name, RunId},
 };
 
 const VERIFYING: &str = "It reads the data directory itself, with its master key, while the server runs or not; the

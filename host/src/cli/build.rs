@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{failure::Done, inspect, sdk, terminal::Terminal};
 use crate::{
     config::Flags,
-    error::{Error, Result},
+    types::error::{Error, Result},
 };
 
 const TARGET: &str = "wasm32-wasip2";

@@ -16,7 +16,10 @@ use super::{
     connect::{self, Connection},
     failure::{Done, Exit, Failure},
 };
-use crate::{domain::bootstrap, error::Error, ids};
+use crate::{
+    domain::bootstrap,
+    types::{error::Error, ids},
+};
 
 /// The pauses before a request is sent again; the server may ask for longer ones.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];

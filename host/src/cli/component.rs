@@ -10,7 +10,7 @@ use super::{
     failure::{Done, Failure},
     terminal::{items, text},
 };
-use crate::{domain::consent, egress, ids::Name, plugins};
+use crate::{domain::consent, egress, plugins, types::ids::Name};
 
 /// Where a component comes from.
 pub enum Source {

@@ -9,7 +9,7 @@ use super::{
     stream::{Sent, Stream},
     terminal::{self, text, time},
 };
-use crate::ids::{Name, RunId};
+use crate::types::ids::{Name, RunId};
 
 const EXAMPLES: &str = "Examples:
   moxxy events                                   # what happens from now on

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::advice;
-use crate::error::Error;
+use crate::types::error::Error;
 
 pub type Done<T = ()> = Result<T, Failure>;
 

@@ -10,7 +10,7 @@ use super::{
     failure::Done,
     terminal::{self, Terminal, items, text, time},
 };
-use crate::{
+use crate::types::{
     clock::Clock,
     ids::{Name, SecretName},
 };

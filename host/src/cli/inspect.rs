@@ -11,11 +11,13 @@ use tempfile::TempDir;
 use super::{failure::Done, terminal::Terminal};
 use crate::{
     config::{Config, Flags},
-    digest::Digest,
     domain::consent,
-    error::{Error, Result},
-    ids,
     plugins::{Description, Plugins, Prepared},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids,
+    },
 };
 
 #[derive(Debug, clap::Args)]

@@ -42,7 +42,7 @@ use std::{fs::File, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::{config::Flags, error::Error, http, plugins::compile};
+use crate::{config::Flags, http, plugins::compile, types::error::Error};
 use failure::{Done, Exit, Failure};
 use terminal::Terminal;
 

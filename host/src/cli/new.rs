@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use serde_json::json;
 
 use super::{build, failure::Done, sdk, terminal::Terminal};
-use crate::{config::Flags, error::Error, ids::Name};
+use crate::{
+    config::Flags,
+    types::{error::Error, ids::Name},
+};
 
 const CARGO: &str = include_str!("../../templates/Cargo.toml.in");
 const SKILL: &str = include_str!("../../templates/skill.rs.in");

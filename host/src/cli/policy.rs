@@ -8,7 +8,7 @@ use super::{
     failure::Done,
     terminal::{self, items, text, time},
 };
-use crate::ids::Name;
+use crate::types::ids::Name;
 
 const SETTING: &str = "Examples:
   moxxy policy set ada 'notes__*=ask' notes__read=allow

@@ -11,7 +11,7 @@ use super::{
     progress,
     terminal::{self, Terminal, text, time},
 };
-use crate::ids::Name;
+use crate::types::ids::Name;
 
 const INSTALLING: &str = "Examples:
   moxxy provider install offline                 # comes with the server, works without a network

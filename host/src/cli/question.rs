@@ -9,7 +9,7 @@ use super::{
     failure::Done,
     terminal::{self, text, time},
 };
-use crate::ids::Name;
+use crate::types::ids::Name;
 
 const DECIDING: &str = "A decision is about the tool, the component that it is of, and its exact arguments. For how
 long it holds:

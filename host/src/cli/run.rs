@@ -13,7 +13,7 @@ use super::{
     stream::{Sent, Stream},
     terminal::{self, Terminal, text, time},
 };
-use crate::{
+use crate::types::{
     error::Error,
     ids::{Name, RunId},
 };

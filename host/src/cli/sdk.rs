@@ -11,9 +11,11 @@ use serde_json::json;
 use super::terminal::Terminal;
 use crate::{
     config::{Config, Flags},
-    digest::Digest,
     directory,
-    error::{Error, Result},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+    },
 };
 
 /// Paths and contents of the crates `moxxy-sdk` and `moxxy-sdk-macros`, of the workspace around

@@ -17,7 +17,7 @@ use super::{
     failure::{Done, Exit, Failure},
     terminal::{self, Terminal, text, time},
 };
-use crate::ids::SecretName;
+use crate::types::ids::SecretName;
 
 const PATH: &str = "/v1/vault/secrets";
 const SETTING: &str =

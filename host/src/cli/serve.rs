@@ -14,13 +14,15 @@ use tokio_util::sync::CancellationToken;
 use super::{connect::near, init::quoted};
 use crate::{
     app::App,
-    clock::Clock,
     config::{Config, Flags, Server},
     domain::{bootstrap, demo},
-    error::{Error, Result},
     http, run as serve,
     tasks::{Policy, Tasks},
     telemetry,
+    types::{
+        clock::Clock,
+        error::{Error, Result},
+    },
 };
 
 /// How many connections may wait to be accepted; the system may allow fewer. Where there is no room,

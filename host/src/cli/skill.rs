@@ -11,7 +11,7 @@ use super::{
     progress,
     terminal::{self, Terminal, items, text, time},
 };
-use crate::ids::Name;
+use crate::types::ids::Name;
 
 const INSTALLING: &str = "Examples:
   moxxy skill install demo text                  # comes with the server; also notes, clock, fetch, github

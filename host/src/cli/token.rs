@@ -10,7 +10,7 @@ use super::{
     failure::{Done, Exit, Failure},
     terminal::{self, Terminal, items, text, time},
 };
-use crate::{config::Config, domain::tokens, error::Error};
+use crate::{config::Config, domain::tokens, types::error::Error};
 
 const CREATING: &str = "The token is the only thing on standard output, and is shown only this once:
   export MOXXY_TOKEN=$(moxxy token create --scope '*')

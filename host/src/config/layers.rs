@@ -15,7 +15,7 @@ use super::{
     file,
     table::{self, Row},
 };
-use crate::error::{Detail, Error, Problem, Result};
+use crate::types::error::{Detail, Error, Problem, Result};
 
 /// Where a value comes from.
 #[derive(Debug, Clone)]

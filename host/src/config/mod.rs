@@ -27,7 +27,7 @@ pub use self::{
     price::{ModelPrice, UnknownPrice},
     remote::{Remote, token_in},
 };
-use crate::{
+use crate::types::{
     error::{Error, Result},
     money::Dollars,
 };

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::money::Price;
+use crate::types::money::Price;
 
 /// What is to happen to runs with a limit on money whose model has no known price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Hidden;
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 
 /// Where the server is, and how it is reached.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@
 use toml::{Table, Value};
 
 use super::format::Format;
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 
 const MANUAL: &str = include_str!("../../config.default.toml");
 

@@ -11,11 +11,13 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::Name,
-    money::Dollars,
     store::{self, AgentKey},
+    types::{
+        error::{Error, Result},
+        ids::Name,
+        money::Dollars,
+    },
 };
 
 const PERSONA: usize = 64 * 1024;

@@ -15,15 +15,16 @@ use tempfile::{NamedTempFile, TempDir};
 use super::{audit, runs, vault};
 use crate::{
     app,
-    clock::Clock,
     config::Config,
-    digest::Digest,
-    directory,
-    error::{self, Error, Result},
-    plugins,
+    directory, plugins,
     store::{
         self, Db,
         backup::{self, About},
+    },
+    types::{
+        clock::Clock,
+        digest::Digest,
+        error::{self, Error, Result},
     },
 };
 

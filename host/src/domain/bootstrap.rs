@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL}
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::{clock::Clock, digest, error::Result, ids};
+use crate::types::{clock::Clock, digest, error::Result, ids};
 
 pub const PREFIX: &str = "boot_";
 /// How long a code is valid.

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     config::Peer,
     egress::{Pattern, Target, is_public},
-    error::{Detail, Error, Problem, Result},
     plugins::{self, ANY, HostRequest, Manifest, SecretRequest},
+    types::error::{Detail, Error, Problem, Result},
 };
 
 /// What stands before a place that is reached without encryption.

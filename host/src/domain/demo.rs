@@ -11,9 +11,11 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
-    ids::Name,
     store,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";

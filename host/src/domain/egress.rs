@@ -20,12 +20,11 @@ use crate::{
     app::App,
     config::Peer,
     egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public},
-    error::Result,
     events::{self, Event, Subject},
-    ids::Name,
     plugins::{ANY, HostRequest, Manifest, Outgoing, Secrets as _},
     store::Store,
     tasks::{Server, Tasks},
+    types::{error::Result, ids::Name},
 };
 
 /// Of what is told, in characters.

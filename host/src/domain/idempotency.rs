@@ -5,11 +5,13 @@ use hmac::Mac as _;
 
 use crate::{
     app::App,
-    digest::MacKey,
-    error::{Detail, Error, Problem, Result},
-    ids::RunId,
     single::{Doing, Single},
     store,
+    types::{
+        digest::MacKey,
+        error::{Detail, Error, Problem, Result},
+        ids::RunId,
+    },
 };
 
 /// A key, for one caller and one route.

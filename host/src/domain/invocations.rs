@@ -19,12 +19,14 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{Name, StepId},
     plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
     schema,
     store::{self, AgentKey, Tx},
+    types::{
+        error::{Error, Result},
+        ids::{Name, StepId},
+    },
 };
 
 /// One call of a tool.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{
+use crate::types::{
     error::{Error, Result},
     ids::{Name, RunId},
 };

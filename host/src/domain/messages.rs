@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use super::runs::Run;
 use crate::{
-    error::Result,
-    ids::{MessageId, RunId, SessionId},
     plugins::models,
+    types::{
+        error::Result,
+        ids::{MessageId, RunId, SessionId},
+    },
 };
 
 /// A message of a conversation.
@@ -151,7 +153,7 @@ fn one(role: models::Role, part: models::Part) -> models::Message {
 fn assistant(message: &Message) -> Result<models::Message> {
     let mut parts = Vec::new();
     for thought in message.thinking.iter().flatten() {
-        let opaque = BASE64.decode(&thought.opaque).map_err(crate::error::Error::internal)?;
+        let opaque = BASE64.decode(&thought.opaque).map_err(crate::types::error::Error::internal)?;
         parts.push(models::Part::Thinking(models::Thinking { text: thought.text.clone(), opaque }));
     }
     if !message.content.is_empty() {

@@ -12,7 +12,12 @@ use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
 use super::providers::{self, Provider};
-use crate::{app::App, digest::Digest, error::Result, events::Subject, ids::Name, money::Price, plugins};
+use crate::{
+    app::App,
+    events::Subject,
+    plugins,
+    types::{digest::Digest, error::Result, ids::Name, money::Price},
+};
 
 /// How long a list is kept.
 const KEPT: Duration = Duration::minutes(10);

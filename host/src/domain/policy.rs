@@ -16,12 +16,14 @@ use super::{
 };
 use crate::{
     app::App,
-    digest::Digest,
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{Name, QuestionId},
     plugins::Hints,
     store,
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::{Name, QuestionId},
+    },
 };
 
 /// The most patterns of a kind.

@@ -11,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    error::Result,
     events::{self, Event, Subject},
-    ids::{Name, StepId},
     plugins::Progress,
     store::{self, AgentKey},
+    types::{
+        error::Result,
+        ids::{Name, StepId},
+    },
 };
 
 /// The least time between two events.

@@ -24,14 +24,16 @@ use super::{
 use crate::{
     app::App,
     config::Peer,
-    digest::Digest,
     egress::Target,
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{Name, SecretName},
     plugins::{self, CallContext, Description, HostRequest, Manifest, Secrets, World},
     schema,
     store::{self, Tx},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::{Name, SecretName},
+    },
 };
 
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;

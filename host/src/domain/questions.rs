@@ -14,13 +14,15 @@ use super::{
 };
 use crate::{
     app::App,
-    clock,
-    digest::Digest,
-    error::{Error, Problem, Result},
     events::{self, Event, Subject},
-    ids::{MessageId, Name, QuestionId, RunId, SessionId},
     store::{self, Tx},
     tasks::Policy,
+    types::{
+        clock,
+        digest::Digest,
+        error::{Error, Problem, Result},
+        ids::{MessageId, Name, QuestionId, RunId, SessionId},
+    },
 };
 
 /// The longest answer, in bytes.

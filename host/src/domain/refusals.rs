@@ -12,9 +12,9 @@ use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    clock,
     events::{self, Event, RefusedFrom, Subject},
     tasks::Policy,
+    types::clock,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

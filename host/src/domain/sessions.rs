@@ -6,10 +6,12 @@ use serde::Serialize;
 use super::{runs, tokens::Principal};
 use crate::{
     app::App,
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{Name, SessionId},
     store::{self, AgentKey, Db},
+    types::{
+        error::{Error, Result},
+        ids::{Name, SessionId},
+    },
 };
 
 /// One conversation of an agent, from its beginning or a reset to the next.

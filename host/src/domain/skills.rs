@@ -17,12 +17,14 @@ use super::{
 use crate::{
     app::App,
     config::Peer,
-    digest::Digest,
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::Name,
     plugins::{Description, Prepared, Tool, World},
     store, tasks,
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 #[derive(Debug, Clone)]

@@ -11,9 +11,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    error::{Error, Result},
-    ids::Name,
     plugins::{self, World},
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// Name and bytes of each component that lay in `target/components` when the server was built.

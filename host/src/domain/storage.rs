@@ -3,11 +3,13 @@
 use futures_util::future::BoxFuture;
 
 use crate::{
-    error::{Error, Result},
-    ids::Name,
     plugins::{Failure, Limit, Staged, Storage},
     store::{self, AgentKey, Store, Tx},
     tasks::Server,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// What a skill keeps for an agent at most.

@@ -10,14 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::{self, App},
-    clock::{self, Clock},
     config::Config,
-    digest,
-    error::{Error, Problem, Result},
     events::{self, Event, RefusedFrom, Subject},
-    ids::{self, TokenId},
     store::{self, Tx},
     tasks::Policy,
+    types::{
+        clock::{self, Clock},
+        digest,
+        error::{Error, Problem, Result},
+        ids::{self, TokenId},
+    },
 };
 
 pub const PREFIX: &str = "mox_";

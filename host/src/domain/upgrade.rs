@@ -17,12 +17,14 @@ use super::{
 use crate::{
     app::App,
     config::Config,
-    digest::Digest,
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::Name,
     plugins::{Description, World},
     store::{self, AgentKey, Tx},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// What is to take the place of a version, or more consent to the one that is there.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{
+use crate::types::{
     digest,
     error::{Error, Problem, Result},
 };

@@ -39,8 +39,8 @@ pub use self::{
 use self::{client::Client, connect::Dialler, pool::Pool};
 use crate::{
     config,
-    error::Result,
     tasks::{Policy as End, Server, Tasks},
+    types::error::Result,
 };
 
 /// How often connections that wait in vain are looked for.

@@ -9,7 +9,7 @@ use serde_json::{
 };
 
 use super::{COMPONENT, SERVER};
-use crate::{
+use crate::types::{
     digest::Digest,
     error::{Error, Result},
     ids::{GrantId, Name, QuestionId, SecretId, SecretName, SessionId, StepId, TokenId},

@@ -14,9 +14,11 @@ pub use catalogue::{Event, Interrupted, RefusedFrom, Usage};
 pub use subscribe::{Filter, Subscription};
 
 use crate::{
-    error::{Error, Result},
-    ids::{self, Name, RunId},
     store::{self, Tx},
+    types::{
+        error::{Error, Result},
+        ids::{self, Name, RunId},
+    },
 };
 
 /// The largest payload that is broadcast, in bytes; larger ones are read from the log.

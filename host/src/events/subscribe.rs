@@ -8,8 +8,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Envelope, Event, Events, News, Recorded, Subject};
 use crate::{
-    error::Result,
     store::{self, Store},
+    types::error::Result,
 };
 
 const PAGE: i64 = 256;

@@ -17,8 +17,8 @@ use crate::{
         runs::{self, Day, Run, Stop},
         sessions,
     },
-    ids::{Name, SessionId},
     store,
+    types::ids::{Name, SessionId},
 };
 
 /// How to stop.

@@ -8,7 +8,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::{Detail, Error, Problem};
+use crate::types::error::{Detail, Error, Problem};
 
 pub type Result<T, E = Answer> = std::result::Result<T, E>;
 

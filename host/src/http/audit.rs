@@ -14,9 +14,8 @@ use super::{
 use crate::{
     app::App,
     domain::audit::{self, Entry, Filter, Head},
-    events,
-    ids::{Name, RunId},
-    store,
+    events, store,
+    types::ids::{Name, RunId},
 };
 
 /// Which entries are wanted.

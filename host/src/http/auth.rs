@@ -25,8 +25,8 @@ use crate::{
         bootstrap, refusals,
         tokens::{self, Creator, Principal, Scope, Token},
     },
-    error::{Error, Problem},
     store,
+    types::error::{Error, Problem},
 };
 
 /// A caller that may use the scope `S`.

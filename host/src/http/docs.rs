@@ -19,7 +19,7 @@ use schemars::json_schema;
 use serde_json::json;
 
 use super::reply;
-use crate::digest;
+use crate::types::digest;
 
 /// The document, as it is sent.
 #[derive(Debug, Clone)]

@@ -30,10 +30,12 @@ use super::{
 use crate::{
     app::App,
     domain::tokens::{self, Principal},
-    error::{self, Error},
     events::{self, Filter, Recorded, Subscription},
-    ids::{Name, RunId},
     store::{self, Db},
+    types::{
+        error::{self, Error},
+        ids::{Name, RunId},
+    },
 };
 
 pub const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -23,7 +23,7 @@ use super::{answer::Answer, body, openapi, paging};
 use crate::{
     app::App,
     domain::version::Expected,
-    error::{Detail, Error, Problem},
+    types::error::{Detail, Error, Problem},
 };
 
 pub use paging::Paging;

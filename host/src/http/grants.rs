@@ -11,8 +11,8 @@ use super::{
 use crate::{
     app::App,
     domain::grants::{self, Grant, Granted, NewGrant},
-    ids::GrantId,
     store,
+    types::ids::GrantId,
 };
 
 pub async fn create(

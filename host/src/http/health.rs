@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::reply::{self, Shown as _};
-use crate::{app::App, error::Result, store};
+use crate::{app::App, store, types::error::Result};
 
 /// How the server is.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -17,8 +17,8 @@ use crate::{
         runs,
         sessions::{self, Session},
     },
-    ids::{Name, RunId},
     store,
+    types::ids::{Name, RunId},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]

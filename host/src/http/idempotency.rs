@@ -22,10 +22,10 @@ use super::{
 use crate::{
     app::App,
     domain::idempotency::{self, Claim, Earlier, Key},
-    error::Error,
     single::Doing,
     store::{self, Tx, idempotency::Outcome},
     tasks::{self, Policy},
+    types::error::Error,
 };
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -94,7 +94,7 @@ async fn claimed(app: &App, request: Request) -> Result<(Request, Option<Claim>)
 
 /// Keeps the answer of what was carried out, and gives the key free where nothing was. If that fails,
 /// it was carried out all the same, and later requests are told that nobody knows.
-async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> crate::error::Result<Response> {
+async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> crate::types::error::Result<Response> {
     let status = response.status();
     let secret = response.extensions().get::<Secret>().cloned();
     let failed = response.extensions().get::<Answer>().cloned();
@@ -125,7 +125,7 @@ async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> 
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn tell(written: crate::error::Result<()>) {
+fn tell(written: crate::types::error::Result<()>) {
     if let Err(error) = written {
         tracing::error!(?error, "the answer to a request with an Idempotency-Key could not be kept");
     }
@@ -144,7 +144,7 @@ struct Note {
 }
 
 impl Note {
-    async fn write(self, tx: &mut Tx) -> crate::error::Result<()> {
+    async fn write(self, tx: &mut Tx) -> crate::types::error::Result<()> {
         if !self.done {
             return store::idempotency::release(tx, &self.key).await;
         }

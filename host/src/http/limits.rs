@@ -24,9 +24,11 @@ use super::{answer::Answer, auth::Credential, loopback::Peer};
 use crate::{
     app::App,
     config::{RateLimitConfig, Server},
-    error::{Error, Result},
-    ids::TokenId,
     tasks::Policy,
+    types::{
+        error::{Error, Result},
+        ids::TokenId,
+    },
 };
 
 type NoHeaders = governor::middleware::NoOpMiddleware;

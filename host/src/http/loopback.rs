@@ -8,8 +8,8 @@ use tokio::sync::OnceCell;
 
 use super::{owner, socket::SocketState};
 use crate::{
-    error::{Error, Result},
     tasks,
+    types::error::{Error, Result},
 };
 
 /// The two ends of a connection.

@@ -21,7 +21,7 @@ use super::{
     loopback::Peer,
     trace::{self, Trace},
 };
-use crate::{app::App, error::Result};
+use crate::{app::App, types::error::Result};
 
 /// The header fields of our own that a page may send.
 const TAKEN: [HeaderName; 9] = [

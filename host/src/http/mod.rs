@@ -45,7 +45,7 @@ use aide::{axum::ApiRouter, openapi::OpenApi};
 use axum::{Extension, Router, extract::DefaultBodyLimit, routing};
 use tokio::net::TcpListener;
 
-use crate::{app::App, error::Result};
+use crate::{app::App, types::error::Result};
 use docs::Document;
 use route::{claiming_post, delete, get, patch, post, put};
 use tls::Tls;

@@ -10,7 +10,12 @@ use super::{
     extract::Path,
     reply::Body,
 };
-use crate::{app::App, clock, domain::agents::Agent, ids::Name, store};
+use crate::{
+    app::App,
+    domain::agents::Agent,
+    store,
+    types::{clock, ids::Name},
+};
 
 /// Such clients know no pages.
 const ALL: store::Page = store::Page { limit: u32::MAX, after: None };

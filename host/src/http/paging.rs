@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     app::App,
-    error::Error,
     store::{Page, Slice},
+    types::error::Error,
 };
 
 const DEFAULT: u32 = 100;

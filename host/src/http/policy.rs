@@ -11,8 +11,8 @@ use super::{
 use crate::{
     app::App,
     domain::policy::{self, Policy, Standing},
-    ids::Name,
     store,
+    types::ids::Name,
 };
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Policy>> {

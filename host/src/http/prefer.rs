@@ -14,7 +14,7 @@ use axum::{
 };
 
 use super::answer::{Answer, Result};
-use crate::{app::App, domain::idempotency::Claim, error::Error};
+use crate::{app::App, domain::idempotency::Claim, types::error::Error};
 
 const LONGEST_WAIT: u64 = 300;
 

@@ -15,8 +15,8 @@ use crate::{
         models::{self, Model},
         providers::{self, NewProvider, Patch, Provider, View},
     },
-    ids::Name,
     store,
+    types::ids::Name,
 };
 
 /// By name.

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     app::App,
     domain::questions::{self, Question, Response},
-    ids::{Name, QuestionId},
     store,
+    types::ids::{Name, QuestionId},
 };
 
 /// Oldest first.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{answer::Answer, idempotency::Secret};
-use crate::{domain::version, error::Error};
+use crate::{domain::version, types::error::Error};
 
 /// Something that clients are shown, with an example of it.
 pub trait Shown: Serialize + JsonSchema {

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     app::App,
     domain::runs::{self, Detail, NewRun, Run, Started},
-    ids::{Name, RunId},
     store,
+    types::ids::{Name, RunId},
 };
 
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");

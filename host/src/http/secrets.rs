@@ -11,8 +11,8 @@ use super::{
 use crate::{
     app::App,
     domain::vault::{self, NewSecret, NewValue, Secret},
-    ids::SecretId,
     store,
+    types::ids::SecretId,
 };
 
 pub async fn create(

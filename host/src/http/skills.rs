@@ -25,7 +25,6 @@ use super::{
 };
 use crate::{
     app::App,
-    digest::Digest,
     domain::{
         consent::{Accept, All},
         invocations,
@@ -33,9 +32,8 @@ use crate::{
         source::Source,
         upgrade::{self, Place, Upgrade},
     },
-    error::Error,
-    ids::Name,
     store,
+    types::{digest::Digest, error::Error, ids::Name},
 };
 
 /// A tool to be called.

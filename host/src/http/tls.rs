@@ -21,7 +21,7 @@ use tokio_rustls::{
 
 use crate::{
     config::Server,
-    error::{Error, Result},
+    types::error::{Error, Result},
 };
 
 /// How often the files are looked at.

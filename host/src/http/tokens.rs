@@ -11,8 +11,8 @@ use super::{
 use crate::{
     app::App,
     domain::tokens::{self, Issued, NewToken, Token},
-    ids::TokenId,
     store,
+    types::ids::TokenId,
 };
 
 pub async fn create(

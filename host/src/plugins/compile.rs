@@ -17,7 +17,7 @@ use tokio::{process::Command, time::timeout};
 use super::{engine, inspect};
 use crate::{
     config,
-    error::{self, Error, Result},
+    types::error::{self, Error, Result},
 };
 
 /// What the compiling process is told.

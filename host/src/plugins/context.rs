@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     egress::{self, Body, Waits},
-    ids::{Name, RunId, SessionId},
     secrets::{Redactor, Value},
+    types::ids::{Name, RunId, SessionId},
 };
 
 #[derive(Debug, Clone)]

@@ -9,9 +9,8 @@ use std::{
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::{
-    config,
-    error::{Error, Result},
-    tasks,
+    config, tasks,
+    types::error::{Error, Result},
 };
 
 const STACK: usize = 512 * 1024;

@@ -1,8 +1,8 @@
 //! Trouble in a component, under three names that never merge.
 
 use crate::{
-    error::{Error, Problem},
     secrets::Redactor,
+    types::error::{Error, Problem},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]

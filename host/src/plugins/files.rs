@@ -12,9 +12,11 @@ use wasmtime::{Engine, component::Component};
 
 use super::{load, rejected};
 use crate::{
-    digest::{self, Digest},
     directory,
-    error::{Error, Result},
+    types::{
+        digest::{self, Digest},
+        error::{Error, Result},
+    },
 };
 
 #[derive(Debug)]

@@ -8,7 +8,10 @@ use super::{
     bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools},
     requests,
 };
-use crate::{digest::Digest, ids::Name, json, schema as schemas};
+use crate::{
+    json, schema as schemas,
+    types::{digest::Digest, ids::Name},
+};
 
 const SCHEMA: usize = 64 * 1024;
 const TOOLS: usize = 128;

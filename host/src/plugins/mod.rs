@@ -63,12 +63,14 @@ use self::{
 };
 use crate::{
     config,
-    digest::Digest,
-    error::{Error, Result},
     events::Usage,
-    ids::Name,
     secrets::Redactor,
     tasks::{self, Guests, Task},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// Components that are installed at once, but for the compilation, which is one at a time.

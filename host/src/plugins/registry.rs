@@ -25,9 +25,11 @@ use super::{
     rejected,
 };
 use crate::{
-    digest::Digest,
-    error::{Error, Result},
     tasks,
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+    },
 };
 
 /// How long a component that could not be loaded is not tried again: a try may read megabytes,

@@ -10,9 +10,8 @@ use super::{
     manifest::{Description, Manifest},
 };
 use crate::{
-    digest::Digest,
-    error::Result,
     schema::{Mismatch, Patterns, Schema},
+    types::{digest::Digest, error::Result},
 };
 
 /// The schemas of a component's tools, by their names.

@@ -21,7 +21,7 @@ pub use compile::Schema;
 pub use pattern::Patterns;
 
 use self::{budget::Budget, evaluation::Evaluation};
-use crate::error::{Detail, Error, Problem};
+use crate::types::error::{Detail, Error, Problem};
 
 /// One thing in a value that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]

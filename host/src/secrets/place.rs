@@ -6,7 +6,7 @@ use http::{HeaderName, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::types::error::Error;
 
 const NAME: usize = 64;
 

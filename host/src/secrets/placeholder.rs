@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::{error::Error, ids};
+use crate::types::{error::Error, ids};
 
 const START: &str = "MOXXYSECRET";
 const RANDOM: usize = 16;

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::types::error::Error;
 
 /// 1 byte to 64 KiB. Clones share the bytes.
 #[derive(Clone)]

@@ -8,8 +8,10 @@ use crate::{
         agents::{Agent, Settings},
         policy::Policy,
     },
-    error::{Error, Result},
-    ids::Name,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// What other rows refer to: unlike the name, never used again.

@@ -10,8 +10,8 @@ use super::{Db, Page, Slice, Tx};
 pub use crate::domain::audit::Key;
 use crate::{
     domain::audit::{Ends, Entry, Filter, Hash, Walk},
-    error::{Error, Result},
     events::Envelope,
+    types::error::{Error, Result},
 };
 
 /// Tables whose rows come into being with an entry, or after one.

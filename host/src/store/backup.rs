@@ -9,7 +9,7 @@ use sqlx::{
 };
 
 use super::{Db, Tx, failure, migration};
-use crate::{
+use crate::types::{
     digest::Digest,
     error::{Error, Result},
 };

@@ -3,8 +3,10 @@
 use super::{Db, Tx, from_json, to_json};
 use crate::{
     domain::{conformance::Report, providers::Provider},
-    error::{Error, Result},
-    ids::Name,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// Keeps what came of a check, unless the provider is another by now.

@@ -6,9 +6,11 @@ use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
 use crate::{
-    digest::Digest,
-    error::{Error, Result},
     plugins::{Description, World},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+    },
 };
 
 #[derive(FromRow)]

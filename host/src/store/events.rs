@@ -6,9 +6,11 @@ use sqlx::FromRow;
 
 use super::{Db, Tx, to_json};
 use crate::{
-    error::{Error, Result},
     events::{Envelope, Filter, Recorded},
-    ids::Name,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// The bytes of payload at which a page of events is full.

@@ -4,10 +4,12 @@ use sqlx::FromRow;
 
 use super::{AgentKey, Db, Page, Tx, from_json, to_json};
 use crate::{
-    digest::Digest,
     domain::grants::{Grant, Holder, Mode},
-    error::{Error, Result},
-    ids::{GrantId, Name, SecretId, SecretName},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::{GrantId, Name, SecretId, SecretName},
+    },
 };
 
 #[derive(FromRow)]

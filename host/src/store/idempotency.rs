@@ -5,8 +5,7 @@ use sqlx::FromRow;
 use super::{Db, Tx, from_json, to_json};
 use crate::{
     domain::idempotency::{Claim, Earlier, Key},
-    error::Result,
-    ids::RunId,
+    types::{error::Result, ids::RunId},
 };
 
 /// How long a key is remembered, in seconds.

@@ -1,7 +1,10 @@
 //! The durable values of skills. They go with the skill.
 
 use super::{AgentKey, Db, Tx};
-use crate::{error::Result, ids::Name, plugins::Staged};
+use crate::{
+    plugins::Staged,
+    types::{error::Result, ids::Name},
+};
 
 pub async fn get(db: &mut Db, agent: AgentKey, skill: &Name, key: &str) -> Result<Option<Vec<u8>>> {
     let sql = "SELECT value FROM keyvalue WHERE agent = ? AND skill = ? AND key = ?";

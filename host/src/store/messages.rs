@@ -5,8 +5,10 @@ use sqlx::FromRow;
 use super::{Db, Page, Slice, Tx, from_json, to_json};
 use crate::{
     domain::messages::{Message, Role},
-    error::{Error, Result},
-    ids::{MessageId, RunId, SessionId},
+    types::{
+        error::{Error, Result},
+        ids::{MessageId, RunId, SessionId},
+    },
 };
 
 #[derive(FromRow)]

@@ -14,7 +14,7 @@ use sqlx::{
 use super::{Db, failure};
 use crate::{
     directory,
-    error::{Error, Result},
+    types::error::{Error, Result},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");

@@ -43,10 +43,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::Clock,
-    error::{Error, Result},
     events::Events,
     tasks::{Policy, Tasks},
+    types::{
+        clock::Clock,
+        error::{Error, Result},
+    },
 };
 
 pub use agents::AgentKey;

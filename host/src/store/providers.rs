@@ -5,8 +5,10 @@ use sqlx::FromRow;
 use super::{Db, Page, Tx, components, from_json, grants, to_json};
 use crate::{
     domain::{conformance::Report, grants::Holder, providers::Provider},
-    error::{Error, Result},
-    ids::Name,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 #[derive(FromRow)]

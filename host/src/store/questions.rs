@@ -4,14 +4,16 @@ use sqlx::FromRow;
 
 use super::{AgentKey, Db, Page, Tx, from_json, to_json};
 use crate::{
-    digest::Digest,
     domain::{
         policy::Standing,
         questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
         runs::Run,
     },
-    error::{Error, Result},
-    ids::{MessageId, QuestionId, RunId, SessionId},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::{MessageId, QuestionId, RunId, SessionId},
+    },
 };
 
 #[derive(FromRow)]

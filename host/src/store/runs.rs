@@ -7,8 +7,10 @@ use sqlx::FromRow;
 use super::{AgentKey, Db, Page, Slice, Tx, from_json, to_json};
 use crate::{
     domain::runs::{Failure, Run, Status, Stop},
-    error::{Error, Result},
-    ids::{Name, RunId, SessionId},
+    types::{
+        error::{Error, Result},
+        ids::{Name, RunId, SessionId},
+    },
 };
 
 /// A query for runs with their agents' names.

@@ -5,8 +5,10 @@ use sqlx::FromRow;
 use super::{Db, Page, Tx};
 use crate::{
     domain::vault::{OVERHEAD, Sealed, Secret},
-    error::{Error, Result},
-    ids::{SecretId, SecretName},
+    types::{
+        error::{Error, Result},
+        ids::{SecretId, SecretName},
+    },
 };
 
 #[derive(FromRow)]

@@ -5,8 +5,10 @@ use sqlx::FromRow;
 use super::{AgentKey, Db, Page, Tx};
 use crate::{
     domain::sessions::Session,
-    error::{Error, Result},
-    ids::{Name, SessionId},
+    types::{
+        error::{Error, Result},
+        ids::{Name, SessionId},
+    },
 };
 
 #[derive(FromRow)]

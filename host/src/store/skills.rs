@@ -4,10 +4,12 @@ use sqlx::FromRow;
 
 use super::{AgentKey, Db, Page, Tx, components, from_json, grants, to_json};
 use crate::{
-    digest::Digest,
     domain::{consent::Names, grants::Holder, skills::Skill},
-    error::{Error, Result},
-    ids::Name,
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 #[derive(FromRow)]

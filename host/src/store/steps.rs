@@ -6,9 +6,11 @@ use sqlx::FromRow;
 use super::{AgentKey, Db, Page, Slice, Tx, from_json, to_json};
 use crate::{
     domain::runs::{Day, Spent, Step, StepKind, Used},
-    error::{Error, Result},
-    ids::{RunId, StepId},
-    money::Dollars,
+    types::{
+        error::{Error, Result},
+        ids::{RunId, StepId},
+        money::Dollars,
+    },
 };
 
 #[derive(FromRow)]

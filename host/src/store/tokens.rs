@@ -6,8 +6,10 @@ use subtle::ConstantTimeEq as _;
 use super::{Db, Page, Tx, from_json, to_json};
 use crate::{
     domain::tokens::Token,
-    error::{Error, Result},
-    ids::TokenId,
+    types::{
+        error::{Error, Result},
+        ids::TokenId,
+    },
 };
 
 #[derive(FromRow)]

@@ -12,10 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{audit::Chain, failure, outage::Outage};
 use crate::{
-    clock::Clock,
-    error::{Error, Problem, Result},
     events::{Events, Recorded},
     store::Db,
+    types::{
+        clock::Clock,
+        error::{Error, Problem, Result},
+    },
 };
 
 /// The most transactions in one commit.

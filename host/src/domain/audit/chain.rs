@@ -8,7 +8,7 @@ use hmac::Mac as _;
 use zeroize::Zeroizing;
 
 use super::Entry;
-use crate::digest::{self, Hmac256};
+use crate::types::digest::{self, Hmac256};
 
 pub const LENGTH: usize = 32;
 /// What stands before the first entry.

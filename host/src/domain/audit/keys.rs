@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     domain::vault::{self, MasterKey},
-    error::{Error, Result},
     store::{self, Db, Store, Tx},
+    types::error::{Error, Result},
 };
 
 /// Begins to write entries, under the newest key. Whether the vault is `new` says whether the log may be: what was

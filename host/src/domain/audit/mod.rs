@@ -18,10 +18,12 @@ pub use verify::{Report, verify, verify_in};
 
 use crate::{
     app::App,
-    clock,
-    error::{Error, Result},
     store,
     tasks::Policy,
+    types::{
+        clock,
+        error::{Error, Result},
+    },
 };
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -7,8 +7,8 @@ use super::{Ends, Entry, Hash, Head, Walk, keys};
 use crate::{
     config::Config,
     domain::vault::{self, MasterKey},
-    error::{Error, Result},
     store::{self, Db},
+    types::error::{Error, Result},
 };
 
 /// Of so many findings each is told; more are counted.

@@ -16,11 +16,13 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Problem, Result},
     events::{Filter, Subscription},
-    ids::{Name, RunId},
     store::{self, Tx},
     tasks::Policy,
+    types::{
+        error::{Error, Problem, Result},
+        ids::{Name, RunId},
+    },
 };
 
 /// Between the messages of an answer.

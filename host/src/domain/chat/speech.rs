@@ -8,9 +8,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{BETWEEN, ENDED, cut_off};
 use crate::{
     app::App,
-    error::{Error, Result},
     events::{Filter, Recorded, Subscription},
-    ids::RunId,
+    types::{
+        error::{Error, Result},
+        ids::RunId,
+    },
 };
 
 /// The words of a run, in order and without a gap.

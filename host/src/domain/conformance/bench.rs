@@ -21,12 +21,11 @@ use super::{
     wire::{Style, Wire},
 };
 use crate::{
-    digest::Digest,
-    error::Result,
     plugins::{
         CallContext, Completion, Config, Description, Failure, Outgoing, Plugins, Secrets,
         models::{Model, Request},
     },
+    types::{digest::Digest, error::Result},
 };
 
 /// The longest wait for what comes at once where nothing is wrong.

@@ -15,12 +15,11 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    digest,
     domain::consent,
     egress::{Pattern, Policy, Rule, Target},
-    error::Result,
     plugins::{ANY, Denial, HostRequest, Manifest, Secrets},
     secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value},
+    types::{digest, error::Result},
 };
 
 /// What each secret is.

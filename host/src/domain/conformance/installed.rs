@@ -6,9 +6,11 @@ use serde::Deserialize;
 use super::{Report, Wire, check as check_component};
 use crate::{
     app::App,
-    error::{Error, Result},
-    ids::Name,
     store,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// How to check.

@@ -20,8 +20,8 @@ use self::{
     service::{Reply, Service},
 };
 use crate::{
-    error::{Error, Result},
     plugins::{Description, HostRequest, Plugins, World},
+    types::error::{Error, Result},
 };
 
 pub use installed::{Order, check as check_installed, last};

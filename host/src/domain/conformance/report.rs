@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SUITE;
-use crate::digest::Digest;
+use crate::types::digest::Digest;
 
 /// What came of the conformance suite.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

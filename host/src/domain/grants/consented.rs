@@ -8,15 +8,17 @@ use super::{
     giving::{self, Candidate, Giving, Terms},
 };
 use crate::{
-    digest::Digest,
     domain::{
         consent::{self, Names},
         tokens::{Principal, Scope},
         vault::Secret,
     },
-    error::{Error, Result},
-    ids::{GrantId, Name, SecretId, SecretName},
     store::{self, Tx},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::{GrantId, Name, SecretId, SecretName},
+    },
 };
 
 /// Grants what was consented to: of each wish for a secret that is named, the secret of that name. One

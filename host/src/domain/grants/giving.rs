@@ -5,14 +5,16 @@ use serde_json::{Map, Value};
 
 use super::{Grant, Holder, Mode};
 use crate::{
-    digest::Digest,
     domain::{consent, providers::Provider, vault::Secret},
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{GrantId, Name, SecretName},
     plugins::{Description, Manifest, SecretRequest},
     secrets::inject::SHORTEST,
     store::{self, AgentKey, Tx},
+    types::{
+        digest::Digest,
+        error::{Error, Result},
+        ids::{GrantId, Name, SecretName},
+    },
 };
 
 /// A component that may be granted something.

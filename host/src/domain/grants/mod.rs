@@ -13,15 +13,17 @@ use giving::{Giving, Terms};
 
 use crate::{
     app::App,
-    clock,
     config::Peer,
-    digest::Digest,
     domain::{consent::PLAIN, tokens::Principal},
-    error::{Error, Result},
     events::Event,
-    ids::{GrantId, Name, SecretId, SecretName},
     plugins::requests,
     store::{self, AgentKey, Tx},
+    types::{
+        clock,
+        digest::Digest,
+        error::{Error, Result},
+        ids::{GrantId, Name, SecretId, SecretName},
+    },
 };
 
 const MOST_USES: i64 = 1_000_000_000;

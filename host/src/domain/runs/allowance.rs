@@ -5,8 +5,8 @@
 use super::{Failure, turn::Turn};
 use crate::{
     domain::messages::{Message, Role, ToolCall},
-    error::Result,
     store,
+    types::error::Result,
 };
 
 /// The calls that may be made.

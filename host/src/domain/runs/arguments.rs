@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::{
     app::App,
     domain::{messages::ToolCall, skills::Skill},
-    error::Result,
     json, schema,
+    types::error::Result,
 };
 
 /// Nothing if they are as the tool says that it takes them.

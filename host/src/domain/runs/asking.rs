@@ -11,10 +11,12 @@ use crate::{
         questions::{self, Decision, Kind, NewQuestion, Question, Status},
         skills::Skill,
     },
-    error::Result,
-    ids::{MessageId, Name, QuestionId},
     plugins::{Answered, Tool, models},
     store,
+    types::{
+        error::Result,
+        ids::{MessageId, Name, QuestionId},
+    },
 };
 
 /// The tool by which the model asks the user. No skill's tool can have this name.

@@ -7,7 +7,7 @@ use super::{Failure, Spent};
 use crate::{
     config::{self, UnknownPrice},
     domain::agents::Limits,
-    money::{Dollars, Price},
+    types::money::{Dollars, Price},
 };
 
 /// The fewest tokens that are worth an answer: rather than with less room, a call is not made.

@@ -12,18 +12,16 @@ use super::{
     turn::Turn,
 };
 use crate::{
-    clock, digest,
-    domain::{
-        messages::Message,
-        models::{self as listed, About},
-        skills::Skill,
-    },
-    error::{Error, Result},
+    domain::{messages::Message, models as listed, models::About, skills::Skill},
     events::{self, Event},
-    ids::StepId,
-    money::Price,
     plugins::models,
     store::{self, AgentKey, Tx, steps},
+    types::{
+        clock, digest,
+        error::{Error, Result},
+        ids::StepId,
+        money::Price,
+    },
 };
 
 /// What a provider says of a conversation that does not fit.

@@ -8,9 +8,8 @@
 
 use crate::{
     domain::messages::{self, Message, Role},
-    error::Result,
-    ids::RunId,
     plugins::models,
+    types::{error::Result, ids::RunId},
 };
 
 /// Bytes of a token, when it is about what has room.

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ids::{RunId, SessionId, StepId},
     store::AgentKey,
+    types::ids::{RunId, SessionId, StepId},
 };
 
 /// How soon a stop takes effect.

@@ -10,9 +10,9 @@ use crate::{
         agents::{Fallback, Settings},
         providers::Provider,
     },
-    error::Result,
     plugins::Failure,
     store::{self, steps},
+    types::error::Result,
 };
 
 /// Failures of one service that say nothing of another. A conversation that is too long is made shorter

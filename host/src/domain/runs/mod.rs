@@ -39,10 +39,12 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{Error, Result},
     events::{self, Event, Filter, Subject, Subscription},
-    ids::{Name, RunId, SessionId},
     store::{self, AgentKey, Db, Tx, idempotency::Outcome},
+    types::{
+        error::{Error, Result},
+        ids::{Name, RunId, SessionId},
+    },
 };
 
 /// Between the names of a skill and its tool, as the model is told them. No skill's name has an

@@ -20,13 +20,15 @@ use crate::{
         providers::{self, Provider},
         skills::Skill,
     },
-    error::Result,
     events::{self, Event, Usage},
-    ids::{self, StepId},
     json,
     plugins::{self, CallContext, Completion, models},
     secrets::Redactor,
     store::{self, steps},
+    types::{
+        error::Result,
+        ids::{self, StepId},
+    },
 };
 
 const PARALLEL_CALLS: usize = 64;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::{digest, plugins::models};
+use crate::{plugins::models, types::digest};
 
 const LONGEST: usize = 64;
 /// Digits of the hash.

@@ -8,10 +8,12 @@ use futures_util::FutureExt as _;
 use super::{Run, resume, turn};
 use crate::{
     app::App,
-    error::{Error, Result},
-    ids::{RunId, SessionId},
     store::{self, AgentKey},
     tasks::Policy,
+    types::{
+        error::{Error, Result},
+        ids::{RunId, SessionId},
+    },
 };
 
 /// Between two tries when the database does not answer.

@@ -6,10 +6,9 @@ use super::{Run, Status, StepKind, Stop, queue, turn};
 use crate::{
     app::App,
     domain::messages::{Message, Role},
-    error::Result,
     events::{self, Event, Subject},
-    ids::SessionId,
     store::{self, Tx},
+    types::{error::Result, ids::SessionId},
 };
 
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Step;
-use crate::{ids::StepId, plugins::Failure};
+use crate::{plugins::Failure, types::ids::StepId};
 
 /// Failures that may pass; `busy` is the server's own.
 const PASSING: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{SEPARATOR, Used};
-use crate::ids::{Name, StepId};
+use crate::types::ids::{Name, StepId};
 
 /// A call of the model or of a tool.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

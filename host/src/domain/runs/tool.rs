@@ -16,11 +16,13 @@ use crate::{
         questions::{self, NewQuestion},
         skills::Skill,
     },
-    error::Result,
     events::{self, Event},
-    ids::{MessageId, QuestionId, StepId},
     plugins::{Answered, Caller, Failure, Tool},
     store::{self, steps},
+    types::{
+        error::Result,
+        ids::{MessageId, QuestionId, StepId},
+    },
 };
 
 pub async fn run_all(

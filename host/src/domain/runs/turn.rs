@@ -10,17 +10,19 @@ use super::{
 };
 use crate::{
     app::App,
-    clock,
     domain::{
         agents::Agent,
         messages::{self, Message, Role, ToolCall},
         questions,
         skills::Skill,
     },
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{MessageId, QuestionId, RunId},
     store::{self, Tx, steps},
+    types::{
+        clock,
+        error::{Error, Result},
+        ids::{MessageId, QuestionId, RunId},
+    },
 };
 
 /// Why a run's loop ended.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::money::Dollars;
+use crate::types::money::Dollars;
 
 /// What a step used; of a tool call all is 0.
 #[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]

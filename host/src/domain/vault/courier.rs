@@ -16,8 +16,8 @@ use crate::{
         grants::{Grant, Mode},
     },
     egress::{self, Body, Courier, Hop, Pattern, Refusal},
-    error::{Error, Result},
     secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject},
+    types::error::{Error, Result},
 };
 
 /// Media types whose bodies are streams of lines.

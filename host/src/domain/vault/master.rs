@@ -14,9 +14,12 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    digest, directory,
-    error::{Error, Result},
-    ids,
+    directory,
+    types::{
+        digest,
+        error::{Error, Result},
+        ids,
+    },
 };
 
 const FILE: &str = "master.key";

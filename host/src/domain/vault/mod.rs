@@ -18,10 +18,12 @@ use zeroize::Zeroizing;
 use crate::{
     app::App,
     domain::{tokens::Principal, version::Expected},
-    error::{Error, Result},
     events::{self, Event, Subject},
-    ids::{SecretId, SecretName},
     secrets, store,
+    types::{
+        error::{Error, Result},
+        ids::{SecretId, SecretName},
+    },
 };
 pub use seal::OVERHEAD;
 

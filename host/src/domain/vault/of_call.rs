@@ -17,15 +17,17 @@ use super::{
 };
 use crate::{
     app::App,
-    digest,
     domain::grants::{Grant, Mode},
-    error::{Error, Result},
     events::Event,
-    ids::SecretName,
     plugins::{Denial, Manifest, Secrets},
     secrets::{Placeholder, Redactor, Value},
     store,
     tasks::Server,
+    types::{
+        digest,
+        error::{Error, Result},
+        ids::SecretName,
+    },
 };
 
 /// How often one call signs and has values revealed.

@@ -9,8 +9,8 @@ use crate::{
     app,
     config::Config,
     domain::audit,
-    error::{Error, Result},
     store::{self, Db, Store, Tx},
+    types::error::{Error, Result},
 };
 
 /// The master key that the vault is sealed by, and whether the vault is new. What a rotation left that did

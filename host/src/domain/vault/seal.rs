@@ -10,7 +10,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::master::MasterKey;
-use crate::{
+use crate::types::{
     error::{Error, Result},
     ids,
 };

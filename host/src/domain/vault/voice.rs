@@ -9,13 +9,15 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    digest::Digest,
     domain::grants::Holder,
-    error::Result,
     events::{self, Event, Subject},
-    ids::{Name, SecretName},
     secrets::{Redactor, Value},
     store::{Store, Tx},
+    types::{
+        digest::Digest,
+        error::Result,
+        ids::{Name, SecretName},
+    },
 };
 
 /// Of one call so many refusals are told.

@@ -20,13 +20,11 @@ use super::{
 };
 use crate::{
     app::App,
-    clock,
     domain::{
         chat::{self, Speech},
         runs::Run,
     },
-    error::Error,
-    ids::RunId,
+    types::{clock, error::Error, ids::RunId},
 };
 
 pub use request::Request;

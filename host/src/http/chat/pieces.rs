@@ -14,11 +14,11 @@ use super::{created, finish, whole::Tokens};
 use crate::{
     app::App,
     domain::chat::{self, Speech, Talk},
-    error::Error,
     http::{
         answer::Answer,
         events::{HEARTBEAT, UNBUFFERED},
     },
+    types::error::Error,
 };
 
 /// How an answer is to come in pieces.

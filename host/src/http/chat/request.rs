@@ -11,8 +11,10 @@ use crate::{
         messages::Role,
         runs,
     },
-    error::{Error, Result},
-    ids::Name,
+    types::{
+        error::{Error, Result},
+        ids::Name,
+    },
 };
 
 /// The most messages of a conversation.

@@ -19,7 +19,7 @@ use crate::{
         runs::{Run, Spent},
     },
     http::reply::{self, Body, Shown},
-    ids::{Name, RunId},
+    types::ids::{Name, RunId},
 };
 
 /// An agent's answer.

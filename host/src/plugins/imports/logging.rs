@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use crate::{
-    ids::Name,
     plugins::{
         bindings::imports::wasi::logging::logging::{Host, Level},
         state::CallState,
     },
     secrets::Redactor,
+    types::ids::Name,
 };
 
 const LINES: usize = 64;
