@@ -15,7 +15,6 @@ use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::{
     config::Config,
-    directory,
     domain::{
         audit,
         bootstrap::Bootstrap,
@@ -31,9 +30,12 @@ use crate::{
     egress::Egress,
     events::Events,
     plugins::Plugins,
-    single::Single,
     store::{self, Store},
-    tasks::{Policy, Tasks},
+    system::{
+        directory,
+        single::Single,
+        tasks::{Policy, Tasks},
+    },
     types::{
         clock::Clock,
         digest::MacKey,

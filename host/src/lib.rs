@@ -8,20 +8,15 @@
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod directory;
 pub mod domain;
 pub mod egress;
 pub mod events;
 pub mod http;
-pub mod json;
 pub mod plugins;
 pub mod schema;
 pub mod secrets;
-pub mod single;
 pub mod store;
-pub mod tasks;
-pub mod telemetry;
-pub mod text;
+pub mod system;
 pub mod types;
 
 use std::time::Duration;

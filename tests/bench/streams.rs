@@ -26,7 +26,7 @@ use moxxy::{
     events::Subject,
     plugins::models::{Chunk, Message, Part, Request, Role},
     store,
-    tasks::Tasks,
+    system::tasks::Tasks,
     types::{clock::Clock, ids::Name},
 };
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use moxxy::{app::App, config::Config, tasks::Tasks, types::clock::Clock};
+use moxxy::{app::App, config::Config, system::tasks::Tasks, types::clock::Clock};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::HeaderMap,

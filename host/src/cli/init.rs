@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, Flags, Layers, Source},
-    directory,
+    system::directory,
 };
 
 const ABOUT: &str =

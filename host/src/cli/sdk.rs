@@ -11,7 +11,7 @@ use serde_json::json;
 use super::terminal::Terminal;
 use crate::{
     config::{Config, Flags},
-    directory,
+    system::directory,
     types::{
         digest::Digest,
         error::{Error, Result},

@@ -17,8 +17,10 @@ use crate::{
     config::{Config, Flags, Server},
     domain::{bootstrap, demo},
     http, run as serve,
-    tasks::{Policy, Tasks},
-    telemetry,
+    system::{
+        tasks::{Policy, Tasks},
+        telemetry,
+    },
     types::{
         clock::Clock,
         error::{Error, Result},
@@ -41,7 +43,7 @@ pub struct Args {
 
 pub async fn run(flags: Flags, args: Args) -> Result<()> {
     let config = Config::load(&Flags { listen: args.listen, ..flags })?;
-    telemetry::start(&config.log)?;
+    telemetry::start(&config.log.filter)?;
     http::check_tls(&config.server)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");

@@ -10,7 +10,7 @@ use super::{
     client::Answer,
     failure::{Done, Failure},
 };
-use crate::text::is_hidden;
+use crate::system::text::is_hidden;
 
 /// Longer texts are cut in tables.
 const CELL: usize = 60;

@@ -16,11 +16,12 @@ use super::{audit, runs, vault};
 use crate::{
     app,
     config::Config,
-    directory, plugins,
+    plugins,
     store::{
         self, Db,
         backup::{self, About},
     },
+    system::directory,
     types::{
         clock::Clock,
         digest::Digest,

@@ -23,7 +23,7 @@ use crate::{
     events::{self, Event, Subject},
     plugins::{ANY, HostRequest, Manifest, Outgoing, Secrets as _},
     store::Store,
-    tasks::{Server, Tasks},
+    system::tasks::{Server, Tasks},
     types::{error::Result, ids::Name},
 };
 

@@ -5,8 +5,8 @@ use hmac::Mac as _;
 
 use crate::{
     app::App,
-    single::{Doing, Single},
     store,
+    system::single::{Doing, Single},
     types::{
         digest::MacKey,
         error::{Detail, Error, Problem, Result},

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     events::{self, Event, Subject},
     store::{self, Tx},
-    tasks::Policy,
+    system::tasks::Policy,
     types::{
         clock,
         digest::Digest,

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::{
     app::App,
     events::{self, Event, RefusedFrom, Subject},
-    tasks::Policy,
+    system::tasks::Policy,
     types::clock,
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use crate::{app::App, store, tasks::Policy, types::error::Result};
+use crate::{app::App, store, system::tasks::Policy, types::error::Result};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400;

@@ -19,7 +19,8 @@ use crate::{
     config::Peer,
     events::{self, Event, Subject},
     plugins::{Description, Prepared, Tool, World},
-    store, tasks,
+    store,
+    system::tasks,
     types::{
         digest::Digest,
         error::{Error, Result},

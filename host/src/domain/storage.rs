@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use crate::{
     plugins::{Failure, Limit, Staged, Storage},
     store::{self, AgentKey, Store, Tx},
-    tasks::Server,
+    system::tasks::Server,
     types::{
         error::{Error, Result},
         ids::Name,

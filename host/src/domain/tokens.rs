@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     events::{self, Event, RefusedFrom, Subject},
     store::{self, Tx},
-    tasks::Policy,
+    system::tasks::Policy,
     types::{
         clock::{self, Clock},
         digest,

@@ -27,7 +27,7 @@ use super::{
     rule::{Policy, Rule},
     target::Target,
 };
-use crate::{config, tasks};
+use crate::{config, system::tasks};
 
 const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));

@@ -29,7 +29,7 @@ use super::{
     rule::Rule,
     target::Target,
 };
-use crate::{config, tasks, types::error};
+use crate::{config, system::tasks, types::error};
 
 /// Of the addresses of a name so many are tried.
 const TRIED: usize = 4;

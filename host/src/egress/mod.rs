@@ -39,7 +39,7 @@ pub use self::{
 use self::{client::Client, connect::Dialler, pool::Pool};
 use crate::{
     config,
-    tasks::{Policy as End, Server, Tasks},
+    system::tasks::{Policy as End, Server, Tasks},
     types::error::Result,
 };
 

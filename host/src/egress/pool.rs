@@ -19,7 +19,7 @@ use super::{
     rule::{Policy, Rule},
     target::Target,
 };
-use crate::tasks::Task;
+use crate::system::tasks::Task;
 
 /// How long a connection waits for its next request.
 pub const IDLE: Duration = Duration::from_secs(30);

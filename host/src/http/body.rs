@@ -15,7 +15,12 @@ use tokio::{
 };
 
 use super::{answer::Answer, connections::Seat, extract::in_plain_words};
-use crate::{app::App, config, json, tasks, types::error::Error};
+use crate::{
+    app::App,
+    config,
+    system::{json, tasks},
+    types::error::Error,
+};
 
 /// On routes whose bodies carry components.
 #[derive(Debug, Clone, Copy)]

@@ -42,7 +42,7 @@ use tower_service::Service as _;
 use super::{loopback::Peer, socket::Socket, tls::Tls};
 use crate::{
     app::App,
-    tasks::{Policy, Tasks},
+    system::tasks::{Policy, Tasks},
 };
 
 /// How long to wait where the system has no room for another connection.

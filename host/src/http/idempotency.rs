@@ -22,9 +22,11 @@ use super::{
 use crate::{
     app::App,
     domain::idempotency::{self, Claim, Earlier, Key},
-    single::Doing,
     store::{self, Tx, idempotency::Outcome},
-    tasks::{self, Policy},
+    system::{
+        single::Doing,
+        tasks::{self, Policy},
+    },
     types::error::Error,
 };
 

@@ -24,7 +24,7 @@ use super::{answer::Answer, auth::Credential, loopback::Peer};
 use crate::{
     app::App,
     config::{RateLimitConfig, Server},
-    tasks::Policy,
+    system::tasks::Policy,
     types::{
         error::{Error, Result},
         ids::TokenId,

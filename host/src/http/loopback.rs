@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::{owner, socket::SocketState};
 use crate::{
-    tasks,
+    system::tasks,
     types::error::{Error, Result},
 };
 

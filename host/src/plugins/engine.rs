@@ -9,7 +9,8 @@ use std::{
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::{
-    config, tasks,
+    config,
+    system::tasks,
     types::error::{Error, Result},
 };
 

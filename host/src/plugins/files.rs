@@ -12,7 +12,7 @@ use wasmtime::{Engine, component::Component};
 
 use super::{load, rejected};
 use crate::{
-    directory,
+    system::directory,
     types::{
         digest::{self, Digest},
         error::{Error, Result},

@@ -9,7 +9,8 @@ use super::{
     requests,
 };
 use crate::{
-    json, schema as schemas,
+    schema as schemas,
+    system::json,
     types::{digest::Digest, ids::Name},
 };
 

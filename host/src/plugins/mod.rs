@@ -65,7 +65,7 @@ use crate::{
     config,
     events::Usage,
     secrets::Redactor,
-    tasks::{self, Guests, Task},
+    system::tasks::{self, Guests, Task},
     types::{
         digest::Digest,
         error::{Error, Result},

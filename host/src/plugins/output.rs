@@ -8,7 +8,7 @@ use super::{
     Failure,
     bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
 };
-use crate::{json, secrets::Redactor, types::ids::Name};
+use crate::{secrets::Redactor, system::json, types::ids::Name};
 
 /// A tool's result.
 #[derive(Debug, Clone, PartialEq)]

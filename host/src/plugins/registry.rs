@@ -25,7 +25,7 @@ use super::{
     rejected,
 };
 use crate::{
-    tasks,
+    system::tasks,
     types::{
         digest::Digest,
         error::{Error, Result},

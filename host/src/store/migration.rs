@@ -13,7 +13,7 @@ use sqlx::{
 
 use super::{Db, failure};
 use crate::{
-    directory,
+    system::directory,
     types::error::{Error, Result},
 };
 

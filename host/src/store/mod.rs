@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     events::Events,
-    tasks::{Policy, Tasks},
+    system::tasks::{Policy, Tasks},
     types::{
         clock::Clock,
         error::{Error, Result},

@@ -19,7 +19,7 @@ pub use verify::{Report, verify, verify_in};
 use crate::{
     app::App,
     store,
-    tasks::Policy,
+    system::tasks::Policy,
     types::{
         clock,
         error::{Error, Result},

@@ -18,7 +18,7 @@ use crate::{
     app::App,
     events::{Filter, Subscription},
     store::{self, Tx},
-    tasks::Policy,
+    system::tasks::Policy,
     types::{
         error::{Error, Problem, Result},
         ids::{Name, RunId},

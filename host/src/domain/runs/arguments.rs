@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::{
     app::App,
     domain::{messages::ToolCall, skills::Skill},
-    json, schema,
+    schema,
+    system::json,
     types::error::Result,
 };
 

@@ -21,10 +21,10 @@ use crate::{
         skills::Skill,
     },
     events::{self, Event, Usage},
-    json,
     plugins::{self, CallContext, Completion, models},
     secrets::Redactor,
     store::{self, steps},
+    system::json,
     types::{
         error::Result,
         ids::{self, StepId},

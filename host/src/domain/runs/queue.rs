@@ -9,7 +9,7 @@ use super::{Run, resume, turn};
 use crate::{
     app::App,
     store::{self, AgentKey},
-    tasks::Policy,
+    system::tasks::Policy,
     types::{
         error::{Error, Result},
         ids::{RunId, SessionId},

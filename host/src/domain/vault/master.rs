@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    directory,
+    system::directory,
     types::{
         digest,
         error::{Error, Result},

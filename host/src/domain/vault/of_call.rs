@@ -22,7 +22,7 @@ use crate::{
     plugins::{Denial, Manifest, Secrets},
     secrets::{Placeholder, Redactor, Value},
     store,
-    tasks::Server,
+    system::tasks::Server,
     types::{
         digest,
         error::{Error, Result},

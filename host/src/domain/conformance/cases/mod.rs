@@ -13,7 +13,7 @@ use super::{
     bench::Bench,
     report::{Case, Outcome},
 };
-use crate::text::is_hidden;
+use crate::system::text::is_hidden;
 
 /// How much is said of what came, in characters.
 const FOUND: usize = 400;

@@ -4,14 +4,11 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-use crate::{
-    config::Log,
-    types::error::{Error, Result},
-};
+use crate::types::error::{Error, Result};
 
-/// Starts logging. To be called once, before anything is logged.
-pub fn start(log: &Log) -> Result<()> {
-    let filter = EnvFilter::try_new(&log.filter).map_err(Error::internal)?;
+/// Starts logging what a filter lets through, such as `info` or `moxxy=debug`. To be called once, before anything is logged.
+pub fn start(filter: &str) -> Result<()> {
+    let filter = EnvFilter::try_new(filter).map_err(Error::internal)?;
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     // The library itself looks at NO_COLOR.
     let lines = if io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
