@@ -25,12 +25,12 @@ use crate::{
         refusals::Refusals,
         retention,
         runs::{self, Scheduler},
-        vault::{self, MasterKey},
+        vault,
     },
     egress::Egress,
-    events::Events,
     plugins::Plugins,
-    store::{self, Store},
+    secrets::MasterKey,
+    store::{self, Store, events::Events},
     system::{
         directory,
         single::Single,
@@ -106,7 +106,7 @@ impl App {
         let (master, new) = vault::unlock(&config, &store).await?;
         audit::begin(&store, &master, new).await?;
         let seal = master.derive("moxxy compiled code 1");
-        let plugins = Arc::new(Plugins::new(&config, &home, &config.data.cache, seal)?);
+        let plugins = Arc::new(Plugins::new(&config.plugins, config.connections(), &home, &config.data.cache, seal)?);
         let first = !store::tokens::any(&mut *store.read().await?).await?;
         let restored = store::backup::is_restored(&mut *store.read().await?).await?;
         let app = Self {

@@ -10,7 +10,6 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod egress;
-pub mod events;
 pub mod http;
 pub mod plugins;
 pub mod schema;

@@ -23,11 +23,10 @@ use moxxy::{
     app::App,
     config::Config,
     domain::providers,
-    events::Subject,
     plugins::models::{Chunk, Message, Part, Request, Role},
     store,
     system::tasks::Tasks,
-    types::{clock::Clock, ids::Name},
+    types::{clock::Clock, events::Subject, ids::Name},
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};

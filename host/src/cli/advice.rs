@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 
-use crate::{cli::token, domain::tokens::Scope};
+use crate::{cli::token, types::tokens::Scope};
 
 pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 

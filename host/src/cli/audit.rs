@@ -10,8 +10,11 @@ use super::{
 };
 use crate::{
     config::{Config, Flags},
-    domain::audit::{self, Head, Report},
-    types::ids::{Name, RunId},
+    domain::audit::{self, Report},
+    types::{
+        audit::Head,
+        ids::{Name, RunId},
+    },
 };
 
 const VERIFYING: &str = "It reads the data directory itself, with its master key, while the server runs or not; the

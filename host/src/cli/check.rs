@@ -15,8 +15,11 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{conformance, conformance::Wire, source},
-    plugins::World,
+    domain::{
+        conformance::{self, Wire},
+        source,
+    },
+    types::components::World,
 };
 
 pub const CHECKING: &str = "Examples:

@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
 
 use super::{Cli, failure::Done, terminal::Terminal};
-use crate::domain::tokens::Scope;
+use crate::types::tokens::Scope;
 
 const INSTALLING: &str = "Put it where your shell finds it:
   bash  moxxy completions bash > ~/.local/share/bash-completion/completions/moxxy

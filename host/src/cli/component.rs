@@ -97,10 +97,14 @@ pub fn wishes(component: &Value) -> String {
 pub fn names(component: &Value, list: &str) -> Vec<String> {
     let Some(list) = component.get(list) else { return Vec::new() };
     let hosts = items(list, "hosts").iter().filter_map(|host| {
-        serde_json::from_value::<plugins::HostRequest>(host.clone()).ok().map(|host| consent::host(&host))
+        serde_json::from_value::<crate::types::components::HostRequest>(host.clone())
+            .ok()
+            .map(|host| consent::host(&host))
     });
     let secrets = items(list, "secrets").iter().filter_map(|secret| {
-        serde_json::from_value::<plugins::SecretRequest>(secret.clone()).ok().map(|secret| consent::secret(&secret))
+        serde_json::from_value::<crate::types::components::SecretRequest>(secret.clone())
+            .ok()
+            .map(|secret| consent::secret(&secret))
     });
     hosts.chain(secrets).collect()
 }

@@ -12,8 +12,9 @@ use super::{failure::Done, terminal::Terminal};
 use crate::{
     config::{Config, Flags},
     domain::consent,
-    plugins::{Description, Plugins, Prepared},
+    plugins::{Plugins, Prepared},
     types::{
+        components::Description,
         digest::Digest,
         error::{Error, Result},
         ids,
@@ -44,7 +45,13 @@ pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
 pub async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
     let config = Config::load(flags)?;
     let folder = TempDir::new().map_err(Error::internal)?;
-    let plugins = Plugins::new(&config, folder.path(), &folder.path().join("cache"), ids::random()?)?;
+    let plugins = Plugins::new(
+        &config.plugins,
+        config.connections(),
+        folder.path(),
+        &folder.path().join("cache"),
+        ids::random()?,
+    )?;
     let prepared = plugins.admit(Digest::of(&bytes), bytes).await?;
     Ok(Admitted { plugins, prepared, _folder: folder })
 }

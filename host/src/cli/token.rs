@@ -39,7 +39,7 @@ pub enum Command {
 pub struct Create {
     /// What it may do. Can stand more than once, or be a list with commas.
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
-    #[arg(value_parser = PossibleValuesParser::new(tokens::Scope::NAMES))]
+    #[arg(value_parser = PossibleValuesParser::new(crate::types::tokens::Scope::NAMES))]
     scopes: Vec<String>,
     /// What it is for, for those who read the list.
     #[arg(long, value_name = "TEXT")]

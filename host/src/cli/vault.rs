@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     config::{Config, Flags},
-    domain::vault::{self, MasterKey},
+    domain::vault,
+    secrets::MasterKey,
 };
 
 const ROTATING: &str =

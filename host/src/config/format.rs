@@ -7,7 +7,8 @@ use reqwest::Url;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
-use super::{ModelPrice, Peer};
+use super::ModelPrice;
+use crate::types::peer::Peer;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {

@@ -7,29 +7,26 @@ mod file;
 mod format;
 mod layers;
 mod nearest;
-mod peer;
 mod price;
 mod remote;
 mod table;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use self::{
     layers::{Layers, Setting, Source},
-    peer::Peer,
     price::{ModelPrice, UnknownPrice},
     remote::{Remote, token_in},
 };
-use crate::types::{
-    error::{Error, Result},
-    money::Dollars,
+use crate::{
+    egress, plugins,
+    types::{
+        error::{Error, Result},
+        money::Dollars,
+    },
 };
 
 /// Every option; each stands in `config.default.toml`, which says what it is.
@@ -40,8 +37,8 @@ pub struct Config {
     pub rate_limit: RateLimitConfig,
     pub data: Data,
     pub log: Log,
-    pub plugins: Plugins,
-    pub egress: Egress,
+    pub plugins: plugins::Options,
+    pub egress: egress::Options,
     pub audit: Audit,
     pub events: Events,
     pub runs: Runs,
@@ -115,56 +112,6 @@ pub struct Log {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plugins {
-    pub folders: Vec<PathBuf>,
-    pub loaded: usize,
-    pub threads: usize,
-    pub tick: u64,
-    pub concurrent_skills: u32,
-    pub concurrent_providers: u32,
-    pub admission_wait: u64,
-    pub memory: usize,
-    pub result: usize,
-    pub host_calls: u64,
-    pub skill_cpu: u64,
-    pub skill_wall: u64,
-    pub provider_cpu: u64,
-    pub provider_wall: u64,
-    pub first_token: u64,
-    pub between_tokens: u64,
-    pub most_memory: usize,
-    pub most_cpu: u64,
-    pub most_wall: u64,
-    pub describe_cpu: u64,
-    pub compile_memory: u64,
-    pub compile_cpu: u64,
-    /// The `moxxy` binary that compiles; this process's own by default.
-    #[serde(skip)]
-    pub compiler: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Egress {
-    pub private: Vec<Peer>,
-    pub ca: PathBuf,
-    pub connections: usize,
-    pub requests: u32,
-    pub redirects: u32,
-    pub connect_time: u64,
-    pub head_time: u64,
-    pub body_pause: u64,
-    pub total_time: u64,
-    pub request_body: u64,
-    pub response_head: u64,
-    pub response_body: u64,
-    /// What tests resolve names by, in place of the system.
-    #[serde(skip)]
-    pub resolver: Option<Resolver>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Audit {
     pub keep_days: i64,
 }
@@ -175,9 +122,6 @@ pub struct Events {
     pub keep_days: i64,
     pub keep_events: i64,
 }
-
-/// The addresses of a name, each with a port, or 0 for the one that is asked for.
-pub type Resolver = fn(&str) -> Vec<SocketAddr>;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -245,6 +189,11 @@ impl Config {
         self.warnings.clone()
     }
 
+    /// The most connections at once, to clients and to the outside.
+    pub fn connections(&self) -> usize {
+        self.server.connections + self.egress.connections
+    }
+
     /// Where the embedded database lies.
     pub fn database(&self) -> PathBuf {
         self.data.home.join("moxxy.db")
@@ -273,17 +222,5 @@ impl Server {
     /// How many connections may wait for events, or for the end of a run: others find room, too.
     pub fn waiting(&self) -> usize {
         self.streams.min(self.connections - self.connections / 4)
-    }
-}
-
-impl Plugins {
-    /// The number of threads that run components.
-    pub fn workers(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        if self.threads == 0 { cores.max(2) } else { self.threads }
-    }
-
-    pub fn admission_wait(&self) -> Duration {
-        Duration::from_millis(self.admission_wait)
     }
 }

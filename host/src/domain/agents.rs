@@ -1,22 +1,23 @@
 //! Agents: a persona, a model and limits, under a name.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use super::{
     models::{self, Model},
     runs,
-    tokens::Principal,
     version::Expected,
 };
 use crate::{
     app::App,
-    events::{self, Event, Subject},
-    store::{self, AgentKey},
+    store::{self, events},
     types::{
+        agents::{Agent, Fallback, Limits, Settings},
         error::{Error, Result},
+        events::{Event, Subject},
         ids::Name,
         money::Dollars,
+        tokens::Principal,
     },
 };
 
@@ -24,76 +25,6 @@ const PERSONA: usize = 64 * 1024;
 const MODEL: usize = 256;
 const FALLBACKS: usize = 8;
 const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
-
-/// An agent: a persona, a model and limits, under a name.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Agent {
-    #[serde(skip)]
-    pub key: AgentKey,
-    pub name: Name,
-    #[serde(flatten)]
-    pub settings: Settings,
-    /// Always `null`: this version has no templates.
-    pub template: Option<Name>,
-    /// `running` while a run is, `waiting` while one waits for a person, `error` if its last one failed,
-    /// `idle` otherwise.
-    pub status: &'static str,
-    /// When it was made (RFC 3339, UTC).
-    pub created_at: String,
-    /// When it was last changed (RFC 3339, UTC).
-    pub updated_at: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Settings {
-    pub provider: Name,
-    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
-    pub model: String,
-    /// Models that a run goes on with when the one before fails, in this order.
-    pub fallbacks: Vec<Fallback>,
-    /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
-    /// nothing.
-    pub persona: Option<String>,
-    /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
-    #[schemars(range(min = 0, max = 2))]
-    pub temperature: Option<f64>,
-    pub limits: Limits,
-}
-
-/// A model of a provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Fallback {
-    /// An installed provider.
-    pub provider: Name,
-    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
-    pub model: String,
-}
-
-/// Limits of each of its runs. One that is absent or `null` is as the server's configuration says.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Model calls in a run, at least 1. By default 24.
-    #[schemars(range(min = 1))]
-    pub max_steps: Option<u32>,
-    /// Tokens in and out in a run, at least 1. By default 500000.
-    #[schemars(range(min = 1))]
-    pub max_tokens: Option<u64>,
-    /// Seconds that a run takes, at least 1. By default 600.
-    #[schemars(range(min = 1))]
-    pub max_seconds: Option<u64>,
-    /// Tool calls in a run, at least 1. By default 100.
-    #[schemars(range(min = 1))]
-    pub max_tool_calls: Option<u32>,
-    /// US dollars that a run may cost, more than 0. By default as much as it does.
-    pub max_cost: Option<Dollars>,
-    /// Tokens in and out in a day (UTC), of all runs together, at least 1. By default any number.
-    #[schemars(range(min = 1))]
-    pub max_tokens_per_day: Option<u64>,
-    /// US dollars that all runs of a day (UTC) may cost together, more than 0. By default as much as they do.
-    pub max_cost_per_day: Option<Dollars>,
-}
 
 /// An agent to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -204,7 +135,7 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
 /// Stops the agent's runs, then removes it with everything that was its own.
 pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expected) -> Result<()> {
     expected.check(&store::agents::get(&mut *app.store.read().await?, &name).await?)?;
-    runs::stop_all(app, &principal, &name, runs::Stop::Now).await?;
+    runs::stop_all(app, &principal, &name, crate::types::runs::Stop::Now).await?;
     let key = app
         .store
         .write(move |tx| {
@@ -219,18 +150,6 @@ pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expec
         .await?;
     app.runs.forget(key);
     super::skills::collect(app).await
-}
-
-impl Settings {
-    /// The model that a run begins with.
-    pub fn first(&self) -> Fallback {
-        Fallback { provider: self.provider.clone(), model: self.model.clone() }
-    }
-
-    /// Every model that a run may come to, in order.
-    pub fn models(&self) -> impl Iterator<Item = Fallback> {
-        std::iter::once(self.first()).chain(self.fallbacks.iter().cloned())
-    }
 }
 
 impl Patch {

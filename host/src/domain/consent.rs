@@ -2,30 +2,26 @@
 //! are granted by it. Secrets, and hosts at a port of their own, which may be private, take
 //! `vault:write`: without it, consent to them only lets an upgrade go on.
 
-use std::collections::BTreeSet;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Host;
 
-use super::{
-    grants::Grant,
-    tokens::{Principal, Scope},
-};
 use crate::{
-    config::Peer,
     egress::{Pattern, Target, is_public},
-    plugins::{self, ANY, HostRequest, Manifest, SecretRequest},
-    types::error::{Detail, Error, Problem, Result},
+    plugins::{self, ANY},
+    types::{
+        components::{HostRequest, Manifest, SecretRequest},
+        error::{Detail, Error, Problem, Result},
+        grants::Grant,
+        peer::Peer,
+        permissions::Names,
+        tokens::{Principal, Scope},
+    },
 };
 
 /// What stands before a place that is reached without encryption.
 pub const PLAIN: &str = "http://";
-
-/// Names such as `host:api.example.com GET+POST`. How a host is used and where a secret may go are
-/// part of the wish.
-pub type Names = BTreeSet<String>;
 
 /// What the operator consents to: names, or all that is asked for.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

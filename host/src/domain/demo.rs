@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::{
-    agents::{self, Limits, NewAgent},
+    agents::{self, NewAgent},
     providers::{self, NewProvider},
     skills::{self, Install},
     source::Source,
-    tokens::Principal,
 };
 use crate::{
     app::App,
     store,
     types::{
+        agents::Limits,
         error::{Error, Result},
         ids::Name,
+        tokens::Principal,
     },
 };
 

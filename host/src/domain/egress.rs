@@ -10,21 +10,23 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use serde_json::{Map, Value, json};
 
-use super::{
-    consent::{self, Names},
-    providers::Provider,
-    skills::Skill,
-    vault::of_call,
-};
+use super::{consent, vault::of_call};
 use crate::{
     app::App,
-    config::Peer,
     egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public},
-    events::{self, Event, Subject},
-    plugins::{ANY, HostRequest, Manifest, Outgoing, Secrets as _},
-    store::Store,
+    plugins::{ANY, Outgoing, Secrets as _},
+    store::{Store, events},
     system::tasks::{Server, Tasks},
-    types::{error::Result, ids::Name},
+    types::{
+        components::{HostRequest, Manifest},
+        error::Result,
+        events::{Event, Subject},
+        ids::Name,
+        peer::Peer,
+        permissions::Names,
+        providers::Provider,
+        skills::Skill,
+    },
 };
 
 /// Of what is told, in characters.
@@ -225,7 +227,10 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::{domain::tokens::Principal, egress::Target, plugins::LimitRequests};
+    use crate::{
+        egress::Target,
+        types::{components::LimitRequests, tokens::Principal},
+    };
 
     fn manifest(hosts: &[&str]) -> Manifest {
         let request = |host: &&str| HostRequest {

@@ -8,24 +8,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     egress::{self, OfCall},
-    grants::Holder,
-    policy::Verdict,
     progress::{self, About},
-    runs,
-    skills::Skill,
     storage::{self, OfSkill},
-    tokens::{Principal, Scope},
     vault::{of_call, voice::Owner},
 };
 use crate::{
     app::App,
-    events::{self, Event, Subject},
     plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
     schema,
-    store::{self, AgentKey, Tx},
+    store::{self, Tx, events},
     types::{
+        agents::AgentKey,
         error::{Error, Result},
+        events::{Event, Subject},
+        grants::Holder,
         ids::{Name, StepId},
+        policy::Verdict,
+        skills::Skill,
+        tokens::{Principal, Scope},
     },
 };
 
@@ -168,12 +168,13 @@ pub async fn invoke_directly(
     let Some(known) = skill.component.tools.iter().find(|known| known.name == tool) else {
         return Err(Error::not_found("tool", tool));
     };
-    match policy.verdict(&runs::tool_name(&id, &tool), Some(&known.hints)) {
+    match policy.verdict(&crate::types::runs::tool_name(&id, &tool), Some(&known.hints)) {
         Verdict::Allow => {}
         // Whoever calls it approves it.
         Verdict::Ask => principal.require(Scope::AgentsWrite, "to call a tool that needs approval")?,
         Verdict::Deny => {
-            let message = format!("The tool policy of agent '{agent}' denies `{}`", runs::tool_name(&id, &tool));
+            let message =
+                format!("The tool policy of agent '{agent}' denies `{}`", crate::types::runs::tool_name(&id, &tool));
             return Err(Error::conflict("tool_denied", message));
         }
     }

@@ -1,117 +1,13 @@
 //! Messages: what a session's history is made of, and how a provider is shown it.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use super::runs::Run;
 use crate::{
     plugins::models,
     types::{
         error::Result,
-        ids::{MessageId, RunId, SessionId},
+        messages::{Message, Role, Thinking, ToolCall},
     },
 };
-
-/// A message of a conversation.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Message {
-    /// The message's id.
-    pub id: MessageId,
-    /// The session that it stands in.
-    pub session_id: SessionId,
-    /// The run that it belongs to.
-    pub run_id: RunId,
-    pub role: Role,
-    /// Its text; of a tool, the result.
-    pub content: String,
-    /// The tools that the model calls with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_calls: Option<Vec<ToolCall>>,
-    /// Of the call that a tool's message answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool_call_id: Option<String>,
-    /// Whether the tool's call failed. Absent if not.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub is_error: bool,
-    /// Whether a client told of it, as said before the run. Absent if not.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub quoted: bool,
-    #[serde(skip)]
-    pub thinking: Option<Vec<Thinking>>,
-    /// When it was written (RFC 3339, UTC).
-    pub created_at: String,
-}
-
-/// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Who gave the task.
-    User,
-    /// The model.
-    Assistant,
-    /// A tool, with its result.
-    Tool,
-}
-
-/// A tool that the model calls.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ToolCall {
-    /// Known to the message that answers it, as `tool_call_id`.
-    pub id: String,
-    /// As the model was told it: the skill, two underscores, the tool.
-    pub name: String,
-    /// An object; a string if what the model wrote is not one.
-    pub arguments: Value,
-}
-
-/// A thought, kept for providers that want it back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Thinking {
-    pub text: Option<String>,
-    /// In base64.
-    pub opaque: String,
-}
-
-impl Role {
-    const ALL: [Self; 3] = [Self::User, Self::Assistant, Self::Tool];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == name)
-    }
-}
-
-impl Message {
-    pub fn new(run: &Run, role: Role, content: String, created_at: String) -> Self {
-        Self {
-            id: MessageId::random(),
-            session_id: run.session_id.clone(),
-            run_id: run.run_id.clone(),
-            role,
-            content,
-            tool_calls: None,
-            tool_call_id: None,
-            is_error: false,
-            quoted: false,
-            thinking: None,
-            created_at,
-        }
-    }
-
-    pub fn calls(&self) -> &[ToolCall] {
-        self.tool_calls.as_deref().unwrap_or_default()
-    }
-}
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 /// The calls of the last assistant message that no message answers yet.
 pub fn unanswered(messages: &[Message]) -> Vec<ToolCall> {
@@ -179,8 +75,7 @@ fn answers(calls: &[ToolCall], results: &[Message]) -> models::Message {
     models::Message { role: models::Role::Tool, parts: calls.iter().map(answer).collect() }
 }
 
-impl From<models::Thinking> for Thinking {
-    fn from(thinking: models::Thinking) -> Self {
-        Self { text: thinking.text, opaque: BASE64.encode(thinking.opaque) }
-    }
+/// A thought of a model, as it is kept.
+pub fn thinking(thinking: models::Thinking) -> Thinking {
+    Thinking { text: thinking.text, opaque: BASE64.encode(thinking.opaque) }
 }

@@ -11,12 +11,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
-use super::providers::{self, Provider};
+use super::providers;
 use crate::{
     app::App,
-    events::Subject,
     plugins,
-    types::{digest::Digest, error::Result, ids::Name, money::Price},
+    types::{digest::Digest, error::Result, events::Subject, ids::Name, money::Price, providers::Provider},
 };
 
 /// How long a list is kept.

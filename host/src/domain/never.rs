@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{consent::Held, grants::Mode};
-use crate::plugins::Description;
+use super::consent::Held;
+use crate::types::{components::Description, grants::Mode};
 
 /// Sentences without a subject.
 pub fn of(component: &Description, granted: &Held) -> Vec<String> {

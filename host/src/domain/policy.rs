@@ -2,154 +2,18 @@
 //! may be called again after a crash. Only the operator sets it; what a skill says of its tools is a
 //! hint.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use super::{
-    questions::{Decision, Lasting, Question},
-    runs,
-    tokens::Principal,
-    version::Expected,
-};
+use super::{runs, version::Expected};
 use crate::{
     app::App,
-    events::{self, Event, Subject},
-    plugins::Hints,
-    store,
+    store::{self, events},
     types::{
-        digest::Digest,
         error::{Error, Result},
-        ids::{Name, QuestionId},
+        events::{Event, Subject},
+        ids::Name,
+        policy::Policy,
+        tokens::Principal,
     },
 };
-
-/// The most patterns of a kind.
-const PATTERNS: usize = 256;
-/// The longest: a skill's name, two underscores and a tool's.
-const LENGTH: usize = 130;
-
-/// What is asked, allowed and denied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(rename = "ToolPolicy")]
-pub struct Policy {
-    /// By the name that the model calls a tool by, such as `notes__add`, where `*` stands for anything.
-    /// Of several that match the longest counts. A tool that none matches is allowed, or asked about if
-    /// its skill wants that. `ask_user` is the model's own way to ask; a pattern of its name can deny it.
-    pub tools: BTreeMap<String, Verdict>,
-    /// Tools whose effect is the same if they are called twice: a call that a crash cut off is made
-    /// again. Others are not, and the model is told that their outcome is unknown.
-    pub idempotent: BTreeSet<String>,
-    /// Whether a token may approve what a run that it started wants to do.
-    pub self_approval: bool,
-}
-
-/// What holds for a tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum Verdict {
-    /// It is called as the model wants.
-    Allow,
-    /// A person has to approve each call.
-    Ask,
-    /// The model is not shown it.
-    Deny,
-}
-
-/// A decision that holds for more than one call.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "StandingDecision")]
-pub struct Standing {
-    /// The approval that it was given on.
-    pub question_id: QuestionId,
-    /// The tool, as the model calls it.
-    pub tool: String,
-    /// The component that it is a tool of.
-    pub digest: Digest,
-    /// The arguments that it is about.
-    pub arguments: Value,
-    pub decision: Decision,
-    /// For how long it holds.
-    pub scope: Lasting,
-    /// A token's id, or `local`.
-    pub decided_by: String,
-    /// When (RFC 3339, UTC).
-    pub decided_at: String,
-}
-
-impl Standing {
-    /// What an answered approval says.
-    pub fn of(approval: Question) -> Option<Self> {
-        Some(Self {
-            question_id: approval.question_id,
-            tool: approval.tool,
-            digest: approval.digest?,
-            arguments: approval.arguments?,
-            decision: approval.decision?,
-            scope: approval.scope?,
-            decided_by: approval.answered_by?,
-            decided_at: approval.ended_at?,
-        })
-    }
-}
-
-impl Policy {
-    /// What holds for a tool, by the name that the model calls it by.
-    pub fn verdict(&self, tool: &str, hints: Option<&Hints>) -> Verdict {
-        // The longest, and of two as long the stricter one.
-        let fitting = self.tools.iter().filter(|(pattern, _)| matches(pattern, tool));
-        match fitting.max_by_key(|(pattern, verdict)| (pattern.len(), **verdict)) {
-            Some((_, verdict)) => *verdict,
-            None if hints.is_some_and(|hints| hints.wants_approval) => Verdict::Ask,
-            None => Verdict::Allow,
-        }
-    }
-
-    /// Whether a call that was cut off may be made again.
-    pub fn repeats(&self, tool: &str) -> bool {
-        self.idempotent.iter().any(|pattern| matches(pattern, tool))
-    }
-
-    fn check(&self) -> Result<()> {
-        let fields =
-            [("tools", self.tools.keys().collect::<Vec<_>>()), ("idempotent", self.idempotent.iter().collect())];
-        for (field, patterns) in fields {
-            if patterns.len() > PATTERNS {
-                return Err(Error::invalid_field(field, format!("it has at most {PATTERNS} patterns")));
-            }
-            let valid = |pattern: &str| {
-                let characters = pattern.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'*'));
-                characters && (1..=LENGTH).contains(&pattern.len())
-            };
-            if let Some(wrong) = patterns.into_iter().find(|pattern| !valid(pattern)) {
-                let wrong: String = wrong.chars().take(LENGTH).collect();
-                let reason = format!(
-                    "{wrong:?} is no pattern: it is a name such as `notes__add` or `notes__*`, of at most {LENGTH} \
-                     of A-Z, a-z, 0-9, _, - and *"
-                );
-                return Err(Error::invalid_field(field, reason));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a name is as a pattern says. Takes no longer than the two lengths multiplied.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
-    for piece in pieces {
-        let Some(at) = rest.find(piece) else { return false };
-        rest = rest.get(at + piece.len()..).unwrap_or_default();
-    }
-    rest.ends_with(last)
-}
 
 pub async fn show(app: &App, agent: &Name) -> Result<Policy> {
     let mut db = app.store.read().await?;
@@ -182,27 +46,4 @@ pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, e
     };
     app.tasks.carry_out("policy", setting).await?;
     show(app, &agent).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_pattern_matches_the_whole_name() {
-        let cases = [
-            ("notes__add", "notes__add", true),
-            ("notes__add", "notes__added", false),
-            ("notes__*", "notes__add", true),
-            ("*", "", true),
-            ("*__add", "notes__add", true),
-            ("n*s__*d", "notes__add", true),
-            ("a*a", "a", false),
-            ("a*b*c", "abbc", true),
-            ("a*b*c", "acb", false),
-        ];
-        for (pattern, name, expected) in cases {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }

@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    events::{self, Event, Subject},
     plugins::Progress,
-    store::{self, AgentKey},
+    store::{self, events},
     types::{
+        agents::AgentKey,
         error::Result,
+        events::{Event, Subject},
         ids::{Name, StepId},
     },
 };

@@ -10,50 +10,37 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    agents::present,
-    conformance::Summary,
-    consent::{self, Accept, Held, Names, Permissions},
+    consent::{self, Accept, Held, Permissions},
     egress::{self, OfCall},
-    grants::{self, Candidate, Grant, Holder},
+    grants::{self, Candidate},
     never, skills,
     source::Source,
-    tokens::{Principal, Scope},
     vault::{of_call, voice::Owner},
     version::Expected,
 };
 use crate::{
     app::App,
-    config::Peer,
+    domain::agents::present,
     egress::Target,
-    events::{self, Event, Subject},
-    plugins::{self, CallContext, Description, HostRequest, Manifest, Secrets, World},
+    plugins::{self, CallContext, Secrets},
     schema,
-    store::{self, Tx},
+    store::{self, Tx, events},
     types::{
+        checks::Summary,
+        components::{Description, HostRequest, Manifest, World},
         digest::Digest,
         error::{Error, Result},
+        events::{Event, Subject},
+        grants::Holder,
         ids::{Name, SecretName},
+        peer::Peer,
+        permissions::Names,
+        providers::Provider,
+        tokens::{Principal, Scope},
     },
 };
 
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;
-
-#[derive(Debug, Clone)]
-pub struct Provider {
-    pub id: Name,
-    pub component: Description,
-    pub config: Map<String, Value>,
-    /// What the operator consented to beside its public hosts.
-    pub accepted: Names,
-    /// How many of its completions run at once, unless it is as the configuration says.
-    pub concurrency: Option<u32>,
-    /// Of secrets, to this component.
-    pub grants: Vec<Grant>,
-    /// What came of its last check, if it was checked as it is.
-    pub check: Option<Summary>,
-    pub created_at: String,
-    pub updated_at: String,
-}
 
 /// A provider as clients see it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -130,13 +117,6 @@ pub struct Patch {
     pub secrets: BTreeMap<SecretName, String>,
     /// What of its wishes you consent to: names such as `host:localhost:11434 POST`, or `"all"`.
     pub accept: Option<Accept>,
-}
-
-impl Provider {
-    /// How many of its completions run at once.
-    pub fn places(&self, app: &App) -> u32 {
-        self.concurrency.unwrap_or(app.config.providers.concurrency)
-    }
 }
 
 /// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
@@ -237,7 +217,7 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
             })
         })
         .await?;
-    app.lanes.resize(&updated.id, updated.places(app));
+    app.lanes.resize(&updated.id, updated.places(app.config.providers.concurrency));
     Ok(updated)
 }
 

@@ -4,146 +4,25 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use super::{
-    runs::{self, Run},
-    tokens::{Principal, Scope},
-};
+use super::runs;
 use crate::{
     app::App,
-    events::{self, Event, Subject},
-    store::{self, Tx},
+    store::{self, Tx, events},
     system::tasks::Policy,
     types::{
         clock,
         digest::Digest,
         error::{Error, Problem, Result},
-        ids::{MessageId, Name, QuestionId, RunId, SessionId},
+        events::{Event, Subject},
+        ids::{Name, QuestionId},
+        questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
+        runs::Run,
+        tokens::{Principal, Scope},
     },
 };
-
-/// The longest answer, in bytes.
-const ANSWER: usize = 64 * 1024;
 /// How often to look for questions that are to be given up, at least and at most: clocks may jump.
 const LOOK: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(10);
-
-/// A question of a run, or a call that somebody has to approve.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Question {
-    /// The question's id.
-    pub question_id: QuestionId,
-    pub kind: Kind,
-    /// The run that waits.
-    pub run_id: RunId,
-    /// The session of the run.
-    pub session_id: SessionId,
-    /// What is asked, in words.
-    pub question: String,
-    /// Who asks: `ask_user` for the model, or a tool, which is the one to be approved.
-    pub tool: String,
-    /// What it would be called with; of an approval only.
-    pub arguments: Option<Value>,
-    /// The component that it is a tool of; of an approval only.
-    pub digest: Option<Digest>,
-    pub status: Status,
-    /// What was answered.
-    pub answer: Option<String>,
-    /// What was decided, on an approval.
-    pub decision: Option<Decision>,
-    /// For how long.
-    pub scope: Option<Lasting>,
-    /// A token's id, or `local`.
-    pub answered_by: Option<String>,
-    /// When it was asked (RFC 3339, UTC).
-    pub created_at: String,
-    /// When it is given up.
-    pub expires_at: String,
-    /// When it was answered or given up.
-    pub ended_at: Option<String>,
-    #[serde(skip)]
-    pub message: MessageId,
-    #[serde(skip)]
-    pub call_id: String,
-}
-
-/// What is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "QuestionKind")]
-pub enum Kind {
-    /// It is answered in words.
-    Question,
-    /// It is allowed or denied.
-    Approval,
-}
-
-/// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "QuestionStatus")]
-pub enum Status {
-    /// It can be answered.
-    Open,
-    /// Somebody was first.
-    Answered,
-    /// Nobody answered in time, or the run has ended.
-    Expired,
-}
-
-/// What becomes of the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Decision {
-    /// It is made.
-    Allow,
-    /// It is not made, and the model is told.
-    Deny,
-}
-
-/// How long a decision holds for calls of the same tool of the same component, with the same arguments.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "ApprovalScope")]
-pub enum Lasting {
-    /// For this call.
-    #[default]
-    Once,
-    /// For the rest of the run.
-    Run,
-    /// For the rest of the session.
-    Session,
-    /// Until the tool policy is set anew.
-    Always,
-}
-
-/// An answer to a question, or a decision on an approval.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "QuestionResponse")]
-pub struct Response {
-    /// To a question: 1 byte to 64 KiB.
-    pub answer: Option<String>,
-    /// On an approval.
-    pub decision: Option<Decision>,
-    /// For how long the decision holds; `once` if absent.
-    pub scope: Option<Lasting>,
-}
-
-/// Something to ask.
-#[derive(Debug, Clone)]
-pub struct NewQuestion {
-    pub kind: Kind,
-    pub message: MessageId,
-    pub call_id: String,
-    pub question: String,
-    pub tool: String,
-    pub digest: Option<Digest>,
-    pub arguments: Option<Value>,
-}
 
 /// Writes a question down, and tells of it.
 pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<()> {
@@ -297,52 +176,3 @@ async fn tell(tx: &mut Tx, run: &Run, question_id: QuestionId, reason: &'static 
     let subject = Subject::run(&run.agent_id, &run.run_id);
     events::record(tx, &subject, Event::AskExpired { question_id, reason }).await
 }
-
-impl Response {
-    fn check(&self, question: &Question) -> Result<()> {
-        match (question.kind, &self.answer, self.decision) {
-            (Kind::Question, Some(answer), None) if self.scope.is_none() => match answer.len() {
-                1..=ANSWER => Ok(()),
-                _ => Err(Error::invalid_field("answer", format!("it has 1 to {ANSWER} bytes"))),
-            },
-            (Kind::Question, ..) => Err(Error::invalid_field("answer", "this is a question: it takes `answer` alone")),
-            (Kind::Approval, None, Some(_)) => Ok(()),
-            (Kind::Approval, ..) => {
-                Err(Error::invalid_field("decision", "this is an approval: it takes `decision`, and `scope` perhaps"))
-            }
-        }
-    }
-}
-
-impl Question {
-    /// Whether this decides on a call of this tool of this component, with these arguments.
-    pub fn approves(&self, digest: &Digest, arguments: &Value) -> bool {
-        self.kind == Kind::Approval
-            && self.digest.as_ref() == Some(digest)
-            && self.arguments.as_ref() == Some(arguments)
-    }
-}
-
-macro_rules! named {
-    ($type:ident { $($name:ident = $text:literal),* }) => {
-        impl $type {
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-
-            pub fn named(name: &str) -> Result<Self> {
-                match name {
-                    $($text => Ok(Self::$name),)*
-                    _ => Err(Error::internal(concat!("an unknown ", stringify!($type)))),
-                }
-            }
-        }
-    };
-}
-
-named!(Kind { Question = "question", Approval = "approval" });
-named!(Status { Open = "open", Answered = "answered", Expired = "expired" });
-named!(Decision { Allow = "allow", Deny = "deny" });
-named!(Lasting { Once = "once", Run = "run", Session = "session", Always = "always" });

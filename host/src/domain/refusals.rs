@@ -12,9 +12,12 @@ use time::OffsetDateTime;
 
 use crate::{
     app::App,
-    events::{self, Event, RefusedFrom, Subject},
+    store::events,
     system::tasks::Policy,
-    types::clock,
+    types::{
+        clock,
+        events::{Event, RefusedFrom, Subject},
+    },
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

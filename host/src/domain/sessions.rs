@@ -1,32 +1,17 @@
 //! Sessions: an agent's conversations. Their histories never mix.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-use super::{runs, tokens::Principal};
+use super::runs;
 use crate::{
     app::App,
-    events::{self, Event, Subject},
-    store::{self, AgentKey, Db},
+    store::{self, Db, events},
     types::{
+        agents::AgentKey,
         error::{Error, Result},
+        events::{Event, Subject},
         ids::{Name, SessionId},
+        tokens::Principal,
     },
 };
-
-/// One conversation of an agent, from its beginning or a reset to the next.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Session {
-    /// The session's id.
-    #[serde(rename = "session_id")]
-    pub id: SessionId,
-    /// The conversation: `default`, or the name that its runs gave.
-    pub name: Name,
-    /// When it began (RFC 3339, UTC).
-    pub created_at: String,
-    /// When a reset replaced it; its history stays.
-    pub closed_at: Option<String>,
-}
 
 /// The conversation of runs that name none.
 pub fn default() -> Name {
@@ -36,7 +21,7 @@ pub fn default() -> Name {
 /// Finds a session by its id, or the open one of a conversation by its name. `None` when the
 /// default conversation has not begun; another one is there only once it has.
 pub async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Result<Option<SessionId>> {
-    let name = match wanted.map(SessionId::try_from_text) {
+    let name = match wanted.map(session_id) {
         None => default(),
         Some(Ok(id)) => return store::sessions::get(db, agent, &id).await.map(|session| Some(session.id)),
         Some(Err(name)) => Name::try_from(name)?,
@@ -49,7 +34,7 @@ pub async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Resul
 
 /// Stops the agent's runs and begins its default conversation anew.
 pub async fn reset(app: &App, principal: Principal, agent: Name) -> Result<SessionId> {
-    runs::stop_all(app, &principal, &agent, runs::Stop::Now).await?;
+    runs::stop_all(app, &principal, &agent, crate::types::runs::Stop::Now).await?;
     app.store
         .write(move |tx| {
             Box::pin(async move {
@@ -64,9 +49,7 @@ pub async fn reset(app: &App, principal: Principal, agent: Name) -> Result<Sessi
         .await
 }
 
-impl SessionId {
-    /// The id that a text is, or the text back.
-    fn try_from_text(text: String) -> Result<Self, String> {
-        Self::try_from(text.clone()).map_err(|_| text)
-    }
+/// The id that a text is, or the text back.
+fn session_id(text: String) -> Result<SessionId, String> {
+    SessionId::try_from(text.clone()).map_err(|_| text)
 }

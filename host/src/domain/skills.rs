@@ -7,39 +7,28 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::RwLockReadGuard;
 
 use super::{
-    consent::{self, Accept, Held, Names, Permissions},
-    grants::{self, Candidate, Grant},
+    consent::{self, Accept, Held, Permissions},
+    grants::{self, Candidate},
     never,
     source::Source,
-    tokens::Principal,
     version::Expected,
 };
 use crate::{
     app::App,
-    config::Peer,
-    events::{self, Event, Subject},
-    plugins::{Description, Prepared, Tool, World},
-    store,
+    plugins::Prepared,
+    store::{self, events},
     system::tasks,
     types::{
+        components::{Description, Tool, World},
         digest::Digest,
         error::{Error, Result},
+        events::{Event, Subject},
         ids::Name,
+        peer::Peer,
+        skills::Skill,
+        tokens::Principal,
     },
 };
-
-#[derive(Debug, Clone)]
-pub struct Skill {
-    pub id: Name,
-    pub component: Description,
-    /// What the operator consented to.
-    pub accepted: Names,
-    /// Of secrets, to this version.
-    pub grants: Vec<Grant>,
-    /// Of the version before the last upgrade.
-    pub previous: Option<Digest>,
-    pub created_at: String,
-}
 
 /// A skill as clients see it.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    plugins::{self, World},
+    plugins,
     types::{
+        components::World,
         error::{Error, Result},
         ids::Name,
     },

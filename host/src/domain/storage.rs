@@ -3,10 +3,12 @@
 use futures_util::future::BoxFuture;
 
 use crate::{
-    plugins::{Failure, Limit, Staged, Storage},
-    store::{self, AgentKey, Store, Tx},
+    plugins::{Failure, Limit, Storage},
+    store::{self, Store, Tx},
     system::tasks::Server,
     types::{
+        agents::AgentKey,
+        components::Staged,
         error::{Error, Result},
         ids::Name,
     },

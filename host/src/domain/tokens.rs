@@ -1,8 +1,6 @@
 //! Tokens: what a caller may do. A token is `mox_` and 32 random bytes in base64url (RFC 4648); only
 //! its SHA-256 is kept, so it is shown once.
 
-use std::collections::BTreeSet;
-
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -11,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::{self, App},
     config::Config,
-    events::{self, Event, RefusedFrom, Subject},
-    store::{self, Tx},
+    store::{self, Tx, events},
     system::tasks::Policy,
     types::{
-        clock::{self, Clock},
-        digest,
+        clock, digest,
         error::{Error, Problem, Result},
+        events::{Event, RefusedFrom, Subject},
         ids::{self, TokenId},
+        tokens::{Principal, Scope, Scopes, Token},
     },
 };
 
@@ -29,49 +27,6 @@ const LONGEST: i64 = 315_360_000;
 /// How exactly the last use of a token is known, in seconds.
 const USES: i64 = 60;
 
-macro_rules! scopes {
-    ($($scope:ident = $name:literal),* $(,)?) => {
-        /// What a token may be used for; `*` stands for everything, and for what is to come.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-        pub enum Scope {
-            $(#[serde(rename = $name)] $scope,)*
-        }
-
-        impl Scope {
-            pub const NAMES: &[&str] = &[$($name),*];
-
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$scope => $name,)*
-                }
-            }
-        }
-    };
-}
-
-scopes! {
-    AgentsRead = "agents:read",
-    AgentsWrite = "agents:write",
-    RunsWrite = "runs:write",
-    EventsRead = "events:read",
-    VaultRead = "vault:read",
-    VaultWrite = "vault:write",
-    ChannelsRead = "channels:read",
-    ChannelsWrite = "channels:write",
-    TokensAdmin = "tokens:admin",
-    All = "*",
-}
-
-pub type Scopes = BTreeSet<Scope>;
-
-/// Who calls.
-#[derive(Debug, Clone)]
-pub enum Principal {
-    /// A program of the server's own user, or of root, on this machine.
-    Local,
-    Token(Token),
-}
-
 /// Who makes a token.
 #[derive(Debug, Clone)]
 pub enum Creator {
@@ -80,27 +35,6 @@ pub enum Creator {
     Bootstrap,
     /// Whoever can write to the data directory.
     Offline,
-}
-
-/// A token, without its text.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Token {
-    /// The token's id, by which it is revoked.
-    pub id: TokenId,
-    /// What it may be used for.
-    pub scopes: Scopes,
-    /// What it is for.
-    pub description: Option<String>,
-    /// When it was made (RFC 3339, UTC).
-    pub created_at: String,
-    /// A token's id, or `local`, `bootstrap` or `offline`.
-    pub created_by: String,
-    /// When it ceases to be valid; `null`: never.
-    pub expires_at: Option<String>,
-    /// To the minute.
-    pub last_used_at: Option<String>,
-    /// When it was revoked; `null`: it was not.
-    pub revoked_at: Option<String>,
 }
 
 /// A token to be made.
@@ -132,42 +66,6 @@ pub struct Issued {
     pub created_at: String,
     /// When it ceases to be valid; `null`: never.
     pub expires_at: Option<String>,
-}
-
-impl Principal {
-    pub fn may(&self, scope: Scope) -> bool {
-        match self {
-            Self::Local => true,
-            Self::Token(token) => token.scopes.contains(&scope) || token.scopes.contains(&Scope::All),
-        }
-    }
-
-    /// Refuses what takes a scope that it lacks; `why` says what that is.
-    pub fn require(&self, scope: Scope, why: &str) -> Result<()> {
-        let Self::Token(token) = self else { return Ok(()) };
-        if self.may(scope) {
-            return Ok(());
-        }
-        let has: Vec<_> = token.scopes.iter().map(|scope| format!("`{}`", scope.name())).collect();
-        let scope = scope.name();
-        let message =
-            format!("{why}: that takes a token with `{scope}`, which this one lacks; it has {}", has.join(", "));
-        Err(Error::Forbidden(Problem::new("insufficient_scope", message)))
-    }
-
-    /// What is recorded of who did something.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Local => "local",
-            Self::Token(token) => token.id.as_str(),
-        }
-    }
-}
-
-impl Token {
-    pub fn is_valid(&self, clock: &Clock) -> bool {
-        self.revoked_at.is_none() && self.expires_at.as_ref().is_none_or(|end| clock.timestamp() < *end)
-    }
 }
 
 /// Makes a token. Without a principal it has to be the very first, which is decided in the

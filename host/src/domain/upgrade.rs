@@ -7,23 +7,26 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    consent::{self, Accept, Names},
+    consent::{self, Accept},
     grants::{self, Candidate},
-    skills::{self, Install, Skill, View},
+    skills::{self, Install, View},
     source::Source,
-    tokens::{Principal, Scope},
     version::Expected,
 };
 use crate::{
     app::App,
     config::Config,
-    events::{self, Event, Subject},
-    plugins::{Description, World},
-    store::{self, AgentKey, Tx},
+    store::{self, Tx, events},
     types::{
+        agents::AgentKey,
+        components::{Description, World},
         digest::Digest,
         error::{Error, Result},
+        events::{Event, Subject},
         ids::Name,
+        permissions::Names,
+        skills::Skill,
+        tokens::{Principal, Scope},
     },
 };
 

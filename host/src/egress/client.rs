@@ -27,7 +27,7 @@ use super::{
     rule::{Policy, Rule},
     target::Target,
 };
-use crate::{config, system::tasks};
+use crate::{egress::Options, system::tasks};
 
 const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
@@ -43,7 +43,7 @@ pub struct Waits {
 }
 
 pub struct Client {
-    pub config: config::Egress,
+    pub config: Options,
     pub dialler: Dialler,
     pub pool: Arc<Pool>,
     pub server: tasks::Server,

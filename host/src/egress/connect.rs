@@ -29,14 +29,18 @@ use super::{
     rule::Rule,
     target::Target,
 };
-use crate::{config, system::tasks, types::error};
+use crate::{
+    egress::{Options, Resolver},
+    system::tasks,
+    types::error,
+};
 
 /// Of the addresses of a name so many are tried.
 const TRIED: usize = 4;
 
 /// Opens connections.
 pub struct Dialler {
-    resolver: Option<config::Resolver>,
+    resolver: Option<Resolver>,
     /// Authorities beside the system's.
     extra: Vec<CertificateDer<'static>>,
     tls: OnceCell<TlsConnector>,
@@ -55,7 +59,7 @@ pub struct Checked {
 }
 
 impl Dialler {
-    pub fn new(config: &config::Egress) -> error::Result<Self> {
+    pub fn new(config: &Options) -> error::Result<Self> {
         let extra = authorities(&config.ca)?;
         Ok(Self { resolver: config.resolver, extra, tls: OnceCell::new(), own: RwLock::default() })
     }

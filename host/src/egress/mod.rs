@@ -8,6 +8,7 @@ mod client;
 mod connect;
 mod courier;
 mod error;
+mod options;
 mod pool;
 mod redirect;
 mod rule;
@@ -38,10 +39,10 @@ pub use self::{
 };
 use self::{client::Client, connect::Dialler, pool::Pool};
 use crate::{
-    config,
     system::tasks::{Policy as End, Server, Tasks},
     types::error::Result,
 };
+pub use options::{Options, Resolver};
 
 /// How often connections that wait in vain are looked for.
 const TIDY: Duration = Duration::from_secs(5);
@@ -63,7 +64,7 @@ pub struct Outlet {
 }
 
 impl Egress {
-    pub fn new(config: &config::Egress, tasks: &Tasks) -> Result<Self> {
+    pub fn new(config: &Options, tasks: &Tasks) -> Result<Self> {
         let pool = Arc::new(Pool::new(config.connections));
         let client = Client {
             dialler: Dialler::new(config)?,

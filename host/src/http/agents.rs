@@ -13,12 +13,15 @@ use super::{
 use crate::{
     app::App,
     domain::{
-        agents::{self, Agent, NewAgent, Patch},
-        runs::{self, Day, Run, Stop},
-        sessions,
+        agents::{self, NewAgent, Patch},
+        runs, sessions,
     },
     store,
-    types::ids::{Name, SessionId},
+    types::{
+        agents::Agent,
+        ids::{Name, SessionId},
+        runs::{Day, Run, Stop},
+    },
 };
 
 /// How to stop.

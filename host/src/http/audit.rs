@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::audit::{self, Entry, Filter, Head},
-    events, store,
-    types::ids::{Name, RunId},
+    domain::audit,
+    store,
+    types::{
+        audit::{Entry, Filter, Head},
+        ids::{Name, RunId},
+    },
 };
 
 /// Which entries are wanted.
@@ -45,7 +48,10 @@ pub struct Selection {
 
 impl Selection {
     fn filter(self) -> Result<Filter> {
-        let types = events::Filter { types: self.event_type.iter().cloned().collect(), ..events::Filter::default() };
+        let types = crate::types::events::Filter {
+            types: self.event_type.iter().cloned().collect(),
+            ..crate::types::events::Filter::default()
+        };
         known_types(&types)?;
         Ok(Filter {
             agent: self.agent_id.map(|agent| agent.to_string()),

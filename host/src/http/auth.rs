@@ -23,10 +23,13 @@ use crate::{
     app::App,
     domain::{
         bootstrap, refusals,
-        tokens::{self, Creator, Principal, Scope, Token},
+        tokens::{self, Creator},
     },
     store,
-    types::error::{Error, Problem},
+    types::{
+        error::{Error, Problem},
+        tokens::{Principal, Scope, Token},
+    },
 };
 
 /// A caller that may use the scope `S`.

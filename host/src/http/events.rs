@@ -29,12 +29,13 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::tokens::{self, Principal},
-    events::{self, Filter, Recorded, Subscription},
-    store::{self, Db},
+    domain::tokens,
+    store::{self, Db, events::Subscription},
     types::{
         error::{self, Error},
+        events::{Filter, Recorded},
         ids::{Name, RunId},
+        tokens::Principal,
     },
 };
 
@@ -85,7 +86,8 @@ impl Selection {
 /// Refuses a type that no event is of.
 pub fn known_types(filter: &Filter) -> error::Result<()> {
     let Some(unknown) = filter.unknown_type() else { return Ok(()) };
-    let reason = format!("no event is of the type {unknown:?}; there are: {}", events::Event::TYPES.join(", "));
+    let reason =
+        format!("no event is of the type {unknown:?}; there are: {}", crate::types::events::Event::TYPES.join(", "));
     Err(Error::invalid_field("event_type", reason))
 }
 

@@ -11,22 +11,32 @@ use super::{
     reply::Shown,
     skills::Invocation,
 };
-use crate::domain::{
-    agents::{Agent, NewAgent, Patch},
-    audit::{Entry, Head},
-    conformance::{Order, Report},
-    grants::{Grant, Granted, NewGrant},
-    messages::Message,
-    models::Model,
-    policy::{Policy, Standing},
-    providers::{self, NewProvider, Patch as ProviderPatch},
-    questions::{Question, Response},
-    runs::{Day, Detail, NewRun, Run},
-    sessions::Session,
-    skills::{self, Install},
-    tokens::{Issued, NewToken, Token},
-    upgrade::Upgrade,
-    vault::{NewSecret, NewValue, Secret},
+use crate::{
+    domain::{
+        agents::{NewAgent, Patch},
+        conformance::Order,
+        grants::{Granted, NewGrant},
+        models::Model,
+        providers::{self, NewProvider, Patch as ProviderPatch},
+        runs::{Detail, NewRun},
+        skills::{self, Install},
+        tokens::{Issued, NewToken},
+        upgrade::Upgrade,
+        vault::{NewSecret, NewValue},
+    },
+    types::{
+        agents::Agent,
+        audit::{Entry, Head},
+        checks::Report,
+        grants::Grant,
+        messages::Message,
+        policy::{Policy, Standing},
+        questions::{Question, Response},
+        runs::{Day, Run},
+        secrets::Secret,
+        sessions::Session,
+        tokens::Token,
+    },
 };
 
 const NOW: &str = "2026-01-02T03:04:05.678Z";

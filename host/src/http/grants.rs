@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::grants::{self, Grant, Granted, NewGrant},
+    domain::grants::{self, Granted, NewGrant},
     store,
-    types::ids::GrantId,
+    types::{grants::Grant, ids::GrantId},
 };
 
 pub async fn create(

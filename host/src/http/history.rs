@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{
-        messages::Message,
-        runs,
-        sessions::{self, Session},
-    },
+    domain::{runs, sessions},
     store,
-    types::ids::{Name, RunId},
+    types::{
+        ids::{Name, RunId},
+        messages::Message,
+        sessions::Session,
+    },
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]

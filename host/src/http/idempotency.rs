@@ -21,13 +21,16 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::idempotency::{self, Claim, Earlier, Key},
+    domain::idempotency,
     store::{self, Tx, idempotency::Outcome},
     system::{
         single::Doing,
         tasks::{self, Policy},
     },
-    types::error::Error,
+    types::{
+        error::Error,
+        idempotency::{Claim, Earlier, Key},
+    },
 };
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -12,9 +12,8 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::agents::Agent,
     store,
-    types::{clock, ids::Name},
+    types::{agents::Agent, clock, ids::Name},
 };
 
 /// Such clients know no pages.

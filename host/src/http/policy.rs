@@ -10,9 +10,12 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::policy::{self, Policy, Standing},
+    domain::policy,
     store,
-    types::ids::Name,
+    types::{
+        ids::Name,
+        policy::{Policy, Standing},
+    },
 };
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Policy>> {

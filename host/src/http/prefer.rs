@@ -14,7 +14,10 @@ use axum::{
 };
 
 use super::answer::{Answer, Result};
-use crate::{app::App, domain::idempotency::Claim, types::error::Error};
+use crate::{
+    app::App,
+    types::{error::Error, idempotency::Claim},
+};
 
 const LONGEST_WAIT: u64 = 300;
 

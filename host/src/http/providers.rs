@@ -11,12 +11,12 @@ use super::{
 use crate::{
     app::App,
     domain::{
-        conformance::{self, Order, Report},
+        conformance::{self, Order},
         models::{self, Model},
-        providers::{self, NewProvider, Patch, Provider, View},
+        providers::{self, NewProvider, Patch, View},
     },
     store,
-    types::ids::Name,
+    types::{checks::Report, ids::Name, providers::Provider},
 };
 
 /// By name.

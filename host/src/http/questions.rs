@@ -10,9 +10,12 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::questions::{self, Question, Response},
+    domain::questions,
     store,
-    types::ids::{Name, QuestionId},
+    types::{
+        ids::{Name, QuestionId},
+        questions::{Question, Response},
+    },
 };
 
 /// Oldest first.

@@ -18,9 +18,12 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::runs::{self, Detail, NewRun, Run, Started},
+    domain::runs::{self, Detail, NewRun, Started},
     store,
-    types::ids::{Name, RunId},
+    types::{
+        ids::{Name, RunId},
+        runs::Run,
+    },
 };
 
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");

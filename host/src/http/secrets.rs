@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::vault::{self, NewSecret, NewValue, Secret},
+    domain::vault::{self, NewSecret, NewValue},
     store,
-    types::ids::SecretId,
+    types::{ids::SecretId, secrets::Secret},
 };
 
 pub async fn create(

@@ -28,12 +28,12 @@ use crate::{
     domain::{
         consent::{Accept, All},
         invocations,
-        skills::{self, Install, Skill, View},
+        skills::{self, Install, View},
         source::Source,
         upgrade::{self, Place, Upgrade},
     },
     store,
-    types::{digest::Digest, error::Error, ids::Name},
+    types::{digest::Digest, error::Error, ids::Name, skills::Skill},
 };
 
 /// A tool to be called.

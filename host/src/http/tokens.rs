@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::tokens::{self, Issued, NewToken, Token},
+    domain::tokens::{self, Issued, NewToken},
     store,
-    types::ids::TokenId,
+    types::{ids::TokenId, tokens::Token},
 };
 
 pub async fn create(

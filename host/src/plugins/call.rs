@@ -17,14 +17,17 @@ use super::{
         tools::{ToolsWorldPre, exports::moxxy::plugin::tools as guest_tools},
     },
     cleaning::Cleaning,
-    imports::{keyvalue::Staged, logging::Log},
+    imports::logging::Log,
     limits::Limits,
     meter::Meter,
     output::{self, Output},
     prepared::{Exports, Linked},
     state::CallState,
 };
-use crate::{events::Usage, secrets::Redactor};
+use crate::{
+    secrets::Redactor,
+    types::{components::Staged, events::Usage},
+};
 
 /// One call: its store and what bounds it.
 pub struct Call<'l> {

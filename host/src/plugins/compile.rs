@@ -16,7 +16,7 @@ use tokio::{process::Command, time::timeout};
 
 use super::{engine, inspect};
 use crate::{
-    config,
+    plugins::Options,
     types::error::{self, Error, Result},
 };
 
@@ -47,7 +47,7 @@ enum Outcome {
 }
 
 /// Compiles `input` into `output` in a child process.
-pub async fn compile(config: &config::Plugins, input: &Path, output: &Path) -> Result<()> {
+pub async fn compile(config: &Options, input: &Path, output: &Path) -> Result<()> {
     let program = match &config.compiler {
         Some(program) => program.clone(),
         // This very program, even if its file was replaced meanwhile.
@@ -121,7 +121,7 @@ fn rejected(message: String) -> Error {
     Error::invalid("invalid_component", message)
 }
 
-fn too_much(config: &config::Plugins) -> Error {
+fn too_much(config: &Options) -> Error {
     rejected(format!(
         "Compiling it takes more than {} s of processor time or {} bytes of memory",
         config.compile_cpu, config.compile_memory

@@ -9,7 +9,7 @@ use std::{
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::{
-    config,
+    plugins::Options,
     system::tasks,
     types::error::{Error, Result},
 };
@@ -29,7 +29,7 @@ const SPARE: u32 = 2;
 
 /// The engine for calls, with its clock. Where the address space is too small for a pool, as under
 /// some limits on processes, instances are made on demand, which is slower.
-pub fn calling(config: &config::Plugins) -> Result<Engine> {
+pub fn calling(config: &Options) -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     let engine = Engine::new(&settings).or_else(|error| {
@@ -60,7 +60,7 @@ fn settings() -> Config {
     settings
 }
 
-fn pool(config: &config::Plugins) -> PoolingAllocationConfig {
+fn pool(config: &Options) -> PoolingAllocationConfig {
     let calls = config.concurrent_skills + config.concurrent_providers + SPARE;
     let swaps = swaps();
     if swaps {

@@ -4,7 +4,8 @@
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
-use super::{imports, manifest::World};
+use super::imports;
+use crate::types::components::World;
 
 /// Turns an upload into a component of a known world, all of whose imports are offered. The error
 /// is a sentence for its author.

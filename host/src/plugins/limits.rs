@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::manifest::LimitRequests;
-use crate::config;
+use crate::{plugins::Options, types::components::LimitRequests};
 
 /// How much longer than its processor time a description may take, in milliseconds: it has nothing
 /// to wait for but its turn.
@@ -23,20 +22,20 @@ pub struct Limits {
 }
 
 impl Limits {
-    pub fn of_skills(config: &config::Plugins) -> Self {
+    pub fn of_skills(config: &Options) -> Self {
         Self::new(config, config.skill_cpu, config.skill_wall)
     }
 
-    pub fn of_providers(config: &config::Plugins) -> Self {
+    pub fn of_providers(config: &Options) -> Self {
         Self::new(config, config.provider_cpu, config.provider_wall)
     }
 
-    pub fn of_descriptions(config: &config::Plugins) -> Self {
+    pub fn of_descriptions(config: &Options) -> Self {
         Self::new(config, config.describe_cpu, config.describe_cpu.saturating_add(DESCRIBE_WAIT))
     }
 
     /// What the component asks for, up to what the configuration allows, in place of the default.
-    pub fn asked(mut self, asked: &LimitRequests, config: &config::Plugins) -> Self {
+    pub fn asked(mut self, asked: &LimitRequests, config: &Options) -> Self {
         let within = |asked: Option<u64>, most: u64| asked.map(|asked| Duration::from_millis(asked.min(most)));
         if let Some(memory) = asked.memory {
             self.memory = usize::try_from(memory).unwrap_or(usize::MAX).min(config.most_memory);
@@ -46,7 +45,7 @@ impl Limits {
         self
     }
 
-    fn new(config: &config::Plugins, cpu: u64, wall: u64) -> Self {
+    fn new(config: &Options, cpu: u64, wall: u64) -> Self {
         Self {
             memory: config.memory,
             result: config.result,

@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod manifest;
 mod meter;
+mod options;
 mod output;
 mod prepared;
 mod registry;
@@ -43,12 +44,9 @@ pub use bindings::models::exports::moxxy::plugin::models;
 pub use context::{Answered, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
 pub use failure::{Failure, Limit};
 pub use files::upload;
-pub use imports::{
-    keyvalue::Staged,
-    logging::{Line, Log},
-};
+pub use imports::logging::{Line, Log};
 pub use inspect::{component as accepted, world_of};
-pub use manifest::{Description, Hints, HostRequest, LimitRequests, Manifest, SecretRequest, Tool, World};
+pub use options::Options;
 pub use output::Output;
 pub use prepared::Prepared;
 pub use requests::{ANY, host as host_pattern};
@@ -62,13 +60,13 @@ use self::{
     state::CallState,
 };
 use crate::{
-    config,
-    events::Usage,
     secrets::Redactor,
     system::tasks::{self, Guests, Task},
     types::{
+        components::{Description, Staged, World},
         digest::Digest,
         error::{Error, Result},
+        events::Usage,
         ids::Name,
     },
 };
@@ -80,7 +78,7 @@ const CHUNKS: usize = 32;
 
 /// The components of this server.
 pub struct Plugins {
-    config: config::Plugins,
+    config: Options,
     engine: Engine,
     linker: Linker<CallState>,
     files: Arc<Files>,
@@ -113,10 +111,8 @@ pub struct Completion {
 }
 
 impl Plugins {
-    /// `key` seals compiled code.
-    pub fn new(config: &config::Config, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
-        let connections = config.server.connections + config.egress.connections;
-        let config = &config.plugins;
+    /// Beside components the server holds as many `connections` at most. `key` seals compiled code.
+    pub fn new(config: &Options, connections: usize, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
         let engine = engine::calling(config)?;
         Ok(Self {
             linker: imports::linker(&engine).map_err(engine::internal)?,

@@ -10,11 +10,13 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use super::{
     bindings::{models::ModelsWorldPre, plugin::PluginWorldPre, tools::ToolsWorldPre},
     limits::Limits,
-    manifest::{Description, World},
     schemas::ToolSchemas,
     state::CallState,
 };
-use crate::events::Usage;
+use crate::types::{
+    components::{Description, World},
+    events::Usage,
+};
 
 /// A component whose world and imports were checked.
 #[derive(Clone)]

@@ -20,13 +20,13 @@ use wasmtime::component::Component;
 use super::{
     Plugins, compile,
     limits::Limits,
-    manifest::{Description, World},
     prepared::{Linked, Prepared},
     rejected,
 };
 use crate::{
     system::tasks,
     types::{
+        components::{Description, World},
         digest::Digest,
         error::{Error, Result},
     },

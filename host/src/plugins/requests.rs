@@ -5,9 +5,13 @@ use std::net::IpAddr;
 
 use super::{
     bindings::plugin::exports::moxxy::plugin::plugin as guest,
-    manifest::{HostRequest, SecretRequest, bounded, label, short},
+    manifest::{bounded, label, short},
 };
-use crate::{egress::Pattern, secrets::Place};
+use crate::{
+    egress::Pattern,
+    secrets::Place,
+    types::components::{HostRequest, SecretRequest},
+};
 
 const REASON: usize = 4096;
 const REQUESTS: usize = 64;

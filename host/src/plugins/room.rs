@@ -5,7 +5,7 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config;
+use crate::plugins::Options;
 
 /// Memory mappings of one loaded component.
 const MAPPINGS: u64 = 4;
@@ -17,7 +17,7 @@ const OTHER_MAPPINGS: u64 = 2048;
 
 /// The bound on loaded components: the configured one, or a lower one where the system has no
 /// room for so many. Call it when the engine is there: its pool has mappings of its own.
-pub fn bound(config: &config::Plugins, connections: usize) -> usize {
+pub fn bound(config: &Options, connections: usize) -> usize {
     // A component that is dropped while it is called is open until the call ends.
     let calls = u64::from(config.concurrent_skills) + u64::from(config.concurrent_providers);
     let files = left(open_files(), OTHER_FILES + calls + connections as u64);

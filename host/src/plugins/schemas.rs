@@ -5,13 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
-use super::{
-    Plugins,
-    manifest::{Description, Manifest},
-};
+use super::Plugins;
 use crate::{
     schema::{Mismatch, Patterns, Schema},
-    types::{digest::Digest, error::Result},
+    types::{
+        components::{Description, Manifest},
+        digest::Digest,
+        error::Result,
+    },
 };
 
 /// The schemas of a component's tools, by their names.
@@ -45,7 +46,9 @@ impl Plugins {
         let description = Arc::clone(description);
         self.away(move || {
             let mut patterns = Patterns::default();
-            let compiled = |tool: &super::Tool| (tool.name.clone(), Schema::new(&tool.parameters, &mut patterns));
+            let compiled = |tool: &crate::types::components::Tool| {
+                (tool.name.clone(), Schema::new(&tool.parameters, &mut patterns))
+            };
             description.tools.iter().map(compiled).collect()
         })
         .await

@@ -8,11 +8,11 @@ use wasmtime_wasi_http::WasiHttpCtx;
 
 use super::{
     CallContext, Failure, Limit,
-    imports::{http::Hooks, keyvalue::Staged, logging::Log, stdio::Captured},
+    imports::{http::Hooks, logging::Log, stdio::Captured},
     limits::Limits,
     meter::Meter,
 };
-use crate::events::Usage;
+use crate::types::{components::Staged, events::Usage};
 
 const HANDLES: usize = 1024;
 const RANDOM: u64 = 64 * 1024;

@@ -3,20 +3,12 @@
 use sqlx::FromRow;
 
 use super::{Db, Page, Tx, from_json, to_json};
-use crate::{
-    domain::{
-        agents::{Agent, Settings},
-        policy::Policy,
-    },
-    types::{
-        error::{Error, Result},
-        ids::Name,
-    },
+use crate::types::{
+    agents::{Agent, AgentKey, Settings},
+    error::{Error, Result},
+    ids::Name,
+    policy::Policy,
 };
-
-/// What other rows refer to: unlike the name, never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AgentKey(pub(super) i64);
 
 /// A query for agents with what their runs say of them.
 macro_rules! select {

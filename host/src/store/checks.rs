@@ -1,12 +1,11 @@
 //! What came of checks of providers.
 
 use super::{Db, Tx, from_json, to_json};
-use crate::{
-    domain::{conformance::Report, providers::Provider},
-    types::{
-        error::{Error, Result},
-        ids::Name,
-    },
+use crate::types::{
+    checks::Report,
+    error::{Error, Result},
+    ids::Name,
+    providers::Provider,
 };
 
 /// Keeps what came of a check, unless the provider is another by now.

@@ -5,12 +5,10 @@ use std::collections::HashSet;
 use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
-use crate::{
-    plugins::{Description, World},
-    types::{
-        digest::Digest,
-        error::{Error, Result},
-    },
+use crate::types::{
+    components::{Description, World},
+    digest::Digest,
+    error::{Error, Result},
 };
 
 #[derive(FromRow)]

@@ -2,14 +2,13 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Page, Tx, from_json, to_json};
-use crate::{
-    domain::grants::{Grant, Holder, Mode},
-    types::{
-        digest::Digest,
-        error::{Error, Result},
-        ids::{GrantId, Name, SecretId, SecretName},
-    },
+use super::{Db, Page, Tx, from_json, to_json};
+use crate::types::{
+    agents::AgentKey,
+    digest::Digest,
+    error::{Error, Result},
+    grants::{Grant, Holder, Mode},
+    ids::{GrantId, Name, SecretId, SecretName},
 };
 
 #[derive(FromRow)]

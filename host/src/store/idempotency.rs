@@ -3,9 +3,10 @@
 use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
-use crate::{
-    domain::idempotency::{Claim, Earlier, Key},
-    types::{error::Result, ids::RunId},
+use crate::types::{
+    error::Result,
+    idempotency::{Claim, Earlier, Key},
+    ids::RunId,
 };
 
 /// How long a key is remembered, in seconds.

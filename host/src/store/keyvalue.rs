@@ -1,10 +1,7 @@
 //! The durable values of skills. They go with the skill.
 
-use super::{AgentKey, Db, Tx};
-use crate::{
-    plugins::Staged,
-    types::{error::Result, ids::Name},
-};
+use super::{Db, Tx};
+use crate::types::{agents::AgentKey, components::Staged, error::Result, ids::Name};
 
 pub async fn get(db: &mut Db, agent: AgentKey, skill: &Name, key: &str) -> Result<Option<Vec<u8>>> {
     let sql = "SELECT value FROM keyvalue WHERE agent = ? AND skill = ? AND key = ?";

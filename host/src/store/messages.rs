@@ -3,12 +3,10 @@
 use sqlx::FromRow;
 
 use super::{Db, Page, Slice, Tx, from_json, to_json};
-use crate::{
-    domain::messages::{Message, Role},
-    types::{
-        error::{Error, Result},
-        ids::{MessageId, RunId, SessionId},
-    },
+use crate::types::{
+    error::{Error, Result},
+    ids::{MessageId, RunId, SessionId},
+    messages::{Message, Role},
 };
 
 #[derive(FromRow)]

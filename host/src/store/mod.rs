@@ -43,7 +43,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    events::Events,
+    store::events::Events,
     system::tasks::{Policy, Tasks},
     types::{
         clock::Clock,
@@ -51,7 +51,6 @@ use crate::{
     },
 };
 
-pub use agents::AgentKey;
 pub use page::{Page, Slice};
 pub use writer::Tx;
 

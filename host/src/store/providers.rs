@@ -3,12 +3,12 @@
 use sqlx::FromRow;
 
 use super::{Db, Page, Tx, components, from_json, grants, to_json};
-use crate::{
-    domain::{conformance::Report, grants::Holder, providers::Provider},
-    types::{
-        error::{Error, Result},
-        ids::Name,
-    },
+use crate::types::{
+    checks::Report,
+    error::{Error, Result},
+    grants::Holder,
+    ids::Name,
+    providers::Provider,
 };
 
 #[derive(FromRow)]

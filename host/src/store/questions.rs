@@ -2,18 +2,15 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Page, Tx, from_json, to_json};
-use crate::{
-    domain::{
-        policy::Standing,
-        questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
-        runs::Run,
-    },
-    types::{
-        digest::Digest,
-        error::{Error, Result},
-        ids::{MessageId, QuestionId, RunId, SessionId},
-    },
+use super::{Db, Page, Tx, from_json, to_json};
+use crate::types::{
+    agents::AgentKey,
+    digest::Digest,
+    error::{Error, Result},
+    ids::{MessageId, QuestionId, RunId, SessionId},
+    policy::Standing,
+    questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
+    runs::Run,
 };
 
 #[derive(FromRow)]

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Page, Slice, Tx, from_json, to_json};
-use crate::{
-    domain::runs::{Failure, Run, Status, Stop},
-    types::{
-        error::{Error, Result},
-        ids::{Name, RunId, SessionId},
-    },
+use super::{Db, Page, Slice, Tx, from_json, to_json};
+use crate::types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    ids::{Name, RunId, SessionId},
+    runs::{Failure, Run, Status, Stop},
 };
 
 /// A query for runs with their agents' names.

@@ -3,12 +3,10 @@
 use sqlx::FromRow;
 
 use super::{Db, Page, Tx};
-use crate::{
-    domain::vault::{OVERHEAD, Sealed, Secret},
-    types::{
-        error::{Error, Result},
-        ids::{SecretId, SecretName},
-    },
+use crate::types::{
+    error::{Error, Result},
+    ids::{SecretId, SecretName},
+    secrets::{OVERHEAD, Sealed, Secret},
 };
 
 #[derive(FromRow)]

@@ -2,13 +2,12 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Page, Tx};
-use crate::{
-    domain::sessions::Session,
-    types::{
-        error::{Error, Result},
-        ids::{Name, SessionId},
-    },
+use super::{Db, Page, Tx};
+use crate::types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    ids::{Name, SessionId},
+    sessions::Session,
 };
 
 #[derive(FromRow)]

@@ -2,14 +2,15 @@
 
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Page, Tx, components, from_json, grants, to_json};
-use crate::{
-    domain::{consent::Names, grants::Holder, skills::Skill},
-    types::{
-        digest::Digest,
-        error::{Error, Result},
-        ids::Name,
-    },
+use super::{Db, Page, Tx, components, from_json, grants, to_json};
+use crate::types::{
+    agents::AgentKey,
+    digest::Digest,
+    error::{Error, Result},
+    grants::Holder,
+    ids::Name,
+    permissions::Names,
+    skills::Skill,
 };
 
 #[derive(FromRow)]

@@ -3,14 +3,13 @@
 use serde_json::Value;
 use sqlx::FromRow;
 
-use super::{AgentKey, Db, Page, Slice, Tx, from_json, to_json};
-use crate::{
-    domain::runs::{Day, Spent, Step, StepKind, Used},
-    types::{
-        error::{Error, Result},
-        ids::{RunId, StepId},
-        money::Dollars,
-    },
+use super::{Db, Page, Slice, Tx, from_json, to_json};
+use crate::types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    ids::{RunId, StepId},
+    money::Dollars,
+    runs::{Day, Spent, Step, StepKind, Used},
 };
 
 #[derive(FromRow)]

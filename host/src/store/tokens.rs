@@ -4,12 +4,10 @@ use sqlx::FromRow;
 use subtle::ConstantTimeEq as _;
 
 use super::{Db, Page, Tx, from_json, to_json};
-use crate::{
-    domain::tokens::Token,
-    types::{
-        error::{Error, Result},
-        ids::TokenId,
-    },
+use crate::types::{
+    error::{Error, Result},
+    ids::TokenId,
+    tokens::Token,
 };
 
 #[derive(FromRow)]

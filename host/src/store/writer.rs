@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{audit::Chain, failure, outage::Outage};
 use crate::{
-    events::{Events, Recorded},
-    store::Db,
+    store::{Db, events::Events},
     types::{
         clock::Clock,
         error::{Error, Problem, Result},
+        events::Recorded,
     },
 };
 

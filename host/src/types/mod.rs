@@ -1,7 +1,25 @@
 //! What everything else speaks of: ids, times, digests, money and failures.
 
+pub mod agents;
+pub mod audit;
+pub mod checks;
 pub mod clock;
+pub mod components;
 pub mod digest;
 pub mod error;
+pub mod events;
+pub mod grants;
+pub mod idempotency;
 pub mod ids;
+pub mod messages;
 pub mod money;
+pub mod peer;
+pub mod permissions;
+pub mod policy;
+pub mod providers;
+pub mod questions;
+pub mod runs;
+pub mod secrets;
+pub mod sessions;
+pub mod skills;
+pub mod tokens;

@@ -1,13 +1,13 @@
 //! The keys of the chain: one for each master key that there was. Those before are kept, sealed by the
 //! newest, so that old entries can be verified.
 
-use super::{
-    Ends, Key,
-    verify::{NO_KEY_ID, loss},
-};
+use super::verify::{NO_KEY_ID, loss};
 use crate::{
-    domain::vault::{self, MasterKey},
-    store::{self, Db, Store, Tx},
+    secrets::{self, MasterKey},
+    store::{
+        self, Db, Store, Tx,
+        audit::{Ends, Key},
+    },
     types::error::{Error, Result},
 };
 
@@ -68,13 +68,13 @@ pub(super) async fn all(master: &MasterKey, db: &mut Db) -> Result<Vec<(i64, Key
 
 fn open(master: &MasterKey, first: i64, sealed: &[u8]) -> Result<Key> {
     let (id, name) = name(first);
-    let bytes = vault::open(master, vault::Row { id: &id, name: &name, version: 1 }, sealed)?;
+    let bytes = secrets::open(master, secrets::Row { id: &id, name: &name, version: 1 }, sealed)?;
     bytes.as_slice().try_into().map(Key::new).map_err(|_| Error::internal("a key of the audit log has another length"))
 }
 
 fn seal(master: &MasterKey, first: i64, key: &Key) -> Result<Vec<u8>> {
     let (id, name) = name(first);
-    vault::seal(master, vault::Row { id: &id, name: &name, version: 1 }, key.bytes())
+    secrets::seal(master, secrets::Row { id: &id, name: &name, version: 1 }, key.bytes())
 }
 
 fn name(first: i64) -> (String, String) {

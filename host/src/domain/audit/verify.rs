@@ -3,12 +3,19 @@
 
 use serde::Serialize;
 
-use super::{Ends, Entry, Hash, Head, Walk, keys};
+use super::keys;
 use crate::{
     config::Config,
-    domain::vault::{self, MasterKey},
-    store::{self, Db},
-    types::error::{Error, Result},
+    domain::vault,
+    secrets::MasterKey,
+    store::{
+        self, Db,
+        audit::{Ends, Hash, Walk},
+    },
+    types::{
+        audit::{Entry, Head},
+        error::{Error, Result},
+    },
 };
 
 /// Of so many findings each is told; more are counted.

@@ -8,20 +8,19 @@ use tokio::sync::oneshot;
 
 pub use speech::Speech;
 
-use super::{
-    idempotency::Claim,
-    messages::{Message, Role},
-    runs::{self, Failure, Run, Spent, Started, Status, Stop},
-    tokens::Principal,
-};
+use super::runs::{self, Started};
 use crate::{
     app::App,
-    events::{Filter, Subscription},
-    store::{self, Tx},
+    store::{self, Tx, events::Subscription},
     system::tasks::Policy,
     types::{
         error::{Error, Problem, Result},
+        events::Filter,
+        idempotency::Claim,
         ids::{Name, RunId},
+        messages::{Message, Role},
+        runs::{Failure, Run, Spent, Status, Stop},
+        tokens::Principal,
     },
 };
 

@@ -8,9 +8,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{BETWEEN, ENDED, cut_off};
 use crate::{
     app::App,
-    events::{Filter, Recorded, Subscription},
+    store::events::Subscription,
     types::{
         error::{Error, Result},
+        events::{Filter, Recorded},
         ids::RunId,
     },
 };

@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     plugins::{
-        CallContext, Completion, Config, Description, Failure, Outgoing, Plugins, Secrets,
+        CallContext, Completion, Config, Failure, Outgoing, Plugins, Secrets,
         models::{Model, Request},
     },
-    types::{digest::Digest, error::Result},
+    types::{components::Description, digest::Digest, error::Result},
 };
 
 /// The longest wait for what comes at once where nothing is wrong.

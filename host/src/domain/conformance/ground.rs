@@ -17,9 +17,13 @@ use serde_json::{Map, Value as Json};
 use crate::{
     domain::consent,
     egress::{Pattern, Policy, Rule, Target},
-    plugins::{ANY, Denial, HostRequest, Manifest, Secrets},
+    plugins::{ANY, Denial, Secrets},
     secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value},
-    types::{digest, error::Result},
+    types::{
+        components::{HostRequest, Manifest},
+        digest,
+        error::Result,
+    },
 };
 
 /// What each secret is.

@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Report, Wire, check as check_component};
+use super::{Wire, check as check_component};
 use crate::{
     app::App,
     store,
     types::{
+        checks::Report,
         error::{Error, Result},
         ids::Name,
     },

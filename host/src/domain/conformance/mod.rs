@@ -20,16 +20,16 @@ use self::{
     service::{Reply, Service},
 };
 use crate::{
-    plugins::{Description, HostRequest, Plugins, World},
-    types::error::{Error, Result},
+    plugins::Plugins,
+    types::{
+        checks::Report,
+        components::{Description, HostRequest, World},
+        error::{Error, Result},
+    },
 };
 
 pub use installed::{Order, check as check_installed, last};
-pub use report::{Case, Outcome, Report, Summary};
 pub use wire::Wire;
-
-/// The version of the suite. What a case expects changes with the first number.
-pub const SUITE: &str = "1.0.0";
 /// How a call ends that says nothing of a wire.
 const BROKEN: [&str; 3] = ["hung", "component_trapped", "component_limit"];
 /// Where the service is said to be, where the component wants to be told.

@@ -3,21 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Grant, Mode,
-    giving::{self, Candidate, Giving, Terms},
-};
+use super::giving::{self, Candidate, Giving, Terms};
 use crate::{
-    domain::{
-        consent::{self, Names},
-        tokens::{Principal, Scope},
-        vault::Secret,
-    },
+    domain::consent,
     store::{self, Tx},
     types::{
         digest::Digest,
         error::{Error, Result},
+        grants::{Grant, Mode},
         ids::{GrantId, Name, SecretId, SecretName},
+        permissions::Names,
+        secrets::Secret,
+        tokens::{Principal, Scope},
     },
 };
 

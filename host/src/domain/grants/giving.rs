@@ -3,17 +3,20 @@
 
 use serde_json::{Map, Value};
 
-use super::{Grant, Holder, Mode};
 use crate::{
-    domain::{consent, providers::Provider, vault::Secret},
-    events::{self, Event, Subject},
-    plugins::{Description, Manifest, SecretRequest},
+    domain::consent,
     secrets::inject::SHORTEST,
-    store::{self, AgentKey, Tx},
+    store::{self, Tx, events},
     types::{
+        agents::AgentKey,
+        components::{Description, Manifest, SecretRequest},
         digest::Digest,
         error::{Error, Result},
+        events::{Event, Subject},
+        grants::{Grant, Holder, Mode},
         ids::{GrantId, Name, SecretName},
+        providers::Provider,
+        secrets::Secret,
     },
 };
 

@@ -2,11 +2,14 @@
 //! answered with what is the matter, so that the model can still come to an end with what it has. Only a
 //! model that was told so and asks for more nevertheless loses its run.
 
-use super::{Failure, turn::Turn};
+use super::turn::Turn;
 use crate::{
-    domain::messages::{Message, Role, ToolCall},
     store,
-    types::error::Result,
+    types::{
+        error::Result,
+        messages::{Message, Role, ToolCall},
+        runs::Failure,
+    },
 };
 
 /// The calls that may be made.

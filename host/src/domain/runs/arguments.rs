@@ -4,10 +4,9 @@ use serde_json::Value;
 
 use crate::{
     app::App,
-    domain::{messages::ToolCall, skills::Skill},
     schema,
     system::json,
-    types::error::Result,
+    types::{error::Result, messages::ToolCall, skills::Skill},
 };
 
 /// Nothing if they are as the tool says that it takes them.

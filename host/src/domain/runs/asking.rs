@@ -3,19 +3,20 @@
 
 use serde_json::{Value, json};
 
-use super::{SEPARATOR, arguments, names::Names, tool_name, turn::Turn};
+use super::{arguments, names::Names, turn::Turn};
 use crate::{
-    domain::{
-        messages::ToolCall,
-        policy::{Policy, Verdict},
-        questions::{self, Decision, Kind, NewQuestion, Question, Status},
-        skills::Skill,
-    },
-    plugins::{Answered, Tool, models},
+    domain::questions,
+    plugins::{Answered, models},
     store,
     types::{
+        components::Tool,
         error::Result,
         ids::{MessageId, Name, QuestionId},
+        messages::ToolCall,
+        policy::{Policy, Verdict},
+        questions::{Decision, Kind, NewQuestion, Question, Status},
+        runs::{SEPARATOR, tool_name},
+        skills::Skill,
     },
 };
 

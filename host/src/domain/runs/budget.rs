@@ -3,11 +3,13 @@
 
 use std::fmt::Display;
 
-use super::{Failure, Spent};
 use crate::{
     config::{self, UnknownPrice},
-    domain::agents::Limits,
-    types::money::{Dollars, Price},
+    types::{
+        agents::Limits,
+        money::{Dollars, Price},
+        runs::{Failure, Spent},
+    },
 };
 
 /// The fewest tokens that are worth an answer: rather than with less room, a call is not made.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Failure, Spent, Step, StepKind, Used, asking,
+    asking,
     budget::{Demand, Reservation},
     compaction,
     fallback::Asked,
@@ -12,15 +12,19 @@ use super::{
     turn::Turn,
 };
 use crate::{
-    domain::{messages::Message, models as listed, models::About, skills::Skill},
-    events::{self, Event},
+    domain::{models as listed, models::About},
     plugins::models,
-    store::{self, AgentKey, Tx, steps},
+    store::{self, Tx, events, steps},
     types::{
+        agents::AgentKey,
         clock, digest,
         error::{Error, Result},
+        events::Event,
         ids::StepId,
+        messages::Message,
         money::Price,
+        runs::{Failure, Spent, Step, StepKind, Used},
+        skills::Skill,
     },
 };
 

@@ -7,9 +7,13 @@
 //! a token; a limit that has to hold counts one for 2 of them.
 
 use crate::{
-    domain::messages::{self, Message, Role},
+    domain::messages,
     plugins::models,
-    types::{error::Result, ids::RunId},
+    types::{
+        error::Result,
+        ids::RunId,
+        messages::{Message, Role},
+    },
 };
 
 /// Bytes of a token, when it is about what has room.

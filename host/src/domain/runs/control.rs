@@ -5,27 +5,14 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-use schemars::JsonSchema;
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    store::AgentKey,
-    types::ids::{RunId, SessionId, StepId},
+use crate::types::{
+    agents::AgentKey,
+    ids::{RunId, SessionId, StepId},
+    runs::Stop,
 };
-
-/// How soon a stop takes effect.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Stop {
-    /// When the step that runs has ended.
-    #[default]
-    Step,
-    /// At once: the call under way is interrupted.
-    Now,
-}
 
 /// The switches of a run, for what it is doing now.
 #[derive(Debug, Clone, Default)]
@@ -53,19 +40,6 @@ struct State {
     sessions: HashSet<SessionId>,
     runs: HashMap<RunId, Control>,
     agents: HashMap<AgentKey, Arc<Semaphore>>,
-}
-
-impl Stop {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Step => "step",
-            Self::Now => "now",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Step, Self::Now].into_iter().find(|stop| stop.as_str() == name)
-    }
 }
 
 impl Control {

@@ -4,15 +4,16 @@
 
 use serde_json::json;
 
-use super::{Step, turn::Turn};
+use super::turn::Turn;
 use crate::{
-    domain::{
-        agents::{Fallback, Settings},
-        providers::Provider,
-    },
     plugins::Failure,
     store::{self, steps},
-    types::error::Result,
+    types::{
+        agents::{Fallback, Settings},
+        error::Result,
+        providers::Provider,
+        runs::Step,
+    },
 };
 
 /// Failures of one service that say nothing of another. A conversation that is too long is made shorter

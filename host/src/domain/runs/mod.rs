@@ -26,100 +26,32 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-pub use control::{Scheduler, Stop};
+pub use control::Scheduler;
 pub use queue::wake;
 pub use resume::{cancel_all, resume_all};
-pub use step::{Step, StepKind};
-pub use usage::{Day, Spent, Used};
 
-use super::{
-    idempotency::{Claim, Earlier},
-    questions, sessions,
-    tokens::Principal,
-};
+use super::{questions, sessions};
 use crate::{
     app::App,
-    events::{self, Event, Filter, Subject, Subscription},
-    store::{self, AgentKey, Db, Tx, idempotency::Outcome},
+    store::{
+        self, Db, Tx,
+        events::{self, Subscription},
+        idempotency::Outcome,
+    },
     types::{
+        agents::AgentKey,
         error::{Error, Result},
-        ids::{Name, RunId, SessionId},
+        events::{Event, Filter, Subject},
+        idempotency::{Claim, Earlier},
+        ids::{Name, RunId},
+        runs::{Run, Spent, Status, Step, Stop},
+        tokens::Principal,
     },
 };
-
-/// Between the names of a skill and its tool, as the model is told them. No skill's name has an
-/// underscore.
-const SEPARATOR: &str = "__";
 /// The longest task, in bytes.
 pub const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
 const STOPPING: Duration = Duration::from_secs(2);
-
-/// A task that an agent was given, and what became of it.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Run {
-    /// The run's id.
-    pub run_id: RunId,
-    #[serde(skip)]
-    pub agent: AgentKey,
-    pub agent_id: Name,
-    /// The session that it belongs to.
-    pub session_id: SessionId,
-    pub status: Status,
-    /// How it was asked to stop, if it was.
-    #[serde(skip)]
-    pub stop: Option<Stop>,
-    /// A token's id, or `local`.
-    #[serde(skip)]
-    pub started_by: String,
-    /// Whether nobody is there whom it could ask.
-    #[serde(skip)]
-    pub unattended: bool,
-    /// How long it waited for people.
-    #[serde(skip)]
-    pub waited: Duration,
-    /// What was to be done.
-    pub task: String,
-    /// The model's last words, once it has completed.
-    pub output: Option<String>,
-    /// Why it failed, if it did.
-    pub error: Option<Failure>,
-    /// When it was queued (RFC 3339, UTC).
-    pub created_at: String,
-    /// When it began.
-    pub started_at: Option<String>,
-    /// When it ended, in whatever way.
-    pub ended_at: Option<String>,
-}
-
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "RunStatus")]
-pub enum Status {
-    /// Waits for those before it in its session.
-    Queued,
-    /// Is carried out.
-    Running,
-    /// Waits for a person, who is asked something or has to approve a call.
-    Waiting,
-    /// The model had nothing more to do; see `output`.
-    Completed,
-    /// See `error`.
-    Failed,
-    /// Was stopped.
-    Cancelled,
-}
-
-/// Why a run failed.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "RunFailure")]
-pub struct Failure {
-    /// Why, for a program.
-    pub code: String,
-    /// Why, for a person.
-    pub message: String,
-}
 
 /// A run with all that is known of it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -151,11 +83,6 @@ pub struct Started {
     pub run: Run,
     /// Whether it was made before, by a request with the same `Idempotency-Key`.
     pub before: bool,
-}
-
-/// The name that the model calls a skill's tool by.
-pub fn tool_name(skill: &Name, tool: &str) -> String {
-    format!("{skill}{SEPARATOR}{tool}")
 }
 
 /// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
@@ -323,40 +250,4 @@ pub async fn stop_all(app: &App, principal: &Principal, agent: &Name, mode: Stop
         }
     }
     Ok(stopped)
-}
-
-impl Status {
-    const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Queued | Self::Running | Self::Waiting)
-    }
-}
-
-impl StepKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Tool => "tool",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Model, Self::Tool].into_iter().find(|kind| kind.as_str() == name)
-    }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, Status, Used,
     call::{self, Opened, TOO_LONG},
     fallback::{self, Asked},
     names::Names,
@@ -13,21 +12,19 @@ use super::{
     turn::{Outcome, Turn},
 };
 use crate::{
-    domain::{
-        invocations,
-        lanes::Place,
-        messages::{Message, Role, Thinking, ToolCall},
-        providers::{self, Provider},
-        skills::Skill,
-    },
-    events::{self, Event, Usage},
+    domain::{invocations, lanes::Place, messages, providers},
     plugins::{self, CallContext, Completion, models},
     secrets::Redactor,
-    store::{self, steps},
+    store::{self, events, steps},
     system::json,
     types::{
         error::Result,
+        events::{Event, Usage},
         ids::{self, StepId},
+        messages::{Message, Role, Thinking, ToolCall},
+        providers::Provider,
+        runs::{Failure, Status, Used},
+        skills::Skill,
     },
 };
 
@@ -108,7 +105,7 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
 
 /// Waits until the provider may make one more call; nothing if the run is to stop instead.
 async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Place>> {
-    let most = provider.places(turn.app);
+    let most = provider.places(turn.app.config.providers.concurrency);
     tokio::select! {
         biased;
         () = turn.control.step.cancelled() => Ok(None),
@@ -276,7 +273,7 @@ impl Answer {
             models::Chunk::ThinkingDelta(_) => {}
             models::Chunk::Thinking(thinking) => {
                 self.bytes += thinking.opaque.len() + thinking.text.as_ref().map_or(0, String::len);
-                self.thinking.push(thinking.into());
+                self.thinking.push(messages::thinking(thinking));
             }
             models::Chunk::ToolCall(delta) => self.add_call(delta)?,
             models::Chunk::Usage(usage) => self.usage = Some(usage),
@@ -311,7 +308,7 @@ impl Answer {
         }
     }
 
-    fn into_message(self, run: &super::Run, names: &Names, now: String) -> Message {
+    fn into_message(self, run: &crate::types::runs::Run, names: &Names, now: String) -> Message {
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for mut call in self.calls.into_values().map(Partial::into_call) {
             // Each result has to find its own call.

@@ -5,14 +5,16 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
 
-use super::{Run, resume, turn};
+use super::{resume, turn};
 use crate::{
     app::App,
-    store::{self, AgentKey},
+    store,
     system::tasks::Policy,
     types::{
+        agents::AgentKey,
         error::{Error, Result},
         ids::{RunId, SessionId},
+        runs::Run,
     },
 };
 

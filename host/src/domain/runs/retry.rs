@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use super::Step;
-use crate::{plugins::Failure, types::ids::StepId};
+use crate::{
+    plugins::Failure,
+    types::{ids::StepId, runs::Step},
+};
 
 /// Failures that may pass; `busy` is the server's own.
 const PASSING: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];

@@ -5,23 +5,25 @@ use futures_util::future::try_join_all;
 use serde_json::{Map, Value, json};
 
 use super::{
-    StepKind,
     asking::{Answer, Asking, Denied, Fate, changes_something},
     turn::{Outcome, Turn},
 };
 use crate::{
     domain::{
         invocations::{self, Ended, Invocation},
-        messages::{Message, Role, ToolCall},
-        questions::{self, NewQuestion},
-        skills::Skill,
+        questions,
     },
-    events::{self, Event},
-    plugins::{Answered, Caller, Failure, Tool},
-    store::{self, steps},
+    plugins::{Answered, Caller, Failure},
+    store::{self, events, steps},
     types::{
+        components::Tool,
         error::Result,
+        events::Event,
         ids::{MessageId, QuestionId, StepId},
+        messages::{Message, Role, ToolCall},
+        questions::NewQuestion,
+        runs::StepKind,
+        skills::Skill,
     },
 };
 
@@ -222,7 +224,7 @@ async fn tell(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
         .await
 }
 
-fn message(run: &super::Run, call_id: String, answer: Answer, now: String) -> Message {
+fn message(run: &crate::types::runs::Run, call_id: String, answer: Answer, now: String) -> Message {
     let mut message = Message::new(run, Role::Tool, answer.content, now);
     message.tool_call_id = Some(call_id);
     message.is_error = answer.is_error;

@@ -2,26 +2,20 @@
 
 use std::time::Duration;
 
-use super::{
-    Failure, Run, Status, Step, StepKind, allowance,
-    budget::Budget,
-    control::{Control, Stop},
-    model, tool,
-};
+use super::{allowance, budget::Budget, control::Control, model, tool};
 use crate::{
     app::App,
-    domain::{
-        agents::Agent,
-        messages::{self, Message, Role, ToolCall},
-        questions,
-        skills::Skill,
-    },
-    events::{self, Event, Subject},
-    store::{self, Tx, steps},
+    domain::{messages, questions},
+    store::{self, Tx, events, steps},
     types::{
+        agents::Agent,
         clock,
         error::{Error, Result},
+        events::{Event, Subject},
         ids::{MessageId, QuestionId, RunId},
+        messages::{Message, Role, ToolCall},
+        runs::{Failure, Run, Status, Step, StepKind, Stop},
+        skills::Skill,
     },
 };
 

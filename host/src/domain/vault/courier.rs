@@ -11,13 +11,13 @@ use url::Url;
 
 use super::{of_call::OfCall, voice::Voice};
 use crate::{
-    domain::{
-        consent::PLAIN,
-        grants::{Grant, Mode},
-    },
+    domain::consent::PLAIN,
     egress::{self, Body, Courier, Hop, Pattern, Refusal},
     secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject},
-    types::error::{Error, Result},
+    types::{
+        error::{Error, Result},
+        grants::{Grant, Mode},
+    },
 };
 
 /// Media types whose bodies are streams of lines.

@@ -4,64 +4,28 @@ mod courier;
 pub mod master;
 pub mod of_call;
 mod rotation;
-mod seal;
 pub mod voice;
-
-pub use master::MasterKey;
-pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
-pub(super) use seal::{Row, open, seal};
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use zeroize::Zeroizing;
 
 use crate::{
     app::App,
-    domain::{tokens::Principal, version::Expected},
-    events::{self, Event, Subject},
-    secrets, store,
+    domain::version::Expected,
+    secrets::{self, Row, seal},
+    store::{self, events},
     types::{
         error::{Error, Result},
+        events::{Event, Subject},
         ids::{SecretId, SecretName},
+        secrets::Secret,
+        tokens::Principal,
     },
 };
-pub use seal::OVERHEAD;
+pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use zeroize::Zeroizing;
 
 const DESCRIPTION: usize = 1024;
-
-/// A secret as it is shown: without its value.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Secret {
-    /// The secret's id, which stays when it has another value.
-    pub id: SecretId,
-    /// By which components ask for it.
-    pub name: SecretName,
-    /// What it is for.
-    pub description: Option<String>,
-    /// Counts its values: 1 until it is rotated.
-    pub version: i64,
-    /// A token's id, or `local`.
-    pub created_by: String,
-    /// When it was made.
-    pub created_at: String,
-    /// When it had its last value.
-    pub updated_at: String,
-}
-
-/// A secret as it is kept.
-#[derive(Debug)]
-pub struct Sealed {
-    pub id: SecretId,
-    pub name: SecretName,
-    pub version: i64,
-    pub bytes: Vec<u8>,
-}
-
-impl Sealed {
-    fn row(&self) -> Row<'_> {
-        Row { id: self.id.as_str(), name: self.name.as_str(), version: self.version }
-    }
-}
 
 /// A secret's value as clients send it. Nothing shows it.
 #[derive(JsonSchema)]

@@ -11,21 +11,19 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-use super::{
-    MasterKey, seal,
-    voice::{Owner, Voice},
-};
+use super::voice::{Owner, Voice};
 use crate::{
     app::App,
-    domain::grants::{Grant, Mode},
-    events::Event,
-    plugins::{Denial, Manifest, Secrets},
-    secrets::{Placeholder, Redactor, Value},
+    plugins::{Denial, Secrets},
+    secrets::{self, MasterKey, Placeholder, Redactor, Value},
     store,
     system::tasks::Server,
     types::{
+        components::Manifest,
         digest,
         error::{Error, Result},
+        events::Event,
+        grants::{Grant, Mode},
         ids::SecretName,
     },
 };
@@ -87,7 +85,7 @@ impl OfCall {
     /// The secret's value now, which is remembered for as long as the call lasts.
     pub(super) async fn value(&self, grant: &Grant) -> Result<Value> {
         let sealed = store::secrets::sealed_one(&mut *self.voice.store.read().await?, &grant.secret_id).await?;
-        let value = Value::new(seal::open(&self.master, sealed.row(), &sealed.bytes)?.to_vec())?;
+        let value = Value::new(secrets::open(&self.master, (&sealed).into(), &sealed.bytes)?.to_vec())?;
         self.voice.remember(grant.name.as_str(), &value);
         Ok(value)
     }

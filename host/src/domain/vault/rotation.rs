@@ -1,14 +1,11 @@
 //! Which master key fits the vault, and its rotation.
 
-use super::{
-    MasterKey,
-    master::{self, Found, Place},
-    seal,
-};
+use super::master::{self, Found, Place};
 use crate::{
     app,
     config::Config,
     domain::audit,
+    secrets::{self, MasterKey},
     store::{self, Db, Store, Tx},
     types::error::{Error, Result},
 };
@@ -84,7 +81,7 @@ pub async fn check_key(config: &Config) -> Result<usize> {
 pub async fn open_all(key: &MasterKey, db: &mut Db) -> Result<usize> {
     let all = store::secrets::sealed(db).await?;
     for sealed in &all {
-        seal::open(key, sealed.row(), &sealed.bytes)?;
+        secrets::open(key, sealed.into(), &sealed.bytes)?;
     }
     Ok(all.len())
 }
@@ -110,8 +107,8 @@ async fn reseal(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<usize> 
     let all = store::secrets::sealed(tx).await?;
     let count = all.len();
     for mut sealed in all {
-        let value = seal::open(old, sealed.row(), &sealed.bytes)?;
-        sealed.bytes = seal::seal(new, sealed.row(), &value)?;
+        let value = secrets::open(old, (&sealed).into(), &sealed.bytes)?;
+        sealed.bytes = secrets::seal(new, (&sealed).into(), &value)?;
         store::secrets::reseal(tx, &sealed).await?;
     }
     audit::renew(tx, old, new).await?;

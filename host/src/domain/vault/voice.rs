@@ -9,13 +9,13 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    domain::grants::Holder,
-    events::{self, Event, Subject},
     secrets::{Redactor, Value},
-    store::{Store, Tx},
+    store::{Store, Tx, events},
     types::{
         digest::Digest,
         error::Result,
+        events::{Event, Subject},
+        grants::Holder,
         ids::{Name, SecretName},
     },
 };

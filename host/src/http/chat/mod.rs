@@ -20,11 +20,8 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{
-        chat::{self, Speech},
-        runs::Run,
-    },
-    types::{clock, error::Error, ids::RunId},
+    domain::chat::{self, Speech},
+    types::{clock, error::Error, ids::RunId, runs::Run},
 };
 
 pub use request::Request;

@@ -8,12 +8,12 @@ use super::pieces::Pieces;
 use crate::{
     domain::{
         chat::{Conversation, Said},
-        messages::Role,
         runs,
     },
     types::{
         error::{Error, Result},
         ids::Name,
+        messages::Role,
     },
 };
 

@@ -14,12 +14,12 @@ use serde::Serialize;
 
 use super::{created, finish};
 use crate::{
-    domain::{
-        chat::Answer,
+    domain::chat::Answer,
+    http::reply::{self, Body, Shown},
+    types::{
+        ids::{Name, RunId},
         runs::{Run, Spent},
     },
-    http::reply::{self, Body, Shown},
-    types::ids::{Name, RunId},
 };
 
 /// An agent's answer.

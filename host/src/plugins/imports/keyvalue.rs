@@ -1,7 +1,7 @@
 //! `wasi:keyvalue/store`: durable values. What a call writes is staged here, and kept by whoever
 //! made the call, together with its result.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use wasmtime::component::Resource;
 
@@ -22,9 +22,6 @@ const STAGED_KEYS: usize = 1000;
 /// The most keys that one call holds listed, in all its buckets: once all that an agent may keep,
 /// and some.
 const LISTED_KEYS: usize = 20_000;
-
-/// What a call wrote: a value for each key, `None` where it was removed.
-pub type Staged = BTreeMap<String, Option<Vec<u8>>>;
 
 /// The one bucket, opened.
 #[derive(Debug, Default)]

@@ -9,11 +9,11 @@ mod streams;
 
 use futures_util::future::BoxFuture;
 
-use super::{
-    bench::Bench,
-    report::{Case, Outcome},
+use super::bench::Bench;
+use crate::{
+    system::text::is_hidden,
+    types::checks::{Case, Outcome},
 };
-use crate::system::text::is_hidden;
 
 /// How much is said of what came, in characters.
 const FOUND: usize = 400;

@@ -1,14 +1,21 @@
-//! The log of events.
+//! The log: an event is inserted in the transaction of the change that it tells of, and broadcast after the
+//! commit.
+
+mod broadcast;
+mod subscription;
 
 use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
 use sqlx::FromRow;
 
-use super::{Db, Tx, to_json};
+pub use broadcast::Events;
+pub use subscription::Subscription;
+
 use crate::{
-    events::{Envelope, Filter, Recorded},
+    store::{self, Db, Tx, to_json},
     types::{
         error::{Error, Result},
+        events::{Envelope, Event, Filter, Recorded, Subject, envelope},
         ids::Name,
     },
 };
@@ -143,4 +150,21 @@ impl TryFrom<Row> for Recorded {
         };
         Ok(Self { position: Some(row.position), envelope })
     }
+}
+
+/// Inserts an event into the log, in the transaction of the change that it tells of.
+pub async fn record(tx: &mut Tx, subject: &Subject, event: Event) -> Result<()> {
+    let envelope = envelope(tx.now(), subject, &event)?;
+    if let Some(payload) = event.audited(&subject.actor)? {
+        store::audit::append(tx, &subject.actor, &envelope, payload).await?;
+    }
+    store::events::append(tx, envelope).await
+}
+
+/// Inserts several events, in order.
+pub async fn record_all(tx: &mut Tx, subject: &Subject, events: Vec<Event>) -> Result<()> {
+    for event in events {
+        record(tx, subject, event).await?;
+    }
+    Ok(())
 }

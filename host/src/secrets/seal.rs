@@ -9,15 +9,14 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::master::MasterKey;
-use crate::types::{
-    error::{Error, Result},
-    ids,
+use crate::{
+    secrets::MasterKey,
+    types::{
+        error::{Error, Result},
+        ids,
+        secrets::{NONCE, Sealed},
+    },
 };
-
-const NONCE: usize = 24;
-/// How much longer what is sealed is, in bytes: by the nonce and the tag.
-pub const OVERHEAD: usize = NONCE + 16;
 
 /// The row that a value is sealed for.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +30,12 @@ impl Row<'_> {
     fn bytes(&self) -> Vec<u8> {
         // Neither an id nor a name holds a zero.
         format!("secrets\0{}\0{}\0{}", self.id, self.name, self.version).into_bytes()
+    }
+}
+
+impl<'a> From<&'a Sealed> for Row<'a> {
+    fn from(sealed: &'a Sealed) -> Self {
+        Self { id: sealed.id.as_str(), name: sealed.name.as_str(), version: sealed.version }
     }
 }
 

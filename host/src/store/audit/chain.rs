@@ -7,8 +7,10 @@ use std::{fmt, iter::Peekable, vec::IntoIter};
 use hmac::Mac as _;
 use zeroize::Zeroizing;
 
-use super::Entry;
-use crate::types::digest::{self, Hmac256};
+use crate::types::{
+    audit::{Entry, Head},
+    digest::{self, Hmac256},
+};
 
 pub const LENGTH: usize = 32;
 /// What stands before the first entry.
@@ -135,6 +137,12 @@ impl Ends {
     pub fn broken(self) -> Self {
         let broken = if self.broken > 0 { self.broken } else { self.last + 1 };
         Self { broken, ..self }
+    }
+}
+
+impl From<&Ends> for Head {
+    fn from(ends: &Ends) -> Self {
+        Self { position: ends.last, hash: ends.last_hash.to_string() }
     }
 }
 

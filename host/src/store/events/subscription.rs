@@ -6,22 +6,18 @@ use std::collections::VecDeque;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Envelope, Event, Events, News, Recorded, Subject};
 use crate::{
-    store::{self, Store},
-    types::error::Result,
+    store::{
+        self, Store,
+        events::{Events, broadcast::News},
+    },
+    types::{
+        error::Result,
+        events::{Event, Filter, Recorded, Subject},
+    },
 };
 
 const PAGE: i64 = 256;
-
-/// Which events a subscriber wants; an empty list stands for all.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub agents: Vec<String>,
-    pub runs: Vec<String>,
-    /// Types, or groups such as `run.*`.
-    pub types: Vec<String>,
-}
 
 /// A place in the log that moves forward.
 #[derive(Debug)]
@@ -33,21 +29,6 @@ pub struct Subscription {
     page: VecDeque<Recorded>,
     /// Whether everything up to the receiver's place was read from the log.
     live: bool,
-}
-
-impl Filter {
-    /// A type, or a group of types, that no event is of.
-    pub fn unknown_type(&self) -> Option<&String> {
-        self.types.iter().find(|wanted| !Event::TYPES.iter().any(|known| covers(wanted, known)))
-    }
-
-    pub fn matches(&self, event: &Envelope) -> bool {
-        let any = |wanted: &[String], value: &Option<String>| {
-            wanted.is_empty() || value.as_ref().is_some_and(|v| wanted.contains(v))
-        };
-        let kind = self.types.is_empty() || self.types.iter().any(|wanted| covers(wanted, &event.event_type));
-        any(&self.agents, &event.agent_id) && any(&self.runs, &event.run_id) && kind
-    }
 }
 
 impl Subscription {
@@ -94,7 +75,7 @@ impl Subscription {
         // Looked at after the page: what was removed before is not missed unnoticed.
         if let Some(to) = store::events::pruned_behind(&mut db, self.position, &self.filter).await? {
             let gap = Event::StreamGap { from: self.position + 1, to };
-            let envelope = super::envelope(self.store.clock().timestamp(), &Subject::default(), &gap)?;
+            let envelope = crate::types::events::envelope(self.store.clock().timestamp(), &Subject::default(), &gap)?;
             self.position = to;
             return Ok(Some(Recorded { position: None, envelope }));
         }
@@ -130,12 +111,5 @@ impl Subscription {
             }
             None => true,
         }
-    }
-}
-
-fn covers(wanted: &str, event_type: &str) -> bool {
-    match wanted.strip_suffix('*') {
-        Some(prefix) => prefix.ends_with('.') && event_type.starts_with(prefix),
-        None => wanted == event_type,
     }
 }

@@ -1,17 +1,20 @@
 //! The audit log.
 
+mod chain;
+
 use std::sync::{Arc, OnceLock};
 
 use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
 
+pub use chain::{Ends, Hash, Key, Walk};
+
 use super::{Db, Page, Slice, Tx};
-pub use crate::domain::audit::Key;
-use crate::{
-    domain::audit::{Ends, Entry, Filter, Hash, Walk},
+use crate::types::{
+    audit::{Entry, Filter},
+    error::{Error, Result},
     events::Envelope,
-    types::error::{Error, Result},
 };
 
 /// Tables whose rows come into being with an entry, or after one.

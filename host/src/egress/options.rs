@@ -1,0 +1,29 @@
+//! What an operator chooses of the way out. Times are in seconds, sizes in bytes.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use crate::types::peer::Peer;
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    pub private: Vec<Peer>,
+    pub ca: PathBuf,
+    pub connections: usize,
+    pub requests: u32,
+    pub redirects: u32,
+    pub connect_time: u64,
+    pub head_time: u64,
+    pub body_pause: u64,
+    pub total_time: u64,
+    pub request_body: u64,
+    pub response_head: u64,
+    pub response_body: u64,
+    /// What tests resolve names by, in place of the system.
+    #[serde(skip)]
+    pub resolver: Option<Resolver>,
+}
+
+/// The addresses of a name, each with a port, or 0 for the one that is asked for.
+pub type Resolver = fn(&str) -> Vec<SocketAddr>;

@@ -1,0 +1,46 @@
+//! The master key, from which every other key derives.
+
+use zeroize::Zeroizing;
+
+use crate::types::{
+    digest,
+    error::{Error, Result},
+    ids,
+};
+
+#[derive(Clone)]
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+impl MasterKey {
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub fn random() -> Result<Self> {
+        Ok(Self(Zeroizing::new(ids::random()?)))
+    }
+
+    /// From 64 hexadecimal digits; `place` is named in the error.
+    pub fn read(text: &str, place: &str) -> Result<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text.trim(), &mut *key).map_err(|_| {
+            Error::invalid("invalid_master_key", format!("The master key in {place} is not 64 hexadecimal digits"))
+        })?;
+        Ok(Self(key))
+    }
+
+    /// Tells keys apart without giving one away.
+    pub fn id(&self) -> String {
+        hex::encode(digest::derive(&self.0, "moxxy master key identity 1"))
+    }
+
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        digest::derive(&self.0, purpose)
+    }
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}

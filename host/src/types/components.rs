@@ -1,0 +1,115 @@
+//! Components: what each says of itself, checked and in the form in which it is kept and shown.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::types::{digest::Digest, ids::Name};
+
+/// What a component is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    Skill,
+    Provider,
+}
+
+/// Everything that is known of an installed component, frozen by its digest.
+#[derive(Debug, Clone, Serialize)]
+pub struct Description {
+    pub digest: Digest,
+    pub world: World,
+    pub manifest: Manifest,
+    /// A skill's tools; empty for others.
+    pub tools: Vec<Tool>,
+    /// The interfaces that it imports, without their versions; unknown of one that was installed before
+    /// that was kept.
+    pub imports: Option<Vec<String>>,
+    /// Of the upload, in bytes.
+    pub size: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    pub name: Name,
+    pub version: String,
+    pub description: String,
+    pub hosts: Vec<HostRequest>,
+    pub secrets: Vec<SecretRequest>,
+    pub limits: LimitRequests,
+    pub config_schema: Option<Value>,
+}
+
+/// A host that a component asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostRequest {
+    /// A name (`api.example.com`), a suffix (`*.example.com`), `config:NAME` for the host in that value
+    /// of its configuration, or `*` for those that `accept` names.
+    pub host: String,
+    /// The HTTP methods used there.
+    pub methods: Vec<String>,
+    /// What for, in its author's words.
+    pub reason: String,
+}
+
+/// A secret that a component asks for.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SecretRequest {
+    /// What the component calls it.
+    pub name: String,
+    /// Where it is sent to.
+    pub hosts: Vec<String>,
+    /// Where in a request it stands.
+    pub place: String,
+    /// What for, in its author's words.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LimitRequests {
+    pub memory: Option<u64>,
+    pub cpu_time: Option<u64>,
+    pub wall_time: Option<u64>,
+}
+
+/// A tool of a skill.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// What it is called by.
+    pub name: String,
+    /// What it does, as the model is told.
+    pub description: String,
+    /// The JSON Schema of its arguments.
+    pub parameters: Value,
+    pub hints: Hints,
+}
+
+/// What its author says of a tool.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ToolHints")]
+pub struct Hints {
+    /// It changes nothing, so it may run beside others.
+    pub read_only: bool,
+    /// To call it twice does no more than once.
+    pub idempotent: bool,
+    /// Someone should agree before it is called.
+    pub wants_approval: bool,
+}
+
+impl World {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Skill => "skill",
+            Self::Provider => "provider",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Skill, Self::Provider].into_iter().find(|world| world.as_str() == name)
+    }
+}
+
+/// What a call wrote: a value for each key, `None` where it was removed.
+pub type Staged = BTreeMap<String, Option<Vec<u8>>>;

@@ -1,0 +1,107 @@
+//! Grants: which secret a component may use, in which mode, where, until when and how many times.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::types::{
+    agents::AgentKey,
+    digest::Digest,
+    ids::{GrantId, Name, SecretId, SecretName},
+};
+
+/// What a component may do with a secret.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The server puts it into requests; the component never sees it.
+    #[default]
+    Inject,
+    /// The component has texts signed with it (HMAC-SHA-256), and never sees it.
+    Sign,
+    /// The component is given the value.
+    Reveal,
+}
+
+/// A secret that a component may use.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Grant {
+    /// The grant's id, by which it is revoked.
+    pub id: GrantId,
+    /// The secret.
+    pub secret_id: SecretId,
+    /// Its name in the vault.
+    pub secret: SecretName,
+    /// The name by which the component asks for it.
+    pub name: SecretName,
+    /// The agent whose skill it is granted to.
+    pub agent_id: Option<Name>,
+    /// The skill that it is granted to.
+    pub skill_id: Option<Name>,
+    /// The provider that it is granted to, if it is no skill.
+    pub provider_id: Option<Name>,
+    /// Of the component: another version needs a grant of its own.
+    pub digest: Digest,
+    /// What the component may do with it.
+    pub mode: Mode,
+    /// Where it may be sent; empty where it is not sent.
+    pub hosts: Vec<String>,
+    /// Where in a request it may stand: `header:NAME`, `basic`, `path`, `query:NAME` or `body`.
+    pub place: String,
+    /// When the grant ends; `null`: when it is revoked.
+    pub expires_at: Option<String>,
+    /// How often it may be used; `null`: as often as need be.
+    pub max_uses: Option<i64>,
+    /// How often it was used.
+    pub uses: i64,
+    /// A token's id, or `local`.
+    pub granted_by: String,
+    /// When it was granted.
+    pub created_at: String,
+}
+
+/// Whom secrets are granted to.
+#[derive(Debug, Clone)]
+pub enum Holder {
+    Skill(AgentKey, Name),
+    Provider(Name),
+}
+
+impl Mode {
+    const ALL: [Self; 3] = [Self::Inject, Self::Sign, Self::Reveal];
+
+    /// What a component does in this mode.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Inject => "send",
+            Self::Sign => "sign with",
+            Self::Reveal => "read",
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inject => "inject",
+            Self::Sign => "sign",
+            Self::Reveal => "reveal",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
+    }
+}
+
+impl Grant {
+    /// Whether it may be used now.
+    pub fn holds(&self, now: &str) -> bool {
+        let ended = self.expires_at.as_deref().is_some_and(|end| end <= now);
+        !ended && self.max_uses.is_none_or(|most| self.uses < most)
+    }
+
+    /// Whether it allows the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let of = |grant: &Self| (grant.secret_id.clone(), grant.name.clone(), grant.mode, grant.place.clone());
+        let until = |grant: &Self| (grant.hosts.clone(), grant.expires_at.clone(), grant.max_uses);
+        of(self) == of(other) && until(self) == until(other)
+    }
+}

@@ -1,0 +1,262 @@
+//! Runs: a task, and what became of it, step by step.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::types::{
+    agents::AgentKey,
+    ids::{Name, RunId, SessionId, StepId},
+    money::Dollars,
+};
+
+/// How soon a stop takes effect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Stop {
+    /// When the step that runs has ended.
+    #[default]
+    Step,
+    /// At once: the call under way is interrupted.
+    Now,
+}
+
+impl Stop {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Now => "now",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Step, Self::Now].into_iter().find(|stop| stop.as_str() == name)
+    }
+}
+
+/// What a step used; of a tool call all is 0.
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
+#[schemars(rename = "StepUsage")]
+pub struct Used {
+    /// Tokens that the model read; 0 for a tool.
+    pub input_tokens: u64,
+    /// Those of them that the service had in its cache.
+    pub cached_input_tokens: u64,
+    /// Tokens that the model wrote; 0 for a tool.
+    pub output_tokens: u64,
+    /// In US dollars; `null` where the model's price is not known, and for a tool.
+    pub cost: Option<Dollars>,
+    /// Tokens that limits count beside these: of a call under way, or whose usage never became known.
+    pub reserved_tokens: u64,
+    /// The same in US dollars.
+    pub reserved_cost: Dollars,
+}
+
+/// What a run has used.
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
+#[schemars(rename = "RunUsage")]
+pub struct Spent {
+    /// Model calls.
+    pub steps: u32,
+    /// Tool calls that were made.
+    pub tool_calls: u32,
+    /// Tokens that the model read.
+    pub input_tokens: u64,
+    /// Those of them that the service had in its cache.
+    pub cached_input_tokens: u64,
+    /// Tokens that the model wrote.
+    pub output_tokens: u64,
+    /// In US dollars, without the calls whose price is not known.
+    pub cost: Dollars,
+    /// Tokens that limits count beside these: of calls under way, or whose usage never became known.
+    pub reserved_tokens: u64,
+    /// The same in US dollars.
+    pub reserved_cost: Dollars,
+}
+
+/// What an agent used in a day.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "DayUsage")]
+pub struct Day {
+    /// The day (UTC), as 2026-11-27. A call belongs to the day on which it began.
+    pub day: String,
+    #[serde(flatten)]
+    pub usage: Spent,
+}
+
+impl Spent {
+    /// What limits on tokens count.
+    pub fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens).saturating_add(self.reserved_tokens)
+    }
+
+    /// What limits on money count.
+    pub fn money(&self) -> Dollars {
+        self.cost + self.reserved_cost
+    }
+}
+
+/// Between the names of a skill and its tool, as the model is told them. No skill's name has an
+/// underscore.
+pub const SEPARATOR: &str = "__";
+
+/// A task that an agent was given, and what became of it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Run {
+    /// The run's id.
+    pub run_id: RunId,
+    #[serde(skip)]
+    pub agent: AgentKey,
+    pub agent_id: Name,
+    /// The session that it belongs to.
+    pub session_id: SessionId,
+    pub status: Status,
+    /// How it was asked to stop, if it was.
+    #[serde(skip)]
+    pub stop: Option<Stop>,
+    /// A token's id, or `local`.
+    #[serde(skip)]
+    pub started_by: String,
+    /// Whether nobody is there whom it could ask.
+    #[serde(skip)]
+    pub unattended: bool,
+    /// How long it waited for people.
+    #[serde(skip)]
+    pub waited: Duration,
+    /// What was to be done.
+    pub task: String,
+    /// The model's last words, once it has completed.
+    pub output: Option<String>,
+    /// Why it failed, if it did.
+    pub error: Option<Failure>,
+    /// When it was queued (RFC 3339, UTC).
+    pub created_at: String,
+    /// When it began.
+    pub started_at: Option<String>,
+    /// When it ended, in whatever way.
+    pub ended_at: Option<String>,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "RunStatus")]
+pub enum Status {
+    /// Waits for those before it in its session.
+    Queued,
+    /// Is carried out.
+    Running,
+    /// Waits for a person, who is asked something or has to approve a call.
+    Waiting,
+    /// The model had nothing more to do; see `output`.
+    Completed,
+    /// See `error`.
+    Failed,
+    /// Was stopped.
+    Cancelled,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RunFailure")]
+pub struct Failure {
+    /// Why, for a program.
+    pub code: String,
+    /// Why, for a person.
+    pub message: String,
+}
+
+/// The name that the model calls a skill's tool by.
+pub fn tool_name(skill: &Name, tool: &str) -> String {
+    format!("{skill}{SEPARATOR}{tool}")
+}
+
+impl Status {
+    const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Running | Self::Waiting)
+    }
+}
+
+impl StepKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Tool => "tool",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Model, Self::Tool].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// A call of the model or of a tool.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Step {
+    /// The step's id; events name it.
+    pub step_id: StepId,
+    pub kind: StepKind,
+    /// `running`, `completed`, `failed`, `cancelled`, `interrupted`, or `pending`: it asked the user
+    /// something, and is made again with the answer.
+    pub status: String,
+    /// The model, or the tool.
+    pub name: String,
+    /// What it began with; for a tool its `arguments`.
+    pub input: Option<Value>,
+    /// What it ended with, or why it failed; and which model is asked `next`, if another is.
+    pub output: Option<Value>,
+    #[serde(flatten)]
+    pub usage: Used,
+    /// When it began (RFC 3339, UTC).
+    pub started_at: String,
+    /// When it ended.
+    pub ended_at: Option<String>,
+}
+
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// The model.
+    Model,
+    /// A tool of a skill.
+    Tool,
+}
+
+impl Step {
+    /// The provider of a model call.
+    pub fn provider(&self) -> Name {
+        let id = self.input.as_ref().and_then(|input| input.get("provider")).and_then(Value::as_str);
+        Name::stored(id.unwrap_or_default().to_owned())
+    }
+
+    /// The skill and the tool of a tool call.
+    pub fn tool(&self) -> (Name, String) {
+        let (skill, tool) = self.name.split_once(SEPARATOR).unwrap_or((&self.name, ""));
+        (Name::stored(skill.to_owned()), tool.to_owned())
+    }
+
+    /// The model's id of a tool call.
+    pub fn call_id(&self) -> Option<&str> {
+        self.input.as_ref()?.get("call_id")?.as_str()
+    }
+}

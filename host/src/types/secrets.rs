@@ -1,0 +1,38 @@
+//! Secrets of the vault, without their values.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::types::ids::{SecretId, SecretName};
+
+pub const NONCE: usize = 24;
+/// How much longer what is sealed is, in bytes: by the nonce and the tag.
+pub const OVERHEAD: usize = NONCE + 16;
+
+/// A secret as it is shown: without its value.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Secret {
+    /// The secret's id, which stays when it has another value.
+    pub id: SecretId,
+    /// By which components ask for it.
+    pub name: SecretName,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Counts its values: 1 until it is rotated.
+    pub version: i64,
+    /// A token's id, or `local`.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: String,
+    /// When it had its last value.
+    pub updated_at: String,
+}
+
+/// A secret as it is kept.
+#[derive(Debug)]
+pub struct Sealed {
+    pub id: SecretId,
+    pub name: SecretName,
+    pub version: i64,
+    pub bytes: Vec<u8>,
+}

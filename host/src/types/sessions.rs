@@ -1,0 +1,20 @@
+//! Sessions: an agent's conversations.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::types::ids::{Name, SessionId};
+
+/// One conversation of an agent, from its beginning or a reset to the next.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Session {
+    /// The session's id.
+    #[serde(rename = "session_id")]
+    pub id: SessionId,
+    /// The conversation: `default`, or the name that its runs gave.
+    pub name: Name,
+    /// When it began (RFC 3339, UTC).
+    pub created_at: String,
+    /// When a reset replaced it; its history stays.
+    pub closed_at: Option<String>,
+}
