@@ -7,6 +7,12 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_types::{
+    clock::Clock,
+    digest::MacKey,
+    error::{Error, Result},
+    ids::TokenId,
+};
 use rustix::{
     fs::{FlockOperation, fcntl_lock},
     io::Errno,
@@ -35,12 +41,6 @@ use crate::{
         directory,
         single::Single,
         tasks::{Policy, Tasks},
-    },
-    types::{
-        clock::Clock,
-        digest::MacKey,
-        error::{Error, Result},
-        ids::TokenId,
     },
 };
 

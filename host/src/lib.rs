@@ -16,16 +16,13 @@ pub mod schema;
 pub mod secrets;
 pub mod store;
 pub mod system;
-pub mod types;
 
 use std::time::Duration;
 
+use moxxy_types::error::{Error, Result};
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{
-    app::App,
-    types::error::{Error, Result},
-};
+use crate::app::App;
 
 /// For tasks that were cut off, to let go of what they hold.
 const CUT_OFF: Duration = Duration::from_secs(1);

@@ -13,8 +13,8 @@ use std::{
 use moxxy::{
     config::Config,
     plugins::{CallContext, Plugins},
-    types::{digest::Digest, ids::Name},
 };
+use moxxy_types::{digest::Digest, ids::Name};
 use wasmtime::{
     Engine, Store,
     component::{Component, Linker, ResourceType, types::ComponentItem},

@@ -18,7 +18,7 @@ use std::{
 };
 
 use hmac::Mac as _;
-use moxxy::types::digest::{self, Digest};
+use moxxy_types::digest::{self, Digest};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -26,8 +26,8 @@ use moxxy::{
     plugins::models::{Chunk, Message, Part, Request, Role},
     store,
     system::tasks::Tasks,
-    types::{clock::Clock, events::Subject, ids::Name},
 };
+use moxxy_types::{clock::Clock, events::Subject, ids::Name};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 

@@ -233,7 +233,7 @@ async fn entries_go_after_their_time_and_the_rest_is_verified() {
     kept.data.master_key = Default::default();
     kept.audit.keep_days = 5;
     let clock = move || time::OffsetDateTime::now_utc() + time::Duration::days(10);
-    let server = Server::configured(home, kept, moxxy::types::clock::Clock::new(clock)).await;
+    let server = Server::configured(home, kept, moxxy_types::clock::Clock::new(clock)).await;
     assert_eq!(server.get(AUDIT).await.expect(200).as_array().unwrap().len(), 1);
     let (told, well) = verify(server.home.path(), &[]);
     assert!(well && told.contains("1 entries, from 3 on"), "{told}");

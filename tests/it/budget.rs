@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use moxxy::{config::UnknownPrice, types::clock::Clock};
+use moxxy::config::UnknownPrice;
+use moxxy_types::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use moxxy::{app::App, config::Config, system::tasks::Tasks, types::clock::Clock};
+use moxxy::{app::App, config::Config, system::tasks::Tasks};
+use moxxy_types::clock::Clock;
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::HeaderMap,
@@ -31,7 +32,7 @@ pub struct Server {
     pub home: TempDir,
     http: reqwest::Client,
     tasks: Tasks,
-    serving: Option<JoinHandle<moxxy::types::error::Result<()>>>,
+    serving: Option<JoinHandle<moxxy_types::error::Result<()>>>,
     code: Option<String>,
     loopback: bool,
 }

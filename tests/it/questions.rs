@@ -1,6 +1,6 @@
 //! Questions to people: of the model, of skills, and for approval. Nothing is held while a person thinks.
 
-use moxxy::types::digest::Digest;
+use moxxy_types::digest::Digest;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -172,6 +172,6 @@ async fn the_time_that_a_server_was_down_is_not_the_runs() {
     let home = server.stop().await;
     let later = || time::OffsetDateTime::now_utc() + time::Duration::hours(1);
     let config = config(home.path());
-    let server = Server::configured(home, config, moxxy::types::clock::Clock::new(later)).await;
+    let server = Server::configured(home, config, moxxy_types::clock::Clock::new(later)).await;
     server.events("agent_id=ada&after=0").await.until("run.completed").await;
 }

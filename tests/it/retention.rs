@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use moxxy::types::clock::Clock;
+use moxxy_types::clock::Clock;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 

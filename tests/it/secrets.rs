@@ -348,7 +348,7 @@ async fn what_is_revealed_is_not_passed_on() {
     outcome("a revealed secret, returned as it is and in base64", &answer.to_string());
     let mut told = events.until("skill.completed").await;
     let signed = trial.call("sign", json!({ "data": "text" })).await.expect(200);
-    assert_eq!(signed, json!(moxxy::types::digest::hmac(VALUE.as_bytes(), b"text")));
+    assert_eq!(signed, json!(moxxy_types::digest::hmac(VALUE.as_bytes(), b"text")));
     told.extend(events.until("skill.completed").await);
     let text = told.iter().map(|event| event.data.to_string()).collect::<String>() + &answer.to_string();
     let percent: String = VALUE.bytes().map(|byte| format!("%{byte:02X}")).collect();

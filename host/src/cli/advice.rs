@@ -1,8 +1,9 @@
 //! What to do next: the one place that knows it, by the server's code.
 
+use moxxy_types::tokens::Scope;
 use reqwest::StatusCode;
 
-use crate::{cli::token, types::tokens::Scope};
+use crate::cli::token;
 
 pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 

@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use moxxy_types::ids::{Name, RunId};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,6 @@ use super::{
     run::mode,
     terminal::{self, Terminal, items, text, time},
 };
-use crate::types::ids::{Name, RunId};
 
 const CREATING: &str = "Examples:
   moxxy provider install offline        # works without a network

@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use moxxy_types::ids::{Name, RunId, SecretName};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::failure::{Done, Failure};
-use crate::{
-    config,
-    types::ids::{Name, RunId, SecretName},
-};
+use crate::config;
 
 /// A path; not every shell replaces the `~` of `--home=~/moxxy`.
 pub fn path() -> impl TypedValueParser<Value = PathBuf> {

@@ -1,5 +1,9 @@
 //! `moxxy audit`.
 
+use moxxy_types::{
+    audit::Head,
+    ids::{Name, RunId},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -11,10 +15,6 @@ use super::{
 use crate::{
     config::{Config, Flags},
     domain::audit::{self, Report},
-    types::{
-        audit::Head,
-        ids::{Name, RunId},
-    },
 };
 
 const VERIFYING: &str = "It reads the data directory itself, with its master key, while the server runs or not; the

@@ -6,14 +6,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use moxxy_types::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{failure::Done, inspect, sdk, terminal::Terminal};
-use crate::{
-    config::Flags,
-    types::error::{Error, Result},
-};
+use crate::config::Flags;
 
 const TARGET: &str = "wasm32-wasip2";
 /// Defines the profile `component`, unless the crate does.

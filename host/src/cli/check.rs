@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use moxxy_types::components::World;
 use serde_json::{Value, json};
 
 use super::{
@@ -19,7 +20,6 @@ use crate::{
         conformance::{self, Wire},
         source,
     },
-    types::components::World,
 };
 
 pub const CHECKING: &str = "Examples:

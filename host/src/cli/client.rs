@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use moxxy_types::{error::Error, ids};
 use reqwest::{
     Method, RequestBuilder, Response, Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER},
@@ -16,10 +17,7 @@ use super::{
     connect::{self, Connection},
     failure::{Done, Exit, Failure},
 };
-use crate::{
-    domain::bootstrap,
-    types::{error::Error, ids},
-};
+use crate::domain::bootstrap;
 
 /// The pauses before a request is sent again; the server may ask for longer ones.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];

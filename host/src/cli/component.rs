@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use moxxy_types::ids::Name;
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     failure::{Done, Failure},
     terminal::{items, text},
 };
-use crate::{domain::consent, egress, plugins, types::ids::Name};
+use crate::{domain::consent, egress, plugins};
 
 /// Where a component comes from.
 pub enum Source {
@@ -97,12 +98,12 @@ pub fn wishes(component: &Value) -> String {
 pub fn names(component: &Value, list: &str) -> Vec<String> {
     let Some(list) = component.get(list) else { return Vec::new() };
     let hosts = items(list, "hosts").iter().filter_map(|host| {
-        serde_json::from_value::<crate::types::components::HostRequest>(host.clone())
+        serde_json::from_value::<moxxy_types::components::HostRequest>(host.clone())
             .ok()
             .map(|host| consent::host(&host))
     });
     let secrets = items(list, "secrets").iter().filter_map(|secret| {
-        serde_json::from_value::<crate::types::components::SecretRequest>(secret.clone())
+        serde_json::from_value::<moxxy_types::components::SecretRequest>(secret.clone())
             .ok()
             .map(|secret| consent::secret(&secret))
     });

@@ -1,5 +1,6 @@
 //! `moxxy events`.
 
+use moxxy_types::ids::{Name, RunId};
 use serde_json::Value;
 
 use super::{
@@ -9,7 +10,6 @@ use super::{
     stream::{Sent, Stream},
     terminal::{self, text, time},
 };
-use crate::types::ids::{Name, RunId};
 
 const EXAMPLES: &str = "Examples:
   moxxy events                                   # what happens from now on

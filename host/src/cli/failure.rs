@@ -3,11 +3,11 @@
 use std::{io, process::ExitCode};
 
 use clap::error::ErrorKind;
+use moxxy_types::error::Error;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::advice;
-use crate::types::error::Error;
 
 pub type Done<T = ()> = Result<T, Failure>;
 

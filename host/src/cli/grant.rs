@@ -1,6 +1,10 @@
 //! `moxxy grant`.
 
 use clap::builder::PossibleValuesParser;
+use moxxy_types::{
+    clock::Clock,
+    ids::{Name, SecretName},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -9,10 +13,6 @@ use super::{
     client::{Call, Client},
     failure::Done,
     terminal::{self, Terminal, items, text, time},
-};
-use crate::types::{
-    clock::Clock,
-    ids::{Name, SecretName},
 };
 
 const PATH: &str = "/v1/vault/grants";

@@ -5,6 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_types::{
+    components::Description,
+    digest::Digest,
+    error::{Error, Result},
+    ids,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -13,12 +19,6 @@ use crate::{
     config::{Config, Flags},
     domain::consent,
     plugins::{Plugins, Prepared},
-    types::{
-        components::Description,
-        digest::Digest,
-        error::{Error, Result},
-        ids,
-    },
 };
 
 #[derive(Debug, clap::Args)]

@@ -42,8 +42,9 @@ use std::{fs::File, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::{config::Flags, http, plugins::compile, types::error::Error};
+use crate::{config::Flags, http, plugins::compile};
 use failure::{Done, Exit, Failure};
+use moxxy_types::error::Error;
 use terminal::Terminal;
 
 const BEGIN: &str = "To begin:

@@ -2,13 +2,11 @@
 
 use std::{fs, path::Path};
 
+use moxxy_types::{error::Error, ids::Name};
 use serde_json::json;
 
 use super::{build, failure::Done, sdk, terminal::Terminal};
-use crate::{
-    config::Flags,
-    types::{error::Error, ids::Name},
-};
+use crate::config::Flags;
 
 const CARGO: &str = include_str!("../../templates/Cargo.toml.in");
 const SKILL: &str = include_str!("../../templates/skill.rs.in");

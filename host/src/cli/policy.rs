@@ -1,5 +1,6 @@
 //! `moxxy policy`: what an agent's model may call.
 
+use moxxy_types::ids::Name;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     failure::Done,
     terminal::{self, items, text, time},
 };
-use crate::types::ids::Name;
 
 const SETTING: &str = "Examples:
   moxxy policy set ada 'notes__*=ask' notes__read=allow

@@ -1,5 +1,6 @@
 //! `moxxy provider`.
 
+use moxxy_types::ids::Name;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -11,7 +12,6 @@ use super::{
     progress,
     terminal::{self, Terminal, text, time},
 };
-use crate::types::ids::Name;
 
 const INSTALLING: &str = "Examples:
   moxxy provider install offline                 # comes with the server, works without a network

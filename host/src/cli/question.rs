@@ -1,6 +1,7 @@
 //! `moxxy question`: what runs ask, and the answers to it.
 
 use clap::builder::PossibleValuesParser;
+use moxxy_types::ids::Name;
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +10,6 @@ use super::{
     failure::Done,
     terminal::{self, text, time},
 };
-use crate::types::ids::Name;
 
 const DECIDING: &str = "A decision is about the tool, the component that it is of, and its exact arguments. For how
 long it holds:

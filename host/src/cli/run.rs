@@ -2,6 +2,10 @@
 
 use std::io::Read as _;
 
+use moxxy_types::{
+    error::Error,
+    ids::{Name, RunId},
+};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,10 +16,6 @@ use super::{
     progress::{self, Progress},
     stream::{Sent, Stream},
     terminal::{self, Terminal, text, time},
-};
-use crate::types::{
-    error::Error,
-    ids::{Name, RunId},
 };
 
 const EXAMPLES: &str = "Examples:

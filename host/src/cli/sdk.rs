@@ -6,16 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_types::{
+    digest::Digest,
+    error::{Error, Result},
+};
 use serde_json::json;
 
 use super::terminal::Terminal;
 use crate::{
     config::{Config, Flags},
     system::directory,
-    types::{
-        digest::Digest,
-        error::{Error, Result},
-    },
 };
 
 /// Paths and contents of the crates `moxxy-sdk` and `moxxy-sdk-macros`, of the workspace around

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_types::ids::SecretName;
 use reqwest::Method;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
@@ -17,7 +18,6 @@ use super::{
     failure::{Done, Exit, Failure},
     terminal::{self, Terminal, text, time},
 };
-use crate::types::ids::SecretName;
 
 const PATH: &str = "/v1/vault/secrets";
 const SETTING: &str =

@@ -5,6 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use moxxy_types::{
+    clock::Clock,
+    error::{Error, Result},
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -20,10 +24,6 @@ use crate::{
     system::{
         tasks::{Policy, Tasks},
         telemetry,
-    },
-    types::{
-        clock::Clock,
-        error::{Error, Result},
     },
 };
 

@@ -1,5 +1,6 @@
 //! `moxxy skill`.
 
+use moxxy_types::ids::Name;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,7 +12,6 @@ use super::{
     progress,
     terminal::{self, Terminal, items, text, time},
 };
-use crate::types::ids::Name;
 
 const INSTALLING: &str = "Examples:
   moxxy skill install demo text                  # comes with the server; also notes, clock, fetch, github

@@ -1,6 +1,7 @@
 //! `moxxy token`.
 
 use clap::builder::PossibleValuesParser;
+use moxxy_types::error::Error;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use super::{
     failure::{Done, Exit, Failure},
     terminal::{self, Terminal, items, text, time},
 };
-use crate::{config::Config, domain::tokens, types::error::Error};
+use crate::{config::Config, domain::tokens};
 
 const CREATING: &str = "The token is the only thing on standard output, and is shown only this once:
   export MOXXY_TOKEN=$(moxxy token create --scope '*')
@@ -39,7 +40,7 @@ pub enum Command {
 pub struct Create {
     /// What it may do. Can stand more than once, or be a list with commas.
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
-    #[arg(value_parser = PossibleValuesParser::new(crate::types::tokens::Scope::NAMES))]
+    #[arg(value_parser = PossibleValuesParser::new(moxxy_types::tokens::Scope::NAMES))]
     scopes: Vec<String>,
     /// What it is for, for those who read the list.
     #[arg(long, value_name = "TEXT")]

@@ -3,12 +3,12 @@
 use std::{net::IpAddr, ops::RangeInclusive, path::Path};
 
 use ipnet::IpNet;
+use moxxy_types::peer::Peer;
 use reqwest::Url;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
 
 use super::ModelPrice;
-use crate::types::peer::Peer;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use etcetera::BaseStrategy as _;
+use moxxy_types::error::{Detail, Error, Problem, Result};
 use toml::{Table, Value};
 
 use super::{
@@ -15,7 +16,6 @@ use super::{
     file,
     table::{self, Row},
 };
-use crate::types::error::{Detail, Error, Problem, Result};
 
 /// Where a value comes from.
 #[derive(Debug, Clone)]

@@ -14,6 +14,10 @@ mod table;
 use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
+use moxxy_types::{
+    error::{Error, Result},
+    money::Dollars,
+};
 use serde::Deserialize;
 
 pub use self::{
@@ -21,13 +25,7 @@ pub use self::{
     price::{ModelPrice, UnknownPrice},
     remote::{Remote, token_in},
 };
-use crate::{
-    egress, plugins,
-    types::{
-        error::{Error, Result},
-        money::Dollars,
-    },
-};
+use crate::{egress, plugins};
 
 /// Every option; each stands in `config.default.toml`, which says what it is.
 #[derive(Debug, Clone, Deserialize)]

@@ -1,8 +1,7 @@
 //! The price of a model, such as `openai/gpt-5 1.25 0.125 10`.
 
+use moxxy_types::money::Price;
 use serde::Deserialize;
-
-use crate::types::money::Price;
 
 /// What is to happen to runs with a limit on money whose model has no known price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

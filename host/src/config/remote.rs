@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use moxxy_types::error::{Error, Result};
+
 use super::Hidden;
-use crate::types::error::{Error, Result};
 
 /// Where the server is, and how it is reached.
 #[derive(Debug, Default)]

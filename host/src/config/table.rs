@@ -1,10 +1,10 @@
 //! The table of options, read from the text of `config.default.toml`, the manual: a comment on each
 //! option ends in `# Value: ….`, which says what it may be, for people and for the check alike.
 
+use moxxy_types::error::{Error, Result};
 use toml::{Table, Value};
 
 use super::format::Format;
-use crate::types::error::{Error, Result};
 
 const MANUAL: &str = include_str!("../../config.default.toml");
 

@@ -1,5 +1,13 @@
 //! Agents: a persona, a model and limits, under a name.
 
+use moxxy_types::{
+    agents::{Agent, Fallback, Limits, Settings},
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    money::Dollars,
+    tokens::Principal,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
@@ -11,14 +19,6 @@ use super::{
 use crate::{
     app::App,
     store::{self, events},
-    types::{
-        agents::{Agent, Fallback, Limits, Settings},
-        error::{Error, Result},
-        events::{Event, Subject},
-        ids::Name,
-        money::Dollars,
-        tokens::Principal,
-    },
 };
 
 const PERSONA: usize = 64 * 1024;
@@ -135,7 +135,7 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
 /// Stops the agent's runs, then removes it with everything that was its own.
 pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expected) -> Result<()> {
     expected.check(&store::agents::get(&mut *app.store.read().await?, &name).await?)?;
-    runs::stop_all(app, &principal, &name, crate::types::runs::Stop::Now).await?;
+    runs::stop_all(app, &principal, &name, moxxy_types::runs::Stop::Now).await?;
     let key = app
         .store
         .write(move |tx| {

@@ -9,6 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_types::{
+    clock::Clock,
+    digest::Digest,
+    error::{self, Error, Result},
+};
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
@@ -22,11 +27,6 @@ use crate::{
         backup::{self, About},
     },
     system::directory,
-    types::{
-        clock::Clock,
-        digest::Digest,
-        error::{self, Error, Result},
-    },
 };
 
 /// How often a backup begins anew because a component was removed meanwhile.

@@ -2,10 +2,9 @@
 //! it needs none from this machine.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use moxxy_types::{clock::Clock, digest, error::Result, ids};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
-
-use crate::types::{clock::Clock, digest, error::Result, ids};
 
 pub const PREFIX: &str = "boot_";
 /// How long a code is valid.

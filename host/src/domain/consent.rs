@@ -2,6 +2,14 @@
 //! are granted by it. Secrets, and hosts at a port of their own, which may be private, take
 //! `vault:write`: without it, consent to them only lets an upgrade go on.
 
+use moxxy_types::{
+    components::{HostRequest, Manifest, SecretRequest},
+    error::{Detail, Error, Problem, Result},
+    grants::Grant,
+    peer::Peer,
+    permissions::Names,
+    tokens::{Principal, Scope},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -10,14 +18,6 @@ use url::Host;
 use crate::{
     egress::{Pattern, Target, is_public},
     plugins::{self, ANY},
-    types::{
-        components::{HostRequest, Manifest, SecretRequest},
-        error::{Detail, Error, Problem, Result},
-        grants::Grant,
-        peer::Peer,
-        permissions::Names,
-        tokens::{Principal, Scope},
-    },
 };
 
 /// What stands before a place that is reached without encryption.

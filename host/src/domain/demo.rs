@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_types::{
+    agents::Limits,
+    error::{Error, Result},
+    ids::Name,
+    tokens::Principal,
+};
+
 use super::{
     agents::{self, NewAgent},
     providers::{self, NewProvider},
     skills::{self, Install},
     source::Source,
 };
-use crate::{
-    app::App,
-    store,
-    types::{
-        agents::Limits,
-        error::{Error, Result},
-        ids::Name,
-        tokens::Principal,
-    },
-};
+use crate::{app::App, store};
 
 const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";
 

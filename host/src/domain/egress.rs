@@ -8,6 +8,16 @@ use std::sync::{
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use moxxy_types::{
+    components::{HostRequest, Manifest},
+    error::Result,
+    events::{Event, Subject},
+    ids::Name,
+    peer::Peer,
+    permissions::Names,
+    providers::Provider,
+    skills::Skill,
+};
 use serde_json::{Map, Value, json};
 
 use super::{consent, vault::of_call};
@@ -17,16 +27,6 @@ use crate::{
     plugins::{ANY, Outgoing, Secrets as _},
     store::{Store, events},
     system::tasks::{Server, Tasks},
-    types::{
-        components::{HostRequest, Manifest},
-        error::Result,
-        events::{Event, Subject},
-        ids::Name,
-        peer::Peer,
-        permissions::Names,
-        providers::Provider,
-        skills::Skill,
-    },
 };
 
 /// Of what is told, in characters.
@@ -227,10 +227,8 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::{
-        egress::Target,
-        types::{components::LimitRequests, tokens::Principal},
-    };
+    use crate::egress::Target;
+    use moxxy_types::{components::LimitRequests, tokens::Principal};
 
     fn manifest(hosts: &[&str]) -> Manifest {
         let request = |host: &&str| HostRequest {

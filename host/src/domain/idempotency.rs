@@ -2,16 +2,16 @@
 //! out again.
 
 use hmac::Mac as _;
+use moxxy_types::{
+    digest::MacKey,
+    error::Result,
+    idempotency::{Claim, Earlier, Key},
+};
 
 use crate::{
     app::App,
     store,
     system::single::{Doing, Single},
-    types::{
-        digest::MacKey,
-        error::Result,
-        idempotency::{Claim, Earlier, Key},
-    },
 };
 
 /// A claim on a key, with the body that came with it.

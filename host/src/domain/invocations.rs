@@ -2,6 +2,16 @@
 
 use std::sync::Arc;
 
+use moxxy_types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    events::{Event, Subject},
+    grants::Holder,
+    ids::{Name, StepId},
+    policy::Verdict,
+    skills::Skill,
+    tokens::{Principal, Scope},
+};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,16 +27,6 @@ use crate::{
     plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
     schema,
     store::{self, Tx, events},
-    types::{
-        agents::AgentKey,
-        error::{Error, Result},
-        events::{Event, Subject},
-        grants::Holder,
-        ids::{Name, StepId},
-        policy::Verdict,
-        skills::Skill,
-        tokens::{Principal, Scope},
-    },
 };
 
 /// One call of a tool.
@@ -168,13 +168,13 @@ pub async fn invoke_directly(
     let Some(known) = skill.component.tools.iter().find(|known| known.name == tool) else {
         return Err(Error::not_found("tool", tool));
     };
-    match policy.verdict(&crate::types::runs::tool_name(&id, &tool), Some(&known.hints)) {
+    match policy.verdict(&moxxy_types::runs::tool_name(&id, &tool), Some(&known.hints)) {
         Verdict::Allow => {}
         // Whoever calls it approves it.
         Verdict::Ask => principal.require(Scope::AgentsWrite, "to call a tool that needs approval")?,
         Verdict::Deny => {
             let message =
-                format!("The tool policy of agent '{agent}' denies `{}`", crate::types::runs::tool_name(&id, &tool));
+                format!("The tool policy of agent '{agent}' denies `{}`", moxxy_types::runs::tool_name(&id, &tool));
             return Err(Error::conflict("tool_denied", message));
         }
     }

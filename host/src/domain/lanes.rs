@@ -6,12 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::types::{
+use moxxy_types::{
     error::{Error, Result},
     ids::{Name, RunId},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Of every provider that was called since the start.
 #[derive(Debug, Default)]

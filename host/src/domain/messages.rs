@@ -1,13 +1,11 @@
 //! Messages: what a session's history is made of, and how a provider is shown it.
 
-use crate::{
-    plugins::models,
-    types::{
-        error::Result,
-        messages::{Message, Role, Thinking, ToolCall},
-    },
-};
+use crate::plugins::models;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use moxxy_types::{
+    error::Result,
+    messages::{Message, Role, Thinking, ToolCall},
+};
 
 /// The calls of the last assistant message that no message answers yet.
 pub fn unanswered(messages: &[Message]) -> Vec<ToolCall> {
@@ -49,7 +47,7 @@ fn one(role: models::Role, part: models::Part) -> models::Message {
 fn assistant(message: &Message) -> Result<models::Message> {
     let mut parts = Vec::new();
     for thought in message.thinking.iter().flatten() {
-        let opaque = BASE64.decode(&thought.opaque).map_err(crate::types::error::Error::internal)?;
+        let opaque = BASE64.decode(&thought.opaque).map_err(moxxy_types::error::Error::internal)?;
         parts.push(models::Part::Thinking(models::Thinking { text: thought.text.clone(), opaque }));
     }
     if !message.content.is_empty() {

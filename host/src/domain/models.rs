@@ -6,17 +6,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use moxxy_types::{digest::Digest, error::Result, events::Subject, ids::Name, money::Price, providers::Provider};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
 use super::providers;
-use crate::{
-    app::App,
-    plugins,
-    types::{digest::Digest, error::Result, events::Subject, ids::Name, money::Price, providers::Provider},
-};
+use crate::{app::App, plugins};
 
 /// How long a list is kept.
 const KEPT: Duration = Duration::minutes(10);

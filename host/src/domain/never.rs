@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use moxxy_types::{components::Description, grants::Mode};
+
 use super::consent::Held;
-use crate::types::{components::Description, grants::Mode};
 
 /// Sentences without a subject.
 pub fn of(component: &Description, granted: &Held) -> Vec<String> {

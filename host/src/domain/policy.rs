@@ -2,17 +2,18 @@
 //! may be called again after a crash. Only the operator sets it; what a skill says of its tools is a
 //! hint.
 
+use moxxy_types::{
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    policy::Policy,
+    tokens::Principal,
+};
+
 use super::{runs, version::Expected};
 use crate::{
     app::App,
     store::{self, events},
-    types::{
-        error::{Error, Result},
-        events::{Event, Subject},
-        ids::Name,
-        policy::Policy,
-        tokens::Principal,
-    },
 };
 
 pub async fn show(app: &App, agent: &Name) -> Result<Policy> {

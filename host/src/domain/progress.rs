@@ -3,6 +3,12 @@
 
 use std::time::Duration;
 
+use moxxy_types::{
+    agents::AgentKey,
+    error::Result,
+    events::{Event, Subject},
+    ids::{Name, StepId},
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -13,12 +19,6 @@ use crate::{
     app::App,
     plugins::Progress,
     store::{self, events},
-    types::{
-        agents::AgentKey,
-        error::Result,
-        events::{Event, Subject},
-        ids::{Name, StepId},
-    },
 };
 
 /// The least time between two events.

@@ -5,6 +5,19 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_types::{
+    checks::Summary,
+    components::{Description, HostRequest, Manifest, World},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    grants::Holder,
+    ids::{Name, SecretName},
+    peer::Peer,
+    permissions::Names,
+    providers::Provider,
+    tokens::{Principal, Scope},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,19 +38,6 @@ use crate::{
     plugins::{self, CallContext, Secrets},
     schema,
     store::{self, Tx, events},
-    types::{
-        checks::Summary,
-        components::{Description, HostRequest, Manifest, World},
-        digest::Digest,
-        error::{Error, Result},
-        events::{Event, Subject},
-        grants::Holder,
-        ids::{Name, SecretName},
-        peer::Peer,
-        permissions::Names,
-        providers::Provider,
-        tokens::{Principal, Scope},
-    },
 };
 
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;

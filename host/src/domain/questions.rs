@@ -4,21 +4,22 @@
 
 use std::time::Duration;
 
+use moxxy_types::{
+    clock,
+    digest::Digest,
+    error::{Error, Problem, Result},
+    events::{Event, Subject},
+    ids::{Name, QuestionId},
+    questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
+    runs::Run,
+    tokens::{Principal, Scope},
+};
+
 use super::runs;
 use crate::{
     app::App,
     store::{self, Tx, events},
     system::tasks::Policy,
-    types::{
-        clock,
-        digest::Digest,
-        error::{Error, Problem, Result},
-        events::{Event, Subject},
-        ids::{Name, QuestionId},
-        questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
-        runs::Run,
-        tokens::{Principal, Scope},
-    },
 };
 /// How often to look for questions that are to be given up, at least and at most: clocks may jump.
 const LOOK: Duration = Duration::from_secs(60);

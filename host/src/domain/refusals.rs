@@ -8,17 +8,13 @@ use std::{
 };
 
 use ipnet::IpNet;
+use moxxy_types::{
+    clock,
+    events::{Event, RefusedFrom, Subject},
+};
 use time::OffsetDateTime;
 
-use crate::{
-    app::App,
-    store::events,
-    system::tasks::Policy,
-    types::{
-        clock,
-        events::{Event, RefusedFrom, Subject},
-    },
-};
+use crate::{app::App, store::events, system::tasks::Policy};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// An event names so many networks; refusals of others are counted together.

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use moxxy_types::error::Result;
 use tokio::time::interval;
 
-use crate::{app::App, store, system::tasks::Policy, types::error::Result};
+use crate::{app::App, store, system::tasks::Policy};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400;

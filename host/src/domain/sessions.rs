@@ -1,16 +1,17 @@
 //! Sessions: an agent's conversations. Their histories never mix.
 
+use moxxy_types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::{Name, SessionId},
+    tokens::Principal,
+};
+
 use super::runs;
 use crate::{
     app::App,
     store::{self, Db, events},
-    types::{
-        agents::AgentKey,
-        error::{Error, Result},
-        events::{Event, Subject},
-        ids::{Name, SessionId},
-        tokens::Principal,
-    },
 };
 
 /// The conversation of runs that name none.
@@ -34,7 +35,7 @@ pub async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Resul
 
 /// Stops the agent's runs and begins its default conversation anew.
 pub async fn reset(app: &App, principal: Principal, agent: Name) -> Result<SessionId> {
-    runs::stop_all(app, &principal, &agent, crate::types::runs::Stop::Now).await?;
+    runs::stop_all(app, &principal, &agent, moxxy_types::runs::Stop::Now).await?;
     app.store
         .write(move |tx| {
             Box::pin(async move {

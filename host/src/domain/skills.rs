@@ -2,6 +2,16 @@
 
 use std::sync::Arc;
 
+use moxxy_types::{
+    components::{Description, Tool, World},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    peer::Peer,
+    skills::Skill,
+    tokens::Principal,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLockReadGuard;
@@ -18,16 +28,6 @@ use crate::{
     plugins::Prepared,
     store::{self, events},
     system::tasks,
-    types::{
-        components::{Description, Tool, World},
-        digest::Digest,
-        error::{Error, Result},
-        events::{Event, Subject},
-        ids::Name,
-        peer::Peer,
-        skills::Skill,
-        tokens::Principal,
-    },
 };
 
 /// A skill as clients see it.

@@ -7,17 +7,15 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use moxxy_types::{
+    components::World,
+    error::{Error, Result},
+    ids::Name,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{
-    plugins,
-    types::{
-        components::World,
-        error::{Error, Result},
-        ids::Name,
-    },
-};
+use crate::plugins;
 
 /// Name and bytes of each component that lay in `target/components` when the server was built.
 const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));

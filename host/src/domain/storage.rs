@@ -1,17 +1,17 @@
 //! The durable values of a skill, for one agent.
 
 use futures_util::future::BoxFuture;
+use moxxy_types::{
+    agents::AgentKey,
+    components::Staged,
+    error::{Error, Result},
+    ids::Name,
+};
 
 use crate::{
     plugins::{Failure, Limit, Storage},
     store::{self, Store, Tx},
     system::tasks::Server,
-    types::{
-        agents::AgentKey,
-        components::Staged,
-        error::{Error, Result},
-        ids::Name,
-    },
 };
 
 /// What a skill keeps for an agent at most.

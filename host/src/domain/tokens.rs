@@ -3,6 +3,13 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ipnet::IpNet;
+use moxxy_types::{
+    clock, digest,
+    error::{Error, Problem, Result},
+    events::{Event, RefusedFrom, Subject},
+    ids::{self, TokenId},
+    tokens::{Principal, Scope, Scopes, Token},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +18,6 @@ use crate::{
     config::Config,
     store::{self, Tx, events},
     system::tasks::Policy,
-    types::{
-        clock, digest,
-        error::{Error, Problem, Result},
-        events::{Event, RefusedFrom, Subject},
-        ids::{self, TokenId},
-        tokens::{Principal, Scope, Scopes, Token},
-    },
 };
 
 pub const PREFIX: &str = "mox_";

@@ -3,6 +3,17 @@
 
 use std::sync::Arc;
 
+use moxxy_types::{
+    agents::AgentKey,
+    components::{Description, World},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    permissions::Names,
+    skills::Skill,
+    tokens::{Principal, Scope},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,17 +28,6 @@ use crate::{
     app::App,
     config::Config,
     store::{self, Tx, events},
-    types::{
-        agents::AgentKey,
-        components::{Description, World},
-        digest::Digest,
-        error::{Error, Result},
-        events::{Event, Subject},
-        ids::Name,
-        permissions::Names,
-        skills::Skill,
-        tokens::{Principal, Scope},
-    },
 };
 
 /// What is to take the place of a version, or more consent to the one that is there.

@@ -1,11 +1,10 @@
 //! Versions of things, by which a client says which one it means to change.
 
-use serde::Serialize;
-
-use crate::types::{
+use moxxy_types::{
     digest,
     error::{Error, Problem, Result},
 };
+use serde::Serialize;
 
 /// Which version a client expects to find.
 #[derive(Debug, Clone, Default)]

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use moxxy_types::error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
@@ -32,7 +33,6 @@ use super::{
 use crate::{
     egress::{Options, Resolver},
     system::tasks,
-    types::error,
 };
 
 /// Of the addresses of a name so many are tried.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use crate::types::peer::Peer;
+use moxxy_types::peer::Peer;
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,6 +1,11 @@
 //! `/v1/agents`.
 
 use axum::extract::State;
+use moxxy_types::{
+    agents::Agent,
+    ids::{Name, SessionId},
+    runs::{Day, Run, Stop},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +22,6 @@ use crate::{
         runs, sessions,
     },
     store,
-    types::{
-        agents::Agent,
-        ids::{Name, SessionId},
-        runs::{Day, Run, Stop},
-    },
 };
 
 /// How to stop.

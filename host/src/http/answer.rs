@@ -5,10 +5,9 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use moxxy_types::error::{Detail, Error, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use crate::types::error::{Detail, Error, Problem};
 
 pub type Result<T, E = Answer> = std::result::Result<T, E>;
 

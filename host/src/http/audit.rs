@@ -1,6 +1,10 @@
 //! `/v1/audit`.
 
 use axum::extract::State;
+use moxxy_types::{
+    audit::{Entry, Filter, Head},
+    ids::{Name, RunId},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -11,15 +15,7 @@ use super::{
     extract::{Paging, Query},
     reply::{Body, Listed},
 };
-use crate::{
-    app::App,
-    domain::audit,
-    store,
-    types::{
-        audit::{Entry, Filter, Head},
-        ids::{Name, RunId},
-    },
-};
+use crate::{app::App, domain::audit, store};
 
 /// Which entries are wanted.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -48,9 +44,9 @@ pub struct Selection {
 
 impl Selection {
     fn filter(self) -> Result<Filter> {
-        let types = crate::types::events::Filter {
+        let types = moxxy_types::events::Filter {
             types: self.event_type.iter().cloned().collect(),
-            ..crate::types::events::Filter::default()
+            ..moxxy_types::events::Filter::default()
         };
         known_types(&types)?;
         Ok(Filter {

@@ -13,6 +13,10 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use moxxy_types::{
+    error::{Error, Problem},
+    tokens::{Principal, Scope, Token},
+};
 
 use super::{
     answer::{Answer, Result},
@@ -26,10 +30,6 @@ use crate::{
         tokens::{self, Creator},
     },
     store,
-    types::{
-        error::{Error, Problem},
-        tokens::{Principal, Scope, Token},
-    },
 };
 
 /// A caller that may use the scope `S`.

@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
+use moxxy_types::error::Error;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -19,7 +20,6 @@ use crate::{
     app::App,
     config,
     system::{json, tasks},
-    types::error::Error,
 };
 
 /// On routes whose bodies carry components.

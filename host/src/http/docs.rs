@@ -15,11 +15,11 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
+use moxxy_types::digest;
 use schemars::json_schema;
 use serde_json::json;
 
 use super::reply;
-use crate::types::digest;
 
 /// The document, as it is sent.
 #[derive(Debug, Clone)]

@@ -16,6 +16,12 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt as _, stream};
+use moxxy_types::{
+    error::{self, Error},
+    events::{Filter, Recorded},
+    ids::{Name, RunId},
+    tokens::Principal,
+};
 use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -31,12 +37,6 @@ use crate::{
     app::App,
     domain::tokens,
     store::{self, Db, events::Subscription},
-    types::{
-        error::{self, Error},
-        events::{Filter, Recorded},
-        ids::{Name, RunId},
-        tokens::Principal,
-    },
 };
 
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -87,7 +87,7 @@ impl Selection {
 pub fn known_types(filter: &Filter) -> error::Result<()> {
     let Some(unknown) = filter.unknown_type() else { return Ok(()) };
     let reason =
-        format!("no event is of the type {unknown:?}; there are: {}", crate::types::events::Event::TYPES.join(", "));
+        format!("no event is of the type {unknown:?}; there are: {}", moxxy_types::events::Event::TYPES.join(", "));
     Err(Error::invalid_field("event_type", reason))
 }
 

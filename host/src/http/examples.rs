@@ -1,5 +1,18 @@
 //! An example of everything that clients send and are shown.
 
+use moxxy_types::{
+    agents::Agent,
+    audit::{Entry, Head},
+    checks::Report,
+    grants::Grant,
+    messages::Message,
+    policy::{Policy, Standing},
+    questions::{Question, Response},
+    runs::{Day, Run},
+    secrets::Secret,
+    sessions::Session,
+    tokens::Token,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -11,32 +24,17 @@ use super::{
     reply::Shown,
     skills::Invocation,
 };
-use crate::{
-    domain::{
-        agents::{NewAgent, Patch},
-        conformance::Order,
-        grants::{Granted, NewGrant},
-        models::Model,
-        providers::{self, NewProvider, Patch as ProviderPatch},
-        runs::{Detail, NewRun},
-        skills::{self, Install},
-        tokens::{Issued, NewToken},
-        upgrade::Upgrade,
-        vault::{NewSecret, NewValue},
-    },
-    types::{
-        agents::Agent,
-        audit::{Entry, Head},
-        checks::Report,
-        grants::Grant,
-        messages::Message,
-        policy::{Policy, Standing},
-        questions::{Question, Response},
-        runs::{Day, Run},
-        secrets::Secret,
-        sessions::Session,
-        tokens::Token,
-    },
+use crate::domain::{
+    agents::{NewAgent, Patch},
+    conformance::Order,
+    grants::{Granted, NewGrant},
+    models::Model,
+    providers::{self, NewProvider, Patch as ProviderPatch},
+    runs::{Detail, NewRun},
+    skills::{self, Install},
+    tokens::{Issued, NewToken},
+    upgrade::Upgrade,
+    vault::{NewSecret, NewValue},
 };
 
 const NOW: &str = "2026-01-02T03:04:05.678Z";

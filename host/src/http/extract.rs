@@ -11,6 +11,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection},
     http::{Uri, header, request::Parts},
 };
+use moxxy_types::error::{Detail, Error, Problem};
 use schemars::JsonSchema;
 use serde::de::{
     DeserializeOwned, IntoDeserializer as _,
@@ -20,11 +21,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::{answer::Answer, body, openapi, paging};
-use crate::{
-    app::App,
-    domain::version::Expected,
-    types::error::{Detail, Error, Problem},
-};
+use crate::{app::App, domain::version::Expected};
 
 pub use paging::Paging;
 

@@ -1,6 +1,7 @@
 //! `/v1/vault/grants`.
 
 use axum::extract::State;
+use moxxy_types::{grants::Grant, ids::GrantId};
 
 use super::{
     answer::Result,
@@ -12,7 +13,6 @@ use crate::{
     app::App,
     domain::grants::{self, Granted, NewGrant},
     store,
-    types::{grants::Grant, ids::GrantId},
 };
 
 pub async fn create(

@@ -11,12 +11,13 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use moxxy_types::error::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use super::reply::{self, Shown as _};
-use crate::{app::App, store, types::error::Result};
+use crate::{app::App, store};
 
 /// How the server is.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -1,6 +1,11 @@
 //! `/v1/agents/{name}/history` and `/sessions`.
 
 use axum::extract::State;
+use moxxy_types::{
+    ids::{Name, RunId},
+    messages::Message,
+    sessions::Session,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
@@ -14,11 +19,6 @@ use crate::{
     app::App,
     domain::{runs, sessions},
     store,
-    types::{
-        ids::{Name, RunId},
-        messages::Message,
-        sessions::Session,
-    },
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -12,6 +12,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
+use moxxy_types::{
+    error::Error,
+    idempotency::{Claim, Earlier, Key},
+};
 
 use super::{
     answer::{Answer, Result},
@@ -26,10 +30,6 @@ use crate::{
     system::{
         single::Doing,
         tasks::{self, Policy},
-    },
-    types::{
-        error::Error,
-        idempotency::{Claim, Earlier, Key},
     },
 };
 
@@ -99,7 +99,7 @@ async fn claimed(app: &App, request: Request) -> Result<(Request, Option<Claim>)
 
 /// Keeps the answer of what was carried out, and gives the key free where nothing was. If that fails,
 /// it was carried out all the same, and later requests are told that nobody knows.
-async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> crate::types::error::Result<Response> {
+async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> moxxy_types::error::Result<Response> {
     let status = response.status();
     let secret = response.extensions().get::<Secret>().cloned();
     let failed = response.extensions().get::<Answer>().cloned();
@@ -130,7 +130,7 @@ async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> 
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn tell(written: crate::types::error::Result<()>) {
+fn tell(written: moxxy_types::error::Result<()>) {
     if let Err(error) = written {
         tracing::error!(?error, "the answer to a request with an Idempotency-Key could not be kept");
     }
@@ -149,7 +149,7 @@ struct Note {
 }
 
 impl Note {
-    async fn write(self, tx: &mut Tx) -> crate::types::error::Result<()> {
+    async fn write(self, tx: &mut Tx) -> moxxy_types::error::Result<()> {
         if !self.done {
             return store::idempotency::release(tx, &self.key).await;
         }

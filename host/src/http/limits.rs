@@ -14,6 +14,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use moxxy_types::{
+    error::{Error, Result},
+    ids::TokenId,
+};
 use tower_governor::{
     GovernorError, GovernorLayer,
     governor::{GovernorConfig, GovernorConfigBuilder, SharedRateLimiter},
@@ -25,10 +29,6 @@ use crate::{
     app::App,
     config::{RateLimitConfig, Server},
     system::tasks::Policy,
-    types::{
-        error::{Error, Result},
-        ids::TokenId,
-    },
 };
 
 type NoHeaders = governor::middleware::NoOpMiddleware;

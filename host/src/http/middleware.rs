@@ -10,6 +10,7 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
+use moxxy_types::error::Result;
 use percent_encoding::percent_decode_str;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::Instrument as _;
@@ -21,7 +22,7 @@ use super::{
     loopback::Peer,
     trace::{self, Trace},
 };
-use crate::{app::App, types::error::Result};
+use crate::app::App;
 
 /// The header fields of our own that a page may send.
 const TAKEN: [HeaderName; 9] = [

@@ -45,8 +45,9 @@ use aide::{axum::ApiRouter, openapi::OpenApi};
 use axum::{Extension, Router, extract::DefaultBodyLimit, routing};
 use tokio::net::TcpListener;
 
-use crate::{app::App, types::error::Result};
+use crate::app::App;
 use docs::Document;
+use moxxy_types::error::Result;
 use route::{claiming_post, delete, get, patch, post, put};
 use tls::Tls;
 

@@ -8,6 +8,7 @@ use axum::{
     http::{Uri, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use moxxy_types::error::Error;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -19,7 +20,6 @@ use super::{
 use crate::{
     app::App,
     store::{Page, Slice},
-    types::error::Error,
 };
 
 const DEFAULT: u32 = 100;

@@ -1,6 +1,10 @@
 //! `/v1/agents/{name}/tool-policy` and `…/decisions`.
 
 use axum::extract::State;
+use moxxy_types::{
+    ids::Name,
+    policy::{Policy, Standing},
+};
 
 use super::{
     answer::Result,
@@ -8,15 +12,7 @@ use super::{
     extract::{IfMatch, Json, Paging, Path},
     reply::{Listed, Tagged},
 };
-use crate::{
-    app::App,
-    domain::policy,
-    store,
-    types::{
-        ids::Name,
-        policy::{Policy, Standing},
-    },
-};
+use crate::{app::App, domain::policy, store};
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Policy>> {
     Ok(Tagged(policy::show(&app, &name).await?))

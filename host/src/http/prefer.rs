@@ -12,12 +12,10 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
+use moxxy_types::{error::Error, idempotency::Claim};
 
 use super::answer::{Answer, Result};
-use crate::{
-    app::App,
-    types::{error::Error, idempotency::Claim},
-};
+use crate::app::App;
 
 const LONGEST_WAIT: u64 = 300;
 

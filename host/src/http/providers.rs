@@ -1,6 +1,7 @@
 //! `/v1/providers`.
 
 use axum::extract::State;
+use moxxy_types::{checks::Report, ids::Name, providers::Provider};
 
 use super::{
     answer::Result,
@@ -16,7 +17,6 @@ use crate::{
         providers::{self, NewProvider, Patch, View},
     },
     store,
-    types::{checks::Report, ids::Name, providers::Provider},
 };
 
 /// By name.

@@ -1,6 +1,10 @@
 //! `/v1/agents/{name}/questions` and `…/ask-responses`.
 
 use axum::extract::State;
+use moxxy_types::{
+    ids::{Name, QuestionId},
+    questions::{Question, Response},
+};
 
 use super::{
     answer::Result,
@@ -8,15 +12,7 @@ use super::{
     extract::{Json, Paging, Path},
     reply::{Body, Listed},
 };
-use crate::{
-    app::App,
-    domain::questions,
-    store,
-    types::{
-        ids::{Name, QuestionId},
-        questions::{Question, Response},
-    },
-};
+use crate::{app::App, domain::questions, store};
 
 /// Oldest first.
 pub async fn list(

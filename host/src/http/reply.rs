@@ -10,12 +10,13 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use moxxy_types::error::Error;
 use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{answer::Answer, idempotency::Secret};
-use crate::{domain::version, types::error::Error};
+use crate::domain::version;
 
 /// Something that clients are shown, with an example of it.
 pub trait Shown: Serialize + JsonSchema {

@@ -6,6 +6,10 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use moxxy_types::{
+    ids::{Name, RunId},
+    runs::Run,
+};
 
 use super::{
     agents::StopMode,
@@ -20,10 +24,6 @@ use crate::{
     app::App,
     domain::runs::{self, Detail, NewRun, Started},
     store,
-    types::{
-        ids::{Name, RunId},
-        runs::Run,
-    },
 };
 
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");

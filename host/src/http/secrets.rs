@@ -1,6 +1,7 @@
 //! `/v1/vault/secrets`.
 
 use axum::extract::State;
+use moxxy_types::{ids::SecretId, secrets::Secret};
 
 use super::{
     answer::Result,
@@ -12,7 +13,6 @@ use crate::{
     app::App,
     domain::vault::{self, NewSecret, NewValue},
     store,
-    types::{ids::SecretId, secrets::Secret},
 };
 
 pub async fn create(

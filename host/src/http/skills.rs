@@ -11,6 +11,7 @@ use axum::{
     extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
     http::{StatusCode, header},
 };
+use moxxy_types::{digest::Digest, error::Error, ids::Name, skills::Skill};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -33,7 +34,6 @@ use crate::{
         upgrade::{self, Place, Upgrade},
     },
     store,
-    types::{digest::Digest, error::Error, ids::Name, skills::Skill},
 };
 
 /// A tool to be called.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use moxxy_types::error::{Error, Result};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -19,10 +20,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::{
-    config::Server,
-    types::error::{Error, Result},
-};
+use crate::config::Server;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! `/v1/auth/tokens`.
 
 use axum::extract::State;
+use moxxy_types::{ids::TokenId, tokens::Token};
 
 use super::{
     answer::Result,
@@ -12,7 +13,6 @@ use crate::{
     app::App,
     domain::tokens::{self, Issued, NewToken},
     store,
-    types::{ids::TokenId, tokens::Token},
 };
 
 pub async fn create(

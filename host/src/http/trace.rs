@@ -1,9 +1,9 @@
 //! What a request is known by: its id, and its place in a trace (W3C Trace Context).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use moxxy_types::ids;
 
 use super::auth;
-use crate::types::ids;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use moxxy_types::{components::Staged, events::Usage};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
@@ -24,10 +25,7 @@ use super::{
     prepared::{Exports, Linked},
     state::CallState,
 };
-use crate::{
-    secrets::Redactor,
-    types::{components::Staged, events::Usage},
-};
+use crate::secrets::Redactor;
 
 /// One call: its store and what bounds it.
 pub struct Call<'l> {

@@ -10,15 +10,13 @@ use std::{
     time::Duration,
 };
 
+use moxxy_types::error::{self, Error, Result};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::{process::Command, time::timeout};
 
 use super::{engine, inspect};
-use crate::{
-    plugins::Options,
-    types::error::{self, Error, Result},
-};
+use crate::plugins::Options;
 
 /// What the compiling process is told.
 #[derive(Debug, clap::Args)]

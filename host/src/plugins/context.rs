@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use moxxy_types::ids::{Name, RunId, SessionId};
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     egress::{self, Body, Waits},
     secrets::{Redactor, Value},
-    types::ids::{Name, RunId, SessionId},
 };
 
 #[derive(Debug, Clone)]

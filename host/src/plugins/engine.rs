@@ -6,13 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use moxxy_types::error::{Error, Result};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::{
-    plugins::Options,
-    system::tasks,
-    types::error::{Error, Result},
-};
+use crate::{plugins::Options, system::tasks};
 
 const STACK: usize = 512 * 1024;
 const ASYNC_STACK: usize = 2 * 1024 * 1024;

@@ -1,9 +1,8 @@
 //! Trouble in a component, under three names that never merge.
 
-use crate::{
-    secrets::Redactor,
-    types::error::{Error, Problem},
-};
+use moxxy_types::error::{Error, Problem};
+
+use crate::secrets::Redactor;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {

@@ -7,17 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_types::{
+    digest::{self, Digest},
+    error::{Error, Result},
+};
 use tempfile::{NamedTempFile, TempPath};
 use wasmtime::{Engine, component::Component};
 
 use super::{load, rejected};
-use crate::{
-    system::directory,
-    types::{
-        digest::{self, Digest},
-        error::{Error, Result},
-    },
-};
+use crate::system::directory;
 
 #[derive(Debug)]
 pub struct Files {

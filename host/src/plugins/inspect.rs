@@ -1,11 +1,11 @@
 //! What an upload is: a component, or a core module to be wrapped into one; of which world; with
 //! which imports. Runs in the compiling process, because every byte of it is hostile.
 
+use moxxy_types::components::World;
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use super::imports;
-use crate::types::components::World;
 
 /// Turns an upload into a component of a known world, all of whose imports are offered. The error
 /// is a sentence for its author.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{plugins::Options, types::components::LimitRequests};
+use moxxy_types::components::LimitRequests;
+
+use crate::plugins::Options;
 
 /// How much longer than its processor time a description may take, in milliseconds: it has nothing
 /// to wait for but its turn.

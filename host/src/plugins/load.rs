@@ -11,9 +11,8 @@
 use std::{fs::File, io, io::Read as _, os::fd::AsRawFd as _, path::Path};
 
 use hmac::Mac as _;
+use moxxy_types::digest::{self, Hmac256};
 use wasmtime::{Engine, component::Component};
-
-use crate::types::digest::{self, Hmac256};
 
 /// Loads a precompiled component if `seal` is the hash of the file and its `name` under `key`;
 /// `None` when it was changed. The inner error says why the engine does not take it.

@@ -1,19 +1,16 @@
 //! What a component says of itself, checked and in the form in which it is kept and shown.
 
+use moxxy_types::{
+    components::{Hints, LimitRequests, Manifest, Tool},
+    ids::Name,
+};
 use serde_json::Value;
 
 use super::{
     bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools},
     requests,
 };
-use crate::{
-    schema as schemas,
-    system::json,
-    types::{
-        components::{Hints, LimitRequests, Manifest, Tool},
-        ids::Name,
-    },
-};
+use crate::{schema as schemas, system::json};
 
 const SCHEMA: usize = 64 * 1024;
 const TOOLS: usize = 128;

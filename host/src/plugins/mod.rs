@@ -31,6 +31,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use moxxy_types::{
+    components::{Description, Staged, World},
+    digest::Digest,
+    error::{Error, Result},
+    events::Usage,
+    ids::Name,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
@@ -62,13 +69,6 @@ use self::{
 use crate::{
     secrets::Redactor,
     system::tasks::{self, Guests, Task},
-    types::{
-        components::{Description, Staged, World},
-        digest::Digest,
-        error::{Error, Result},
-        events::Usage,
-        ids::Name,
-    },
 };
 
 /// Components that are installed at once, but for the compilation, which is one at a time.

@@ -1,5 +1,6 @@
 //! What components answer, checked, and their errors by name.
 
+use moxxy_types::ids::Name;
 use serde_json::Value;
 
 use std::borrow::Cow;
@@ -8,7 +9,7 @@ use super::{
     Failure,
     bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
 };
-use crate::{secrets::Redactor, system::json, types::ids::Name};
+use crate::{secrets::Redactor, system::json};
 
 /// A tool's result.
 #[derive(Debug, Clone, PartialEq)]

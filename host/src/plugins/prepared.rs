@@ -5,6 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use moxxy_types::{
+    components::{Description, World},
+    events::Usage,
+};
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::{
@@ -12,10 +16,6 @@ use super::{
     limits::Limits,
     schemas::ToolSchemas,
     state::CallState,
-};
-use crate::types::{
-    components::{Description, World},
-    events::Usage,
 };
 
 /// A component whose world and imports were checked.

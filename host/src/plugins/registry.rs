@@ -11,6 +11,11 @@ use std::{
     time::Duration,
 };
 
+use moxxy_types::{
+    components::{Description, World},
+    digest::Digest,
+    error::{Error, Result},
+};
 use tokio::{
     sync::{Mutex, Semaphore},
     time::Instant,
@@ -23,14 +28,7 @@ use super::{
     prepared::{Linked, Prepared},
     rejected,
 };
-use crate::{
-    system::tasks,
-    types::{
-        components::{Description, World},
-        digest::Digest,
-        error::{Error, Result},
-    },
-};
+use crate::system::tasks;
 
 /// How long a component that could not be loaded is not tried again: a try may read megabytes,
 /// or compile.

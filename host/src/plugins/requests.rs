@@ -3,15 +3,13 @@
 
 use std::net::IpAddr;
 
+use moxxy_types::components::{HostRequest, SecretRequest};
+
 use super::{
     bindings::plugin::exports::moxxy::plugin::plugin as guest,
     manifest::{bounded, label, short},
 };
-use crate::{
-    egress::Pattern,
-    secrets::Place,
-    types::components::{HostRequest, SecretRequest},
-};
+use crate::{egress::Pattern, secrets::Place};
 
 const REASON: usize = 4096;
 const REQUESTS: usize = 64;

@@ -3,17 +3,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use moxxy_types::{
+    components::{Description, Manifest},
+    digest::Digest,
+    error::Result,
+};
 use serde_json::Value;
 
 use super::Plugins;
-use crate::{
-    schema::{Mismatch, Patterns, Schema},
-    types::{
-        components::{Description, Manifest},
-        digest::Digest,
-        error::Result,
-    },
-};
+use crate::schema::{Mismatch, Patterns, Schema};
 
 /// The schemas of a component's tools, by their names.
 pub type ToolSchemas = HashMap<String, Schema>;
@@ -46,7 +44,7 @@ impl Plugins {
         let description = Arc::clone(description);
         self.away(move || {
             let mut patterns = Patterns::default();
-            let compiled = |tool: &crate::types::components::Tool| {
+            let compiled = |tool: &moxxy_types::components::Tool| {
                 (tool.name.clone(), Schema::new(&tool.parameters, &mut patterns))
             };
             description.tools.iter().map(compiled).collect()

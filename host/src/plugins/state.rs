@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use moxxy_types::{components::Staged, events::Usage};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{HostWallClock, ResourceTable, ResourceTableError, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::WasiHttpCtx;
@@ -12,7 +13,6 @@ use super::{
     limits::Limits,
     meter::Meter,
 };
-use crate::types::{components::Staged, events::Usage};
 
 const HANDLES: usize = 1024;
 const RANDOM: u64 = 64 * 1024;

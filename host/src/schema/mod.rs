@@ -14,6 +14,7 @@ mod place;
 mod tests;
 mod values;
 
+use moxxy_types::error::{Detail, Error, Problem};
 use serde_json::Value;
 
 pub use check::check;
@@ -21,7 +22,6 @@ pub use compile::Schema;
 pub use pattern::Patterns;
 
 use self::{budget::Budget, evaluation::Evaluation};
-use crate::types::error::{Detail, Error, Problem};
 
 /// One thing in a value that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! The master key, from which every other key derives.
 
-use zeroize::Zeroizing;
-
-use crate::types::{
+use moxxy_types::{
     digest,
     error::{Error, Result},
     ids,
 };
+use zeroize::Zeroizing;
 
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);

@@ -3,10 +3,9 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use http::{HeaderName, header};
+use moxxy_types::error::Error;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-
-use crate::types::error::Error;
 
 const NAME: usize = 64;
 

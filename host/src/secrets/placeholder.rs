@@ -4,8 +4,7 @@
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-
-use crate::types::{error::Error, ids};
+use moxxy_types::{error::Error, ids};
 
 const START: &str = "MOXXYSECRET";
 const RANDOM: usize = 16;

@@ -6,17 +6,15 @@ use chacha20poly1305::{
     aead::{Aead as _, Payload},
 };
 use hkdf::Hkdf;
+use moxxy_types::{
+    error::{Error, Result},
+    ids,
+    secrets::{NONCE, Sealed},
+};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{
-    secrets::MasterKey,
-    types::{
-        error::{Error, Result},
-        ids,
-        secrets::{NONCE, Sealed},
-    },
-};
+use crate::secrets::MasterKey;
 
 /// The row that a value is sealed for.
 #[derive(Debug, Clone, Copy)]

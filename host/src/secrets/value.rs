@@ -2,10 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
+use moxxy_types::error::Error;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
-
-use crate::types::error::Error;
 
 /// 1 byte to 64 KiB. Clones share the bytes.
 #[derive(Clone)]

@@ -1,14 +1,14 @@
 //! Agents.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     agents::{Agent, AgentKey, Settings},
     error::{Error, Result},
     ids::Name,
     policy::Policy,
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx, from_json, to_json};
 
 /// A query for agents with what their runs say of them.
 macro_rules! select {

@@ -3,16 +3,17 @@
 
 use std::path::Path;
 
+use moxxy_types::{
+    database,
+    digest::Digest,
+    error::{Error, Result},
+};
 use sqlx::{
     ConnectOptions as _, Connection as _,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{Db, Tx, failure, migration};
-use crate::types::{
-    digest::Digest,
-    error::{Error, Result},
-};
+use super::{Db, Tx, migration};
 
 /// The layout of backups.
 const FORMAT: i64 = 1;
@@ -34,7 +35,7 @@ pub async fn open(path: &Path) -> Result<Db> {
         .journal_mode(SqliteJournalMode::Memory)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true);
-    options.connect().await.map_err(|error| match failure::is_damaged(&error) {
+    options.connect().await.map_err(|error| match database::is_damaged(&error) {
         true => unreadable(path, &error.to_string()),
         false => error.into(),
     })

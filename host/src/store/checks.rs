@@ -1,12 +1,13 @@
 //! What came of checks of providers.
 
-use super::{Db, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     checks::Report,
     error::{Error, Result},
     ids::Name,
     providers::Provider,
 };
+
+use super::{Db, Tx, from_json, to_json};
 
 /// Keeps what came of a check, unless the provider is another by now.
 pub async fn put(tx: &mut Tx, provider: &Provider, report: &Report) -> Result<bool> {

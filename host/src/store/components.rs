@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use sqlx::FromRow;
-
-use super::{Db, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     components::{Description, World},
     digest::Digest,
     error::{Error, Result},
 };
+use sqlx::FromRow;
+
+use super::{Db, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 pub(super) struct Row {

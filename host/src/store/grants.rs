@@ -1,15 +1,15 @@
 //! Grants.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
     grants::{Grant, Holder, Mode},
     ids::{GrantId, Name, SecretId, SecretName},
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

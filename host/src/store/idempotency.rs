@@ -1,13 +1,13 @@
 //! What was asked for under an `Idempotency-Key`.
 
-use sqlx::FromRow;
-
-use super::{Db, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     error::Result,
     idempotency::{Claim, Earlier, Key},
     ids::RunId,
 };
+use sqlx::FromRow;
+
+use super::{Db, Tx, from_json, to_json};
 
 /// How long a key is remembered, in seconds.
 const LIFE: i64 = 24 * 3600;

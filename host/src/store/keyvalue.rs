@@ -1,7 +1,8 @@
 //! The durable values of skills. They go with the skill.
 
+use moxxy_types::{agents::AgentKey, components::Staged, error::Result, ids::Name};
+
 use super::{Db, Tx};
-use crate::types::{agents::AgentKey, components::Staged, error::Result, ids::Name};
 
 pub async fn get(db: &mut Db, agent: AgentKey, skill: &Name, key: &str) -> Result<Option<Vec<u8>>> {
     let sql = "SELECT value FROM keyvalue WHERE agent = ? AND skill = ? AND key = ?";

@@ -1,13 +1,13 @@
 //! The messages of sessions.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Slice, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     error::{Error, Result},
     ids::{MessageId, RunId, SessionId},
     messages::{Message, Role},
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Slice, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

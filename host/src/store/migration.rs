@@ -6,16 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_types::{
+    database,
+    error::{Error, Result},
+};
 use sqlx::{
     Connection as _, SqliteConnection,
     migrate::{MigrateError, Migrator},
 };
 
-use super::{Db, failure};
-use crate::{
-    system::directory,
-    types::error::{Error, Result},
-};
+use super::Db;
+use crate::system::directory;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
@@ -47,7 +48,7 @@ pub async fn bring_up(connection: &mut SqliteConnection, path: &Path) -> Result<
 
 /// The version of the schema, 0 where there is nothing yet. An error if it is another's database.
 pub async fn version(db: &mut Db, path: &Path) -> Result<i64> {
-    let damage = |error| if failure::is_damaged(&error) { damaged(path, &error) } else { error.into() };
+    let damage = |error| if database::is_damaged(&error) { damaged(path, &error) } else { error.into() };
     let names: Vec<String> =
         sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *db).await.map_err(damage)?;
     if names.is_empty() {

@@ -8,7 +8,6 @@ pub mod backup;
 pub mod checks;
 pub mod components;
 pub mod events;
-mod failure;
 pub mod grants;
 pub mod idempotency;
 pub mod keyvalue;
@@ -34,6 +33,11 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_types::{
+    clock::Clock,
+    database,
+    error::{Error, Result},
+};
 use sqlx::{
     ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool,
     pool::PoolConnection,
@@ -45,10 +49,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     store::events::Events,
     system::tasks::{Policy, Tasks},
-    types::{
-        clock::Clock,
-        error::{Error, Result},
-    },
 };
 
 pub use page::{Page, Slice};
@@ -196,7 +196,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 }
 
 fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {
-    if failure::is_damaged(error) {
+    if database::is_damaged(error) {
         return migration::damaged(path, error);
     }
     Error::conflict("database_unusable", format!("Cannot open the database {}: {error}", path.display()))

@@ -1,7 +1,7 @@
 //! Pages of lists: each begins behind the last item of the one before, so nothing is shown twice or
 //! left out when the list changes in between.
 
-use crate::types::error::{Error, Result};
+use moxxy_types::error::{Error, Result};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]

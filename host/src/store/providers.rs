@@ -1,15 +1,15 @@
 //! Providers.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Tx, components, from_json, grants, to_json};
-use crate::types::{
+use moxxy_types::{
     checks::Report,
     error::{Error, Result},
     grants::Holder,
     ids::Name,
     providers::Provider,
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx, components, from_json, grants, to_json};
 
 #[derive(FromRow)]
 struct Row {

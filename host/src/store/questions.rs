@@ -1,9 +1,6 @@
 //! Questions and approvals.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
@@ -12,6 +9,9 @@ use crate::types::{
     questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
     runs::Run,
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Slice, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     ids::{Name, RunId, SessionId},
     runs::{Failure, Run, Status, Stop},
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Slice, Tx, from_json, to_json};
 
 /// A query for runs with their agents' names.
 macro_rules! select {

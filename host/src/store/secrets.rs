@@ -1,13 +1,13 @@
 //! Secrets, sealed.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Tx};
-use crate::types::{
+use moxxy_types::{
     error::{Error, Result},
     ids::{SecretId, SecretName},
     secrets::{OVERHEAD, Sealed, Secret},
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx};
 
 #[derive(FromRow)]
 struct Row {

@@ -1,14 +1,14 @@
 //! Sessions: an agent's conversations. A conversation's name leads to its open session.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Tx};
-use crate::types::{
+use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     ids::{Name, SessionId},
     sessions::Session,
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx};
 
 #[derive(FromRow)]
 struct Row {

@@ -1,9 +1,6 @@
 //! The skills of agents.
 
-use sqlx::FromRow;
-
-use super::{Db, Page, Tx, components, from_json, grants, to_json};
-use crate::types::{
+use moxxy_types::{
     agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
@@ -12,6 +9,9 @@ use crate::types::{
     permissions::Names,
     skills::Skill,
 };
+use sqlx::FromRow;
+
+use super::{Db, Page, Tx, components, from_json, grants, to_json};
 
 #[derive(FromRow)]
 struct Row {

@@ -1,16 +1,16 @@
 //! The steps of runs: written before their effect, closed after it.
 
-use serde_json::Value;
-use sqlx::FromRow;
-
-use super::{Db, Page, Slice, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     ids::{RunId, StepId},
     money::Dollars,
     runs::{Day, Spent, Step, StepKind, Used},
 };
+use serde_json::Value;
+use sqlx::FromRow;
+
+use super::{Db, Page, Slice, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

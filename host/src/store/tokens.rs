@@ -1,14 +1,14 @@
 //! Tokens.
 
-use sqlx::FromRow;
-use subtle::ConstantTimeEq as _;
-
-use super::{Db, Page, Tx, from_json, to_json};
-use crate::types::{
+use moxxy_types::{
     error::{Error, Result},
     ids::TokenId,
     tokens::Token,
 };
+use sqlx::FromRow;
+use subtle::ConstantTimeEq as _;
+
+use super::{Db, Page, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

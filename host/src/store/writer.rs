@@ -7,18 +7,17 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
+use moxxy_types::{
+    clock::Clock,
+    database,
+    error::{Error, Problem, Result},
+    events::Recorded,
+};
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{audit::Chain, failure, outage::Outage};
-use crate::{
-    store::{Db, events::Events},
-    types::{
-        clock::Clock,
-        error::{Error, Problem, Result},
-        events::Recorded,
-    },
-};
+use super::{audit::Chain, outage::Outage};
+use crate::store::{Db, events::Events};
 
 /// The most transactions in one commit.
 const GROUP: usize = 64;
@@ -95,7 +94,7 @@ impl Tx {
         for _ in 0..TRIES {
             match sqlx::query(BEGIN).execute(&mut self.connection).await {
                 Ok(_) => return Ok(()),
-                Err(error) if failure::is_busy(&error) => tracing::warn!("another program holds the database"),
+                Err(error) if database::is_busy(&error) => tracing::warn!("another program holds the database"),
                 Err(error) => {
                     tracing::error!(?error, "the writer's connection broke; making another");
                     self.connection = self.options.connect().await?;

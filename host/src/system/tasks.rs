@@ -8,13 +8,12 @@ use std::{
     task::Poll,
 };
 
+use moxxy_types::error::{Error, Result};
 use tokio::{runtime, sync::oneshot};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-
-use crate::types::error::{Error, Result};
 
 /// What the end of a task means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use std::io::{self, IsTerminal as _};
 
+use moxxy_types::error::{Error, Result};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
-
-use crate::types::error::{Error, Result};
 
 /// Starts logging what a filter lets through, such as `info` or `moxxy=debug`. To be called once, before anything is logged.
 pub fn start(filter: &str) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The keys of the chain: one for each master key that there was. Those before are kept, sealed by the
 //! newest, so that old entries can be verified.
 
+use moxxy_types::error::{Error, Result};
+
 use super::verify::{NO_KEY_ID, loss};
 use crate::{
     secrets::{self, MasterKey},
@@ -8,7 +10,6 @@ use crate::{
         self, Db, Store, Tx,
         audit::{Ends, Key},
     },
-    types::error::{Error, Result},
 };
 
 /// Begins to write entries, under the newest key. Whether the vault is `new` says whether the log may be: what was

@@ -4,22 +4,18 @@
 mod keys;
 mod verify;
 
+use moxxy_types::{
+    audit::Head,
+    clock,
+    error::{Error, Result},
+};
 use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
 pub use keys::{begin, renew};
 pub use verify::{Report, verify, verify_in};
 
-use crate::{
-    app::App,
-    store,
-    system::tasks::Policy,
-    types::{
-        audit::Head,
-        clock,
-        error::{Error, Result},
-    },
-};
+use crate::{app::App, store, system::tasks::Policy};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 86_400;

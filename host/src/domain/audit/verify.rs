@@ -1,6 +1,10 @@
 //! Verification: reads the whole log, beside a server that writes it perhaps, and tells what was changed,
 //! is missing, or was cut off.
 
+use moxxy_types::{
+    audit::{Entry, Head},
+    error::{Error, Result},
+};
 use serde::Serialize;
 
 use super::keys;
@@ -11,10 +15,6 @@ use crate::{
     store::{
         self, Db,
         audit::{Ends, Hash, Walk},
-    },
-    types::{
-        audit::{Entry, Head},
-        error::{Error, Result},
     },
 };
 

@@ -4,6 +4,15 @@
 
 mod speech;
 
+use moxxy_types::{
+    error::{Error, Problem, Result},
+    events::Filter,
+    idempotency::Claim,
+    ids::{Name, RunId},
+    messages::{Message, Role},
+    runs::{Failure, Run, Spent, Status, Stop},
+    tokens::Principal,
+};
 use tokio::sync::oneshot;
 
 pub use speech::Speech;
@@ -13,15 +22,6 @@ use crate::{
     app::App,
     store::{self, Tx, events::Subscription},
     system::tasks::Policy,
-    types::{
-        error::{Error, Problem, Result},
-        events::Filter,
-        idempotency::Claim,
-        ids::{Name, RunId},
-        messages::{Message, Role},
-        runs::{Failure, Run, Spent, Status, Stop},
-        tokens::Principal,
-    },
 };
 
 /// Between the messages of an answer.

@@ -3,18 +3,15 @@
 
 use std::cmp::Ordering;
 
+use moxxy_types::{
+    error::{Error, Result},
+    events::{Filter, Recorded},
+    ids::RunId,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{BETWEEN, ENDED, cut_off};
-use crate::{
-    app::App,
-    store::events::Subscription,
-    types::{
-        error::{Error, Result},
-        events::{Filter, Recorded},
-        ids::RunId,
-    },
-};
+use crate::{app::App, store::events::Subscription};
 
 /// The words of a run, in order and without a gap.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use moxxy_types::{components::Description, digest::Digest, error::Result};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
@@ -20,12 +21,9 @@ use super::{
     service::{Piece, Reply, Seen, Service},
     wire::{Style, Wire},
 };
-use crate::{
-    plugins::{
-        CallContext, Completion, Config, Failure, Outgoing, Plugins, Secrets,
-        models::{Model, Request},
-    },
-    types::{components::Description, digest::Digest, error::Result},
+use crate::plugins::{
+    CallContext, Completion, Config, Failure, Outgoing, Plugins, Secrets,
+    models::{Model, Request},
 };
 
 /// The longest wait for what comes at once where nothing is wrong.

@@ -12,6 +12,11 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
+use moxxy_types::{
+    components::{HostRequest, Manifest},
+    digest,
+    error::Result,
+};
 use serde_json::{Map, Value as Json};
 
 use crate::{
@@ -19,11 +24,6 @@ use crate::{
     egress::{Pattern, Policy, Rule, Target},
     plugins::{ANY, Denial, Secrets},
     secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value},
-    types::{
-        components::{HostRequest, Manifest},
-        digest,
-        error::Result,
-    },
 };
 
 /// What each secret is.

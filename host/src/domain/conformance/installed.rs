@@ -1,18 +1,15 @@
 //! Checks of providers that are installed, as they are configured.
 
+use moxxy_types::{
+    checks::Report,
+    error::{Error, Result},
+    ids::Name,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Wire, check as check_component};
-use crate::{
-    app::App,
-    store,
-    types::{
-        checks::Report,
-        error::{Error, Result},
-        ids::Name,
-    },
-};
+use crate::{app::App, store};
 
 /// How to check.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

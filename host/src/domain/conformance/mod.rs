@@ -13,20 +13,18 @@ mod script;
 mod service;
 mod wire;
 
+use moxxy_types::{
+    checks::Report,
+    components::{Description, HostRequest, World},
+    error::{Error, Result},
+};
 use serde_json::{Map, Value};
 
 use self::{
     bench::Bench,
     service::{Reply, Service},
 };
-use crate::{
-    plugins::Plugins,
-    types::{
-        checks::Report,
-        components::{Description, HostRequest, World},
-        error::{Error, Result},
-    },
-};
+use crate::plugins::Plugins;
 
 pub use installed::{Order, check as check_installed, last};
 pub use wire::Wire;

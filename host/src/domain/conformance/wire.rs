@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderValue, StatusCode};
+use moxxy_types::error::{Error, Result};
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Map, Value, json};
 
 use super::script::{Kind, Reason};
-use crate::types::error::{Error, Result};
 
 const EMBEDDED: [&str; 3] =
     [include_str!("wires/openai.toml"), include_str!("wires/anthropic.toml"), include_str!("wires/ollama.toml")];

@@ -3,19 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_types::{
+    digest::Digest,
+    error::{Error, Result},
+    grants::{Grant, Mode},
+    ids::{GrantId, Name, SecretId, SecretName},
+    permissions::Names,
+    secrets::Secret,
+    tokens::{Principal, Scope},
+};
+
 use super::giving::{self, Candidate, Giving, Terms};
 use crate::{
     domain::consent,
     store::{self, Tx},
-    types::{
-        digest::Digest,
-        error::{Error, Result},
-        grants::{Grant, Mode},
-        ids::{GrantId, Name, SecretId, SecretName},
-        permissions::Names,
-        secrets::Secret,
-        tokens::{Principal, Scope},
-    },
 };
 
 /// Grants what was consented to: of each wish for a secret that is named, the secret of that name. One

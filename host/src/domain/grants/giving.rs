@@ -1,23 +1,23 @@
 //! Gives a secret to one component: towards the hosts and in the place that it asks for, or as the
 //! terms say.
 
+use moxxy_types::{
+    agents::AgentKey,
+    components::{Description, Manifest, SecretRequest},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    grants::{Grant, Holder, Mode},
+    ids::{GrantId, Name, SecretName},
+    providers::Provider,
+    secrets::Secret,
+};
 use serde_json::{Map, Value};
 
 use crate::{
     domain::consent,
     secrets::inject::SHORTEST,
     store::{self, Tx, events},
-    types::{
-        agents::AgentKey,
-        components::{Description, Manifest, SecretRequest},
-        digest::Digest,
-        error::{Error, Result},
-        events::{Event, Subject},
-        grants::{Grant, Holder, Mode},
-        ids::{GrantId, Name, SecretName},
-        providers::Provider,
-        secrets::Secret,
-    },
 };
 
 /// A component that may be granted something.

@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 pub use consented::{by_consent, carry, check_hosts, end, moved, named};
 pub use giving::Candidate;
 use giving::{Giving, Terms};
+use moxxy_types::{
+    clock,
+    error::{Error, Result},
+    events::Event,
+    grants::{Grant, Mode},
+    ids::{GrantId, Name, SecretId, SecretName},
+    peer::Peer,
+    tokens::Principal,
+};
 
 use crate::{
     app::App,
     domain::consent::PLAIN,
     plugins::requests,
     store::{self, Tx},
-    types::{
-        clock,
-        error::{Error, Result},
-        events::Event,
-        grants::{Grant, Mode},
-        ids::{GrantId, Name, SecretId, SecretName},
-        peer::Peer,
-        tokens::Principal,
-    },
 };
 
 const MOST_USES: i64 = 1_000_000_000;

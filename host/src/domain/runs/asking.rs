@@ -1,6 +1,16 @@
 //! What becomes of the calls of a message: made, refused, or put to a person first, as the tool policy
 //! says and as people have answered so far.
 
+use moxxy_types::{
+    components::Tool,
+    error::Result,
+    ids::{MessageId, Name, QuestionId},
+    messages::ToolCall,
+    policy::{Policy, Verdict},
+    questions::{Decision, Kind, NewQuestion, Question, Status},
+    runs::{SEPARATOR, tool_name},
+    skills::Skill,
+};
 use serde_json::{Value, json};
 
 use super::{arguments, names::Names, turn::Turn};
@@ -8,16 +18,6 @@ use crate::{
     domain::questions,
     plugins::{Answered, models},
     store,
-    types::{
-        components::Tool,
-        error::Result,
-        ids::{MessageId, Name, QuestionId},
-        messages::ToolCall,
-        policy::{Policy, Verdict},
-        questions::{Decision, Kind, NewQuestion, Question, Status},
-        runs::{SEPARATOR, tool_name},
-        skills::Skill,
-    },
 };
 
 /// The tool by which the model asks the user. No skill's tool can have this name.

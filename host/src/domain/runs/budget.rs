@@ -3,14 +3,13 @@
 
 use std::fmt::Display;
 
-use crate::{
-    config::{self, UnknownPrice},
-    types::{
-        agents::Limits,
-        money::{Dollars, Price},
-        runs::{Failure, Spent},
-    },
+use moxxy_types::{
+    agents::Limits,
+    money::{Dollars, Price},
+    runs::{Failure, Spent},
 };
+
+use crate::config::{self, UnknownPrice};
 
 /// The fewest tokens that are worth an answer: rather than with less room, a call is not made.
 const LEAST: u64 = 256;

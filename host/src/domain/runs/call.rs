@@ -1,5 +1,16 @@
 //! A model call before it is made: what it shows the model, and the step that reserves what it may use.
 
+use moxxy_types::{
+    agents::AgentKey,
+    clock, digest,
+    error::{Error, Result},
+    events::Event,
+    ids::StepId,
+    messages::Message,
+    money::Price,
+    runs::{Failure, Spent, Step, StepKind, Used},
+    skills::Skill,
+};
 use serde_json::json;
 
 use super::{
@@ -15,17 +26,6 @@ use crate::{
     domain::{models as listed, models::About},
     plugins::models,
     store::{self, Tx, events, steps},
-    types::{
-        agents::AgentKey,
-        clock, digest,
-        error::{Error, Result},
-        events::Event,
-        ids::StepId,
-        messages::Message,
-        money::Price,
-        runs::{Failure, Spent, Step, StepKind, Used},
-        skills::Skill,
-    },
 };
 
 /// What a provider says of a conversation that does not fit.

@@ -6,15 +6,13 @@
 //! Sizes are bytes, since only the provider knows how its model counts. As a rule 3 or 4 bytes of text make
 //! a token; a limit that has to hold counts one for 2 of them.
 
-use crate::{
-    domain::messages,
-    plugins::models,
-    types::{
-        error::Result,
-        ids::RunId,
-        messages::{Message, Role},
-    },
+use moxxy_types::{
+    error::Result,
+    ids::RunId,
+    messages::{Message, Role},
 };
+
+use crate::{domain::messages, plugins::models};
 
 /// Bytes of a token, when it is about what has room.
 const USUAL: u64 = 3;

@@ -1,18 +1,17 @@
 //! Who is running: which sessions have a worker, how to stop a run, and how many conversations of
 //! an agent run at once.
 
+use moxxy_types::{
+    agents::AgentKey,
+    ids::{RunId, SessionId, StepId},
+    runs::Stop,
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-
-use crate::types::{
-    agents::AgentKey,
-    ids::{RunId, SessionId, StepId},
-    runs::Stop,
-};
 
 /// The switches of a run, for what it is doing now.
 #[derive(Debug, Clone, Default)]

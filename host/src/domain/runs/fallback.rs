@@ -2,18 +2,18 @@
 //! the next of the agent's list, with which the run stays. Told by what is written: a failed step says
 //! which model is asked next, so a restart changes nothing.
 
+use moxxy_types::{
+    agents::{Fallback, Settings},
+    error::Result,
+    providers::Provider,
+    runs::Step,
+};
 use serde_json::json;
 
 use super::turn::Turn;
 use crate::{
     plugins::Failure,
     store::{self, steps},
-    types::{
-        agents::{Fallback, Settings},
-        error::Result,
-        providers::Provider,
-        runs::Step,
-    },
 };
 
 /// Failures of one service that say nothing of another. A conversation that is too long is made shorter

@@ -22,6 +22,15 @@ mod usage;
 
 use std::time::Duration;
 
+use moxxy_types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    events::{Event, Filter, Subject},
+    idempotency::{Claim, Earlier},
+    ids::{Name, RunId},
+    runs::{Run, Spent, Status, Step, Stop},
+    tokens::Principal,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -37,15 +46,6 @@ use crate::{
         self, Db, Tx,
         events::{self, Subscription},
         idempotency::Outcome,
-    },
-    types::{
-        agents::AgentKey,
-        error::{Error, Result},
-        events::{Event, Filter, Subject},
-        idempotency::{Claim, Earlier},
-        ids::{Name, RunId},
-        runs::{Run, Spent, Status, Step, Stop},
-        tokens::Principal,
     },
 };
 /// The longest task, in bytes.

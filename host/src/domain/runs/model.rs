@@ -2,6 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_types::{
+    error::Result,
+    events::{Event, Usage},
+    ids::{self, StepId},
+    messages::{Message, Role, Thinking, ToolCall},
+    providers::Provider,
+    runs::{Failure, Status, Used},
+    skills::Skill,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,15 +26,6 @@ use crate::{
     secrets::Redactor,
     store::{self, events, steps},
     system::json,
-    types::{
-        error::Result,
-        events::{Event, Usage},
-        ids::{self, StepId},
-        messages::{Message, Role, Thinking, ToolCall},
-        providers::Provider,
-        runs::{Failure, Status, Used},
-        skills::Skill,
-    },
 };
 
 const PARALLEL_CALLS: usize = 64;
@@ -308,7 +308,7 @@ impl Answer {
         }
     }
 
-    fn into_message(self, run: &crate::types::runs::Run, names: &Names, now: String) -> Message {
+    fn into_message(self, run: &moxxy_types::runs::Run, names: &Names, now: String) -> Message {
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for mut call in self.calls.into_values().map(Partial::into_call) {
             // Each result has to find its own call.

@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 
-use crate::{plugins::models, types::digest};
+use moxxy_types::digest;
+
+use crate::plugins::models;
 
 const LONGEST: usize = 64;
 /// Digits of the hash.

@@ -4,19 +4,15 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
+use moxxy_types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    ids::{RunId, SessionId},
+    runs::Run,
+};
 
 use super::{resume, turn};
-use crate::{
-    app::App,
-    store,
-    system::tasks::Policy,
-    types::{
-        agents::AgentKey,
-        error::{Error, Result},
-        ids::{RunId, SessionId},
-        runs::Run,
-    },
-};
+use crate::{app::App, store, system::tasks::Policy};
 
 /// Between two tries when the database does not answer.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -2,17 +2,18 @@
 //! cut off is made again, a tool call if the operator says that it may be; of another nobody knows what
 //! it did, and the model is told so.
 
+use moxxy_types::{
+    error::Result,
+    events::{Event, Subject},
+    ids::SessionId,
+    messages::{Message, Role},
+    runs::{Run, Status, StepKind, Stop},
+};
+
 use super::{queue, turn};
 use crate::{
     app::App,
     store::{self, Tx, events},
-    types::{
-        error::Result,
-        events::{Event, Subject},
-        ids::SessionId,
-        messages::{Message, Role},
-        runs::{Run, Status, StepKind, Stop},
-    },
 };
 
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
@@ -38,7 +39,7 @@ pub async fn again(app: &App, session: &SessionId) -> Result<()> {
     let mut db = app.store.read().await?;
     let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
     let run = store::runs::get(&mut db, &id).await?;
-    let is_open = |step: &crate::types::runs::Step| step.ended_at.is_none();
+    let is_open = |step: &moxxy_types::runs::Step| step.ended_at.is_none();
     let cut_off = store::steps::list(&mut db, &id).await?.iter().any(is_open);
     drop(db);
     match run.status {
@@ -73,7 +74,7 @@ async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
             store::messages::insert(tx, &message).await?;
         }
         let kind = step.kind.as_str().to_owned();
-        interrupted.push(crate::types::events::Interrupted { step_id: step.step_id.to_string(), kind, outcome });
+        interrupted.push(moxxy_types::events::Interrupted { step_id: step.step_id.to_string(), kind, outcome });
     }
     let subject = Subject::run(&run.agent_id, &run.run_id);
     events::record(tx, &subject, Event::RunResumed { interrupted }).await

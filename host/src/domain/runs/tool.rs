@@ -2,6 +2,16 @@
 //! after another. What becomes of each is decided in [`asking`](super::asking).
 
 use futures_util::future::try_join_all;
+use moxxy_types::{
+    components::Tool,
+    error::Result,
+    events::Event,
+    ids::{MessageId, QuestionId, StepId},
+    messages::{Message, Role, ToolCall},
+    questions::NewQuestion,
+    runs::StepKind,
+    skills::Skill,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -15,16 +25,6 @@ use crate::{
     },
     plugins::{Answered, Caller, Failure},
     store::{self, events, steps},
-    types::{
-        components::Tool,
-        error::Result,
-        events::Event,
-        ids::{MessageId, QuestionId, StepId},
-        messages::{Message, Role, ToolCall},
-        questions::NewQuestion,
-        runs::StepKind,
-        skills::Skill,
-    },
 };
 
 pub async fn run_all(
@@ -224,7 +224,7 @@ async fn tell(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
         .await
 }
 
-fn message(run: &crate::types::runs::Run, call_id: String, answer: Answer, now: String) -> Message {
+fn message(run: &moxxy_types::runs::Run, call_id: String, answer: Answer, now: String) -> Message {
     let mut message = Message::new(run, Role::Tool, answer.content, now);
     message.tool_call_id = Some(call_id);
     message.is_error = answer.is_error;

@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
+use moxxy_types::{
+    agents::Agent,
+    clock,
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::{MessageId, QuestionId, RunId},
+    messages::{Message, Role, ToolCall},
+    runs::{Failure, Run, Status, Step, StepKind, Stop},
+    skills::Skill,
+};
+
 use super::{allowance, budget::Budget, control::Control, model, tool};
 use crate::{
     app::App,
     domain::{messages, questions},
     store::{self, Tx, events, steps},
-    types::{
-        agents::Agent,
-        clock,
-        error::{Error, Result},
-        events::{Event, Subject},
-        ids::{MessageId, QuestionId, RunId},
-        messages::{Message, Role, ToolCall},
-        runs::{Failure, Run, Status, Step, StepKind, Stop},
-        skills::Skill,
-    },
 };
 
 /// Why a run's loop ended.

@@ -9,15 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_types::error::{Error, Result};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use crate::secrets::MasterKey;
-use crate::{
-    config::Config,
-    system::directory,
-    types::error::{Error, Result},
-};
+use crate::{config::Config, secrets::MasterKey, system::directory};
 
 const FILE: &str = "master.key";
 const NEXT: &str = "master.key.next";

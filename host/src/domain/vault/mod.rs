@@ -11,16 +11,16 @@ use crate::{
     domain::version::Expected,
     secrets::{self, Row, seal},
     store::{self, events},
-    types::{
-        error::{Error, Result},
-        events::{Event, Subject},
-        ids::{SecretId, SecretName},
-        secrets::Secret,
-        tokens::Principal,
-    },
 };
 pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
 
+use moxxy_types::{
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::{SecretId, SecretName},
+    secrets::Secret,
+    tokens::Principal,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use zeroize::Zeroizing;

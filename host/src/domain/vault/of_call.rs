@@ -10,6 +10,14 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_types::{
+    components::Manifest,
+    digest,
+    error::{Error, Result},
+    events::Event,
+    grants::{Grant, Mode},
+    ids::SecretName,
+};
 
 use super::voice::{Owner, Voice};
 use crate::{
@@ -18,14 +26,6 @@ use crate::{
     secrets::{self, MasterKey, Placeholder, Redactor, Value},
     store,
     system::tasks::Server,
-    types::{
-        components::Manifest,
-        digest,
-        error::{Error, Result},
-        events::Event,
-        grants::{Grant, Mode},
-        ids::SecretName,
-    },
 };
 
 /// How often one call signs and has values revealed.

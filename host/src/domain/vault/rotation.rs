@@ -1,5 +1,7 @@
 //! Which master key fits the vault, and its rotation.
 
+use moxxy_types::error::{Error, Result};
+
 use super::master::{self, Found, Place};
 use crate::{
     app,
@@ -7,7 +9,6 @@ use crate::{
     domain::audit,
     secrets::{self, MasterKey},
     store::{self, Db, Store, Tx},
-    types::error::{Error, Result},
 };
 
 /// The master key that the vault is sealed by, and whether the vault is new. What a rotation left that did

@@ -6,18 +6,18 @@ use std::sync::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_types::{
+    digest::Digest,
+    error::Result,
+    events::{Event, Subject},
+    grants::Holder,
+    ids::{Name, SecretName},
+};
 use serde_json::{Map, Value as Json};
 
 use crate::{
     secrets::{Redactor, Value},
     store::{Store, Tx, events},
-    types::{
-        digest::Digest,
-        error::Result,
-        events::{Event, Subject},
-        grants::Holder,
-        ids::{Name, SecretName},
-    },
 };
 
 /// Of one call so many refusals are told.

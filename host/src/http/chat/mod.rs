@@ -10,6 +10,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use moxxy_types::{clock, error::Error, ids::RunId, runs::Run};
 
 use super::{
     answer::{Answer, Result},
@@ -21,7 +22,6 @@ use super::{
 use crate::{
     app::App,
     domain::chat::{self, Speech},
-    types::{clock, error::Error, ids::RunId, runs::Run},
 };
 
 pub use request::Request;

@@ -7,6 +7,7 @@ use axum::response::{
     sse::{Event, KeepAlive},
 };
 use futures_util::stream;
+use moxxy_types::error::Error;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -18,7 +19,6 @@ use crate::{
         answer::Answer,
         events::{HEARTBEAT, UNBUFFERED},
     },
-    types::error::Error,
 };
 
 /// How an answer is to come in pieces.

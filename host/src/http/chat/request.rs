@@ -1,20 +1,18 @@
 //! What a client of chat completions sends, and what of it an agent is told.
 
+use moxxy_types::{
+    error::{Error, Result},
+    ids::Name,
+    messages::Role,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::pieces::Pieces;
-use crate::{
-    domain::{
-        chat::{Conversation, Said},
-        runs,
-    },
-    types::{
-        error::{Error, Result},
-        ids::Name,
-        messages::Role,
-    },
+use crate::domain::{
+    chat::{Conversation, Said},
+    runs,
 };
 
 /// The most messages of a conversation.

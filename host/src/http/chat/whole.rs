@@ -9,6 +9,10 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use moxxy_types::{
+    ids::{Name, RunId},
+    runs::{Run, Spent},
+};
 use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 
@@ -16,10 +20,6 @@ use super::{created, finish};
 use crate::{
     domain::chat::Answer,
     http::reply::{self, Body, Shown},
-    types::{
-        ids::{Name, RunId},
-        runs::{Run, Spent},
-    },
 };
 
 /// An agent's answer.

@@ -1,5 +1,6 @@
 //! `wasi:logging`: lines for the operator, kept up to a limit and counted beyond it.
 
+use moxxy_types::ids::Name;
 use serde::Serialize;
 
 use crate::{
@@ -8,7 +9,6 @@ use crate::{
         state::CallState,
     },
     secrets::Redactor,
-    types::ids::Name,
 };
 
 const LINES: usize = 64;

@@ -5,12 +5,11 @@
 use std::{fmt, iter::Peekable, vec::IntoIter};
 
 use hmac::Mac as _;
-use zeroize::Zeroizing;
-
-use crate::types::{
+use moxxy_types::{
     audit::{Entry, Head},
     digest::{self, Hmac256},
 };
+use zeroize::Zeroizing;
 
 pub const LENGTH: usize = 32;
 /// What stands before the first entry.

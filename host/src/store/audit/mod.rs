@@ -5,17 +5,17 @@ mod chain;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::TryStreamExt as _;
+use moxxy_types::{
+    audit::{Entry, Filter},
+    error::{Error, Result},
+    events::Envelope,
+};
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
 
 pub use chain::{Ends, Hash, Key, Walk};
 
 use super::{Db, Page, Slice, Tx};
-use crate::types::{
-    audit::{Entry, Filter},
-    error::{Error, Result},
-    events::Envelope,
-};
 
 /// Tables whose rows come into being with an entry, or after one.
 const USED: [&str; 15] = [

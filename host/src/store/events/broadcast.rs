@@ -1,11 +1,10 @@
 //! Committed events, for those who listen.
 
-use tokio::sync::broadcast;
-
-use crate::types::{
+use moxxy_types::{
     error::Result,
     events::{Event, Recorded, Subject, envelope},
 };
+use tokio::sync::broadcast;
 
 /// The largest payload that is broadcast, in bytes; larger ones are read from the log.
 pub const LARGE: usize = 16 * 1024;

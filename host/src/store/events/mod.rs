@@ -5,20 +5,18 @@ mod broadcast;
 mod subscription;
 
 use futures_util::TryStreamExt as _;
+use moxxy_types::{
+    error::{Error, Result},
+    events::{Envelope, Event, Filter, Recorded, Subject, envelope},
+    ids::Name,
+};
 use serde_json::value::RawValue;
 use sqlx::FromRow;
 
 pub use broadcast::Events;
 pub use subscription::Subscription;
 
-use crate::{
-    store::{self, Db, Tx, to_json},
-    types::{
-        error::{Error, Result},
-        events::{Envelope, Event, Filter, Recorded, Subject, envelope},
-        ids::Name,
-    },
-};
+use crate::store::{self, Db, Tx, to_json};
 
 /// The bytes of payload at which a page of events is full.
 const PAGE: usize = 1024 * 1024;

@@ -4,17 +4,15 @@
 
 use std::collections::VecDeque;
 
+use moxxy_types::{
+    error::Result,
+    events::{Event, Filter, Recorded, Subject},
+};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::{
-    store::{
-        self, Store,
-        events::{Events, broadcast::News},
-    },
-    types::{
-        error::Result,
-        events::{Event, Filter, Recorded, Subject},
-    },
+use crate::store::{
+    self, Store,
+    events::{Events, broadcast::News},
 };
 
 const PAGE: i64 = 256;
@@ -75,7 +73,7 @@ impl Subscription {
         // Looked at after the page: what was removed before is not missed unnoticed.
         if let Some(to) = store::events::pruned_behind(&mut db, self.position, &self.filter).await? {
             let gap = Event::StreamGap { from: self.position + 1, to };
-            let envelope = crate::types::events::envelope(self.store.clock().timestamp(), &Subject::default(), &gap)?;
+            let envelope = moxxy_types::events::envelope(self.store.clock().timestamp(), &Subject::default(), &gap)?;
             self.position = to;
             return Ok(Some(Recorded { position: None, envelope }));
         }

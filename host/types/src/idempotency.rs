@@ -1,6 +1,6 @@
 //! What was asked for under an `Idempotency-Key`.
 
-use crate::types::{
+use crate::{
     error::{Detail, Error, Problem},
     ids::RunId,
 };

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::types::{
+use crate::{
     ids::{MessageId, RunId, SessionId},
     runs::Run,
 };

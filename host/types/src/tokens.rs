@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{
+use crate::{
     clock::Clock,
     error::{Error, Problem, Result},
     ids::TokenId,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::types::{
+use crate::{
     digest::Digest,
     error::{Error, Result},
     ids::{MessageId, QuestionId, RunId, SessionId},

@@ -3,7 +3,7 @@
 
 use sqlx::error::DatabaseError;
 
-use crate::types::error::Error;
+use crate::error::Error;
 
 // SQLite's primary result codes.
 const BUSY: i32 = 5;

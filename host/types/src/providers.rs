@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::types::{checks::Summary, components::Description, grants::Grant, ids::Name, permissions::Names};
+use crate::{checks::Summary, components::Description, grants::Grant, ids::Name, permissions::Names};
 
 #[derive(Debug, Clone)]
 pub struct Provider {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::types::ids::{SecretId, SecretName};
+use crate::ids::{SecretId, SecretName};
 
 pub const NONCE: usize = 24;
 /// How much longer what is sealed is, in bytes: by the nonce and the tag.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::types::ids::{Name, SessionId};
+use crate::ids::{Name, SessionId};
 
 /// One conversation of an agent, from its beginning or a reset to the next.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

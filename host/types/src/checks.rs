@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::digest::Digest;
+use crate::digest::Digest;
 
 /// The version of the suite. What a case expects changes with the first number.
 pub const SUITE: &str = "1.0.0";

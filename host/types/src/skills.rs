@@ -1,6 +1,6 @@
 //! Skills: components with tools, installed for an agent.
 
-use crate::types::{components::Description, digest::Digest, grants::Grant, ids::Name, permissions::Names};
+use crate::{components::Description, digest::Digest, grants::Grant, ids::Name, permissions::Names};
 
 #[derive(Debug, Clone)]
 pub struct Skill {

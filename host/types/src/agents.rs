@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{ids::Name, money::Dollars};
+use crate::{ids::Name, money::Dollars};
 
 /// What other rows refer to: unlike the name, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::types::error::Error;
+use crate::error::Error;
 
 pub type Hmac256 = Hmac<Sha256>;
 

@@ -5,6 +5,8 @@ pub mod audit;
 pub mod checks;
 pub mod clock;
 pub mod components;
+#[cfg(feature = "sqlx")]
+pub mod database;
 pub mod digest;
 pub mod error;
 pub mod events;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::types::{
+use crate::{
     agents::AgentKey,
     ids::{Name, RunId, SessionId, StepId},
     money::Dollars,

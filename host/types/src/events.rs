@@ -8,7 +8,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use crate::types::{
+use crate::{
     digest::Digest,
     error::{Error, Result},
     ids::{self, GrantId, Name, QuestionId, RunId, SecretId, SecretName, SessionId, StepId, TokenId},

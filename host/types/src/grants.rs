@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{
+use crate::{
     agents::AgentKey,
     digest::Digest,
     ids::{GrantId, Name, SecretId, SecretName},
