@@ -7,6 +7,11 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_system::{
+    directory,
+    single::Single,
+    tasks::{Policy, Tasks},
+};
 use moxxy_types::{
     clock::Clock,
     digest::MacKey,
@@ -37,11 +42,6 @@ use crate::{
     plugins::Plugins,
     secrets::MasterKey,
     store::{self, Store, events::Events},
-    system::{
-        directory,
-        single::Single,
-        tasks::{Policy, Tasks},
-    },
 };
 
 /// Large bodies that are taken in at once: each lies in the memory.

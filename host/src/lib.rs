@@ -15,7 +15,6 @@ pub mod plugins;
 pub mod schema;
 pub mod secrets;
 pub mod store;
-pub mod system;
 
 use std::time::Duration;
 

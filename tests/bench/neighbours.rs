@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moxxy::{app::App, config::Config, system::tasks::Tasks};
+use moxxy::{app::App, config::Config};
+use moxxy_system::tasks::Tasks;
 use moxxy_types::clock::Clock;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};

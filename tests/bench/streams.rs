@@ -25,8 +25,8 @@ use moxxy::{
     domain::providers,
     plugins::models::{Chunk, Message, Part, Request, Role},
     store,
-    system::tasks::Tasks,
 };
+use moxxy_system::tasks::Tasks;
 use moxxy_types::{clock::Clock, events::Subject, ids::Name};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use moxxy::{app::App, config::Config, system::tasks::Tasks};
+use moxxy::{app::App, config::Config};
+use moxxy_system::tasks::Tasks;
 use moxxy_types::clock::Clock;
 use reqwest::{
     Method, RequestBuilder, StatusCode,

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_system::directory;
 use serde_json::json;
 
 use super::{
@@ -14,10 +15,7 @@ use super::{
     terminal::{self, Terminal},
     token::{self, NewToken},
 };
-use crate::{
-    config::{self, Config, Flags, Layers, Source},
-    system::directory,
-};
+use crate::config::{self, Config, Flags, Layers, Source};
 
 const ABOUT: &str =
     "It asks for the data directory, the port, whether programs of yours on this machine need a token, and

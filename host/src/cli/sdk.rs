@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_system::directory;
 use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
@@ -13,10 +14,7 @@ use moxxy_types::{
 use serde_json::json;
 
 use super::terminal::Terminal;
-use crate::{
-    config::{Config, Flags},
-    system::directory,
-};
+use crate::config::{Config, Flags};
 
 /// Paths and contents of the crates `moxxy-sdk` and `moxxy-sdk-macros`, of the workspace around
 /// them, and of the WIT.

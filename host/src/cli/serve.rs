@@ -5,6 +5,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use moxxy_system::{
+    tasks::{Policy, Tasks},
+    telemetry,
+};
 use moxxy_types::{
     clock::Clock,
     error::{Error, Result},
@@ -21,10 +25,6 @@ use crate::{
     config::{Config, Flags, Server},
     domain::{bootstrap, demo},
     http, run as serve,
-    system::{
-        tasks::{Policy, Tasks},
-        telemetry,
-    },
 };
 
 /// How many connections may wait to be accepted; the system may allow fewer. Where there is no room,

@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use moxxy_system::text::is_hidden;
 use serde_json::{Value, value::RawValue};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -10,7 +11,6 @@ use super::{
     client::Answer,
     failure::{Done, Failure},
 };
-use crate::system::text::is_hidden;
 
 /// Longer texts are cut in tables.
 const CELL: usize = 60;

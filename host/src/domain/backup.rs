@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_system::directory;
 use moxxy_types::{
     clock::Clock,
     digest::Digest,
@@ -26,7 +27,6 @@ use crate::{
         self, Db,
         backup::{self, About},
     },
-    system::directory,
 };
 
 /// How often a backup begins anew because a component was removed meanwhile.

@@ -8,6 +8,7 @@ use std::sync::{
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use moxxy_system::tasks::{Server, Tasks};
 use moxxy_types::{
     components::{HostRequest, Manifest},
     error::Result,
@@ -26,7 +27,6 @@ use crate::{
     egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public},
     plugins::{ANY, Outgoing, Secrets as _},
     store::{Store, events},
-    system::tasks::{Server, Tasks},
 };
 
 /// Of what is told, in characters.

@@ -2,17 +2,14 @@
 //! out again.
 
 use hmac::Mac as _;
+use moxxy_system::single::{Doing, Single};
 use moxxy_types::{
     digest::MacKey,
     error::Result,
     idempotency::{Claim, Earlier, Key},
 };
 
-use crate::{
-    app::App,
-    store,
-    system::single::{Doing, Single},
-};
+use crate::{app::App, store};
 
 /// A claim on a key, with the body that came with it.
 pub fn claim(app: &App, key: Key, body: &[u8]) -> Claim {

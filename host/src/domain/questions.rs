@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock,
     digest::Digest,
@@ -19,7 +20,6 @@ use super::runs;
 use crate::{
     app::App,
     store::{self, Tx, events},
-    system::tasks::Policy,
 };
 /// How often to look for questions that are to be given up, at least and at most: clocks may jump.
 const LOOK: Duration = Duration::from_secs(60);

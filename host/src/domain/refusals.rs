@@ -8,13 +8,14 @@ use std::{
 };
 
 use ipnet::IpNet;
+use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock,
     events::{Event, RefusedFrom, Subject},
 };
 use time::OffsetDateTime;
 
-use crate::{app::App, store::events, system::tasks::Policy};
+use crate::{app::App, store::events};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// An event names so many networks; refusals of others are counted together.

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use moxxy_system::tasks::Policy;
 use moxxy_types::error::Result;
 use tokio::time::interval;
 
-use crate::{app::App, store, system::tasks::Policy};
+use crate::{app::App, store};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use moxxy_system::tasks;
 use moxxy_types::{
     components::{Description, Tool, World},
     digest::Digest,
@@ -27,7 +28,6 @@ use crate::{
     app::App,
     plugins::Prepared,
     store::{self, events},
-    system::tasks,
 };
 
 /// A skill as clients see it.

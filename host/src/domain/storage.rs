@@ -1,6 +1,7 @@
 //! The durable values of a skill, for one agent.
 
 use futures_util::future::BoxFuture;
+use moxxy_system::tasks::Server;
 use moxxy_types::{
     agents::AgentKey,
     components::Staged,
@@ -11,7 +12,6 @@ use moxxy_types::{
 use crate::{
     plugins::{Failure, Limit, Storage},
     store::{self, Store, Tx},
-    system::tasks::Server,
 };
 
 /// What a skill keeps for an agent at most.

@@ -3,6 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ipnet::IpNet;
+use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock, digest,
     error::{Error, Problem, Result},
@@ -17,7 +18,6 @@ use crate::{
     app::{self, App},
     config::Config,
     store::{self, Tx, events},
-    system::tasks::Policy,
 };
 
 pub const PREFIX: &str = "mox_";

@@ -12,6 +12,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use moxxy_system::tasks;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep, timeout, timeout_at},
@@ -27,7 +28,7 @@ use super::{
     rule::{Policy, Rule},
     target::Target,
 };
-use crate::{egress::Options, system::tasks};
+use crate::egress::Options;
 
 const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));

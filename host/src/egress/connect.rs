@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use moxxy_system::tasks;
 use moxxy_types::error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -30,10 +31,7 @@ use super::{
     rule::Rule,
     target::Target,
 };
-use crate::{
-    egress::{Options, Resolver},
-    system::tasks,
-};
+use crate::egress::{Options, Resolver};
 
 /// Of the addresses of a name so many are tried.
 const TRIED: usize = 4;

@@ -24,6 +24,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use moxxy_system::tasks::{Policy as End, Server, Tasks};
 use moxxy_types::error::Result;
 use tokio::{
     sync::Semaphore,
@@ -39,7 +40,6 @@ pub use self::{
     target::Target,
 };
 use self::{client::Client, connect::Dialler, pool::Pool};
-use crate::system::tasks::{Policy as End, Server, Tasks};
 pub use options::{Options, Resolver};
 
 /// How often connections that wait in vain are looked for.

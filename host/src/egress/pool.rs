@@ -8,6 +8,7 @@ use std::{
 };
 
 use hyper::client::conn::http1::SendRequest;
+use moxxy_system::tasks::Task;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
@@ -19,7 +20,6 @@ use super::{
     rule::{Policy, Rule},
     target::Target,
 };
-use crate::system::tasks::Task;
 
 /// How long a connection waits for its next request.
 pub const IDLE: Duration = Duration::from_secs(30);

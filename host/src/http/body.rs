@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
+use moxxy_system::{json, tasks};
 use moxxy_types::error::Error;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::{
@@ -16,11 +17,7 @@ use tokio::{
 };
 
 use super::{answer::Answer, connections::Seat, extract::in_plain_words};
-use crate::{
-    app::App,
-    config,
-    system::{json, tasks},
-};
+use crate::{app::App, config};
 
 /// On routes whose bodies carry components.
 #[derive(Debug, Clone, Copy)]

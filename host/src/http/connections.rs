@@ -27,6 +27,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use moxxy_system::tasks::{Policy, Tasks};
 use rustix::process::{Resource, getrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -40,10 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::{loopback::Peer, socket::Socket, tls::Tls};
-use crate::{
-    app::App,
-    system::tasks::{Policy, Tasks},
-};
+use crate::app::App;
 
 /// How long to wait where the system has no room for another connection.
 const SCARCE: Duration = Duration::from_millis(50);

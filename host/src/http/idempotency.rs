@@ -12,6 +12,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
+use moxxy_system::{
+    single::Doing,
+    tasks::{self, Policy},
+};
 use moxxy_types::{
     error::Error,
     idempotency::{Claim, Earlier, Key},
@@ -27,10 +31,6 @@ use crate::{
     app::App,
     domain::idempotency,
     store::{self, Tx, idempotency::Outcome},
-    system::{
-        single::Doing,
-        tasks::{self, Policy},
-    },
 };
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use moxxy_system::tasks::Policy;
 use moxxy_types::{
     error::{Error, Result},
     ids::TokenId,
@@ -28,7 +29,6 @@ use super::{answer::Answer, auth::Credential, loopback::Peer};
 use crate::{
     app::App,
     config::{RateLimitConfig, Server},
-    system::tasks::Policy,
 };
 
 type NoHeaders = governor::middleware::NoOpMiddleware;

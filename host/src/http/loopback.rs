@@ -4,11 +4,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::http::{HeaderMap, Method, Version, header, request::Parts};
+use moxxy_system::tasks;
 use moxxy_types::error::{Error, Result};
 use tokio::sync::OnceCell;
 
 use super::{owner, socket::SocketState};
-use crate::system::tasks;
 
 /// The two ends of a connection.
 #[derive(Debug, Clone)]

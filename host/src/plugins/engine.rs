@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use moxxy_system::tasks;
 use moxxy_types::error::{Error, Result};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::{plugins::Options, system::tasks};
+use crate::plugins::Options;
 
 const STACK: usize = 512 * 1024;
 const ASYNC_STACK: usize = 2 * 1024 * 1024;

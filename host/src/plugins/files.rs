@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_system::directory;
 use moxxy_types::{
     digest::{self, Digest},
     error::{Error, Result},
@@ -15,7 +16,6 @@ use tempfile::{NamedTempFile, TempPath};
 use wasmtime::{Engine, component::Component};
 
 use super::{load, rejected};
-use crate::system::directory;
 
 #[derive(Debug)]
 pub struct Files {

@@ -31,6 +31,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use moxxy_system::tasks::{self, Guests, Task};
 use moxxy_types::{
     components::{Description, Staged, World},
     digest::Digest,
@@ -66,10 +67,7 @@ use self::{
     registry::Registry,
     state::CallState,
 };
-use crate::{
-    secrets::Redactor,
-    system::tasks::{self, Guests, Task},
-};
+use crate::secrets::Redactor;
 
 /// Components that are installed at once, but for the compilation, which is one at a time.
 const UPLOADS: usize = 16;

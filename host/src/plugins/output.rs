@@ -1,5 +1,6 @@
 //! What components answer, checked, and their errors by name.
 
+use moxxy_system::json;
 use moxxy_types::ids::Name;
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::{
     Failure,
     bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
 };
-use crate::{secrets::Redactor, system::json};
+use crate::secrets::Redactor;
 
 /// A tool's result.
 #[derive(Debug, Clone, PartialEq)]

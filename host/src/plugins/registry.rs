@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use moxxy_system::tasks;
 use moxxy_types::{
     components::{Description, World},
     digest::Digest,
@@ -28,7 +29,6 @@ use super::{
     prepared::{Linked, Prepared},
     rejected,
 };
-use crate::system::tasks;
 
 /// How long a component that could not be loaded is not tried again: a try may read megabytes,
 /// or compile.

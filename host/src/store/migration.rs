@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_system::directory;
 use moxxy_types::{
     database,
     error::{Error, Result},
@@ -16,7 +17,6 @@ use sqlx::{
 };
 
 use super::Db;
-use crate::system::directory;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 

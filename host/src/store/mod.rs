@@ -33,6 +33,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_system::tasks::{Policy, Tasks};
 use moxxy_types::{
     clock::Clock,
     database,
@@ -46,10 +47,7 @@ use sqlx::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    store::events::Events,
-    system::tasks::{Policy, Tasks},
-};
+use crate::store::events::Events;
 
 pub use page::{Page, Slice};
 pub use writer::Tx;

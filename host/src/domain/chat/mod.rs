@@ -4,6 +4,7 @@
 
 mod speech;
 
+use moxxy_system::tasks::Policy;
 use moxxy_types::{
     error::{Error, Problem, Result},
     events::Filter,
@@ -21,7 +22,6 @@ use super::runs::{self, Started};
 use crate::{
     app::App,
     store::{self, Tx, events::Subscription},
-    system::tasks::Policy,
 };
 
 /// Between the messages of an answer.

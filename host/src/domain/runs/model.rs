@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_system::json;
 use moxxy_types::{
     error::Result,
     events::{Event, Usage},
@@ -25,7 +26,6 @@ use crate::{
     plugins::{self, CallContext, Completion, models},
     secrets::Redactor,
     store::{self, events, steps},
-    system::json,
 };
 
 const PARALLEL_CALLS: usize = 64;

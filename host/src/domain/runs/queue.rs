@@ -4,6 +4,7 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
+use moxxy_system::tasks::Policy;
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
@@ -12,7 +13,7 @@ use moxxy_types::{
 };
 
 use super::{resume, turn};
-use crate::{app::App, store, system::tasks::Policy};
+use crate::{app::App, store};
 
 /// Between two tries when the database does not answer.
 const AGAIN: Duration = Duration::from_secs(1);

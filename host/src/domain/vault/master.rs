@@ -9,11 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_system::directory;
 use moxxy_types::error::{Error, Result};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use crate::{config::Config, secrets::MasterKey, system::directory};
+use crate::{config::Config, secrets::MasterKey};
 
 const FILE: &str = "master.key";
 const NEXT: &str = "master.key.next";

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_system::tasks::Server;
 use moxxy_types::{
     components::Manifest,
     digest,
@@ -25,7 +26,6 @@ use crate::{
     plugins::{Denial, Secrets},
     secrets::{self, MasterKey, Placeholder, Redactor, Value},
     store,
-    system::tasks::Server,
 };
 
 /// How often one call signs and has values revealed.

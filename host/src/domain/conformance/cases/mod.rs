@@ -8,10 +8,10 @@ mod stops;
 mod streams;
 
 use futures_util::future::BoxFuture;
+use moxxy_system::text::is_hidden;
 use moxxy_types::checks::{Case, Outcome};
 
 use super::bench::Bench;
-use crate::system::text::is_hidden;
 
 /// How much is said of what came, in characters.
 const FOUND: usize = 400;
