@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use moxxy_schema as schema;
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     app::App,
     plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
-    schema,
     store::{self, Tx, events},
 };
 

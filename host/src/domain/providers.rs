@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_schema as schema;
 use moxxy_types::{
     checks::Summary,
     components::{Description, HostRequest, Manifest, World},
@@ -36,7 +37,6 @@ use crate::{
     domain::agents::present,
     egress::Target,
     plugins::{self, CallContext, Secrets},
-    schema,
     store::{self, Tx, events},
 };
 

@@ -1,5 +1,6 @@
 //! What a component says of itself, checked and in the form in which it is kept and shown.
 
+use moxxy_schema as schemas;
 use moxxy_system::json;
 use moxxy_types::{
     components::{Hints, LimitRequests, Manifest, Tool},
@@ -11,7 +12,6 @@ use super::{
     bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools},
     requests,
 };
-use crate::schema as schemas;
 
 const SCHEMA: usize = 64 * 1024;
 const TOOLS: usize = 128;

@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use moxxy_schema::{Mismatch, Patterns, Schema};
 use moxxy_types::{
     components::{Description, Manifest},
     digest::Digest,
@@ -11,7 +12,6 @@ use moxxy_types::{
 use serde_json::Value;
 
 use super::Plugins;
-use crate::schema::{Mismatch, Patterns, Schema};
 
 /// The schemas of a component's tools, by their names.
 pub type ToolSchemas = HashMap<String, Schema>;

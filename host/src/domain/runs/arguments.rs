@@ -1,10 +1,11 @@
 //! What is wrong with the arguments of a call, for the model that wrote them: the call is not made.
 
+use moxxy_schema as schema;
 use moxxy_system::json;
 use moxxy_types::{error::Result, messages::ToolCall, skills::Skill};
 use serde_json::Value;
 
-use crate::{app::App, schema};
+use crate::app::App;
 
 /// Nothing if they are as the tool says that it takes them.
 pub async fn wrong(app: &App, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
