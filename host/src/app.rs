@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_secrets::MasterKey;
 use moxxy_system::{
     directory,
     single::Single,
@@ -40,7 +41,6 @@ use crate::{
     },
     egress::Egress,
     plugins::Plugins,
-    secrets::MasterKey,
     store::{self, Store, events::Events},
 };
 

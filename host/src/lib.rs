@@ -12,7 +12,6 @@ pub mod domain;
 pub mod egress;
 pub mod http;
 pub mod plugins;
-pub mod secrets;
 pub mod store;
 
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use moxxy::secrets::{Redactor, Release, Value};
+use moxxy_secrets::{Redactor, Release, Value};
 
 const ROUNDS: usize = 15;
 const SIZE: usize = 4 * 1024 * 1024;

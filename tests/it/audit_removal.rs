@@ -262,7 +262,7 @@ async fn a_database_from_before_the_log_is_not_suspected_until_it_has_one() {
 
 /// Makes a master key, and returns its id.
 fn master_key(home: &Path) -> String {
-    let key = moxxy::secrets::MasterKey::random().unwrap();
+    let key = moxxy_secrets::MasterKey::random().unwrap();
     fs::write(home.join("master.key"), key.bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
         .unwrap();
     key.id()

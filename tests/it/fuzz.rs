@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use moxxy::secrets::Release;
+use moxxy_secrets::Release;
 
 use crate::outcomes::outcome;
 

@@ -3,6 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
+use moxxy_secrets::MasterKey;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -13,7 +14,6 @@ use super::{
 use crate::{
     config::{Config, Flags},
     domain::vault,
-    secrets::MasterKey,
 };
 
 const ROTATING: &str =

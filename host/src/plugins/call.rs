@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use moxxy_secrets::Redactor;
 use moxxy_types::{components::Staged, events::Usage};
 use tokio::{
     sync::mpsc,
@@ -25,7 +26,6 @@ use super::{
     prepared::{Exports, Linked},
     state::CallState,
 };
-use crate::secrets::Redactor;
 
 /// One call: its store and what bounds it.
 pub struct Call<'l> {

@@ -3,8 +3,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use moxxy_secrets::{Redactor, Release, Stream};
+
 use super::{context::Secrets, models};
-use crate::secrets::{Redactor, Release, Stream};
 
 /// What is kept of one completion.
 pub struct Cleaning {

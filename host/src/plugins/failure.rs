@@ -1,8 +1,7 @@
 //! Trouble in a component, under three names that never merge.
 
+use moxxy_secrets::Redactor;
 use moxxy_types::error::{Error, Problem};
-
-use crate::secrets::Redactor;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {

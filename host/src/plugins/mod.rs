@@ -31,6 +31,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use moxxy_secrets::Redactor;
 use moxxy_system::tasks::{self, Guests, Task};
 use moxxy_types::{
     components::{Description, Staged, World},
@@ -67,7 +68,6 @@ use self::{
     registry::Registry,
     state::CallState,
 };
-use crate::secrets::Redactor;
 
 /// Components that are installed at once, but for the compilation, which is one at a time.
 const UPLOADS: usize = 16;

@@ -1,5 +1,6 @@
 //! What components answer, checked, and their errors by name.
 
+use moxxy_secrets::Redactor;
 use moxxy_system::json;
 use moxxy_types::ids::Name;
 use serde_json::Value;
@@ -10,7 +11,6 @@ use super::{
     Failure,
     bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
 };
-use crate::secrets::Redactor;
 
 /// A tool's result.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,13 +3,14 @@
 
 use std::net::IpAddr;
 
+use moxxy_secrets::Place;
 use moxxy_types::components::{HostRequest, SecretRequest};
 
 use super::{
     bindings::plugin::exports::moxxy::plugin::plugin as guest,
     manifest::{bounded, label, short},
 };
-use crate::{egress::Pattern, secrets::Place};
+use crate::egress::Pattern;
 
 const REASON: usize = 4096;
 const REQUESTS: usize = 64;

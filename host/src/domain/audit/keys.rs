@@ -1,15 +1,13 @@
 //! The keys of the chain: one for each master key that there was. Those before are kept, sealed by the
 //! newest, so that old entries can be verified.
 
+use moxxy_secrets::{self as secrets, MasterKey};
 use moxxy_types::error::{Error, Result};
 
 use super::verify::{NO_KEY_ID, loss};
-use crate::{
-    secrets::{self, MasterKey},
-    store::{
-        self, Db, Store, Tx,
-        audit::{Ends, Key},
-    },
+use crate::store::{
+    self, Db, Store, Tx,
+    audit::{Ends, Key},
 };
 
 /// Begins to write entries, under the newest key. Whether the vault is `new` says whether the log may be: what was

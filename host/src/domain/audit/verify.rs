@@ -1,6 +1,7 @@
 //! Verification: reads the whole log, beside a server that writes it perhaps, and tells what was changed,
 //! is missing, or was cut off.
 
+use moxxy_secrets::MasterKey;
 use moxxy_types::{
     audit::{Entry, Head},
     error::{Error, Result},
@@ -11,7 +12,6 @@ use super::keys;
 use crate::{
     config::Config,
     domain::vault,
-    secrets::MasterKey,
     store::{
         self, Db,
         audit::{Ends, Hash, Walk},

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
+use moxxy_secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value};
 use moxxy_types::{
     components::{HostRequest, Manifest},
     digest,
@@ -23,7 +24,6 @@ use crate::{
     domain::consent,
     egress::{Pattern, Policy, Rule, Target},
     plugins::{ANY, Denial, Secrets},
-    secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value},
 };
 
 /// What each secret is.

@@ -1,6 +1,7 @@
 //! Gives a secret to one component: towards the hosts and in the place that it asks for, or as the
 //! terms say.
 
+use moxxy_secrets::inject::SHORTEST;
 use moxxy_types::{
     agents::AgentKey,
     components::{Description, Manifest, SecretRequest},
@@ -16,7 +17,6 @@ use serde_json::{Map, Value};
 
 use crate::{
     domain::consent,
-    secrets::inject::SHORTEST,
     store::{self, Tx, events},
 };
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_secrets::Redactor;
 use moxxy_system::json;
 use moxxy_types::{
     error::Result,
@@ -24,7 +25,6 @@ use super::{
 use crate::{
     domain::{invocations, lanes::Place, messages, providers},
     plugins::{self, CallContext, Completion, models},
-    secrets::Redactor,
     store::{self, events, steps},
 };
 

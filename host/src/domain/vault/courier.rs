@@ -7,6 +7,7 @@ use futures_util::{future::BoxFuture, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full, Limited, StreamBody};
+use moxxy_secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject};
 use moxxy_types::{
     error::{Error, Result},
     grants::{Grant, Mode},
@@ -17,7 +18,6 @@ use super::{of_call::OfCall, voice::Voice};
 use crate::{
     domain::consent::PLAIN,
     egress::{self, Body, Courier, Hop, Pattern, Refusal},
-    secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject},
 };
 
 /// Media types whose bodies are streams of lines.

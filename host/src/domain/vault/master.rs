@@ -9,12 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_secrets::MasterKey;
 use moxxy_system::directory;
 use moxxy_types::error::{Error, Result};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use crate::{config::Config, secrets::MasterKey};
+use crate::config::Config;
 
 const FILE: &str = "master.key";
 const NEXT: &str = "master.key.next";

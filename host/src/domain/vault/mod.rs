@@ -9,11 +9,11 @@ pub mod voice;
 use crate::{
     app::App,
     domain::version::Expected,
-    secrets::{self, Row, seal},
     store::{self, events},
 };
 pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
 
+use moxxy_secrets::{self as secrets, Row, seal};
 use moxxy_types::{
     error::{Error, Result},
     events::{Event, Subject},

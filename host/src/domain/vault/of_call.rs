@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_secrets::{self as secrets, MasterKey, Placeholder, Redactor, Value};
 use moxxy_system::tasks::Server;
 use moxxy_types::{
     components::Manifest,
@@ -24,7 +25,6 @@ use super::voice::{Owner, Voice};
 use crate::{
     app::App,
     plugins::{Denial, Secrets},
-    secrets::{self, MasterKey, Placeholder, Redactor, Value},
     store,
 };
 

@@ -1,5 +1,6 @@
 //! Which master key fits the vault, and its rotation.
 
+use moxxy_secrets::{self as secrets, MasterKey};
 use moxxy_types::error::{Error, Result};
 
 use super::master::{self, Found, Place};
@@ -7,7 +8,6 @@ use crate::{
     app,
     config::Config,
     domain::audit,
-    secrets::{self, MasterKey},
     store::{self, Db, Store, Tx},
 };
 

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_secrets::{Redactor, Value};
 use moxxy_types::{
     digest::Digest,
     error::Result,
@@ -15,10 +16,7 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value as Json};
 
-use crate::{
-    secrets::{Redactor, Value},
-    store::{Store, Tx, events},
-};
+use crate::store::{Store, Tx, events};
 
 /// Of one call so many refusals are told.
 const TOLD: u32 = 32;

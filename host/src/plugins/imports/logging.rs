@@ -1,14 +1,12 @@
 //! `wasi:logging`: lines for the operator, kept up to a limit and counted beyond it.
 
+use moxxy_secrets::Redactor;
 use moxxy_types::ids::Name;
 use serde::Serialize;
 
-use crate::{
-    plugins::{
-        bindings::imports::wasi::logging::logging::{Host, Level},
-        state::CallState,
-    },
-    secrets::Redactor,
+use crate::plugins::{
+    bindings::imports::wasi::logging::logging::{Host, Level},
+    state::CallState,
 };
 
 const LINES: usize = 64;

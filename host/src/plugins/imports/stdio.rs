@@ -8,14 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use moxxy_secrets::Redactor;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::{
     async_trait,
     cli::{IsTerminal, StdoutStream},
     p2::{OutputStream, Pollable, StreamResult},
 };
-
-use crate::secrets::Redactor;
 
 const KEPT: usize = 4096;
 /// More is looked at for secrets, of which the beginning may be cut off.

@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use url::{Url, form_urlencoded};
 
 use super::{refusal::Refusal, substitution::Substitution};
-use crate::secrets::place::Place;
+use crate::place::Place;
 
 /// All that could end a segment, a parameter or a value, and more. The colon is kept: there are
 /// services that want it so in a path, and it means nothing there.

@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use super::{Injectable, refusal::Refusal};
-use crate::secrets::placeholder;
+use crate::placeholder;
 
 /// Looks through a body as it goes by, in pieces of any size.
 pub struct Watch {

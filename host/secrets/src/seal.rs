@@ -14,7 +14,7 @@ use moxxy_types::{
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::secrets::MasterKey;
+use crate::MasterKey;
 
 /// The row that a value is sealed for.
 #[derive(Debug, Clone, Copy)]

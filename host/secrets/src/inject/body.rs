@@ -9,7 +9,7 @@ use memchr::memchr;
 use serde::de::IgnoredAny;
 
 use super::{Injectable, LARGEST, refusal::Refusal, substitution::Substitution, url, watch::Watch};
-use crate::secrets::{place::Place, placeholder};
+use crate::{place::Place, placeholder};
 
 enum Kind {
     Json,

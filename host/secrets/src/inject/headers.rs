@@ -10,7 +10,7 @@ use super::{
     refusal::Refusal,
     substitution::{Encode, Substitution},
 };
-use crate::secrets::place::Place;
+use crate::place::Place;
 
 const CONTROL: &str = "it has a line break or another control character";
 

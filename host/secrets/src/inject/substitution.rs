@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{Injectable, LARGEST, SHORTEST, refusal::Refusal, watch};
-use crate::secrets::{place::Place, placeholder};
+use crate::{place::Place, placeholder};
 
 /// The way of a value into its place, or the reason why it cannot stand there.
 pub type Encode = fn(&[u8]) -> Result<Vec<u8>, &'static str>;
