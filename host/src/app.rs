@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_egress::Egress;
 use moxxy_secrets::MasterKey;
 use moxxy_system::{
     directory,
@@ -39,7 +40,6 @@ use crate::{
         runs::{self, Scheduler},
         vault,
     },
-    egress::Egress,
     plugins::Plugins,
     store::{self, Store, events::Events},
 };

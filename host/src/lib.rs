@@ -9,7 +9,6 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
-pub mod egress;
 pub mod http;
 pub mod plugins;
 pub mod store;

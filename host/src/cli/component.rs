@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use moxxy_egress as egress;
 use moxxy_types::ids::Name;
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use super::{
     failure::{Done, Failure},
     terminal::{items, text},
 };
-use crate::{domain::consent, egress, plugins};
+use crate::{domain::consent, plugins};
 
 /// Where a component comes from.
 pub enum Source {

@@ -14,6 +14,7 @@ mod table;
 use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
+use moxxy_egress as egress;
 use moxxy_types::{
     error::{Error, Result},
     money::Dollars,
@@ -25,7 +26,7 @@ pub use self::{
     price::{ModelPrice, UnknownPrice},
     remote::{Remote, token_in},
 };
-use crate::{egress, plugins};
+use crate::plugins;
 
 /// Every option; each stands in `config.default.toml`, which says what it is.
 #[derive(Debug, Clone, Deserialize)]

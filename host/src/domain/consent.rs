@@ -2,6 +2,7 @@
 //! are granted by it. Secrets, and hosts at a port of their own, which may be private, take
 //! `vault:write`: without it, consent to them only lets an upgrade go on.
 
+use moxxy_egress::{Pattern, Target, is_public};
 use moxxy_types::{
     components::{HostRequest, Manifest, SecretRequest},
     error::{Detail, Error, Problem, Result},
@@ -15,10 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Host;
 
-use crate::{
-    egress::{Pattern, Target, is_public},
-    plugins::{self, ANY},
-};
+use crate::plugins::{self, ANY};
 
 /// What stands before a place that is reached without encryption.
 pub const PLAIN: &str = "http://";

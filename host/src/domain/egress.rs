@@ -8,6 +8,7 @@ use std::sync::{
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use moxxy_egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public};
 use moxxy_system::tasks::{Server, Tasks};
 use moxxy_types::{
     components::{HostRequest, Manifest},
@@ -24,7 +25,6 @@ use serde_json::{Map, Value, json};
 use super::{consent, vault::of_call};
 use crate::{
     app::App,
-    egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public},
     plugins::{ANY, Outgoing, Secrets as _},
     store::{Store, events},
 };
@@ -227,7 +227,7 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::egress::Target;
+    use moxxy_egress::Target;
     use moxxy_types::{components::LimitRequests, tokens::Principal};
 
     fn manifest(hosts: &[&str]) -> Manifest {

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_egress::Target;
 use moxxy_schema as schema;
 use moxxy_types::{
     checks::Summary,
@@ -35,7 +36,6 @@ use super::{
 use crate::{
     app::App,
     domain::agents::present,
-    egress::Target,
     plugins::{self, CallContext, Secrets},
     store::{self, Tx, events},
 };

@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use moxxy_egress::{self as egress, Body, Waits};
 use moxxy_secrets::{Redactor, Value};
 use moxxy_types::ids::{Name, RunId, SessionId};
 use serde_json::{Map, Value as Json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::egress::{self, Body, Waits};
 
 #[derive(Debug, Clone)]
 pub struct CallContext {

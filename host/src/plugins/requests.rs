@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use moxxy_egress::Pattern;
 use moxxy_secrets::Place;
 use moxxy_types::components::{HostRequest, SecretRequest};
 
@@ -10,7 +11,6 @@ use super::{
     bindings::plugin::exports::moxxy::plugin::plugin as guest,
     manifest::{bounded, label, short},
 };
-use crate::egress::Pattern;
 
 const REASON: usize = 4096;
 const REQUESTS: usize = 64;

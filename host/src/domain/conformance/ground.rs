@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
+use moxxy_egress::{Pattern, Policy, Rule, Target};
 use moxxy_secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value};
 use moxxy_types::{
     components::{HostRequest, Manifest},
@@ -22,7 +23,6 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     domain::consent,
-    egress::{Pattern, Policy, Rule, Target},
     plugins::{ANY, Denial, Secrets},
 };
 

@@ -7,6 +7,7 @@ use futures_util::{future::BoxFuture, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full, Limited, StreamBody};
+use moxxy_egress::{self as egress, Body, Courier, Hop, Pattern, Refusal};
 use moxxy_secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject};
 use moxxy_types::{
     error::{Error, Result},
@@ -15,10 +16,7 @@ use moxxy_types::{
 use url::Url;
 
 use super::{of_call::OfCall, voice::Voice};
-use crate::{
-    domain::consent::PLAIN,
-    egress::{self, Body, Courier, Hop, Pattern, Refusal},
-};
+use crate::domain::consent::PLAIN;
 
 /// Media types whose bodies are streams of lines.
 const LINES: [&str; 8] = [

@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use moxxy_egress::{Error, Wait};
 use serde_json::json;
 
 use super::{Fault, Tried};
-use crate::{
-    domain::conformance::{
-        bench::Bench,
-        script::{Kind, MESSAGE, Script, TEXT},
-        service::{Piece, Reply},
-        wire::{Style, Values},
-    },
-    egress::{Error, Wait},
+use crate::domain::conformance::{
+    bench::Bench,
+    script::{Kind, MESSAGE, Script, TEXT},
+    service::{Piece, Reply},
+    wire::{Style, Values},
 };
 
 /// What a status means by itself.

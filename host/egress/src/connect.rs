@@ -31,7 +31,7 @@ use super::{
     rule::Rule,
     target::Target,
 };
-use crate::egress::{Options, Resolver};
+use crate::{Options, Resolver};
 
 /// Of the addresses of a name so many are tried.
 const TRIED: usize = 4;

@@ -28,7 +28,7 @@ use super::{
     rule::{Policy, Rule},
     target::Target,
 };
-use crate::egress::Options;
+use crate::Options;
 
 const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
