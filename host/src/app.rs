@@ -9,6 +9,7 @@ use std::{
 
 use moxxy_egress::Egress;
 use moxxy_secrets::MasterKey;
+use moxxy_store::{self as store, Store, events::Events};
 use moxxy_system::{
     directory,
     single::Single,
@@ -41,7 +42,6 @@ use crate::{
         vault,
     },
     plugins::Plugins,
-    store::{self, Store, events::Events},
 };
 
 /// Large bodies that are taken in at once: each lies in the memory.

@@ -11,7 +11,6 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod plugins;
-pub mod store;
 
 use std::time::Duration;
 

@@ -24,8 +24,8 @@ use moxxy::{
     config::Config,
     domain::providers,
     plugins::models::{Chunk, Message, Part, Request, Role},
-    store,
 };
+use moxxy_store as store;
 use moxxy_system::tasks::Tasks;
 use moxxy_types::{clock::Clock, events::Subject, ids::Name};
 use serde_json::{Value, json};

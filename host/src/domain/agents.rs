@@ -1,5 +1,6 @@
 //! Agents: a persona, a model and limits, under a name.
 
+use moxxy_store::{self as store, events};
 use moxxy_types::{
     agents::{Agent, Fallback, Limits, Settings},
     error::{Error, Result},
@@ -16,10 +17,7 @@ use super::{
     runs,
     version::Expected,
 };
-use crate::{
-    app::App,
-    store::{self, events},
-};
+use crate::app::App;
 
 const PERSONA: usize = 64 * 1024;
 const MODEL: usize = 256;

@@ -9,6 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_store::{
+    self as store, Db,
+    backup::{self, About},
+};
 use moxxy_system::directory;
 use moxxy_types::{
     clock::Clock,
@@ -19,15 +23,7 @@ use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
 use super::{audit, runs, vault};
-use crate::{
-    app,
-    config::Config,
-    plugins,
-    store::{
-        self, Db,
-        backup::{self, About},
-    },
-};
+use crate::{app, config::Config, plugins};
 
 /// How often a backup begins anew because a component was removed meanwhile.
 const TRIES: usize = 5;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_store as store;
 use moxxy_types::{
     agents::Limits,
     error::{Error, Result},
@@ -15,7 +16,7 @@ use super::{
     skills::{self, Install},
     source::Source,
 };
-use crate::{app::App, store};
+use crate::app::App;
 
 const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";
 

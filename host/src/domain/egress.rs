@@ -9,6 +9,7 @@ use std::sync::{
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use moxxy_egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public};
+use moxxy_store::{Store, events};
 use moxxy_system::tasks::{Server, Tasks};
 use moxxy_types::{
     components::{HostRequest, Manifest},
@@ -26,7 +27,6 @@ use super::{consent, vault::of_call};
 use crate::{
     app::App,
     plugins::{ANY, Outgoing, Secrets as _},
-    store::{Store, events},
 };
 
 /// Of what is told, in characters.

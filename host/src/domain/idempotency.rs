@@ -2,6 +2,7 @@
 //! out again.
 
 use hmac::Mac as _;
+use moxxy_store as store;
 use moxxy_system::single::{Doing, Single};
 use moxxy_types::{
     digest::MacKey,
@@ -9,7 +10,7 @@ use moxxy_types::{
     idempotency::{Claim, Earlier, Key},
 };
 
-use crate::{app::App, store};
+use crate::app::App;
 
 /// A claim on a key, with the body that came with it.
 pub fn claim(app: &App, key: Key, body: &[u8]) -> Claim {

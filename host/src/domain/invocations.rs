@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use moxxy_schema as schema;
+use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
@@ -26,7 +27,6 @@ use super::{
 use crate::{
     app::App,
     plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
-    store::{self, Tx, events},
 };
 
 /// One call of a tool.

@@ -2,6 +2,7 @@
 //! may be called again after a crash. Only the operator sets it; what a skill says of its tools is a
 //! hint.
 
+use moxxy_store::{self as store, events};
 use moxxy_types::{
     error::{Error, Result},
     events::{Event, Subject},
@@ -11,10 +12,7 @@ use moxxy_types::{
 };
 
 use super::{runs, version::Expected};
-use crate::{
-    app::App,
-    store::{self, events},
-};
+use crate::app::App;
 
 pub async fn show(app: &App, agent: &Name) -> Result<Policy> {
     let mut db = app.store.read().await?;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use moxxy_store::{self as store, events};
 use moxxy_types::{
     agents::AgentKey,
     error::Result,
@@ -15,11 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    app::App,
-    plugins::Progress,
-    store::{self, events},
-};
+use crate::{app::App, plugins::Progress};
 
 /// The least time between two events.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -7,6 +7,7 @@ use std::{
 
 use moxxy_egress::Target;
 use moxxy_schema as schema;
+use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     checks::Summary,
     components::{Description, HostRequest, Manifest, World},
@@ -37,7 +38,6 @@ use crate::{
     app::App,
     domain::agents::present,
     plugins::{self, CallContext, Secrets},
-    store::{self, Tx, events},
 };
 
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;

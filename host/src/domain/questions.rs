@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use moxxy_store::{self as store, Tx, events};
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock,
@@ -17,10 +18,7 @@ use moxxy_types::{
 };
 
 use super::runs;
-use crate::{
-    app::App,
-    store::{self, Tx, events},
-};
+use crate::app::App;
 /// How often to look for questions that are to be given up, at least and at most: clocks may jump.
 const LOOK: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(10);

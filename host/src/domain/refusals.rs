@@ -8,6 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use moxxy_store::events;
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock,
@@ -15,7 +16,7 @@ use moxxy_types::{
 };
 use time::OffsetDateTime;
 
-use crate::{app::App, store::events};
+use crate::app::App;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// An event names so many networks; refusals of others are counted together.

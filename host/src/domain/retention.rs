@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use moxxy_store as store;
 use moxxy_system::tasks::Policy;
 use moxxy_types::error::Result;
 use tokio::time::interval;
 
-use crate::{app::App, store};
+use crate::app::App;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400;

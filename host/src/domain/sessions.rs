@@ -1,5 +1,6 @@
 //! Sessions: an agent's conversations. Their histories never mix.
 
+use moxxy_store::{self as store, Db, events};
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
@@ -9,10 +10,7 @@ use moxxy_types::{
 };
 
 use super::runs;
-use crate::{
-    app::App,
-    store::{self, Db, events},
-};
+use crate::app::App;
 
 /// The conversation of runs that name none.
 pub fn default() -> Name {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use moxxy_store::{self as store, events};
 use moxxy_system::tasks;
 use moxxy_types::{
     components::{Description, Tool, World},
@@ -24,11 +25,7 @@ use super::{
     source::Source,
     version::Expected,
 };
-use crate::{
-    app::App,
-    plugins::Prepared,
-    store::{self, events},
-};
+use crate::{app::App, plugins::Prepared};
 
 /// A skill as clients see it.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! The durable values of a skill, for one agent.
 
 use futures_util::future::BoxFuture;
+use moxxy_store::{self as store, Store, Tx};
 use moxxy_system::tasks::Server;
 use moxxy_types::{
     agents::AgentKey,
@@ -9,10 +10,7 @@ use moxxy_types::{
     ids::Name,
 };
 
-use crate::{
-    plugins::{Failure, Limit, Storage},
-    store::{self, Store, Tx},
-};
+use crate::plugins::{Failure, Limit, Storage};
 
 /// What a skill keeps for an agent at most.
 const KEYS: i64 = 10_000;

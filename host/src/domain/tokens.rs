@@ -3,6 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ipnet::IpNet;
+use moxxy_store::{self as store, Tx, events};
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock, digest,
@@ -17,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::{self, App},
     config::Config,
-    store::{self, Tx, events},
 };
 
 pub const PREFIX: &str = "mox_";

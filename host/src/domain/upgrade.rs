@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     agents::AgentKey,
     components::{Description, World},
@@ -24,11 +25,7 @@ use super::{
     source::Source,
     version::Expected,
 };
-use crate::{
-    app::App,
-    config::Config,
-    store::{self, Tx, events},
-};
+use crate::{app::App, config::Config};
 
 /// What is to take the place of a version, or more consent to the one that is there.
 #[derive(Debug, Deserialize, JsonSchema)]

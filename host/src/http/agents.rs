@@ -1,6 +1,7 @@
 //! `/v1/agents`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{
     agents::Agent,
     ids::{Name, SessionId},
@@ -21,7 +22,6 @@ use crate::{
         agents::{self, NewAgent, Patch},
         runs, sessions,
     },
-    store,
 };
 
 /// How to stop.

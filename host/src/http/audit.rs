@@ -1,6 +1,7 @@
 //! `/v1/audit`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{
     audit::{Entry, Filter, Head},
     ids::{Name, RunId},
@@ -15,7 +16,7 @@ use super::{
     extract::{Paging, Query},
     reply::{Body, Listed},
 };
-use crate::{app::App, domain::audit, store};
+use crate::{app::App, domain::audit};
 
 /// Which entries are wanted.
 #[derive(Debug, Deserialize, JsonSchema)]

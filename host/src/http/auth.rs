@@ -13,6 +13,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use moxxy_store as store;
 use moxxy_types::{
     error::{Error, Problem},
     tokens::{Principal, Scope, Token},
@@ -29,7 +30,6 @@ use crate::{
         bootstrap, refusals,
         tokens::{self, Creator},
     },
-    store,
 };
 
 /// A caller that may use the scope `S`.

@@ -16,6 +16,7 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt as _, stream};
+use moxxy_store::{self as store, Db, events::Subscription};
 use moxxy_types::{
     error::{self, Error},
     events::{Filter, Recorded},
@@ -33,11 +34,7 @@ use super::{
     prefer::LastEvent,
     reply,
 };
-use crate::{
-    app::App,
-    domain::tokens,
-    store::{self, Db, events::Subscription},
-};
+use crate::{app::App, domain::tokens};
 
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! `/v1/vault/grants`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{grants::Grant, ids::GrantId};
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
 use crate::{
     app::App,
     domain::grants::{self, Granted, NewGrant},
-    store,
 };
 
 pub async fn create(

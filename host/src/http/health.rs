@@ -11,13 +11,14 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use moxxy_store as store;
 use moxxy_types::error::Result;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use super::reply::{self, Shown as _};
-use crate::{app::App, store};
+use crate::app::App;
 
 /// How the server is.
 #[derive(Debug, Serialize, JsonSchema)]

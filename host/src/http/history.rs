@@ -1,6 +1,7 @@
 //! `/v1/agents/{name}/history` and `/sessions`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{
     ids::{Name, RunId},
     messages::Message,
@@ -18,7 +19,6 @@ use super::{
 use crate::{
     app::App,
     domain::{runs, sessions},
-    store,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]

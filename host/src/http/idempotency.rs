@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
+use moxxy_store::{self as store, Tx, idempotency::Outcome};
 use moxxy_system::{
     single::Doing,
     tasks::{self, Policy},
@@ -27,11 +28,7 @@ use super::{
     connections::Seat,
     middleware,
 };
-use crate::{
-    app::App,
-    domain::idempotency,
-    store::{self, Tx, idempotency::Outcome},
-};
+use crate::{app::App, domain::idempotency};
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST: usize = 255;

@@ -1,6 +1,7 @@
 //! `/v1/models`: agents, as clients of OpenAI's API list models.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{agents::Agent, clock, ids::Name};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::{
     extract::Path,
     reply::Body,
 };
-use crate::{app::App, store};
+use crate::app::App;
 
 /// Such clients know no pages.
 const ALL: store::Page = store::Page { limit: u32::MAX, after: None };

@@ -8,6 +8,7 @@ use axum::{
     http::{Uri, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use moxxy_store::{Page, Slice};
 use moxxy_types::error::Error;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,10 +18,7 @@ use super::{
     extract,
     reply::Listed,
 };
-use crate::{
-    app::App,
-    store::{Page, Slice},
-};
+use crate::app::App;
 
 const DEFAULT: u32 = 100;
 const MOST: u32 = 1000;

@@ -1,6 +1,7 @@
 //! `/v1/agents/{name}/tool-policy` and `…/decisions`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{
     ids::Name,
     policy::{Policy, Standing},
@@ -12,7 +13,7 @@ use super::{
     extract::{IfMatch, Json, Paging, Path},
     reply::{Listed, Tagged},
 };
-use crate::{app::App, domain::policy, store};
+use crate::{app::App, domain::policy};
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Policy>> {
     Ok(Tagged(policy::show(&app, &name).await?))

@@ -1,6 +1,7 @@
 //! `/v1/providers`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{checks::Report, ids::Name, providers::Provider};
 
 use super::{
@@ -16,7 +17,6 @@ use crate::{
         models::{self, Model},
         providers::{self, NewProvider, Patch, View},
     },
-    store,
 };
 
 /// By name.

@@ -1,6 +1,7 @@
 //! `/v1/agents/{name}/questions` and `…/ask-responses`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{
     ids::{Name, QuestionId},
     questions::{Question, Response},
@@ -12,7 +13,7 @@ use super::{
     extract::{Json, Paging, Path},
     reply::{Body, Listed},
 };
-use crate::{app::App, domain::questions, store};
+use crate::{app::App, domain::questions};
 
 /// Oldest first.
 pub async fn list(

@@ -6,6 +6,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use moxxy_store as store;
 use moxxy_types::{
     ids::{Name, RunId},
     runs::Run,
@@ -23,7 +24,6 @@ use super::{
 use crate::{
     app::App,
     domain::runs::{self, Detail, NewRun, Started},
-    store,
 };
 
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");

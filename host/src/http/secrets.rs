@@ -1,6 +1,7 @@
 //! `/v1/vault/secrets`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{ids::SecretId, secrets::Secret};
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
 use crate::{
     app::App,
     domain::vault::{self, NewSecret, NewValue},
-    store,
 };
 
 pub async fn create(

@@ -11,6 +11,7 @@ use axum::{
     extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
     http::{StatusCode, header},
 };
+use moxxy_store as store;
 use moxxy_types::{digest::Digest, error::Error, ids::Name, skills::Skill};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -33,7 +34,6 @@ use crate::{
         source::Source,
         upgrade::{self, Place, Upgrade},
     },
-    store,
 };
 
 /// A tool to be called.

@@ -1,6 +1,7 @@
 //! `/v1/auth/tokens`.
 
 use axum::extract::State;
+use moxxy_store as store;
 use moxxy_types::{ids::TokenId, tokens::Token};
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
 use crate::{
     app::App,
     domain::tokens::{self, Issued, NewToken},
-    store,
 };
 
 pub async fn create(

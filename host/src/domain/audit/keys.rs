@@ -2,13 +2,13 @@
 //! newest, so that old entries can be verified.
 
 use moxxy_secrets::{self as secrets, MasterKey};
+use moxxy_store::{
+    self as store, Db, Store, Tx,
+    audit::{Ends, Key},
+};
 use moxxy_types::error::{Error, Result};
 
 use super::verify::{NO_KEY_ID, loss};
-use crate::store::{
-    self, Db, Store, Tx,
-    audit::{Ends, Key},
-};
 
 /// Begins to write entries, under the newest key. Whether the vault is `new` says whether the log may be: what was
 /// taken away from either is told of, and written down for good.

@@ -4,6 +4,7 @@
 mod keys;
 mod verify;
 
+use moxxy_store as store;
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     audit::Head,
@@ -16,7 +17,7 @@ use tokio::time::{Instant, interval_at};
 pub use keys::{begin, renew};
 pub use verify::{Report, verify, verify_in};
 
-use crate::{app::App, store};
+use crate::app::App;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 86_400;

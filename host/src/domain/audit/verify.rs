@@ -2,6 +2,10 @@
 //! is missing, or was cut off.
 
 use moxxy_secrets::MasterKey;
+use moxxy_store::{
+    self as store, Db,
+    audit::{Ends, Hash, Walk},
+};
 use moxxy_types::{
     audit::{Entry, Head},
     error::{Error, Result},
@@ -9,14 +13,7 @@ use moxxy_types::{
 use serde::Serialize;
 
 use super::keys;
-use crate::{
-    config::Config,
-    domain::vault,
-    store::{
-        self, Db,
-        audit::{Ends, Hash, Walk},
-    },
-};
+use crate::{config::Config, domain::vault};
 
 /// Of so many findings each is told; more are counted.
 const TOLD: usize = 100;

@@ -4,6 +4,7 @@
 
 mod speech;
 
+use moxxy_store::{self as store, Tx, events::Subscription};
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     error::{Error, Problem, Result},
@@ -19,10 +20,7 @@ use tokio::sync::oneshot;
 pub use speech::Speech;
 
 use super::runs::{self, Started};
-use crate::{
-    app::App,
-    store::{self, Tx, events::Subscription},
-};
+use crate::app::App;
 
 /// Between the messages of an answer.
 const BETWEEN: &str = "\n\n";

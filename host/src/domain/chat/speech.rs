@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 
+use moxxy_store::events::Subscription;
 use moxxy_types::{
     error::{Error, Result},
     events::{Filter, Recorded},
@@ -11,7 +12,7 @@ use moxxy_types::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{BETWEEN, ENDED, cut_off};
-use crate::{app::App, store::events::Subscription};
+use crate::app::App;
 
 /// The words of a run, in order and without a gap.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Checks of providers that are installed, as they are configured.
 
+use moxxy_store as store;
 use moxxy_types::{
     checks::Report,
     error::{Error, Result},
@@ -9,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Wire, check as check_component};
-use crate::{app::App, store};
+use crate::app::App;
 
 /// How to check.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

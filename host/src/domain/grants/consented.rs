@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_store::{self as store, Tx};
 use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
@@ -14,10 +15,7 @@ use moxxy_types::{
 };
 
 use super::giving::{self, Candidate, Giving, Terms};
-use crate::{
-    domain::consent,
-    store::{self, Tx},
-};
+use crate::domain::consent;
 
 /// Grants what was consented to: of each wish for a secret that is named, the secret of that name. One
 /// that is not in the vault yet stays missing, and so does all of them without `vault:write`.

@@ -2,6 +2,7 @@
 //! terms say.
 
 use moxxy_secrets::inject::SHORTEST;
+use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     agents::AgentKey,
     components::{Description, Manifest, SecretRequest},
@@ -15,10 +16,7 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value};
 
-use crate::{
-    domain::consent,
-    store::{self, Tx, events},
-};
+use crate::domain::consent;
 
 /// A component that may be granted something.
 #[derive(Debug)]

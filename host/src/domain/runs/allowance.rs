@@ -2,6 +2,7 @@
 //! answered with what is the matter, so that the model can still come to an end with what it has. Only a
 //! model that was told so and asks for more nevertheless loses its run.
 
+use moxxy_store as store;
 use moxxy_types::{
     error::Result,
     messages::{Message, Role, ToolCall},
@@ -9,7 +10,6 @@ use moxxy_types::{
 };
 
 use super::turn::Turn;
-use crate::store;
 
 /// The calls that may be made.
 pub async fn admit(turn: &Turn<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {

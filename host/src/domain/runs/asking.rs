@@ -1,6 +1,7 @@
 //! What becomes of the calls of a message: made, refused, or put to a person first, as the tool policy
 //! says and as people have answered so far.
 
+use moxxy_store as store;
 use moxxy_types::{
     components::Tool,
     error::Result,
@@ -17,7 +18,6 @@ use super::{arguments, names::Names, turn::Turn};
 use crate::{
     domain::questions,
     plugins::{Answered, models},
-    store,
 };
 
 /// The tool by which the model asks the user. No skill's tool can have this name.

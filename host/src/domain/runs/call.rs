@@ -1,5 +1,6 @@
 //! A model call before it is made: what it shows the model, and the step that reserves what it may use.
 
+use moxxy_store::{self as store, Tx, events, steps};
 use moxxy_types::{
     agents::AgentKey,
     clock, digest,
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     domain::{models as listed, models::About},
     plugins::models,
-    store::{self, Tx, events, steps},
 };
 
 /// What a provider says of a conversation that does not fit.

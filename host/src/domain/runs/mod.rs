@@ -22,6 +22,11 @@ mod usage;
 
 use std::time::Duration;
 
+use moxxy_store::{
+    self as store, Db, Tx,
+    events::{self, Subscription},
+    idempotency::Outcome,
+};
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
@@ -40,14 +45,7 @@ pub use queue::wake;
 pub use resume::{cancel_all, resume_all};
 
 use super::{questions, sessions};
-use crate::{
-    app::App,
-    store::{
-        self, Db, Tx,
-        events::{self, Subscription},
-        idempotency::Outcome,
-    },
-};
+use crate::app::App;
 /// The longest task, in bytes.
 pub const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.

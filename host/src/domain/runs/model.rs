@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use moxxy_secrets::Redactor;
+use moxxy_store::{self as store, events, steps};
 use moxxy_system::json;
 use moxxy_types::{
     error::Result,
@@ -25,7 +26,6 @@ use super::{
 use crate::{
     domain::{invocations, lanes::Place, messages, providers},
     plugins::{self, CallContext, Completion, models},
-    store::{self, events, steps},
 };
 
 const PARALLEL_CALLS: usize = 64;

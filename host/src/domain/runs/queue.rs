@@ -4,6 +4,7 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
+use moxxy_store as store;
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     agents::AgentKey,
@@ -13,7 +14,7 @@ use moxxy_types::{
 };
 
 use super::{resume, turn};
-use crate::{app::App, store};
+use crate::app::App;
 
 /// Between two tries when the database does not answer.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 //! cut off is made again, a tool call if the operator says that it may be; of another nobody knows what
 //! it did, and the model is told so.
 
+use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     error::Result,
     events::{Event, Subject},
@@ -11,10 +12,7 @@ use moxxy_types::{
 };
 
 use super::{queue, turn};
-use crate::{
-    app::App,
-    store::{self, Tx, events},
-};
+use crate::app::App;
 
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
                        effect or not. Find out before you repeat it.";

@@ -2,6 +2,7 @@
 //! after another. What becomes of each is decided in [`asking`](super::asking).
 
 use futures_util::future::try_join_all;
+use moxxy_store::{self as store, events, steps};
 use moxxy_types::{
     components::Tool,
     error::Result,
@@ -24,7 +25,6 @@ use crate::{
         questions,
     },
     plugins::{Answered, Caller, Failure},
-    store::{self, events, steps},
 };
 
 pub async fn run_all(

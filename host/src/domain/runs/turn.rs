@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use moxxy_store::{self as store, Tx, events, steps};
 use moxxy_types::{
     agents::Agent,
     clock,
@@ -17,7 +18,6 @@ use super::{allowance, budget::Budget, control::Control, model, tool};
 use crate::{
     app::App,
     domain::{messages, questions},
-    store::{self, Tx, events, steps},
 };
 
 /// Why a run's loop ended.

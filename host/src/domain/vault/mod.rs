@@ -6,14 +6,11 @@ pub mod of_call;
 mod rotation;
 pub mod voice;
 
-use crate::{
-    app::App,
-    domain::version::Expected,
-    store::{self, events},
-};
+use crate::{app::App, domain::version::Expected};
 pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
 
 use moxxy_secrets::{self as secrets, Row, seal};
+use moxxy_store::{self as store, events};
 use moxxy_types::{
     error::{Error, Result},
     events::{Event, Subject},

@@ -11,6 +11,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use moxxy_secrets::{self as secrets, MasterKey, Placeholder, Redactor, Value};
+use moxxy_store as store;
 use moxxy_system::tasks::Server;
 use moxxy_types::{
     components::Manifest,
@@ -25,7 +26,6 @@ use super::voice::{Owner, Voice};
 use crate::{
     app::App,
     plugins::{Denial, Secrets},
-    store,
 };
 
 /// How often one call signs and has values revealed.

@@ -1,15 +1,11 @@
 //! Which master key fits the vault, and its rotation.
 
 use moxxy_secrets::{self as secrets, MasterKey};
+use moxxy_store::{self as store, Db, Store, Tx};
 use moxxy_types::error::{Error, Result};
 
 use super::master::{self, Found, Place};
-use crate::{
-    app,
-    config::Config,
-    domain::audit,
-    store::{self, Db, Store, Tx},
-};
+use crate::{app, config::Config, domain::audit};
 
 /// The master key that the vault is sealed by, and whether the vault is new. What a rotation left that did
 /// not end is put right.

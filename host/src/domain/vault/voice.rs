@@ -7,6 +7,7 @@ use std::sync::{
 
 use futures_util::future::BoxFuture;
 use moxxy_secrets::{Redactor, Value};
+use moxxy_store::{Store, Tx, events};
 use moxxy_types::{
     digest::Digest,
     error::Result,
@@ -15,8 +16,6 @@ use moxxy_types::{
     ids::{Name, SecretName},
 };
 use serde_json::{Map, Value as Json};
-
-use crate::store::{Store, Tx, events};
 
 /// Of one call so many refusals are told.
 const TOLD: u32 = 32;

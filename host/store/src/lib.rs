@@ -47,7 +47,7 @@ use sqlx::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::events::Events;
+use crate::events::Events;
 
 pub use page::{Page, Slice};
 pub use writer::Tx;

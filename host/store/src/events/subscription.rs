@@ -10,8 +10,8 @@ use moxxy_types::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::store::{
-    self, Store,
+use crate::{
+    Store,
     events::{Events, broadcast::News},
 };
 
@@ -37,7 +37,7 @@ impl Subscription {
         let receiver = events.receiver();
         let position = match after {
             Some(position) => position,
-            None => store::events::last_position(&mut *store.read().await?).await?,
+            None => super::last_position(&mut *store.read().await?).await?,
         };
         Ok(Self { store: store.clone(), receiver, filter, position, page: VecDeque::new(), live: false })
     }
@@ -69,9 +69,9 @@ impl Subscription {
     /// Reads the next page, or the gap before it.
     async fn fill(&mut self) -> Result<Option<Recorded>> {
         let mut db = self.store.read().await?;
-        let page = store::events::after(&mut db, self.position, &self.filter, PAGE).await?;
+        let page = super::after(&mut db, self.position, &self.filter, PAGE).await?;
         // Looked at after the page: what was removed before is not missed unnoticed.
-        if let Some(to) = store::events::pruned_behind(&mut db, self.position, &self.filter).await? {
+        if let Some(to) = super::pruned_behind(&mut db, self.position, &self.filter).await? {
             let gap = Event::StreamGap { from: self.position + 1, to };
             let envelope = moxxy_types::events::envelope(self.store.clock().timestamp(), &Subject::default(), &gap)?;
             self.position = to;

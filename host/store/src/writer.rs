@@ -17,7 +17,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{audit::Chain, outage::Outage};
-use crate::store::{Db, events::Events};
+use crate::{Db, events::Events};
 
 /// The most transactions in one commit.
 const GROUP: usize = 64;

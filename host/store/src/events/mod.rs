@@ -16,7 +16,7 @@ use sqlx::FromRow;
 pub use broadcast::Events;
 pub use subscription::Subscription;
 
-use crate::store::{self, Db, Tx, to_json};
+use crate::{Db, Tx, to_json};
 
 /// The bytes of payload at which a page of events is full.
 const PAGE: usize = 1024 * 1024;
@@ -154,9 +154,9 @@ impl TryFrom<Row> for Recorded {
 pub async fn record(tx: &mut Tx, subject: &Subject, event: Event) -> Result<()> {
     let envelope = envelope(tx.now(), subject, &event)?;
     if let Some(payload) = event.audited(&subject.actor)? {
-        store::audit::append(tx, &subject.actor, &envelope, payload).await?;
+        crate::audit::append(tx, &subject.actor, &envelope, payload).await?;
     }
-    store::events::append(tx, envelope).await
+    append(tx, envelope).await
 }
 
 /// Inserts several events, in order.

@@ -18,7 +18,7 @@ use sqlx::{
 
 use super::Db;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("src/migrations");
 
 /// The first version with an audit log.
 pub const AUDIT_LOG: i64 = 6;
