@@ -8,6 +8,7 @@ use std::{
 };
 
 use moxxy_egress::Egress;
+use moxxy_runtime::Plugins;
 use moxxy_secrets::MasterKey;
 use moxxy_store::{self as store, Store, events::Events};
 use moxxy_system::{
@@ -41,7 +42,6 @@ use crate::{
         runs::{self, Scheduler},
         vault,
     },
-    plugins::Plugins,
 };
 
 /// Large bodies that are taken in at once: each lies in the memory.

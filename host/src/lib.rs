@@ -10,7 +10,6 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
-pub mod plugins;
 
 use std::time::Duration;
 

@@ -10,10 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moxxy::{
-    config::Config,
-    plugins::{CallContext, Plugins},
-};
+use moxxy::config::Config;
+use moxxy_runtime::{CallContext, Plugins};
 use moxxy_types::{digest::Digest, ids::Name};
 use wasmtime::{
     Engine, Store,

@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use moxxy_egress as egress;
+use moxxy_runtime as plugins;
 use moxxy_types::ids::Name;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::{
     failure::{Done, Failure},
     terminal::{items, text},
 };
-use crate::{domain::consent, plugins};
+use crate::domain::consent;
 
 /// Where a component comes from.
 pub enum Source {

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use moxxy_runtime::{Plugins, Prepared};
 use moxxy_types::{
     components::Description,
     digest::Digest,
@@ -18,7 +19,6 @@ use super::{failure::Done, terminal::Terminal};
 use crate::{
     config::{Config, Flags},
     domain::consent,
-    plugins::{Plugins, Prepared},
 };
 
 #[derive(Debug, clap::Args)]

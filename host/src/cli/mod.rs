@@ -42,8 +42,9 @@ use std::{fs::File, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::{config::Flags, http, plugins::compile};
+use crate::{config::Flags, http};
 use failure::{Done, Exit, Failure};
+use moxxy_runtime::compile;
 use moxxy_types::error::Error;
 use terminal::Terminal;
 

@@ -15,6 +15,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use moxxy_egress as egress;
+use moxxy_runtime as plugins;
 use moxxy_types::{
     error::{Error, Result},
     money::Dollars,
@@ -26,7 +27,6 @@ pub use self::{
     price::{ModelPrice, UnknownPrice},
     remote::{Remote, token_in},
 };
-use crate::plugins;
 
 /// Every option; each stands in `config.default.toml`, which says what it is.
 #[derive(Debug, Clone, Deserialize)]

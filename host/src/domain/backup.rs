@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use moxxy_runtime as plugins;
 use moxxy_store::{
     self as store, Db,
     backup::{self, About},
@@ -23,7 +24,7 @@ use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
 use super::{audit, runs, vault};
-use crate::{app, config::Config, plugins};
+use crate::{app, config::Config};
 
 /// How often a backup begins anew because a component was removed meanwhile.
 const TRIES: usize = 5;

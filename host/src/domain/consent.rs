@@ -3,6 +3,7 @@
 //! `vault:write`: without it, consent to them only lets an upgrade go on.
 
 use moxxy_egress::{Pattern, Target, is_public};
+use moxxy_runtime::{self as plugins, ANY};
 use moxxy_types::{
     components::{HostRequest, Manifest, SecretRequest},
     error::{Detail, Error, Problem, Result},
@@ -15,8 +16,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Host;
-
-use crate::plugins::{self, ANY};
 
 /// What stands before a place that is reached without encryption.
 pub const PLAIN: &str = "http://";

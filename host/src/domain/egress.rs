@@ -9,6 +9,7 @@ use std::sync::{
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use moxxy_egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public};
+use moxxy_runtime::{ANY, Outgoing, Secrets as _};
 use moxxy_store::{Store, events};
 use moxxy_system::tasks::{Server, Tasks};
 use moxxy_types::{
@@ -24,10 +25,7 @@ use moxxy_types::{
 use serde_json::{Map, Value, json};
 
 use super::{consent, vault::of_call};
-use crate::{
-    app::App,
-    plugins::{ANY, Outgoing, Secrets as _},
-};
+use crate::app::App;
 
 /// Of what is told, in characters.
 const METHOD: usize = 32;

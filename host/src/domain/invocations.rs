@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use moxxy_runtime::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets};
 use moxxy_schema as schema;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -24,10 +25,7 @@ use super::{
     storage::{self, OfSkill},
     vault::{of_call, voice::Owner},
 };
-use crate::{
-    app::App,
-    plugins::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets},
-};
+use crate::app::App;
 
 /// One call of a tool.
 #[derive(Debug)]

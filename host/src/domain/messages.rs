@@ -1,7 +1,7 @@
 //! Messages: what a session's history is made of, and how a provider is shown it.
 
-use crate::plugins::models;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use moxxy_runtime::models;
 use moxxy_types::{
     error::Result,
     messages::{Message, Role, Thinking, ToolCall},

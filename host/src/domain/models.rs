@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use moxxy_runtime as plugins;
 use moxxy_types::{digest::Digest, error::Result, events::Subject, ids::Name, money::Price, providers::Provider};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
 use super::providers;
-use crate::{app::App, plugins};
+use crate::app::App;
 
 /// How long a list is kept.
 const KEPT: Duration = Duration::minutes(10);

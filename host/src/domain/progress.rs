@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use moxxy_runtime::Progress;
 use moxxy_store::{self as store, events};
 use moxxy_types::{
     agents::AgentKey,
@@ -16,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, plugins::Progress};
+use crate::app::App;
 
 /// The least time between two events.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use moxxy_egress::Target;
+use moxxy_runtime::{self as plugins, CallContext, Secrets};
 use moxxy_schema as schema;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -34,11 +35,7 @@ use super::{
     vault::{of_call, voice::Owner},
     version::Expected,
 };
-use crate::{
-    app::App,
-    domain::agents::present,
-    plugins::{self, CallContext, Secrets},
-};
+use crate::{app::App, domain::agents::present};
 
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;
 

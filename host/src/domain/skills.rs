@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use moxxy_runtime::Prepared;
 use moxxy_store::{self as store, events};
 use moxxy_system::tasks;
 use moxxy_types::{
@@ -25,7 +26,7 @@ use super::{
     source::Source,
     version::Expected,
 };
-use crate::{app::App, plugins::Prepared};
+use crate::app::App;
 
 /// A skill as clients see it.
 #[derive(Debug, Serialize, JsonSchema)]

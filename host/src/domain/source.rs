@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use moxxy_runtime as plugins;
 use moxxy_types::{
     components::World,
     error::{Error, Result},
@@ -14,8 +15,6 @@ use moxxy_types::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::plugins;
 
 /// Name and bytes of each component that lay in `target/components` when the server was built.
 const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));

@@ -1,6 +1,7 @@
 //! The durable values of a skill, for one agent.
 
 use futures_util::future::BoxFuture;
+use moxxy_runtime::{Failure, Limit, Storage};
 use moxxy_store::{self as store, Store, Tx};
 use moxxy_system::tasks::Server;
 use moxxy_types::{
@@ -9,8 +10,6 @@ use moxxy_types::{
     error::{Error, Result},
     ids::Name,
 };
-
-use crate::plugins::{Failure, Limit, Storage};
 
 /// What a skill keeps for an agent at most.
 const KEYS: i64 = 10_000;

@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use moxxy_runtime::{
+    CallContext, Completion, Config, Failure, Outgoing, Plugins, Secrets,
+    models::{Model, Request},
+};
 use moxxy_types::{components::Description, digest::Digest, error::Result};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
@@ -20,10 +24,6 @@ use super::{
     script::Script,
     service::{Piece, Reply, Seen, Service},
     wire::{Style, Wire},
-};
-use crate::plugins::{
-    CallContext, Completion, Config, Failure, Outgoing, Plugins, Secrets,
-    models::{Model, Request},
 };
 
 /// The longest wait for what comes at once where nothing is wrong.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
 use moxxy_egress::{Pattern, Policy, Rule, Target};
+use moxxy_runtime::{ANY, Denial, Secrets};
 use moxxy_secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value};
 use moxxy_types::{
     components::{HostRequest, Manifest},
@@ -21,10 +22,7 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value as Json};
 
-use crate::{
-    domain::consent,
-    plugins::{ANY, Denial, Secrets},
-};
+use crate::domain::consent;
 
 /// What each secret is.
 const KEY: &[u8] = b"sk-not-a-key-0123456789";

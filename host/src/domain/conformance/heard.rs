@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_runtime::{
+    Failure,
+    models::{Chunk, StopReason, Usage},
+};
+
 use super::{
     script::{Call, Kind, Reason, Script},
     wire::Wire,
-};
-use crate::plugins::{
-    Failure,
-    models::{Chunk, StopReason, Usage},
 };
 
 /// The most that is listened to: chunks, and bytes of them.

@@ -13,6 +13,7 @@ mod script;
 mod service;
 mod wire;
 
+use moxxy_runtime::Plugins;
 use moxxy_types::{
     checks::Report,
     components::{Description, HostRequest, World},
@@ -24,7 +25,6 @@ use self::{
     bench::Bench,
     service::{Reply, Service},
 };
-use crate::plugins::Plugins;
 
 pub use installed::{Order, check as check_installed, last};
 pub use wire::Wire;

@@ -1,10 +1,10 @@
 //! What the component is asked: requests in the WIT's terms, and how what it sends is held against what
 //! the wire expects.
 
+use moxxy_runtime::models::{Image, Message, Part, Request, Role, Thinking, ToolCall, ToolDefinition, ToolResult};
 use serde_json::Value;
 
 use super::{heard::Held, script::MODEL};
-use crate::plugins::models::{Image, Message, Part, Request, Role, Thinking, ToolCall, ToolDefinition, ToolResult};
 
 const KEY: &str = "key-1";
 

@@ -13,10 +13,10 @@ use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Limited, StreamBody};
 use moxxy_egress::{Body, Error, Target, Waits};
+use moxxy_runtime::Outgoing;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ground::Ground;
-use crate::plugins::Outgoing;
 
 /// The largest request, in bytes.
 const REQUEST: usize = 1024 * 1024;

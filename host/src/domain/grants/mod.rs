@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use consented::{by_consent, carry, check_hosts, end, moved, named};
 pub use giving::Candidate;
 use giving::{Giving, Terms};
+use moxxy_runtime::requests;
 use moxxy_store::{self as store, Tx};
 use moxxy_types::{
     clock,
@@ -21,7 +22,7 @@ use moxxy_types::{
     tokens::Principal,
 };
 
-use crate::{app::App, domain::consent::PLAIN, plugins::requests};
+use crate::{app::App, domain::consent::PLAIN};
 
 const MOST_USES: i64 = 1_000_000_000;
 

@@ -1,6 +1,7 @@
 //! What becomes of the calls of a message: made, refused, or put to a person first, as the tool policy
 //! says and as people have answered so far.
 
+use moxxy_runtime::{Answered, models};
 use moxxy_store as store;
 use moxxy_types::{
     components::Tool,
@@ -15,10 +16,7 @@ use moxxy_types::{
 use serde_json::{Value, json};
 
 use super::{arguments, names::Names, turn::Turn};
-use crate::{
-    domain::questions,
-    plugins::{Answered, models},
-};
+use crate::domain::questions;
 
 /// The tool by which the model asks the user. No skill's tool can have this name.
 pub const ASK_USER: &str = "ask_user";

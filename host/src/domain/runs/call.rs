@@ -1,5 +1,6 @@
 //! A model call before it is made: what it shows the model, and the step that reserves what it may use.
 
+use moxxy_runtime::models;
 use moxxy_store::{self as store, Tx, events, steps};
 use moxxy_types::{
     agents::AgentKey,
@@ -23,10 +24,7 @@ use super::{
     retry,
     turn::Turn,
 };
-use crate::{
-    domain::{models as listed, models::About},
-    plugins::models,
-};
+use crate::domain::{models as listed, models::About};
 
 /// What a provider says of a conversation that does not fit.
 pub const TOO_LONG: &str = "context_too_long";

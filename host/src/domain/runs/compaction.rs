@@ -6,13 +6,14 @@
 //! Sizes are bytes, since only the provider knows how its model counts. As a rule 3 or 4 bytes of text make
 //! a token; a limit that has to hold counts one for 2 of them.
 
+use moxxy_runtime::models;
 use moxxy_types::{
     error::Result,
     ids::RunId,
     messages::{Message, Role},
 };
 
-use crate::{domain::messages, plugins::models};
+use crate::domain::messages;
 
 /// Bytes of a token, when it is about what has room.
 const USUAL: u64 = 3;

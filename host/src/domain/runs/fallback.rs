@@ -2,6 +2,7 @@
 //! the next of the agent's list, with which the run stays. Told by what is written: a failed step says
 //! which model is asked next, so a restart changes nothing.
 
+use moxxy_runtime::Failure;
 use moxxy_store::{self as store, steps};
 use moxxy_types::{
     agents::{Fallback, Settings},
@@ -12,7 +13,6 @@ use moxxy_types::{
 use serde_json::json;
 
 use super::turn::Turn;
-use crate::plugins::Failure;
 
 /// Failures of one service that say nothing of another. A conversation that is too long is made shorter
 /// instead; and content that one service refuses is not taken to another behind its back.

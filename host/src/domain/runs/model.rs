@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_runtime::{self as plugins, CallContext, Completion, models};
 use moxxy_secrets::Redactor;
 use moxxy_store::{self as store, events, steps};
 use moxxy_system::json;
@@ -23,10 +24,7 @@ use super::{
     retry,
     turn::{Outcome, Turn},
 };
-use crate::{
-    domain::{invocations, lanes::Place, messages, providers},
-    plugins::{self, CallContext, Completion, models},
-};
+use crate::domain::{invocations, lanes::Place, messages, providers};
 
 const PARALLEL_CALLS: usize = 64;
 const TOOL_CALL_ID: usize = 256;

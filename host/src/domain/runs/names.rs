@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
+use moxxy_runtime::models;
 use moxxy_types::digest;
-
-use crate::plugins::models;
 
 const LONGEST: usize = 64;
 /// Digits of the hash.

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
+use moxxy_runtime::Failure;
 use moxxy_types::{ids::StepId, runs::Step};
-
-use crate::plugins::Failure;
 
 /// Failures that may pass; `busy` is the server's own.
 const PASSING: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];

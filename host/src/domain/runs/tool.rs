@@ -2,6 +2,7 @@
 //! after another. What becomes of each is decided in [`asking`](super::asking).
 
 use futures_util::future::try_join_all;
+use moxxy_runtime::{Answered, Caller, Failure};
 use moxxy_store::{self as store, events, steps};
 use moxxy_types::{
     components::Tool,
@@ -19,12 +20,9 @@ use super::{
     asking::{Answer, Asking, Denied, Fate, changes_something},
     turn::{Outcome, Turn},
 };
-use crate::{
-    domain::{
-        invocations::{self, Ended, Invocation},
-        questions,
-    },
-    plugins::{Answered, Caller, Failure},
+use crate::domain::{
+    invocations::{self, Ended, Invocation},
+    questions,
 };
 
 pub async fn run_all(

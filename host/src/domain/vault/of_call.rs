@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use moxxy_runtime::{Denial, Secrets};
 use moxxy_secrets::{self as secrets, MasterKey, Placeholder, Redactor, Value};
 use moxxy_store as store;
 use moxxy_system::tasks::Server;
@@ -23,10 +24,7 @@ use moxxy_types::{
 };
 
 use super::voice::{Owner, Voice};
-use crate::{
-    app::App,
-    plugins::{Denial, Secrets},
-};
+use crate::app::App;
 
 /// How often one call signs and has values revealed.
 const USES: u32 = 1000;

@@ -1,17 +1,15 @@
 //! Lists of models.
 
+use moxxy_runtime::{Failure, models::Model};
 use serde_json::{Value, json};
 
 use super::{Fault, Tried};
-use crate::{
-    domain::conformance::{
-        bench::Bench,
-        request,
-        script::{Kind, MESSAGE},
-        service::{Reply, Seen},
-        wire::{Template, Values, Wire},
-    },
-    plugins::{Failure, models::Model},
+use crate::domain::conformance::{
+    bench::Bench,
+    request,
+    script::{Kind, MESSAGE},
+    service::{Reply, Seen},
+    wire::{Template, Values, Wire},
 };
 
 const UNASKED: Fault = Fault::Skipped("it asks the service for no list");

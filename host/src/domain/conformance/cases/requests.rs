@@ -10,7 +10,7 @@ use crate::domain::conformance::{
 };
 
 /// What comes of a request, and the one that it becomes.
-async fn asked(bench: &Bench<'_>, request: crate::plugins::models::Request) -> Result<(Vec<String>, Seen), String> {
+async fn asked(bench: &Bench<'_>, request: moxxy_runtime::models::Request) -> Result<(Vec<String>, Seen), String> {
     let (heard, mut seen) = bench.complete(request, bench.says(&Script::plain(), Style::Plain)).await;
     heard.is_whole()?;
     let (Some(first), true) = (seen.pop(), seen.is_empty()) else { return Err(counted(seen.len())) };

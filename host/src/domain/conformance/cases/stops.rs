@@ -68,7 +68,7 @@ pub async fn midst(bench: &Bench<'_>) -> Tried {
     let beginning = Script::plain().beginning(&bench.wire).concat();
     let reply = bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Stall]);
     let service = Service::new(&bench.ground, move |_| reply.clone());
-    let failed = |failure: crate::plugins::Failure| Fault::Failed(failure.message().to_owned());
+    let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
     let (mut heard, mut completion) =
         (Heard::default(), bench.begin(&service, request::plain()).await.map_err(failed)?);
     while heard.text.is_empty() {
@@ -83,7 +83,7 @@ pub async fn midst(bench: &Bench<'_>) -> Tried {
 
 pub async fn early(bench: &Bench<'_>) -> Tried {
     let service = Service::new(&bench.ground, |_| Reply::Never);
-    let failed = |failure: crate::plugins::Failure| Fault::Failed(failure.message().to_owned());
+    let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
     let mut completion = bench.begin(&service, request::plain()).await.map_err(failed)?;
     let asked = service.asked();
     tokio::select! {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use moxxy_egress::{self as egress, Refusal, Wait, Waits};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use crate::plugins::{context::Outgoing, state::CallState};
+use crate::{context::Outgoing, state::CallState};
 
 /// The most that a body takes before it is sent on, in bytes. A call may hold hundreds of bodies,
 /// each with two such pieces.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
-use crate::plugins::{
+use crate::{
     bindings::waiting::moxxy::plugin::{vault, vault_reveal, vault_sign},
     context::{Denial, Secrets},
     state::CallState,

@@ -1,6 +1,6 @@
 //! `wasi:config/store`: the operator's configuration.
 
-use crate::plugins::{
+use crate::{
     bindings::imports::wasi::config::store::{Error, Host},
     state::CallState,
 };

@@ -10,7 +10,7 @@ use moxxy_system::tasks;
 use moxxy_types::error::{Error, Result};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::plugins::Options;
+use crate::Options;
 
 const STACK: usize = 512 * 1024;
 const ASYNC_STACK: usize = 2 * 1024 * 1024;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use wasmtime::component::Resource;
 
-use crate::plugins::{
+use crate::{
     bindings::waiting::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse},
     context::Storage,
     state::CallState,

@@ -4,7 +4,7 @@ use moxxy_secrets::Redactor;
 use moxxy_types::ids::Name;
 use serde::Serialize;
 
-use crate::plugins::{
+use crate::{
     bindings::imports::wasi::logging::logging::{Host, Level},
     state::CallState,
 };

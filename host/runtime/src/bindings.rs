@@ -5,7 +5,7 @@
 
 pub mod imports {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         inline: "
             package moxxy:host;
             world imports {
@@ -22,7 +22,7 @@ pub mod imports {
 /// Imports that wait for the database.
 pub mod waiting {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         inline: "
             package moxxy:host;
             world waiting {
@@ -35,15 +35,15 @@ pub mod waiting {
         world: "moxxy:host/waiting",
         imports: { default: async | trappable },
         with: {
-            "wasi:keyvalue/store.bucket": crate::plugins::imports::keyvalue::Bucket,
-            "moxxy:plugin/vault.secret": crate::plugins::imports::vault::Secret,
+            "wasi:keyvalue/store.bucket": crate::imports::keyvalue::Bucket,
+            "moxxy:plugin/vault.secret": crate::imports::vault::Secret,
         },
     });
 }
 
 pub mod plugin {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         inline: "package moxxy:host; world plugin-world { export moxxy:plugin/plugin@0.1.0; }",
         world: "moxxy:host/plugin-world",
         exports: { default: async },
@@ -52,7 +52,7 @@ pub mod plugin {
 
 pub mod tools {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         inline: "package moxxy:host; world tools-world { export moxxy:plugin/tools@0.1.0; }",
         world: "moxxy:host/tools-world",
         exports: { default: async },
@@ -61,7 +61,7 @@ pub mod tools {
 
 pub mod models {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         inline: "package moxxy:host; world models-world { export moxxy:plugin/models@0.1.0; }",
         world: "moxxy:host/models-world",
         additional_derives: [serde::Serialize],

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{process::Command, time::timeout};
 
 use super::{engine, inspect};
-use crate::plugins::Options;
+use crate::Options;
 
 /// What the compiling process is told.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use moxxy_types::components::LimitRequests;
 
-use crate::plugins::Options;
+use crate::Options;
 
 /// How much longer than its processor time a description may take, in milliseconds: it has nothing
 /// to wait for but its turn.

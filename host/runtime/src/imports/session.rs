@@ -1,6 +1,6 @@
 //! `session`: whom a call is for, how far it is, what the user says, and randomness.
 
-use crate::plugins::{
+use crate::{
     Progress,
     bindings::imports::moxxy::plugin::session::{AskError, Caller, Host},
     state::CallState,

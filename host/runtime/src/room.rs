@@ -5,7 +5,7 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::plugins::Options;
+use crate::Options;
 
 /// Memory mappings of one loaded component.
 const MAPPINGS: u64 = 4;
