@@ -5,6 +5,7 @@
 mod address;
 mod body;
 mod client;
+pub mod configured;
 mod connect;
 mod courier;
 mod error;

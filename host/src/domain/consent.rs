@@ -2,7 +2,7 @@
 //! are granted by it. Secrets, and hosts at a port of their own, which may be private, take
 //! `vault:write`: without it, consent to them only lets an upgrade go on.
 
-use moxxy_egress::{Pattern, Target, is_public};
+use moxxy_egress::{Pattern, Target, configured, is_public};
 use moxxy_runtime::{self as plugins, ANY};
 use moxxy_types::{
     components::{HostRequest, Manifest, SecretRequest},
@@ -104,7 +104,7 @@ impl Accept {
     /// What is meant by names of what a configuration names, or by all.
     pub fn placed(self, manifest: &Manifest, config: &Map<String, Value>) -> Self {
         let at_place = |request: &HostRequest| {
-            let peer = place(request, config)?;
+            let peer = configured::place(request, config)?;
             let public = is_public(&peer.host.to_string());
             let request = HostRequest { host: peer.host.to_string(), ..request.clone() };
             Some(if public { host(&request) } else { at(&request, &peer) })
@@ -250,7 +250,8 @@ pub fn is_at(request: &HostRequest, peer: &Peer) -> bool {
 pub fn resolved(manifest: &Manifest, config: &Map<String, Value>) -> Manifest {
     let mut manifest = manifest.clone();
     for request in &mut manifest.hosts {
-        if let Some(origin) = request.host.strip_prefix("config:").and_then(|option| origin(option, config)) {
+        if let Some(origin) = request.host.strip_prefix("config:").and_then(|option| configured::origin(option, config))
+        {
             request.host = origin.host().to_string();
         }
     }
@@ -264,7 +265,7 @@ pub fn named(manifest: &Manifest, config: &Map<String, Value>, principal: &Princ
         return Names::new();
     }
     let named = |request: &HostRequest| {
-        let peer = place(request, config)?;
+        let peer = configured::place(request, config)?;
         (!is_public(&peer.host.to_string())).then(|| at(request, &peer))
     };
     manifest.hosts.iter().filter_map(named).collect()
@@ -281,12 +282,6 @@ pub fn destination(origin: &Target) -> String {
     if here && !origin.is_https() { format!("{PLAIN}{}", origin.authority()) } else { origin.host().to_string() }
 }
 
-/// Where a host of the configuration is.
-pub fn place(request: &HostRequest, config: &Map<String, Value>) -> Option<Peer> {
-    let origin = origin(request.host.strip_prefix("config:")?, config)?;
-    Some(Peer { host: origin.host().to_owned(), port: origin.port() })
-}
-
 /// What of it is still a name for something that is asked for, with this configuration.
 pub fn known(accepted: Names, manifest: &Manifest, config: &Map<String, Value>) -> Names {
     let resolved = resolved(manifest, config);
@@ -294,15 +289,10 @@ pub fn known(accepted: Names, manifest: &Manifest, config: &Map<String, Value>) 
     let is_there = |opening: &Opening<'_>| {
         let mut wishes = manifest.hosts.iter().zip(&resolved.hosts).filter(|(_, wish)| *wish == opening.wish);
         // A configured host is at one place.
-        wishes.any(|(wish, _)| !wish.host.starts_with("config:") || place(wish, config) == opening.peer)
+        wishes.any(|(wish, _)| !wish.host.starts_with("config:") || configured::place(wish, config) == opening.peer)
     };
     let fits = |name: &String| asked.contains(name) || opening(&resolved, name).as_ref().is_some_and(is_there);
     accepted.into_iter().filter(fits).collect()
-}
-
-/// The origin that an option of a configuration names.
-pub fn origin(option: &str, config: &Map<String, Value>) -> Option<Target> {
-    Target::parse(config.get(option)?.as_str()?).ok()
 }
 
 fn asked(manifest: &Manifest) -> Names {

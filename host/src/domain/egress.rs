@@ -8,7 +8,9 @@ use std::sync::{
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use moxxy_egress::{Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, is_public};
+use moxxy_egress::{
+    Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, configured, is_public,
+};
 use moxxy_runtime::{ANY, Outgoing, Secrets as _};
 use moxxy_store::{Store, events};
 use moxxy_system::tasks::{Server, Tasks};
@@ -190,8 +192,8 @@ impl Asked<'_> {
         let resolved = consent::resolved(self.manifest, config);
         let opened: Vec<_> = consent::openings(&resolved, self.accepted).collect();
         let rule = |request: &HostRequest| {
-            let origin = consent::origin(request.host.strip_prefix("config:")?, config)?;
-            let peer = consent::place(request, config)?;
+            let origin = configured::origin(request.host.strip_prefix("config:")?, config)?;
+            let peer = configured::place(request, config)?;
             let opening = opened.iter().find(|opening| opening.peer.as_ref() == Some(&peer));
             let methods = opening.map_or(&request.methods, |opening| &opening.request.methods);
             let rule = Rule::new(Pattern::Exact(peer.host.clone()), methods).port(peer.port);

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod backup;
 pub mod bootstrap;
 pub mod chat;
+pub mod checks;
 pub mod conformance;
 pub mod consent;
 pub mod demo;

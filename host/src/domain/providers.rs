@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use moxxy_egress::Target;
+use moxxy_egress::{Target, configured};
 use moxxy_runtime::{self as plugins, CallContext, Secrets};
 use moxxy_schema as schema;
 use moxxy_store::{self as store, Tx, events};
@@ -257,7 +257,7 @@ fn completed(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String,
 async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before: &Map<String, Value>) -> Result<()> {
     let options = provider.component.manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:"));
     for option in options {
-        let (from, to) = (consent::origin(option, before), consent::origin(option, &provider.config));
+        let (from, to) = (configured::origin(option, before), configured::origin(option, &provider.config));
         let same = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| to.is_of_origin(from));
         if !same {
             let destination = |origin: Target| consent::destination(&origin);
@@ -322,7 +322,7 @@ impl View {
     pub fn new(provider: Provider, now: &str, private: &[Peer]) -> Self {
         let resolved = consent::resolved(&provider.component.manifest, &provider.config);
         // Of a configured host only its own port counts.
-        let configured = |request| consent::place(request, &provider.config);
+        let configured = |request| configured::place(request, &provider.config);
         let configured: Vec<_> = provider.component.manifest.hosts.iter().filter_map(configured).collect();
         let counts = |peer: &&Peer| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
         let private: Vec<_> = private.iter().filter(counts).cloned().collect();

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::domain::{
     agents::{NewAgent, Patch},
-    conformance::Order,
+    checks::Order,
     grants::{Granted, NewGrant},
     models::Model,
     providers::{self, NewProvider, Patch as ProviderPatch},

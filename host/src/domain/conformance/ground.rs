@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
-use moxxy_egress::{Pattern, Policy, Rule, Target};
+use moxxy_egress::{Pattern, Policy, Rule, Target, configured};
 use moxxy_runtime::{ANY, Denial, Secrets};
 use moxxy_secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value};
 use moxxy_types::{
@@ -21,8 +21,6 @@ use moxxy_types::{
     error::Result,
 };
 use serde_json::{Map, Value as Json};
-
-use crate::domain::consent;
 
 /// What each secret is.
 const KEY: &[u8] = b"sk-not-a-key-0123456789";
@@ -146,7 +144,7 @@ fn rule(request: &HostRequest, config: &Map<String, Json>) -> Option<Rule> {
     let Some(option) = request.host.strip_prefix("config:") else {
         return Some(Rule::new(Pattern::parse(&request.host)?, &request.methods));
     };
-    let (origin, place) = (consent::origin(option, config)?, consent::place(request, config)?);
+    let (origin, place) = (configured::origin(option, config)?, configured::place(request, config)?);
     let rule = Rule::new(Pattern::Exact(place.host), &request.methods).port(place.port);
     Some(if origin.is_https() { rule } else { rule.plain() })
 }

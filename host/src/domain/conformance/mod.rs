@@ -6,8 +6,6 @@ mod bench;
 mod cases;
 mod ground;
 mod heard;
-mod installed;
-mod report;
 mod request;
 mod script;
 mod service;
@@ -26,7 +24,6 @@ use self::{
     service::{Reply, Service},
 };
 
-pub use installed::{Order, check as check_installed, last};
 pub use wire::Wire;
 /// How a call ends that says nothing of a wire.
 const BROKEN: [&str; 3] = ["hung", "component_trapped", "component_limit"];

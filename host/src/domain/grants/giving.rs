@@ -1,6 +1,7 @@
 //! Gives a secret to one component: towards the hosts and in the place that it asks for, or as the
 //! terms say.
 
+use moxxy_egress::configured;
 use moxxy_secrets::inject::SHORTEST;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -94,7 +95,7 @@ impl Candidate {
         let resolve = |host: String| match host.strip_prefix("config:") {
             None => Ok(host),
             Some(option) => {
-                consent::origin(option, &self.config).map(|origin| consent::destination(&origin)).ok_or_else(|| {
+                configured::origin(option, &self.config).map(|origin| consent::destination(&origin)).ok_or_else(|| {
                     let message =
                         format!("It would be sent to the host in `{option}`, which is not configured: do that first");
                     Error::conflict("not_configured", message)

@@ -9,8 +9,8 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Wire, check as check_component};
 use crate::app::App;
+use crate::domain::conformance::{Wire, check as check_component};
 
 /// How to check.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

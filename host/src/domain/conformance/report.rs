@@ -1,1 +1,0 @@
-//! What came of a check, for programs and for people.
