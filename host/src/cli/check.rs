@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
+use moxxy_conformance::{self as conformance, Wire};
 use moxxy_types::components::World;
 use serde_json::{Value, json};
 
@@ -14,13 +15,7 @@ use super::{
     provider::Settings,
     terminal::{Terminal, text},
 };
-use crate::{
-    config::Config,
-    domain::{
-        conformance::{self, Wire},
-        source,
-    },
-};
+use crate::{config::Config, domain::source};
 
 pub const CHECKING: &str = "Examples:
   moxxy provider check openai                    # a component that comes with the server

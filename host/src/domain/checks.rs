@@ -1,5 +1,6 @@
 //! Checks of providers that are installed, as they are configured.
 
+use moxxy_conformance::{Wire, check as check_component};
 use moxxy_store as store;
 use moxxy_types::{
     checks::Report,
@@ -10,7 +11,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::domain::conformance::{Wire, check as check_component};
 
 /// How to check.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

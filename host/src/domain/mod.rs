@@ -7,7 +7,6 @@ pub mod backup;
 pub mod bootstrap;
 pub mod chat;
 pub mod checks;
-pub mod conformance;
 pub mod consent;
 pub mod demo;
 pub mod egress;

@@ -1,7 +1,7 @@
 //! What the component asks the service.
 
 use super::{Fault, Tried};
-use crate::domain::conformance::{
+use crate::{
     bench::Bench,
     request,
     script::Script,

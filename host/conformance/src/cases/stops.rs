@@ -1,7 +1,7 @@
 //! How a completion ends: what it used, why it stops, and that it can be stopped.
 
 use super::{Fault, Tried};
-use crate::domain::conformance::{
+use crate::{
     bench::Bench,
     heard::Heard,
     request,

@@ -7,7 +7,7 @@ use moxxy_egress::{Error, Wait};
 use serde_json::json;
 
 use super::{Fault, Tried};
-use crate::domain::conformance::{
+use crate::{
     bench::Bench,
     script::{Kind, MESSAGE, Script, TEXT},
     service::{Piece, Reply},

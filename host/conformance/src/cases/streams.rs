@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Fault, Tried};
-use crate::domain::conformance::{
+use crate::{
     bench::Bench,
     heard::Heard,
     script::{Call, Reason, Script},

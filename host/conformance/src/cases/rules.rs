@@ -1,7 +1,7 @@
 //! What holds all through the suite; tried last, when everything has been seen.
 
 use super::{Fault, Tried};
-use crate::domain::conformance::bench::Bench;
+use crate::bench::Bench;
 
 pub async fn hosts(bench: &Bench<'_>) -> Tried {
     bench.ground.strayed().map_or(Ok(()), |found| Err(found.into()))

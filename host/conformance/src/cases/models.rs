@@ -4,7 +4,7 @@ use moxxy_runtime::{Failure, models::Model};
 use serde_json::{Value, json};
 
 use super::{Fault, Tried};
-use crate::domain::conformance::{
+use crate::{
     bench::Bench,
     request,
     script::{Kind, MESSAGE},
