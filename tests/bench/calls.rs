@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moxxy::config::Config;
 use moxxy_runtime::{CallContext, Plugins};
+use moxxy_server::config::Config;
 use moxxy_types::{digest::Digest, ids::Name};
 use wasmtime::{
     Engine, Store,
@@ -66,7 +66,7 @@ const TABLE: [Case; 4] = [
 mod bindings {
     #![allow(unsafe_code, clippy::all, reason = "generated code")]
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         inline: "
             package moxxy:bench;
             world bare {
@@ -222,7 +222,7 @@ fn main() {
 
 impl Case {
     fn path(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(self.file)
+        Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(self.file)
     }
 
     /// A core module is wrapped, as an install wraps it.

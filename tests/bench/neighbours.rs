@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moxxy::{app::App, config::Config};
+use moxxy_server::{app::App, config::Config};
 use moxxy_system::tasks::Tasks;
 use moxxy_types::clock::Clock;
 use serde_json::{Value, json};
@@ -180,7 +180,7 @@ async fn serve(home: &tempfile::TempDir) -> Client {
     let app = App::start(config, Clock::system(), Tasks::default()).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(moxxy::run(app, listener));
+    tokio::spawn(moxxy_server::run(app, listener));
     drop(rustls::crypto::ring::default_provider().install_default());
     let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     let client = Client { http, url };

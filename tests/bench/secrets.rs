@@ -27,7 +27,7 @@ const SIZES: [(&str, usize, usize); 3] = [("1 KiB", 1 << 10, 100), ("64 KiB", 64
 const VALUE: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
 }
 
 /// Answers each request with as many bytes as its path says.

@@ -19,8 +19,8 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use moxxy::{app::App, config::Config, domain::providers};
 use moxxy_runtime::models::{Chunk, Message, Part, Request, Role};
+use moxxy_server::{app::App, config::Config, domain::providers};
 use moxxy_store as store;
 use moxxy_system::tasks::Tasks;
 use moxxy_types::{clock::Clock, events::Subject, ids::Name};
@@ -94,7 +94,7 @@ impl Bench {
         let app = App::start(config, Clock::system(), Tasks::default()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(moxxy::run(app.clone(), listener));
+        tokio::spawn(moxxy_server::run(app.clone(), listener));
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let bench = Self { app, http, url, service };

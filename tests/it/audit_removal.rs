@@ -17,7 +17,7 @@ use crate::{
     outcomes::outcome,
 };
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("../store/src/migrations");
 
 /// Makes the database look as if no server had been started.
 const NEW: &str = "DELETE FROM audit; DELETE FROM audit_keys; DELETE FROM audit_state; DELETE FROM vault;";
@@ -143,7 +143,7 @@ async fn every_table_shows_a_use_unless_it_has_rows_without_one() {
     let tables = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'").fetch_all(&mut db).await;
     let mut tables: Vec<String> = tables.unwrap();
     tables.retain(|table| !OTHERS.contains(&table.as_str()));
-    let code = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/audit.rs")).unwrap();
+    let code = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/src/audit/mod.rs")).unwrap();
     let used = code.split_once("const USED").unwrap().1.split_once("];").unwrap().0;
     let missing: Vec<_> = tables.iter().filter(|table| !used.contains(&format!("\"{table}\""))).collect();
     assert_eq!(missing, [""; 0]);

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use moxxy::config::UnknownPrice;
+use moxxy_server::config::UnknownPrice;
 use moxxy_types::clock::Clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -173,7 +173,7 @@ async fn runs_side_by_side_do_not_exceed_the_day_together() {
 
 #[tokio::test]
 async fn a_call_that_was_cut_off_counts_as_reserved_also_after_a_restart() {
-    let change = |config: &mut moxxy::config::Config| {
+    let change = |config: &mut moxxy_server::config::Config| {
         config.server.shutdown_grace = 0;
         config.runs.max_output_tokens = 1000;
     };

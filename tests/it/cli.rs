@@ -122,7 +122,7 @@ async fn a_run_goes_on_after_its_server_was_killed() {
 #[test]
 fn what_a_start_prints_can_be_pasted() {
     let Some(_) = tools::find(&["curl"]) else { return };
-    let tls = |name: &str| format!("{}/../tests/it/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let tls = |name: &str| format!("{}/../../tests/it/tls/{name}", env!("CARGO_MANIFEST_DIR"));
     let (certificate, key) = (tls("server.pem"), tls("server.key"));
     let tls = [("MOXXY_SERVER_TLS_CERTIFICATE", &*certificate), ("MOXXY_SERVER_TLS_KEY", &*key)];
     let cases = [("127.0.0.1", "https://127.0.0.1:", &tls[..]), ("0.0.0.0", "http://127.0.0.1:", &[])];

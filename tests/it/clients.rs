@@ -19,7 +19,7 @@ use crate::{
 const README: &str = include_str!("../../README.md");
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// The examples of the README, by their language.

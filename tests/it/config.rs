@@ -305,7 +305,7 @@ fn tls_takes_two_files_that_can_be_read() {
     let told = check(&home, &both);
     assert!(told[0].contains("`server.tls_certificate` is \"~\", which cannot be read: it is a folder"), "{told:?}");
     assert!(told[1].contains("`server.tls_key` is \"/nonexistent\", which cannot be read: No such file"), "{told:?}");
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/tls");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/it/tls");
     let (certificate, key) = (format!("{folder}/server.pem"), format!("{folder}/server.key"));
     let used = |certificate: &str, key: &str| {
         let files = [("MOXXY_SERVER_TLS_CERTIFICATE", certificate), ("MOXXY_SERVER_TLS_KEY", key)];

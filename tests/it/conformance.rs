@@ -144,7 +144,7 @@ fn a_component_is_checked_without_a_server() {
     let home = TempDir::new().unwrap();
     let run = |arguments: &[&str]| check(home.path(), arguments);
     let whisper = test_component("whisper").display().to_string();
-    let wire = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/examples/whisper.wire.toml").display().to_string();
+    let wire = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/examples/whisper.wire.toml").display().to_string();
     let passed = run(&[&whisper, "--wire", &wire]);
     assert!(passed.status.success(), "{passed:?}");
     let table = text(&passed.stdout);

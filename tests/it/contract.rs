@@ -17,7 +17,7 @@ pub struct Operation {
 
 pub fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    DOCUMENT.get_or_init(moxxy::http::document)
+    DOCUMENT.get_or_init(moxxy_server::http::document)
 }
 
 pub fn operations() -> Vec<Operation> {

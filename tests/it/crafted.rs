@@ -125,7 +125,7 @@ impl Crafted {
     pub fn module(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
         let mut resolve = Resolve::default();
-        resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
+        resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).unwrap();
         let (items, packages) = self.wit;
         let wit =
             format!("package crafted:skill; world crafted {{ include moxxy:plugin/skill@0.1.0; {items} }} {packages}");

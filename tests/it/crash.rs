@@ -102,7 +102,7 @@ fn copy_into(from: &Path, to: &Path) {
 fn killer(folder: &Path) -> Option<PathBuf> {
     let compiler = tools::find(&["cc", "gcc", "clang"])?;
     let library = folder.join("kill.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/kill.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/kill.c");
     let mut build = Command::new(compiler);
     build.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(source).arg("-ldl");
     assert!(build.status().unwrap().success());

@@ -310,7 +310,7 @@ async fn a_refusal_says_what_would_allow_it_and_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_checked_against_the_operators_authorities() {
-    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls").join(name);
+    let file = |name: &str| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls").join(name);
     let peer = Server::with(|config| {
         config.server.tls_certificate = file("server.pem");
         config.server.tls_key = file("server.key");

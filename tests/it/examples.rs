@@ -73,7 +73,7 @@ async fn github_is_read_with_a_token_that_the_skill_never_sees() {
     PORT.store(Peer::encrypted(github()).await.port, SeqCst);
     let server = Server::with(|config| {
         config.egress.resolver = Some(here);
-        config.egress.ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls/authority.pem");
+        config.egress.ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls/authority.pem");
     })
     .await;
     server.offline("ada", "echo").await;

@@ -154,7 +154,7 @@ fn a_token_is_printed_alone() {
 #[test]
 fn an_encrypted_connection_needs_an_authority_that_is_trusted() {
     let home = TempDir::new().unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls");
     let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

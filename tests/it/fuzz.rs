@@ -25,7 +25,7 @@ const VARIANTS: u64 = 400;
 
 #[test]
 fn the_corpus_and_what_is_near_it_hold() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus");
     for (name, check) in CHECKS {
         let files: Vec<_> = fs::read_dir(corpus.join(name)).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(!files.is_empty(), "{name}");

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use moxxy::{app::App, config::Config};
+use moxxy_server::{app::App, config::Config};
 use moxxy_system::tasks::Tasks;
 use moxxy_types::clock::Clock;
 use reqwest::{
@@ -81,7 +81,7 @@ impl Server {
         let (code, loopback) = (app.bootstrap.code().map(str::to_owned), app.config.server.loopback);
         let listener = TcpListener::bind(("127.0.0.1", app.config.server.port)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = Some(tokio::spawn(moxxy::run(app, listener)));
+        let serving = Some(tokio::spawn(moxxy_server::run(app, listener)));
         let http = http();
         Self { url, home, http, tasks, serving, code, loopback }
     }

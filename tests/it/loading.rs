@@ -103,7 +103,7 @@ async fn the_least_recently_used_goes_first() {
 #[tokio::test]
 async fn a_start_with_more_than_may_be_loaded_compiles_nothing() {
     let home = server(2).await.stop().await;
-    let few = |config: &mut moxxy::config::Config| {
+    let few = |config: &mut moxxy_server::config::Config| {
         config.plugins.loaded = 2;
         config.plugins.compiler = Some("/nonexistent".into());
         config.data.cache = config.data.home.join("cache");

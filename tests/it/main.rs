@@ -44,7 +44,6 @@ mod health;
 mod hoarding;
 mod hostile;
 mod idempotency;
-mod invariants;
 mod isolation;
 mod keys;
 mod kills;

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::config::{print, problems, works};
 
-const MANUAL: &str = include_str!("../../host/config.default.toml");
+const MANUAL: &str = include_str!("../../host/server/config.default.toml");
 
 /// An option as the manual has it.
 struct Entry {

@@ -13,7 +13,7 @@ use crate::{
     harness::{Server, config},
 };
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("../store/src/migrations");
 
 async fn database(home: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(config(home).database()).create_if_missing(true);

@@ -18,7 +18,7 @@ use crate::{
 const README: &str = include_str!("../../README.md");
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// What a program prints that succeeds.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Router, extract::Request};
-use moxxy::config::Config;
+use moxxy_server::config::Config;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use tokio::{
@@ -47,7 +47,7 @@ impl Peer {
 
     /// One that speaks TLS, as `localhost` and 127.0.0.1.
     pub async fn encrypted(routes: Router) -> Self {
-        let pem = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls").join(name);
+        let pem = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls").join(name);
         let chain = CertificateDer::pem_file_iter(pem("server.pem")).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(pem("server.key")).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

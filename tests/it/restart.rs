@@ -46,7 +46,7 @@ async fn compiled_code_that_was_changed_is_not_run() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0xff;
     fs::write(&code[0], &bytes).unwrap();
-    let own_cache = |config: &mut moxxy::config::Config| config.data.cache = config.data.home.join("cache");
+    let own_cache = |config: &mut moxxy_server::config::Config| config.data.cache = config.data.home.join("cache");
     let server = Server::at(home, own_cache).await;
     assert_eq!(server.run("ada", "compiled again").await["output"], "compiled again");
     assert_ne!(fs::read(&code[0]).unwrap(), bytes);

@@ -51,7 +51,7 @@ async fn a_connection_serves_the_rule_that_it_was_opened_under() {
     PORT.store(peer.port, SeqCst);
     let server = server(&[], |config| {
         config.egress.resolver = Some(here);
-        config.egress.ca = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls/authority.pem");
+        config.egress.ca = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls/authority.pem");
     })
     .await;
     // By its name it is public, below one path it may be private.

@@ -27,7 +27,7 @@ pub const VALUE: &str = "ghp_Kq8vYw3nT5xZ1sD7+/=\"\\";
 const GRANTS: &str = "/v1/vault/grants";
 
 fn authority() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls/authority.pem")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls/authority.pem")
 }
 
 /// A server with the skill `keeper` and its secret, and a service that echoes all that it is sent.

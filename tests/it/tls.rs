@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/it/tls").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls").join(name)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,3 +105,34 @@ impl Grant {
         of(self) == of(other) && until(self) == until(other)
     }
 }
+
+/// A secret to be granted. `agent_id` and `secret_id` suffice: every skill of the agent that asks
+/// for the secret now may use it as it asks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewGrant {
+    /// The secret, unless `secret` names it.
+    pub secret_id: Option<SecretId>,
+    /// The secret's name in the vault, instead of its id.
+    pub secret: Option<SecretName>,
+    /// The agent whose skills may use it.
+    pub agent_id: Option<Name>,
+    /// The provider that may use it, instead of an agent's skills.
+    pub provider_id: Option<Name>,
+    /// The one skill of the agent that may use it.
+    pub component: Option<Name>,
+    /// The name by which the component asks for it; absent: the secret's own.
+    pub name: Option<SecretName>,
+    /// Absent: `inject`.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Where it may be sent, such as `api.example.com` or `*.example.com`, by HTTPS; `http://nas.lan:8080`
+    /// is that one port by plain HTTP. Absent: where the component asks to send it.
+    pub hosts: Option<Vec<String>>,
+    /// Where in a request it may stand; absent: as the component asks.
+    pub place: Option<String>,
+    /// When the grant ends, as in RFC 3339.
+    pub expires_at: Option<String>,
+    /// How often it may be used, 1 to 1,000,000,000 times.
+    pub max_uses: Option<i64>,
+}

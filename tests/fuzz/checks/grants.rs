@@ -1,11 +1,9 @@
 //! What a manifest, an operator or a client names: hosts and places of secrets.
 
-use moxxy::{
-    domain::grants::NewGrant,
-    egress::Pattern,
-    plugins::{ANY, requests},
-    secrets::Place,
-};
+use moxxy_egress::Pattern;
+use moxxy_runtime::{ANY, requests};
+use moxxy_secrets::Place;
+use moxxy_types::grants::NewGrant;
 
 /// A host, a place and a JSON grant, each in a line.
 pub fn check(data: &[u8]) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
-use moxxy::secrets::{Injectable, Injected, Injector, Place, Placeholder, Rule, Value};
+use moxxy_secrets::{Injectable, Injected, Injector, Place, Placeholder, Rule, Value};
 use url::Url;
 
 const VALUE: &str = "v/a?l&u=e\"#%: \\<é>";

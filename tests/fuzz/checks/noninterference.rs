@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use memchr::memmem;
-use moxxy::secrets::{
+use moxxy_secrets::{
     Redactor, Release, Value,
     redact::{MAX_PATTERN_BYTES, forms},
 };

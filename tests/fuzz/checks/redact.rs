@@ -1,7 +1,7 @@
 //! Redaction of what comes back.
 
 use bytes::Bytes;
-use moxxy::secrets::{Redactor, Release, Value};
+use moxxy_secrets::{Redactor, Release, Value};
 
 /// The first byte is the length of the secret, the second that of the pieces; then come the secret and a
 /// text. A 1 in the text stands for the secret.

@@ -1,7 +1,7 @@
 //! URLs, host patterns, and the rules that are made of them.
 
 use http::{Method, Uri};
-use moxxy::egress::{Pattern, Policy, Rule, Target};
+use moxxy_egress::{Pattern, Policy, Rule, Target};
 
 /// The first line is a pattern, the second a URL, the third where a redirect leads.
 pub fn check(data: &[u8]) {

@@ -1,0 +1,82 @@
+//! Values on the command line, checked before they are used: names, ids, durations, settings.
+
+use std::path::PathBuf;
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
+use moxxy_server::config;
+use moxxy_types::ids::{Name, RunId, SecretName};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::failure::{Done, Failure};
+
+/// A path; not every shell replaces the `~` of `--home=~/moxxy`.
+pub fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(config::expanded)
+}
+
+pub fn name(text: &str) -> Result<Name, String> {
+    Name::try_from(text.to_owned()).map_err(|e| e.to_string())
+}
+
+/// A model of a provider, as `PROVIDER/MODEL`.
+pub fn model(text: &str) -> Result<Value, String> {
+    let (provider, model) = text.split_once('/').ok_or("it is a provider and a model, as `PROVIDER/MODEL`")?;
+    Ok(json!({ "provider": name(provider)?, "model": model }))
+}
+
+pub fn secret(text: &str) -> Result<SecretName, String> {
+    SecretName::try_from(text.to_owned()).map_err(|e| e.to_string())
+}
+
+pub fn run(text: &str) -> Result<RunId, String> {
+    RunId::try_from(text.to_owned()).map_err(|e| format!("{e}, as `moxxy run list` shows it"))
+}
+
+pub fn token(text: &str) -> Result<String, String> {
+    id(text, "tok_", "moxxy token list")
+}
+
+pub fn grant(text: &str) -> Result<String, String> {
+    id(text, "grt_", "moxxy grant list")
+}
+
+pub fn question(text: &str) -> Result<String, String> {
+    id(text, "ask_", "moxxy question list")
+}
+
+fn id(text: &str, prefix: &str, shown_by: &str) -> Result<String, String> {
+    let valid = text.strip_prefix(prefix).is_some_and(|id| Uuid::try_parse(id).is_ok());
+    if valid { Ok(text.to_owned()) } else { Err(format!("it is `{prefix}` and a UUID, as `{shown_by}` shows it")) }
+}
+
+/// A duration such as `90s`, `15m`, `12h`, `30d` or `4w`, in seconds.
+pub fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || "it is a number and a unit: 90s, 15m, 12h, 30d, 4w".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or_else(wrong)
+}
+
+/// `KEY=VALUE`. The value is JSON if it can be read so, and a text otherwise.
+pub fn setting(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("it is KEY=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((key.to_owned(), value))
+}
+
+/// A JSON object: the text itself, or the content of a file.
+pub fn object(text: &str) -> Done<Map<String, Value>> {
+    let wrong = |why: String| Failure::usage(format!("{text:?} is no JSON object: {why}"));
+    let read = || std::fs::read_to_string(text).map_err(|e| wrong(format!("it is not a file either: {e}")));
+    let json = if text.trim_start().starts_with('{') { text.to_owned() } else { read()? };
+    serde_json::from_str(&json).map_err(|e| wrong(e.to_string()))
+}

@@ -1,0 +1,104 @@
+//! `moxxy provider check`: the conformance suite, on a component here or on a provider of a server.
+
+use std::{fs, path::PathBuf};
+
+use moxxy_conformance::{self as conformance, Wire};
+use moxxy_server::{config::Config, domain::source};
+use moxxy_types::components::World;
+use serde_json::{Value, json};
+
+use super::{
+    Options,
+    client::{Call, Client},
+    component::Source,
+    failure::{Done, Exit, Failure},
+    inspect, progress,
+    provider::Settings,
+    terminal::{Terminal, text},
+};
+
+pub const CHECKING: &str = "Examples:
+  moxxy provider check openai                    # a component that comes with the server
+  moxxy provider check mine.wasm                 # a file; the service that it talks to is known by what it asks
+  moxxy provider check mine.wasm --wire wire.toml --set region=eu
+  moxxy provider check mine --installed          # a provider of the server, as it is configured there";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A component's file, the name of one that comes with the server, or else an installed provider.
+    component: String,
+    /// What the component talks: `openai`, `anthropic`, `ollama`, or a file that describes another wire.
+    #[arg(long, value_name = "NAME|FILE")]
+    wire: Option<String>,
+    /// It is the name of a provider of the server, even if there is a file of that name.
+    #[arg(long, conflicts_with_all = ["set", "settings"])]
+    installed: bool,
+    #[command(flatten)]
+    config: Settings,
+}
+
+pub async fn run(options: &Options, args: Args) -> Done {
+    let wire = args.wire.as_deref().map(content).transpose()?;
+    if let (false, Some(component)) = (args.installed, local(options, &args.component)?) {
+        return here(options, component, wire, args.config).await;
+    }
+    if !args.installed {
+        let about = "There is no such file, and no such provider comes with the server; asking the server for";
+        options.terminal().note(&format!("{about} `{}`.", args.component));
+    }
+    let path = format!("/v1/providers/{}/check", super::arguments::name(&args.component).map_err(Failure::usage)?);
+    let client = Client::new(options)?;
+    let checking = client.answer(Call::post(path).json(json!({ "wire": wire })));
+    let answer = progress::during(format!("Checking {}", args.component), checking).await?;
+    options.terminal().show(&answer, |report| text(report, "text"))?;
+    judged(&answer.value)
+}
+
+/// A file's content, or a name.
+fn content(wire: &str) -> Done<String> {
+    let path = PathBuf::from(wire);
+    if !path.is_file() && !wire.contains(['/', '.']) {
+        return Ok(wire.to_owned());
+    }
+    let unreadable = |e| Failure::usage(format!("Cannot read the wire {wire}: {e}"));
+    Ok(fs::read_to_string(path).map_err(unreadable)? + "\n")
+}
+
+/// The component, if it is here.
+fn local(options: &Options, component: &str) -> Done<Option<Vec<u8>>> {
+    Ok(match Source::named(component)? {
+        Source::File(bytes) => Some(bytes),
+        Source::Bundled(name) => {
+            let limit = Config::load(&options.flags())?.server.upload_limit;
+            source::Source::Bundled(name).bytes(limit, &[], World::Provider).ok()
+        }
+    })
+}
+
+/// Checks without a server.
+async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> Done {
+    let (wire, config) = (wire.as_deref().map(Wire::named).transpose()?, config.over(Default::default())?);
+    let checking = async {
+        let admitted = inspect::admit(&options.flags(), component).await?;
+        conformance::check(&admitted.plugins, &admitted.prepared.description, config, wire).await
+    };
+    let report = progress::during("Checking".to_owned(), checking).await?;
+    let terminal: Terminal = options.terminal();
+    match terminal.json {
+        true => terminal.document(&json!(report).to_string())?,
+        false => terminal.print(&report.text)?,
+    }
+    judged(&json!(report))
+}
+
+/// Fails where a case failed.
+fn judged(report: &Value) -> Done {
+    match report.get("failed").and_then(Value::as_u64) {
+        Some(0) => Ok(()),
+        failed => {
+            let cases = if failed == Some(1) { "case" } else { "cases" };
+            let message = format!("{} {cases} failed", failed.unwrap_or_default());
+            Err(Failure::new(Exit::Failed, "cases_failed", message))
+        }
+    }
+}

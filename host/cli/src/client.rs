@@ -1,0 +1,236 @@
+//! Talks to a server over its REST API.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use moxxy_server::domain::bootstrap;
+use moxxy_types::{error::Error, ids};
+use reqwest::{
+    Method, RequestBuilder, Response, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER},
+    multipart::{Form, Part},
+};
+use serde_json::{Value, value::RawValue};
+use tokio::time::sleep;
+
+use super::{
+    Options, advice,
+    connect::{self, Connection},
+    failure::{Done, Exit, Failure},
+};
+
+/// The pauses before a request is sent again; the server may ask for longer ones.
+const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
+const LONGEST_PAUSE: u64 = 30;
+/// As much as a server takes in one page.
+const PAGE: usize = 1000;
+
+pub struct Client {
+    http: reqwest::Client,
+    url: Url,
+    token: Option<HeaderValue>,
+}
+
+/// A request, which can be sent more than once.
+pub struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    body: Body,
+}
+
+enum Body {
+    Nothing,
+    Json(Value),
+    Component(Upload),
+}
+
+/// A component's file.
+pub struct Upload {
+    pub component: Bytes,
+    pub digest: Option<String>,
+    pub accept: Vec<String>,
+}
+
+/// What the server answered: as it came, and as a value.
+pub struct Answer {
+    pub text: String,
+    pub value: Value,
+}
+
+impl Call {
+    pub fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: Body::Nothing }
+    }
+
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    pub fn json(mut self, body: Value) -> Self {
+        self.body = Body::Json(body);
+        self
+    }
+
+    pub fn upload(mut self, upload: Upload) -> Self {
+        self.body = Body::Component(upload);
+        self
+    }
+
+    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+}
+
+impl Client {
+    pub fn new(options: &Options) -> Done<Self> {
+        let Connection { http, url, token } = connect::prepare(options)?;
+        Ok(Self { http, url, token })
+    }
+
+    /// Sends a request and reads the answer.
+    pub async fn answer(&self, call: Call) -> Done<Answer> {
+        let text = self.send(&call).await?.text().await.map_err(|e| self.unreachable(&e))?;
+        if text.is_empty() {
+            return Ok(Answer { text: "{}".into(), value: Value::Null });
+        }
+        let strange = |_| {
+            Failure::new(Exit::Failed, "unknown_answer", "The server's answer is not JSON")
+                .advise(advice::ANOTHER_SERVER)
+        };
+        let value = serde_json::from_str(&text).map_err(strange)?;
+        Ok(Answer { text, value })
+    }
+
+    /// Reads a list, page by page, to its end or up to a number of items.
+    pub async fn list(&self, call: Call, limit: Option<usize>) -> Done<Vec<Box<RawValue>>> {
+        let limit = limit.unwrap_or(usize::MAX);
+        let mut items: Vec<Box<RawValue>> = Vec::new();
+        let mut page = self.send(&call).await?;
+        loop {
+            let next = next_page(page.url(), page.headers());
+            let text = page.text().await.map_err(|e| self.unreachable(&e))?;
+            items.extend(serde_json::from_str::<Vec<Box<RawValue>>>(&text).map_err(Error::internal)?);
+            match next {
+                Some(next) if items.len() < limit => {
+                    page = self.send_to(&Method::GET, &next, &Body::Nothing, None).await?
+                }
+                _ => break,
+            }
+        }
+        items.truncate(limit);
+        Ok(items)
+    }
+
+    /// Sends a request; an error answer becomes a failure with the server's own sentence.
+    pub async fn send(&self, call: &Call) -> Done<Response> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{}", self.url.path().trim_end_matches('/'), call.path));
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        // With it the server knows a request that is sent again.
+        let key = if call.method == Method::POST { Some(hex::encode(ids::random::<32>()?)) } else { None };
+        self.send_to(&call.method, &url, &call.body, key.as_deref()).await
+    }
+
+    async fn send_to(&self, method: &Method, url: &Url, body: &Body, key: Option<&str>) -> Done<Response> {
+        let again = *method == Method::GET || key.is_some();
+        let mut pauses = PAUSES.into_iter().filter(|_| again);
+        loop {
+            let sent = self.request(method, url, body, key).send().await;
+            let wait = match &sent {
+                Ok(response) if response.status().is_success() => None,
+                Ok(response) => match response.status().as_u16() {
+                    429 | 503 => Some(retry_after(response.headers())),
+                    _ => None,
+                },
+                Err(error) if error.is_builder() => None,
+                Err(_) => Some(None),
+            };
+            let pause = wait.and_then(|asked| Some((pauses.next()?, asked)));
+            let Some((pause, asked)) = pause.filter(|(_, asked)| asked.is_none_or(|s| s <= LONGEST_PAUSE)) else {
+                return self.outcome(sent).await;
+            };
+            sleep(asked.map_or(pause, Duration::from_secs)).await;
+        }
+    }
+
+    fn request(&self, method: &Method, url: &Url, body: &Body, key: Option<&str>) -> RequestBuilder {
+        let mut request = self.http.request(method.clone(), url.clone());
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token.clone());
+        }
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        match body {
+            Body::Nothing => request,
+            Body::Json(value) => request.json(value),
+            Body::Component(upload) => request.multipart(upload.form()),
+        }
+    }
+
+    async fn outcome(&self, sent: reqwest::Result<Response>) -> Done<Response> {
+        let response = sent.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let wait = retry_after(response.headers());
+        let body = response.json().await.unwrap_or_default();
+        Err(Failure::answered(status, body, wait, self.token.is_some()))
+    }
+
+    /// Whether requests show a token, and not the one-time code of the server's start.
+    pub fn shows_token(&self) -> bool {
+        let shown = self.token.as_ref().and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
+        shown.is_some_and(|shown| !shown.starts_with(bootstrap::PREFIX))
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    pub fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let reason = connect::innermost(error);
+        let message = format!("Cannot reach {}: {reason}", self.address());
+        Failure::new(Exit::Unreachable, "unreachable", message).advise(advice::unreachable(&reason))
+    }
+}
+
+impl Upload {
+    fn form(&self) -> Form {
+        let length = self.component.len() as u64;
+        let part = Part::stream_with_length(self.component.clone(), length).file_name("component.wasm");
+        let mut form = Form::new().part("component", part);
+        if let Some(digest) = &self.digest {
+            form = form.text("digest", digest.clone());
+        }
+        self.accept.iter().fold(form, |form, name| form.text("accept", name.clone()))
+    }
+}
+
+/// Where a list goes on. Only the same server is shown the token.
+fn next_page(here: &Url, headers: &HeaderMap) -> Option<Url> {
+    let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let next = links.filter_map(|link| link.split_once(';')).find(|(_, relation)| relation.contains("rel=\"next\""));
+    let address = next?.0.trim().strip_prefix('<')?.strip_suffix('>')?;
+    here.join(address).ok().filter(|next| next.origin() == here.origin())
+}
+
+/// For how many seconds the server asks.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// How many items a page has, where a list is limited.
+pub fn page(limit: usize) -> String {
+    limit.clamp(1, PAGE).to_string()
+}

@@ -1,0 +1,138 @@
+//! Components on the command line: where they come from, and what they ask for.
+
+use std::{fs, path::Path};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use moxxy_egress as egress;
+use moxxy_runtime as plugins;
+use moxxy_server::domain::consent;
+use moxxy_types::ids::Name;
+use serde_json::{Value, json};
+
+use super::{
+    client::{Call, Upload},
+    failure::{Done, Failure},
+    terminal::{items, text},
+};
+
+/// Where a component comes from.
+pub enum Source {
+    /// The name of one that the server brings along.
+    Bundled(Name),
+    File(Vec<u8>),
+}
+
+impl Source {
+    /// A file, if there is one of this name; otherwise the name of a bundled component.
+    pub fn named(component: &str) -> Done<Self> {
+        let path = Path::new(component);
+        if let (false, Ok(name)) = (path.is_file(), Name::try_from(component.to_owned())) {
+            return Ok(Self::Bundled(name));
+        }
+        let unreadable = |e| Failure::usage(format!("Cannot read the component {component}: {e}"));
+        Ok(Self::File(fs::read(path).map_err(unreadable)?))
+    }
+
+    /// As an upload, or by its name, in the way of skills.
+    pub fn send(self, call: Call, digest: Option<String>, accept: Vec<String>) -> Call {
+        let name = match self {
+            Self::File(component) => return call.upload(Upload { component: component.into(), digest, accept }),
+            Self::Bundled(name) => name,
+        };
+        call.json(json!({ "source": { "bundled": name }, "digest": digest, "accept": accepted(&accept) }))
+    }
+
+    /// As a member of a JSON body.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Bundled(name) => json!({ "bundled": name }),
+            Self::File(component) => json!({ "base64": BASE64.encode(component) }),
+        }
+    }
+}
+
+/// Consent in the way of the API.
+pub fn accepted(accept: &[String]) -> Value {
+    match (accept.iter().any(|name| name == "all"), accept.is_empty()) {
+        (true, _) => json!("all"),
+        (false, false) => json!(accept),
+        (false, true) => Value::Null,
+    }
+}
+
+/// What to accept for a wish: of any host, one; of one that is not public, a port.
+pub fn to_accept(name: &str) -> String {
+    let Some((host, methods)) = name.strip_prefix("host:").and_then(|name| name.split_once(' ')) else {
+        return name.to_owned();
+    };
+    match host {
+        plugins::ANY => format!("host:NAME {methods}"),
+        host if egress::is_public(host) => name.to_owned(),
+        host => format!("host:{host}:PORT {methods}"),
+    }
+}
+
+/// What it has: hosts, and secrets with what it may do with them.
+pub fn granted(component: &Value) -> String {
+    let Some(granted) = component.get("granted") else { return String::new() };
+    let secret = |grant: &Value| {
+        let (name, mode) = (text(grant, "name"), text(grant, "mode"));
+        format!("secret:{name} ({mode}, {})\n", text(grant, "id"))
+    };
+    let hosts = names(component, "granted").into_iter().map(|name| format!("{name}\n"));
+    hosts.chain(items(granted, "secrets").iter().map(secret)).collect()
+}
+
+/// What it can never do.
+pub fn never(component: &Value) -> String {
+    let never = items(component, "never").iter().filter_map(Value::as_str);
+    never.map(|sentence| format!("{sentence}\n")).collect()
+}
+
+/// What a component asks for, and whether it was granted.
+pub fn wishes(component: &Value) -> String {
+    let missing = names(component, "missing");
+    let state = |name: &String| if missing.contains(name) { "missing" } else { "granted" };
+    names(component, "asked").iter().map(|name| format!("{name} ({})\n", state(name))).collect()
+}
+
+/// The names of what is asked, granted or missing.
+pub fn names(component: &Value, list: &str) -> Vec<String> {
+    let Some(list) = component.get(list) else { return Vec::new() };
+    let hosts = items(list, "hosts").iter().filter_map(|host| {
+        serde_json::from_value::<moxxy_types::components::HostRequest>(host.clone())
+            .ok()
+            .map(|host| consent::host(&host))
+    });
+    let secrets = items(list, "secrets").iter().filter_map(|secret| {
+        serde_json::from_value::<moxxy_types::components::SecretRequest>(secret.clone())
+            .ok()
+            .map(|secret| consent::secret(&secret))
+    });
+    hosts.chain(secrets).collect()
+}
+
+/// Its tools, each with what it takes.
+pub fn tools(component: &Value) -> String {
+    items(component, "tools").iter().map(tool).collect()
+}
+
+fn tool(tool: &Value) -> String {
+    let mut shown = format!("{}\n  {}\n", text(tool, "name"), text(tool, "description").replace('\n', "\n  "));
+    let Some(parameters) = tool.get("parameters") else { return shown };
+    let required = items(parameters, "required");
+    for (name, schema) in parameters.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let needed = if required.iter().any(|needed| needed == name.as_str()) { "" } else { ", optional" };
+        let about = text(schema, "description").replace('\n', "\n      ");
+        shown += &format!("    {name} ({}{needed})  {about}\n", kind(schema));
+    }
+    shown
+}
+
+fn kind(schema: &Value) -> String {
+    match schema.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => "any".to_owned(),
+    }
+}

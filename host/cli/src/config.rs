@@ -1,0 +1,85 @@
+//! `moxxy config`: the configuration as it is, and what is wrong with it. Changes nothing.
+
+use std::path::Path;
+
+use moxxy_server::{
+    config::{Config, Flags, Layers, Setting, Source},
+    http,
+};
+use serde_json::json;
+use toml::{Table, Value};
+
+use super::{failure::Done, terminal::Terminal};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Show what holds for each option, and where it comes from.
+    Print,
+    /// Find everything that is wrong with the configuration.
+    Check,
+}
+
+pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> Done {
+    let layers = Layers::read(flags)?;
+    let config = Config::of(&layers)?;
+    match command {
+        Command::Print if terminal.json => terminal.document(&format!("{:#}", json(&layers, &config))),
+        Command::Print => terminal.print(&toml(&layers, &config)),
+        Command::Check => check(terminal, &layers, &config),
+    }
+}
+
+/// As a file would have it, with the source of each value behind it.
+fn toml(layers: &Layers, config: &Config) -> String {
+    let (mut text, mut section) = (String::new(), "");
+    for setting in &layers.settings {
+        if setting.row.section != section {
+            let gap = if section.is_empty() { "" } else { "\n" };
+            section = &setting.row.section;
+            text.push_str(&format!("{gap}[{section}]\n"));
+        }
+        let value = Table::from_iter([(setting.row.key.clone(), shown(setting, config))]).to_string();
+        let source = setting.source.to_string();
+        text.push_str(&format!("{} # {}\n", value.trim_end(), source.escape_debug()));
+    }
+    text
+}
+
+fn json(layers: &Layers, config: &Config) -> serde_json::Value {
+    let entry = |setting: &Setting| {
+        let entries = [("value", shown(setting, config)), ("source", Value::String(setting.source.to_string()))];
+        Value::Table(entries.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
+    };
+    json!(layers.sections(entry))
+}
+
+/// The value that holds in the end.
+fn shown(setting: &Setting, config: &Config) -> Value {
+    let path = |path: &Path| Value::String(path.display().to_string());
+    match &*setting.row.name() {
+        "data.home" => path(&config.data.home),
+        "data.cache" => path(&config.data.cache),
+        _ if setting.row.format.is_secret() && setting.value.as_str() != Some("") => Value::String("hidden".into()),
+        _ => setting.value.clone(),
+    }
+}
+
+fn check(terminal: Terminal, layers: &Layers, config: &Config) -> Done {
+    http::check_tls(&config.server)?;
+    let file = layers.file.display().to_string();
+    let mut read: Vec<_> = layers.file_is_there.then(|| file.clone()).into_iter().collect();
+    read.extend(layers.settings.iter().filter_map(|setting| match &setting.source {
+        Source::Contents(_, path) => Some(path.display().to_string()),
+        _ => None,
+    }));
+    if terminal.json {
+        return terminal.document(&json!({ "read": read, "warnings": config.warnings() }).to_string());
+    }
+    for warning in config.warnings() {
+        terminal.say(&format!("moxxy: warning: {warning}"));
+    }
+    terminal.print(&match &*read {
+        [] => format!("The configuration is right. No file was read; {file} does not exist.\n"),
+        read => format!("The configuration is right. Read: {}.\n", read.join(", ")),
+    })
+}

@@ -1,0 +1,123 @@
+//! Where the server is, whom to trust that it is that one, and what to show it.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use moxxy_server::config::{self, Config, Hidden, Remote};
+use reqwest::{Certificate, Url, header::HeaderValue, redirect::Policy};
+
+use super::{
+    Options,
+    failure::{Done, Exit, Failure},
+};
+
+const CONNECTING: Duration = Duration::from_secs(10);
+
+/// All that a client needs.
+pub struct Connection {
+    pub http: reqwest::Client,
+    pub url: Url,
+    /// As a request shows it.
+    pub token: Option<HeaderValue>,
+}
+
+pub fn prepare(options: &Options) -> Done<Connection> {
+    let Remote { url, token, ca } = Remote::load()?;
+    let url = address(options, url)?;
+    let token = match &options.token_file {
+        Some(file) => Some(config::token_in(file)?),
+        None => token,
+    };
+    let token = token.as_ref().and_then(Hidden::expose).map(bearer).transpose()?;
+    if token.is_some() && url.scheme() == "http" && !is_here(&url) {
+        options.terminal().say("moxxy: the token goes over the network unencrypted; use an https address");
+    }
+    let http = connector(&url, options.ca.as_deref().or(ca.as_deref()))?;
+    Ok(Connection { http, url, token })
+}
+
+/// Whether what is sent there stays on this machine.
+fn is_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let loopback = |address: IpAddr| address.is_loopback();
+    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(loopback)
+}
+
+/// Flags, then the environment, then this machine.
+fn address(options: &Options, variable: Option<String>) -> Done<Url> {
+    let (named, by) = match (&options.url, options.port) {
+        (Some(url), _) => (Some(url.clone()), "--url"),
+        (None, Some(_)) => (None, ""),
+        (None, None) => (variable, "MOXXY_URL"),
+    };
+    let url = match named {
+        Some(url) => url,
+        None => {
+            let server = Config::load(&options.flags())?.server;
+            let scheme = if server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
+            let host = SocketAddr::new(near(server.listen), server.port);
+            format!("{scheme}://{host}")
+        }
+    };
+    let wrong = |why: &str| Failure::usage(format!("{by} is not the address of a server: {why}"));
+    let parsed = Url::parse(&url).map_err(|e| wrong(&e.to_string()))?;
+    match parsed.scheme() {
+        "http" | "https" if parsed.username().is_empty() && parsed.password().is_none() => Ok(parsed),
+        "http" | "https" => Err(wrong("a token goes into MOXXY_TOKEN, not into the address")),
+        _ => Err(wrong("it begins with http:// or https://")),
+    }
+}
+
+fn bearer(token: &str) -> Done<HeaderValue> {
+    let wrong = |_| Failure::usage("The token has characters that no token has; look at MOXXY_TOKEN or --token-file");
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(wrong)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn connector(url: &Url, ca: Option<&Path>) -> Done<reqwest::Client> {
+    // Another part of the process may have chosen one already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    // A proxy would turn a local request into a forwarded one, which is refused; and a redirect is
+    // none of a Moxxy server's answers.
+    let builder = reqwest::Client::builder().no_proxy().redirect(Policy::none()).connect_timeout(CONNECTING);
+    let builder = match ca {
+        Some(file) => builder.tls_certs_only(authorities(file)?),
+        // The system's are not looked for where they are not needed: it may have none.
+        None if url.scheme() == "http" => builder.tls_certs_only([]),
+        None => builder,
+    };
+    builder.build().map_err(|error| {
+        let message = format!("Cannot prepare an encrypted connection: {}", innermost(&error));
+        Failure::new(Exit::Failed, "tls", message).advise("--ca FILE names the certificate of the authority to trust.")
+    })
+}
+
+fn authorities(file: &Path) -> Done<Vec<Certificate>> {
+    let wrong = |why: &str| Failure::usage(format!("--ca or MOXXY_CA: {}: {why}", file.display()));
+    let pem = fs::read(file).map_err(|e| wrong(&e.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| wrong(&innermost(&e)))?;
+    if certificates.is_empty() { Err(wrong("there is no certificate in it")) } else { Ok(certificates) }
+}
+
+/// The address at which a listener is reached from this machine.
+pub fn near(listens: IpAddr) -> IpAddr {
+    match listens {
+        IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
+
+/// The reason at the bottom of an error.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

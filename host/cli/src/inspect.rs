@@ -1,0 +1,83 @@
+//! `moxxy inspect`: what the install pipeline makes of a component, without a server.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use moxxy_runtime::{Plugins, Prepared};
+use moxxy_server::{
+    config::{Config, Flags},
+    domain::consent,
+};
+use moxxy_types::{
+    components::Description,
+    digest::Digest,
+    error::{Error, Result},
+    ids,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{failure::Done, terminal::Terminal};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The component's file.
+    file: PathBuf,
+}
+
+/// A component that was taken in for as long as this is held.
+pub struct Admitted {
+    pub plugins: Plugins,
+    pub prepared: Arc<Prepared>,
+    _folder: TempDir,
+}
+
+/// Takes the component through everything that an install does, but for keeping it.
+pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
+    let bytes = std::fs::read(file)
+        .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", file.display())))?;
+    Ok(Description::clone(&admit(flags, bytes).await?.prepared.description))
+}
+
+/// Takes a component in, without a server.
+pub async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
+    let config = Config::load(flags)?;
+    let folder = TempDir::new().map_err(Error::internal)?;
+    let plugins = Plugins::new(
+        &config.plugins,
+        config.connections(),
+        folder.path(),
+        &folder.path().join("cache"),
+        ids::random()?,
+    )?;
+    let prepared = plugins.admit(Digest::of(&bytes), bytes).await?;
+    Ok(Admitted { plugins, prepared, _folder: folder })
+}
+
+pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> Done {
+    let description = inspect(&flags, &args.file).await?;
+    match terminal.json {
+        true => terminal.document(&format!("{:#}", json!(description))),
+        false => terminal.print(&text(&description)),
+    }
+}
+
+/// The description for a person.
+pub fn text(component: &Description) -> String {
+    let manifest = &component.manifest;
+    let mut lines = vec![
+        format!("{} {}: a {}", manifest.name, manifest.version, component.world.as_str()),
+        format!("  {}", manifest.description),
+        format!("  {}, {} bytes", component.digest, component.size),
+    ];
+    let hosts = manifest.hosts.iter().map(|host| format!("asks for {}: {}", consent::host(host), host.reason));
+    let secrets = manifest.secrets.iter();
+    let secrets = secrets.map(|secret| format!("asks for {}: {}", consent::secret(secret), secret.reason));
+    let tools = component.tools.iter().map(|tool| format!("tool {}: {}", tool.name, tool.description));
+    lines.extend(hosts.chain(secrets).chain(tools).map(|line| format!("  {line}")));
+    // An install refuses control characters, with which a stranger could change what a terminal
+    // shows; what is left are the lines of a text.
+    lines.into_iter().map(|line| line.replace('\n', "\n    ") + "\n").collect()
+}

@@ -1,0 +1,62 @@
+//! `moxxy new`: a crate to begin with.
+
+use std::{fs, path::Path};
+
+use moxxy_server::config::Flags;
+use moxxy_types::{error::Error, ids::Name};
+use serde_json::json;
+
+use super::{build, failure::Done, sdk, terminal::Terminal};
+
+const CARGO: &str = include_str!("../templates/Cargo.toml.in");
+const SKILL: &str = include_str!("../templates/skill.rs.in");
+const PROVIDER: &str = include_str!("../templates/provider.rs.in");
+const IGNORED: &str = "/target\n/*.wasm\n/.cargo/config.toml\n";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What it is to be.
+    kind: Kind,
+    /// Its name: 1 to 64 of a-z, 0-9 and -, and a letter first. The crate's folder is called so.
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    /// Tools that a model may call.
+    Skill,
+    /// An adapter to a service that runs language models.
+    Provider,
+}
+
+pub fn run(flags: &Flags, terminal: Terminal, args: Args) -> Done {
+    let name = Name::try_from(args.name)?;
+    if !name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) || name.as_str().starts_with("moxxy-sdk") {
+        return Err(Error::invalid_field("name", "a crate's name begins with a letter, and is not the SDK's").into());
+    }
+    let (folder, sdk) = (Path::new(name.as_str()), sdk::unpack(flags)?);
+    if folder.exists() {
+        return Err(Error::conflict("unwritable", format!("Cannot make {name}: it is there already")).into());
+    }
+    // Cargo knows which names a crate cannot have, and adds it to the workspace that it stands in.
+    build::output(build::cargo(Path::new(".")).args(["new", "--quiet", "--lib", "--vcs=none", name.as_str()]))?;
+    let (source, description) = match args.kind {
+        Kind::Skill => (SKILL, "Greets people."),
+        Kind::Provider => (PROVIDER, "Says what it was told last."),
+    };
+    let manifest = CARGO
+        .replace("{name}", name.as_str())
+        .replace("{description}", description)
+        .replace("{sdk}", env!("CARGO_PKG_VERSION"));
+    for (path, content) in [("Cargo.toml", &*manifest), ("src/lib.rs", source), (".gitignore", IGNORED)] {
+        let path = folder.join(path);
+        fs::write(&path, content).map_err(|e| sdk::unwritable(&path, &e))?;
+    }
+    sdk::point_to(terminal, &build::describe(folder)?.1.workspace_root, &sdk)?;
+    match terminal.json {
+        true => terminal.document(&json!({ "folder": name }).to_string()),
+        false => {
+            terminal.print(&format!("Made {name}/Cargo.toml and {name}/src/lib.rs. Next: cd {name} && moxxy build\n"))
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The SDK that this binary brings along. A crate names `moxxy-sdk` as if a registry had it; where
+//! none has, a file of cargo's configuration says where it is.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use moxxy_server::config::{Config, Flags};
+use moxxy_system::directory;
+use moxxy_types::{
+    digest::Digest,
+    error::{Error, Result},
+};
+use serde_json::json;
+
+use super::terminal::Terminal;
+
+/// Paths and contents of the crates `moxxy-sdk` and `moxxy-sdk-macros`, of the workspace around
+/// them, and of the WIT.
+static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
+/// The first line of a file that is ours to write again.
+const OURS: &str = "# Written by moxxy: where its SDK is on this machine. Not for version control.";
+
+/// Puts the SDK into the data directory, if it is not there, and returns the folder of
+/// `moxxy-sdk`.
+pub fn unpack(flags: &Flags) -> Result<PathBuf> {
+    let sdks = Config::load(flags)?.data.home.join("sdk");
+    let all: String = FILES.iter().flat_map(|(path, content)| [*path, "\n", *content, "\n"]).collect();
+    let version: String = Digest::of(all.as_bytes()).hex().chars().take(12).collect();
+    let folder = sdks.join(format!("{}-{version}", env!("CARGO_PKG_VERSION")));
+    if !folder.is_dir() {
+        write_all(&sdks, &folder).map_err(|e| unwritable(&folder, &e))?;
+    }
+    folder.join("sdk").canonicalize().map_err(|e| unwritable(&folder, &e))
+}
+
+/// All of it under another name first: a folder that is there is whole.
+fn write_all(sdks: &Path, folder: &Path) -> io::Result<()> {
+    directory::make_private(sdks)?;
+    let temporary = tempfile::TempDir::new_in(sdks)?;
+    for (path, content) in FILES {
+        let path = temporary.path().join(path);
+        fs::create_dir_all(path.parent().unwrap_or(sdks))?;
+        fs::write(path, content)?;
+    }
+    match fs::rename(temporary.path(), folder) {
+        // Another process was faster.
+        Err(_) if folder.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
+/// Cargo's setting that says where the SDK is.
+pub fn patch(sdk: &Path) -> String {
+    // A string of JSON is one of TOML.
+    format!("patch.crates-io.moxxy-sdk.path={}", json!(sdk))
+}
+
+/// Tells cargo, in a crate or a workspace of an author's, where the SDK is. A configuration that the
+/// author wrote is left alone.
+pub fn point_to(terminal: Terminal, root: &Path, sdk: &Path) -> Result<()> {
+    let path = root.join(".cargo").join("config.toml");
+    let patch = patch(sdk);
+    let ours = match fs::read_to_string(&path) {
+        Ok(text) if text.contains(&patch) => return Ok(()),
+        Ok(text) => text.starts_with(OURS),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    if !ours {
+        terminal.note(&format!("For cargo's own commands, add to {}:\n    {patch}", path.display()));
+        return Ok(());
+    }
+    let written = fs::create_dir_all(root.join(".cargo")).and_then(|()| fs::write(&path, format!("{OURS}\n{patch}\n")));
+    written.map_err(|e| unwritable(&path, &e))
+}
+
+pub fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    Error::conflict("unwritable", format!("Cannot write {}: {error}", path.display()))
+}

@@ -1,0 +1,239 @@
+//! An example of everything that clients send and are shown.
+
+use moxxy_types::{
+    agents::Agent,
+    audit::{Entry, Head},
+    checks::Report,
+    grants::{Grant, NewGrant},
+    messages::Message,
+    policy::{Policy, Standing},
+    questions::{Question, Response},
+    runs::{Day, Run},
+    secrets::Secret,
+    sessions::Session,
+    tokens::Token,
+};
+use serde_json::{Value, json};
+
+use super::{
+    agents::{Reset, StopMode},
+    chat,
+    extract::Taken,
+    health::Health,
+    models::{AgentModel, AgentModels},
+    reply::Shown,
+    skills::Invocation,
+};
+use crate::domain::{
+    agents::{NewAgent, Patch},
+    checks::Order,
+    grants::Granted,
+    models::Model,
+    providers::{self, NewProvider, Patch as ProviderPatch},
+    runs::{Detail, NewRun},
+    skills::{self, Install},
+    tokens::{Issued, NewToken},
+    upgrade::Upgrade,
+    vault::{NewSecret, NewValue},
+};
+
+const NOW: &str = "2026-01-02T03:04:05.678Z";
+const LATER: &str = "2026-01-02T03:04:07.123Z";
+const RUN: &str = "run_019b7c5e-8f00-7000-8000-000000000001";
+const SESSION: &str = "ses_019b7c5e-8f00-7000-8000-000000000002";
+const TOKEN: &str = "tok_019b7c5e-8f00-7000-8000-000000000003";
+const SECRET: &str = "sec_019b7c5e-8f00-7000-8000-000000000006";
+const GRANT: &str = "grt_019b7c5e-8f00-7000-8000-000000000007";
+const QUESTION: &str = "ask_019b7c5e-8f00-7000-8000-000000000008";
+const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
+
+macro_rules! examples {
+    ($($kind:ident $type:ty: $example:expr;)*) => {
+        $(
+            impl $kind for $type {
+                fn example() -> Value {
+                    $example
+                }
+            }
+        )*
+    };
+}
+
+examples! {
+    Shown Agent: json!({
+        "name": "ada", "provider": "offline", "model": "planner",
+        "fallbacks": [{ "provider": "offline", "model": "echo" }], "persona": "You are brief.", "temperature": null, "limits": {
+            "max_steps": 10, "max_tokens": null, "max_seconds": null, "max_tool_calls": null, "max_cost": 0.5,
+            "max_tokens_per_day": null, "max_cost_per_day": 5.0,
+        },
+        "template": null, "status": "idle", "created_at": NOW, "updated_at": NOW,
+    });
+    Taken NewAgent: json!({ "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief." });
+    Taken Patch: json!({ "persona": null, "limits": { "max_steps": 20 } });
+    Taken StopMode: json!({ "mode": "now" });
+    Shown Reset: json!({ "agent_id": "ada", "session_id": SESSION });
+
+    Shown Run: run();
+    Shown Vec<Run>: json!([run()]);
+    Shown Detail: detail();
+    Shown Day: day();
+    Taken NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
+    Shown Message: json!({
+        "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
+        "role": "user", "content": "Count the words in \"a b c\"", "created_at": NOW,
+    });
+    Shown Question: json!({
+        "question_id": QUESTION, "kind": "approval", "run_id": RUN, "session_id": SESSION,
+        "question": "May `notes__add` be called with these arguments?", "tool": "notes__add",
+        "arguments": { "text": "Buy milk" }, "digest": DIGEST, "status": "open", "answer": null, "decision": null,
+        "scope": null, "answered_by": null, "created_at": NOW, "expires_at": LATER, "ended_at": null,
+    });
+    Taken Response: json!({ "decision": "allow", "scope": "session" });
+    Shown Standing: json!({
+        "question_id": QUESTION, "tool": "notes__add", "digest": DIGEST, "arguments": { "text": "Buy milk" },
+        "decision": "allow", "scope": "session", "decided_by": TOKEN, "decided_at": NOW,
+    });
+    Shown Policy: tool_policy();
+    Taken Policy: tool_policy();
+    Shown Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
+
+    Shown skills::View: json!({
+        "skill_id": "text", "version": "0.1.0", "description": "Works on texts.", "digest": DIGEST, "size": 123_456,
+        "tools": [{
+            "name": "word_count", "description": "Count the words of a text",
+            "parameters": { "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] },
+            "hints": { "read_only": true, "idempotent": true, "wants_approval": false },
+        }],
+        "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
+        "never": ["Use a secret"], "signature": "unsigned", "previous": null, "created_at": NOW,
+    });
+    Taken Install: json!({ "source": { "bundled": "text" } });
+    Taken Upgrade: json!({ "accept": ["host:api.example.com GET"] });
+    Taken Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
+    Shown Value: json!({ "words": 3 });
+
+    Shown providers::View: json!({
+        "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
+        "digest": DIGEST, "config": {}, "concurrency": null, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
+        "missing": permissions(), "never": ["Reach any host", "Use a secret"], "check": null, "created_at": NOW, "updated_at": NOW,
+    });
+    Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
+    Taken ProviderPatch: json!({ "config": { "greeting": "Hello" } });
+    Taken Order: json!({ "wire": "openai" });
+    Shown Report: json!({
+        "suite": "1.0.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,
+        "cases": [{
+            "id": "text.plain", "expects": "A text comes whole, in order, and its stop last", "outcome": "passed",
+            "found": null,
+        }],
+        "text": "passed   text.plain  A text comes whole, in order, and its stop last\n",
+    });
+    Shown Vec<Model>: json!([
+        {
+            "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null,
+            "price": { "input": 1.25, "cached_input": 0.125, "output": 10.0 },
+        },
+    ]);
+
+    Taken chat::Request: json!({
+        "model": "ada", "messages": [{ "role": "user", "content": "Count the words in \"a b c\"" }], "stream": false,
+    });
+    Shown chat::Completion: json!({
+        "id": RUN, "object": "chat.completion", "created": 1_767_323_045, "model": "ada",
+        "choices": [{
+            "index": 0, "message": { "role": "assistant", "content": "3", "refusal": null }, "logprobs": null,
+            "finish_reason": "stop",
+        }],
+        "usage": {
+            "prompt_tokens": 120, "completion_tokens": 12, "total_tokens": 132,
+            "prompt_tokens_details": { "cached_tokens": 0 },
+        },
+    });
+    Shown AgentModel: model();
+    Shown AgentModels: json!({ "object": "list", "data": [model()] });
+
+    Shown Issued: json!({
+        "id": TOKEN, "token": "mox_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "scopes": ["agents:read", "runs:write"],
+        "description": "For the build", "created_at": NOW, "expires_at": LATER,
+    });
+    Shown Token: json!({
+        "id": TOKEN, "scopes": ["agents:read", "runs:write"], "description": "For the build", "created_at": NOW,
+        "created_by": "bootstrap", "expires_at": LATER, "last_used_at": NOW, "revoked_at": null,
+    });
+    Taken NewToken: json!({ "scopes": ["agents:read", "runs:write"], "description": "For the build", "expires_in_seconds": 86400 });
+    Shown Secret: json!({
+        "id": SECRET, "name": "github", "description": "Reads issues", "version": 1, "created_by": TOKEN,
+        "created_at": NOW, "updated_at": NOW,
+    });
+    Taken NewSecret: json!({ "name": "github", "value": "ghp_AAAAAAAAAAAAAAAA", "description": "Reads issues" });
+    Taken NewValue: json!({ "value": "ghp_BBBBBBBBBBBBBBBB" });
+    Shown Grant: grant();
+    Shown Granted: json!({ "grants": [grant()] });
+    Taken NewGrant: json!({ "agent_id": "ada", "secret_id": SECRET });
+    Shown Entry: json!({
+        "position": 7, "timestamp": NOW, "actor": TOKEN, "agent_id": "ada", "run_id": null,
+        "event_type": "skill.removed", "payload": { "skill_id": "text" },
+    });
+    Shown Head: json!({ "position": 7, "hash": "2f".repeat(32) });
+    Shown Health: json!({ "status": "ok", "version": "0.1.0", "database": "ok", "components": 2 });
+}
+
+fn model() -> Value {
+    json!({ "id": "ada", "object": "model", "created": 1_767_323_045, "owned_by": "moxxy" })
+}
+
+fn run() -> Value {
+    json!({
+        "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed",
+        "task": "Count the words in \"a b c\"", "output": "3", "error": null,
+        "created_at": NOW, "started_at": NOW, "ended_at": LATER,
+    })
+}
+
+fn detail() -> Value {
+    let mut detail = run();
+    if let Some(fields) = detail.as_object_mut() {
+        let step = json!({
+            "step_id": "stp_019b7c5e-8f00-7000-8000-000000000005", "kind": "tool", "status": "completed",
+            "name": "text__word_count", "input": { "call_id": "call_1", "arguments": { "text": "a b c" } },
+            "output": { "words": 3 }, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": null,
+            "reserved_tokens": 0, "reserved_cost": 0.0, "started_at": NOW, "ended_at": LATER,
+        });
+        fields.insert("steps".into(), json!([step]));
+        fields.insert("usage".into(), spent());
+        fields.insert("waits_for".into(), Value::Null);
+    }
+    detail
+}
+
+fn spent() -> Value {
+    json!({
+        "steps": 2, "tool_calls": 1, "input_tokens": 120, "cached_input_tokens": 0, "output_tokens": 12,
+        "cost": 0.00027, "reserved_tokens": 0, "reserved_cost": 0.0,
+    })
+}
+
+fn day() -> Value {
+    let mut day = spent();
+    if let Some(fields) = day.as_object_mut() {
+        fields.insert("day".into(), "2026-01-02".into());
+    }
+    day
+}
+
+fn tool_policy() -> Value {
+    json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false })
+}
+
+fn grant() -> Value {
+    json!({
+        "id": GRANT, "secret_id": SECRET, "secret": "github", "name": "github", "agent_id": "ada", "skill_id": "issues",
+        "provider_id": null, "digest": DIGEST, "mode": "inject", "hosts": ["api.github.com"],
+        "place": "header:Authorization", "expires_at": null, "max_uses": null, "uses": 0, "granted_by": TOKEN,
+        "created_at": NOW,
+    })
+}
+
+fn permissions() -> Value {
+    json!({ "hosts": [{ "host": "api.example.com", "methods": ["GET"], "reason": "To look things up" }], "secrets": [] })
+}

@@ -1,0 +1,39 @@
+//! `/v1/vault/grants`.
+
+use axum::extract::State;
+use moxxy_store as store;
+use moxxy_types::{
+    grants::{Grant, NewGrant},
+    ids::GrantId,
+};
+
+use super::{
+    answer::Result,
+    auth::{Caller, VaultRead, VaultWrite},
+    extract::{Json, Paging, Path},
+    reply::{Created, Deleted, Listed},
+};
+use crate::{
+    app::App,
+    domain::grants::{self, Granted},
+};
+
+pub async fn create(
+    State(app): State<App>,
+    caller: Caller<VaultWrite>,
+    Json(new): Json<NewGrant>,
+) -> Result<Created<Granted>> {
+    let granted = grants::create(&app, caller.principal, new).await?;
+    Ok(Created::new("/v1/vault/grants".into(), granted))
+}
+
+/// Oldest first.
+pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Listed<Grant>> {
+    let grants = store::grants::list(&mut *app.store.read().await?, &paging.page).await?;
+    Ok(paging.list(grants, |grant| grant.id.to_string()))
+}
+
+pub async fn revoke(State(app): State<App>, caller: Caller<VaultWrite>, Path(id): Path<GrantId>) -> Result<Deleted> {
+    grants::revoke(&app, caller.principal, id).await?;
+    Ok(Deleted)
+}

@@ -1,0 +1,50 @@
+//! Moxxy: a self-hosted server for AI agents, made of sandboxed WebAssembly components.
+//!
+//! In reading order: [`run`] serves; [`http`] is the REST API, one file for each noun; [`domain`]
+//! the rules behind it; [`plugins`] runs components; [`egress`] is the one way out; [`store`] is the
+//! database; [`events`] tells what happened. Data flows one way:
+//! `http → domain → {store, plugins, egress} → events`.
+
+pub mod app;
+pub mod config;
+pub mod domain;
+pub mod http;
+
+use std::time::Duration;
+
+use moxxy_types::error::{Error, Result};
+use tokio::{net::TcpListener, time::timeout};
+
+use crate::app::App;
+
+/// For tasks that were cut off, to let go of what they hold.
+const CUT_OFF: Duration = Duration::from_secs(1);
+
+/// Serves on `listener` until the shutdown that belongs to the app's tasks: stops accepting, ends
+/// streams, lets requests and runs come to a step boundary, and cuts off what is left after the
+/// grace period. An error means that a background task died.
+pub async fn run(app: App, listener: TcpListener) -> Result<()> {
+    let grace = Duration::from_secs(app.config.server.shutdown_grace);
+    let tasks = app.tasks.clone();
+    app.egress.refuse(listener.local_addr().map_err(Error::internal)?);
+    let serving = http::serve(app, listener);
+    let late = async {
+        tasks.shutdown().cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    let ended = async {
+        serving.await?;
+        tasks.finished().await;
+        Ok::<_, Error>(())
+    };
+    tokio::select! {
+        ended = ended => ended?,
+        () = late => {
+            tracing::warn!("requests or runs were still going after the grace period; runs go on at the next start");
+            tasks.cut_off();
+            // What cannot end by itself is dropped with the process.
+            drop(timeout(CUT_OFF, tasks.finished()).await);
+        }
+    }
+    tasks.obituary()
+}

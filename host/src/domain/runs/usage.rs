@@ -1,1 +1,0 @@
-//! What model calls used, and what is reserved for them.

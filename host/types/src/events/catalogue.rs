@@ -1,0 +1,306 @@
+//! Every event there is, with its payload.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde::Serialize;
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
+
+use super::{COMPONENT, SERVER};
+use crate::{
+    digest::Digest,
+    error::{Error, Result},
+    ids::{GrantId, Name, QuestionId, SecretId, SecretName, SessionId, StepId, TokenId},
+    money::Dollars,
+};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $event:ident = $type:literal { $($(#[$about:meta])* $field:ident: $of:ty),* $(,)? }),* $(,)?) => {
+        /// An event, with its payload.
+        #[derive(Debug, Clone, Serialize)]
+        #[serde(tag = "event_type", content = "payload")]
+        pub enum Event {
+            $($(#[$doc])* #[serde(rename = $type)] $event { $($(#[$about])* $field: $of),* },)*
+        }
+
+        impl Event {
+            /// Every type of event.
+            pub const TYPES: &[&str] = &[$($type),*];
+        }
+    };
+}
+
+events! {
+    AgentCreated = "agent.created" { provider: Name, model: String },
+    /// With the tool policy as it is now, if that was set.
+    AgentUpdated = "agent.updated" {
+        changed: Vec<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool_policy: Option<Value>,
+    },
+    AgentDeleted = "agent.deleted" {},
+    AgentReset = "agent.reset" { session_id: SessionId },
+
+    ProviderInstalled = "provider.installed" { provider_id: Name, digest: Digest, version: String },
+    /// Which options of its configuration changed, how many completions run at once, and what it may do beside its public hosts.
+    ProviderUpdated = "provider.updated" {
+        provider_id: Name,
+        changed: Vec<String>,
+        concurrency: Option<u32>,
+        accepted: BTreeSet<String>,
+    },
+    ProviderRemoved = "provider.removed" { provider_id: Name },
+    ProviderFailed = "provider.failed" { provider_id: Name, code: String, message: String },
+
+    SkillInstalled = "skill.installed" {
+        skill_id: Name,
+        digest: Digest,
+        version: String,
+        tools: Vec<String>,
+        accepted: BTreeSet<String>,
+    },
+    SkillUpgraded = "skill.upgraded" {
+        skill_id: Name,
+        from: Digest,
+        to: Digest,
+        version: String,
+        accepted: BTreeSet<String>,
+    },
+    SkillRolledBack = "skill.rolled_back" { skill_id: Name, from: Digest, to: Digest },
+    SkillRemoved = "skill.removed" { skill_id: Name },
+    SkillInvoked = "skill.invoked" { step_id: Option<StepId>, skill_id: Name, tool: String, arguments: Value },
+    SkillCompleted = "skill.completed" {
+        step_id: Option<StepId>,
+        skill_id: Name,
+        tool: String,
+        output: Value,
+        usage: Usage,
+    },
+    SkillFailed = "skill.failed" {
+        step_id: Option<StepId>,
+        skill_id: Name,
+        tool: String,
+        code: String,
+        message: String,
+        /// Unknown when it was cut off.
+        usage: Option<Usage>,
+    },
+    SkillProgress = "skill.progress" { step_id: Option<StepId>, skill_id: Name, message: String, done: Option<f64> },
+    SkillLog = "skill.log" { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
+    /// A call that the model wanted and that was not made: the policy or a person was against it.
+    SkillDenied = "skill.denied" { skill_id: Option<Name>, tool: String, reason: String },
+    LimitExceeded = "sandbox.limit_exceeded" { component: Name, limit: String, message: String },
+
+    /// A request that a component made and that no rule allows.
+    EgressDenied = "egress.denied" { component: Name, host: String, method: String, reason: String },
+
+    TokenCreated = "token.created" { token_id: TokenId, scopes: Vec<String>, by: String },
+    TokenRevoked = "token.revoked" { token_id: TokenId, by: String },
+    /// A known token that lacks a scope; or all unknown ones since the last of these events, at least a minute ago.
+    TokenDenied = "token.denied" {
+        token_id: Option<TokenId>,
+        scope: Option<String>,
+        reason: &'static str,
+        /// How often, from this time on.
+        count: u64,
+        since: String,
+        /// From where: up to 16 networks, and how many of `count` came from others.
+        sources: Vec<RefusedFrom>,
+        other_count: u64,
+    },
+
+    SecretCreated = "vault.secret_created" { secret_id: SecretId, name: SecretName, by: String },
+    SecretRotated = "vault.secret_rotated" { secret_id: SecretId, name: SecretName, by: String },
+    SecretDeleted = "vault.secret_deleted" { secret_id: SecretId, name: SecretName, by: String },
+
+    Granted = "vault.granted" {
+        grant_id: GrantId,
+        secret_id: SecretId,
+        name: SecretName,
+        skill_id: Option<Name>,
+        provider_id: Option<Name>,
+        digest: Digest,
+        mode: &'static str,
+        hosts: Vec<String>,
+        place: String,
+        expires_at: Option<String>,
+        max_uses: Option<i64>,
+        by: String,
+    },
+    /// A component used a secret.
+    SecretAccessed = "vault.accessed" {
+        grant_id: GrantId,
+        secret_id: SecretId,
+        name: SecretName,
+        component: Name,
+        mode: &'static str,
+        /// Where it was sent, if it was.
+        host: Option<String>,
+    },
+    /// A component wanted to use a secret as no grant allows.
+    SecretDenied = "vault.denied" { name: Option<SecretName>, component: Name, reason: String },
+    Revoked = "vault.revoked" {
+        grant_id: GrantId,
+        secret_id: SecretId,
+        name: SecretName,
+        skill_id: Option<Name>,
+        provider_id: Option<Name>,
+        by: String,
+    },
+
+    /// What stood at these places of the log, `from` and `to` among them, was removed after its time, so
+    /// that whoever reads on missed it. Told to that reader alone, and not kept.
+    StreamGap = "stream.gap" { from: i64, to: i64 },
+
+    RunQueued = "run.queued" { session_id: SessionId, task: String },
+    RunStarted = "run.started" {},
+    RunResumed = "run.resumed" { interrupted: Vec<Interrupted> },
+    /// Until somebody answers.
+    RunWaiting = "run.waiting" { question_ids: Vec<QuestionId> },
+    RunCompleted = "run.completed" { output: String },
+    RunFailed = "run.failed" { code: String, message: String },
+    RunCancelled = "run.cancelled" { mode: &'static str },
+
+    /// `kind` is `question` or `approval`; `tool` is who asks, or what is to be approved.
+    AskRequested = "ask.requested" {
+        question_id: QuestionId,
+        kind: &'static str,
+        question: String,
+        tool: String,
+        arguments: Option<Value>,
+        expires_at: String,
+    },
+    /// Of an approval with the component that it was about, and the SHA-256 of the arguments as JSON text,
+    /// which are told by `ask.requested`.
+    AskAnswered = "ask.answered" {
+        question_id: QuestionId,
+        tool: String,
+        digest: Option<Digest>,
+        arguments_digest: Option<Digest>,
+        answer: Option<String>,
+        decision: Option<&'static str>,
+        scope: Option<&'static str>,
+        by: String,
+    },
+    /// `reason` is `time`, `run_ended`, or `superseded`: the policy or the component is another by now.
+    AskExpired = "ask.expired" { question_id: QuestionId, reason: &'static str },
+
+    MessageUser = "message.user" { message_id: String, content: String },
+    /// `at` is where the piece begins in the message, in bytes: whoever missed one before it sees that.
+    MessageDelta = "message.delta" { step_id: StepId, at: usize, text: String },
+    MessageAssistant = "message.assistant" { message_id: String, content: String, tool_calls: Value },
+
+    ModelRequest = "model.request" {
+        step_id: StepId,
+        provider_id: Name,
+        model: String,
+        messages: usize,
+        tools: usize,
+        /// How many earlier messages the model is not shown, and how many results it is not shown in full.
+        left_out: usize,
+        shortened: usize,
+        max_output_tokens: u32,
+        /// What limits count until the end of the call. No cost: the price is not known.
+        reserved_tokens: u64,
+        reserved_cost: Option<Dollars>,
+    },
+    ModelResponse = "model.response" {
+        step_id: StepId,
+        stop_reason: String,
+        input_tokens: u64,
+        cached_input_tokens: u64,
+        output_tokens: u64,
+        /// In US dollars, if the price is known.
+        cost: Option<Dollars>,
+        usage: Usage,
+    },
+    /// A call is made again: with less, because its failure may have passed, or by another model.
+    ModelRetried = "model.retried" {
+        step_id: StepId,
+        provider_id: Name,
+        model: String,
+        reason: String,
+        attempt: usize,
+        /// The provider and the model that failed, with a slash between them, if another one is asked now.
+        instead_of: Option<String>,
+    },
+    ModelFailed = "model.failed" {
+        step_id: StepId,
+        provider_id: Name,
+        model: String,
+        code: String,
+        message: String,
+        usage: Option<Usage>,
+    },
+}
+
+/// What a call of a component used.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Usage {
+    /// Processor time, in microseconds.
+    pub cpu_us: u64,
+    /// The most memory it held, in bytes.
+    pub memory: usize,
+    /// How often it called the server's functions.
+    pub host_calls: u64,
+    /// What it was given and read, in bytes: arguments and kept values.
+    pub received: usize,
+    /// What it gave and wrote, in bytes: its result, values, lines, output.
+    pub sent: usize,
+}
+
+/// A step that a stop of the server cut off, and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Interrupted {
+    pub step_id: String,
+    pub kind: String,
+    pub outcome: &'static str,
+}
+
+/// How many tokens were refused that came from a network.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusedFrom {
+    pub network: String,
+    pub count: u64,
+}
+
+/// What of a payload the audit log leaves out: texts that are somebody's, and that go with an agent.
+const LEFT_OUT: [&str; 3] = ["task", "arguments", "answer"];
+
+impl Event {
+    /// The payload for the audit log, if this belongs there: what somebody did, and what a component did
+    /// with a secret or was refused.
+    pub fn audited(&self, actor: &str) -> Result<Option<Arc<RawValue>>> {
+        let somebodys = actor != SERVER && !actor.starts_with(COMPONENT);
+        let trust = matches!(
+            self,
+            Self::SecretAccessed { .. }
+                | Self::SecretDenied { .. }
+                | Self::EgressDenied { .. }
+                | Self::TokenDenied { .. }
+                | Self::LimitExceeded { .. }
+        );
+        if !somebodys && !trust {
+            return Ok(None);
+        }
+        let (_, mut payload) = self.parts()?;
+        if let Some(fields) = payload.as_object_mut() {
+            fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+        }
+        Ok(Some(to_raw_value(&payload).map_err(Error::internal)?.into()))
+    }
+
+    /// The type and the payload.
+    pub(super) fn parts(&self) -> Result<(String, Value)> {
+        let mut whole = serde_json::to_value(self).map_err(Error::internal)?;
+        let fields = whole.as_object_mut().map(std::mem::take).unwrap_or_default();
+        split(fields).ok_or_else(|| Error::internal("an event without a type"))
+    }
+}
+
+fn split(mut fields: Map<String, Value>) -> Option<(String, Value)> {
+    let event_type = fields.remove("event_type")?.as_str()?.to_owned();
+    Some((event_type, fields.remove("payload").unwrap_or_else(|| json!({}))))
+}
