@@ -12,7 +12,7 @@ DENY    := $(TOOLS)/bin/cargo-deny
 STAGE   := @.ci/stage
 MAKE    += --no-print-directory
 
-.PHONY: run test lint deps targets components test-components languages clients bench crash fuzz clean
+.PHONY: run test peers peers-if-changed lint deps targets components test-components languages clients bench crash fuzz clean
 
 run: components
 	cargo build --release --bin moxxy
@@ -100,6 +100,18 @@ $(TARGET)/clients/python/installed: tests/clients/requirements.txt
 		python3 -m venv $(TARGET)/clients/python && \
 		$(TARGET)/clients/python/bin/pip install --quiet --no-compile -r tests/clients/requirements.txt && touch $@; \
 	else echo "skipped: there is no Python with venv for the clients"; fi
+
+# Linters and generators that read the API's description, and the clients that they make. They take long, and
+# find nothing new while what they cover is as it was when they last passed: $(PASSED) is its digest.
+PASSED := tests/clients/passed.sha256
+DIGEST  = cat $(TARGET)/openapi.json Makefile tests/it/clients.rs $(filter-out $(PASSED),$(wildcard tests/clients/*)) | sha256sum
+
+peers: clients
+	cargo test --quiet --test it -- --include-ignored clients:: the_documentation
+	$(DIGEST) > $(PASSED)
+
+peers-if-changed:
+	@if $(DIGEST) | cmp -s - $(PASSED); then echo 'Nothing that `make peers` covers has changed.'; else $(MAKE) peers; fi
 
 # Prints ratios against a floor measured in the same run, and what many components cost.
 bench: components test-components

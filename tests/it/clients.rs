@@ -107,6 +107,7 @@ async fn the_examples_of_the_readme_work_as_they_stand() {
 }
 
 #[tokio::test]
+#[ignore = "run by `make peers`"]
 async fn the_description_satisfies_a_linter() {
     let Some(workshop) = Workshop::open("node_modules/.bin/redocly") else { return };
     workshop.describe(&Server::start().await).await;
@@ -116,6 +117,7 @@ async fn the_description_satisfies_a_linter() {
 }
 
 #[tokio::test]
+#[ignore = "run by `make peers`"]
 async fn a_generated_client_in_typescript_makes_an_agent_work() {
     let Some(workshop) = Workshop::open("node_modules/.bin/tsc") else { return };
     let server = Server::start().await;
@@ -127,6 +129,7 @@ async fn a_generated_client_in_typescript_makes_an_agent_work() {
 }
 
 #[tokio::test]
+#[ignore = "run by `make peers`"]
 async fn a_generated_client_in_python_makes_an_agent_work() {
     let Some(workshop) = Workshop::open("python/installed") else { return };
     let server = Server::start().await;
