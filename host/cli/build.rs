@@ -27,8 +27,14 @@ fn embed_sdk(root: &Path) {
 fn workspace(manifest: &str) -> String {
     let mut workspace = manifest.parse::<Table>().unwrap()["workspace"].as_table().unwrap().clone();
     workspace.retain(|key, _| ["resolver", "package", "dependencies", "lints"].contains(&key));
+    let dependencies = workspace["dependencies"].as_table_mut().unwrap();
+    dependencies.retain(|_, dependency| !is_of_the_server(dependency));
     workspace.insert("members".into(), Value::Array(vec!["sdk".into(), "sdk/macros".into()]));
     Table::from_iter([("workspace".to_owned(), Value::Table(workspace))]).to_string()
+}
+
+fn is_of_the_server(dependency: &Value) -> bool {
+    dependency.get("path").and_then(Value::as_str).is_some_and(|path| path.starts_with("host/"))
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {

@@ -1,9 +1,7 @@
-//! Moxxy: a self-hosted server for AI agents, made of sandboxed WebAssembly components.
+//! The REST API and the rules behind it.
 //!
-//! In reading order: [`run`] serves; [`http`] is the REST API, one file for each noun; [`domain`]
-//! the rules behind it; [`plugins`] runs components; [`egress`] is the one way out; [`store`] is the
-//! database; [`events`] tells what happened. Data flows one way:
-//! `http → domain → {store, plugins, egress} → events`.
+//! In reading order: [`run`] serves; [`http`] contains the routes, one file per noun; [`domain`] the rules; [`app`]
+//! wires the handles together. `http` calls `domain`, which calls the crates below.
 
 pub mod app;
 pub mod config;

@@ -7,7 +7,7 @@ use structure::Graph;
 
 fn main() -> io::Result<()> {
     let mut arguments = env::args().skip(1);
-    let source = PathBuf::from(arguments.next().unwrap_or_else(|| "host/src".into()));
+    let source = PathBuf::from(arguments.next().unwrap_or_else(|| "host/server/src".into()));
     let depth = arguments.next().and_then(|depth| depth.parse().ok()).unwrap_or(usize::MAX);
     let graph = Graph::of_crate(&source)?;
     let top = |module: &str| module.split("::").take(depth).collect::<Vec<_>>().join("::");

@@ -1,5 +1,7 @@
 //! The shape of the code: who may name what, and how long things may be.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
