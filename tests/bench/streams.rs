@@ -20,7 +20,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use moxxy_runtime::models::{Chunk, Message, Part, Request, Role};
-use moxxy_server::{app::App, config::Config, domain::providers};
+use moxxy_server::{app::App, config::Config, services::providers};
 use moxxy_store as store;
 use moxxy_system::tasks::Tasks;
 use moxxy_types::{clock::Clock, events::Subject, ids::Name};

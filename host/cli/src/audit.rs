@@ -2,7 +2,7 @@
 
 use moxxy_server::{
     config::{Config, Flags},
-    domain::audit::{self, Report},
+    services::audit::{self, Report},
 };
 use moxxy_types::{
     audit::Head,

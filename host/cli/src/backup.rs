@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use moxxy_server::{
     config::{Config, Flags},
-    domain::backup,
+    services::backup,
 };
 use serde_json::json;
 

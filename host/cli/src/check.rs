@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use moxxy_conformance::{self as conformance, Wire};
-use moxxy_server::{config::Config, domain::source};
+use moxxy_server::{config::Config, services::source};
 use moxxy_types::components::World;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use moxxy_server::domain::bootstrap;
+use moxxy_server::services::bootstrap;
 use moxxy_types::{error::Error, ids};
 use reqwest::{
     Method, RequestBuilder, Response, Url,

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use moxxy_egress as egress;
 use moxxy_runtime as plugins;
-use moxxy_server::domain::consent;
+use moxxy_server::services::consent;
 use moxxy_types::ids::Name;
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::{
 use moxxy_runtime::{Plugins, Prepared};
 use moxxy_server::{
     config::{Config, Flags},
-    domain::consent,
+    services::consent,
 };
 use moxxy_types::{
     components::Description,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use moxxy_server::{
     config::{Config, Flags},
-    domain::backup::{self, Restored, Unfinished},
+    services::backup::{self, Restored, Unfinished},
 };
 use serde_json::json;
 

@@ -8,8 +8,8 @@ use std::{
 use moxxy_server::{
     app::App,
     config::{Config, Flags, Server},
-    domain::{bootstrap, demo},
     http, run as serve,
+    services::{bootstrap, demo},
 };
 use moxxy_system::{
     tasks::{Policy, Tasks},

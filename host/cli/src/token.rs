@@ -1,7 +1,7 @@
 //! `moxxy token`.
 
 use clap::builder::PossibleValuesParser;
-use moxxy_server::{config::Config, domain::tokens};
+use moxxy_server::{config::Config, services::tokens};
 use moxxy_types::error::Error;
 use reqwest::Method;
 use serde_json::{Value, json};

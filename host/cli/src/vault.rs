@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use moxxy_secrets::MasterKey;
 use moxxy_server::{
     config::{Config, Flags},
-    domain::vault,
+    services::vault,
 };
 use serde_json::json;
 use zeroize::Zeroizing;

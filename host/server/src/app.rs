@@ -30,7 +30,7 @@ use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::{
     config::Config,
-    domain::{
+    services::{
         audit,
         bootstrap::Bootstrap,
         idempotency::Keys,

@@ -1,12 +1,12 @@
 //! The REST API and the rules behind it.
 //!
-//! In reading order: [`run`] serves; [`http`] contains the routes, one file per noun; [`domain`] the rules; [`app`]
-//! wires the handles together. `http` calls `domain`, which calls the crates below.
+//! In reading order: [`run`] serves; [`http`] contains the routes, one file per noun; [`services`] the rules; [`app`]
+//! wires the handles together. `http` calls `services`, which calls the crates below.
 
 pub mod app;
 pub mod config;
-pub mod domain;
 pub mod http;
+pub mod services;
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{
+    services::{
         agents::{self, NewAgent, Patch},
         runs, sessions,
     },

@@ -16,7 +16,7 @@ use super::{
     extract::{Paging, Query},
     reply::{Body, Listed},
 };
-use crate::{app::App, domain::audit};
+use crate::{app::App, services::audit};
 
 /// Which entries are wanted.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{
+    services::{
         bootstrap, refusals,
         tokens::{self, Creator},
     },

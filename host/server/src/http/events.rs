@@ -34,7 +34,7 @@ use super::{
     prefer::LastEvent,
     reply,
 };
-use crate::{app::App, domain::tokens};
+use crate::{app::App, services::tokens};
 
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);

@@ -24,7 +24,7 @@ use super::{
     reply::Shown,
     skills::Invocation,
 };
-use crate::domain::{
+use crate::services::{
     agents::{NewAgent, Patch},
     checks::Order,
     grants::Granted,

@@ -21,7 +21,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::{answer::Answer, body, openapi, paging};
-use crate::{app::App, domain::version::Expected};
+use crate::{app::App, services::version::Expected};
 
 pub use paging::Paging;
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::grants::{self, Granted},
+    services::grants::{self, Granted},
 };
 
 pub async fn create(

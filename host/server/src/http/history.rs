@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{runs, sessions},
+    services::{runs, sessions},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]

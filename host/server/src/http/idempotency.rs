@@ -28,7 +28,7 @@ use super::{
     connections::Seat,
     middleware,
 };
-use crate::{app::App, domain::idempotency};
+use crate::{app::App, services::idempotency};
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST: usize = 255;

@@ -13,7 +13,7 @@ use super::{
     extract::{IfMatch, Json, Paging, Path},
     reply::{Listed, Tagged},
 };
-use crate::{app::App, domain::policy};
+use crate::{app::App, services::policy};
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Policy>> {
     Ok(Tagged(policy::show(&app, &name).await?))

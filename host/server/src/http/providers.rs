@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{
+    services::{
         checks::Order,
         models::{self, Model},
         providers::{self, NewProvider, Patch, View},
@@ -70,11 +70,11 @@ pub async fn check(
     Path(id): Path<Name>,
     OptionalJson(order): OptionalJson<Order>,
 ) -> Result<Body<Report>> {
-    Ok(Body(crate::domain::checks::check(&app, id, order).await?))
+    Ok(Body(crate::services::checks::check(&app, id, order).await?))
 }
 
 pub async fn checked(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Tagged<Report>> {
-    Ok(Tagged(crate::domain::checks::last(&app, &id).await?))
+    Ok(Tagged(crate::services::checks::last(&app, &id).await?))
 }
 
 fn shown(app: &App, provider: Provider) -> View {

@@ -13,7 +13,7 @@ use super::{
     extract::{Json, Paging, Path},
     reply::{Body, Listed},
 };
-use crate::{app::App, domain::questions};
+use crate::{app::App, services::questions};
 
 /// Oldest first.
 pub async fn list(

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{answer::Answer, idempotency::Secret};
-use crate::domain::version;
+use crate::services::version;
 
 /// Something that clients are shown, with an example of it.
 pub trait Shown: Serialize + JsonSchema {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::runs::{self, Detail, NewRun, Started},
+    services::runs::{self, Detail, NewRun, Started},
 };
 
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");

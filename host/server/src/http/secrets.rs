@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::vault::{self, NewSecret, NewValue},
+    services::vault::{self, NewSecret, NewValue},
 };
 
 pub async fn create(

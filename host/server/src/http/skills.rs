@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::{
+    services::{
         consent::{Accept, All},
         invocations,
         skills::{self, Install, View},

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::tokens::{self, Issued, NewToken},
+    services::tokens::{self, Issued, NewToken},
 };
 
 pub async fn create(

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     app::App,
-    domain::chat::{self, Speech},
+    services::chat::{self, Speech},
 };
 
 pub use request::Request;

@@ -14,11 +14,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{created, finish, whole::Tokens};
 use crate::{
     app::App,
-    domain::chat::{self, Speech, Talk},
     http::{
         answer::Answer,
         events::{HEARTBEAT, UNBUFFERED},
     },
+    services::chat::{self, Speech, Talk},
 };
 
 /// How an answer is to come in pieces.

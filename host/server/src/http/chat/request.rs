@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::pieces::Pieces;
-use crate::domain::{
+use crate::services::{
     chat::{Conversation, Said},
     runs,
 };

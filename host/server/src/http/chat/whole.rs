@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use super::{created, finish};
 use crate::{
-    domain::chat::Answer,
     http::reply::{self, Body, Shown},
+    services::chat::Answer,
 };
 
 /// An agent's answer.

@@ -1,0 +1,240 @@
+//! Agents: a persona, a model and limits, under a name.
+
+use moxxy_store::{self as store, events};
+use moxxy_types::{
+    agents::{Agent, Fallback, Limits, Settings},
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    money::Dollars,
+    tokens::Principal,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use crate::app::App;
+use crate::services::{
+    models::{self, Model},
+    runs,
+    version::Expected,
+};
+
+const PERSONA: usize = 64 * 1024;
+const MODEL: usize = 256;
+const FALLBACKS: usize = 8;
+const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
+
+/// An agent to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewAgent {
+    /// What it goes by from now on: 1 to 64 of `a-z`, `0-9` and `-`.
+    pub name: Name,
+    /// An installed provider.
+    pub provider: Name,
+    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
+    pub model: String,
+    /// Models that a run goes on with, in this order, when the one before fails and nothing of its answer
+    /// was passed on: at most 8.
+    #[serde(default)]
+    pub fallbacks: Vec<Fallback>,
+    /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
+    /// nothing.
+    pub persona: Option<String>,
+    /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
+    #[schemars(range(min = 0, max = 2))]
+    pub temperature: Option<f64>,
+    /// For the archetypes that are to come: this version has none, so leave it out.
+    pub template: Option<Name>,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A change: what is absent stays, `null` takes away.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "AgentPatch")]
+pub struct Patch {
+    /// An installed provider; its `model` has to be one of it.
+    pub provider: Option<Name>,
+    /// A model of the provider, as `/v1/providers/{provider_id}/models` names it.
+    pub model: Option<String>,
+    /// In place of all fallbacks that there are.
+    pub fallbacks: Option<Vec<Fallback>>,
+    /// What the model is told of itself before each conversation, at most 64 KiB. `null`:
+    /// nothing.
+    #[serde(deserialize_with = "present")]
+    pub persona: Option<Option<String>>,
+    /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
+    #[serde(deserialize_with = "present")]
+    pub temperature: Option<Option<f64>>,
+    /// In place of all limits that there are.
+    pub limits: Option<Limits>,
+}
+
+pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Agent> {
+    if let Some(template) = new.template {
+        return Err(Error::not_found("template", template));
+    }
+    let name = new.name;
+    let settings = Settings {
+        provider: new.provider,
+        model: new.model,
+        fallbacks: new.fallbacks,
+        persona: new.persona,
+        temperature: new.temperature,
+        limits: new.limits,
+    };
+    check_values(&settings)?;
+    check_models(app, &settings, &[]).await?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::agents::insert(tx, &name, &settings).await?;
+                let created = Event::AgentCreated { provider: settings.provider, model: settings.model };
+                events::record(tx, &Subject::agent(&name).by(principal.name()), created).await?;
+                store::agents::get(tx, &name).await
+            })
+        })
+        .await
+}
+
+/// Applies a change to the agent as it is when it is written.
+pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
+    let remodelled = patch.provider.is_some() || patch.model.is_some() || patch.fallbacks.is_some();
+    let before = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
+    let mut wanted = before.clone();
+    patch.clone().apply(&mut wanted);
+    check_values(&wanted)?;
+    let known: Vec<_> = before.models().collect();
+    check_models(app, &wanted, &known).await?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut agent = store::agents::get(tx, &name).await?;
+                expected.check(&agent)?;
+                let changed = patch.apply(&mut agent.settings);
+                if changed.is_empty() {
+                    return Ok(agent);
+                }
+                if remodelled && !wanted.models().eq(agent.settings.models()) {
+                    let message = format!("The models of agent '{name}' were changed meanwhile; look again");
+                    return Err(Error::conflict("changed_meanwhile", message));
+                }
+                store::agents::update(tx, &name, &agent.settings).await?;
+                let subject = Subject::agent(&name).by(principal.name());
+                events::record(tx, &subject, Event::AgentUpdated { changed, tool_policy: None }).await?;
+                store::agents::get(tx, &name).await
+            })
+        })
+        .await
+}
+
+/// Stops the agent's runs, then removes it with everything that was its own.
+pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expected) -> Result<()> {
+    expected.check(&store::agents::get(&mut *app.store.read().await?, &name).await?)?;
+    runs::stop_all(app, &principal, &name, moxxy_types::runs::Stop::Now).await?;
+    let key = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &name).await?.key;
+                store::agents::delete(tx, key).await?;
+                store::events::forget_agent(tx, name.as_str()).await?;
+                events::record(tx, &Subject::agent(&name).by(principal.name()), Event::AgentDeleted {}).await?;
+                Ok(key)
+            })
+        })
+        .await?;
+    app.runs.forget(key);
+    crate::services::skills::collect(app).await
+}
+
+impl Patch {
+    /// Applies the change and names the settings that it touches.
+    fn apply(self, settings: &mut Settings) -> Vec<&'static str> {
+        let mut changed = Vec::new();
+        set(&mut settings.provider, self.provider, "provider", &mut changed);
+        set(&mut settings.model, self.model, "model", &mut changed);
+        set(&mut settings.fallbacks, self.fallbacks, "fallbacks", &mut changed);
+        set(&mut settings.persona, self.persona, "persona", &mut changed);
+        set(&mut settings.temperature, self.temperature, "temperature", &mut changed);
+        set(&mut settings.limits, self.limits, "limits", &mut changed);
+        changed
+    }
+}
+
+fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut Vec<&'static str>) {
+    if let Some(value) = value {
+        *setting = value;
+        changed.push(name);
+    }
+}
+
+/// What can be checked without asking anyone.
+fn check_values(settings: &Settings) -> Result<()> {
+    let persona = settings.persona.as_ref().map_or(0, String::len);
+    if persona > PERSONA {
+        return Err(Error::invalid_field("persona", format!("it has {persona} bytes; the limit is {PERSONA}")));
+    }
+    if settings.temperature.is_some_and(|t| !TEMPERATURES.contains(&t)) {
+        return Err(Error::invalid_field("temperature", "it is a number from 0 to 2"));
+    }
+    let limits = &settings.limits;
+    let numbers = [limits.max_tokens, limits.max_seconds, limits.max_tokens_per_day];
+    if limits.max_steps == Some(0) || limits.max_tool_calls == Some(0) || numbers.contains(&Some(0)) {
+        return Err(Error::invalid_field("limits", "a limit is at least 1"));
+    }
+    if [limits.max_cost, limits.max_cost_per_day].into_iter().flatten().any(Dollars::is_zero) {
+        return Err(Error::invalid_field("limits", "a limit on money is more than 0"));
+    }
+    if settings.fallbacks.len() > FALLBACKS {
+        return Err(Error::invalid_field("fallbacks", format!("it has at most {FALLBACKS} models")));
+    }
+    if settings.models().any(|known| !(1..=MODEL).contains(&known.model.len())) {
+        return Err(Error::invalid_field("model", format!("it has 1 to {MODEL} bytes")));
+    }
+    Ok(())
+}
+
+/// Checks the models that are not known already.
+async fn check_models(app: &App, settings: &Settings, known: &[Fallback]) -> Result<()> {
+    for (index, wanted) in settings.models().enumerate() {
+        let field = |name: &str| match index {
+            0 => name.to_owned(),
+            _ => format!("fallbacks[{}].{name}", index - 1),
+        };
+        if settings.models().take(index).any(|other| other == wanted) {
+            return Err(Error::invalid_field(&field("model"), "it is there already, and would fail again"));
+        }
+        if !known.contains(&wanted) {
+            check_model(app, &wanted, field).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn check_model(app: &App, wanted: &Fallback, field: impl Fn(&str) -> String) -> Result<()> {
+    let provider = store::providers::get(&mut *app.store.read().await?, &wanted.provider).await;
+    let provider = provider.map_err(|error| match error {
+        Error::NotFound(problem) => Error::invalid_field(&field("provider"), problem.message),
+        other => other,
+    })?;
+    let is_wanted = |model: &Model| model.id == wanted.model;
+    if models::of(app, &provider).await?.iter().any(is_wanted) {
+        return Ok(());
+    }
+    // It may have come since the list that is kept.
+    let models = models::ask(app, &provider).await?;
+    if models.iter().any(is_wanted) {
+        return Ok(());
+    }
+    let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();
+    let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.id, wanted.model, known.join(", "));
+    Err(Error::invalid_field(&field("model"), reason))
+}
+
+/// Tells a field that is `null` from one that is absent.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,85 @@
+//! The keys of the chain: one for each master key that there was. Those before are kept, sealed by the
+//! newest, so that old entries can be verified.
+
+use moxxy_secrets::{self as secrets, MasterKey};
+use moxxy_store::{
+    self as store, Db, Store, Tx,
+    audit::{Ends, Key},
+};
+use moxxy_types::error::{Error, Result};
+
+use crate::services::audit::verify::{NO_KEY_ID, loss};
+
+/// Begins to write entries, under the newest key. Whether the vault is `new` says whether the log may be: what was
+/// taken away from either is told of, and written down for good.
+pub async fn begin(store: &Store, master: &MasterKey, new: bool) -> Result<()> {
+    let keys = store::audit::keys(&mut *store.read().await?).await?;
+    let key = match keys.last() {
+        Some((first, sealed)) => open(master, *first, sealed)?,
+        None => first(store, master).await?,
+    };
+    store.chain(key.clone());
+    let mut db = store.read().await?;
+    let (ends, fit) = store::audit::inspected(&mut db, &key).await?;
+    let found = match loss(&mut db, &ends).await? {
+        _ if !keys.is_empty() && new => Some(NO_KEY_ID.to_owned()),
+        None if !fit => Some("the log or the record of its ends was changed".to_owned()),
+        None if ends.broken > 0 => Some(format!("it was changed before entry {} was written", ends.broken)),
+        found => found,
+    };
+    let Some(found) = found else { return Ok(()) };
+    tracing::error!("the audit log was tampered with: {found}; `moxxy audit verify` tells more");
+    store.write(|tx| Box::pin(store::audit::mark_broken(tx))).await
+}
+
+async fn first(store: &Store, master: &MasterKey) -> Result<Key> {
+    let key = derived(master);
+    let (sealed, ours) = (seal(master, 1, &key)?, key.clone());
+    let broken = if store.precedes_log() { Ends::OLDER } else { 0 };
+    let write = async move |tx: &mut Tx| {
+        store::audit::set_key(tx, 1, &sealed).await?;
+        store::audit::set_ends(tx, &Ends { broken, ..Ends::default() }, &ours).await
+    };
+    store.write(move |tx| Box::pin(async move { write(tx).await })).await?;
+    Ok(key)
+}
+
+/// Seals the keys by another master key, and begins one that derives from it.
+pub async fn renew(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<()> {
+    let mut newest = None;
+    for (first, sealed) in store::audit::keys(tx).await? {
+        let key = open(old, first, &sealed)?;
+        store::audit::set_key(tx, first, &seal(new, first, &key)?).await?;
+        newest = Some(key);
+    }
+    let Some(before) = newest else { return Ok(()) };
+    let ends = store::audit::checked(tx, &before).await?;
+    let (first, key) = (ends.last + 1, derived(new));
+    store::audit::set_key(tx, first, &seal(new, first, &key)?).await?;
+    store::audit::set_ends(tx, &ends, &key).await
+}
+
+/// Every key, with the entry that it begins with.
+pub(super) async fn all(master: &MasterKey, db: &mut Db) -> Result<Vec<(i64, Key)>> {
+    let sealed = store::audit::keys(db).await?;
+    sealed.iter().map(|(first, sealed)| Ok((*first, open(master, *first, sealed)?))).collect()
+}
+
+fn open(master: &MasterKey, first: i64, sealed: &[u8]) -> Result<Key> {
+    let (id, name) = name(first);
+    let bytes = secrets::open(master, secrets::Row { id: &id, name: &name, version: 1 }, sealed)?;
+    bytes.as_slice().try_into().map(Key::new).map_err(|_| Error::internal("a key of the audit log has another length"))
+}
+
+fn seal(master: &MasterKey, first: i64, key: &Key) -> Result<Vec<u8>> {
+    let (id, name) = name(first);
+    secrets::seal(master, secrets::Row { id: &id, name: &name, version: 1 }, key.bytes())
+}
+
+fn name(first: i64) -> (String, String) {
+    ("audit".to_owned(), first.to_string())
+}
+
+fn derived(master: &MasterKey) -> Key {
+    Key::new(master.derive("moxxy audit log 1"))
+}

@@ -1,0 +1,243 @@
+//! Backups: everything but the master key in one file, taken from the data directory while a server uses
+//! it or not; and what is restored from one, whole and verified or not at all. A restored server does
+//! nothing of its own accord until it is activated: nobody knows what was done since the backup.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::{self, ErrorKind, Read as _},
+    path::{Path, PathBuf},
+};
+
+use moxxy_runtime as plugins;
+use moxxy_store::{
+    self as store, Db,
+    backup::{self, About},
+};
+use moxxy_system::directory;
+use moxxy_types::{
+    clock::Clock,
+    digest::Digest,
+    error::{self, Error, Result},
+};
+use serde::Serialize;
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::services::{audit, runs, vault};
+use crate::{app, config::Config};
+
+/// How often a backup begins anew because a component was removed meanwhile.
+const TRIES: usize = 5;
+/// What a database consists of.
+const DATABASE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// A backup that was taken.
+#[derive(Debug, Serialize)]
+pub struct Taken {
+    pub file: PathBuf,
+    pub taken_at: String,
+    pub components: usize,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// A backup that was restored.
+#[derive(Debug, Serialize)]
+pub struct Restored {
+    pub taken_at: String,
+    pub components: usize,
+    /// How many secrets the master key opens.
+    pub secrets: usize,
+    /// How many runs had not ended.
+    pub unfinished: usize,
+    pub audit: audit::Report,
+}
+
+/// What becomes of runs that had not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// They go on at the next start.
+    Resume,
+    Cancel,
+}
+
+/// Writes a backup into a new file.
+pub async fn take(config: &Config, file: &Path) -> Result<Taken> {
+    let database = config.database();
+    if !database.exists() {
+        let message = format!("There is nothing to back up in {}", config.data.home.display());
+        return Err(Error::conflict("no_database", message));
+    }
+    if file.exists() {
+        return Err(already_there(file));
+    }
+    let folder = folder(file);
+    for _ in 0..TRIES {
+        let copy = NamedTempFile::new_in(folder).map_err(|e| unusable(file, e))?;
+        let mut db = store::reader(&database).await?;
+        up_to_date(&mut db, &database).await?;
+        store::migration::vacuum_into(&mut db, copy.path()).await?;
+        let about = About { taken_at: Clock::system().timestamp(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        let Some(components) = fill(config, &mut db, copy.path(), &about).await? else { continue };
+        copy.as_file().sync_all().map_err(Error::unwritten)?;
+        let size = copy.as_file().metadata().map_err(Error::internal)?.len();
+        copy.persist_noclobber(file).map_err(|e| match e.error.kind() {
+            ErrorKind::AlreadyExists => already_there(file),
+            _ => unusable(file, e.error),
+        })?;
+        directory::sync(folder).map_err(Error::unwritten)?;
+        return Ok(Taken { file: file.to_owned(), taken_at: about.taken_at, components, size });
+    }
+    Err(Error::unavailable("busy", "Components were removed all the while; try again"))
+}
+
+/// Only what this program knows is what it can restore.
+async fn up_to_date(db: &mut Db, path: &Path) -> Result<()> {
+    if store::migration::version(db, path).await? == store::migration::newest() {
+        return Ok(());
+    }
+    let message = format!("{} is of an older Moxxy: start this one on it first", path.display());
+    Err(Error::conflict("database_too_old", message))
+}
+
+/// Adds the components to a copy of the database; `None` if one was removed meanwhile.
+async fn fill(config: &Config, now: &mut Db, copy: &Path, about: &About) -> Result<Option<usize>> {
+    let mut db = backup::open(copy).await?;
+    backup::begin(&mut db, about).await?;
+    let digests = store::components::digests(&mut db).await?;
+    for digest in &digests {
+        let bytes = match fs::read(plugins::upload(&config.data.home, digest)) {
+            Ok(bytes) if Digest::of(&bytes) == *digest => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound && !store::components::digests(now).await?.contains(digest) => {
+                return Ok(None);
+            }
+            Ok(_) => return Err(incomplete(digest, "was changed on disk")),
+            Err(error) => return Err(incomplete(digest, &format!("cannot be read: {error}"))),
+        };
+        backup::add(&mut db, digest, &bytes).await?;
+    }
+    backup::close(db).await?;
+    Ok(Some(digests.len()))
+}
+
+/// Makes a data directory of a backup. Its master key has to be given, as for a start.
+pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
+    has_magic(file)?;
+    let home = &config.data.home;
+    let _lock = app::open_home(home)?;
+    refuse_used(config)?;
+    let copy = NamedTempFile::new_in(home).map_err(Error::unwritten)?;
+    let copied = fs::File::open(file).and_then(|mut from| io::copy(&mut from, &mut copy.as_file()));
+    copied.map_err(|e| unusable(file, e))?;
+    let mut db = backup::open(copy.path()).await?;
+    let about = backup::read(&mut db, file).await?;
+    let (staged, components) = unpack(&mut db, home).await?;
+    backup::settle(&mut db, file, &about, &Clock::system().timestamp()).await?;
+    let master = vault::master_of(config, &mut db).await?;
+    let secrets = vault::open_all(&master, &mut db).await?;
+    let audit = audit::verify_in(&mut db, &master, None).await?;
+    let unfinished = store::runs::open(&mut db).await?.len();
+    backup::close(db).await?;
+    // Without the database the components are nothing, and with it they are there.
+    place(&staged, home, &components)?;
+    copy.as_file().sync_all().map_err(Error::unwritten)?;
+    copy.persist_noclobber(config.database()).map_err(|e| Error::unwritten(e.error))?;
+    directory::sync(home).map_err(Error::unwritten)?;
+    Ok(Restored { taken_at: about.taken_at, components: components.len(), secrets, unfinished, audit })
+}
+
+fn has_magic(file: &Path) -> Result<()> {
+    let mut magic = [0; 16];
+    let read = fs::File::open(file).and_then(|mut file| file.read_exact(&mut magic));
+    match read {
+        Ok(()) if magic == *MAGIC => Ok(()),
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(unusable(file, error)),
+        _ => Err(Error::conflict("backup_unusable", format!("{} is no backup", file.display()))),
+    }
+}
+
+fn refuse_used(config: &Config) -> Result<()> {
+    let database = config.database();
+    let parts = DATABASE.map(|part| PathBuf::from(format!("{}{part}", database.display())));
+    let Some(there) = parts.iter().find(|part| part.exists()) else { return Ok(()) };
+    let message = format!("There is {} already: a backup is restored into an empty data directory", there.display());
+    Err(Error::conflict("data_not_empty", message))
+}
+
+/// Writes the components into a folder that goes away, each as it was.
+async fn unpack(db: &mut Db, home: &Path) -> Result<(TempDir, HashSet<Digest>)> {
+    let staged = TempDir::new_in(home).map_err(Error::unwritten)?;
+    let digests = store::components::digests(db).await?;
+    for digest in &digests {
+        let bytes = backup::component(db, digest).await?.filter(|bytes| Digest::of(bytes) == *digest);
+        let Some(bytes) = bytes else {
+            return Err(Error::conflict("backup_unusable", format!("The backup lacks {digest}, or holds it changed")));
+        };
+        let path = staged.path().join(digest.hex());
+        let written = fs::write(&path, bytes).and_then(|()| fs::File::open(&path)?.sync_all());
+        written.map_err(Error::unwritten)?;
+    }
+    Ok((staged, digests))
+}
+
+fn place(staged: &TempDir, home: &Path, digests: &HashSet<Digest>) -> Result<()> {
+    let move_all = || {
+        for digest in digests {
+            let place = plugins::upload(home, digest);
+            let folder = place.parent().unwrap_or(home);
+            directory::make_private(folder)?;
+            fs::rename(staged.path().join(digest.hex()), &place)?;
+            directory::sync(folder)?;
+        }
+        Ok(())
+    };
+    move_all().map_err(Error::unwritten)
+}
+
+/// Lets a restored server act again. Returns how many runs had not ended.
+pub async fn activate(config: &Config, unfinished: Unfinished) -> Result<usize> {
+    if !config.database().exists() {
+        return Err(not_restored());
+    }
+    app::offline(config, async |store, _| {
+        let activated = store.write(move |tx| {
+            Box::pin(async move {
+                if !backup::activate(tx).await? {
+                    return Err(not_restored());
+                }
+                match unfinished {
+                    Unfinished::Resume => Ok(store::runs::open(tx).await?.len()),
+                    Unfinished::Cancel => runs::cancel_all(tx, "offline").await,
+                }
+            })
+        });
+        activated.await
+    })
+    .await
+}
+
+fn not_restored() -> Error {
+    Error::conflict("not_restored", "Nothing waits for an activation here: no backup was restored, or it is active")
+}
+
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn already_there(file: &Path) -> Error {
+    let message = format!("{} is there already, and is not overwritten: name another file", file.display());
+    Error::conflict("already_there", message)
+}
+
+fn incomplete(digest: &Digest, why: &str) -> Error {
+    let message = format!("The component {digest} {why}, so the backup would not be whole: install it again first");
+    Error::conflict("component_unusable", message)
+}
+
+fn unusable(file: &Path, error: io::Error) -> Error {
+    match error::is_full(&error) {
+        true => Error::disk_full(),
+        false => Error::invalid("unreadable_file", format!("Cannot use {}: {error}", file.display())),
+    }
+}

@@ -1,0 +1,211 @@
+//! Agents as models of chat completions: each request is a run in a session of its own, and nobody can
+//! be asked anything in it. What its client says was said before stands in front of the task, as text
+//! alone and marked as quoted, so that it passes neither for a tool's result nor for the persona.
+
+mod speech;
+
+use moxxy_store::{self as store, Tx, events::Subscription};
+use moxxy_system::tasks::Policy;
+use moxxy_types::{
+    error::{Error, Problem, Result},
+    events::Filter,
+    idempotency::Claim,
+    ids::{Name, RunId},
+    messages::{Message, Role},
+    runs::{Failure, Run, Spent, Status, Stop},
+    tokens::Principal,
+};
+use tokio::sync::oneshot;
+
+pub use crate::services::chat::speech::Speech;
+
+use crate::app::App;
+use crate::services::runs::{self, Started};
+
+/// Between the messages of an answer.
+const BETWEEN: &str = "\n\n";
+const ENDED: [&str; 3] = ["run.completed", "run.failed", "run.cancelled"];
+
+/// What a client tells an agent.
+#[derive(Debug)]
+pub struct Conversation {
+    /// What it says was said before, oldest first.
+    pub earlier: Vec<Said>,
+    pub task: String,
+}
+
+/// Something that was said, by the client's word.
+#[derive(Debug)]
+pub struct Said {
+    pub role: Role,
+    pub content: String,
+}
+
+/// A run for a client that waits. When this is dropped before the run's end, the client has left: the run
+/// is stopped.
+#[derive(Debug)]
+pub struct Talk {
+    pub run: Run,
+    /// Whether it was begun before, by a request with the same `Idempotency-Key`.
+    pub before: bool,
+    stays: oneshot::Sender<()>,
+}
+
+/// What an agent said in a run.
+#[derive(Debug)]
+pub struct Answer {
+    /// All that it said, its messages before tool calls too.
+    pub content: String,
+    /// Why its model stopped at last.
+    pub stop_reason: String,
+    pub usage: Spent,
+}
+
+/// Begins a run. With an `Idempotency-Key` it is carried out even if its client leaves: whoever asks again
+/// gets its answer.
+pub async fn start(
+    app: &App,
+    principal: Principal,
+    agent: Name,
+    id: RunId,
+    conversation: Conversation,
+    claim: Option<Claim>,
+) -> Result<Talk> {
+    app.check_active()?;
+    let (stays, leaves) = oneshot::channel();
+    let (worker, is_kept) = (app.clone(), claim.is_some());
+    let queueing = async move {
+        let by = principal.clone();
+        let queued = worker
+            .store
+            .write(move |tx| Box::pin(async move { queue(tx, &by, &agent, id, conversation, claim).await }));
+        let started = queued.await?;
+        runs::wake(&worker, &started.run);
+        if !is_kept {
+            let (watcher, run) = (worker.clone(), started.run.clone());
+            let watching = async move { stop_if_left(&watcher, &principal, run, leaves).await };
+            worker.tasks.spawn("the client of a run", Policy::Job, watching);
+        }
+        Ok(started)
+    };
+    // Whoever leaves at this moment is noticed as soon as the run is there.
+    let Started { run, before } = app.tasks.carry_out("queueing", queueing).await?;
+    Ok(Talk { run, before, stays })
+}
+
+async fn queue(
+    tx: &mut Tx,
+    principal: &Principal,
+    agent: &Name,
+    id: RunId,
+    conversation: Conversation,
+    claim: Option<Claim>,
+) -> Result<Started> {
+    let key = store::agents::get(tx, agent).await?.key;
+    if let Some(before) = runs::claimed(tx, claim.as_ref()).await? {
+        return Ok(before);
+    }
+    let Conversation { earlier, task } = conversation;
+    let session_id = store::sessions::open(tx, key, &Name::stored(session(&id))).await?;
+    store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), true).await?;
+    let run = runs::queued(tx, &id, principal.name(), claim.as_ref()).await?;
+    for Said { role, content } in earlier {
+        let quoted = Message { quoted: true, ..Message::new(&run, role, content, tx.now()) };
+        store::messages::insert(tx, &quoted).await?;
+    }
+    Ok(Started { run, before: false })
+}
+
+/// The name of the conversation that a run is: no other has it.
+fn session(id: &RunId) -> String {
+    id.as_str().replacen("run_", "chat-", 1)
+}
+
+/// Waits for the client to leave. At a shutdown the run is left as it is, like every other: it goes on
+/// afterwards, and ends by itself.
+async fn stop_if_left(app: &App, principal: &Principal, run: Run, leaves: oneshot::Receiver<()>) {
+    let left = tokio::select! {
+        biased;
+        () = app.tasks.shutdown().cancelled() => false,
+        stayed = leaves => stayed.is_err(),
+    };
+    if !left {
+        return;
+    }
+    match runs::stop(app, principal, run, Stop::Now).await {
+        // It went with its agent.
+        Ok(_) | Err(Error::NotFound(_)) => {}
+        Err(error) => tracing::error!(?error, "a run could not be stopped, whose client has left"),
+    }
+}
+
+impl Talk {
+    /// The client has all of it.
+    pub fn end(self) {
+        // Nobody listens where the client may leave.
+        self.stays.send(()).ok();
+    }
+}
+
+/// Waits for the end of a run.
+pub async fn ended(app: &App, run: &Run) -> Result<Run> {
+    let filter =
+        Filter { runs: vec![run.run_id.to_string()], types: ENDED.map(str::to_owned).into(), ..Filter::default() };
+    let mut subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
+    loop {
+        let now = runs::get(app, &run.agent_id, &run.run_id).await?;
+        if !now.status.is_open() {
+            return Ok(now);
+        }
+        tokio::select! {
+            event = subscription.next() => event?.ok_or_else(cut_off)?,
+            () = app.tasks.shutdown().cancelled() => return Err(cut_off()),
+        };
+    }
+}
+
+/// What the agent said in a run that has ended, or why it did not come to an answer.
+pub async fn answer(app: &App, agent: &Name, id: &RunId) -> Result<Answer> {
+    let mut db = app.store.read().await?;
+    let run = runs::of(&mut db, agent, id).await?;
+    if let Some(failure) = run.error {
+        return Err(failed(failure));
+    }
+    if run.status != Status::Completed {
+        return Err(Error::conflict("run_stopped", "The run was stopped before it had an answer"));
+    }
+    let messages = store::messages::list(&mut db, &run.session_id, Some(id)).await?;
+    let own = |message: &&Message| message.role == Role::Assistant && !message.quoted && !message.content.is_empty();
+    let said: Vec<&str> = messages.iter().filter(own).map(|message| message.content.as_str()).collect();
+    let calls = store::steps::model_calls(&mut db, id).await?;
+    let stop_reason = calls.last().and_then(|call| call.output.as_ref()?.get("stop_reason")?.as_str());
+    Ok(Answer {
+        content: said.join(BETWEEN),
+        stop_reason: stop_reason.unwrap_or_default().to_owned(),
+        usage: store::steps::spent(&mut db, id).await?,
+    })
+}
+
+/// What a client can do about a run that failed.
+fn failed(failure: Failure) -> Error {
+    let Failure { code, message } = failure;
+    let kind = code.clone();
+    let problem = Problem::new(code, message);
+    match &*kind {
+        "context_too_long" | "content_refused" => Error::Invalid(problem, Vec::new()),
+        "provider_rate_limited"
+        | "step_limit"
+        | "token_limit"
+        | "time_limit"
+        | "tool_call_limit"
+        | "cost_limit"
+        | "daily_token_limit"
+        | "daily_cost_limit" => Error::Exhausted(problem),
+        "provider_overloaded" | "provider_unreachable" | "busy" => Error::Unavailable(problem),
+        _ => Error::Said(problem),
+    }
+}
+
+fn cut_off() -> Error {
+    Error::unavailable("shutting_down", "The server is shutting down; the run goes on when it starts again")
+}

@@ -1,0 +1,141 @@
+//! What an agent says in a run, as it comes: pieces while they are live, and from the message itself
+//! whatever of them was missed.
+
+use std::cmp::Ordering;
+
+use moxxy_store::events::Subscription;
+use moxxy_types::{
+    error::{Error, Result},
+    events::{Filter, Recorded},
+    ids::RunId,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::app::App;
+use crate::services::chat::{BETWEEN, ENDED, cut_off};
+
+/// The words of a run, in order and without a gap.
+#[derive(Debug)]
+pub struct Speech {
+    app: App,
+    run: RunId,
+    subscription: Subscription,
+    heard: Heard,
+}
+
+/// What of a run's words was passed on.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The model call whose message is under way.
+    step: String,
+    /// How much of the message, in bytes.
+    bytes: usize,
+    /// The model call whose message came last. Ids grow.
+    whole: String,
+    /// Whether a message stands before what comes next.
+    is_behind: bool,
+}
+
+#[derive(Deserialize)]
+struct Delta {
+    step_id: String,
+    at: usize,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    step_id: String,
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    content: String,
+}
+
+impl Speech {
+    /// Of a run that is about to be made.
+    pub async fn new(app: &App, run: &RunId) -> Result<Self> {
+        let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(ENDED);
+        let filter =
+            Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };
+        let subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
+        Ok(Self { app: app.clone(), run: run.clone(), subscription, heard: Heard::default() })
+    }
+
+    /// The next words; `None` when the run has ended.
+    pub async fn next(&mut self) -> Result<Option<String>> {
+        loop {
+            let event = tokio::select! {
+                event = self.subscription.next() => event?,
+                () = self.app.tasks.shutdown().cancelled() => None,
+            };
+            let event = event.ok_or_else(cut_off)?;
+            let words = match &*event.envelope.event_type {
+                "message.delta" => {
+                    let said = |step: &str, from| self.app.runs.said(&self.run, step, from);
+                    self.heard.piece(payload(&event)?, said)
+                }
+                "model.response" => self.heard.answered(payload(&event)?),
+                "message.assistant" => self.heard.message(payload(&event)?),
+                kind if ENDED.contains(&kind) => return Ok(None),
+                // Of a gap that is in no run.
+                _ => None,
+            };
+            if words.is_some() {
+                return Ok(words);
+            }
+        }
+    }
+}
+
+impl Heard {
+    /// What was missed before a piece is among what was `said`, or else comes with the message.
+    fn piece(&mut self, delta: Delta, said: impl Fn(&str, usize) -> Option<String>) -> Option<String> {
+        if delta.step_id <= self.whole {
+            return None;
+        }
+        if delta.step_id != self.step {
+            // Of a call that broke off there is no message.
+            self.close();
+            self.step = delta.step_id;
+        }
+        match delta.at.cmp(&self.bytes) {
+            Ordering::Equal => self.pass_on(&delta.text),
+            Ordering::Less => None,
+            Ordering::Greater => said(&self.step, self.bytes).and_then(|missed| self.pass_on(&missed)),
+        }
+    }
+
+    fn answered(&mut self, response: Response) -> Option<String> {
+        if response.step_id != self.step {
+            self.close();
+        }
+        self.whole = response.step_id;
+        None
+    }
+
+    fn message(&mut self, message: Whole) -> Option<String> {
+        let rest = message.content.get(self.bytes..).and_then(|rest| self.pass_on(rest));
+        self.close();
+        rest
+    }
+
+    fn pass_on(&mut self, text: &str) -> Option<String> {
+        if text.is_empty() {
+            return None;
+        }
+        let between = if self.bytes == 0 && self.is_behind { BETWEEN } else { "" };
+        self.bytes += text.len();
+        Some(format!("{between}{text}"))
+    }
+
+    fn close(&mut self) {
+        self.is_behind |= self.bytes > 0;
+        self.bytes = 0;
+    }
+}
+
+fn payload<T: DeserializeOwned>(event: &Recorded) -> Result<T> {
+    serde_json::from_str(event.envelope.payload.get()).map_err(Error::internal)
+}

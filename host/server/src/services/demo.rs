@@ -1,0 +1,56 @@
+//! What a first start can begin with: an agent that works without a network.
+
+use std::collections::BTreeMap;
+
+use moxxy_store as store;
+use moxxy_types::{
+    agents::Limits,
+    error::{Error, Result},
+    ids::Name,
+    tokens::Principal,
+};
+
+use crate::app::App;
+use crate::services::{
+    agents::{self, NewAgent},
+    providers::{self, NewProvider},
+    skills::{self, Install},
+    source::Source,
+};
+
+const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";
+
+/// Makes the agent `demo`, its provider and its skill, if the server never had an agent; says
+/// whether it did.
+pub async fn make(app: &App) -> Result<bool> {
+    if !store::agents::none_ever(&mut *app.store.read().await?).await? {
+        return Ok(false);
+    }
+    let name = |text: &str| Name::stored(text.to_owned());
+    let provider = store::providers::get(&mut *app.store.read().await?, &name("offline")).await;
+    if matches!(provider, Err(Error::NotFound(_))) {
+        let offline = NewProvider {
+            id: name("offline"),
+            component: Source::Bundled(name("offline")),
+            digest: None,
+            config: serde_json::Map::new(),
+            concurrency: None,
+            secrets: BTreeMap::new(),
+        };
+        providers::install(app, Principal::Local, offline).await?;
+    }
+    let demo = NewAgent {
+        name: name("demo"),
+        provider: name("offline"),
+        model: "planner".into(),
+        fallbacks: Vec::new(),
+        persona: Some(PERSONA.into()),
+        temperature: None,
+        template: None,
+        limits: Limits::default(),
+    };
+    agents::create(app, Principal::Local, demo).await?;
+    let text = Install { source: Source::Bundled(name("text")), digest: None, accept: None };
+    skills::install(app, Principal::Local, name("demo"), text).await?;
+    Ok(true)
+}

@@ -1,0 +1,324 @@
+//! What a component reaches: the hosts that it asked for and that somebody consented to, as rules for
+//! the one way out; and what is told of requests that no rule allows.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use moxxy_egress::{
+    Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, configured, is_public,
+};
+use moxxy_runtime::{ANY, Outgoing, Secrets as _};
+use moxxy_store::{Store, events};
+use moxxy_system::tasks::{Server, Tasks};
+use moxxy_types::{
+    components::{HostRequest, Manifest},
+    error::Result,
+    events::{Event, Subject},
+    ids::Name,
+    peer::Peer,
+    permissions::Names,
+    providers::Provider,
+    skills::Skill,
+};
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::services::{consent, vault::of_call};
+
+/// Of what is told, in characters.
+const METHOD: usize = 32;
+const HOST: usize = 255;
+const REASON: usize = 2048;
+
+/// The way out of one call. The server's threads do the sending.
+pub struct OfCall {
+    outlet: Arc<Outlet>,
+    server: Server,
+    told: Arc<Told>,
+}
+
+/// Whose refusals are told, and where. It holds no more of the server than it needs: a call that is cut
+/// off ends a little later than the server.
+struct Told {
+    store: Store,
+    tasks: Tasks,
+    component: Name,
+    subject: Subject,
+    /// What is not told.
+    secrets: Option<Arc<of_call::OfCall>>,
+    /// Of the requests beyond their number only the first is told.
+    counted: AtomicBool,
+}
+
+impl OfCall {
+    pub fn new(
+        app: &App,
+        component: &Name,
+        subject: Subject,
+        policy: Policy,
+        secrets: Option<&Arc<of_call::OfCall>>,
+    ) -> Arc<Self> {
+        let courier = secrets.map(|secrets| Arc::clone(secrets) as Arc<dyn Courier>);
+        let outlet = Arc::new(app.egress.outlet(policy, courier));
+        let counted = AtomicBool::new(false);
+        let told = Arc::new(Told {
+            store: app.store.clone(),
+            tasks: app.tasks.clone(),
+            component: component.clone(),
+            subject,
+            secrets: secrets.cloned(),
+            counted,
+        });
+        Arc::new(Self { outlet, server: Server::current(), told })
+    }
+}
+
+impl Outgoing for OfCall {
+    fn send(&self, request: Request<Body>, waits: Waits) -> BoxFuture<'static, Result<Response<Body>, Error>> {
+        let (outlet, told) = (Arc::clone(&self.outlet), Arc::clone(&self.told));
+        let method = request.method().as_str().chars().take(METHOD).collect();
+        let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
+        // What stands before an `@` are credentials.
+        let host = authority.rsplit('@').next().unwrap_or_default().chars().take(HOST).collect();
+        let sending = self.server.spawn(async move {
+            let result = outlet.send(request, waits).await;
+            if let Err(Error::Refused(refusal)) = &result {
+                told.tell(host, method, refusal).await;
+            }
+            result
+        });
+        Box::pin(async { sending.await.unwrap_or_else(|error| Err(Error::Broken(error.to_string()))) })
+    }
+}
+
+impl Told {
+    async fn tell(&self, host: String, method: String, refusal: &Refusal) {
+        if matches!(refusal, Refusal::Count(_)) && self.counted.swap(true, Relaxed) {
+            return;
+        }
+        let (store, subject) = (self.store.clone(), self.subject.clone());
+        let redactor = self.secrets.as_ref().and_then(|secrets| secrets.redactor()).unwrap_or_default();
+        let told = |text: &str| redactor.text(text).chars().take(REASON).collect::<String>();
+        let (host, method, reason) = (told(&host), told(&method), told(&refusal.to_string()));
+        let event = Event::EgressDenied { component: self.component.clone(), host, method, reason };
+        let record =
+            async move { store.write(|tx| Box::pin(async move { events::record(tx, &subject, event).await })).await };
+        // Told even if the call ends meanwhile.
+        if let Err(error) = self.tasks.carry_out("refusal", record).await {
+            tracing::error!(error = ?error, "a refused request could not be told");
+        }
+    }
+}
+
+impl std::fmt::Debug for OfCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OfCall").field("outlet", &self.outlet).finish_non_exhaustive()
+    }
+}
+
+/// What a skill reaches for an agent.
+pub fn of_skill(app: &App, agent: &Name, skill: &Skill) -> Policy {
+    let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
+    let way = format!("PUT /v1/agents/{agent}/skills/{}", skill.id);
+    let given = |request: &HostRequest| accepted.contains(&consent::host(request));
+    let owner = format!("{way} {}", skill.created_at);
+    let asked = Asked { manifest, accepted, way: &way, private: &app.config.egress.private };
+    Policy { owner, ..asked.policy(given) }
+}
+
+/// What a provider reaches. Whoever installs one for the whole server consents to its public hosts,
+/// and whoever configures it to the origin that `config:NAME` stands for.
+pub fn of_provider(app: &App, provider: &Provider) -> Policy {
+    let (manifest, accepted) = (&provider.component.manifest, &provider.accepted);
+    let way = format!("PATCH /v1/providers/{}", provider.id);
+    let asked = Asked { manifest, accepted, way: &way, private: &app.config.egress.private };
+    let mut policy = asked.policy(|request| request.host != ANY);
+    policy.owner = format!("{way} {}", provider.created_at);
+    policy.rules.extend(asked.configured(&provider.config));
+    policy
+}
+
+/// What a component asks for, and what of it was consented to.
+struct Asked<'a> {
+    manifest: &'a Manifest,
+    accepted: &'a Names,
+    /// The request that consents to more.
+    way: &'a str,
+    /// The places that all may reach that may reach their hosts.
+    private: &'a [Peer],
+}
+
+impl Asked<'_> {
+    /// Its own hosts, as far as they are `given`, and those that consent named.
+    fn policy(&self, given: impl Fn(&HostRequest) -> bool) -> Policy {
+        let mut policy = Policy::default();
+        for request in &self.manifest.hosts {
+            let (advice, at_port) = (self.advice(request), self.advice_at_port(request));
+            if request.host == ANY {
+                let advice = advice.replacen(ANY, "{host}", 1);
+                policy.missing.push(Missing { host: Pattern::Any, advice, at_port });
+                continue;
+            }
+            let Some(host) = Pattern::parse(&request.host) else { continue };
+            let rule = Rule::new(host.clone(), &request.methods).advice(&at_port);
+            if given(request) {
+                let peers = self.private.iter().filter(|peer| consent::is_at(request, peer));
+                policy.rules.extend(peers.flat_map(|peer| at(&rule, peer)));
+            }
+            match given(request) && is_public(&request.host) {
+                true => policy.rules.push(rule),
+                false => policy.missing.push(Missing { host, advice, at_port }),
+            }
+        }
+        for opening in consent::openings(self.manifest, self.accepted) {
+            let advice = self.advice_at_port(opening.wish);
+            let rule = Rule::new(Pattern::Any, &opening.request.methods).advice(&advice);
+            let rule = opening.path.iter().fold(rule, |rule, path| rule.below(path));
+            match (&opening.peer, Pattern::parse(&opening.host)) {
+                (Some(peer), _) => policy.rules.extend(at(&rule, peer)),
+                (None, Some(host)) => policy.rules.push(rule.host(host)),
+                (None, None) => {}
+            }
+        }
+        policy
+    }
+
+    /// The one origin that each option of a configuration names.
+    fn configured(&self, config: &Map<String, Value>) -> Vec<Rule> {
+        let resolved = consent::resolved(self.manifest, config);
+        let opened: Vec<_> = consent::openings(&resolved, self.accepted).collect();
+        let rule = |request: &HostRequest| {
+            let origin = configured::origin(request.host.strip_prefix("config:")?, config)?;
+            let peer = configured::place(request, config)?;
+            let opening = opened.iter().find(|opening| opening.peer.as_ref() == Some(&peer));
+            let methods = opening.map_or(&request.methods, |opening| &opening.request.methods);
+            let rule = Rule::new(Pattern::Exact(peer.host.clone()), methods).port(peer.port);
+            let rule = rule.advice(&self.advice_at_port(request));
+            let rule = if origin.is_https() { rule } else { rule.plain() };
+            let private = opening.is_some() || self.private.contains(&peer);
+            Some(if private { rule.private() } else { rule })
+        };
+        self.manifest.hosts.iter().filter_map(rule).collect()
+    }
+
+    /// What consents to a wish.
+    fn advice(&self, request: &HostRequest) -> String {
+        format!("this would let it: {} {}", self.way, json!({ "accept": [consent::host(request)] }))
+    }
+
+    /// What consents to it at one port, be that public or not.
+    fn advice_at_port(&self, request: &HostRequest) -> String {
+        self.advice(&HostRequest { host: "{host}:{port}".to_owned(), ..request.clone() })
+    }
+}
+
+/// What an operator allows at a place that may not be public.
+fn at(rule: &Rule, peer: &Peer) -> [Rule; 2] {
+    let rule = rule.clone().host(Pattern::Exact(peer.host.clone())).port(peer.port).private();
+    [rule.clone(), rule.plain()]
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use crate::services::*;
+    use moxxy_egress::Target;
+    use moxxy_types::{components::LimitRequests, tokens::Principal};
+
+    fn manifest(hosts: &[&str]) -> Manifest {
+        let request = |host: &&str| HostRequest {
+            host: (*host).to_owned(),
+            methods: vec!["GET".into()],
+            reason: "Because.".into(),
+        };
+        Manifest {
+            name: Name::stored("test".into()),
+            version: "1.0.0".into(),
+            description: "Tests.".into(),
+            hosts: hosts.iter().map(request).collect(),
+            secrets: Vec::new(),
+            limits: LimitRequests { memory: None, cpu_time: None, wall_time: None },
+            config_schema: None,
+        }
+    }
+
+    fn peers(texts: &[&str]) -> Vec<Peer> {
+        texts.iter().map(|text| Peer::try_from((*text).to_owned()).unwrap()).collect()
+    }
+
+    fn allows(policy: &Policy, url: &str) -> bool {
+        policy.decide(&Target::parse(url).unwrap(), &Method::GET).is_ok()
+    }
+
+    #[test]
+    fn a_configured_host_is_one_origin() {
+        let manifest = manifest(&["config:base_url"]);
+        let pinned = |url: &str, accepted: &Names| {
+            let config = json!({ "base_url": url }).as_object().unwrap().clone();
+            let asked = Asked { manifest: &manifest, accepted, way: "PATCH", private: &[] };
+            let named = consent::named(&manifest, &config, &Principal::Local);
+            (Policy { rules: asked.configured(&config), ..Policy::default() }, named)
+        };
+        let cases = [
+            ("https://api.example.com/v1", "https://api.example.com/v1/chat", true),
+            ("https://api.example.com/v1", "https://api.example.com/other", true),
+            ("https://api.example.com/v1", "http://api.example.com/v1", false),
+            ("https://api.example.com/v1", "https://api.example.com:8443/v1", false),
+            ("https://api.example.com/v1", "https://example.com/v1", false),
+            ("http://localhost:11434", "http://localhost:11434/api", true),
+            ("http://localhost:11434", "https://localhost:11434/api", false),
+            ("https://ada:pass@api.example.com", "https://api.example.com/", false),
+            ("nonsense", "https://nonsense/", false),
+        ];
+        for (configured, url, allowed) in cases {
+            let (policy, named) = pinned(configured, &Names::new());
+            assert_eq!(allows(&policy, url), allowed, "{configured} {url}");
+            assert!(!policy.rules.iter().any(Rule::allows_private), "{configured}");
+            // What is not public takes consent, which whoever may name it so gives by naming it.
+            let (policy, _) = pinned(configured, &named);
+            let private = policy.rules.iter().any(Rule::allows_private);
+            assert_eq!(private, configured.contains("localhost"), "{configured}");
+        }
+    }
+
+    #[test]
+    fn a_private_host_takes_consent_and_a_place() {
+        let manifest = manifest(&["127.0.0.1", "nas.home.arpa", "*.home.lan", "api.example.com"]);
+        let private = peers(&["127.0.0.1:81", "api.example.com:82"]);
+        let allowed = |given: bool, accepted: &[&str], private: &[Peer], url: &str| {
+            let accepted = accepted.iter().map(|name| (*name).to_owned()).collect();
+            let asked = Asked { manifest: &manifest, accepted: &accepted, way: "PUT", private };
+            allows(&asked.policy(|_| given), url)
+        };
+        for url in
+            ["http://127.0.0.1:81/", "https://127.0.0.1:81/", "https://api.example.com/", "http://api.example.com:82/"]
+        {
+            assert!(allowed(true, &[], &private, url) && !allowed(false, &[], &private, url), "{url}");
+        }
+        for url in ["http://127.0.0.1:82/", "https://127.0.0.1/", "https://nas.home.arpa/", "https://a.home.lan/"] {
+            assert!(!allowed(true, &[], &private, url), "{url}");
+        }
+        assert!(!allowed(true, &[], &[], "http://127.0.0.1:81/"));
+        assert!(allowed(false, &["host:nas.home.arpa:8080 GET"], &[], "http://nas.home.arpa:8080/"));
+        assert!(!allowed(false, &["host:nas.home.arpa:8080 GET"], &[], "http://nas.home.arpa:8081/"));
+        assert!(allowed(false, &["host:a.home.lan:80 GET"], &[], "http://a.home.lan/"));
+        assert!(!allowed(false, &["host:b.example:80 GET"], &[], "http://b.example/"));
+        // A wish can be narrowed to what is below a path.
+        for (name, url, expected) in [
+            ("host:api.example.com/repos/ada GET", "https://api.example.com/repos/ada/x", true),
+            ("host:api.example.com/repos/ada GET", "https://api.example.com/repos/adam", false),
+            ("host:api.example.com/repos/ada GET", "https://api.example.com/repos/ada%2f..%2fbob", false),
+            ("host:api.example.com:8443/repos GET", "https://api.example.com:8443/repos", true),
+            ("host:api.example.com/repos/../x GET", "https://api.example.com/x", false),
+            ("host:api.example.com/%2fx GET", "https://api.example.com/%2fx", false),
+            ("host:127.0.0.1/x GET", "https://127.0.0.1/x", false),
+        ] {
+            assert_eq!(allowed(false, &[name], &[], url), expected, "{name} {url}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Gives a secret to one component: towards the hosts and in the place that it asks for, or as the
+//! terms say.
+
+use moxxy_egress::configured;
+use moxxy_secrets::inject::SHORTEST;
+use moxxy_store::{self as store, Tx, events};
+use moxxy_types::{
+    agents::AgentKey,
+    components::{Description, Manifest, SecretRequest},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    grants::{Grant, Holder, Mode},
+    ids::{GrantId, Name, SecretName},
+    providers::Provider,
+    secrets::Secret,
+};
+use serde_json::{Map, Value};
+
+use crate::services::consent;
+
+/// A component that may be granted something.
+#[derive(Debug)]
+pub struct Candidate {
+    pub holder: Holder,
+    agent: Option<Name>,
+    digest: Digest,
+    manifest: Manifest,
+    /// A provider's, in which its hosts may stand.
+    config: Map<String, Value>,
+}
+
+/// What a grant allows.
+#[derive(Debug, Default)]
+pub struct Terms {
+    pub mode: Mode,
+    pub hosts: Option<Vec<String>>,
+    pub place: Option<String>,
+    pub expires_at: Option<String>,
+    pub max_uses: Option<i64>,
+}
+
+/// A secret that is given.
+#[derive(Debug)]
+pub struct Giving<'a> {
+    pub secret: &'a Secret,
+    /// By whom.
+    pub by: &'a str,
+    pub terms: Terms,
+}
+
+impl Candidate {
+    pub fn of_skill(key: AgentKey, agent: &Name, id: &Name, component: &Description) -> Self {
+        Self {
+            holder: Holder::Skill(key, id.clone()),
+            agent: Some(agent.clone()),
+            digest: component.digest.clone(),
+            manifest: component.manifest.clone(),
+            config: Map::new(),
+        }
+    }
+
+    pub fn of_provider(provider: &Provider) -> Self {
+        Self {
+            holder: Holder::Provider(provider.id.clone()),
+            agent: None,
+            digest: provider.component.digest.clone(),
+            manifest: provider.component.manifest.clone(),
+            config: provider.config.clone(),
+        }
+    }
+
+    /// What it asks for by this name.
+    pub fn wish(&self, name: &SecretName) -> Option<&SecretRequest> {
+        self.manifest.secrets.iter().find(|wish| wish.name == name.as_str())
+    }
+
+    pub fn wishes(&self) -> &[SecretRequest] {
+        &self.manifest.secrets
+    }
+
+    pub fn agent_key(&self) -> Option<AgentKey> {
+        match &self.holder {
+            Holder::Skill(agent, _) => Some(*agent),
+            Holder::Provider(_) => None,
+        }
+    }
+
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Hosts as they are: those that its configuration names are looked up now, once and for all.
+    fn resolved(&self, hosts: Vec<String>) -> Result<Vec<String>> {
+        let resolve = |host: String| match host.strip_prefix("config:") {
+            None => Ok(host),
+            Some(option) => {
+                configured::origin(option, &self.config).map(|origin| consent::destination(&origin)).ok_or_else(|| {
+                    let message =
+                        format!("It would be sent to the host in `{option}`, which is not configured: do that first");
+                    Error::conflict("not_configured", message)
+                })
+            }
+        };
+        hosts.into_iter().map(resolve).collect()
+    }
+}
+
+impl Giving<'_> {
+    /// Grants it for what a component asks.
+    pub async fn to(&self, tx: &mut Tx, candidate: &Candidate, wish: &SecretRequest) -> Result<Grant> {
+        let (secret, terms) = (self.secret, &self.terms);
+        let (hosts, place) = match terms.mode {
+            Mode::Inject => (
+                candidate.resolved(terms.hosts.clone().unwrap_or_else(|| wish.hosts.clone()))?,
+                terms.place.clone().unwrap_or_else(|| wish.place.clone()),
+            ),
+            // What is not sent goes nowhere.
+            Mode::Sign | Mode::Reveal => (Vec::new(), String::new()),
+        };
+        if terms.mode == Mode::Inject && store::secrets::length(tx, &secret.id).await? < SHORTEST {
+            let message = format!("Secret '{}' has fewer than {SHORTEST} bytes: too few to be injected", secret.name);
+            return Err(Error::invalid("secret_too_short", message));
+        }
+        let (skill_id, provider_id) = match candidate.holder.clone() {
+            Holder::Skill(_, skill) => (Some(skill), None),
+            Holder::Provider(provider) => (None, Some(provider)),
+        };
+        let grant = Grant {
+            id: GrantId::random(),
+            secret_id: secret.id.clone(),
+            secret: secret.name.clone(),
+            name: SecretName::stored(wish.name.clone()),
+            agent_id: candidate.agent.clone(),
+            skill_id,
+            provider_id,
+            digest: candidate.digest.clone(),
+            mode: terms.mode,
+            hosts,
+            place,
+            expires_at: terms.expires_at.clone(),
+            max_uses: terms.max_uses,
+            uses: 0,
+            granted_by: self.by.to_owned(),
+            created_at: tx.now(),
+        };
+        let others = store::grants::of(tx, &candidate.holder, &grant.digest).await?;
+        if let Some(equal) = others.iter().find(|other| other.is_like(&grant) && other.holds(&grant.created_at)) {
+            return Ok(equal.clone());
+        }
+        of_one_secret(&others, &grant)?;
+        insert(tx, candidate.agent_key(), &grant).await?;
+        Ok(grant)
+    }
+}
+
+/// Keeps a grant and tells of it.
+pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
+    store::grants::insert(tx, agent, grant).await?;
+    tell(tx, grant, &grant.granted_by, granted(grant)).await
+}
+
+pub async fn tell(tx: &mut Tx, grant: &Grant, by: &str, event: Event) -> Result<()> {
+    let subject = grant.agent_id.as_ref().map_or_else(Subject::default, Subject::agent);
+    events::record(tx, &subject.by(by), event).await
+}
+
+pub fn granted(grant: &Grant) -> Event {
+    let grant = grant.clone();
+    Event::Granted {
+        grant_id: grant.id,
+        secret_id: grant.secret_id,
+        name: grant.name,
+        skill_id: grant.skill_id,
+        provider_id: grant.provider_id,
+        digest: grant.digest,
+        mode: grant.mode.as_str(),
+        hosts: grant.hosts,
+        place: grant.place,
+        expires_at: grant.expires_at,
+        max_uses: grant.max_uses,
+        by: grant.granted_by,
+    }
+}
+
+/// A component knows one secret by one name.
+fn of_one_secret(others: &[Grant], grant: &Grant) -> Result<()> {
+    let another = |other: &&Grant| other.name == grant.name && other.secret_id != grant.secret_id;
+    let other = others.iter().filter(another).find(|other| other.holds(&grant.created_at));
+    let Some(Grant { id, name, secret, .. }) = other else { return Ok(()) };
+    let message = format!("Its secret '{name}' is '{secret}' already, by the grant {id}: revoke that first");
+    Err(Error::conflict("name_taken", message))
+}

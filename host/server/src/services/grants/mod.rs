@@ -1,0 +1,163 @@
+//! Grants: which secret a component may use, as long as it is this very component, in which mode,
+//! towards which hosts, in which place of a request, until when and how many times.
+
+mod consented;
+mod giving;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use crate::services::grants::consented::{by_consent, carry, check_hosts, end, moved, named};
+pub use crate::services::grants::giving::Candidate;
+use crate::{
+    app::App,
+    services::{
+        consent::PLAIN,
+        grants::giving::{Giving, Terms},
+    },
+};
+use moxxy_runtime::requests;
+use moxxy_store::{self as store, Tx};
+use moxxy_types::{
+    clock,
+    error::{Error, Result},
+    events::Event,
+    grants::{Grant, Mode, NewGrant},
+    ids::{GrantId, SecretName},
+    peer::Peer,
+    tokens::Principal,
+};
+
+const MOST_USES: i64 = 1_000_000_000;
+
+/// What was granted: one grant for each component.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NewGrants")]
+pub struct Granted {
+    /// The new grants.
+    pub grants: Vec<Grant>,
+}
+
+/// Grants a secret to what asks for it now; what comes later asks anew.
+pub async fn create(app: &App, principal: Principal, mut new: NewGrant) -> Result<Granted> {
+    check(app, &mut new)?;
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let secret = match (&new.secret_id, &new.secret) {
+                    (Some(id), None) => store::secrets::get(tx, id).await?,
+                    (None, Some(name)) => store::secrets::named(tx, name).await?,
+                    _ => return Err(Error::invalid_field("secret_id", "name a secret, by its id or by `secret`")),
+                };
+                let name = new.name.clone().unwrap_or_else(|| secret.name.clone());
+                let giving = Giving { secret: &secret, by: principal.name(), terms: terms(&new) };
+                let mut grants = Vec::new();
+                for candidate in candidates(tx, &new).await? {
+                    if let Some(wish) = candidate.wish(&name) {
+                        grants.push(giving.to(tx, &candidate, wish).await?);
+                    }
+                }
+                if grants.is_empty() { Err(nothing_asks(&new, &name)) } else { Ok(Granted { grants }) }
+            })
+        })
+        .await
+}
+
+/// From the next use on the component is refused, in the midst of a run too.
+pub async fn revoke(app: &App, principal: Principal, id: GrantId) -> Result<()> {
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let grant = store::grants::get(tx, &id).await?;
+                remove(tx, &principal, &grant).await
+            })
+        })
+        .await
+}
+
+async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()> {
+    store::grants::delete(tx, &grant.id).await?;
+    let by = principal.name().to_owned();
+    let Grant { id: grant_id, secret_id, name, skill_id, provider_id, .. } = grant.clone();
+    let event = Event::Revoked { grant_id, secret_id, name, skill_id, provider_id, by };
+    giving::tell(tx, grant, principal.name(), event).await
+}
+
+/// The components that are meant.
+async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
+    if let Some(id) = &new.provider_id {
+        return Ok(vec![Candidate::of_provider(&store::providers::get(tx, id).await?)]);
+    }
+    let Some(agent) = &new.agent_id else { return Ok(Vec::new()) };
+    let key = store::agents::get(tx, agent).await?.key;
+    let skills = match &new.component {
+        Some(skill) => vec![store::skills::get(tx, key, skill).await?],
+        None => store::skills::list(tx, key).await?,
+    };
+    Ok(skills.iter().map(|skill| Candidate::of_skill(key, agent, &skill.id, &skill.component)).collect())
+}
+
+fn terms(new: &NewGrant) -> Terms {
+    Terms {
+        mode: new.mode,
+        hosts: new.hosts.clone(),
+        place: new.place.clone(),
+        expires_at: new.expires_at.clone(),
+        max_uses: new.max_uses,
+    }
+}
+
+fn check(app: &App, new: &mut NewGrant) -> Result<()> {
+    if new.agent_id.is_some() == new.provider_id.is_some() {
+        return Err(Error::invalid_field("agent_id", "name an agent or, in `provider_id`, a provider: one of the two"));
+    }
+    if new.provider_id.is_some() && new.component.is_some() {
+        return Err(Error::invalid_field("component", "a provider is one component; this names a skill of an agent"));
+    }
+    if let Some(hosts) = &mut new.hosts {
+        *hosts = places(hosts).map_err(|reason| Error::invalid_field("hosts", reason))?;
+        if hosts.is_empty() {
+            return Err(Error::invalid_field("hosts", "it names at least one"));
+        }
+    }
+    if let Some(place) = &new.place {
+        requests::place(place).map_err(|reason| Error::invalid_field("place", reason))?;
+    }
+    if new.mode != Mode::Inject && (new.hosts.is_some() || new.place.is_some()) {
+        return Err(Error::invalid_field("mode", "only what is injected has hosts and a place"));
+    }
+    if let Some(end) = &mut new.expires_at {
+        *end = clock::parse(end)
+            .map(clock::format)
+            .filter(|end| *end > app.store.clock().timestamp())
+            .ok_or_else(|| Error::invalid_field("expires_at", "it is a time to come, such as 2030-01-02T03:04:05Z"))?;
+    }
+    if new.max_uses.is_some_and(|uses| !(1..=MOST_USES).contains(&uses)) {
+        return Err(Error::invalid_field("max_uses", format!("it is 1 to {MOST_USES}")));
+    }
+    Ok(())
+}
+
+/// Hosts, and single ports that are reached by plain HTTP.
+fn places(hosts: &[String]) -> Result<Vec<String>, String> {
+    let (plain, encrypted): (Vec<_>, Vec<_>) = hosts.iter().cloned().partition(|host| host.starts_with(PLAIN));
+    let place = |host: String| {
+        let peer = Peer::try_from(host.trim_start_matches(PLAIN).to_owned());
+        peer.map(|peer| format!("{PLAIN}{peer}")).map_err(|reason| format!("{host:?}: {reason}"))
+    };
+    let plain = plain.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    Ok([requests::places(&encrypted)?, plain].concat())
+}
+
+fn nothing_asks(new: &NewGrant, name: &SecretName) -> Error {
+    let who = match (&new.provider_id, &new.agent_id, &new.component) {
+        (Some(provider), ..) => format!("Provider '{provider}' does not ask"),
+        (_, _, Some(skill)) => format!("Skill '{skill}' does not ask"),
+        (_, Some(agent), _) => format!("No skill of agent '{agent}' asks"),
+        _ => "Nothing asks".to_owned(),
+    };
+    let message = format!(
+        "{who} for a secret '{name}': install what asks for it first, or say with `name` how the component calls it"
+    );
+    Error::conflict("nothing_to_grant", message)
+}

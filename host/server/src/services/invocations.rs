@@ -1,0 +1,225 @@
+//! Calls of skills' tools: with what a call may use, and what is told of it.
+
+use std::sync::Arc;
+
+use moxxy_runtime::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets};
+use moxxy_schema as schema;
+use moxxy_store::{self as store, Tx, events};
+use moxxy_types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    events::{Event, Subject},
+    grants::Holder,
+    ids::{Name, StepId},
+    policy::Verdict,
+    skills::Skill,
+    tokens::{Principal, Scope},
+};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::services::{
+    egress::{self, OfCall},
+    progress::{self, About},
+    storage::{self, OfSkill},
+    vault::{of_call, voice::Owner},
+};
+
+/// One call of a tool.
+#[derive(Debug)]
+pub struct Invocation<'a> {
+    pub agent: AgentKey,
+    pub caller: Caller,
+    pub skill: &'a Skill,
+    pub tool: &'a str,
+    pub arguments: &'a Map<String, Value>,
+    /// What the user answered it before; `None` where nobody can be asked.
+    pub answers: Option<Vec<Answered>>,
+    /// Of the run that makes the call, if one does.
+    pub step: Option<&'a StepId>,
+    pub stop: CancellationToken,
+}
+
+/// A call that has ended, to be recorded with whatever else changes by it.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    agent: AgentKey,
+    skill: Name,
+    since: String,
+    tool: String,
+    step: Option<StepId>,
+    called: Called,
+}
+
+pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
+    let Invocation { agent, caller, skill, tool, arguments, answers, step, stop } = invocation;
+    let run = caller.run.as_ref().map(|(_, run)| run.clone());
+    let subject = Subject { agent: Some(caller.agent.clone()), run, ..Subject::default() }.by_component(&skill.id);
+    let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
+    let (progress, reports) = watch::channel(None);
+    let policy = egress::of_skill(app, &caller.agent, skill);
+    let owner = Owner {
+        holder: Holder::Skill(agent, skill.id.clone()),
+        agent: Some(caller.agent.clone()),
+        component: skill.id.clone(),
+        digest: skill.component.digest.clone(),
+        subject: about.subject.clone(),
+    };
+    let secrets = of_call::OfCall::load(app, owner, &skill.component.manifest).await?;
+    let outgoing = OfCall::new(app, &skill.id, about.subject.clone(), policy, secrets.as_ref());
+    let context = CallContext {
+        caller: Some(caller),
+        progress: Some(progress),
+        answers,
+        secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
+        outgoing: Some(outgoing),
+        storage: Some(Arc::new(OfSkill::new(&app.store, agent, &skill.id))),
+        stop,
+        ..CallContext::new(skill.id.clone())
+    };
+    let text = serde_json::to_string(arguments).map_err(Error::internal)?;
+    let ended = CancellationToken::new();
+    let telling = progress::tell(app, about, reports, ended.clone());
+    let calling = async {
+        let _ended = ended.drop_guard();
+        app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await
+    };
+    let (called, ()) = tokio::join!(calling, telling);
+    let (id, since) = (skill.id.clone(), skill.created_at.clone());
+    Ok(Ended { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
+}
+
+impl Ended {
+    /// What the call asked the user, if it has to be made again with the answer.
+    pub fn question(&self) -> Option<&str> {
+        match &self.called.result {
+            Err(Failure::Pending { question }) => Some(question),
+            _ => None,
+        }
+    }
+
+    /// Commits what the call wrote, if it has a result, tells of it, and gives the result.
+    pub async fn record(self, tx: &mut Tx, subject: &Subject) -> Result<Result<Output, Failure>> {
+        let Self { agent, skill, since, tool, step, called } = self;
+        let result = match called.result {
+            Ok(output) => storage::commit(tx, agent, &skill, &since, called.staged).await?.map(|()| output),
+            Err(failure) => Err(failure),
+        };
+        events::record_all(tx, subject, logged(&skill, step.as_ref(), called.log)).await?;
+        let (step_id, skill_id) = (step, skill.clone());
+        let outcome = match &result {
+            Ok(output) => {
+                Event::SkillCompleted { step_id, skill_id, tool, output: output.to_value(), usage: called.usage }
+            }
+            Err(failure) => {
+                let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+                Event::SkillFailed { step_id, skill_id, tool, code, message, usage: Some(called.usage) }
+            }
+        };
+        events::record(tx, subject, outcome).await?;
+        if let Some(exceeded) = result.as_ref().err().and_then(|failure| limit_exceeded(&skill, failure)) {
+            events::record(tx, subject, exceeded).await?;
+        }
+        Ok(result)
+    }
+}
+
+fn logged(skill: &Name, step: Option<&StepId>, log: Log) -> Vec<Event> {
+    let dropped = (log.dropped > 0).then(|| Line {
+        level: "warn",
+        context: "moxxy".into(),
+        message: format!("{} more lines were dropped", log.dropped),
+    });
+    let event = |Line { level, context, message }: Line| Event::SkillLog {
+        step_id: step.cloned(),
+        skill_id: skill.clone(),
+        level,
+        context,
+        message,
+    };
+    log.lines.into_iter().chain(dropped).map(event).collect()
+}
+
+/// The event for a component that ran over a limit.
+pub fn limit_exceeded(component: &Name, failure: &Failure) -> Option<Event> {
+    let Failure::Limit { limit, message } = failure else { return None };
+    Some(Event::LimitExceeded { component: component.clone(), limit: limit.as_str().into(), message: message.clone() })
+}
+
+/// Calls a tool on a client's behalf, outside any run.
+pub async fn invoke_directly(
+    app: &App,
+    principal: Principal,
+    agent: Name,
+    id: Name,
+    tool: String,
+    arguments: Map<String, Value>,
+) -> Result<Output> {
+    app.check_active()?;
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &agent).await?.key;
+    let skill = store::skills::get(&mut db, key, &id).await?;
+    let policy = store::agents::policy(&mut db, key).await?;
+    drop(db);
+    let Some(known) = skill.component.tools.iter().find(|known| known.name == tool) else {
+        return Err(Error::not_found("tool", tool));
+    };
+    match policy.verdict(&moxxy_types::runs::tool_name(&id, &tool), Some(&known.hints)) {
+        Verdict::Allow => {}
+        // Whoever calls it approves it.
+        Verdict::Ask => principal.require(Scope::AgentsWrite, "to call a tool that needs approval")?,
+        Verdict::Deny => {
+            let message =
+                format!("The tool policy of agent '{agent}' denies `{}`", moxxy_types::runs::tool_name(&id, &tool));
+            return Err(Error::conflict("tool_denied", message));
+        }
+    }
+    let (given, wrong) = app.plugins.check_arguments(&skill.component.digest, &tool, Value::Object(arguments)).await?;
+    schema::refuse("invalid_arguments", "arguments", wrong)?;
+    let arguments = given.as_object().cloned().unwrap_or_default();
+    let invoked = Event::SkillInvoked { step_id: None, skill_id: id.clone(), tool: tool.clone(), arguments: given };
+    let about = agent.clone();
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let subject = same(tx, &about, key).await?.by(principal.name());
+                events::record(tx, &subject, invoked).await
+            })
+        })
+        .await?;
+    let worker = app.clone();
+    // A call that has begun is told of, even if its client leaves.
+    let result = app.tasks.carry_out("invocation", async move {
+        let (tool, arguments, stop) = (&*tool, &arguments, CancellationToken::new());
+        let caller = Caller { agent: agent.clone(), run: None };
+        let invocation =
+            Invocation { agent: key, caller, skill: &skill, tool, arguments, answers: None, step: None, stop };
+        let ended = call(&worker, invocation).await?;
+        record(&worker, agent, key, ended).await
+    });
+    Ok(result.await??)
+}
+
+async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<Result<Output, Failure>> {
+    let recorded = app.store.persist(move |tx| {
+        Box::pin(async move {
+            let subject = same(tx, &agent, key).await?;
+            ended.record(tx, &subject).await
+        })
+    });
+    // The call was made: who is told that nothing was done would make it again.
+    recorded.await.map_err(|error| match error.is_of_storage() {
+        true => Error::internal("the server stopped before it could store what the call did"),
+        false => error,
+    })
+}
+
+/// The subject of an agent's events, unless it is gone: a new one of its name is another.
+async fn same(tx: &mut Tx, agent: &Name, key: AgentKey) -> Result<Subject> {
+    match store::agents::exists(tx, key).await? {
+        true => Ok(Subject::agent(agent)),
+        false => Err(Error::not_found("agent", agent)),
+    }
+}

@@ -1,0 +1,170 @@
+//! How many calls of a provider run at once. Those that wait have their turn in the order in which they
+//! came.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use moxxy_types::{
+    error::{Error, Result},
+    ids::{Name, RunId},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Of every provider that was called since the start.
+#[derive(Debug, Default)]
+pub struct Lanes(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    lanes: HashMap<Name, Arc<Lane>>,
+    /// For which provider each run waits.
+    waiting: HashMap<RunId, Name>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    places: Arc<Semaphore>,
+    size: Mutex<Size>,
+}
+
+#[derive(Debug)]
+struct Size {
+    most: u32,
+    /// Places that are taken although there are fewer by now; they go when they become free.
+    surplus: usize,
+}
+
+/// A place that is taken until this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    lane: Arc<Lane>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A run is seen to wait until this is dropped.
+struct Waiting<'l> {
+    lanes: &'l Lanes,
+    run: &'l RunId,
+}
+
+impl Lanes {
+    /// Waits for a place among so many.
+    pub async fn place(&self, run: &RunId, provider: &Name, most: u32) -> Result<Place> {
+        let lane = self.lane(provider, most);
+        let places = Arc::clone(&lane.places);
+        if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
+            return Ok(Place { lane, permit: Some(permit) });
+        }
+        self.state().waiting.insert(run.clone(), provider.clone());
+        let waiting = Waiting { lanes: self, run };
+        let permit = places.acquire_owned().await.map_err(Error::internal)?;
+        drop(waiting);
+        Ok(Place { lane, permit: Some(permit) })
+    }
+
+    /// The provider that a run waits for.
+    pub fn waits_for(&self, run: &RunId) -> Option<Name> {
+        self.state().waiting.get(run).cloned()
+    }
+
+    /// Gives a provider so many places from now on, whoever waits for one.
+    pub fn resize(&self, provider: &Name, most: u32) {
+        let new = || Arc::new(Lane::new(most));
+        self.state().lanes.entry(provider.clone()).or_insert_with(new).resize(most);
+    }
+
+    /// Drops what is known of a provider that is gone.
+    pub fn forget(&self, provider: &Name) {
+        self.state().lanes.remove(provider);
+    }
+
+    fn lane(&self, provider: &Name, most: u32) -> Arc<Lane> {
+        let new = || Arc::new(Lane::new(most));
+        // Of one that is there the size is known better than by who read it before.
+        Arc::clone(self.state().lanes.entry(provider.clone()).or_insert_with(new))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each use leaves the state whole, so a panic elsewhere has not harmed it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    fn new(most: u32) -> Self {
+        Self { places: Arc::new(Semaphore::new(most as usize)), size: Mutex::new(Size { most, surplus: 0 }) }
+    }
+
+    fn resize(&self, most: u32) {
+        let mut size = self.size();
+        let (before, now) = (size.most as usize, most as usize);
+        size.most = most;
+        if now > before {
+            let kept = size.surplus.min(now - before);
+            size.surplus -= kept;
+            self.places.add_permits(now - before - kept);
+        } else {
+            size.surplus += (before - now) - self.places.forget_permits(before - now);
+        }
+    }
+
+    fn size(&self) -> MutexGuard<'_, Size> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut size = self.lane.size();
+        if size.surplus > 0
+            && let Some(permit) = self.permit.take()
+        {
+            size.surplus -= 1;
+            permit.forget();
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.lanes.state().waiting.remove(self.run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use crate::services::*;
+
+    #[tokio::test]
+    async fn places_are_as_many_as_they_are_now_and_go_in_order() {
+        let (lanes, provider) = (Lanes::default(), Name::stored("p".into()));
+        let runs: Vec<_> = (0..4).map(|_| RunId::random()).collect();
+        let take = |index: usize, most| lanes.place(&runs[index], &provider, most);
+        let first = take(0, 2).now_or_never().unwrap().unwrap();
+        let second = take(1, 2).now_or_never().unwrap().unwrap();
+        let mut third = Box::pin(take(2, 2));
+        assert!((&mut third).now_or_never().is_none());
+        lanes.resize(&provider, 1);
+        let mut fourth = Box::pin(take(3, 2));
+        assert!((&mut third).now_or_never().is_none() && (&mut fourth).now_or_never().is_none());
+        assert_eq!(lanes.waits_for(&runs[2]), Some(provider.clone()));
+        // There is one place less, and it is the first to become free.
+        drop(first);
+        assert!((&mut third).now_or_never().is_none());
+        drop(second);
+        assert!((&mut fourth).now_or_never().is_none());
+        let third = (&mut third).now_or_never().unwrap().unwrap();
+        assert_eq!(lanes.waits_for(&runs[2]), None);
+        // Who gives up is waited for by nobody.
+        drop(fourth);
+        assert_eq!(lanes.waits_for(&runs[3]), None);
+        let mut waits = Box::pin(take(3, 1));
+        assert!((&mut waits).now_or_never().is_none());
+        lanes.resize(&provider, 2);
+        drop((third, (&mut waits).now_or_never().unwrap().unwrap()));
+    }
+}

@@ -1,0 +1,48 @@
+//! The tool policy of an agent: what its model may call, what a person is asked about first, and what
+//! may be called again after a crash. Only the operator sets it; what a skill says of its tools is a
+//! hint.
+
+use moxxy_store::{self as store, events};
+use moxxy_types::{
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    policy::Policy,
+    tokens::Principal,
+};
+
+use crate::app::App;
+use crate::services::{runs, version::Expected};
+
+pub async fn show(app: &App, agent: &Name) -> Result<Policy> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    store::agents::policy(&mut db, key).await
+}
+
+/// Sets the policy, as a whole. What was approved or denied for longer than one call is forgotten.
+pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, expected: Expected) -> Result<Policy> {
+    policy.check()?;
+    let (about, worker) = (agent.clone(), app.clone());
+    let setting = async move {
+        let set = worker.store.write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &about).await?.key;
+                expected.check(&store::agents::policy(tx, key).await?)?;
+                store::agents::set_policy(tx, key, &policy).await?;
+                store::questions::forget(tx, key).await?;
+                let waiting = runs::reconsider(tx, key).await?;
+                let subject = Subject::agent(&about).by(principal.name());
+                let now = serde_json::to_value(&policy).map_err(Error::internal)?;
+                let updated = Event::AgentUpdated { changed: vec!["tool_policy"], tool_policy: Some(now) };
+                events::record(tx, &subject, updated).await?;
+                Ok(waiting)
+            })
+        });
+        let waiting = set.await?;
+        waiting.iter().for_each(|run| runs::wake(&worker, run));
+        Ok(())
+    };
+    app.tasks.carry_out("policy", setting).await?;
+    show(app, &agent).await
+}

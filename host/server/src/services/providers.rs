@@ -1,0 +1,359 @@
+//! Providers: components with models, installed for the whole server.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use moxxy_egress::{Target, configured};
+use moxxy_runtime::{self as plugins, CallContext, Secrets};
+use moxxy_schema as schema;
+use moxxy_store::{self as store, Tx, events};
+use moxxy_types::{
+    checks::Summary,
+    components::{Description, HostRequest, Manifest, World},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    grants::Holder,
+    ids::{Name, SecretName},
+    peer::Peer,
+    permissions::Names,
+    providers::Provider,
+    tokens::{Principal, Scope},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    app::App,
+    services::{
+        agents::present,
+        consent::{self, Accept, Held, Permissions},
+        egress::{self, OfCall},
+        grants::{self, Candidate},
+        never, skills,
+        source::Source,
+        vault::{of_call, voice::Owner},
+        version::Expected,
+    },
+};
+
+const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;
+
+/// A provider as clients see it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Provider")]
+pub struct View {
+    /// What it was installed as; agents name it so.
+    pub id: Name,
+    /// What it calls itself.
+    pub name: Name,
+    /// As its manifest says.
+    pub version: String,
+    /// In its own words.
+    pub description: String,
+    pub digest: Digest,
+    /// Its configuration, as it was given.
+    pub config: Map<String, Value>,
+    /// How many of its completions run at once; others wait for their turn. `null`: as many as the server's
+    /// configuration says.
+    pub concurrency: Option<u32>,
+    /// What its manifest asks for.
+    pub asked: Permissions,
+    /// What of that it has: public hosts, what its configuration names, and grants of secrets that hold
+    /// now.
+    pub granted: Held,
+    /// What of that it lacks.
+    pub missing: Permissions,
+    /// In words, what it can never do, whatever it tries.
+    pub never: Vec<String>,
+    /// What came of the conformance suite, if it was checked as it is installed and configured now.
+    pub check: Option<Summary>,
+    /// When it was installed (RFC 3339, UTC).
+    pub created_at: String,
+    /// When its configuration was last changed (RFC 3339, UTC).
+    pub updated_at: String,
+}
+
+/// A provider to be installed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewProvider {
+    /// What it goes by from now on, and what agents name.
+    pub id: Name,
+    /// Where its component comes from: one of these.
+    pub component: Source,
+    /// Of the component; another one is refused.
+    pub digest: Option<Digest>,
+    /// What it is configured with, as it documents. Empty if absent. To name a host that is not public
+    /// here takes `vault:write`; otherwise it is missing.
+    #[serde(default)]
+    pub config: Map<String, Value>,
+    /// How many of its completions run at once, 1 to 1000; others wait for their turn. `null`: as many as the
+    /// server's configuration says.
+    #[schemars(range(min = 1, max = 1000))]
+    pub concurrency: Option<u32>,
+    /// Secrets that it may use: the vault's names or ids, by the names that it has for them. Takes
+    /// `vault:write`.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, String>,
+}
+
+/// A change of a provider. What is absent stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ProviderPatch")]
+pub struct Patch {
+    /// In place of the one before.
+    pub config: Option<Map<String, Value>>,
+    /// How many of its completions run at once, 1 to 1000. `null`: as many as the server's configuration says.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub concurrency: Option<Option<u32>>,
+    /// Secrets that it may use from now on, as at the install.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, String>,
+    /// What of its wishes you consent to: names such as `host:localhost:11434 POST`, or `"all"`.
+    pub accept: Option<Accept>,
+}
+
+/// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
+/// after.
+pub async fn install(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
+    let worker = app.clone();
+    app.tasks.carry_out("install", async move { take_in(&worker, principal, new).await }).await
+}
+
+async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
+    let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
+    let component = Description::clone(&admitted.description);
+    check_concurrency(new.concurrency)?;
+    check(app, &component.manifest, &new.config).await?;
+    let (now, secrets) = (app.store.clock().timestamp(), new.secrets);
+    let provider = Provider {
+        id: new.id,
+        // What its author wrote is no consent.
+        accepted: consent::named(&component.manifest, &new.config, &principal),
+        config: completed(&component.manifest, new.config),
+        component,
+        concurrency: new.concurrency,
+        grants: Vec::new(),
+        check: None,
+        created_at: now.clone(),
+        updated_at: now,
+    };
+    let installed = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::components::insert(tx, &provider.component).await?;
+                store::providers::insert(tx, &provider).await?;
+                let event = Event::ProviderInstalled {
+                    provider_id: provider.id.clone(),
+                    digest: provider.component.digest.clone(),
+                    version: provider.component.manifest.version.clone(),
+                };
+                events::record(tx, &Subject::default().by(principal.name()), event).await?;
+                grants::named(tx, &principal, &Candidate::of_provider(&provider), &secrets).await?;
+                store::providers::get(tx, &provider.id).await
+            })
+        })
+        .await;
+    drop(admitted);
+    if installed.is_err() {
+        skills::tidy(app).await;
+    }
+    installed
+}
+
+/// Changes the configuration, and what a provider may use.
+pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, expected: Expected) -> Result<Provider> {
+    let config = Arc::clone(&app.config);
+    check_concurrency(patch.concurrency.flatten())?;
+    let checked = match &patch.config {
+        Some(config) => Some(check_for(app, &id, config).await?),
+        None => None,
+    };
+    let updated = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut provider = store::providers::get(tx, &id).await?;
+                expected.check(&View::new(provider.clone(), &tx.now(), &config.egress.private))?;
+                let (before, accepted) = (provider.config.clone(), provider.accepted.clone());
+                provider.concurrency = patch.concurrency.unwrap_or(provider.concurrency);
+                if let Some(config) = patch.config {
+                    if checked.as_ref() != Some(&provider.component.digest) {
+                        let message = format!("The component of provider '{id}' was changed meanwhile; look again");
+                        return Err(Error::conflict("changed_meanwhile", message));
+                    }
+                    let named = consent::named(&provider.component.manifest, &config, &principal);
+                    provider.config = completed(&provider.component.manifest, config);
+                    follow(tx, &principal, &provider, &before).await?;
+                    provider.accepted.extend(named);
+                }
+                let manifest = &provider.component.manifest;
+                let resolved = consent::resolved(manifest, &provider.config);
+                let accept = patch.accept.map(|accept| match accept {
+                    Accept::All(_) if !principal.may(Scope::VaultWrite) => Accept::Names(Names::new()),
+                    accept => accept.placed(manifest, &provider.config),
+                });
+                Accept::require(accept.as_ref(), &resolved, &principal)?;
+                let named = Accept::names(accept, &resolved, &principal)?;
+                provider.accepted.extend(named.iter().cloned());
+                provider.accepted = consent::known(provider.accepted, manifest, &provider.config);
+                store::providers::update(tx, &provider).await?;
+                let candidate = Candidate::of_provider(&provider);
+                grants::check_hosts(tx, &principal, &candidate, provider.accepted.difference(&accepted)).await?;
+                grants::by_consent(tx, &principal, &candidate, &named).await?;
+                grants::named(tx, &principal, &candidate, &patch.secrets).await?;
+                let changed = changed(&before, &provider.config);
+                let Provider { concurrency, accepted, .. } = provider;
+                let event = Event::ProviderUpdated { provider_id: id.clone(), changed, concurrency, accepted };
+                events::record(tx, &Subject::default().by(principal.name()), event).await?;
+                store::providers::get(tx, &id).await
+            })
+        })
+        .await?;
+    app.lanes.resize(&updated.id, updated.places(app.config.providers.concurrency));
+    Ok(updated)
+}
+
+/// The component that takes the configuration, as far as it is known.
+async fn check_for(app: &App, id: &Name, config: &Map<String, Value>) -> Result<Digest> {
+    let Description { digest, manifest, .. } =
+        store::providers::get(&mut *app.store.read().await?, id).await?.component;
+    check(app, &manifest, config).await?;
+    Ok(digest)
+}
+
+/// The configuration is as the component says that it takes it.
+async fn check(app: &App, manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    let wrong = app.plugins.check_config(manifest, Value::Object(config.clone())).await?;
+    schema::refuse("invalid_input", "config", wrong)
+}
+
+fn check_concurrency(concurrency: Option<u32>) -> Result<()> {
+    match concurrency {
+        Some(most) if !CONCURRENCY.contains(&most) => {
+            Err(Error::invalid_field("concurrency", "it is a number from 1 to 1000"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A configuration with the hosts that it does not name, as far as the component has a default for them.
+fn completed(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String, Value> {
+    for option in manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:")) {
+        let default =
+            manifest.config_schema.as_ref().and_then(|schema| schema.get("properties")?.get(option)?.get("default"));
+        if let (false, Some(Value::String(default))) = (config.contains_key(option), default) {
+            config.insert(option.to_owned(), Value::String(default.clone()));
+        }
+    }
+    config
+}
+
+/// Lets secrets follow the hosts that the configuration names.
+async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before: &Map<String, Value>) -> Result<()> {
+    let options = provider.component.manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:"));
+    for option in options {
+        let (from, to) = (configured::origin(option, before), configured::origin(option, &provider.config));
+        let same = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| to.is_of_origin(from));
+        if !same {
+            let destination = |origin: Target| consent::destination(&origin);
+            let (from, to) = (from.map(destination), to.map(destination));
+            grants::moved(tx, principal, &provider.id, from, to).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The options that differ.
+fn changed(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
+    let options: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    options.into_iter().filter(|option| old.get(*option) != new.get(*option)).cloned().collect()
+}
+
+pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expected) -> Result<()> {
+    let (config, gone) = (Arc::clone(&app.config), id.clone());
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let provider = store::providers::get(tx, &id).await?;
+                expected.check(&View::new(provider, &tx.now(), &config.egress.private))?;
+                let agents = store::agents::of_provider(tx, &id).await?;
+                if !agents.is_empty() {
+                    let message = format!("Provider '{id}' is used by: {}", agents.join(", "));
+                    return Err(Error::conflict("provider_in_use", message));
+                }
+                store::providers::delete(tx, &id).await?;
+                events::record(tx, &Subject::default().by(principal.name()), Event::ProviderRemoved { provider_id: id })
+                    .await
+            })
+        })
+        .await?;
+    app.models.forget(&gone);
+    app.lanes.forget(&gone);
+    skills::collect(app).await
+}
+
+/// What a call of the provider may use.
+pub async fn context(app: &App, provider: &Provider, subject: Subject) -> Result<CallContext> {
+    let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
+    let owner = Owner {
+        holder: Holder::Provider(provider.id.clone()),
+        agent: None,
+        component: provider.id.clone(),
+        digest: provider.component.digest.clone(),
+        subject: subject.clone(),
+    };
+    let secrets = of_call::OfCall::load(app, owner, manifest).await?;
+    let outgoing = OfCall::new(app, &provider.id, subject, egress::of_provider(app, provider), secrets.as_ref());
+    Ok(CallContext {
+        config: plugins::Config::from(&provider.config),
+        secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
+        outgoing: Some(outgoing),
+        ..CallContext::new(provider.id.clone())
+    })
+}
+
+impl View {
+    /// As it is at a time, with the places that are allowed to all.
+    pub fn new(provider: Provider, now: &str, private: &[Peer]) -> Self {
+        let resolved = consent::resolved(&provider.component.manifest, &provider.config);
+        // Of a configured host only its own port counts.
+        let configured = |request| configured::place(request, &provider.config);
+        let configured: Vec<_> = provider.component.manifest.hosts.iter().filter_map(configured).collect();
+        let counts = |peer: &&Peer| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
+        let private: Vec<_> = private.iter().filter(counts).cloned().collect();
+        // Who installs a provider consents to its public hosts.
+        let accepted = resolved.hosts.iter().map(consent::host).chain(provider.accepted).collect();
+        let (_, granted, mut missing) = consent::permissions(&resolved, &accepted, &provider.grants, now, &private);
+        // As the manifest asks for it.
+        let wishes = provider.component.manifest.hosts.iter().zip(&resolved.hosts);
+        let lacking = |(_, wish): &(&HostRequest, &HostRequest)| missing.hosts.contains(wish);
+        missing.hosts = wishes.filter(lacking).map(|(wish, _)| wish.clone()).collect();
+        let never = never::of(&provider.component, &granted);
+        let manifest = provider.component.manifest;
+        let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };
+        Self {
+            id: provider.id,
+            name: manifest.name,
+            version: manifest.version,
+            description: manifest.description,
+            digest: provider.component.digest,
+            config: provider.config,
+            concurrency: provider.concurrency,
+            asked,
+            granted,
+            missing,
+            never,
+            check: provider.check,
+            created_at: provider.created_at,
+            updated_at: provider.updated_at,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! How many tool calls a model may ask for. The limit is kept before any is made: those above it are
+//! answered with what is the matter, so that the model can still come to an end with what it has. Only a
+//! model that was told so and asks for more nevertheless loses its run.
+
+use moxxy_store as store;
+use moxxy_types::{
+    error::Result,
+    messages::{Message, Role, ToolCall},
+    runs::Failure,
+};
+
+use crate::services::runs::turn::Turn;
+
+/// The calls that may be made.
+pub async fn admit(turn: &Turn<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {
+    let budget = turn.budget();
+    let most = usize::try_from(budget.tool_calls.most).unwrap_or(usize::MAX);
+    let (session, run) = (&turn.run.session_id, &turn.run.run_id);
+    let ours = store::messages::list(&mut *turn.app.store.read().await?, session, Some(run)).await?;
+    // Counted by what was asked for, which is written: so a restart changes nothing.
+    let (last, earlier) = match ours.iter().rposition(|message| message.role == Role::Assistant) {
+        Some(last) => (ours.get(last), ours.get(..last).unwrap_or_default()),
+        None => (None, &[][..]),
+    };
+    let earlier: usize = earlier.iter().map(|message| message.calls().len()).sum();
+    if earlier > most {
+        return Ok(Err(budget.out_of_tool_calls()));
+    }
+    let allowed: Vec<_> = last.iter().flat_map(|message| message.calls()).take(most - earlier).collect();
+    let refused = calls.extract_if(.., |call| !allowed.iter().any(|allowed| allowed.id == call.id)).collect::<Vec<_>>();
+    if !refused.is_empty() {
+        refuse(turn, refused, most).await?;
+    }
+    Ok(Ok(calls))
+}
+
+async fn refuse(turn: &Turn<'_>, calls: Vec<ToolCall>, most: usize) -> Result<()> {
+    let run = turn.run.clone();
+    let why = format!(
+        "This call was not made: the task used up its {most} tool calls. Answer with what you have; another call ends it."
+    );
+    turn.app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                for call in calls {
+                    let mut message = Message::new(&run, Role::Tool, why.clone(), tx.now());
+                    (message.tool_call_id, message.is_error) = (Some(call.id), true);
+                    store::messages::insert(tx, &message).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}

@@ -1,0 +1,228 @@
+//! A model call before it is made: what it shows the model, and the step that reserves what it may use.
+
+use moxxy_runtime::models;
+use moxxy_store::{self as store, Tx, events, steps};
+use moxxy_types::{
+    agents::AgentKey,
+    clock, digest,
+    error::{Error, Result},
+    events::Event,
+    ids::StepId,
+    messages::Message,
+    money::Price,
+    runs::{Failure, Spent, Step, StepKind, Used},
+    skills::Skill,
+};
+use serde_json::json;
+
+use crate::services::{
+    models as listed,
+    models::About,
+    runs::{
+        asking,
+        budget::{Demand, Reservation},
+        compaction,
+        fallback::Asked,
+        names::Names,
+        retry,
+        turn::Turn,
+    },
+};
+
+/// What a provider says of a conversation that does not fit.
+pub const TOO_LONG: &str = "context_too_long";
+/// How often a conversation that does not fit is tried again, each time with half of it.
+const RETRIES: usize = 3;
+
+/// A call to be made.
+#[derive(Clone)]
+pub struct Call {
+    request: models::Request,
+    left_out: usize,
+    shortened: usize,
+    /// The size of the request.
+    bytes: u64,
+    demand: Demand,
+    names: Names,
+    again: Option<Again>,
+}
+
+/// That a call is made again.
+#[derive(Clone)]
+struct Again {
+    /// How often it was tried before, and why it failed.
+    attempt: usize,
+    reason: String,
+    /// The model that failed, if another one is asked now.
+    instead_of: Option<String>,
+}
+
+/// A call whose step is open.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    pub step: StepId,
+    price: Option<Price>,
+    reserved: Reservation,
+    /// Of the tools that it offers.
+    pub names: Names,
+}
+
+/// Calls of the run that did not fit, since the last one that did.
+struct TooLong {
+    tries: usize,
+    /// The size of the smallest that ever failed.
+    bytes: Option<u64>,
+    message: String,
+}
+
+/// What the model is to be shown, or why there is no use in asking it.
+pub async fn prepare(
+    turn: &Turn<'_>,
+    asked: &Asked,
+    history: &[Message],
+    skills: &[Skill],
+) -> Result<Result<Call, Failure>> {
+    let Asked { provider, model, earlier, .. } = asked;
+    let settings = &turn.agent.settings;
+    let about = listed::about(turn.app, provider, model).await;
+    let policy = store::agents::policy(&mut *turn.app.store.read().await?, turn.agent.key).await?;
+    let too_long = TooLong::of(earlier);
+    let output = output(&about, turn.app.config.runs.max_output_tokens);
+    let mut request = models::Request {
+        model: model.clone(),
+        system: settings.persona.clone(),
+        messages: Vec::new(),
+        tools: asking::offered(skills, &policy, turn.run.unattended),
+        temperature: settings.temperature.map(|temperature| temperature as f32),
+        max_output_tokens: None,
+        response_schema: None,
+        idempotency_key: None,
+    };
+    let names = Names::of(request.tools.iter().map(|tool| tool.name.as_str()));
+    let frame = compaction::frame(&request);
+    let window = about.context_window.map(|window| compaction::room(u64::from(window.saturating_sub(output))));
+    let room = window.into_iter().chain(too_long.bytes.map(|bytes| bytes / 2)).min();
+    let context = compaction::fit(history, &turn.run.run_id, room.map(|room| room.saturating_sub(frame)))?;
+    request.messages = context.messages;
+    let bytes = frame + compaction::size(&request.messages);
+    if too_long.tries > RETRIES || (too_long.tries > 0 && too_long.bytes.is_some_and(|before| bytes >= before)) {
+        return Ok(Err(Failure { code: TOO_LONG.into(), message: too_long.message }));
+    }
+    names.show(&mut request);
+    let model = format!("{}/{model}", provider.id);
+    let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
+    let (left_out, shortened) = (context.left_out, context.shortened);
+    let again = Again::of(asked, &too_long);
+    Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, again }))
+}
+
+/// How many tokens the model is to answer with at most. Of a small window half is for the conversation.
+fn output(about: &About, wanted: u32) -> u32 {
+    let window = about.context_window.map(|window| (window / 2).max(1));
+    [about.max_output_tokens, window].into_iter().flatten().fold(wanted, u32::min)
+}
+
+/// Opens the step of a call, and says what to ask for, if the limits have room for it.
+pub async fn open(turn: &Turn<'_>, asked: &Asked, call: Call) -> Result<Result<(Opened, models::Request), Failure>> {
+    let (run, agent, subject) = (turn.run.run_id.clone(), turn.agent.key, turn.subject());
+    let (provider, budget) = (asked.provider.id.clone(), turn.budget());
+    let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
+    turn.app
+        .store
+        .persist(move |tx| {
+            Box::pin(async move {
+                let Call { mut request, left_out, shortened, bytes, demand, names, again } = call;
+                let spent = steps::spent(tx, &run).await?;
+                let today = if budget.has_days() { today(tx, agent).await? } else { Spent::default() };
+                let reserved = match budget.admit(&demand, &spent, &today) {
+                    Ok(reserved) => reserved,
+                    Err(failure) => return Ok(Err(failure)),
+                };
+                // The same for the same request of a run, and only for that: a history grows with each answer.
+                let whole = [run.as_str().as_bytes(), provider.as_str().as_bytes(), &reserved.output.to_be_bytes(), &content];
+                let key = digest::sha256(&whole.concat());
+                let key = hex::encode(key);
+                request.max_output_tokens = Some(reserved.output);
+                request.idempotency_key = Some(key.clone());
+                let (messages, tools) = (request.messages.len(), request.tools.len());
+                let input = json!({
+                    "provider": provider, "messages": messages, "tools": tools, "left_out": left_out,
+                    "shortened": shortened, "bytes": bytes, "max_output_tokens": reserved.output, "idempotency_key": key,
+                });
+                let step = steps::open(tx, &run, StepKind::Model, &request.model, &input).await?;
+                let cost = reserved.cost.unwrap_or_default();
+                steps::reserve(tx, &step, reserved.tokens(), cost).await?;
+                if let Some(Again { attempt, reason, instead_of }) = again {
+                    let (step_id, provider_id, model) = (step.clone(), provider.clone(), request.model.clone());
+                    let retried = Event::ModelRetried { step_id, provider_id, model, reason, attempt, instead_of };
+                    events::record(tx, &subject, retried).await?;
+                }
+                let requested = Event::ModelRequest {
+                    step_id: step.clone(),
+                    provider_id: provider,
+                    model: request.model.clone(),
+                    messages,
+                    tools,
+                    left_out,
+                    shortened,
+                    max_output_tokens: reserved.output,
+                    reserved_tokens: reserved.tokens(),
+                    reserved_cost: reserved.cost,
+                };
+                events::record(tx, &subject, requested).await?;
+                Ok(Ok((Opened { step, price: demand.price, reserved, names }, request)))
+            })
+        })
+        .await
+}
+
+async fn today(tx: &mut Tx, agent: AgentKey) -> Result<Spent> {
+    let now = tx.now();
+    steps::spent_on(tx, agent, clock::day(&now)).await
+}
+
+impl Opened {
+    /// What the call used, by what the provider reported, or else by what is known without it: an input as
+    /// large as was reserved, and an answer of so many bytes.
+    pub fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> Used {
+        let Some(usage) = reported else {
+            let output = compaction::most_tokens(bytes as u64).min(self.reserved.output.into());
+            return Used {
+                reserved_tokens: self.reserved.input.saturating_add(output),
+                reserved_cost: self.price.map(|price| price.worst(self.reserved.input, output)).unwrap_or_default(),
+                ..Used::default()
+            };
+        };
+        let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
+        let cached_input_tokens = usage.cached_input_tokens.min(input_tokens);
+        let cost = self.price.map(|price| price.cost(input_tokens, cached_input_tokens, output_tokens));
+        Used { input_tokens, cached_input_tokens, output_tokens, cost, ..Used::default() }
+    }
+}
+
+impl Again {
+    fn of(asked: &Asked, too_long: &TooLong) -> Option<Self> {
+        if let Some(instead) = asked.instead.clone() {
+            let instead_of = Some(instead.of);
+            return Some(Self { attempt: instead.failed, reason: instead.reason, instead_of });
+        }
+        let smaller = (too_long.tries > 0).then(|| (too_long.tries, TOO_LONG.to_owned()));
+        let (attempt, reason) = smaller.or_else(|| retry::tries(&asked.earlier))?;
+        Some(Self { attempt, reason, instead_of: None })
+    }
+}
+
+impl TooLong {
+    fn of(calls: &[Step]) -> Self {
+        let failed = |step: &&Step| step.output.as_ref().is_some_and(|output| output["code"] == TOO_LONG);
+        let bytes = |step: &Step| step.input.as_ref()?.get("bytes")?.as_u64();
+        let made = calls.iter().rev().filter(|step| step.status != "interrupted");
+        let last: Vec<_> = made.take_while(failed).collect();
+        let message = last.first().and_then(|step| step.output.as_ref()?.get("message")?.as_str());
+        Self {
+            tries: last.len(),
+            bytes: calls.iter().filter(failed).filter_map(bytes).min(),
+            message: message.unwrap_or_default().to_owned(),
+        }
+    }
+}

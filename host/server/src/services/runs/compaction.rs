@@ -1,0 +1,200 @@
+//! What a model is shown of a conversation that outgrew its window. Messages are left out in groups, the
+//! oldest first: a message that calls tools and their results stay together, and so does the task. The
+//! newest group always stays. Results that have no room are shortened. All of it is told to the model; the
+//! history itself stays as it is.
+//!
+//! Sizes are bytes, since only the provider knows how its model counts. As a rule 3 or 4 bytes of text make
+//! a token; a limit that has to hold counts one for 2 of them.
+
+use moxxy_runtime::models;
+use moxxy_types::{
+    error::Result,
+    ids::RunId,
+    messages::{Message, Role},
+};
+
+use crate::services::messages;
+
+/// Bytes of a token, when it is about what has room.
+const USUAL: u64 = 3;
+/// Bytes of a token, when it is about what a call may use at most.
+const WORST: u64 = 2;
+/// What a part of a message, or a tool, counts for beside its text.
+const PART: u64 = 24;
+/// What a picture counts for; its price depends on its dimensions.
+const IMAGE: u64 = 8192;
+/// Kept free for the note on what is left out.
+const NOTE: u64 = 256;
+/// A result is not shortened to fewer bytes.
+const RESULT: u64 = 256;
+
+/// What a model is shown.
+#[derive(Debug)]
+pub struct Context {
+    pub messages: Vec<models::Message>,
+    /// How many messages it is not shown.
+    pub left_out: usize,
+    /// How many results it is not shown in full.
+    pub shortened: usize,
+}
+
+/// Messages that stay together.
+struct Group {
+    shown: Vec<models::Message>,
+    /// How many there are in the history.
+    count: usize,
+    size: u64,
+    /// Whether it is the task of the run.
+    task: bool,
+    kept: bool,
+}
+
+/// Bytes that a number of tokens has room for.
+pub fn room(tokens: u64) -> u64 {
+    tokens.saturating_mul(USUAL)
+}
+
+/// Tokens that so many bytes have at most.
+pub fn most_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(WORST)
+}
+
+/// The size of a request without its messages.
+pub fn frame(request: &models::Request) -> u64 {
+    let tool = |tool: &models::ToolDefinition| {
+        PART + length(&tool.name) + length(&tool.description) + length(&tool.parameters)
+    };
+    request.system.as_deref().map_or(0, |system| PART + length(system)) + request.tools.iter().map(tool).sum::<u64>()
+}
+
+pub fn size(messages: &[models::Message]) -> u64 {
+    messages.iter().flat_map(|message| &message.parts).map(part).sum()
+}
+
+/// The part of a history that has room in so many bytes; all of it if nobody knows how many there are.
+pub fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Context> {
+    let mut groups = groups(history, run)?;
+    let room = room.unwrap_or(u64::MAX);
+    if groups.iter().map(|group| group.size).sum::<u64>() <= room {
+        let messages = groups.into_iter().flat_map(|group| group.shown).collect();
+        return Ok(Context { messages: alternating(messages), left_out: 0, shortened: 0 });
+    }
+    let mut left = room.saturating_sub(NOTE);
+    for task in groups.iter_mut().filter(|group| group.task) {
+        task.kept = true;
+        left = left.saturating_sub(task.size);
+    }
+    let (mut shortened, mut is_full) = (0, false);
+    for (age, group) in groups.iter_mut().rev().enumerate().filter(|(_, group)| !group.task) {
+        if is_full {
+            break;
+        }
+        is_full = group.size > left;
+        let cut = if is_full { shorten(group, left) } else { 0 };
+        if age > 0 && group.size > left {
+            break;
+        }
+        group.kept = true;
+        shortened += cut;
+        left = left.saturating_sub(group.size);
+    }
+    let left_out = groups.iter().filter(|group| !group.kept).map(|group| group.count).sum();
+    let mut messages: Vec<_> = groups.into_iter().filter(|group| group.kept).flat_map(|group| group.shown).collect();
+    if left_out > 0 {
+        tell(&mut messages, left_out);
+    }
+    Ok(Context { messages: alternating(messages), left_out, shortened })
+}
+
+/// Joins user messages that follow each other: some services take no two of a role in a row.
+fn alternating(messages: Vec<models::Message>) -> Vec<models::Message> {
+    let mut joined: Vec<models::Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match joined.last_mut() {
+            Some(last) if last.role == models::Role::User && message.role == models::Role::User => {
+                last.parts.extend(message.parts);
+            }
+            _ => joined.push(message),
+        }
+    }
+    joined
+}
+
+fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
+    let (mut groups, mut rest) = (Vec::new(), history);
+    while let Some((first, behind)) = rest.split_first() {
+        let results = behind.iter().take_while(|message| message.role == Role::Tool).count();
+        let count = if first.role == Role::Assistant { 1 + results } else { 1 };
+        let (group, behind) = rest.split_at(count);
+        rest = behind;
+        let shown = messages::for_provider(group)?;
+        let task = first.role == Role::User && first.run_id == *run && !first.quoted;
+        groups.push(Group { size: size(&shown), shown, count, task, kept: false });
+    }
+    Ok(groups)
+}
+
+/// Shortens the results of a group so that it has room, the longest first; returns how many.
+fn shorten(group: &mut Group, room: u64) -> usize {
+    let mut results: Vec<_> =
+        group.shown.iter_mut().flat_map(|message| &mut message.parts).filter_map(result).collect();
+    results.sort_by_key(|result| result.len());
+    let fixed = group.size - results.iter().map(|result| length(result)).sum::<u64>();
+    let (mut left, mut waiting, mut shortened) = (room.saturating_sub(fixed), results.len() as u64, 0);
+    for result in results {
+        // What the shorter ones leave goes to the longer ones.
+        let share = left / waiting;
+        shortened += usize::from(cut(result, share.max(RESULT)));
+        left = left.saturating_sub(length(result));
+        waiting -= 1;
+    }
+    group.size = size(&group.shown);
+    shortened
+}
+
+/// Takes the middle out of a text of more bytes than that.
+fn cut(text: &mut String, most: u64) -> bool {
+    const MARK: u64 = 64;
+    if length(text) <= most {
+        return false;
+    }
+    let keep = usize::try_from(most.saturating_sub(MARK)).unwrap_or(usize::MAX);
+    let head = text.floor_char_boundary(keep - keep / 4);
+    let tail = text.ceil_char_boundary(text.len() - keep / 4);
+    let mark = format!("\n[… {} bytes are left out here …]\n", tail - head);
+    text.replace_range(head..tail, &mark);
+    true
+}
+
+/// Puts a note before what is shown, in a message of its own only where no user message begins it: some
+/// services take no two of a role in a row.
+fn tell(messages: &mut Vec<models::Message>, left_out: usize) {
+    let what = if left_out == 1 { "message is" } else { "messages are" };
+    let note = format!("[… {left_out} earlier {what} left out here: the conversation outgrew the model's context …]");
+    let note = models::Part::Text(note);
+    match messages.first_mut() {
+        Some(first) if first.role == models::Role::User => first.parts.insert(0, note),
+        _ => messages.insert(0, models::Message { role: models::Role::User, parts: vec![note] }),
+    }
+}
+
+fn result(part: &mut models::Part) -> Option<&mut String> {
+    match part {
+        models::Part::ToolResult(result) => Some(&mut result.content),
+        _ => None,
+    }
+}
+
+fn part(part: &models::Part) -> u64 {
+    PART + match part {
+        models::Part::Text(text) => length(text),
+        models::Part::Image(_) => IMAGE,
+        models::Part::Thinking(thinking) => thinking.opaque.len() as u64 + thinking.text.as_deref().map_or(0, length),
+        models::Part::ToolCall(call) => length(&call.id) + length(&call.name) + length(&call.arguments),
+        models::Part::ToolResult(result) => length(&result.call_id) + length(&result.content),
+    }
+}
+
+fn length(text: &str) -> u64 {
+    text.len() as u64
+}

@@ -1,0 +1,249 @@
+//! Runs: a task, carried out in steps that are written before they begin and closed after they
+//! end. What comes next is derived from what is written, so a run goes on after a restart as it
+//! does from step to step.
+
+mod allowance;
+mod arguments;
+mod asking;
+mod budget;
+mod call;
+mod compaction;
+mod control;
+mod fallback;
+mod model;
+mod names;
+mod queue;
+mod resume;
+mod retry;
+mod tool;
+mod turn;
+
+use std::time::Duration;
+
+use moxxy_store::{
+    self as store, Db, Tx,
+    events::{self, Subscription},
+    idempotency::Outcome,
+};
+use moxxy_types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    events::{Event, Filter, Subject},
+    idempotency::{Claim, Earlier},
+    ids::{Name, RunId},
+    runs::{Run, Spent, Status, Step, Stop},
+    tokens::Principal,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+pub use crate::services::runs::control::Scheduler;
+pub use crate::services::runs::queue::wake;
+pub use crate::services::runs::resume::{cancel_all, resume_all};
+
+use crate::app::App;
+use crate::services::{questions, sessions};
+/// The longest task, in bytes.
+pub const TASK: usize = 256 * 1024;
+/// How long a stop waits to see its effect before it answers.
+const STOPPING: Duration = Duration::from_secs(2);
+
+/// A run with all that is known of it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RunDetail")]
+pub struct Detail {
+    #[serde(flatten)]
+    pub run: Run,
+    /// In the order in which they began.
+    pub steps: Vec<Step>,
+    /// Of all its steps together.
+    pub usage: Spent,
+    /// The provider that makes as many calls as it may, while the run waits for its turn there.
+    pub waits_for: Option<Name>,
+}
+
+/// A task for an agent.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    /// What is to be done, in your words: 1 byte to 256 KiB.
+    pub task: String,
+    /// The conversation; `default` if absent.
+    pub session: Option<Name>,
+}
+
+/// A run that was asked for.
+#[derive(Debug)]
+pub struct Started {
+    pub run: Run,
+    /// Whether it was made before, by a request with the same `Idempotency-Key`.
+    pub before: bool,
+}
+
+/// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
+/// later one finds the run.
+pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Started> {
+    app.check_active()?;
+    let NewRun { task, session } = new;
+    if task.trim().is_empty() {
+        return Err(Error::invalid_field("task", "it is empty"));
+    }
+    if task.len() > TASK {
+        return Err(Error::invalid_field("task", format!("it has {} bytes; the limit is {TASK}", task.len())));
+    }
+    let conversation = session.unwrap_or_else(sessions::default);
+    let (limit, worker) = (app.config.runs.queue, app.clone());
+    let queueing = async move {
+        let queued = worker.store.write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                if let Some(before) = claimed(tx, claim.as_ref()).await? {
+                    return Ok(before);
+                }
+                let session_id = store::sessions::open(tx, key, &conversation).await?;
+                if store::runs::queued_in(tx, &session_id).await? >= limit {
+                    let message = format!("{limit} runs wait in this conversation already; try again later");
+                    return Err(Error::unavailable("queue_full", message));
+                }
+                let id = RunId::random();
+                store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), false).await?;
+                Ok(Started { run: queued(tx, &id, principal.name(), claim.as_ref()).await?, before: false })
+            })
+        });
+        let started = queued.await?;
+        queue::wake(&worker, &started.run);
+        Ok(started)
+    };
+    // What is queued is carried out, even if its client leaves at this moment.
+    app.tasks.carry_out("queueing", queueing).await
+}
+
+/// The run that a request with the same key made before, if one did; otherwise the key is taken.
+pub(super) async fn claimed(tx: &mut Tx, claim: Option<&Claim>) -> Result<Option<Started>> {
+    let Some(claim) = claim else { return Ok(None) };
+    match store::idempotency::claim(tx, claim).await? {
+        Some(Earlier::Run(id)) => Ok(Some(Started { run: store::runs::get(tx, &id).await?, before: true })),
+        Some(other) => Err(other.into()),
+        None => Ok(None),
+    }
+}
+
+/// A run that was inserted, noted with its key and told of.
+pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Claim>) -> Result<Run> {
+    if let Some(claim) = claim {
+        store::idempotency::note(tx, &claim.key, Outcome::Run(id)).await?;
+    }
+    let run = store::runs::get(tx, id).await?;
+    let told = Event::RunQueued { session_id: run.session_id.clone(), task: run.task.clone() };
+    events::record(tx, &Subject::run(&run.agent_id, id).by(by), told).await?;
+    Ok(run)
+}
+
+/// One of the agent's own runs.
+pub async fn get(app: &App, agent: &Name, id: &RunId) -> Result<Run> {
+    of(&mut *app.store.read().await?, agent, id).await
+}
+
+/// The same, on a connection that is held already.
+pub async fn of(db: &mut Db, agent: &Name, id: &RunId) -> Result<Run> {
+    let run = store::runs::get(db, id).await?;
+    if run.agent_id == *agent { Ok(run) } else { Err(Error::not_found("run", id)) }
+}
+
+pub async fn detail(app: &App, agent: &Name, id: &RunId) -> Result<Detail> {
+    let mut db = app.store.read().await?;
+    let run = of(&mut db, agent, id).await?;
+    let steps = store::steps::list(&mut db, id).await?;
+    let usage = store::steps::spent(&mut db, id).await?;
+    Ok(Detail { run, steps, usage, waits_for: app.lanes.waits_for(id) })
+}
+
+/// Waits until a run has ended or waits for a person, or for so long, and returns it as it is then.
+pub async fn wait(app: &App, run: Run, patience: Duration) -> Result<Run> {
+    let filter = Filter {
+        runs: vec![run.run_id.to_string()],
+        types: ["run.completed", "run.failed", "run.cancelled", "run.waiting"].map(str::to_owned).into(),
+        ..Filter::default()
+    };
+    let mut subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
+    let now = get(app, &run.agent_id, &run.run_id).await?;
+    if matches!(now.status, Status::Queued | Status::Running) {
+        tokio::select! {
+            // However the wait ends, the answer is the run as it is then.
+            _ = timeout(patience, subscription.next()) => {}
+            () = app.tasks.shutdown().cancelled() => {}
+        }
+        return get(app, &run.agent_id, &run.run_id).await;
+    }
+    Ok(now)
+}
+
+/// Stops a run. One that is queued or waits for a person is cancelled at once; a running one at the next
+/// step boundary, or now.
+pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Result<Run> {
+    if !run.status.is_open() {
+        return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
+    }
+    let (worker, asked) = (app.clone(), run.clone());
+    let subject = Subject::run(&run.agent_id, &run.run_id).by(principal.name());
+    // A stop that is written takes effect, even if its client leaves at this moment.
+    app.tasks.carry_out("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
+    match stop {
+        Stop::Now => wait(app, run, STOPPING).await,
+        Stop::Step => get(app, &run.agent_id, &run.run_id).await,
+    }
+}
+
+async fn ask_to_stop(app: &App, run: Run, subject: Subject, stop: Stop) -> Result<()> {
+    let id = run.run_id.clone();
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                store::runs::ask_to_stop(tx, &id, stop).await?;
+                let run = store::runs::get(tx, &id).await?;
+                let idle = matches!(run.status, Status::Queued | Status::Waiting);
+                if idle && store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
+                    questions::close(tx, &run).await?;
+                    events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    // Written first: a run that begins or resumes from here on sees it by itself.
+    app.runs.stop(&run.run_id, stop);
+    // Those behind one that waited have their turn now.
+    queue::wake(app, &run);
+    Ok(())
+}
+
+/// Has the runs of an agent that wait decide anew what a person has to approve, and returns them.
+pub async fn reconsider(tx: &mut Tx, agent: AgentKey) -> Result<Vec<Run>> {
+    let mut waiting = store::runs::open_of(tx, agent).await?;
+    waiting.retain(|run| run.status == Status::Waiting);
+    for run in &waiting {
+        questions::withdraw(tx, run).await?;
+        store::runs::go_on(tx, &run.run_id).await?;
+    }
+    Ok(waiting)
+}
+
+/// Stops every run of an agent and returns them.
+pub async fn stop_all(app: &App, principal: &Principal, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    let open = store::runs::open_of(&mut db, key).await?;
+    drop(db);
+    let mut stopped = Vec::with_capacity(open.len());
+    // Newest first: what is still queued goes before anything takes its turn.
+    for run in open {
+        match stop(app, principal, run, mode).await {
+            Ok(run) => stopped.push(run),
+            // It ended by itself meanwhile.
+            Err(Error::Conflict(..)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(stopped)
+}

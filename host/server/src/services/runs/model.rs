@@ -1,0 +1,340 @@
+//! One model call: written, made, streamed and closed.
+
+use std::collections::BTreeMap;
+
+use moxxy_runtime::{self as plugins, CallContext, Completion, models};
+use moxxy_secrets::Redactor;
+use moxxy_store::{self as store, events, steps};
+use moxxy_system::json;
+use moxxy_types::{
+    error::Result,
+    events::{Event, Usage},
+    ids::{self, StepId},
+    messages::{Message, Role, Thinking, ToolCall},
+    providers::Provider,
+    runs::{Failure, Status, Used},
+    skills::Skill,
+};
+use serde_json::{Value, json};
+
+use crate::services::{
+    invocations,
+    lanes::Place,
+    messages, providers,
+    runs::{
+        call::{self, Opened, TOO_LONG},
+        fallback::{self, Asked},
+        names::Names,
+        retry,
+        turn::{Outcome, Turn},
+    },
+};
+
+const PARALLEL_CALLS: usize = 64;
+const TOOL_CALL_ID: usize = 256;
+const TOOL_CALL_NAME: usize = 256;
+/// With these a service turns a request down before it does anything for it, or was not reached.
+const TURNED_DOWN: [&str; 6] = [
+    "provider_authentication",
+    "provider_rate_limited",
+    "provider_overloaded",
+    "provider_rejected_request",
+    "provider_unreachable",
+    TOO_LONG,
+];
+/// What a chunk counts for beside its text, in bytes.
+const CHUNK: usize = 16;
+
+/// What a model answered.
+#[derive(Debug, Clone, Default)]
+struct Answer {
+    text: String,
+    thinking: Vec<Thinking>,
+    calls: BTreeMap<u32, Partial>,
+    usage: Option<models::Usage>,
+    stop: Option<models::StopReason>,
+    bytes: usize,
+    used: Usage,
+    /// Of the provider's secrets.
+    redactor: Redactor,
+}
+
+/// Why there is no answer, and what was used up for it, if a call began.
+struct Broken {
+    failure: plugins::Failure,
+    usage: Option<Usage>,
+    /// Whether the service did nothing for it, as far as one can know.
+    is_free: bool,
+    /// Whether nothing of an answer was passed on.
+    is_silent: bool,
+}
+
+/// A tool call as it streams in.
+#[derive(Debug, Clone, Default)]
+struct Partial {
+    id: Option<String>,
+    name: String,
+    arguments: String,
+}
+
+pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
+    let asked = fallback::asked(turn).await?;
+    let prepared = call::prepare(turn, &asked, &history, skills);
+    // The provider may be asked for its models first.
+    let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
+    let call = match prepared? {
+        Ok(call) => call,
+        Err(failure) => return Ok(Outcome::Failed(failure)),
+    };
+    // Nothing is reserved while it waits, and no time for a first token runs.
+    let Some(place) = place(turn, &asked.provider).await? else { return Ok(Outcome::GoOn) };
+    // What it waited for may be another thing by now, or gone.
+    if !fallback::asked(turn).await?.is(&asked) {
+        return Ok(Outcome::GoOn);
+    }
+    let (opened, request) = match call::open(turn, &asked, call).await? {
+        Ok(opened) => opened,
+        Err(failure) => return Ok(Outcome::Failed(failure)),
+    };
+    let answered = answer(turn, &asked.provider, request, &opened.step).await?;
+    drop(place);
+    match answered {
+        Ok(answer) => close(turn, opened, answer).await,
+        Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
+        Err(broken) => failed(turn, &asked, opened, broken).await,
+    }
+}
+
+/// Waits until the provider may make one more call; nothing if the run is to stop instead.
+async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Place>> {
+    let most = provider.places(turn.app.config.providers.concurrency);
+    tokio::select! {
+        biased;
+        () = turn.control.step.cancelled() => Ok(None),
+        () = turn.control.now.cancelled() => Ok(None),
+        () = turn.app.tasks.shutdown().cancelled() => Ok(None),
+        place = turn.app.lanes.place(&turn.run.run_id, &provider.id, most) => place.map(Some),
+    }
+}
+
+/// Makes the call, and passes text on as it comes.
+async fn answer(
+    turn: &Turn<'_>,
+    provider: &Provider,
+    request: models::Request,
+    step: &StepId,
+) -> Result<Result<Answer, Broken>> {
+    let context = providers::context(turn.app, provider, turn.subject()).await?;
+    let context = CallContext { stop: turn.control.now.clone(), ..context };
+    let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
+    match started {
+        Ok(completion) => read(turn, provider, completion, step).await,
+        Err(failure) => Ok(Err(Broken { failure, usage: None, is_free: true, is_silent: true })),
+    }
+}
+
+async fn read(
+    turn: &Turn<'_>,
+    provider: &Provider,
+    mut completion: Completion,
+    step: &StepId,
+) -> Result<Result<Answer, Broken>> {
+    let mut answer = Answer::default();
+    while let Some(chunk) = completion.next().await {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(failure) => {
+                let is_free = answer.bytes == 0 && TURNED_DOWN.contains(&failure.code());
+                let is_silent = answer.text.is_empty();
+                return Ok(Err(Broken { failure, usage: Some(completion.usage()), is_free, is_silent }));
+            }
+        };
+        if let models::Chunk::Text(text) = &chunk {
+            turn.control.say(step, text);
+            let delta = Event::MessageDelta { step_id: step.clone(), at: answer.text.len(), text: text.clone() };
+            turn.app.events.live(turn.app.store.clock().timestamp(), &turn.subject(), &delta)?;
+        }
+        if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
+            let message = format!("`{}` broke its contract: {what}", provider.id);
+            let (failure, is_silent) = (plugins::Failure::Trapped { message }, answer.text.is_empty());
+            return Ok(Err(Broken { failure, usage: None, is_free: false, is_silent }));
+        }
+    }
+    (answer.used, answer.redactor) = (completion.usage(), completion.redactor());
+    let cut = || plugins::Failure::refused("stopped", "The call ended without a result");
+    if answer.stop.is_some() {
+        return Ok(Ok(answer));
+    }
+    let is_silent = answer.text.is_empty();
+    Ok(Err(Broken { failure: cut(), usage: Some(answer.used), is_free: false, is_silent }))
+}
+
+/// Closes the step and adds the message; without tool calls the run has ended with it.
+async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
+    let (run, subject) = (turn.run.clone(), turn.subject());
+    turn.app
+        .store
+        .persist(move |tx| {
+            Box::pin(async move {
+                let (stop_reason, used) = (answer.stop_reason(), opened.used(answer.usage.as_ref(), answer.bytes));
+                let output = json!({ "stop_reason": stop_reason });
+                steps::settle(tx, &opened.step, &used).await?;
+                if !steps::close(tx, &opened.step, steps::End { status: "completed", output }).await? {
+                    // Too late: the run was stopped, or goes on elsewhere.
+                    return Ok(Outcome::GoOn);
+                }
+                let responded = Event::ModelResponse {
+                    step_id: opened.step,
+                    stop_reason,
+                    input_tokens: used.input_tokens,
+                    cached_input_tokens: used.cached_input_tokens,
+                    output_tokens: used.output_tokens,
+                    cost: used.cost,
+                    usage: answer.used,
+                };
+                events::record(tx, &subject, responded).await?;
+                let message = answer.into_message(&run, &opened.names, tx.now());
+                store::messages::insert(tx, &message).await?;
+                let calls = message.calls().to_vec();
+                let told = Event::MessageAssistant {
+                    message_id: message.id.to_string(),
+                    content: message.content.clone(),
+                    tool_calls: json!(calls),
+                };
+                events::record(tx, &subject, told).await?;
+                let output = message.content;
+                if calls.is_empty() && store::runs::end(tx, &run.run_id, Status::Completed, Some(&output), None).await?
+                {
+                    events::record(tx, &subject, Event::RunCompleted { output }).await?;
+                }
+                Ok(Outcome::GoOn)
+            })
+        })
+        .await
+}
+
+/// Closes the step, and says what becomes of the run: the model is asked again, another one is, or neither.
+async fn failed(turn: &Turn<'_>, asked: &Asked, opened: Opened, broken: Broken) -> Result<Outcome> {
+    let Broken { failure, usage, is_free, is_silent } = broken;
+    let step_id = opened.step;
+    let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+    let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
+    let pause = retry::pause(&failure, &step_id, tries, turn.app.config.runs.retries).filter(|_| is_free);
+    let next = asked.next(&failure).filter(|_| is_silent && pause.is_none());
+    let goes_on = next.is_some() || (code == TOO_LONG && is_silent);
+    let output = match next {
+        Some(next) => json!({ "code": code, "message": message, "next": next }),
+        None => json!({ "code": code, "message": message }),
+    };
+    let (subject, told) = (turn.subject(), told(asked, step_id.clone(), &failure, usage));
+    turn.app
+        .store
+        .persist(move |tx| {
+            Box::pin(async move {
+                if is_free {
+                    steps::settle(tx, &step_id, &Used::default()).await?;
+                }
+                steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
+                events::record_all(tx, &subject, told).await
+            })
+        })
+        .await?;
+    Ok(match pause {
+        Some(pause) => Outcome::Retry(pause),
+        // Another model is asked, or the same one with less.
+        None if goes_on => Outcome::GoOn,
+        None => Outcome::Failed(Failure { code, message }),
+    })
+}
+
+/// What is told of a call that failed.
+fn told(asked: &Asked, step_id: StepId, failure: &plugins::Failure, usage: Option<Usage>) -> Vec<Event> {
+    let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+    let (provider_id, model) = (asked.provider.id.clone(), asked.model.clone());
+    let limit = invocations::limit_exceeded(&provider_id, failure);
+    let broke = matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. });
+    let broke = broke.then(|| Event::ProviderFailed {
+        provider_id: provider_id.clone(),
+        code: code.clone(),
+        message: message.clone(),
+    });
+    let failed = Event::ModelFailed { step_id, provider_id, model, code, message, usage };
+    std::iter::once(failed).chain(limit).chain(broke).collect()
+}
+
+impl Answer {
+    /// Adds a chunk; the error says how it breaks the contract. `limit` is in bytes, of all of it.
+    fn add(&mut self, chunk: models::Chunk, limit: usize) -> Result<(), String> {
+        self.bytes += CHUNK;
+        match chunk {
+            models::Chunk::Text(text) => {
+                self.bytes += text.len();
+                self.text.push_str(&text);
+            }
+            // The finished thought has all of it.
+            models::Chunk::ThinkingDelta(_) => {}
+            models::Chunk::Thinking(thinking) => {
+                self.bytes += thinking.opaque.len() + thinking.text.as_ref().map_or(0, String::len);
+                self.thinking.push(messages::thinking(thinking));
+            }
+            models::Chunk::ToolCall(delta) => self.add_call(delta)?,
+            models::Chunk::Usage(usage) => self.usage = Some(usage),
+            models::Chunk::Stop(reason) => self.stop = Some(reason),
+        }
+        if self.bytes > limit { Err(format!("an answer has at most {limit} bytes")) } else { Ok(()) }
+    }
+
+    fn add_call(&mut self, delta: models::ToolCallDelta) -> Result<(), String> {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.bytes += delta.arguments.len() + length(&delta.id) + length(&delta.name);
+        if length(&delta.id) > TOOL_CALL_ID || length(&delta.name) > TOOL_CALL_NAME {
+            return Err("the id or the name of a tool call is too long".into());
+        }
+        let call = self.calls.entry(delta.index).or_default();
+        call.id = call.id.take().or(delta.id);
+        if let Some(name) = delta.name.filter(|_| call.name.is_empty()) {
+            call.name = name;
+        }
+        call.arguments.push_str(&delta.arguments);
+        let crowded = self.calls.len() > PARALLEL_CALLS;
+        if crowded { Err(format!("an answer makes at most {PARALLEL_CALLS} calls")) } else { Ok(()) }
+    }
+
+    fn stop_reason(&self) -> String {
+        match &self.stop {
+            Some(models::StopReason::EndTurn) | None => "end_turn".into(),
+            Some(models::StopReason::ToolUse) => "tool_use".into(),
+            Some(models::StopReason::MaxTokens) => "max_tokens".into(),
+            Some(models::StopReason::Refusal) => "refusal".into(),
+            Some(models::StopReason::Other(other)) => other.chars().take(64).collect(),
+        }
+    }
+
+    fn into_message(self, run: &moxxy_types::runs::Run, names: &Names, now: String) -> Message {
+        let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
+        for mut call in self.calls.into_values().map(Partial::into_call) {
+            // Each result has to find its own call.
+            if call.id.is_empty() || calls.iter().any(|other| other.id == call.id) {
+                call.id = ids::tool_call();
+            }
+            call.name = names.meant(&call.name);
+            // What was escaped in the model's text is read by now.
+            self.redactor.json(&mut call.arguments);
+            calls.push(call);
+        }
+        let mut message = Message::new(run, Role::Assistant, self.text, now);
+        message.tool_calls = (!calls.is_empty()).then_some(calls);
+        message.thinking = (!self.thinking.is_empty()).then_some(self.thinking);
+        message
+    }
+}
+
+impl Partial {
+    fn into_call(self) -> ToolCall {
+        let arguments = match serde_json::from_str(if self.arguments.is_empty() { "{}" } else { &self.arguments }) {
+            Ok(object @ Value::Object(_)) if json::is_shallow(&object) => object,
+            _ => Value::String(self.arguments),
+        };
+        ToolCall { id: self.id.unwrap_or_else(ids::tool_call), name: self.name, arguments }
+    }
+}

@@ -1,0 +1,82 @@
+//! The runs of a session, one after another: a worker for each session that has any, which ends
+//! when there is none left.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt as _;
+use moxxy_store as store;
+use moxxy_system::tasks::Policy;
+use moxxy_types::{
+    agents::AgentKey,
+    error::{Error, Result},
+    ids::{RunId, SessionId},
+    runs::Run,
+};
+
+use crate::app::App;
+use crate::services::runs::{resume, turn};
+
+/// Between two tries when the database does not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Makes sure that a session's runs are carried out.
+pub fn wake(app: &App, run: &Run) {
+    if app.restored {
+        return;
+    }
+    let (worker, agent, session) = (app.clone(), run.agent, run.session_id.clone());
+    if app.runs.claim(&session) {
+        app.tasks.spawn("session", Policy::Job, async move { work(&worker, agent, &session).await });
+    }
+}
+
+async fn work(app: &App, agent: AgentKey, session: &SessionId) {
+    let mut again = false;
+    loop {
+        let drained = drain(app, agent, session, again).await;
+        again = drained.is_err();
+        if let Err(error) = drained {
+            tracing::error!(%session, error = ?error, "a session's runs cannot go on; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = app.tasks.shutdown().cancelled() => {}
+            }
+        }
+        app.runs.release(session);
+        // A run may have been queued after the last look and before the release.
+        let more = !app.tasks.shutdown().is_cancelled() && !matches!(next(app, session).await, Ok(None));
+        if !(more && app.runs.claim(session)) {
+            return;
+        }
+    }
+}
+
+async fn drain(app: &App, agent: AgentKey, session: &SessionId, again: bool) -> Result<()> {
+    if again {
+        resume::again(app, session).await?;
+    }
+    while let Some(run) = next(app, session).await? {
+        let turns = app.runs.turns(agent);
+        let turn = tokio::select! {
+            turn = turns.acquire() => turn.map_err(Error::internal)?,
+            () = app.tasks.shutdown().cancelled() => return Ok(()),
+        };
+        let control = app.runs.begin(&run);
+        let ended = AssertUnwindSafe(turn::carry_out(app, &run, &control)).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|_| Err(Error::internal("a run panicked")));
+        app.runs.end(&run);
+        drop(turn);
+        match ended {
+            Ok(turn::End::Ended | turn::End::Waiting) => {}
+            Ok(turn::End::Paused) => return Ok(()),
+            // Nothing that was done is lost, and there may be room again.
+            Err(error) if error.is_of_storage() => return Err(error),
+            Err(error) => turn::broken(app, &run, &error).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn next(app: &App, session: &SessionId) -> Result<Option<RunId>> {
+    store::runs::next_in(&mut *app.store.read().await?, session).await
+}

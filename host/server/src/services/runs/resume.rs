@@ -1,0 +1,79 @@
+//! After a restart: runs that had not ended go on, unless they wait for a person. A model call that was
+//! cut off is made again, a tool call if the operator says that it may be; of another nobody knows what
+//! it did, and the model is told so.
+
+use moxxy_store::{self as store, Tx, events};
+use moxxy_types::{
+    error::Result,
+    events::{Event, Subject},
+    ids::SessionId,
+    messages::{Message, Role},
+    runs::{Run, Status, StepKind, Stop},
+};
+
+use crate::app::App;
+use crate::services::runs::{queue, turn};
+
+const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
+                       effect or not. Find out before you repeat it.";
+
+/// Takes up every run that had not ended. In a restored server they wait for its activation.
+pub async fn resume_all(app: &App) -> Result<()> {
+    if app.restored {
+        return Ok(());
+    }
+    for run in store::runs::open(&mut *app.store.read().await?).await? {
+        if run.status == Status::Running {
+            let interrupted = run.clone();
+            app.store.write(move |tx| Box::pin(async move { resume(tx, &interrupted).await })).await?;
+        }
+        queue::wake(app, &run);
+    }
+    Ok(())
+}
+
+/// Takes up the run of a session whose carrying out broke off, as after a restart.
+pub async fn again(app: &App, session: &SessionId) -> Result<()> {
+    let mut db = app.store.read().await?;
+    let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
+    let run = store::runs::get(&mut db, &id).await?;
+    let is_open = |step: &moxxy_types::runs::Step| step.ended_at.is_none();
+    let cut_off = store::steps::list(&mut db, &id).await?.iter().any(is_open);
+    drop(db);
+    match run.status {
+        Status::Running if cut_off => app.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await,
+        _ => Ok(()),
+    }
+}
+
+/// Cancels every run that had not ended, in a restored server. Returns how many there were.
+pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
+    let open = store::runs::open(tx).await?;
+    for run in &open {
+        let subject = Subject::run(&run.agent_id, &run.run_id).by(actor);
+        turn::cancel(tx, run, &subject, Stop::Now).await?;
+    }
+    Ok(open.len())
+}
+
+async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
+    let mut interrupted = Vec::new();
+    store::runs::excuse(tx, &run.run_id).await?;
+    let policy = store::agents::policy(tx, run.agent).await?;
+    for step in turn::close_open(tx, &run.run_id, "interrupted").await? {
+        let outcome = match step.kind {
+            StepKind::Model => "repeated",
+            StepKind::Tool if policy.repeats(&step.name) => "repeated",
+            StepKind::Tool => "unknown",
+        };
+        if let (Some(call_id), "unknown") = (step.call_id(), outcome) {
+            let mut message = Message::new(run, Role::Tool, UNKNOWN.to_owned(), tx.now());
+            (message.tool_call_id, message.is_error) = (Some(call_id.to_owned()), true);
+            store::messages::insert(tx, &message).await?;
+        }
+        let kind = step.kind.as_str().to_owned();
+        interrupted.push(moxxy_types::events::Interrupted { step_id: step.step_id.to_string(), kind, outcome });
+    }
+    let subject = Subject::run(&run.agent_id, &run.run_id);
+    events::record(tx, &subject, Event::RunResumed { interrupted }).await
+}

@@ -1,0 +1,66 @@
+//! Which failed model calls are made again, and after how long: those that may pass, of which nothing was
+//! passed on. Counted by what is written, so a restart changes nothing.
+
+use std::time::Duration;
+
+use moxxy_runtime::Failure;
+use moxxy_types::{ids::StepId, runs::Step};
+
+/// Failures that may pass; `busy` is the server's own.
+const PASSING: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];
+/// The first pause; each further one is twice as long.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest. A service that asks for a longer one is not waited for.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Why the last call failed, if it may be made again, and how often in a row it failed so.
+pub fn tries(calls: &[Step]) -> Option<(usize, String)> {
+    let code = |step: &Step| Some(step.output.as_ref()?.get("code")?.as_str()?.to_owned());
+    let passing = |step: &&Step| step.status == "failed" && code(step).is_some_and(|code| PASSING.contains(&&*code));
+    // One that was cut off says nothing of the service.
+    let made = || calls.iter().rev().filter(|step| step.status != "interrupted");
+    let last = made().next().filter(passing).and_then(code)?;
+    Some((made().take_while(passing).count(), last))
+}
+
+/// How long to wait before a call is made again that failed so often in a row; nothing if it is not.
+pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
+    if !PASSING.contains(&failure.code()) || failed > most {
+        return None;
+    }
+    let asked = match failure {
+        Failure::Said { retry_after, .. } => retry_after.map(Duration::from_millis),
+        _ => None,
+    };
+    let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+    let pause = asked.unwrap_or(FIRST.saturating_mul(1 << exponent).min(LONGEST));
+    // Up to a quarter longer, and another for each: those that failed together do not come back together.
+    let spread =
+        step.as_str().bytes().rev().take(8).fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte)) % 256;
+    (pause <= LONGEST).then(|| pause + pause.mul_f64(f64::from(spread) / 1024.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::services::runs::*;
+
+    fn failed(code: &'static str, retry_after: Option<u64>) -> Failure {
+        Failure::Said { code, message: String::new(), retry_after }
+    }
+
+    #[test]
+    fn pauses_grow_unless_the_service_says_how_long() {
+        let step = StepId::random();
+        let seconds = |failure: &Failure, count| pause(failure, &step, count, 10).map(|pause| pause.as_secs_f64());
+        let overloaded = failed("provider_overloaded", None);
+        for (count, least) in [(1, 1.0), (2, 2.0), (3, 4.0), (9, 60.0)] {
+            let pause = seconds(&overloaded, count).unwrap();
+            assert!((least..=least * 1.25).contains(&pause), "{count}: {pause}");
+        }
+        let told = seconds(&failed("provider_rate_limited", Some(7000)), 1).unwrap();
+        assert!((7.0..=8.75).contains(&told), "{told}");
+        assert_eq!(seconds(&failed("provider_rate_limited", Some(61_000)), 1), None);
+        assert_eq!(seconds(&overloaded, 11), None);
+        assert_eq!(seconds(&failed("provider_authentication", None), 1), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! Tool calls that a model asked for. Calls that are all read-only run side by side, others one
+//! after another. What becomes of each is decided in [`asking`](super::asking).
+
+use futures_util::future::try_join_all;
+use moxxy_runtime::{Answered, Caller, Failure};
+use moxxy_store::{self as store, events, steps};
+use moxxy_types::{
+    components::Tool,
+    error::Result,
+    events::Event,
+    ids::{MessageId, QuestionId, StepId},
+    messages::{Message, Role, ToolCall},
+    questions::NewQuestion,
+    runs::StepKind,
+    skills::Skill,
+};
+use serde_json::{Map, Value, json};
+
+use crate::services::{
+    invocations::{self, Ended, Invocation},
+    questions,
+    runs::{
+        asking::{Answer, Asking, Denied, Fate, changes_something},
+        turn::{Outcome, Turn},
+    },
+};
+
+pub async fn run_all(
+    turn: &Turn<'_>,
+    message: &MessageId,
+    mut calls: Vec<ToolCall>,
+    skills: &[Skill],
+) -> Result<Outcome> {
+    let asking = Asking::load(turn, message).await?;
+    let mut fates = Vec::with_capacity(calls.len());
+    let mut new = Vec::new();
+    for call in &mut calls {
+        match asking.decide(call, skills).await? {
+            Fate::Ask(question) => new.push(question),
+            fate => fates.push(fate),
+        }
+    }
+    if !new.is_empty() {
+        // Whoever is asked sees all of them at once.
+        asking.ask(new).await?;
+        return Ok(Outcome::GoOn);
+    }
+    let fates: Vec<_> = calls.iter().zip(fates).collect();
+    let made = if calls.iter().any(|call| changes_something(call, skills)) {
+        in_order(turn, &asking, &fates).await?
+    } else {
+        try_join_all(fates.iter().map(|(call, fate)| run(turn, &asking, call, fate))).await?
+    };
+    let waits = |made| if let Made::Waits(question) = made { Some(question) } else { None };
+    let waiting: Vec<_> = made.into_iter().filter_map(waits).collect();
+    Ok(match waiting.is_empty() {
+        _ if turn.control.now.is_cancelled() => Outcome::Stopped,
+        true => Outcome::GoOn,
+        false => Outcome::Wait(waiting),
+    })
+}
+
+/// How far a call came.
+enum Made {
+    Answered,
+    /// It asked something just now.
+    Asked,
+    Waits(QuestionId),
+}
+
+/// One after another, up to the first that has no answer: those behind it may count on what it does.
+async fn in_order(turn: &Turn<'_>, asking: &Asking<'_>, fates: &[(&ToolCall, Fate<'_>)]) -> Result<Vec<Made>> {
+    for (call, fate) in fates {
+        if turn.control.is_asked() {
+            break;
+        }
+        match run(turn, asking, call, fate).await? {
+            Made::Answered => {}
+            open => return Ok(vec![open]),
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Carries a call out, as far as that is to be done.
+async fn run(turn: &Turn<'_>, asking: &Asking<'_>, call: &ToolCall, fate: &Fate<'_>) -> Result<Made> {
+    match fate {
+        Fate::Wait(question) => Ok(Made::Waits(question.clone())),
+        Fate::Ask(_) => Ok(Made::Asked),
+        Fate::Tell(answer) => tell(turn, call, answer.clone()).await.map(|()| Made::Answered),
+        Fate::Make(skill, tool, answers) => make(turn, asking, call, (skill, tool), answers.clone()).await,
+    }
+}
+
+async fn make(
+    turn: &Turn<'_>,
+    asking: &Asking<'_>,
+    call: &ToolCall,
+    (skill, tool): (&Skill, &Tool),
+    answers: Vec<Answered>,
+) -> Result<Made> {
+    let Value::Object(arguments) = &call.arguments else { return Ok(Made::Answered) };
+    let step = open(turn, call, skill, tool, arguments).await?;
+    let stop = turn.control.now.clone();
+    let (agent, tool) = (turn.agent.key, tool.name.as_str());
+    let run = (turn.run.session_id.clone(), turn.run.run_id.clone());
+    let caller = Caller { agent: turn.run.agent_id.clone(), run: Some(run) };
+    let answers = Some(answers);
+    let invocation = Invocation { agent, caller, skill, tool, arguments, answers, step: Some(&step), stop };
+    let ended = invocations::call(turn.app, invocation).await?;
+    if turn.control.now.is_cancelled() {
+        // What came too late is not told to anyone: the run is cancelled with its open steps.
+        return Ok(Made::Answered);
+    }
+    match ended.question() {
+        Some(question) if !turn.run.unattended => {
+            pause(turn, asking.question(call, question.to_owned()), step).await.map(|()| Made::Asked)
+        }
+        _ => close(turn, call, step, ended).await.map(|()| Made::Answered),
+    }
+}
+
+/// What a component wrote before it trapped is for its operator, not for the model.
+fn told_to_model(failure: Failure) -> String {
+    match failure {
+        Failure::Trapped { .. } => "The skill broke while it carried out the call.".to_owned(),
+        Failure::Pending { question } => {
+            format!("Nobody can be asked now, and without an answer it goes no further: {question}")
+        }
+        other => other.message().to_owned(),
+    }
+}
+
+async fn open(
+    turn: &Turn<'_>,
+    call: &ToolCall,
+    skill: &Skill,
+    tool: &Tool,
+    arguments: &Map<String, Value>,
+) -> Result<StepId> {
+    let (run, subject, call_id) = (turn.run.run_id.clone(), turn.subject(), call.id.clone());
+    let (name, skill_id, tool) = (call.name.clone(), skill.id.clone(), tool.name.clone());
+    let arguments = Value::Object(arguments.clone());
+    turn.app
+        .store
+        .persist(move |tx| {
+            Box::pin(async move {
+                let input = json!({ "call_id": call_id, "arguments": arguments });
+                let step_id = steps::open(tx, &run, StepKind::Tool, &name, &input).await?;
+                let invoked = Event::SkillInvoked { step_id: Some(step_id.clone()), skill_id, tool, arguments };
+                events::record(tx, &subject, invoked).await?;
+                Ok(step_id)
+            })
+        })
+        .await
+}
+
+/// Leaves a call that asked the user something: nothing of it counts, and it is made again when there is
+/// an answer.
+async fn pause(turn: &Turn<'_>, question: NewQuestion, step: StepId) -> Result<()> {
+    let (run, seconds) = (turn.run.clone(), turn.app.config.runs.question_time);
+    let pausing = turn.app.store.persist(move |tx| {
+        Box::pin(async move {
+            let end = steps::End { status: "pending", output: Value::Null };
+            match steps::close(tx, &step, end).await? {
+                true => questions::ask(tx, &run, question, seconds).await,
+                false => Ok(()),
+            }
+        })
+    });
+    pausing.await?;
+    turn.app.asked.notify_one();
+    Ok(())
+}
+
+/// Commits what a call did: its writes, its events, its step and its message. Nothing, if the step was
+/// closed meanwhile.
+async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> Result<()> {
+    let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
+    turn.app
+        .store
+        .persist(move |tx| {
+            Box::pin(async move {
+                if !steps::is_open(tx, &step).await? {
+                    return Ok(());
+                }
+                let result = ended.record(tx, &subject).await?;
+                let (status, output, answer) = match result {
+                    Ok(output) => (
+                        "completed",
+                        output.to_value(),
+                        Answer { content: output.into_text(), is_error: false, denied: None },
+                    ),
+                    Err(failure) => {
+                        let output = json!({ "code": failure.code(), "message": failure.message() });
+                        ("failed", output, Answer::error(told_to_model(failure)))
+                    }
+                };
+                let end = steps::End { status, output };
+                steps::close(tx, &step, end).await?;
+                store::messages::insert(tx, &message(&run, call_id, answer, tx.now())).await
+            })
+        })
+        .await
+}
+
+/// Answers a call that was not made.
+async fn tell(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
+    let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
+    turn.app
+        .store
+        .persist(move |tx| {
+            Box::pin(async move {
+                if let Some(Denied { skill, tool, reason }) = &answer.denied {
+                    let (skill_id, tool, reason) = (skill.clone(), tool.clone(), (*reason).to_owned());
+                    events::record(tx, &subject, Event::SkillDenied { skill_id, tool, reason }).await?;
+                }
+                let message = message(&run, call_id, answer, tx.now());
+                store::messages::insert(tx, &message).await
+            })
+        })
+        .await
+}
+
+fn message(run: &moxxy_types::runs::Run, call_id: String, answer: Answer, now: String) -> Message {
+    let mut message = Message::new(run, Role::Tool, answer.content, now);
+    message.tool_call_id = Some(call_id);
+    message.is_error = answer.is_error;
+    message
+}

@@ -1,0 +1,287 @@
+//! The loop of one run: look at what is written, do what comes next, until it has ended.
+
+use std::time::Duration;
+
+use moxxy_store::{self as store, Tx, events, steps};
+use moxxy_types::{
+    agents::Agent,
+    clock,
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::{MessageId, QuestionId, RunId},
+    messages::{Message, Role, ToolCall},
+    runs::{Failure, Run, Status, Step, StepKind, Stop},
+    skills::Skill,
+};
+
+use crate::{
+    app::App,
+    services::{
+        messages, questions,
+        runs::{allowance, budget::Budget, control::Control, model, tool},
+    },
+};
+
+/// Why a run's loop ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// The run has ended, well or not.
+    Ended,
+    /// The run waits for a person, and goes on when there is an answer.
+    Waiting,
+    /// The server stops; the run goes on when it starts again.
+    Paused,
+}
+
+/// A run with what its steps need.
+pub struct Turn<'a> {
+    pub app: &'a App,
+    pub run: Run,
+    pub agent: Agent,
+    pub control: &'a Control,
+}
+
+/// How a step went, for the run.
+pub enum Outcome {
+    GoOn,
+    /// Until these are answered.
+    Wait(Vec<QuestionId>),
+    /// After so long.
+    Retry(Duration),
+    Failed(Failure),
+    Stopped,
+}
+
+/// What a run does next.
+enum Next {
+    Model(Vec<Message>, Vec<Skill>),
+    /// The calls of this message that are not answered.
+    Tools(MessageId, Vec<ToolCall>, Vec<Skill>),
+    Stop(Stop),
+}
+
+pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> {
+    if !started(app, id).await? {
+        return Ok(End::Ended);
+    }
+    let mut db = app.store.read().await?;
+    let run = store::runs::get(&mut db, id).await?;
+    let agent = store::agents::get(&mut db, &run.agent_id).await?;
+    drop(db);
+    let turn = Turn { app, run, agent, control };
+    let left = turn.time_left(turn.budget().seconds.most);
+    tokio::select! {
+        ended = turn.steps() => ended,
+        // The step under way is dropped with its future, which interrupts its call.
+        () = turn.time_up(left) => turn.fail(turn.budget().out_of_time()).await,
+    }
+}
+
+/// Ends a run that the server itself could not carry on.
+pub async fn broken(app: &App, id: &RunId, error: &Error) -> Result<()> {
+    tracing::error!(run = %id, error = ?error, "a run broke");
+    let run = match store::runs::get(&mut *app.store.read().await?, id).await {
+        Ok(run) => run,
+        // Its agent was deleted, and it with it.
+        Err(Error::NotFound(_)) => return Ok(()),
+        Err(other) => return Err(other),
+    };
+    let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
+    app.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
+}
+
+/// Moves a queued run to running, with its user message; `false` if it has ended meanwhile.
+async fn started(app: &App, id: &RunId) -> Result<bool> {
+    let id = id.clone();
+    app.store
+        .persist(move |tx| {
+            Box::pin(async move {
+                let run = store::runs::get(tx, &id).await?;
+                if !store::runs::start(tx, &id).await? {
+                    return Ok(run.status == Status::Running);
+                }
+                let subject = Subject::run(&run.agent_id, &id);
+                events::record(tx, &subject, Event::RunStarted {}).await?;
+                let message = Message::new(&run, Role::User, run.task.clone(), tx.now());
+                let told = Event::MessageUser { message_id: message.id.to_string(), content: message.content.clone() };
+                store::messages::insert(tx, &message).await?;
+                events::record(tx, &subject, told).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+impl Turn<'_> {
+    pub fn subject(&self) -> Subject {
+        Subject::run(&self.run.agent_id, &self.run.run_id)
+    }
+
+    pub fn budget(&self) -> Budget {
+        Budget::of(&self.agent.settings.limits, &self.app.config)
+    }
+
+    async fn steps(&self) -> Result<End> {
+        loop {
+            if self.app.tasks.shutdown().is_cancelled() {
+                return Ok(End::Paused);
+            }
+            let Some(next) = self.next().await? else { return Ok(End::Ended) };
+            let outcome = match next {
+                Next::Stop(stop) => return self.cancel(stop).await,
+                Next::Tools(message, calls, skills) => match allowance::admit(self, calls).await? {
+                    Ok(calls) => tool::run_all(self, &message, calls, &skills).await?,
+                    Err(failure) => Outcome::Failed(failure),
+                },
+                Next::Model(history, skills) => model::run(self, history, &skills).await?,
+            };
+            match outcome {
+                Outcome::GoOn => {}
+                Outcome::Wait(questions) => {
+                    if self.wait(questions).await? {
+                        return Ok(End::Waiting);
+                    }
+                }
+                Outcome::Retry(pause) => tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = self.control.step.cancelled() => {}
+                    () = self.control.now.cancelled() => {}
+                    () = self.app.tasks.shutdown().cancelled() => {}
+                },
+                Outcome::Failed(failure) => return self.fail(failure).await,
+                Outcome::Stopped => return self.cancel(Stop::Now).await,
+            }
+        }
+    }
+
+    /// Derived from what is written alone; `None` when the run has ended.
+    async fn next(&self) -> Result<Option<Next>> {
+        let mut db = self.app.store.read().await?;
+        let run = store::runs::get(&mut db, &self.run.run_id).await?;
+        if !run.status.is_open() {
+            return Ok(None);
+        }
+        if let Some(stop) = run.stop {
+            return Ok(Some(Next::Stop(stop)));
+        }
+        let history = store::messages::list(&mut db, &self.run.session_id, None).await?;
+        let open = messages::unanswered(&history);
+        let last = history.iter().rfind(|m| m.role == Role::Assistant);
+        let asked = last.filter(|message| message.run_id == self.run.run_id && !open.is_empty());
+        let asked = asked.map(|message| message.id.clone());
+        // Looked up for each step: one that was upgraded or removed meanwhile is not called again.
+        let skills = store::skills::list(&mut db, self.agent.key).await?;
+        Ok(Some(match asked {
+            Some(message) => Next::Tools(message, open, skills),
+            None => Next::Model(history, skills),
+        }))
+    }
+
+    /// Leaves the run waiting, unless one of the questions was answered meanwhile.
+    async fn wait(&self, questions: Vec<QuestionId>) -> Result<bool> {
+        let (id, subject) = (self.run.run_id.clone(), self.subject());
+        self.app
+            .store
+            .persist(move |tx| {
+                Box::pin(async move {
+                    let waits = store::questions::open_among(tx, &questions).await? == questions.len();
+                    let paused = waits && store::runs::pause(tx, &id).await?;
+                    if paused {
+                        events::record(tx, &subject, Event::RunWaiting { question_ids: questions }).await?;
+                    }
+                    Ok(paused)
+                })
+            })
+            .await
+    }
+
+    fn time_left(&self, seconds: u64) -> Duration {
+        let started = self.run.started_at.as_deref().and_then(clock::parse);
+        let elapsed = started.map_or(time::Duration::ZERO, |started| self.app.store.clock().now() - started);
+        // A clock that was set back has taken no time.
+        let elapsed: Duration = elapsed.try_into().unwrap_or_default();
+        Duration::from_secs(seconds).saturating_sub(elapsed.saturating_sub(self.run.waited))
+    }
+
+    /// Time in which nothing could be stored is not the run's.
+    async fn time_up(&self, mut left: Duration) {
+        let mut known = self.app.store.outage();
+        while !left.is_zero() {
+            tokio::time::sleep(left).await;
+            let outage = self.app.store.outage();
+            left = outage.saturating_sub(known);
+            known = outage;
+        }
+    }
+
+    async fn fail(&self, failure: Failure) -> Result<End> {
+        let run = self.run.clone();
+        self.app.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
+        Ok(End::Ended)
+    }
+
+    async fn cancel(&self, stop: Stop) -> Result<End> {
+        let (run, subject) = (self.run.clone(), self.subject());
+        self.app
+            .store
+            .persist(move |tx| {
+                Box::pin(async move {
+                    cancel(tx, &run, &subject, stop).await?;
+                    Ok(End::Ended)
+                })
+            })
+            .await
+    }
+}
+
+/// Ends a run that was stopped.
+pub async fn cancel(tx: &mut Tx, run: &Run, subject: &Subject, stop: Stop) -> Result<()> {
+    let closed = close_open(tx, &run.run_id, "cancelled").await?;
+    tell_of(tx, subject, closed, "stopped", "The run was stopped").await?;
+    questions::close(tx, run).await?;
+    if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
+        events::record(tx, subject, Event::RunCancelled { mode: stop.as_str() }).await?;
+    }
+    Ok(())
+}
+
+async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
+    let closed = close_open(tx, &run.run_id, "failed").await?;
+    tell_of(tx, &Subject::run(&run.agent_id, &run.run_id), closed, &failure.code, &failure.message).await?;
+    questions::close(tx, run).await?;
+    if store::runs::end(tx, &run.run_id, Status::Failed, None, Some(&failure)).await? {
+        let failed = Event::RunFailed { code: failure.code, message: failure.message };
+        events::record(tx, &Subject::run(&run.agent_id, &run.run_id), failed).await?;
+    }
+    Ok(())
+}
+
+/// Closes the steps that have no end, and returns them.
+pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<Step>> {
+    let mut open = steps::list(tx, run).await?;
+    open.retain(|step| step.ended_at.is_none());
+    for step in &open {
+        let end = steps::End { status, output: serde_json::Value::Null };
+        steps::close(tx, &step.step_id, end).await?;
+    }
+    Ok(open)
+}
+
+/// Tells of steps that were cut off.
+async fn tell_of(tx: &mut Tx, subject: &Subject, steps: Vec<Step>, code: &str, message: &str) -> Result<()> {
+    for step in steps {
+        let (step_id, code, message) = (step.step_id.clone(), code.to_owned(), message.to_owned());
+        let told = match step.kind {
+            StepKind::Model => {
+                let (provider_id, model) = (step.provider(), step.name);
+                Event::ModelFailed { step_id, provider_id, model, code, message, usage: None }
+            }
+            StepKind::Tool => {
+                let (skill_id, tool) = step.tool();
+                Event::SkillFailed { step_id: Some(step_id), skill_id, tool, code, message, usage: None }
+            }
+        };
+        events::record(tx, subject, told).await?;
+    }
+    Ok(())
+}

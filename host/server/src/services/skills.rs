@@ -1,0 +1,227 @@
+//! Skills: components with tools, installed for an agent.
+
+use std::sync::Arc;
+
+use moxxy_runtime::Prepared;
+use moxxy_store::{self as store, events};
+use moxxy_system::tasks;
+use moxxy_types::{
+    components::{Description, Tool, World},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    peer::Peer,
+    skills::Skill,
+    tokens::Principal,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::RwLockReadGuard;
+
+use crate::app::App;
+use crate::services::{
+    consent::{self, Accept, Held, Permissions},
+    grants::{self, Candidate},
+    never,
+    source::Source,
+    version::Expected,
+};
+
+/// A skill as clients see it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Skill")]
+pub struct View {
+    /// What its manifest calls it; unique for the agent.
+    pub skill_id: Name,
+    /// As its manifest says.
+    pub version: String,
+    /// In its own words.
+    pub description: String,
+    pub digest: Digest,
+    /// Of the upload, in bytes.
+    pub size: usize,
+    /// What the model can call, as `skill__tool`.
+    pub tools: Vec<Tool>,
+    /// What its manifest asks for.
+    pub asked: Permissions,
+    /// What of that it has: hosts that `accept` named, and grants of secrets that hold now.
+    pub granted: Held,
+    /// What of that it lacks: a tool that needs it fails and says what would grant it.
+    pub missing: Permissions,
+    /// In words, what it can never do, whatever it tries.
+    pub never: Vec<String>,
+    /// Always `unsigned`: signatures are not checked in this version.
+    pub signature: &'static str,
+    /// The digest that a rollback goes to.
+    pub previous: Option<Digest>,
+    /// When it was installed (RFC 3339, UTC).
+    pub created_at: String,
+}
+
+/// What is to be installed, or to take the place of another version.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Install {
+    /// Where the component comes from: one of these.
+    pub source: Source,
+    /// Of the component; another one is refused.
+    pub digest: Option<Digest>,
+    /// What of its wishes you consent to: names such as `host:api.example.com GET`, or `"all"`.
+    /// Nothing if absent; a name that it does not ask for is refused. Secrets, and hosts with a port,
+    /// which may be private, take `vault:write`; without it they are missing.
+    pub accept: Option<Accept>,
+}
+
+/// Installs a skill: it goes by its manifest's name. One whose client leaves meanwhile is installed
+/// all the same, or cleaned up after.
+pub async fn install(app: &App, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
+    let worker = app.clone();
+    app.tasks.carry_out("install", async move { take_in(&worker, principal, agent, install).await }).await
+}
+
+async fn take_in(app: &App, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
+    let Install { source, digest, accept } = install;
+    store::agents::get(&mut *app.store.read().await?, &agent).await?;
+    let admitted = admit(app, source, digest, World::Skill).await?;
+    let component = Description::clone(&admitted.description);
+    let (id, subject) = (component.manifest.name.clone(), Subject::agent(&agent).by(principal.name()));
+    let installed = app
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                let accepted = Accept::names(accept, &component.manifest, &principal)?;
+                store::components::insert(tx, &component).await?;
+                store::skills::insert(tx, key, &id, &component.digest, &accepted).await?;
+                let candidate = Candidate::of_skill(key, &agent, &id, &component);
+                grants::by_consent(tx, &principal, &candidate, &accepted).await?;
+                let event = Event::SkillInstalled {
+                    skill_id: id.clone(),
+                    digest: component.digest,
+                    version: component.manifest.version,
+                    tools: component.tools.into_iter().map(|tool| tool.name).collect(),
+                    accepted,
+                };
+                events::record(tx, &subject, event).await?;
+                store::skills::get(tx, key, &id).await
+            })
+        })
+        .await;
+    drop(admitted);
+    if installed.is_err() {
+        tidy(app).await;
+    }
+    installed
+}
+
+pub async fn remove(app: &App, principal: Principal, agent: Name, id: Name, expected: Expected) -> Result<()> {
+    let config = Arc::clone(&app.config);
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                let skill = store::skills::get(tx, key, &id).await?;
+                expected.check(&View::new(skill, &tx.now(), &config.egress.private))?;
+                store::skills::delete(tx, key, &id).await?;
+                let subject = Subject::agent(&agent).by(principal.name());
+                events::record(tx, &subject, Event::SkillRemoved { skill_id: id }).await
+            })
+        })
+        .await?;
+    collect(app).await
+}
+
+/// A component that was admitted; nothing is collected while it is held.
+pub struct Admitted<'a> {
+    prepared: Arc<Prepared>,
+    _installing: RwLockReadGuard<'a, ()>,
+}
+
+impl std::ops::Deref for Admitted<'_> {
+    type Target = Prepared;
+    fn deref(&self) -> &Prepared {
+        &self.prepared
+    }
+}
+
+/// Refuses another component than the client expects.
+pub fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
+    match expected.filter(|expected| expected != actual) {
+        Some(expected) => {
+            let message = format!("The component's digest is {actual}, not {expected}");
+            Err(Error::invalid("digest_mismatch", message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Takes a component into the server, for a skill or a provider.
+pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: World) -> Result<Admitted<'_>> {
+    let installing = app.installing.read().await;
+    let (limit, folders) = (app.config.server.upload_limit, app.config.plugins.folders.clone());
+    // Megabytes to decode and to hash.
+    let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::of(&bytes), bytes));
+    let (actual, bytes) = tasks::blocking(read).await??;
+    same_digest(digest, &actual)?;
+    let prepared = app.plugins.admit(actual, bytes).await?;
+    let admitted = Admitted { prepared, _installing: installing };
+    let found = admitted.description.world;
+    if found != world {
+        let place = match found {
+            World::Skill => "POST /v1/agents/{name}/skills/install",
+            World::Provider => "POST /v1/providers",
+        };
+        drop(admitted);
+        tidy(app).await;
+        return Err(Error::invalid(
+            "wrong_world",
+            format!("The component is a {}; install it by {place}", found.as_str()),
+        ));
+    }
+    Ok(admitted)
+}
+
+/// The same where something else has failed already, which is what matters.
+pub async fn tidy(app: &App) {
+    if let Err(error) = collect(app).await {
+        tracing::error!(error = ?error, "unused components could not be removed");
+    }
+}
+
+/// Removes components that nothing uses any more. While something is being installed they stay:
+/// the next removal, or the next start, takes them.
+pub async fn collect(app: &App) -> Result<()> {
+    let Ok(_alone) = app.installing.try_write() else { return Ok(()) };
+    let used = match app.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await {
+        // What was not installed is in the way all the more where the disk is full.
+        Err(error) if error.is_of_storage() => store::components::digests(&mut *app.store.read().await?).await?,
+        done => done?,
+    };
+    app.plugins.retain(&used).await
+}
+
+impl View {
+    /// As it is at a time, with the places that are allowed to all.
+    pub fn new(skill: Skill, now: &str, private: &[Peer]) -> Self {
+        let component = skill.component;
+        let (asked, granted, missing) =
+            consent::permissions(&component.manifest, &skill.accepted, &skill.grants, now, private);
+        let never = never::of(&component, &granted);
+        Self {
+            skill_id: skill.id,
+            version: component.manifest.version,
+            description: component.manifest.description,
+            digest: component.digest,
+            size: component.size,
+            tools: component.tools,
+            asked,
+            granted,
+            missing,
+            never,
+            signature: "unsigned",
+            previous: skill.previous,
+            created_at: skill.created_at,
+        }
+    }
+}

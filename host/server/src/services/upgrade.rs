@@ -1,0 +1,184 @@
+//! A skill's way from one version to another, and back. A version that asks for more than the one
+//! before waits for consent to that; until then the old one stays.
+
+use std::sync::Arc;
+
+use moxxy_store::{self as store, Tx, events};
+use moxxy_types::{
+    agents::AgentKey,
+    components::{Description, World},
+    digest::Digest,
+    error::{Error, Result},
+    events::{Event, Subject},
+    ids::Name,
+    permissions::Names,
+    skills::Skill,
+    tokens::{Principal, Scope},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::services::{
+    consent::{self, Accept},
+    grants::{self, Candidate},
+    skills::{self, Install, View},
+    source::Source,
+    version::Expected,
+};
+use crate::{app::App, config::Config};
+
+/// What is to take the place of a version, or more consent to the one that is there.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upgrade {
+    /// Where the component comes from: one of these. Absent: the one that is there stays.
+    pub source: Option<Source>,
+    /// Of the component; another one is refused.
+    pub digest: Option<Digest>,
+    /// What of its wishes you consent to, as at the install; what was consented to before and is asked
+    /// for still need not be named. Grants of secrets go over to a new version where their wish is named.
+    pub accept: Option<Accept>,
+    /// What of your consent you take back, by the same names.
+    #[serde(default)]
+    pub revoke: Names,
+}
+
+/// The skill whose version is to change.
+pub struct Place {
+    pub agent: Name,
+    pub id: Name,
+    pub expected: Expected,
+}
+
+/// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
+/// It is carried out even if its client leaves.
+pub async fn upgrade(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
+    let worker = app.clone();
+    app.tasks.carry_out("upgrade", async move { replace(&worker, principal, place, upgrade).await }).await
+}
+
+async fn replace(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &place.agent).await?.key;
+    store::skills::get(&mut db, key, &place.id).await?;
+    drop(db);
+    let Upgrade { source, digest, accept, revoke } = upgrade;
+    let admitted = match source {
+        Some(source) => Some(skills::admit(app, source, digest.clone(), World::Skill).await?),
+        None => None,
+    };
+    let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));
+    let change = Change { principal, key, place, component, digest, accept, revoke, config: Arc::clone(&app.config) };
+    let upgraded = app.store.write(move |tx| Box::pin(change.write(tx))).await;
+    drop(admitted);
+    // An older version may have lost its last use, or a refused one never had any.
+    skills::tidy(app).await;
+    upgraded
+}
+
+/// A change that is decided in the transaction that makes it.
+struct Change {
+    principal: Principal,
+    key: AgentKey,
+    place: Place,
+    component: Option<Description>,
+    digest: Option<Digest>,
+    accept: Option<Accept>,
+    revoke: Names,
+    config: Arc<Config>,
+}
+
+impl Change {
+    async fn write(self, tx: &mut Tx) -> Result<Skill> {
+        let Self { principal, key, place: Place { agent, id, expected }, .. } = self;
+        let current = store::skills::get(tx, key, &id).await?;
+        expected.check(&View::new(current.clone(), &tx.now(), &self.config.egress.private))?;
+        let Skill { component: old, accepted: before, .. } = current;
+        if self.component.is_none() {
+            // There is nothing else that this could be for.
+            Accept::require(self.accept.as_ref(), &old.manifest, &principal)?;
+        }
+        let component = self.component.unwrap_or_else(|| old.clone());
+        skills::same_digest(self.digest, &component.digest)?;
+        same_skill(&id, &component.manifest.name)?;
+        let named = Accept::names(self.accept, &component.manifest, &principal)?;
+        consent::check(&old.manifest, &component.manifest, &named)?;
+        let carried = consent::carried(&old.manifest, &before, &component.manifest);
+        if let Some(unknown) = self.revoke.difference(&before).next() {
+            return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
+        }
+        let accepted: Names = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
+        let candidate = Candidate::of_skill(key, &agent, &id, &component);
+        if old.digest != component.digest {
+            store::components::insert(tx, &component).await?;
+            store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
+            // What this version was granted once is not granted again by that.
+            grants::end(tx, &principal, &candidate).await?;
+            grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
+        } else if accepted != before {
+            store::skills::accept(tx, key, &id, &accepted).await?;
+        }
+        grants::check_hosts(tx, &principal, &candidate, accepted.difference(&before)).await?;
+        grants::by_consent(tx, &principal, &candidate, &named).await?;
+        if old.digest != component.digest || accepted != before {
+            let event = Event::SkillUpgraded {
+                skill_id: id.clone(),
+                from: old.digest,
+                to: component.digest,
+                version: component.manifest.version,
+                accepted,
+            };
+            events::record(tx, &Subject::agent(&agent).by(principal.name()), event).await?;
+        }
+        store::skills::get(tx, key, &id).await
+    }
+}
+
+/// Goes back to the version before the last upgrade; once more, and it is the upgraded one again. Its
+/// grants are there again if `principal` may give them.
+pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) -> Result<Skill> {
+    let mut db = app.store.read().await?;
+    let key = store::agents::get(&mut db, &agent).await?.key;
+    let previous = store::skills::get(&mut db, key, &id).await?.previous;
+    drop(db);
+    if let Some(digest) = previous
+        && let Err(why) = app.plugins.check(&digest).await
+    {
+        return Err(Error::conflict("component_unusable", format!("The version before cannot be used: {why}")));
+    }
+    app.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let key = store::agents::get(tx, &agent).await?.key;
+                let skill = store::skills::get(tx, key, &id).await?;
+                let Some(to) = skill.previous else {
+                    return Err(Error::conflict("nothing_to_roll_back", format!("Skill '{id}' was never upgraded")));
+                };
+                store::skills::swap(tx, key, &id).await?;
+                let back = Event::SkillRolledBack { skill_id: id.clone(), from: skill.component.digest, to };
+                events::record(tx, &Subject::agent(&agent).by(principal.name()), back).await?;
+                let skill = store::skills::get(tx, key, &id).await?;
+                if !principal.may(Scope::VaultWrite) {
+                    let candidate = Candidate::of_skill(key, &agent, &id, &skill.component);
+                    grants::end(tx, &principal, &candidate).await?;
+                }
+                store::skills::get(tx, key, &id).await
+            })
+        })
+        .await
+}
+
+/// An upload takes the place of what is there.
+impl From<Install> for Upgrade {
+    fn from(Install { source, digest, accept }: Install) -> Self {
+        Self { source: Some(source), digest, accept, revoke: Names::new() }
+    }
+}
+
+fn same_skill(id: &Name, name: &Name) -> Result<()> {
+    if id == name {
+        return Ok(());
+    }
+    let message = format!("The component is `{name}`, not `{id}`: install it as a skill of its own");
+    Err(Error::invalid("another_skill", message))
+}

@@ -1,0 +1,296 @@
+//! Puts the secrets of a call into its requests, as they leave, and takes them out of the answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Empty, Full, Limited, StreamBody};
+use moxxy_egress::{self as egress, Body, Courier, Hop, Pattern, Refusal};
+use moxxy_secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject};
+use moxxy_types::{
+    error::{Error, Result},
+    grants::{Grant, Mode},
+};
+use url::Url;
+
+use crate::services::{
+    consent::PLAIN,
+    vault::{of_call::OfCall, voice::Voice},
+};
+
+/// Media types whose bodies are streams of lines.
+const LINES: [&str; 8] = [
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/stream+json",
+    "application/json-seq",
+];
+
+impl OfCall {
+    /// What may be put into a request now.
+    async fn injector(&self, crossed: bool) -> Result<(Injector, Vec<Grant>)> {
+        let (mut secrets, mut all) = (Vec::new(), Vec::new());
+        let held = self.all().await?;
+        for (name, placeholder) in self.placeholders() {
+            let grants = self.holding(&held, &name);
+            let injected: Vec<_> = grants.into_iter().filter(|grant| grant.mode == Mode::Inject && !crossed).collect();
+            let value = match injected.first() {
+                Some(grant) => self.value(grant).await?,
+                None => self.voice.last(&name).ok_or_else(|| Error::internal("an opened secret has no value"))?,
+            };
+            let rules = injected.iter().filter_map(rule).collect();
+            secrets.push(Injectable { name, placeholder, value, rules });
+            all.extend(injected);
+        }
+        Ok((Injector::new(secrets), all))
+    }
+
+    async fn filled(&self, hop: &Hop<'_>, request: Request<Body>) -> Result<Request<Body>, Stopped> {
+        let (injector, grants) = self.injector(hop.crossed).await?;
+        let (mut parts, body) = request.into_parts();
+        let (body, whole) = match injector.wants_body(hop.url) {
+            true => (None, Some(gathered(body).await?)),
+            false => (Some(body), None),
+        };
+        let injected = injector.inject(hop.url, &parts.headers, whole.as_ref()).map_err(Stopped::Refused)?;
+        for (name, place) in &injected.uses {
+            let fits = |grant: &&Grant| {
+                let same = grant.place.parse::<Place>().is_ok_and(|granted| granted == *place);
+                same && grant.name.as_str() == name && admits(grant, hop.url)
+            };
+            let mut spent = false;
+            for grant in grants.iter().filter(fits) {
+                spent = spent || self.spend(grant, hop.url.host_str().map(str::to_owned)).await?;
+            }
+            if !spent {
+                return Err(Stopped::Ended(name.clone()));
+            }
+        }
+        parts.headers = injected.headers;
+        let address = injected.url.path().to_owned() + &injected.url.query().map_or(String::new(), |q| format!("?{q}"));
+        parts.uri = address.parse().map_err(|_| Stopped::Failed(Error::internal("a URL that is no URI")))?;
+        let body = match (body, injected.body) {
+            (_, Some(bytes)) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
+            (Some(body), None) => watched(body, injector, self.voice.clone()),
+            (None, None) => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+        };
+        Ok(readable(Request::from_parts(parts, body)))
+    }
+
+    /// Why nothing is sent, told and with the request that would grant it.
+    async fn stopped(&self, hop: &Hop<'_>, stopped: Stopped) -> Result<egress::Error> {
+        let (name, reason) = match stopped {
+            Stopped::Body(error) => return Ok(error),
+            Stopped::Failed(error) => return Err(error),
+            Stopped::Refused(refusal) => {
+                let reason = match self.way(hop, &refusal).await? {
+                    Some(way) => format!("{refusal}; this would let it: {way}"),
+                    None => refusal.to_string(),
+                };
+                (refusal.secret().unwrap_or_default().to_owned(), reason)
+            }
+            Stopped::Ended(name) => {
+                let reason = format!("the grant of the secret `{name}` has ended");
+                (name, reason)
+            }
+        };
+        self.voice.tell(&name, &reason).await?;
+        Ok(Refusal::Secret(reason).into())
+    }
+
+    async fn way(&self, hop: &Hop<'_>, refusal: &inject::Refusal) -> Result<Option<String>> {
+        // Where a redirect leads, no secret goes.
+        let (Some(name), Some(place), false) = (refusal.secret(), refusal.place(), hop.crossed) else {
+            return Ok(None);
+        };
+        let Some(grant) = self.grants(name).await?.into_iter().next() else { return Ok(None) };
+        let host = match (hop.url.scheme(), hop.url.host_str(), hop.url.port_or_known_default()) {
+            ("http", Some(host), Some(port)) => format!("{PLAIN}{host}:{port}"),
+            (_, host, _) => host.unwrap_or_default().to_owned(),
+        };
+        let terms = vec![("hosts", vec![host].into()), ("place", place.to_string().into())];
+        Ok(Some(self.voice.grant(&grant.secret, name, terms)))
+    }
+}
+
+/// Why nothing is sent.
+enum Stopped {
+    Refused(inject::Refusal),
+    /// The last use was the last.
+    Ended(String),
+    Body(egress::Error),
+    Failed(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What comes back is read for secrets: whole, and not compressed.
+fn readable(mut request: Request<Body>) -> Request<Body> {
+    let headers = request.headers_mut();
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(header::RANGE);
+    headers.remove(header::IF_RANGE);
+    request
+}
+
+fn rule(grant: &Grant) -> Option<Rule> {
+    let (place, grant) = (grant.place.parse().ok()?, grant.clone());
+    Some(Rule { place, admits: Arc::new(move |url| admits(&grant, url)) })
+}
+
+/// To a host that the grant names: encrypted, unless it says otherwise.
+fn admits(grant: &Grant, url: &Url) -> bool {
+    let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return false };
+    grant.hosts.iter().any(|granted| match granted.strip_prefix(PLAIN) {
+        Some(place) => url.scheme() == "http" && format!("{host}:{port}") == place,
+        None => url.scheme() == "https" && Pattern::parse(granted).is_some_and(|pattern| pattern.matches(&host)),
+    })
+}
+
+async fn gathered(body: Body) -> Result<Bytes, Stopped> {
+    match Limited::new(body, inject::LARGEST).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) => match error.downcast::<egress::Error>() {
+            Ok(error) => Err(Stopped::Body(*error)),
+            Err(_) => Err(Stopped::Body(egress::Error::RequestBody(inject::LARGEST as u64))),
+        },
+    }
+}
+
+/// A body in which no placeholder may stand. The answer may have begun when one is found.
+fn watched(body: Body, injector: Injector, voice: Voice) -> Body {
+    let state = (body, injector.watch(), injector, voice);
+    let frames = stream::unfold(state, |(mut body, mut watch, injector, voice)| async move {
+        let mut found = None;
+        let frame = body.frame().await?.and_then(|frame| {
+            let seen = match (frame.data_ref(), frame.trailers_ref()) {
+                (Some(data), _) => watch.push(data),
+                (_, Some(trailers)) => injector.check_trailers(trailers),
+                _ => Ok(()),
+            };
+            seen.map(|()| frame).map_err(|refusal| Refusal::Secret(found.insert(refusal).to_string()).into())
+        });
+        if let Some(refusal) = found {
+            let told = voice.tell(refusal.secret().unwrap_or_default(), &refusal.to_string()).await;
+            told.unwrap_or_else(|error| tracing::error!(?error, "a refused secret could not be told of"));
+        }
+        Some((frame, (body, watch, injector, voice)))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Streams of events and of lines of JSON come to the component line by line.
+fn release(headers: &HeaderMap) -> Release {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if LINES.contains(&&*essence) { Release::Lines } else { Release::Late }
+}
+
+/// A body without the secrets of the call.
+struct Cleaning {
+    body: Body,
+    /// `None` once all is out.
+    stream: Option<Stream>,
+    trailers: Option<HeaderMap>,
+    redactor: Redactor,
+}
+
+fn cleaned(body: Body, redactor: Redactor, release: Release) -> Body {
+    let state = Cleaning { body, stream: Some(redactor.stream(release)), trailers: None, redactor };
+    StreamBody::new(stream::unfold(state, Cleaning::next)).boxed_unsync()
+}
+
+impl Cleaning {
+    async fn next(mut self) -> Option<(Result<Frame<Bytes>, egress::Error>, Self)> {
+        loop {
+            if let Some(trailers) = self.trailers.take() {
+                return Some((Ok(Frame::trailers(trailers)), self));
+            }
+            let frame = match self.body.frame().await {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Some((Err(error), self)),
+                None => return self.rest(),
+            };
+            match frame.into_data() {
+                Ok(data) => {
+                    let clean = self.stream.as_mut()?.push(data);
+                    if !clean.is_empty() {
+                        return Some((Ok(Frame::data(clean)), self));
+                    }
+                }
+                Err(frame) => {
+                    let mut trailers = frame.into_trailers().unwrap_or_default();
+                    self.redactor.headers(&mut trailers);
+                    self.trailers = Some(trailers);
+                    if self.stream.is_some() {
+                        return self.rest();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was held back to the end, and then the trailers.
+    fn rest(mut self) -> Option<(Result<Frame<Bytes>, egress::Error>, Self)> {
+        let last = self.stream.take()?.finish();
+        Some((Ok(Frame::data(last)), self))
+    }
+}
+
+impl Courier for OfCall {
+    fn put_in<'a>(
+        &'a self,
+        hop: &'a Hop<'a>,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Request<Body>, egress::Error>> {
+        if self.placeholders().is_empty() {
+            return Box::pin(
+                async move { Ok(if self.voice.redactor().is_some() { readable(request) } else { request }) },
+            );
+        }
+        Box::pin(async {
+            let stopped = match self.filled(hop, request).await {
+                Ok(request) => return Ok(request),
+                Err(stopped) => stopped,
+            };
+            Err(self.stopped(hop, stopped).await.unwrap_or_else(|error| {
+                tracing::error!(?error, "a secret could not be put into a request");
+                egress::Error::Secret(error.to_string())
+            }))
+        })
+    }
+
+    fn clean<'a>(
+        &'a self,
+        _: &'a Hop<'a>,
+        response: Response<Body>,
+    ) -> BoxFuture<'a, Result<Response<Body>, egress::Error>> {
+        Box::pin(async move {
+            let Some(redactor) = self.voice.redactor() else { return Ok(response) };
+            let (mut parts, body) = response.into_parts();
+            let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).into_iter();
+            if !encodings.all(|how| how.as_bytes().eq_ignore_ascii_case(b"identity")) {
+                let reason = "the answer is compressed, though it must not be, so no secret can be found in it";
+                if let Err(error) = self.voice.tell("", reason).await {
+                    tracing::error!(?error, "a refused answer could not be told of");
+                }
+                return Err(Refusal::Secret(reason.into()).into());
+            }
+            let release = release(&parts.headers);
+            redactor.headers(&mut parts.headers);
+            // It may be shorter now, or longer.
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Ok(Response::from_parts(parts, cleaned(body, redactor, release)))
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! The secrets of one call: opened under a grant, put into its requests, and taken out of whatever
+//! comes back. Each use looks the grant up again, so that a revocation bites in the midst of a call.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use futures_util::future::BoxFuture;
+use moxxy_runtime::{Denial, Secrets};
+use moxxy_secrets::{self as secrets, MasterKey, Placeholder, Redactor, Value};
+use moxxy_store as store;
+use moxxy_system::tasks::Server;
+use moxxy_types::{
+    components::Manifest,
+    digest,
+    error::{Error, Result},
+    events::Event,
+    grants::{Grant, Mode},
+    ids::SecretName,
+};
+
+use crate::app::App;
+use crate::services::vault::voice::{Owner, Voice};
+
+/// How often one call signs and has values revealed.
+const USES: u32 = 1000;
+
+pub struct OfCall {
+    master: MasterKey,
+    server: Server,
+    pub(super) voice: Voice,
+    /// The names that the manifest asks for.
+    asked: Vec<String>,
+    opened: Mutex<BTreeMap<String, Placeholder>>,
+    uses: AtomicU32,
+}
+
+impl OfCall {
+    /// With the values of all that the component was granted, in whatever mode and whether it opens it
+    /// or not: one that a service was sent before may come back in any answer.
+    pub async fn load(app: &App, owner: Owner, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
+        if manifest.secrets.is_empty() {
+            return Ok(None);
+        }
+        let call = Self {
+            master: app.master.clone(),
+            server: Server::current(),
+            voice: Voice::new(&app.store, owner),
+            asked: manifest.secrets.iter().map(|wish| wish.name.clone()).collect(),
+            opened: Mutex::default(),
+            uses: AtomicU32::new(0),
+        };
+        for grant in call.all().await? {
+            call.value(&grant).await?;
+        }
+        Ok(Some(Arc::new(call)))
+    }
+
+    pub(super) async fn all(&self) -> Result<Vec<Grant>> {
+        let Voice { store, owner, .. } = &self.voice;
+        store::grants::of(&mut *store.read().await?, &owner.holder, &owner.digest).await
+    }
+
+    pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {
+        Ok(self.holding(&self.all().await?, name))
+    }
+
+    /// The grants of a secret that hold now. They are of one secret: what one allows is nothing that
+    /// another's value may be used for.
+    pub(super) fn holding(&self, all: &[Grant], name: &str) -> Vec<Grant> {
+        let now = self.voice.store.clock().timestamp();
+        let holds = |grant: &&Grant| grant.name.as_str() == name && grant.holds(&now);
+        let mut grants: Vec<_> = all.iter().filter(holds).cloned().collect();
+        let secret = grants.first().map(|grant| grant.secret_id.clone());
+        grants.retain(|grant| Some(&grant.secret_id) == secret.as_ref());
+        grants
+    }
+
+    /// The secret's value now, which is remembered for as long as the call lasts.
+    pub(super) async fn value(&self, grant: &Grant) -> Result<Value> {
+        let sealed = store::secrets::sealed_one(&mut *self.voice.store.read().await?, &grant.secret_id).await?;
+        let value = Value::new(secrets::open(&self.master, (&sealed).into(), &sealed.bytes)?.to_vec())?;
+        self.voice.remember(grant.name.as_str(), &value);
+        Ok(value)
+    }
+
+    async fn opening(&self, name: String) -> Result<Result<String, String>> {
+        let Some(grant) = self.grants(&name).await?.into_iter().next() else {
+            return self.denied(&name, None).await.map(Err);
+        };
+        self.value(&grant).await?;
+        let placeholder = Placeholder::random()?;
+        let mut opened = self.lock();
+        Ok(Ok(opened.entry(name).or_insert(placeholder).as_str().to_owned()))
+    }
+
+    /// Uses a secret in a mode that takes no request.
+    async fn used(&self, name: String, mode: Mode) -> Result<Result<Value, String>> {
+        if self.uses.fetch_add(1, Relaxed) >= USES {
+            return Ok(Err(format!("a call uses secrets at most {USES} times")));
+        }
+        for grant in self.grants(&name).await?.into_iter().filter(|grant| grant.mode == mode) {
+            if self.spend(&grant, None).await? {
+                return self.value(&grant).await.map(Ok);
+            }
+        }
+        self.denied(&name, Some(mode)).await.map(Err)
+    }
+
+    /// Counts and tells of a use, unless there was none left.
+    pub(super) async fn spend(&self, grant: &Grant, host: Option<String>) -> Result<bool> {
+        let id = grant.id.clone();
+        let event = Event::SecretAccessed {
+            grant_id: grant.id.clone(),
+            secret_id: grant.secret_id.clone(),
+            name: grant.name.clone(),
+            component: self.voice.owner.component.clone(),
+            mode: grant.mode.as_str(),
+            host,
+        };
+        self.voice.record_if(event, move |tx| Box::pin(async move { store::grants::spend(tx, &id).await })).await
+    }
+
+    /// Tells of a refusal. The text names the request that leads on, and nothing that the component
+    /// could not know.
+    async fn denied(&self, name: &str, mode: Option<Mode>) -> Result<String> {
+        let component = &self.voice.owner.component;
+        if !self.asked.iter().any(|asked| asked == name) {
+            let name: String = name.chars().take(64).collect();
+            let reason =
+                format!("`{component}` does not ask for a secret {name:?} in its manifest, so it can be granted none");
+            self.voice.tell(&name, &reason).await?;
+            return Ok(reason);
+        }
+        let to = mode.map_or("use", Mode::verb);
+        let before = self.all().await?.into_iter().find(|grant| grant.name.as_str() == name);
+        let ended = before.as_ref().filter(|grant| !grant.holds(&self.voice.store.clock().timestamp()));
+        let why = match ended {
+            Some(grant) => format!("the grant {} that let `{component}` {to} the secret {name:?} has ended", grant.id),
+            None => format!("no grant lets `{component}` {to} the secret {name:?}"),
+        };
+        let vaults = match &before {
+            Some(grant) => Some(grant.secret.clone()),
+            None => self.kept(name).await?,
+        };
+        let way = match vaults {
+            Some(secret) => {
+                let mode = mode.map(|mode| ("mode", mode.as_str().into()));
+                self.voice.grant(&secret, name, mode.into_iter().collect())
+            }
+            None => format!(
+                "POST /v1/vault/secrets {}, and then to grant it",
+                serde_json::json!({ "name": name, "value": "its value" })
+            ),
+        };
+        let reason = format!("{why}; this would: {way}");
+        self.voice.tell(name, &reason).await?;
+        Ok(reason)
+    }
+
+    /// The secret of this name in the vault, if there is one.
+    async fn kept(&self, name: &str) -> Result<Option<SecretName>> {
+        let name = SecretName::stored(name.to_owned());
+        match store::secrets::named(&mut *self.voice.store.read().await?, &name).await {
+            Ok(secret) => Ok(Some(secret.name)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What stands for each that was opened.
+    pub(super) fn placeholders(&self) -> Vec<(String, Placeholder)> {
+        self.lock().iter().map(|(name, placeholder)| (name.clone(), placeholder.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Placeholder>> {
+        // Each use leaves it whole.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Guests ask, and the server's threads do the work.
+    fn answered<T: Send + 'static>(
+        self: Arc<Self>,
+        work: impl Future<Output = Result<Result<T, String>>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Denial>> {
+        Box::pin(async move {
+            let unreadable = |error| {
+                tracing::error!(?error, "the vault cannot be read");
+                Denial::Other(format!("the vault cannot be used now: {error}"))
+            };
+            self.server.run(work).await.flatten().map_err(unreadable)?.map_err(Denial::Denied)
+        })
+    }
+}
+
+impl Secrets for OfCall {
+    fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>> {
+        self.clone().answered(async move { self.opening(name).await })
+    }
+
+    fn sign(self: Arc<Self>, name: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>> {
+        self.clone().answered(async move {
+            let value = self.used(name, Mode::Sign).await?;
+            Ok(value.map(|value| digest::hmac(value.expose(), &data)))
+        })
+    }
+
+    fn reveal(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Value, Denial>> {
+        self.clone().answered(async move { self.used(name, Mode::Reveal).await })
+    }
+
+    fn redactor(&self) -> Option<Redactor> {
+        self.voice.redactor()
+    }
+}
+
+impl std::fmt::Debug for OfCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OfCall").field("owner", &self.voice.owner).finish_non_exhaustive()
+    }
+}

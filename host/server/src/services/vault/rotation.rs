@@ -1,0 +1,120 @@
+//! Which master key fits the vault, and its rotation.
+
+use moxxy_secrets::{self as secrets, MasterKey};
+use moxxy_store::{self as store, Db, Store, Tx};
+use moxxy_types::error::{Error, Result};
+
+use crate::{
+    app,
+    config::Config,
+    services::{
+        audit,
+        vault::master::{self, Found, Place},
+    },
+};
+
+/// The master key that the vault is sealed by, and whether the vault is new. What a rotation left that did
+/// not end is put right.
+pub async fn unlock(config: &Config, store: &Store) -> Result<(MasterKey, bool)> {
+    let found = master::find(config)?;
+    let sealed_by = store::secrets::key_id(&mut *store.read().await?).await?;
+    let fits = |found: &&Found| sealed_by.as_ref().is_none_or(|id| *id == found.key.id());
+    let Some(Found { key, place }) = found.iter().find(fits) else {
+        return Ok((first(config, store, found).await?, sealed_by.is_none()));
+    };
+    match place {
+        Place::Configured => {}
+        Place::File => master::abandon(config)?,
+        Place::Next => master::finish(config)?,
+    }
+    if sealed_by.is_none() {
+        sealed_with(store, key.id()).await?;
+    }
+    Ok((key.clone(), sealed_by.is_none()))
+}
+
+/// Where no secret is sealed yet, any key is taken, or made.
+async fn first(config: &Config, store: &Store, found: Vec<Found>) -> Result<MasterKey> {
+    let mut db = store.read().await?;
+    if !store::secrets::sealed(&mut db).await?.is_empty() {
+        return Err(wrong_key());
+    }
+    let (began, id) = (!store::audit::keys(&mut db).await?.is_empty(), store::secrets::key_id(&mut db).await?);
+    drop(db);
+    let given = found.into_iter().next().map(|found| found.key);
+    if !began {
+        let key = given.map_or_else(|| master::make(config), Ok)?;
+        sealed_with(store, key.id()).await?;
+        return Ok(key);
+    }
+    // The audit log goes on under a key that is configured now, if the one before is there still.
+    let before = master::files(config)?.into_iter().find(|found| id.as_ref() == Some(&found.key.id()));
+    let (Some(new), Some(before)) = (given, before) else { return Err(wrong_key()) };
+    let key = new.clone();
+    store.write(move |tx| Box::pin(async move { reseal(tx, &before.key, &new).await })).await?;
+    Ok(key)
+}
+
+async fn sealed_with(store: &Store, id: String) -> Result<()> {
+    store.write(move |tx| Box::pin(async move { store::secrets::set_key_id(tx, &id).await })).await
+}
+
+/// The master key that the vault is sealed by, for those who only read: nothing is put right. Any, where the vault
+/// does not say.
+pub async fn master_of(config: &Config, db: &mut Db) -> Result<MasterKey> {
+    let id = store::secrets::key_id(db).await?;
+    let fits = |found: &Found| id.as_ref().is_none_or(|id| *id == found.key.id());
+    let fitting = master::find(config)?.into_iter().find(fits);
+    fitting.map(|found| found.key).ok_or_else(wrong_key)
+}
+
+fn wrong_key() -> Error {
+    let message = "The master key is not the one that the secrets and the audit log here are sealed by: give back that \
+                   key, as MOXXY_MASTER_KEY, MOXXY_MASTER_KEY_FILE or `master.key` in the data directory; without it \
+                   no secret can be read";
+    Error::conflict("wrong_master_key", message)
+}
+
+/// Opens every secret, in a data directory that no server uses. Returns how many there are.
+pub async fn check_key(config: &Config) -> Result<usize> {
+    app::offline(config, async |store, key| open_all(&key, &mut *store.read().await?).await).await
+}
+
+/// Opens every secret of a database. Returns how many there are.
+pub async fn open_all(key: &MasterKey, db: &mut Db) -> Result<usize> {
+    let all = store::secrets::sealed(db).await?;
+    for sealed in &all {
+        secrets::open(key, sealed.into(), &sealed.bytes)?;
+    }
+    Ok(all.len())
+}
+
+/// Seals every secret by another master key, in a data directory that no server uses. Returns how
+/// many there are.
+pub async fn rotate_key(config: &Config, new: MasterKey) -> Result<usize> {
+    app::offline(config, async |store, old| {
+        let in_file = config.data.master_key.expose().is_none();
+        if in_file {
+            master::prepare(config, &new)?;
+        }
+        let count = store.write(move |tx| Box::pin(async move { reseal(tx, &old, &new).await })).await?;
+        if in_file {
+            master::finish(config)?;
+        }
+        Ok(count)
+    })
+    .await
+}
+
+async fn reseal(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<usize> {
+    let all = store::secrets::sealed(tx).await?;
+    let count = all.len();
+    for mut sealed in all {
+        let value = secrets::open(old, (&sealed).into(), &sealed.bytes)?;
+        sealed.bytes = secrets::seal(new, (&sealed).into(), &value)?;
+        store::secrets::reseal(tx, &sealed).await?;
+    }
+    audit::renew(tx, old, new).await?;
+    store::secrets::set_key_id(tx, &new.id()).await?;
+    Ok(count)
+}
