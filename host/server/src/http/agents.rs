@@ -10,7 +10,7 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
     extract::{IfMatch, Json, OptionalJson, Paging, Path},

@@ -9,10 +9,10 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{
+use super::events::known_types;
+use crate::http::api::{
     answer::Result,
     auth::{Caller, EventsRead},
-    events::known_types,
     extract::{Paging, Query},
     reply::{Body, Listed},
 };

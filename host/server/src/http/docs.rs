@@ -19,7 +19,7 @@ use moxxy_types::digest;
 use schemars::json_schema;
 use serde_json::json;
 
-use super::reply;
+use crate::http::api::reply;
 
 /// The document, as it is sent.
 #[derive(Debug, Clone)]

@@ -27,7 +27,7 @@ use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{Caller, EventsRead},
     extract::Query,

@@ -7,7 +7,7 @@ use moxxy_types::{
     ids::GrantId,
 };
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{Caller, VaultRead, VaultWrite},
     extract::{Json, Paging, Path},

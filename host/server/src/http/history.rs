@@ -10,7 +10,7 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, Caller},
     extract::{Paging, Path, Query},

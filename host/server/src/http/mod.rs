@@ -1,55 +1,46 @@
 //! The REST API: the only module that names axum. Routes here, one line each; one file for each
-//! noun; what is common to all of them in `middleware`, `auth`, `extract`, `body`, `reply` and `answer`;
-//! connections in `connections`, the document in `openapi`.
+//! noun; what is common to all of them in `api`; connections in `net`.
 
 mod agents;
-mod answer;
+mod api;
 mod audit;
-mod auth;
-mod body;
 mod chat;
-mod connections;
 mod docs;
 mod events;
-mod examples;
-mod extract;
 mod grants;
 mod health;
 mod history;
-mod idempotency;
-mod limits;
-mod loopback;
-mod middleware;
 mod models;
-mod openapi;
-mod owner;
-mod paging;
+mod net;
 mod policy;
-mod prefer;
 mod providers;
 mod questions;
-mod reply;
-mod route;
 mod runs;
 mod secrets;
 mod skills;
-mod socket;
-mod tls;
 mod tokens;
-mod trace;
 
-pub use owner::is_known as owners_are_known;
-pub use tls::{check as check_tls, is_configured as has_tls};
+pub use net::{
+    owner::is_known as owners_are_known,
+    tls::{check as check_tls, is_configured as has_tls},
+};
 
 use aide::{axum::ApiRouter, openapi::OpenApi};
 use axum::{Extension, Router, extract::DefaultBodyLimit, routing};
 use tokio::net::TcpListener;
 
-use crate::app::App;
+use crate::{
+    app::App,
+    http::{
+        api::{
+            answer, body, middleware, openapi,
+            route::{claiming_post, delete, get, patch, post, put},
+        },
+        net::{connections, tls::Tls},
+    },
+};
 use docs::Document;
 use moxxy_types::error::Result;
-use route::{claiming_post, delete, get, patch, post, put};
-use tls::Tls;
 
 /// Serves until the shutdown, then lets open requests end.
 pub async fn serve(app: App, listener: TcpListener) -> Result<()> {

@@ -6,13 +6,13 @@ use moxxy_types::{agents::Agent, clock, ids::Name};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
+use crate::app::App;
+use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, Caller},
     extract::Path,
     reply::Body,
 };
-use crate::app::App;
 
 /// Such clients know no pages.
 const ALL: store::Page = store::Page { limit: u32::MAX, after: None };

@@ -7,7 +7,7 @@ use moxxy_types::{
     policy::{Policy, Standing},
 };
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller},
     extract::{IfMatch, Json, Paging, Path},

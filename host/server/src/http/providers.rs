@@ -4,7 +4,7 @@ use axum::extract::State;
 use moxxy_store as store;
 use moxxy_types::{checks::Report, ids::Name, providers::Provider};
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller},
     extract::{IfMatch, Json, OptionalJson, Paging, Path},

@@ -7,7 +7,7 @@ use moxxy_types::{
     questions::{Question, Response},
 };
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, Caller, RunsWrite},
     extract::{Json, Paging, Path},

@@ -12,8 +12,8 @@ use moxxy_types::{
     runs::Run,
 };
 
-use super::{
-    agents::StopMode,
+use super::agents::StopMode;
+use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, Caller, RunsWrite},
     extract::{Json, OptionalJson, Paging, Path},

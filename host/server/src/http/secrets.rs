@@ -4,7 +4,7 @@ use axum::extract::State;
 use moxxy_store as store;
 use moxxy_types::{ids::SecretId, secrets::Secret};
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{Caller, VaultRead, VaultWrite},
     extract::{IfMatch, Json, Paging, Path},

@@ -17,7 +17,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{
+use crate::http::api::{
     answer::{Answer, Result},
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
     body,

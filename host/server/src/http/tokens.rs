@@ -4,7 +4,7 @@ use axum::extract::State;
 use moxxy_store as store;
 use moxxy_types::{ids::TokenId, tokens::Token};
 
-use super::{
+use crate::http::api::{
     answer::Result,
     auth::{Caller, Maker, TokensAdmin},
     extract::{Json, Paging, Path},

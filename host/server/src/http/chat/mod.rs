@@ -12,7 +12,7 @@ use axum::{
 };
 use moxxy_types::{clock, error::Error, ids::RunId, runs::Run};
 
-use super::{
+use crate::http::api::{
     answer::{Answer, Result},
     auth::{Caller, RunsWrite},
     extract::Json,

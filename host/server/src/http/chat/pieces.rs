@@ -15,7 +15,7 @@ use super::{created, finish, whole::Tokens};
 use crate::{
     app::App,
     http::{
-        answer::Answer,
+        api::answer::Answer,
         events::{HEARTBEAT, UNBUFFERED},
     },
     services::chat::{self, Speech, Talk},

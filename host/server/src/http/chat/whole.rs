@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::{created, finish};
 use crate::{
-    http::reply::{self, Body, Shown},
+    http::api::reply::{self, Body, Shown},
     services::chat::Answer,
 };
 

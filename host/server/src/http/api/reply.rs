@@ -15,7 +15,7 @@ use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{answer::Answer, idempotency::Secret};
+use crate::http::api::{answer::Answer, idempotency::Secret};
 use crate::services::version;
 
 /// Something that clients are shown, with an example of it.

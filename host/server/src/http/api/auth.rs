@@ -19,10 +19,12 @@ use moxxy_types::{
     tokens::{Principal, Scope, Token},
 };
 
-use super::{
-    answer::{Answer, Result},
-    limits::{Client, Failures},
-    loopback,
+use crate::http::{
+    api::answer::{Answer, Result},
+    net::{
+        limits::{Client, Failures},
+        loopback,
+    },
 };
 use crate::{
     app::App,

@@ -16,7 +16,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{answer::Answer, connections::Seat, extract::in_plain_words};
+use crate::http::{
+    api::{answer::Answer, extract::in_plain_words},
+    net::connections::Seat,
+};
 use crate::{app::App, config};
 
 /// On routes whose bodies carry components.

@@ -25,7 +25,10 @@ use tower_governor::{
     key_extractor::KeyExtractor,
 };
 
-use super::{answer::Answer, auth::Credential, loopback::Peer};
+use crate::http::{
+    api::{answer::Answer, auth::Credential},
+    net::loopback::Peer,
+};
 use crate::{
     app::App,
     config::{RateLimitConfig, Server},

@@ -15,13 +15,12 @@ use moxxy_types::{
 };
 use serde_json::{Value, json};
 
-use super::{
+use crate::http::{
     agents::{Reset, StopMode},
+    api::{extract::Taken, reply::Shown},
     chat,
-    extract::Taken,
     health::Health,
     models::{AgentModel, AgentModels},
-    reply::Shown,
     skills::Invocation,
 };
 use crate::services::{

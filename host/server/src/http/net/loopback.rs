@@ -8,7 +8,7 @@ use moxxy_system::tasks;
 use moxxy_types::error::{Error, Result};
 use tokio::sync::OnceCell;
 
-use super::{owner, socket::SocketState};
+use crate::http::net::{owner, socket::SocketState};
 
 /// The two ends of a connection.
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ fn is_loopback_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::name_and_port;
+    use crate::http::name_and_port;
 
     #[test]
     fn an_absent_port_is_the_schemes() {

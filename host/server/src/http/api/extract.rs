@@ -20,7 +20,7 @@ use serde::de::{
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use super::{answer::Answer, body, openapi, paging};
+use crate::http::api::{answer::Answer, body, openapi, paging};
 use crate::{app::App, services::version::Expected};
 
 pub use paging::Paging;

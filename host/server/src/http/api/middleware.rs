@@ -15,14 +15,16 @@ use percent_encoding::percent_decode_str;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::Instrument as _;
 
-use super::{
-    answer::Answer,
-    auth, chat, idempotency,
-    limits::{Client, Failures, Requests},
-    loopback::Peer,
-    trace::{self, Trace},
-};
 use crate::app::App;
+use crate::http::{
+    api::{answer::Answer, auth, idempotency},
+    chat,
+    net::{
+        limits::{Client, Failures, Requests},
+        loopback::Peer,
+        trace::{self, Trace},
+    },
+};
 
 /// The header fields of our own that a page may send.
 const TAKEN: [HeaderName; 9] = [
@@ -55,7 +57,7 @@ const SHOWN: [HeaderName; 11] = [
 pub fn around(app: &App, limited: Router, free: Router) -> Result<Router> {
     let requests = Requests::new(&app.config.rate_limit)?;
     let failures = Failures::new(&app.config.rate_limit)?;
-    super::limits::sweep(app, &requests, &failures);
+    crate::http::net::limits::sweep(app, &requests, &failures);
     let read = from_fn_with_state((app.clone(), failures.clone()), auth::read);
     let located = from_fn_with_state((app.clone(), failures), locate);
     let limited = limited.layer(requests.layer()).layer(read).layer(located);

@@ -5,7 +5,7 @@ use aide::{generate::GenContext, openapi::OpenApi};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::transform_subschemas};
 use serde_json::{Map, Value, json};
 
-use super::extract::Taken;
+use crate::http::api::extract::Taken;
 
 const DESCRIPTION: &str = "Agents, the skills and providers they are made of, their runs and what happens.\n\n\
     JSON in and out. Lists are bare arrays in pages: `limit`, and the `Link` to the next one. Errors have \
@@ -117,7 +117,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         (has_body, &[408, 413, 415]),
         (!reads, &[409]),
         (conditional, &[412]),
-        (!super::is_free(path), &[429]),
+        (!crate::http::is_free(path), &[429]),
     ];
     errors.extend(rules.iter().filter(|(holds, _)| *holds).flat_map(|(_, statuses)| statuses.iter().copied()));
     if !parameters.is_empty() {

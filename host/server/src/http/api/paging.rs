@@ -13,12 +13,12 @@ use moxxy_types::error::Error;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{
+use crate::app::App;
+use crate::http::api::{
     answer::{Answer, Result},
     extract,
     reply::Listed,
 };
-use crate::app::App;
 
 const DEFAULT: u32 = 100;
 const MOST: u32 = 1000;

@@ -14,8 +14,8 @@ use axum::{
 };
 use moxxy_types::{error::Error, idempotency::Claim};
 
-use super::answer::{Answer, Result};
 use crate::app::App;
+use crate::http::api::answer::{Answer, Result};
 
 const LONGEST_WAIT: u64 = 300;
 

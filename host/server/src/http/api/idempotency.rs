@@ -22,11 +22,12 @@ use moxxy_types::{
     idempotency::{Claim, Earlier, Key},
 };
 
-use super::{
-    answer::{Answer, Result},
-    auth, body,
-    connections::Seat,
-    middleware,
+use crate::http::{
+    api::{
+        answer::{Answer, Result},
+        auth, body, middleware,
+    },
+    net::connections::Seat,
 };
 use crate::{app::App, services::idempotency};
 
