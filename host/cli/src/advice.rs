@@ -3,7 +3,7 @@
 use moxxy_types::tokens::Scope;
 use reqwest::StatusCode;
 
-use crate::token;
+use crate::commands::tokens;
 
 pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 
@@ -103,7 +103,7 @@ fn forbidden(message: &str) -> String {
 /// Who can make a token with these scopes, and how.
 pub fn another_token(scopes: &[&str]) -> String {
     let command = |offline: &str| {
-        let scopes = scopes.iter().map(|scope| format!(" --scope {}", token::quoted(scope)));
+        let scopes = scopes.iter().map(|scope| format!(" --scope {}", tokens::quoted(scope)));
         format!("moxxy token create{offline}{}", scopes.collect::<String>())
     };
     format!(

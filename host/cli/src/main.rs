@@ -3,45 +3,27 @@
 //! file; the others talk to one.
 
 mod advice;
-mod agent;
 mod arguments;
-mod audit;
-mod backup;
-mod build;
-mod check;
 mod client;
-mod completions;
+mod commands;
 mod component;
-mod config;
 mod connect;
-mod events;
 mod failure;
-mod grant;
-mod health;
-mod init;
-mod inspect;
 mod limits;
-mod new;
-mod policy;
 mod progress;
-mod provider;
-mod question;
-mod restore;
-mod run;
 mod sdk;
-mod secret;
-mod serve;
-mod skill;
 mod stream;
 mod terminal;
-mod token;
-mod vault;
 
 use std::{fs::File, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
 
+use commands::{
+    agents, audit, backup, build, completions, config, events, grants, health, init, inspect, new, policy, providers,
+    questions, restore, runs, secrets, serve, skills, tokens, vault,
+};
 use failure::{Done, Exit, Failure};
 use moxxy_runtime::compile;
 use moxxy_server::{config::Flags, http};
@@ -100,27 +82,27 @@ enum Command {
     Serve(serve::Args),
     /// Make, change and look at agents.
     #[command(subcommand)]
-    Agent(agent::Command),
+    Agent(agents::Command),
     /// Give an agent a task and show its answer as it comes; look at its runs.
-    Run(run::Args),
+    Run(runs::Args),
     /// See what runs ask, and answer it.
     #[command(subcommand)]
-    Question(question::Command),
+    Question(questions::Command),
     /// Say what an agent's model may call, and what a person is asked about first.
     #[command(subcommand)]
     Policy(policy::Command),
     /// Install, look at and call the skills of an agent.
     #[command(subcommand)]
-    Skill(skill::Command),
+    Skill(skills::Command),
     /// Install and configure providers of language models.
     #[command(subcommand)]
-    Provider(provider::Command),
+    Provider(providers::Command),
     /// Keep and rotate the secrets that components may be granted.
     #[command(subcommand)]
-    Secret(secret::Command),
+    Secret(secrets::Command),
     /// Let components use secrets, and take that back.
     #[command(subcommand)]
-    Grant(grant::Command),
+    Grant(grants::Command),
     /// Rotate and check the master key that secrets are sealed by.
     #[command(subcommand)]
     Vault(vault::Command),
@@ -133,7 +115,7 @@ enum Command {
     Restore(restore::Args),
     /// Make, list and revoke the tokens that the server answers to.
     #[command(subcommand)]
-    Token(token::Command),
+    Token(tokens::Command),
     /// Follow what happens on the server.
     Events(events::Args),
     /// Say whether the server is well.
@@ -200,19 +182,19 @@ impl Cli {
             Command::Compile(task) => return compile::run(&task),
             Command::Init(args) => block_on(init::run(&options, args)),
             Command::Serve(args) => block_on(serve::run(flags, args)),
-            Command::Agent(command) => block_on(agent::run(&options, command)),
-            Command::Run(args) => block_on(run::run(&options, args)),
-            Command::Question(command) => block_on(question::run(&options, command)),
+            Command::Agent(command) => block_on(agents::run(&options, command)),
+            Command::Run(args) => block_on(runs::run(&options, args)),
+            Command::Question(command) => block_on(questions::run(&options, command)),
             Command::Policy(command) => block_on(policy::run(&options, command)),
-            Command::Skill(command) => block_on(skill::run(&options, command)),
-            Command::Provider(command) => block_on(provider::run(&options, command)),
-            Command::Secret(command) => block_on(secret::run(&options, command)),
-            Command::Grant(command) => block_on(grant::run(&options, command)),
+            Command::Skill(command) => block_on(skills::run(&options, command)),
+            Command::Provider(command) => block_on(providers::run(&options, command)),
+            Command::Secret(command) => block_on(secrets::run(&options, command)),
+            Command::Grant(command) => block_on(grants::run(&options, command)),
             Command::Vault(command) => block_on(vault::run(&flags, terminal, command)),
             Command::Audit(command) => block_on(audit::run(&options, &flags, command)),
             Command::Backup(args) => block_on(backup::run(&flags, terminal, args)),
             Command::Restore(args) => block_on(restore::run(&flags, terminal, args)),
-            Command::Token(command) => block_on(token::run(&options, command)),
+            Command::Token(command) => block_on(tokens::run(&options, command)),
             Command::Events(args) => block_on(events::run(&options, args)),
             Command::Health => block_on(health::run(&options)),
             Command::Config(command) => config::run(&flags, terminal, &command),

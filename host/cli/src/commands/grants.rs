@@ -8,7 +8,7 @@ use moxxy_types::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Call, Client},
     failure::Done,

@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{connect::near, init::quoted};
+use crate::{commands::init::quoted, connect::near};
 
 /// How many connections may wait to be accepted; the system may allow fewer. Where there is no room,
 /// a client tries again after a second.

@@ -6,11 +6,11 @@ use moxxy_server::config::Flags;
 use moxxy_types::{error::Error, ids::Name};
 use serde_json::json;
 
-use super::{build, failure::Done, sdk, terminal::Terminal};
+use crate::{commands::build, failure::Done, sdk, terminal::Terminal};
 
-const CARGO: &str = include_str!("../templates/Cargo.toml.in");
-const SKILL: &str = include_str!("../templates/skill.rs.in");
-const PROVIDER: &str = include_str!("../templates/provider.rs.in");
+const CARGO: &str = include_str!("../../templates/Cargo.toml.in");
+const SKILL: &str = include_str!("../../templates/skill.rs.in");
+const PROVIDER: &str = include_str!("../../templates/provider.rs.in");
 const IGNORED: &str = "/target\n/*.wasm\n/.cargo/config.toml\n";
 
 #[derive(Debug, clap::Args)]

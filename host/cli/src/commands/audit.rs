@@ -10,7 +10,7 @@ use moxxy_types::{
 };
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Call, Client},
     failure::{Done, Exit, Failure},

@@ -11,7 +11,7 @@ use moxxy_server::{
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     failure::{Done, Failure},
     terminal::Terminal,
 };

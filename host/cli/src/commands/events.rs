@@ -3,7 +3,7 @@
 use moxxy_types::ids::{Name, RunId};
 use serde_json::Value;
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Call, Client},
     failure::Done,

@@ -6,13 +6,13 @@ use moxxy_types::ids::{Name, RunId};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Call, Client},
+    commands::runs::mode,
     failure::{Done, Failure},
     limits::Limits,
     progress,
-    run::mode,
     terminal::{self, Terminal, items, text, time},
 };
 

@@ -7,13 +7,13 @@ use moxxy_server::{config::Config, services::source};
 use moxxy_types::components::World;
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Options,
     client::{Call, Client},
+    commands::{inspect, providers::Settings},
     component::Source,
     failure::{Done, Exit, Failure},
-    inspect, progress,
-    provider::Settings,
+    progress,
     terminal::{Terminal, text},
 };
 
@@ -46,7 +46,7 @@ pub async fn run(options: &Options, args: Args) -> Done {
         let about = "There is no such file, and no such provider comes with the server; asking the server for";
         options.terminal().note(&format!("{about} `{}`.", args.component));
     }
-    let path = format!("/v1/providers/{}/check", super::arguments::name(&args.component).map_err(Failure::usage)?);
+    let path = format!("/v1/providers/{}/check", crate::arguments::name(&args.component).map_err(Failure::usage)?);
     let client = Client::new(options)?;
     let checking = client.answer(Call::post(path).json(json!({ "wire": wire })));
     let answer = progress::during(format!("Checking {}", args.component), checking).await?;

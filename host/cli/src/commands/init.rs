@@ -10,11 +10,11 @@ use moxxy_server::config::{self, Config, Flags, Layers, Source};
 use moxxy_system::directory;
 use serde_json::json;
 
-use super::{
+use crate::{
     Options,
+    commands::tokens::{self, NewToken},
     failure::{Done, Exit, Failure},
     terminal::{self, Terminal},
-    token::{self, NewToken},
 };
 
 const ABOUT: &str =
@@ -80,7 +80,7 @@ pub async fn run(options: &Options, args: Args) -> Done {
 /// The text of a token with which others can be made.
 async fn first_token(config: &Config) -> Done<String> {
     let new = NewToken { scopes: vec!["*".into()], description: Some("The first".into()), expires_in_seconds: None };
-    let made = token::offline(config, new).await.map_err(|failure| {
+    let made = tokens::offline(config, new).await.map_err(|failure| {
         let home = quoted(&config.data.home);
         let make = format!("moxxy --home {home} token create --offline --scope '*'");
         failure.advise(format!("moxxy.toml was written; what lacks is a token: {make}"))

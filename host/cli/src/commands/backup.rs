@@ -8,7 +8,7 @@ use moxxy_server::{
 };
 use serde_json::json;
 
-use super::{arguments, failure::Done, terminal::Terminal};
+use crate::{arguments, failure::Done, terminal::Terminal};
 
 const ABOUT: &str = "It reads the data directory itself, while the server runs or not; the server is not asked. The
 file holds the database as it is at one moment and every component, but not the master key that its

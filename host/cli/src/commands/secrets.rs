@@ -12,7 +12,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Answer, Call, Client},
     failure::{Done, Exit, Failure},

@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use moxxy_types::ids::Name;
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Call, Client},
     failure::Done,

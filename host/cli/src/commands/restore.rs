@@ -8,10 +8,10 @@ use moxxy_server::{
 };
 use serde_json::json;
 
-use super::{
+use crate::{
     arguments,
+    commands::init::quoted,
     failure::{Done, Failure},
-    init::quoted,
     terminal::Terminal,
 };
 

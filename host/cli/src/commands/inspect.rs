@@ -19,7 +19,7 @@ use moxxy_types::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{failure::Done, terminal::Terminal};
+use crate::{failure::Done, terminal::Terminal};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use moxxy_types::tokens::Scope;
 
-use super::{Cli, failure::Done, terminal::Terminal};
+use crate::{Cli, failure::Done, terminal::Terminal};
 
 const INSTALLING: &str = "Put it where your shell finds it:
   bash  moxxy completions bash > ~/.local/share/bash-completion/completions/moxxy

@@ -6,7 +6,7 @@ use moxxy_types::error::Error;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Options, advice, arguments,
     client::{Answer, Call, Client},
     failure::{Done, Exit, Failure},

@@ -3,7 +3,7 @@
 use moxxy_types::ids::Name;
 use serde_json::{Map, Value, json};
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Call, Client},
     failure::Done,

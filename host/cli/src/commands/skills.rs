@@ -4,7 +4,7 @@ use moxxy_types::ids::Name;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Options, arguments,
     client::{Call, Client},
     component::{self, Source},

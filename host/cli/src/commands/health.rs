@@ -1,6 +1,6 @@
 //! `moxxy health`.
 
-use super::{
+use crate::{
     Options,
     client::{Call, Client},
     failure::Done,

@@ -11,7 +11,7 @@ use moxxy_types::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{failure::Done, inspect, sdk, terminal::Terminal};
+use crate::{commands::inspect, failure::Done, sdk, terminal::Terminal};
 
 const TARGET: &str = "wasm32-wasip2";
 /// Defines the profile `component`, unless the crate does.

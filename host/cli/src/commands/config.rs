@@ -9,7 +9,7 @@ use moxxy_server::{
 use serde_json::json;
 use toml::{Table, Value};
 
-use super::{failure::Done, terminal::Terminal};
+use crate::{failure::Done, terminal::Terminal};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

@@ -4,9 +4,10 @@ use moxxy_types::ids::Name;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{
-    Options, arguments, check,
+use crate::{
+    Options, arguments,
     client::{Call, Client},
+    commands::check,
     component::{self, Source},
     failure::{Done, Failure},
     progress,

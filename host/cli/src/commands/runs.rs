@@ -9,7 +9,7 @@ use moxxy_types::{
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{
+use crate::{
     Options, arguments,
     client::{self, Call, Client},
     failure::{Done, Exit, Failure},
