@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use crate::{
-    besieged::Besieged,
     harness::{PATIENCE, Server, send},
+    server_attacks::Besieged,
 };
 
 async fn connect(server: &Server) -> TcpStream {

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::{
-    besieged::Besieged,
-    crafted::{Crafted, SPIN},
     harness::test_component,
+    malformed_modules::{Crafted, SPIN},
+    server_attacks::Besieged,
 };
 
 const CPU: &str = "used up its 300 ms of processor time";

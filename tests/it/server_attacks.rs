@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::{
     cli::serve,
-    crafted::Crafted,
     harness::{PATIENCE, Server},
+    malformed_modules::Crafted,
     outcomes::outcome,
 };
 

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::{besieged::Besieged, crafted::Crafted, harness::send};
+use crate::{harness::send, malformed_modules::Crafted, server_attacks::Besieged};
 
 const HANDLES: &str = "held more than 1024 handles at once";
 
