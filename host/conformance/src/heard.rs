@@ -177,7 +177,7 @@ impl Heard {
 
     pub fn retry_after(&self) -> Option<u64> {
         match &self.failure {
-            Some(Failure::Said { retry_after, .. }) => *retry_after,
+            Some(Failure::ComponentError { retry_after, .. }) => *retry_after,
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use futures_util::{future::BoxFuture, stream};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Limited, StreamBody};
-use moxxy_egress::{Body, Error, Target, Waits};
+use moxxy_egress::{Body, Error, Target, Timeouts};
 use moxxy_runtime::Outgoing;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -185,7 +185,7 @@ fn sent(pieces: Vec<Piece>, heard: CancellationToken, closed: DropGuard) -> Body
 }
 
 impl Outgoing for Service {
-    fn send(&self, request: Request<Body>, _: Waits) -> BoxFuture<'static, Result<Response<Body>, Error>> {
+    fn send(&self, request: Request<Body>, _: Timeouts) -> BoxFuture<'static, Result<Response<Body>, Error>> {
         Box::pin(Arc::clone(&self.0).answer(request))
     }
 }

@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv6Net};
 
 /// A class of addresses that are not public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum AddressClass {
     Unspecified,
     Loopback,
     Private,
@@ -28,73 +28,73 @@ pub enum Class {
 }
 
 /// The first network that an address lies in tells its class.
-const NETWORKS: [(&str, Class); 52] = [
-    ("0.0.0.0/32", Class::Unspecified),
-    ("0.0.0.0/8", Class::Reserved),
-    ("10.0.0.0/8", Class::Private),
-    ("100.100.100.200/32", Class::Metadata),
-    ("100.64.0.0/10", Class::CarrierNat),
-    ("127.0.0.0/8", Class::Loopback),
-    ("168.63.129.16/32", Class::Metadata),
-    ("169.254.169.254/32", Class::Metadata),
-    ("169.254.170.2/32", Class::Metadata),
-    ("169.254.170.23/32", Class::Metadata),
-    ("169.254.0.0/16", Class::LinkLocal),
-    ("172.16.0.0/12", Class::Private),
-    ("192.0.0.192/32", Class::Metadata),
-    ("192.0.0.0/24", Class::Reserved),
-    ("192.0.2.0/24", Class::Documentation),
-    ("192.88.99.0/24", Class::Reserved),
-    ("192.168.0.0/16", Class::Private),
-    ("198.18.0.0/15", Class::Benchmark),
-    ("198.51.100.0/24", Class::Documentation),
-    ("203.0.113.0/24", Class::Documentation),
-    ("224.0.0.0/4", Class::Multicast),
-    ("255.255.255.255/32", Class::Broadcast),
-    ("240.0.0.0/4", Class::Reserved),
-    ("::/128", Class::Unspecified),
-    ("::1/128", Class::Loopback),
+const NETWORKS: [(&str, AddressClass); 52] = [
+    ("0.0.0.0/32", AddressClass::Unspecified),
+    ("0.0.0.0/8", AddressClass::Reserved),
+    ("10.0.0.0/8", AddressClass::Private),
+    ("100.100.100.200/32", AddressClass::Metadata),
+    ("100.64.0.0/10", AddressClass::CarrierNat),
+    ("127.0.0.0/8", AddressClass::Loopback),
+    ("168.63.129.16/32", AddressClass::Metadata),
+    ("169.254.169.254/32", AddressClass::Metadata),
+    ("169.254.170.2/32", AddressClass::Metadata),
+    ("169.254.170.23/32", AddressClass::Metadata),
+    ("169.254.0.0/16", AddressClass::LinkLocal),
+    ("172.16.0.0/12", AddressClass::Private),
+    ("192.0.0.192/32", AddressClass::Metadata),
+    ("192.0.0.0/24", AddressClass::Reserved),
+    ("192.0.2.0/24", AddressClass::Documentation),
+    ("192.88.99.0/24", AddressClass::Reserved),
+    ("192.168.0.0/16", AddressClass::Private),
+    ("198.18.0.0/15", AddressClass::Benchmark),
+    ("198.51.100.0/24", AddressClass::Documentation),
+    ("203.0.113.0/24", AddressClass::Documentation),
+    ("224.0.0.0/4", AddressClass::Multicast),
+    ("255.255.255.255/32", AddressClass::Broadcast),
+    ("240.0.0.0/4", AddressClass::Reserved),
+    ("::/128", AddressClass::Unspecified),
+    ("::1/128", AddressClass::Loopback),
     // IPv4-mapped, IPv4-translated, IPv4-compatible.
-    ("::ffff:0:0/96", Class::Embedded),
-    ("::ffff:0:0:0/96", Class::Embedded),
-    ("::/96", Class::Embedded),
+    ("::ffff:0:0/96", AddressClass::Embedded),
+    ("::ffff:0:0:0/96", AddressClass::Embedded),
+    ("::/96", AddressClass::Embedded),
     // NAT64 of a network's own; where the IPv4 address stands in it, only that network knows.
-    ("64:ff9b:1::/48", Class::Embedded),
+    ("64:ff9b:1::/48", AddressClass::Embedded),
     // Teredo, and 6to4 below.
-    ("2001::/32", Class::Embedded),
-    ("2001:2::/48", Class::Benchmark),
-    ("2001:db8::/32", Class::Documentation),
-    ("2001::/23", Class::Reserved),
-    ("2002::/16", Class::Embedded),
-    ("3fff::/20", Class::Documentation),
-    ("fd00:ec2::254/128", Class::Metadata),
-    ("fd00:ec2::23/128", Class::Metadata),
-    ("fd20:ce::254/128", Class::Metadata),
-    ("fc00::/7", Class::UniqueLocal),
-    ("fe80::/10", Class::LinkLocal),
-    ("fec0::/10", Class::SiteLocal),
-    ("ff00::/8", Class::Multicast),
+    ("2001::/32", AddressClass::Embedded),
+    ("2001:2::/48", AddressClass::Benchmark),
+    ("2001:db8::/32", AddressClass::Documentation),
+    ("2001::/23", AddressClass::Reserved),
+    ("2002::/16", AddressClass::Embedded),
+    ("3fff::/20", AddressClass::Documentation),
+    ("fd00:ec2::254/128", AddressClass::Metadata),
+    ("fd00:ec2::23/128", AddressClass::Metadata),
+    ("fd20:ce::254/128", AddressClass::Metadata),
+    ("fc00::/7", AddressClass::UniqueLocal),
+    ("fe80::/10", AddressClass::LinkLocal),
+    ("fec0::/10", AddressClass::SiteLocal),
+    ("ff00::/8", AddressClass::Multicast),
     // All that is not given out as global unicast, 2000::/3.
-    ("::/3", Class::Reserved),
-    ("4000::/3", Class::Reserved),
-    ("6000::/3", Class::Reserved),
-    ("8000::/3", Class::Reserved),
-    ("a000::/3", Class::Reserved),
-    ("c000::/3", Class::Reserved),
-    ("e000::/4", Class::Reserved),
-    ("f000::/5", Class::Reserved),
-    ("f800::/6", Class::Reserved),
-    ("fe00::/9", Class::Reserved),
+    ("::/3", AddressClass::Reserved),
+    ("4000::/3", AddressClass::Reserved),
+    ("6000::/3", AddressClass::Reserved),
+    ("8000::/3", AddressClass::Reserved),
+    ("a000::/3", AddressClass::Reserved),
+    ("c000::/3", AddressClass::Reserved),
+    ("e000::/4", AddressClass::Reserved),
+    ("f000::/5", AddressClass::Reserved),
+    ("f800::/6", AddressClass::Reserved),
+    ("fe00::/9", AddressClass::Reserved),
 ];
 
-static TABLE: LazyLock<Vec<(IpNet, Class)>> =
+static TABLE: LazyLock<Vec<(IpNet, AddressClass)>> =
     LazyLock::new(|| NETWORKS.iter().filter_map(|(net, class)| Some((net.parse().ok()?, *class))).collect());
 
 /// NAT64's well-known prefix: on networks without IPv4 every name that has an IPv4 address only
 /// resolves to one of these.
 static NAT64: LazyLock<Option<Ipv6Net>> = LazyLock::new(|| "64:ff9b::/96".parse().ok());
 
-impl Class {
+impl AddressClass {
     /// The class of an address, or nothing if it is public.
     pub fn of(address: IpAddr) -> Option<Self> {
         if let IpAddr::V6(long) = address
@@ -141,9 +141,9 @@ mod tests {
         assert_eq!(TABLE.len(), NETWORKS.len());
     }
 
-    use Class::*;
+    use AddressClass::*;
 
-    const CASES: [(&str, Option<Class>); 78] = [
+    const CASES: [(&str, Option<AddressClass>); 78] = [
         ("0.0.0.0", Some(Unspecified)),
         ("0.1.2.3", Some(Reserved)),
         ("1.1.1.1", None),
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn addresses_have_their_class() {
         for (address, class) in CASES {
-            assert_eq!(Class::of(address.parse().unwrap()), class, "{address}");
+            assert_eq!(AddressClass::of(address.parse().unwrap()), class, "{address}");
         }
     }
 }

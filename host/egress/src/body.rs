@@ -32,7 +32,7 @@ pub fn empty() -> Body {
 
 /// Tells of a body whether there is anything in it, once it has gone by.
 #[derive(Debug, Clone, Default)]
-pub struct Extent(Arc<Gone>);
+pub struct BodyKind(Arc<Gone>);
 
 #[derive(Debug, Default)]
 struct Gone {
@@ -40,7 +40,7 @@ struct Gone {
     all: AtomicBool,
 }
 
-impl Extent {
+impl BodyKind {
     /// The body, to be sent, and what tells of it.
     pub fn of(body: Body) -> (Body, Self) {
         let extent = Self::default();
@@ -56,7 +56,7 @@ impl Extent {
 
 struct Measured {
     body: Body,
-    extent: Extent,
+    extent: BodyKind,
 }
 
 impl http_body::Body for Measured {

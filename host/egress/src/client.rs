@@ -19,9 +19,8 @@ use tokio::{
 };
 
 use super::{
-    body::{self, Body, Bounds, Extent, Outgoing, Received},
-    connect::Dialler,
-    courier::{Courier, Hop},
+    body::{self, Body, BodyKind, Bounds, Outgoing, Received},
+    connect::Connector,
     error::{Error, Refusal, Wait},
     pool::{Connection, Key, Lease, Pool},
     redirect,
@@ -29,6 +28,7 @@ use super::{
     target::Target,
 };
 use crate::Options;
+use crate::credentials::{Hop, RequestInterceptor};
 
 const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
@@ -37,7 +37,7 @@ const FORWARDED: &str = "1.1 moxxy";
 
 /// How long a request may wait.
 #[derive(Debug, Clone, Copy)]
-pub struct Waits {
+pub struct Timeouts {
     pub connection: Duration,
     pub head: Duration,
     pub pause: Duration,
@@ -45,7 +45,7 @@ pub struct Waits {
 
 pub struct Client {
     pub config: Options,
-    pub dialler: Dialler,
+    pub dialler: Connector,
     pub pool: Arc<Pool>,
     pub server: tasks::Server,
 }
@@ -54,8 +54,8 @@ pub struct Client {
 pub struct Sending<'a> {
     pub client: &'a Client,
     pub policy: &'a Arc<Policy>,
-    pub courier: Option<&'a dyn Courier>,
-    pub waits: Waits,
+    pub interceptor: Option<&'a dyn RequestInterceptor>,
+    pub timeouts: Timeouts,
     pub end: Instant,
     pub turn: Arc<OwnedSemaphorePermit>,
 }
@@ -69,7 +69,7 @@ impl Sending<'_> {
         let (origin, mut target, mut hops) = (target.clone(), target, 0);
         let mut crossed = false;
         loop {
-            let (sent, extent) = Extent::of(body);
+            let (sent, extent) = BodyKind::of(body);
             let hop = Hop { url: target.url(), crossed };
             let response = self.exchange(&target, &hop, &parts, sent).await?;
             let Some(next) = redirect::next(&response, &parts.method, !extent.is_nothing()) else {
@@ -107,14 +107,14 @@ impl Sending<'_> {
         };
         let mut request = Request::from_parts(parts.clone(), body);
         *request.uri_mut() = target.path_and_query()?;
-        if let Some(courier) = self.courier {
-            request = courier.put_in(hop, request).await?;
+        if let Some(interceptor) = self.interceptor {
+            request = interceptor.on_request(hop, request).await?;
         }
         // Another connection may take its place, to another address.
         finish(request.headers_mut(), target, connection.private || rule.allows_private())?;
         let response = self.transfer(target, rule, key, connection, request).await?;
-        match self.courier {
-            Some(courier) => courier.clean(hop, response).await,
+        match self.interceptor {
+            Some(interceptor) => interceptor.on_response(hop, response).await,
             None => Ok(response),
         }
     }
@@ -144,7 +144,7 @@ impl Sending<'_> {
         connection.used = true;
         let config = &self.client.config;
         let total = Duration::from_secs(config.total_time);
-        let bounds = Bounds { bytes: config.response_body, pause: self.waits.pause, end: self.end, total };
+        let bounds = Bounds { bytes: config.response_body, pause: self.timeouts.pause, end: self.end, total };
         let lease = Lease { connection, key, pool: Arc::clone(&self.client.pool), _turn: Arc::clone(&self.turn) };
         let announced = response.body().size_hint().lower();
         if announced > bounds.bytes {
@@ -182,17 +182,17 @@ impl Sending<'_> {
                     (Error::of_hyper(error.error(), self.client.config.response_head), request)
                 }),
                 Ok(()) = goes_on.changed() => {}
-                () = sleep(self.waits.head) => return Err((Error::Late(Wait::Head, self.waits.head), None)),
+                () = sleep(self.timeouts.head) => return Err((Error::Late(Wait::Head, self.timeouts.head), None)),
             }
         }
     }
 
     async fn connect(&self, target: &Target, rule: &Rule) -> Result<Connection, Error> {
         let client = self.client;
-        let until = self.end.min(Instant::now() + self.waits.connection);
+        let until = self.end.min(Instant::now() + self.timeouts.connection);
         let permit = client.pool.room(until).await?;
         let addresses = client.dialler.resolve(target, rule, until).await?;
-        let late = || Error::Late(Wait::Connection, self.waits.connection);
+        let late = || Error::Late(Wait::Connection, self.timeouts.connection);
         let dialling = client.dialler.dial(target, &addresses, until);
         let (stream, private) = timeout_at(until, dialling).await.map_err(|_| late())??;
         let head = usize::try_from(client.config.response_head).unwrap_or(usize::MAX);
@@ -215,9 +215,9 @@ impl Client {
     pub async fn send(
         &self,
         policy: &Arc<Policy>,
-        courier: Option<&dyn Courier>,
+        interceptor: Option<&dyn RequestInterceptor>,
         request: Request<Body>,
-        waits: Waits,
+        timeouts: Timeouts,
         turn: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, Error> {
         if request.method().as_str().len() > METHOD {
@@ -226,7 +226,7 @@ impl Client {
         let target = Target::parse(&request.uri().to_string())?;
         let total = Duration::from_secs(self.config.total_time);
         let sending =
-            Sending { client: self, policy, courier, waits, end: Instant::now() + total, turn: Arc::new(turn) };
+            Sending { client: self, policy, interceptor, timeouts, end: Instant::now() + total, turn: Arc::new(turn) };
         timeout(total, sending.follow(target, request)).await.unwrap_or(Err(Error::Late(Wait::End, total)))
     }
 }

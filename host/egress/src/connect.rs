@@ -26,7 +26,7 @@ use tokio_rustls::{
 use url::Host;
 
 use super::{
-    address::Class,
+    address::AddressClass,
     error::{Error, Refusal},
     rule::Rule,
     target::Target,
@@ -37,7 +37,7 @@ use crate::{Options, Resolver};
 const TRIED: usize = 4;
 
 /// Opens connections.
-pub struct Dialler {
+pub struct Connector {
     resolver: Option<Resolver>,
     /// Authorities beside the system's.
     extra: Vec<CertificateDer<'static>>,
@@ -56,7 +56,7 @@ pub struct Checked {
     pub private: bool,
 }
 
-impl Dialler {
+impl Connector {
     pub fn new(config: &Options) -> error::Result<Self> {
         let extra = authorities(&config.ca)?;
         Ok(Self { resolver: config.resolver, extra, tls: OnceCell::new(), own: RwLock::default() })
@@ -109,7 +109,7 @@ impl Dialler {
 
     fn check(&self, found: SocketAddr, target: &Target, rule: &Rule) -> Result<Checked, Refusal> {
         let address = found.ip();
-        let class = Class::of(address);
+        let class = AddressClass::of(address);
         if let Some(class) = class.filter(|class| !(rule.allows_private() && class.can_be_allowed())) {
             return Err(Refusal::Address { host: target.authority(), address, class, advice: rule.advise(target) });
         }

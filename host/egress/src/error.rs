@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::address::Class;
+use super::address::AddressClass;
 
 /// The rule that refuses a request. The text says what would allow it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum Refusal {
     #[error("it may reach {host} below {allowed} only, and by paths without encoded slashes")]
     Path { host: String, allowed: String },
     #[error("{host} is {address}, {}{}", .class.as_str(), told(*.class, .advice))]
-    Address { host: String, address: std::net::IpAddr, class: Class, advice: String },
+    Address { host: String, address: std::net::IpAddr, class: AddressClass, advice: String },
     #[error("{0} is this server itself, which no rule allows")]
     Own(String),
     #[error("it made more than the {0} requests of one call that `egress.requests` allows")]
@@ -28,7 +28,7 @@ pub enum Refusal {
     Secret(String),
 }
 
-fn told(class: Class, advice: &str) -> String {
+fn told(class: AddressClass, advice: &str) -> String {
     match class.can_be_allowed() {
         true => format!(": {advice}"),
         false => ", which no rule allows".into(),

@@ -7,7 +7,7 @@ mod body;
 mod client;
 pub mod configured;
 mod connect;
-mod courier;
+mod credentials;
 mod error;
 mod options;
 mod pool;
@@ -34,19 +34,19 @@ use tokio::{
 
 pub use self::{
     body::Body,
-    client::Waits,
-    courier::{Courier, Hop},
+    client::Timeouts,
+    credentials::{Hop, RequestInterceptor},
     error::{Error, Refusal, Wait},
     rule::{Missing, Pattern, Policy, Rule, is_public},
     target::Target,
 };
-use self::{client::Client, connect::Dialler, pool::Pool};
+use self::{client::Client, connect::Connector, pool::Pool};
 pub use options::{Options, Resolver};
 
 /// How often connections that wait in vain are looked for.
 const TIDY: Duration = Duration::from_secs(5);
 /// How many responses one call may have open at once. It waits for more as for a connection.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_REQUESTS: usize = 16;
 
 /// Sends requests, for everybody who may.
 #[derive(Clone)]
@@ -54,10 +54,10 @@ pub struct Egress(Arc<Client>);
 
 /// What one call may send.
 #[derive(Debug)]
-pub struct Outlet {
+pub struct CallClient {
     egress: Egress,
     policy: Arc<Policy>,
-    courier: Option<Arc<dyn Courier>>,
+    interceptor: Option<Arc<dyn RequestInterceptor>>,
     sent: AtomicU32,
     turns: Arc<Semaphore>,
 }
@@ -66,7 +66,7 @@ impl Egress {
     pub fn new(config: &Options, tasks: &Tasks) -> Result<Self> {
         let pool = Arc::new(Pool::new(config.connections));
         let client = Client {
-            dialler: Dialler::new(config)?,
+            dialler: Connector::new(config)?,
             config: config.clone(),
             pool: Arc::clone(&pool),
             server: Server::current(),
@@ -87,15 +87,15 @@ impl Egress {
     }
 
     /// The way out for one call.
-    pub fn outlet(&self, policy: Policy, courier: Option<Arc<dyn Courier>>) -> Outlet {
-        let (sent, turns) = (AtomicU32::new(0), Arc::new(Semaphore::new(AT_ONCE)));
-        Outlet { egress: self.clone(), policy: Arc::new(policy), courier, sent, turns }
+    pub fn for_call(&self, policy: Policy, interceptor: Option<Arc<dyn RequestInterceptor>>) -> CallClient {
+        let (sent, turns) = (AtomicU32::new(0), Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)));
+        CallClient { egress: self.clone(), policy: Arc::new(policy), interceptor, sent, turns }
     }
 
     /// The longest waits.
-    pub fn waits(&self) -> Waits {
+    pub fn timeouts(&self) -> Timeouts {
         let config = &self.0.config;
-        Waits {
+        Timeouts {
             connection: Duration::from_secs(config.connect_time),
             head: Duration::from_secs(config.head_time),
             pause: Duration::from_secs(config.body_pause),
@@ -103,21 +103,21 @@ impl Egress {
     }
 }
 
-impl Outlet {
+impl CallClient {
     /// Sends a request, if its rules allow it. Dropped, it is given up.
-    pub async fn send(&self, request: Request<Body>, waits: Waits) -> Result<Response<Body>, Error> {
-        let (client, most) = (&self.egress.0, self.egress.waits());
-        let waits = Waits {
-            connection: waits.connection.min(most.connection),
-            head: waits.head.min(most.head),
-            pause: waits.pause.min(most.pause),
+    pub async fn send(&self, request: Request<Body>, timeouts: Timeouts) -> Result<Response<Body>, Error> {
+        let (client, most) = (&self.egress.0, self.egress.timeouts());
+        let timeouts = Timeouts {
+            connection: timeouts.connection.min(most.connection),
+            head: timeouts.head.min(most.head),
+            pause: timeouts.pause.min(most.pause),
         };
         if self.sent.fetch_add(1, Relaxed) >= client.config.requests {
             return Err(Refusal::Count(client.config.requests).into());
         }
-        let turn = timeout(waits.connection.min(most.connection), Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = timeout(timeouts.connection.min(most.connection), Arc::clone(&self.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Error::Busy) };
-        client.send(&self.policy, self.courier.as_deref(), request, waits, turn).await
+        client.send(&self.policy, self.interceptor.as_deref(), request, timeouts, turn).await
     }
 }
 

@@ -138,9 +138,9 @@ impl<'l> Call<'l> {
     /// What the guest said, with what it was not told: why a request of its was refused.
     fn explained(&self, failure: Failure) -> Failure {
         match (failure, self.store.data().hooks.refusal()) {
-            (Failure::Said { code, message, retry_after }, Some(refusal)) => {
+            (Failure::ComponentError { code, message, retry_after }, Some(refusal)) => {
                 let message = format!("{message} (a request was refused: {refusal})");
-                Failure::Said { code, message, retry_after }
+                Failure::ComponentError { code, message, retry_after }
             }
             (failure, _) => failure,
         }

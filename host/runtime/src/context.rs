@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use moxxy_egress::{self as egress, Body, Waits};
+use moxxy_egress::{self as egress, Body, Timeouts};
 use moxxy_secrets::{Redactor, Value};
 use moxxy_types::ids::{Name, RunId, SessionId};
 use serde_json::{Map, Value as Json};
@@ -118,7 +118,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
 /// The way to the network, as far as the call's rules allow it.
 pub trait Outgoing: fmt::Debug + Send + Sync {
     /// Dropping the future gives the request up.
-    fn send(&self, request: Request<Body>, waits: Waits) -> BoxFuture<'static, Result<Response<Body>, egress::Error>>;
+    fn send(
+        &self,
+        request: Request<Body>,
+        waits: Timeouts,
+    ) -> BoxFuture<'static, Result<Response<Body>, egress::Error>>;
 }
 
 /// The secrets that a call may use. Each use is decided and told of anew.

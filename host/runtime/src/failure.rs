@@ -6,7 +6,7 @@ use moxxy_types::error::{Error, Problem};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The guest did its part and said no.
-    Said { code: &'static str, message: String, retry_after: Option<u64> },
+    ComponentError { code: &'static str, message: String, retry_after: Option<u64> },
     /// The guest trapped or broke its contract.
     Trapped { message: String },
     /// The guest ran over a limit.
@@ -54,12 +54,12 @@ impl Failure {
     }
 
     pub fn said(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Said { code, message: message.into(), retry_after: None }
+        Self::ComponentError { code, message: message.into(), retry_after: None }
     }
 
     /// Without the secrets that its message holds.
     pub fn redacted(mut self, redactor: &Redactor) -> Self {
-        let (Self::Said { message, .. }
+        let (Self::ComponentError { message, .. }
         | Self::Trapped { message }
         | Self::Limit { message, .. }
         | Self::Pending { question: message }
@@ -70,7 +70,7 @@ impl Failure {
 
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Said { code, .. } | Self::Refused { code, .. } => code,
+            Self::ComponentError { code, .. } | Self::Refused { code, .. } => code,
             Self::Trapped { .. } => "component_trapped",
             Self::Limit { .. } => "component_limit",
             Self::Pending { .. } => "pending",
@@ -79,7 +79,7 @@ impl Failure {
 
     pub fn message(&self) -> &str {
         match self {
-            Self::Said { message, .. }
+            Self::ComponentError { message, .. }
             | Self::Trapped { message }
             | Self::Limit { message, .. }
             | Self::Pending { question: message }
@@ -92,9 +92,9 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let problem = Problem::new(failure.code(), failure.message());
         match failure {
-            Failure::Said { code: "invalid_arguments", .. } => Self::Invalid(problem, Vec::new()),
-            Failure::Said { .. } => Self::Said(problem),
-            Failure::Trapped { .. } | Failure::Limit { .. } => Self::Broke(problem),
+            Failure::ComponentError { code: "invalid_arguments", .. } => Self::Invalid(problem, Vec::new()),
+            Failure::ComponentError { .. } => Self::ComponentError(problem),
+            Failure::Trapped { .. } | Failure::Limit { .. } => Self::ComponentFault(problem),
             Failure::Pending { .. } | Failure::Refused { .. } => Self::Unavailable(problem),
         }
     }

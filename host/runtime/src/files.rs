@@ -43,13 +43,13 @@ impl Files {
     /// Writes an upload under a temporary name that goes away unless it is kept.
     pub fn receive(&self, upload: &[u8]) -> Result<TempPath> {
         use io::Write as _;
-        let mut file = NamedTempFile::new_in(&self.uploads).map_err(Error::unwritten)?;
-        file.write_all(upload).and_then(|()| file.as_file().sync_all()).map_err(Error::unwritten)?;
+        let mut file = NamedTempFile::new_in(&self.uploads).map_err(Error::from_write_error)?;
+        file.write_all(upload).and_then(|()| file.as_file().sync_all()).map_err(Error::from_write_error)?;
         Ok(file.into_temp_path())
     }
 
     pub fn keep(&self, upload: TempPath, digest: &Digest) -> Result<()> {
-        upload.persist(self.upload(digest)).map_err(|e| Error::unwritten(e.error))?;
+        upload.persist(self.upload(digest)).map_err(|e| Error::from_write_error(e.error))?;
         sync(&self.uploads)
     }
 
@@ -68,20 +68,20 @@ impl Files {
 
     /// A temporary name for compiled code.
     pub fn compiling(&self) -> Result<TempPath> {
-        NamedTempFile::new_in(&self.compiled).map(NamedTempFile::into_temp_path).map_err(Error::unwritten)
+        NamedTempFile::new_in(&self.compiled).map(NamedTempFile::into_temp_path).map_err(Error::from_write_error)
     }
 
     /// Seals compiled code and puts it in its place.
     pub fn keep_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
         use io::Write as _;
-        let seal = load::seal(&code, &self.key, digest.as_str()).map_err(Error::unwritten)?;
-        let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::unwritten)?;
-        file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::unwritten)?;
+        let seal = load::seal(&code, &self.key, digest.as_str()).map_err(Error::from_write_error)?;
+        let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::from_write_error)?;
+        file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::from_write_error)?;
         let (code_path, seal_path) = self.code(digest);
-        fs::File::open(&code).and_then(|file| file.sync_all()).map_err(Error::unwritten)?;
+        fs::File::open(&code).and_then(|file| file.sync_all()).map_err(Error::from_write_error)?;
         // The seal first: code without its seal is compiled again, never run.
-        file.persist(seal_path).map_err(|e| Error::unwritten(e.error))?;
-        code.persist(code_path).map_err(|e| Error::unwritten(e.error))?;
+        file.persist(seal_path).map_err(|e| Error::from_write_error(e.error))?;
+        code.persist(code_path).map_err(|e| Error::from_write_error(e.error))?;
         sync(&self.compiled)
     }
 
@@ -171,7 +171,7 @@ fn compatibility(engine: &Engine) -> String {
 }
 
 fn sync(directory: &Path) -> Result<()> {
-    directory::sync(directory).map_err(Error::unwritten)
+    directory::sync(directory).map_err(Error::from_write_error)
 }
 
 /// For want of open files or of memory, say: nothing is wrong with the component.

@@ -104,5 +104,5 @@ pub(super) fn provider_error(error: models::Error) -> Failure {
 }
 
 fn again(code: &'static str, retry: models::Retry) -> Failure {
-    Failure::Said { code, message: retry.message, retry_after: retry.retry_after }
+    Failure::ComponentError { code, message: retry.message, retry_after: retry.retry_after }
 }

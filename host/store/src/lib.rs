@@ -134,7 +134,7 @@ impl Store {
     {
         loop {
             match self.write(transaction.clone()).await {
-                Err(error) if error.is_of_storage() => tokio::select! {
+                Err(error) if error.is_storage_error() => tokio::select! {
                     () = tokio::time::sleep(AGAIN) => {}
                     () = self.shutdown.cancelled() => return Err(error),
                 },

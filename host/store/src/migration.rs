@@ -77,11 +77,11 @@ async fn keep_copy(connection: &mut SqliteConnection, path: &Path) -> Result<()>
     let part = PathBuf::from(format!("{}.copy", path.display()));
     // Mostly there is none.
     drop(fs::remove_file(&part));
-    super::make_private(&part).map_err(Error::unwritten)?;
+    super::make_private(&part).map_err(Error::from_write_error)?;
     vacuum_into(connection, &part).await?;
     let older = copies(path, &kept);
     let placed = fs::File::open(&part).and_then(|copy| copy.sync_all()).and_then(|()| fs::rename(&part, &kept));
-    placed.and_then(|()| directory::sync(folder)).map_err(Error::unwritten)?;
+    placed.and_then(|()| directory::sync(folder)).map_err(Error::from_write_error)?;
     for copy in older {
         // One too many harms nobody.
         drop(fs::remove_file(copy));

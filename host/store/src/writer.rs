@@ -184,7 +184,7 @@ where
 /// What a caller is told: of its own failure only what holds although its group was not committed.
 fn told<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
     match (committed, result) {
-        (Err(_), Err(own)) if own.is_of_storage() => Err(own),
+        (Err(_), Err(own)) if own.is_storage_error() => Err(own),
         (committed, result) => committed.and(result),
     }
 }
@@ -192,7 +192,7 @@ fn told<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
 /// What failed, if it was the disk.
 fn disk(error: &Error) -> Option<Problem> {
     match error {
-        Error::Unavailable(problem) if error.is_of_storage() => Some(problem.clone()),
+        Error::Unavailable(problem) if error.is_storage_error() => Some(problem.clone()),
         _ => None,
     }
 }

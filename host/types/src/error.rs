@@ -1,7 +1,7 @@
 //! Failures by what a caller can do about them. Knows neither HTTP nor SQL.
 //!
-//! Trouble in a component keeps three names apart: the guest said no ([`Error::Said`]), the guest
-//! trapped or ran over a limit ([`Error::Broke`]), the host refused ([`Error::Unavailable`]).
+//! Trouble in a component keeps three names apart: the guest said no ([`Error::ComponentError`]), the guest
+//! trapped or ran over a limit ([`Error::ComponentFault`]), the host refused ([`Error::Unavailable`]).
 
 use std::{borrow::Cow, io};
 
@@ -46,10 +46,10 @@ pub enum Error {
     Forbidden(Problem),
     /// A component did its part and reported a failure.
     #[error("{}", .0.message)]
-    Said(Problem),
+    ComponentError(Problem),
     /// A component trapped, ran over a limit or broke its contract.
     #[error("{}", .0.message)]
-    Broke(Problem),
+    ComponentFault(Problem),
     /// What there is of it is used up.
     #[error("{}", .0.message)]
     Exhausted(Problem),
@@ -116,12 +116,12 @@ impl Error {
     }
 
     /// Of a file that could not be written.
-    pub fn unwritten(error: io::Error) -> Self {
+    pub fn from_write_error(error: io::Error) -> Self {
         if is_full(&error) { Self::disk_full() } else { Self::internal(error) }
     }
 
     /// Whether the disk is full or fails: what could not be done now may be done later, as it is.
-    pub fn is_of_storage(&self) -> bool {
+    pub fn is_storage_error(&self) -> bool {
         matches!(self, Self::Unavailable(problem) if [DISK_FULL, DATABASE_FAILED].contains(&&*problem.code))
     }
 
@@ -139,8 +139,8 @@ impl Error {
             | Self::TooLarge(p)
             | Self::Unauthenticated(p)
             | Self::Forbidden(p)
-            | Self::Said(p)
-            | Self::Broke(p)
+            | Self::ComponentError(p)
+            | Self::ComponentFault(p)
             | Self::Exhausted(p)
             | Self::Unavailable(p) => &p.code,
             Self::Internal(_) => "internal",

@@ -49,7 +49,7 @@ pub async fn errors(bench: &Bench<'_>) -> Tried {
 fn fails(status: u16, listed: Result<Vec<Model>, Failure>, kind: Option<Kind>) -> Result<(), String> {
     let expected = kind.map_or("error", Kind::as_str);
     match listed {
-        Err(Failure::Said { code, .. }) if kind.is_none_or(|kind| kind.code() == code) => Ok(()),
+        Err(Failure::ComponentError { code, .. }) if kind.is_none_or(|kind| kind.code() == code) => Ok(()),
         Err(failure) => Err(format!("{status}: expected the error {expected}, came {}", failure.code())),
         Ok(models) => Err(format!("{status}: expected the error {expected}, came {} models", models.len())),
     }

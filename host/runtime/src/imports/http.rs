@@ -6,7 +6,7 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
-use moxxy_egress::{self as egress, Refusal, Wait, Waits};
+use moxxy_egress::{self as egress, Refusal, Timeouts, Wait};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::{context::Outgoing, state::CallState};
@@ -98,9 +98,9 @@ impl WasiHttpView for CallState {
 }
 
 /// What the component wants to wait at most.
-fn waits(options: Option<RequestOptions>) -> Waits {
+fn waits(options: Option<RequestOptions>) -> Timeouts {
     let options = options.unwrap_or_default();
-    Waits {
+    Timeouts {
         connection: options.connect_timeout.unwrap_or(Duration::MAX),
         head: options.first_byte_timeout.unwrap_or(Duration::MAX),
         pause: options.between_bytes_timeout.unwrap_or(Duration::MAX),

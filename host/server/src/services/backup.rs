@@ -80,13 +80,13 @@ pub async fn take(config: &Config, file: &Path) -> Result<Taken> {
         store::migration::vacuum_into(&mut db, copy.path()).await?;
         let about = About { taken_at: Clock::system().timestamp(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let Some(components) = fill(config, &mut db, copy.path(), &about).await? else { continue };
-        copy.as_file().sync_all().map_err(Error::unwritten)?;
+        copy.as_file().sync_all().map_err(Error::from_write_error)?;
         let size = copy.as_file().metadata().map_err(Error::internal)?.len();
         copy.persist_noclobber(file).map_err(|e| match e.error.kind() {
             ErrorKind::AlreadyExists => already_there(file),
             _ => unusable(file, e.error),
         })?;
-        directory::sync(folder).map_err(Error::unwritten)?;
+        directory::sync(folder).map_err(Error::from_write_error)?;
         return Ok(Taken { file: file.to_owned(), taken_at: about.taken_at, components, size });
     }
     Err(Error::unavailable("busy", "Components were removed all the while; try again"))
@@ -127,7 +127,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
     let home = &config.data.home;
     let _lock = app::open_home(home)?;
     refuse_used(config)?;
-    let copy = NamedTempFile::new_in(home).map_err(Error::unwritten)?;
+    let copy = NamedTempFile::new_in(home).map_err(Error::from_write_error)?;
     let copied = fs::File::open(file).and_then(|mut from| io::copy(&mut from, &mut copy.as_file()));
     copied.map_err(|e| unusable(file, e))?;
     let mut db = backup::open(copy.path()).await?;
@@ -141,9 +141,9 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
     backup::close(db).await?;
     // Without the database the components are nothing, and with it they are there.
     place(&staged, home, &components)?;
-    copy.as_file().sync_all().map_err(Error::unwritten)?;
-    copy.persist_noclobber(config.database()).map_err(|e| Error::unwritten(e.error))?;
-    directory::sync(home).map_err(Error::unwritten)?;
+    copy.as_file().sync_all().map_err(Error::from_write_error)?;
+    copy.persist_noclobber(config.database()).map_err(|e| Error::from_write_error(e.error))?;
+    directory::sync(home).map_err(Error::from_write_error)?;
     Ok(Restored { taken_at: about.taken_at, components: components.len(), secrets, unfinished, audit })
 }
 
@@ -167,7 +167,7 @@ fn refuse_used(config: &Config) -> Result<()> {
 
 /// Writes the components into a folder that goes away, each as it was.
 async fn unpack(db: &mut Db, home: &Path) -> Result<(TempDir, HashSet<Digest>)> {
-    let staged = TempDir::new_in(home).map_err(Error::unwritten)?;
+    let staged = TempDir::new_in(home).map_err(Error::from_write_error)?;
     let digests = store::components::digests(db).await?;
     for digest in &digests {
         let bytes = backup::component(db, digest).await?.filter(|bytes| Digest::of(bytes) == *digest);
@@ -176,7 +176,7 @@ async fn unpack(db: &mut Db, home: &Path) -> Result<(TempDir, HashSet<Digest>)> 
         };
         let path = staged.path().join(digest.hex());
         let written = fs::write(&path, bytes).and_then(|()| fs::File::open(&path)?.sync_all());
-        written.map_err(Error::unwritten)?;
+        written.map_err(Error::from_write_error)?;
     }
     Ok((staged, digests))
 }
@@ -192,7 +192,7 @@ fn place(staged: &TempDir, home: &Path, digests: &HashSet<Digest>) -> Result<()>
         }
         Ok(())
     };
-    move_all().map_err(Error::unwritten)
+    move_all().map_err(Error::from_write_error)
 }
 
 /// Lets a restored server act again. Returns how many runs had not ended.

@@ -9,7 +9,8 @@ use std::sync::{
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use moxxy_egress::{
-    Body, Courier, Error, Missing, Outlet, Pattern, Policy, Refusal, Rule, Waits, configured, is_public,
+    Body, CallClient, Error, Missing, Pattern, Policy, Refusal, RequestInterceptor, Rule, Timeouts, configured,
+    is_public,
 };
 use moxxy_runtime::{ANY, Outgoing, Secrets as _};
 use moxxy_store::{Store, events};
@@ -36,7 +37,7 @@ const REASON: usize = 2048;
 
 /// The way out of one call. The server's threads do the sending.
 pub struct OfCall {
-    outlet: Arc<Outlet>,
+    client: Arc<CallClient>,
     server: Server,
     told: Arc<Told>,
 }
@@ -62,8 +63,8 @@ impl OfCall {
         policy: Policy,
         secrets: Option<&Arc<of_call::OfCall>>,
     ) -> Arc<Self> {
-        let courier = secrets.map(|secrets| Arc::clone(secrets) as Arc<dyn Courier>);
-        let outlet = Arc::new(app.egress.outlet(policy, courier));
+        let interceptor = secrets.map(|secrets| Arc::clone(secrets) as Arc<dyn RequestInterceptor>);
+        let client = Arc::new(app.egress.for_call(policy, interceptor));
         let counted = AtomicBool::new(false);
         let told = Arc::new(Told {
             store: app.store.clone(),
@@ -73,19 +74,19 @@ impl OfCall {
             secrets: secrets.cloned(),
             counted,
         });
-        Arc::new(Self { outlet, server: Server::current(), told })
+        Arc::new(Self { client, server: Server::current(), told })
     }
 }
 
 impl Outgoing for OfCall {
-    fn send(&self, request: Request<Body>, waits: Waits) -> BoxFuture<'static, Result<Response<Body>, Error>> {
-        let (outlet, told) = (Arc::clone(&self.outlet), Arc::clone(&self.told));
+    fn send(&self, request: Request<Body>, timeouts: Timeouts) -> BoxFuture<'static, Result<Response<Body>, Error>> {
+        let (client, told) = (Arc::clone(&self.client), Arc::clone(&self.told));
         let method = request.method().as_str().chars().take(METHOD).collect();
         let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
         // What stands before an `@` are credentials.
         let host = authority.rsplit('@').next().unwrap_or_default().chars().take(HOST).collect();
         let sending = self.server.spawn(async move {
-            let result = outlet.send(request, waits).await;
+            let result = client.send(request, timeouts).await;
             if let Err(Error::Refused(refusal)) = &result {
                 told.tell(host, method, refusal).await;
             }
@@ -116,7 +117,7 @@ impl Told {
 
 impl std::fmt::Debug for OfCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OfCall").field("outlet", &self.outlet).finish_non_exhaustive()
+        f.debug_struct("OfCall").field("outlet", &self.client).finish_non_exhaustive()
     }
 }
 

@@ -210,7 +210,7 @@ async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<R
         })
     });
     // The call was made: who is told that nothing was done would make it again.
-    recorded.await.map_err(|error| match error.is_of_storage() {
+    recorded.await.map_err(|error| match error.is_storage_error() {
         true => Error::internal("the server stopped before it could store what the call did"),
         false => error,
     })

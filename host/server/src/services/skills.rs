@@ -195,7 +195,7 @@ pub async fn collect(app: &App) -> Result<()> {
     let Ok(_alone) = app.installing.try_write() else { return Ok(()) };
     let used = match app.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await {
         // What was not installed is in the way all the more where the disk is full.
-        Err(error) if error.is_of_storage() => store::components::digests(&mut *app.store.read().await?).await?,
+        Err(error) if error.is_storage_error() => store::components::digests(&mut *app.store.read().await?).await?,
         done => done?,
     };
     app.plugins.retain(&used).await

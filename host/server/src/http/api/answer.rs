@@ -100,7 +100,9 @@ impl From<Error> for Answer {
             Error::TooLarge(problem) => (StatusCode::PAYLOAD_TOO_LARGE, problem, Vec::new()),
             Error::Unauthenticated(problem) => (StatusCode::UNAUTHORIZED, problem, Vec::new()),
             Error::Forbidden(problem) => (StatusCode::FORBIDDEN, problem, Vec::new()),
-            Error::Said(problem) | Error::Broke(problem) => (StatusCode::INTERNAL_SERVER_ERROR, problem, Vec::new()),
+            Error::ComponentError(problem) | Error::ComponentFault(problem) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, problem, Vec::new())
+            }
             Error::Exhausted(problem) => (StatusCode::TOO_MANY_REQUESTS, problem, Vec::new()),
             Error::Unavailable(problem) => (StatusCode::SERVICE_UNAVAILABLE, problem, Vec::new()),
             Error::Internal(_) => {

@@ -116,7 +116,7 @@ async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> 
     let first = note.clone();
     match app.store.write(move |tx| Box::pin(first.write(tx))).await {
         // The key stays taken until there is room to write what became of it.
-        Err(error) if error.is_of_storage() => {
+        Err(error) if error.is_storage_error() => {
             let store = app.store.clone();
             app.tasks.spawn("idempotency", Policy::Job, async move {
                 tell(store.persist(move |tx| Box::pin(note.write(tx))).await);

@@ -202,7 +202,7 @@ fn failed(failure: Failure) -> Error {
         | "daily_token_limit"
         | "daily_cost_limit" => Error::Exhausted(problem),
         "provider_overloaded" | "provider_unreachable" | "busy" => Error::Unavailable(problem),
-        _ => Error::Said(problem),
+        _ => Error::ComponentError(problem),
     }
 }
 

@@ -70,7 +70,7 @@ async fn drain(app: &App, agent: AgentKey, session: &SessionId, again: bool) -> 
             Ok(turn::End::Ended | turn::End::Waiting) => {}
             Ok(turn::End::Paused) => return Ok(()),
             // Nothing that was done is lost, and there may be room again.
-            Err(error) if error.is_of_storage() => return Err(error),
+            Err(error) if error.is_storage_error() => return Err(error),
             Err(error) => turn::broken(app, &run, &error).await?,
         }
     }

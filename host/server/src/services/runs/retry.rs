@@ -29,7 +29,7 @@ pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Op
         return None;
     }
     let asked = match failure {
-        Failure::Said { retry_after, .. } => retry_after.map(Duration::from_millis),
+        Failure::ComponentError { retry_after, .. } => retry_after.map(Duration::from_millis),
         _ => None,
     };
     let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
@@ -45,7 +45,7 @@ mod tests {
     use crate::services::runs::*;
 
     fn failed(code: &'static str, retry_after: Option<u64>) -> Failure {
-        Failure::Said { code, message: String::new(), retry_after }
+        Failure::ComponentError { code, message: String::new(), retry_after }
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn write(path: &Path, key: &MasterKey) -> Result<()> {
 }
 
 fn sync(directory: &Path) -> Result<()> {
-    directory::sync(directory).map_err(Error::unwritten)
+    directory::sync(directory).map_err(Error::from_write_error)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {

@@ -1,6 +1,6 @@
 //! The vault: secrets, sealed at rest. Their values are written and never read over REST.
 
-mod courier;
+mod credentials;
 pub mod master;
 pub mod of_call;
 mod rotation;

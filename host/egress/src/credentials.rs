@@ -8,13 +8,21 @@ use super::{body::Body, error::Error};
 
 /// Puts secrets in, last of all, when there is a connection to whom they are for: redirects, retries
 /// and logs have the request as the component made it.
-pub trait Courier: std::fmt::Debug + Send + Sync {
+pub trait RequestInterceptor: std::fmt::Debug + Send + Sync {
     /// The request as it is sent to `hop`. Its URI is the path with the query. An error, such as
     /// [`Refusal::Secret`](super::Refusal::Secret), keeps it from being sent.
-    fn put_in<'a>(&'a self, hop: &'a Hop<'a>, request: Request<Body>) -> BoxFuture<'a, Result<Request<Body>, Error>>;
+    fn on_request<'a>(
+        &'a self,
+        hop: &'a Hop<'a>,
+        request: Request<Body>,
+    ) -> BoxFuture<'a, Result<Request<Body>, Error>>;
 
     /// The response without what was put into its request.
-    fn clean<'a>(&'a self, hop: &'a Hop<'a>, response: Response<Body>) -> BoxFuture<'a, Result<Response<Body>, Error>>;
+    fn on_response<'a>(
+        &'a self,
+        hop: &'a Hop<'a>,
+        response: Response<Body>,
+    ) -> BoxFuture<'a, Result<Response<Body>, Error>>;
 }
 
 /// One of the places that a request comes to.

@@ -7,7 +7,7 @@ use futures_util::{future::BoxFuture, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full, Limited, StreamBody};
-use moxxy_egress::{self as egress, Body, Courier, Hop, Pattern, Refusal};
+use moxxy_egress::{self as egress, Body, Hop, Pattern, Refusal, RequestInterceptor};
 use moxxy_secrets::{Injectable, Injector, Place, Redactor, Release, Rule, Stream, inject};
 use moxxy_types::{
     error::{Error, Result},
@@ -247,8 +247,8 @@ impl Cleaning {
     }
 }
 
-impl Courier for OfCall {
-    fn put_in<'a>(
+impl RequestInterceptor for OfCall {
+    fn on_request<'a>(
         &'a self,
         hop: &'a Hop<'a>,
         request: Request<Body>,
@@ -270,7 +270,7 @@ impl Courier for OfCall {
         })
     }
 
-    fn clean<'a>(
+    fn on_response<'a>(
         &'a self,
         _: &'a Hop<'a>,
         response: Response<Body>,
