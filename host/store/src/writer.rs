@@ -11,7 +11,7 @@ use moxxy_types::{
     clock::Clock,
     database,
     error::{Error, Problem, Result},
-    events::Recorded,
+    events::LoggedEvent,
 };
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -32,7 +32,7 @@ pub struct Tx {
     connection: SqliteConnection,
     /// What the connection was made by.
     options: SqliteConnectOptions,
-    recorded: Vec<Recorded>,
+    recorded: Vec<LoggedEvent>,
     clock: Clock,
     chain: Chain,
     outage: Outage,
@@ -79,7 +79,7 @@ impl Tx {
     }
 
     /// Notes an event to be broadcast after the commit.
-    pub(super) fn broadcast(&mut self, event: Recorded) {
+    pub(super) fn broadcast(&mut self, event: LoggedEvent) {
         self.recorded.push(event);
     }
 

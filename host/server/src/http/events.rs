@@ -19,7 +19,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use moxxy_store::{self as store, Db, events::Subscription};
 use moxxy_types::{
     error::{self, Error},
-    events::{Filter, Recorded},
+    events::{Filter, LoggedEvent},
     ids::{Name, RunId},
     tokens::Principal,
 };
@@ -144,7 +144,7 @@ fn until_shutdown(app: App, subscription: Subscription) -> impl Stream<Item = Re
     hello.chain(events)
 }
 
-fn sent(event: &Recorded) -> Option<Event> {
+fn sent(event: &LoggedEvent) -> Option<Event> {
     let sent = Event::default().event(&event.envelope.event_type).json_data(&event.envelope).ok()?;
     Some(match event.position {
         Some(position) => sent.id(position.to_string()),

@@ -4,7 +4,7 @@ use moxxy_store::{self as store, events};
 use moxxy_types::{
     agents::{Agent, Fallback, Limits, Settings},
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::Name,
     money::Dollars,
     tokens::Principal,
@@ -92,7 +92,7 @@ pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Ag
             Box::pin(async move {
                 store::agents::insert(tx, &name, &settings).await?;
                 let created = Event::AgentCreated { provider: settings.provider, model: settings.model };
-                events::record(tx, &Subject::agent(&name).by(principal.name()), created).await?;
+                events::record(tx, &EventContext::agent(&name).by(principal.name()), created).await?;
                 store::agents::get(tx, &name).await
             })
         })
@@ -122,7 +122,7 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
                     return Err(Error::conflict("changed_meanwhile", message));
                 }
                 store::agents::update(tx, &name, &agent.settings).await?;
-                let subject = Subject::agent(&name).by(principal.name());
+                let subject = EventContext::agent(&name).by(principal.name());
                 events::record(tx, &subject, Event::AgentUpdated { changed, tool_policy: None }).await?;
                 store::agents::get(tx, &name).await
             })
@@ -141,7 +141,7 @@ pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expec
                 let key = store::agents::get(tx, &name).await?.key;
                 store::agents::delete(tx, key).await?;
                 store::events::forget_agent(tx, name.as_str()).await?;
-                events::record(tx, &Subject::agent(&name).by(principal.name()), Event::AgentDeleted {}).await?;
+                events::record(tx, &EventContext::agent(&name).by(principal.name()), Event::AgentDeleted {}).await?;
                 Ok(key)
             })
         })

@@ -18,7 +18,7 @@ use moxxy_system::tasks::{Server, Tasks};
 use moxxy_types::{
     components::{HostRequest, Manifest},
     error::Result,
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::Name,
     peer::Peer,
     permissions::Names,
@@ -48,7 +48,7 @@ struct Told {
     store: Store,
     tasks: Tasks,
     component: Name,
-    subject: Subject,
+    subject: EventContext,
     /// What is not told.
     secrets: Option<Arc<of_call::OfCall>>,
     /// Of the requests beyond their number only the first is told.
@@ -59,7 +59,7 @@ impl OfCall {
     pub fn new(
         app: &App,
         component: &Name,
-        subject: Subject,
+        subject: EventContext,
         policy: Policy,
         secrets: Option<&Arc<of_call::OfCall>>,
     ) -> Arc<Self> {

@@ -8,7 +8,7 @@ use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     grants::Holder,
     ids::{Name, StepId},
     policy::Verdict,
@@ -56,7 +56,8 @@ pub struct Ended {
 pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     let Invocation { agent, caller, skill, tool, arguments, answers, step, stop } = invocation;
     let run = caller.run.as_ref().map(|(_, run)| run.clone());
-    let subject = Subject { agent: Some(caller.agent.clone()), run, ..Subject::default() }.by_component(&skill.id);
+    let subject =
+        EventContext { agent: Some(caller.agent.clone()), run, ..EventContext::default() }.by_component(&skill.id);
     let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
     let policy = egress::of_skill(app, &caller.agent, skill);
@@ -101,7 +102,7 @@ impl Ended {
     }
 
     /// Commits what the call wrote, if it has a result, tells of it, and gives the result.
-    pub async fn record(self, tx: &mut Tx, subject: &Subject) -> Result<Result<Output, Failure>> {
+    pub async fn record(self, tx: &mut Tx, subject: &EventContext) -> Result<Result<Output, Failure>> {
         let Self { agent, skill, since, tool, step, called } = self;
         let result = match called.result {
             Ok(output) => storage::commit(tx, agent, &skill, &since, called.staged).await?.map(|()| output),
@@ -217,9 +218,9 @@ async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<R
 }
 
 /// The subject of an agent's events, unless it is gone: a new one of its name is another.
-async fn same(tx: &mut Tx, agent: &Name, key: AgentKey) -> Result<Subject> {
+async fn same(tx: &mut Tx, agent: &Name, key: AgentKey) -> Result<EventContext> {
     match store::agents::exists(tx, key).await? {
-        true => Ok(Subject::agent(agent)),
+        true => Ok(EventContext::agent(agent)),
         false => Err(Error::not_found("agent", agent)),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use moxxy_runtime as plugins;
-use moxxy_types::{digest::Digest, error::Result, events::Subject, ids::Name, money::Price, providers::Provider};
+use moxxy_types::{digest::Digest, error::Result, events::EventContext, ids::Name, money::Price, providers::Provider};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -68,7 +68,7 @@ pub async fn of(app: &App, provider: &Provider) -> Result<Vec<Model>> {
 /// Asks a provider which models it has now.
 pub async fn ask(app: &App, provider: &Provider) -> Result<Vec<Model>> {
     app.check_active()?;
-    let context = providers::context(app, provider, Subject::default()).await?;
+    let context = providers::context(app, provider, EventContext::default()).await?;
     let listed = app.plugins.list_models(&provider.component.digest, context).await;
     let known = |model: plugins::models::Model| Model::new(app, &provider.id, model);
     let listed = listed.map(|models| models.into_iter().map(known).collect::<Vec<_>>());

@@ -5,7 +5,7 @@
 use moxxy_store::{self as store, events};
 use moxxy_types::{
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::Name,
     policy::Policy,
     tokens::Principal,
@@ -32,7 +32,7 @@ pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, e
                 store::agents::set_policy(tx, key, &policy).await?;
                 store::questions::forget(tx, key).await?;
                 let waiting = runs::reconsider(tx, key).await?;
-                let subject = Subject::agent(&about).by(principal.name());
+                let subject = EventContext::agent(&about).by(principal.name());
                 let now = serde_json::to_value(&policy).map_err(Error::internal)?;
                 let updated = Event::AgentUpdated { changed: vec!["tool_policy"], tool_policy: Some(now) };
                 events::record(tx, &subject, updated).await?;

@@ -8,7 +8,7 @@ use moxxy_store::{self as store, events};
 use moxxy_types::{
     agents::AgentKey,
     error::Result,
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::{Name, StepId},
 };
 use tokio::{
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The call that is told of.
 pub struct About {
-    pub subject: Subject,
+    pub subject: EventContext,
     /// The agent: a new one of its name is another.
     pub agent: AgentKey,
     pub skill: Name,

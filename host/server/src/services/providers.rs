@@ -14,7 +14,7 @@ use moxxy_types::{
     components::{Description, HostRequest, Manifest, World},
     digest::Digest,
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     grants::Holder,
     ids::{Name, SecretName},
     peer::Peer,
@@ -155,7 +155,7 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
                     digest: provider.component.digest.clone(),
                     version: provider.component.manifest.version.clone(),
                 };
-                events::record(tx, &Subject::default().by(principal.name()), event).await?;
+                events::record(tx, &EventContext::default().by(principal.name()), event).await?;
                 grants::named(tx, &principal, &Candidate::of_provider(&provider), &secrets).await?;
                 store::providers::get(tx, &provider.id).await
             })
@@ -212,7 +212,7 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                 let changed = changed(&before, &provider.config);
                 let Provider { concurrency, accepted, .. } = provider;
                 let event = Event::ProviderUpdated { provider_id: id.clone(), changed, concurrency, accepted };
-                events::record(tx, &Subject::default().by(principal.name()), event).await?;
+                events::record(tx, &EventContext::default().by(principal.name()), event).await?;
                 store::providers::get(tx, &id).await
             })
         })
@@ -290,8 +290,12 @@ pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expecte
                     return Err(Error::conflict("provider_in_use", message));
                 }
                 store::providers::delete(tx, &id).await?;
-                events::record(tx, &Subject::default().by(principal.name()), Event::ProviderRemoved { provider_id: id })
-                    .await
+                events::record(
+                    tx,
+                    &EventContext::default().by(principal.name()),
+                    Event::ProviderRemoved { provider_id: id },
+                )
+                .await
             })
         })
         .await?;
@@ -301,7 +305,7 @@ pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expecte
 }
 
 /// What a call of the provider may use.
-pub async fn context(app: &App, provider: &Provider, subject: Subject) -> Result<CallContext> {
+pub async fn context(app: &App, provider: &Provider, subject: EventContext) -> Result<CallContext> {
     let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
     let owner = Owner {
         holder: Holder::Provider(provider.id.clone()),

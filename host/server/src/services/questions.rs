@@ -10,7 +10,7 @@ use moxxy_types::{
     clock,
     digest::Digest,
     error::{Error, Problem, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::{Name, QuestionId},
     questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
     runs::Run,
@@ -40,7 +40,7 @@ pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Resu
         arguments: question.arguments,
         expires_at: question.expires_at,
     };
-    events::record(tx, &Subject::run(&run.agent_id, &run.run_id), requested).await
+    events::record(tx, &EventContext::run(&run.agent_id, &run.run_id), requested).await
 }
 
 /// Answers a question of the agent; its run goes on.
@@ -86,7 +86,7 @@ async fn take(app: &App, principal: Principal, agent: Name, id: QuestionId, resp
                     scope: answered.scope.map(Lasting::as_str),
                     by: principal.name().to_owned(),
                 };
-                events::record(tx, &Subject::run(&agent, &run.run_id).by(principal.name()), told).await?;
+                events::record(tx, &EventContext::run(&agent, &run.run_id).by(principal.name()), told).await?;
                 store::runs::go_on(tx, &run.run_id).await?;
                 Ok((answered, run))
             })
@@ -172,6 +172,6 @@ pub async fn withdraw(tx: &mut Tx, run: &Run) -> Result<()> {
 }
 
 async fn tell(tx: &mut Tx, run: &Run, question_id: QuestionId, reason: &'static str) -> Result<()> {
-    let subject = Subject::run(&run.agent_id, &run.run_id);
+    let subject = EventContext::run(&run.agent_id, &run.run_id);
     events::record(tx, &subject, Event::AskExpired { question_id, reason }).await
 }

@@ -12,7 +12,7 @@ use moxxy_store::events;
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock,
-    events::{Event, RefusedFrom, Subject},
+    events::{Event, EventContext, RefusedFrom},
 };
 use time::OffsetDateTime;
 
@@ -108,7 +108,7 @@ pub async fn count(app: &App, source: IpNet) {
 }
 
 async fn tell(app: &App, event: Event) {
-    let subject = Subject::default();
+    let subject = EventContext::default();
     let told = app.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, event).await })).await;
     // A refusal stands, even if it cannot be written down.
     if let Err(error) = told {

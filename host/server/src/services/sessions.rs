@@ -4,7 +4,7 @@ use moxxy_store::{self as store, Db, events};
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::{Name, SessionId},
     tokens::Principal,
 };
@@ -41,7 +41,7 @@ pub async fn reset(app: &App, principal: Principal, agent: Name) -> Result<Sessi
                 store::sessions::close(tx, key, &default()).await?;
                 let session_id = store::sessions::open(tx, key, &default()).await?;
                 let reset = Event::AgentReset { session_id: session_id.clone() };
-                events::record(tx, &Subject::agent(&agent).by(principal.name()), reset).await?;
+                events::record(tx, &EventContext::agent(&agent).by(principal.name()), reset).await?;
                 Ok(session_id)
             })
         })

@@ -9,7 +9,7 @@ use moxxy_types::{
     components::{Description, Tool, World},
     digest::Digest,
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::Name,
     peer::Peer,
     skills::Skill,
@@ -85,7 +85,7 @@ async fn take_in(app: &App, principal: Principal, agent: Name, install: Install)
     store::agents::get(&mut *app.store.read().await?, &agent).await?;
     let admitted = admit(app, source, digest, World::Skill).await?;
     let component = Description::clone(&admitted.description);
-    let (id, subject) = (component.manifest.name.clone(), Subject::agent(&agent).by(principal.name()));
+    let (id, subject) = (component.manifest.name.clone(), EventContext::agent(&agent).by(principal.name()));
     let installed = app
         .store
         .write(move |tx| {
@@ -124,7 +124,7 @@ pub async fn remove(app: &App, principal: Principal, agent: Name, id: Name, expe
                 let skill = store::skills::get(tx, key, &id).await?;
                 expected.check(&View::new(skill, &tx.now(), &config.egress.private))?;
                 store::skills::delete(tx, key, &id).await?;
-                let subject = Subject::agent(&agent).by(principal.name());
+                let subject = EventContext::agent(&agent).by(principal.name());
                 events::record(tx, &subject, Event::SkillRemoved { skill_id: id }).await
             })
         })

@@ -8,7 +8,7 @@ use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock, digest,
     error::{Error, Problem, Result},
-    events::{Event, RefusedFrom, Subject},
+    events::{Event, EventContext, RefusedFrom},
     ids::{self, TokenId},
     tokens::{Principal, Scope, Scopes, Token},
 };
@@ -123,7 +123,7 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
                 store::tokens::get(tx, &id).await?;
                 if store::tokens::revoke(tx, &id).await? {
                     let revoked = Event::TokenRevoked { token_id: id, by: principal.name().to_owned() };
-                    events::record(tx, &Subject::default().by(principal.name()), revoked).await?;
+                    events::record(tx, &EventContext::default().by(principal.name()), revoked).await?;
                 }
                 Ok(())
             })
@@ -135,7 +135,7 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
 
 /// Tells that a token lacks a scope.
 pub async fn tell_denied(app: &App, token: TokenId, scope: Scope, source: IpNet) -> Result<()> {
-    let subject = Subject::default().by(token.as_str());
+    let subject = EventContext::default().by(token.as_str());
     let denied = Event::TokenDenied {
         token_id: Some(token),
         scope: Some(scope.name().into()),
@@ -198,7 +198,7 @@ async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> 
         scopes: token.scopes.iter().map(|scope| scope.name().into()).collect(),
         by,
     };
-    events::record(tx, &Subject::default().by(&token.created_by), created).await?;
+    events::record(tx, &EventContext::default().by(&token.created_by), created).await?;
     let Token { id, scopes, description, created_at, expires_at, .. } = token;
     Ok(Issued { id, token: text, scopes, description, created_at, expires_at })
 }

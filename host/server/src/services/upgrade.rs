@@ -9,7 +9,7 @@ use moxxy_types::{
     components::{Description, World},
     digest::Digest,
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::Name,
     permissions::Names,
     skills::Skill,
@@ -128,7 +128,7 @@ impl Change {
                 version: component.manifest.version,
                 accepted,
             };
-            events::record(tx, &Subject::agent(&agent).by(principal.name()), event).await?;
+            events::record(tx, &EventContext::agent(&agent).by(principal.name()), event).await?;
         }
         store::skills::get(tx, key, &id).await
     }
@@ -156,7 +156,7 @@ pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) ->
                 };
                 store::skills::swap(tx, key, &id).await?;
                 let back = Event::SkillRolledBack { skill_id: id.clone(), from: skill.component.digest, to };
-                events::record(tx, &Subject::agent(&agent).by(principal.name()), back).await?;
+                events::record(tx, &EventContext::agent(&agent).by(principal.name()), back).await?;
                 let skill = store::skills::get(tx, key, &id).await?;
                 if !principal.may(Scope::VaultWrite) {
                     let candidate = Candidate::of_skill(key, &agent, &id, &skill.component);

@@ -7,7 +7,7 @@ mod subscription;
 use futures_util::TryStreamExt as _;
 use moxxy_types::{
     error::{Error, Result},
-    events::{Envelope, Event, Filter, Recorded, Subject, envelope},
+    events::{Envelope, Event, EventContext, Filter, LoggedEvent, envelope},
     ids::Name,
 };
 use serde_json::value::RawValue;
@@ -41,13 +41,13 @@ pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
         .bind(envelope.payload.get())
         .fetch_one(&mut **tx)
         .await?;
-    tx.broadcast(Recorded { position: Some(position), envelope });
+    tx.broadcast(LoggedEvent { position: Some(position), envelope });
     Ok(())
 }
 
 /// The next events behind a position, oldest first: at most `limit`, and no more than a page's
 /// bytes once there is one. Of the filter only its agents or its runs are applied here.
-pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> Result<Vec<Recorded>> {
+pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> Result<Vec<LoggedEvent>> {
     let (sql, wanted) = match (&*filter.runs, &*filter.agents) {
         ([], []) => ("SELECT * FROM events WHERE position > ?1 ORDER BY position LIMIT ?2", &filter.runs),
         ([], _) => (
@@ -134,7 +134,7 @@ struct Row {
     payload: String,
 }
 
-impl TryFrom<Row> for Recorded {
+impl TryFrom<Row> for LoggedEvent {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         let envelope = Envelope {
@@ -151,7 +151,7 @@ impl TryFrom<Row> for Recorded {
 }
 
 /// Inserts an event into the log, in the transaction of the change that it tells of.
-pub async fn record(tx: &mut Tx, subject: &Subject, event: Event) -> Result<()> {
+pub async fn record(tx: &mut Tx, subject: &EventContext, event: Event) -> Result<()> {
     let envelope = envelope(tx.now(), subject, &event)?;
     if let Some(payload) = event.audited(&subject.actor)? {
         crate::audit::append(tx, &subject.actor, &envelope, payload).await?;
@@ -160,7 +160,7 @@ pub async fn record(tx: &mut Tx, subject: &Subject, event: Event) -> Result<()> 
 }
 
 /// Inserts several events, in order.
-pub async fn record_all(tx: &mut Tx, subject: &Subject, events: Vec<Event>) -> Result<()> {
+pub async fn record_all(tx: &mut Tx, subject: &EventContext, events: Vec<Event>) -> Result<()> {
     for event in events {
         record(tx, subject, event).await?;
     }

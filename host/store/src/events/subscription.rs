@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 
 use moxxy_types::{
     error::Result,
-    events::{Event, Filter, Recorded, Subject},
+    events::{Event, EventContext, Filter, LoggedEvent},
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
     Store,
-    events::{Events, broadcast::News},
+    events::{Events, broadcast::BroadcastItem},
 };
 
 const PAGE: i64 = 256;
@@ -21,10 +21,10 @@ const PAGE: i64 = 256;
 #[derive(Debug)]
 pub struct Subscription {
     store: Store,
-    receiver: broadcast::Receiver<News>,
+    receiver: broadcast::Receiver<BroadcastItem>,
     filter: Filter,
     position: i64,
-    page: VecDeque<Recorded>,
+    page: VecDeque<LoggedEvent>,
     /// Whether everything up to the receiver's place was read from the log.
     live: bool,
 }
@@ -43,13 +43,13 @@ impl Subscription {
     }
 
     /// Waits for the next event; `None` when the server stops.
-    pub async fn next(&mut self) -> Result<Option<Recorded>> {
+    pub async fn next(&mut self) -> Result<Option<LoggedEvent>> {
         loop {
             let event = match self.page.pop_front() {
                 Some(event) => event,
                 None if self.live => match self.receiver.recv().await {
-                    Ok(News::Event(event)) => event,
-                    Ok(News::Logged) | Err(RecvError::Lagged(_)) => {
+                    Ok(BroadcastItem::Event(event)) => event,
+                    Ok(BroadcastItem::Logged) | Err(RecvError::Lagged(_)) => {
                         self.live = false;
                         continue;
                     }
@@ -67,15 +67,16 @@ impl Subscription {
     }
 
     /// Reads the next page, or the gap before it.
-    async fn fill(&mut self) -> Result<Option<Recorded>> {
+    async fn fill(&mut self) -> Result<Option<LoggedEvent>> {
         let mut db = self.store.read().await?;
         let page = super::after(&mut db, self.position, &self.filter, PAGE).await?;
         // Looked at after the page: what was removed before is not missed unnoticed.
         if let Some(to) = super::pruned_behind(&mut db, self.position, &self.filter).await? {
             let gap = Event::StreamGap { from: self.position + 1, to };
-            let envelope = moxxy_types::events::envelope(self.store.clock().timestamp(), &Subject::default(), &gap)?;
+            let envelope =
+                moxxy_types::events::envelope(self.store.clock().timestamp(), &EventContext::default(), &gap)?;
             self.position = to;
-            return Ok(Some(Recorded { position: None, envelope }));
+            return Ok(Some(LoggedEvent { position: None, envelope }));
         }
         drop(db);
         self.live = page.is_empty();
@@ -90,7 +91,7 @@ impl Subscription {
     /// never comes after a later one that was logged.
     fn skip_read(&mut self) {
         let waiting = self.receiver.len();
-        let small = |news| if let News::Event(event) = news { Some(event) } else { None };
+        let small = |news| if let BroadcastItem::Event(event) = news { Some(event) } else { None };
         let receiver = &mut self.receiver;
         let mut held: Vec<_> = (0..waiting).map_while(|_| receiver.try_recv().ok().and_then(small)).collect();
         // Fewer than were waiting: some are only in the log, which has to be read again.
@@ -100,7 +101,7 @@ impl Subscription {
     }
 
     /// Whether the event is new here.
-    fn advance(&mut self, event: &Recorded) -> bool {
+    fn advance(&mut self, event: &LoggedEvent) -> bool {
         match event.position {
             Some(position) if position <= self.position => false,
             Some(position) => {

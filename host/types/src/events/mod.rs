@@ -33,27 +33,27 @@ pub struct Envelope {
 
 /// An event with its place in the log; `None` for events that are live only.
 #[derive(Debug, Clone)]
-pub struct Recorded {
+pub struct LoggedEvent {
     pub position: Option<i64>,
     pub envelope: Envelope,
 }
 
 /// What an event is about, and whose doing it is.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct EventContext {
     pub agent: Option<Name>,
     pub run: Option<RunId>,
     /// A token's id, `local`, `bootstrap`, `offline`, `component:NAME`, or `server`.
     pub actor: String,
 }
 
-impl Default for Subject {
+impl Default for EventContext {
     fn default() -> Self {
         Self { agent: None, run: None, actor: SERVER.to_owned() }
     }
 }
 
-impl Subject {
+impl EventContext {
     pub fn agent(agent: &Name) -> Self {
         Self { agent: Some(agent.clone()), ..Self::default() }
     }
@@ -73,7 +73,7 @@ impl Subject {
     }
 }
 
-pub fn envelope(timestamp: String, subject: &Subject, event: &Event) -> Result<Envelope> {
+pub fn envelope(timestamp: String, subject: &EventContext, event: &Event) -> Result<Envelope> {
     let (event_type, payload) = event.parts()?;
     Ok(Envelope {
         event_id: ids::event(),

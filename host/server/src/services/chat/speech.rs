@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use moxxy_store::events::Subscription;
 use moxxy_types::{
     error::{Error, Result},
-    events::{Filter, Recorded},
+    events::{Filter, LoggedEvent},
     ids::RunId,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -136,6 +136,6 @@ impl Heard {
     }
 }
 
-fn payload<T: DeserializeOwned>(event: &Recorded) -> Result<T> {
+fn payload<T: DeserializeOwned>(event: &LoggedEvent) -> Result<T> {
     serde_json::from_str(event.envelope.payload.get()).map_err(Error::internal)
 }

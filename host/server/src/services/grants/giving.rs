@@ -9,7 +9,7 @@ use moxxy_types::{
     components::{Description, Manifest, SecretRequest},
     digest::Digest,
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     grants::{Grant, Holder, Mode},
     ids::{GrantId, Name, SecretName},
     providers::Provider,
@@ -161,7 +161,7 @@ pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Resu
 }
 
 pub async fn tell(tx: &mut Tx, grant: &Grant, by: &str, event: Event) -> Result<()> {
-    let subject = grant.agent_id.as_ref().map_or_else(Subject::default, Subject::agent);
+    let subject = grant.agent_id.as_ref().map_or_else(EventContext::default, EventContext::agent);
     events::record(tx, &subject.by(by), event).await
 }
 

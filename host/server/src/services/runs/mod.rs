@@ -28,7 +28,7 @@ use moxxy_store::{
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
-    events::{Event, Filter, Subject},
+    events::{Event, EventContext, Filter},
     idempotency::{Claim, Earlier},
     ids::{Name, RunId},
     runs::{Run, Spent, Status, Step, Stop},
@@ -136,7 +136,7 @@ pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Cla
     }
     let run = store::runs::get(tx, id).await?;
     let told = Event::RunQueued { session_id: run.session_id.clone(), task: run.task.clone() };
-    events::record(tx, &Subject::run(&run.agent_id, id).by(by), told).await?;
+    events::record(tx, &EventContext::run(&run.agent_id, id).by(by), told).await?;
     Ok(run)
 }
 
@@ -186,7 +186,7 @@ pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Res
         return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
     }
     let (worker, asked) = (app.clone(), run.clone());
-    let subject = Subject::run(&run.agent_id, &run.run_id).by(principal.name());
+    let subject = EventContext::run(&run.agent_id, &run.run_id).by(principal.name());
     // A stop that is written takes effect, even if its client leaves at this moment.
     app.tasks.carry_out("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
     match stop {
@@ -195,7 +195,7 @@ pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Res
     }
 }
 
-async fn ask_to_stop(app: &App, run: Run, subject: Subject, stop: Stop) -> Result<()> {
+async fn ask_to_stop(app: &App, run: Run, subject: EventContext, stop: Stop) -> Result<()> {
     let id = run.run_id.clone();
     app.store
         .write(move |tx| {

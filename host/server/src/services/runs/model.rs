@@ -152,7 +152,7 @@ async fn read(
         if let models::Chunk::Text(text) = &chunk {
             turn.control.say(step, text);
             let delta = Event::MessageDelta { step_id: step.clone(), at: answer.text.len(), text: text.clone() };
-            turn.app.events.live(turn.app.store.clock().timestamp(), &turn.subject(), &delta)?;
+            turn.app.events.publish_ephemeral(turn.app.store.clock().timestamp(), &turn.subject(), &delta)?;
         }
         if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
             let message = format!("`{}` broke its contract: {what}", provider.id);

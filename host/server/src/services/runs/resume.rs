@@ -5,7 +5,7 @@
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     error::Result,
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::SessionId,
     messages::{Message, Role},
     runs::{Run, Status, StepKind, Stop},
@@ -50,7 +50,7 @@ pub async fn again(app: &App, session: &SessionId) -> Result<()> {
 pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
     let open = store::runs::open(tx).await?;
     for run in &open {
-        let subject = Subject::run(&run.agent_id, &run.run_id).by(actor);
+        let subject = EventContext::run(&run.agent_id, &run.run_id).by(actor);
         turn::cancel(tx, run, &subject, Stop::Now).await?;
     }
     Ok(open.len())
@@ -74,6 +74,6 @@ async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
         let kind = step.kind.as_str().to_owned();
         interrupted.push(moxxy_types::events::Interrupted { step_id: step.step_id.to_string(), kind, outcome });
     }
-    let subject = Subject::run(&run.agent_id, &run.run_id);
+    let subject = EventContext::run(&run.agent_id, &run.run_id);
     events::record(tx, &subject, Event::RunResumed { interrupted }).await
 }

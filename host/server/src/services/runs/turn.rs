@@ -7,7 +7,7 @@ use moxxy_types::{
     agents::Agent,
     clock,
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::{MessageId, QuestionId, RunId},
     messages::{Message, Role, ToolCall},
     runs::{Failure, Run, Status, Step, StepKind, Stop},
@@ -100,7 +100,7 @@ async fn started(app: &App, id: &RunId) -> Result<bool> {
                 if !store::runs::start(tx, &id).await? {
                     return Ok(run.status == Status::Running);
                 }
-                let subject = Subject::run(&run.agent_id, &id);
+                let subject = EventContext::run(&run.agent_id, &id);
                 events::record(tx, &subject, Event::RunStarted {}).await?;
                 let message = Message::new(&run, Role::User, run.task.clone(), tx.now());
                 let told = Event::MessageUser { message_id: message.id.to_string(), content: message.content.clone() };
@@ -113,8 +113,8 @@ async fn started(app: &App, id: &RunId) -> Result<bool> {
 }
 
 impl Turn<'_> {
-    pub fn subject(&self) -> Subject {
-        Subject::run(&self.run.agent_id, &self.run.run_id)
+    pub fn subject(&self) -> EventContext {
+        EventContext::run(&self.run.agent_id, &self.run.run_id)
     }
 
     pub fn budget(&self) -> Budget {
@@ -235,7 +235,7 @@ impl Turn<'_> {
 }
 
 /// Ends a run that was stopped.
-pub async fn cancel(tx: &mut Tx, run: &Run, subject: &Subject, stop: Stop) -> Result<()> {
+pub async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) -> Result<()> {
     let closed = close_open(tx, &run.run_id, "cancelled").await?;
     tell_of(tx, subject, closed, "stopped", "The run was stopped").await?;
     questions::close(tx, run).await?;
@@ -247,11 +247,11 @@ pub async fn cancel(tx: &mut Tx, run: &Run, subject: &Subject, stop: Stop) -> Re
 
 async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
     let closed = close_open(tx, &run.run_id, "failed").await?;
-    tell_of(tx, &Subject::run(&run.agent_id, &run.run_id), closed, &failure.code, &failure.message).await?;
+    tell_of(tx, &EventContext::run(&run.agent_id, &run.run_id), closed, &failure.code, &failure.message).await?;
     questions::close(tx, run).await?;
     if store::runs::end(tx, &run.run_id, Status::Failed, None, Some(&failure)).await? {
         let failed = Event::RunFailed { code: failure.code, message: failure.message };
-        events::record(tx, &Subject::run(&run.agent_id, &run.run_id), failed).await?;
+        events::record(tx, &EventContext::run(&run.agent_id, &run.run_id), failed).await?;
     }
     Ok(())
 }
@@ -268,7 +268,7 @@ pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Resul
 }
 
 /// Tells of steps that were cut off.
-async fn tell_of(tx: &mut Tx, subject: &Subject, steps: Vec<Step>, code: &str, message: &str) -> Result<()> {
+async fn tell_of(tx: &mut Tx, subject: &EventContext, steps: Vec<Step>, code: &str, message: &str) -> Result<()> {
     for step in steps {
         let (step_id, code, message) = (step.step_id.clone(), code.to_owned(), message.to_owned());
         let told = match step.kind {

@@ -13,7 +13,7 @@ use moxxy_secrets::{self as secrets, Row, seal};
 use moxxy_store::{self as store, events};
 use moxxy_types::{
     error::{Error, Result},
-    events::{Event, Subject},
+    events::{Event, EventContext},
     ids::{SecretId, SecretName},
     secrets::Secret,
     tokens::Principal,
@@ -86,7 +86,7 @@ pub async fn create(app: &App, principal: Principal, new: NewSecret) -> Result<S
                 };
                 store::secrets::insert(tx, &secret, &sealed).await?;
                 let event = Event::SecretCreated { secret_id: secret.id.clone(), name: secret.name.clone(), by };
-                events::record(tx, &Subject::default().by(principal.name()), event).await?;
+                events::record(tx, &EventContext::default().by(principal.name()), event).await?;
                 Ok(secret)
             })
         })
@@ -114,7 +114,7 @@ pub async fn rotate(
                 let sealed = seal(&master, row(&secret), new.value.0.as_bytes())?;
                 store::secrets::update(tx, &secret, &sealed).await?;
                 let by = principal.name().to_owned();
-                let subject = Subject::default().by(&by);
+                let subject = EventContext::default().by(&by);
                 let event = Event::SecretRotated { secret_id: id, name: secret.name.clone(), by };
                 events::record(tx, &subject, event).await?;
                 Ok(secret)
@@ -132,7 +132,7 @@ pub async fn remove(app: &App, principal: Principal, id: SecretId, expected: Exp
                 expected.check(&secret)?;
                 store::secrets::delete(tx, &id).await?;
                 let by = principal.name().to_owned();
-                let subject = Subject::default().by(&by);
+                let subject = EventContext::default().by(&by);
                 let event = Event::SecretDeleted { secret_id: id, name: secret.name, by };
                 events::record(tx, &subject, event).await
             })

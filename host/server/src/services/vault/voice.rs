@@ -11,7 +11,7 @@ use moxxy_store::{Store, Tx, events};
 use moxxy_types::{
     digest::Digest,
     error::Result,
-    events::{Event, Subject},
+    events::{Event, EventContext},
     grants::Holder,
     ids::{Name, SecretName},
 };
@@ -27,7 +27,7 @@ pub struct Owner {
     pub agent: Option<Name>,
     pub component: Name,
     pub digest: Digest,
-    pub subject: Subject,
+    pub subject: EventContext,
 }
 
 /// Clones speak of the same call.
