@@ -226,7 +226,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.tasks.shutdown().cancel();
         if !std::thread::panicking() {
-            self.tasks.obituary().expect("a background task died");
+            self.tasks.first_failure().expect("a background task died");
         }
     }
 }

@@ -47,7 +47,7 @@ pub struct Client {
     pub config: Options,
     pub dialler: Connector,
     pub pool: Arc<Pool>,
-    pub server: tasks::Server,
+    pub server: tasks::ServerRuntime,
 }
 
 /// A request and all that decides about it.

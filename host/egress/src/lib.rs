@@ -25,7 +25,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use moxxy_system::tasks::{Policy as End, Server, Tasks};
+use moxxy_system::tasks::{Policy as End, ServerRuntime, Tasks};
 use moxxy_types::error::Result;
 use tokio::{
     sync::Semaphore,
@@ -69,7 +69,7 @@ impl Egress {
             dialler: Connector::new(config)?,
             config: config.clone(),
             pool: Arc::clone(&pool),
-            server: Server::current(),
+            server: ServerRuntime::current(),
         };
         let shutdown = tasks.shutdown().clone();
         tasks.spawn("egress", End::Job, async move {

@@ -32,7 +32,7 @@ use std::{
 };
 
 use moxxy_secrets::Redactor;
-use moxxy_system::tasks::{self, Guests, Task};
+use moxxy_system::tasks::{self, GuestRuntime, Task};
 use moxxy_types::{
     components::{Description, Staged, World},
     digest::Digest,
@@ -80,9 +80,9 @@ pub struct Plugins {
     engine: Engine,
     linker: Linker<CallState>,
     files: Arc<Files>,
-    guests: Guests,
+    guests: GuestRuntime,
     /// Where values are held against schemas.
-    schemas: Guests,
+    schemas: GuestRuntime,
     registry: Registry,
     /// Installs under way: one compiles, the others wait with their megabytes.
     uploads: Semaphore,
@@ -115,8 +115,8 @@ impl Plugins {
         Ok(Self {
             linker: imports::linker(&engine).map_err(engine::internal)?,
             files: Arc::new(Files::open(home, cache, &engine, key)?),
-            guests: Guests::new("moxxy-guest", config.workers())?,
-            schemas: Guests::new("moxxy-schema", config.workers())?,
+            guests: GuestRuntime::new("moxxy-guest", config.workers())?,
+            schemas: GuestRuntime::new("moxxy-schema", config.workers())?,
             registry: Registry::new(room::bound(config, connections), config.workers()),
             uploads: Semaphore::new(UPLOADS),
             compiler: Semaphore::new(1),

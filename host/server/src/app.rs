@@ -13,7 +13,7 @@ use moxxy_secrets::MasterKey;
 use moxxy_store::{self as store, Store, events::Events};
 use moxxy_system::{
     directory,
-    single::Single,
+    in_flight::InFlight,
     tasks::{Policy, Tasks},
 };
 use moxxy_types::{
@@ -70,7 +70,7 @@ pub struct App {
     /// The tokens that were refused and are not told of yet.
     pub refusals: Arc<Refusals>,
     /// The tokens whose use is being noted.
-    pub noting: Single<TokenId>,
+    pub noting: InFlight<TokenId>,
     /// How many large bodies may be taken in yet.
     pub uploads: Arc<Semaphore>,
     /// How many event streams may be opened yet.
@@ -112,10 +112,10 @@ impl App {
         let app = Self {
             restored,
             bootstrap: Arc::new(Bootstrap::new(first, store.clock())?),
-            idempotency: Keys { mac: MacKey::new(master.derive("moxxy idempotency 1")), open: Single::default() },
+            idempotency: Keys { mac: MacKey::new(master.derive("moxxy idempotency 1")), open: InFlight::default() },
             revoked: watch::Sender::default(),
             refusals: Arc::default(),
-            noting: Single::default(),
+            noting: InFlight::default(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             streams: Arc::new(Semaphore::new(config.server.waiting())),
             asked: Arc::default(),

@@ -39,10 +39,10 @@ pub async fn run(app: App, listener: TcpListener) -> Result<()> {
         ended = ended => ended?,
         () = late => {
             tracing::warn!("requests or runs were still going after the grace period; runs go on at the next start");
-            tasks.cut_off();
+            tasks.abort_all();
             // What cannot end by itself is dropped with the process.
             drop(timeout(CUT_OFF, tasks.finished()).await);
         }
     }
-    tasks.obituary()
+    tasks.first_failure()
 }

@@ -62,13 +62,13 @@ impl Tasks {
             let panicked = end.is_err_and(|e| e.is_panic());
             if panicked || early {
                 tracing::error!(task = name, panicked, "a background task died");
-                tasks.bury(name, policy);
+                tasks.record_failure(name, policy);
             }
         });
     }
 
     /// Carries a job to its end, even if its caller stops waiting for it.
-    pub async fn carry_out<T: Send + 'static>(
+    pub async fn run_detached<T: Send + 'static>(
         &self,
         name: &'static str,
         job: impl Future<Output = Result<T>> + Send + 'static,
@@ -80,7 +80,7 @@ impl Tasks {
     }
 
     /// Ends what is still running, where it is.
-    pub fn cut_off(&self) {
+    pub fn abort_all(&self) {
         self.cut_off.cancel();
     }
 
@@ -91,7 +91,7 @@ impl Tasks {
     }
 
     /// Which task died, if one did.
-    pub fn obituary(&self) -> Result<()> {
+    pub fn first_failure(&self) -> Result<()> {
         let died = self.died.lock().map_err(|_| Error::internal("a lock was poisoned"))?;
         match died.as_deref() {
             Some(name) => Err(Error::internal(format!("the background task `{name}` died"))),
@@ -99,7 +99,7 @@ impl Tasks {
         }
     }
 
-    fn bury(&self, name: &str, policy: Policy) {
+    fn record_failure(&self, name: &str, policy: Policy) {
         if let Ok(mut died) = self.died.lock() {
             died.get_or_insert_with(|| name.to_owned());
         }
@@ -117,9 +117,9 @@ pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
 
 /// The threads that the server itself runs on.
 #[derive(Debug, Clone)]
-pub struct Server(runtime::Handle);
+pub struct ServerRuntime(runtime::Handle);
 
-impl Server {
+impl ServerRuntime {
     /// Those of the caller.
     pub fn current() -> Self {
         Self(runtime::Handle::current())
@@ -155,7 +155,7 @@ const NICENESS: i32 = 10;
 /// Threads for the work of components. What computes there for long slows others of its kind, never the
 /// server's input and output.
 #[derive(Debug)]
-pub struct Guests {
+pub struct GuestRuntime {
     runtime: Option<runtime::Runtime>,
     handle: runtime::Handle,
 }
@@ -164,12 +164,12 @@ pub struct Guests {
 #[derive(Debug)]
 pub struct Task<T>(AbortOnDropHandle<T>);
 
-impl Guests {
+impl GuestRuntime {
     pub fn new(name: &str, threads: usize) -> Result<Self> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name(name)
-            .on_thread_start(give_way)
+            .on_thread_start(lower_priority)
             // A guest that yields at each tick makes every poll last one tick: look at timers
             // and at new work after each of them.
             .event_interval(1)
@@ -208,14 +208,14 @@ impl Guests {
 
 /// Lowers the priority of the current thread, so that a component that computes for long takes no
 /// time that the server's input and output needs.
-fn give_way() {
+fn lower_priority() {
     // On Linux the process 0 stands for the calling thread. Without it only fairness is worse.
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "guests run at the server's own priority");
     }
 }
 
-impl Drop for Guests {
+impl Drop for GuestRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

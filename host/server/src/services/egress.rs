@@ -14,7 +14,7 @@ use moxxy_egress::{
 };
 use moxxy_runtime::{ANY, Outgoing, Secrets as _};
 use moxxy_store::{Store, events};
-use moxxy_system::tasks::{Server, Tasks};
+use moxxy_system::tasks::{ServerRuntime, Tasks};
 use moxxy_types::{
     components::{HostRequest, Manifest},
     error::Result,
@@ -38,7 +38,7 @@ const REASON: usize = 2048;
 /// The way out of one call. The server's threads do the sending.
 pub struct OfCall {
     client: Arc<CallClient>,
-    server: Server,
+    server: ServerRuntime,
     told: Arc<Told>,
 }
 
@@ -74,7 +74,7 @@ impl OfCall {
             secrets: secrets.cloned(),
             counted,
         });
-        Arc::new(Self { client, server: Server::current(), told })
+        Arc::new(Self { client, server: ServerRuntime::current(), told })
     }
 }
 
@@ -109,7 +109,7 @@ impl Told {
         let record =
             async move { store.write(|tx| Box::pin(async move { events::record(tx, &subject, event).await })).await };
         // Told even if the call ends meanwhile.
-        if let Err(error) = self.tasks.carry_out("refusal", record).await {
+        if let Err(error) = self.tasks.run_detached("refusal", record).await {
             tracing::error!(error = ?error, "a refused request could not be told");
         }
     }

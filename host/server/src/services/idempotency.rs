@@ -3,7 +3,7 @@
 
 use hmac::Mac as _;
 use moxxy_store as store;
-use moxxy_system::single::{Doing, Single};
+use moxxy_system::in_flight::{InFlight, InFlightGuard};
 use moxxy_types::{
     digest::MacKey,
     error::Result,
@@ -23,12 +23,12 @@ pub fn claim(app: &App, key: Key, body: &[u8]) -> Claim {
 #[derive(Debug, Clone)]
 pub struct Keys {
     pub mac: MacKey,
-    pub open: Single<Key>,
+    pub open: InFlight<Key>,
 }
 
 /// Takes a key for its first request, or says what became of it.
-pub async fn take(app: &App, claim: &Claim) -> Result<Result<Doing<Key>, Earlier>> {
-    let Some(open) = app.idempotency.open.begin(&claim.key) else {
+pub async fn take(app: &App, claim: &Claim) -> Result<Result<InFlightGuard<Key>, Earlier>> {
+    let Some(open) = app.idempotency.open.try_begin(&claim.key) else {
         let earlier = store::idempotency::find(&mut *app.store.read().await?, claim).await?;
         return Ok(Err(match earlier {
             None | Some(Earlier::Unknown) => Earlier::Running,

@@ -192,7 +192,7 @@ pub async fn invoke_directly(
         .await?;
     let worker = app.clone();
     // A call that has begun is told of, even if its client leaves.
-    let result = app.tasks.carry_out("invocation", async move {
+    let result = app.tasks.run_detached("invocation", async move {
         let (tool, arguments, stop) = (&*tool, &arguments, CancellationToken::new());
         let caller = Caller { agent: agent.clone(), run: None };
         let invocation =

@@ -43,6 +43,6 @@ pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, e
         waiting.iter().for_each(|run| runs::wake(&worker, run));
         Ok(())
     };
-    app.tasks.carry_out("policy", setting).await?;
+    app.tasks.run_detached("policy", setting).await?;
     show(app, &agent).await
 }

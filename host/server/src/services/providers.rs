@@ -123,7 +123,7 @@ pub struct Patch {
 /// after.
 pub async fn install(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
     let worker = app.clone();
-    app.tasks.carry_out("install", async move { take_in(&worker, principal, new).await }).await
+    app.tasks.run_detached("install", async move { take_in(&worker, principal, new).await }).await
 }
 
 async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {

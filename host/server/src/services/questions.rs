@@ -54,7 +54,7 @@ pub async fn answer(
     app.check_active()?;
     let worker = app.clone();
     // The run goes on, even if the client leaves at this moment.
-    app.tasks.carry_out("answer", async move { take(&worker, principal, agent, id, response).await }).await
+    app.tasks.run_detached("answer", async move { take(&worker, principal, agent, id, response).await }).await
 }
 
 async fn take(app: &App, principal: Principal, agent: Name, id: QuestionId, response: Response) -> Result<Question> {

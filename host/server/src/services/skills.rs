@@ -77,7 +77,7 @@ pub struct Install {
 /// all the same, or cleaned up after.
 pub async fn install(app: &App, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
     let worker = app.clone();
-    app.tasks.carry_out("install", async move { take_in(&worker, principal, agent, install).await }).await
+    app.tasks.run_detached("install", async move { take_in(&worker, principal, agent, install).await }).await
 }
 
 async fn take_in(app: &App, principal: Principal, agent: Name, install: Install) -> Result<Skill> {

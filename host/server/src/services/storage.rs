@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use moxxy_runtime::{Failure, Limit, Storage};
 use moxxy_store::{self as store, Store, Tx};
-use moxxy_system::tasks::Server;
+use moxxy_system::tasks::ServerRuntime;
 use moxxy_types::{
     agents::AgentKey,
     components::Staged,
@@ -19,14 +19,14 @@ const BYTES: i64 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct OfSkill {
     store: Store,
-    server: Server,
+    server: ServerRuntime,
     agent: AgentKey,
     skill: Name,
 }
 
 impl OfSkill {
     pub fn new(store: &Store, agent: AgentKey, skill: &Name) -> Self {
-        Self { store: store.clone(), server: Server::current(), agent, skill: skill.clone() }
+        Self { store: store.clone(), server: ServerRuntime::current(), agent, skill: skill.clone() }
     }
 }
 

@@ -97,7 +97,7 @@ fn note_use(app: &App, token: &Token) {
     if known.is_some_and(|used| (now - used).whole_seconds() < USES) {
         return;
     }
-    let Some(noting) = app.noting.begin(&token.id) else { return };
+    let Some(noting) = app.noting.try_begin(&token.id) else { return };
     let (app, id) = (app.clone(), token.id.clone());
     app.tasks.clone().spawn("token use", Policy::Job, async move {
         let written = app.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));

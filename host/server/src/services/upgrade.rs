@@ -54,7 +54,7 @@ pub struct Place {
 /// It is carried out even if its client leaves.
 pub async fn upgrade(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
     let worker = app.clone();
-    app.tasks.carry_out("upgrade", async move { replace(&worker, principal, place, upgrade).await }).await
+    app.tasks.run_detached("upgrade", async move { replace(&worker, principal, place, upgrade).await }).await
 }
 
 async fn replace(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {

@@ -14,7 +14,7 @@ use axum::{
 use futures_util::FutureExt as _;
 use moxxy_store::{self as store, Tx, idempotency::Outcome};
 use moxxy_system::{
-    single::Doing,
+    in_flight::InFlightGuard,
     tasks::{self, Policy},
 };
 use moxxy_types::{
@@ -55,7 +55,7 @@ pub async fn once(Extension(app): Extension<App>, request: Request, next: Next) 
     };
     let worker = app.clone();
     // What has begun is told of to whoever asks again, even if this client leaves.
-    let carried_out = app.tasks.carry_out("request", async move {
+    let carried_out = app.tasks.run_detached("request", async move {
         // A panic is an answer too, and must not leave the key taken.
         let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response = response.unwrap_or_else(middleware::panicked);
@@ -97,7 +97,12 @@ async fn claimed(app: &App, request: Request) -> Result<(Request, Option<Claim>)
 
 /// Keeps the answer of what was carried out, and gives the key free where nothing was. If that fails,
 /// it was carried out all the same, and later requests are told that nobody knows.
-async fn keep(app: &App, claim: Claim, open: Doing<Key>, response: Response) -> moxxy_types::error::Result<Response> {
+async fn keep(
+    app: &App,
+    claim: Claim,
+    open: InFlightGuard<Key>,
+    response: Response,
+) -> moxxy_types::error::Result<Response> {
     let status = response.status();
     let secret = response.extensions().get::<Secret>().cloned();
     let failed = response.extensions().get::<Answer>().cloned();

@@ -89,7 +89,7 @@ pub async fn start(
         Ok(started)
     };
     // Whoever leaves at this moment is noticed as soon as the run is there.
-    let Started { run, before } = app.tasks.carry_out("queueing", queueing).await?;
+    let Started { run, before } = app.tasks.run_detached("queueing", queueing).await?;
     Ok(Talk { run, before, stays })
 }
 

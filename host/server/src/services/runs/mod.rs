@@ -116,7 +116,7 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
         Ok(started)
     };
     // What is queued is carried out, even if its client leaves at this moment.
-    app.tasks.carry_out("queueing", queueing).await
+    app.tasks.run_detached("queueing", queueing).await
 }
 
 /// The run that a request with the same key made before, if one did; otherwise the key is taken.
@@ -188,7 +188,7 @@ pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Res
     let (worker, asked) = (app.clone(), run.clone());
     let subject = EventContext::run(&run.agent_id, &run.run_id).by(principal.name());
     // A stop that is written takes effect, even if its client leaves at this moment.
-    app.tasks.carry_out("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
+    app.tasks.run_detached("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
     match stop {
         Stop::Now => wait(app, run, STOPPING).await,
         Stop::Step => get(app, &run.agent_id, &run.run_id).await,

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use moxxy_runtime::{Denial, Secrets};
 use moxxy_secrets::{self as secrets, MasterKey, Placeholder, Redactor, Value};
 use moxxy_store as store;
-use moxxy_system::tasks::Server;
+use moxxy_system::tasks::ServerRuntime;
 use moxxy_types::{
     components::Manifest,
     digest,
@@ -31,7 +31,7 @@ const USES: u32 = 1000;
 
 pub struct OfCall {
     master: MasterKey,
-    server: Server,
+    server: ServerRuntime,
     pub(super) voice: Voice,
     /// The names that the manifest asks for.
     asked: Vec<String>,
@@ -48,7 +48,7 @@ impl OfCall {
         }
         let call = Self {
             master: app.master.clone(),
-            server: Server::current(),
+            server: ServerRuntime::current(),
             voice: Voice::new(&app.store, owner),
             asked: manifest.secrets.iter().map(|wish| wish.name.clone()).collect(),
             opened: Mutex::default(),

@@ -8,43 +8,43 @@ use std::{
 
 /// The names of what is being done.
 #[derive(Debug)]
-pub struct Single<K>(Arc<Mutex<HashSet<K>>>);
+pub struct InFlight<K>(Arc<Mutex<HashSet<K>>>);
 
 /// It is being done, until this is dropped.
 #[derive(Debug)]
-pub struct Doing<K: Hash + Eq> {
-    all: Single<K>,
+pub struct InFlightGuard<K: Hash + Eq> {
+    all: InFlight<K>,
     name: K,
 }
 
-impl<K: Hash + Eq + Clone> Single<K> {
+impl<K: Hash + Eq + Clone> InFlight<K> {
     /// `None` if another does it already.
-    pub fn begin(&self, name: &K) -> Option<Doing<K>> {
-        self.names().insert(name.clone()).then(|| Doing { all: self.clone(), name: name.clone() })
+    pub fn try_begin(&self, name: &K) -> Option<InFlightGuard<K>> {
+        self.names().insert(name.clone()).then(|| InFlightGuard { all: self.clone(), name: name.clone() })
     }
 }
 
-impl<K> Single<K> {
+impl<K> InFlight<K> {
     fn names(&self) -> MutexGuard<'_, HashSet<K>> {
         // Each use leaves the set whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Hash + Eq> Drop for Doing<K> {
+impl<K: Hash + Eq> Drop for InFlightGuard<K> {
     fn drop(&mut self) {
         self.all.names().remove(&self.name);
     }
 }
 
 // Whatever a name is made of.
-impl<K> Default for Single<K> {
+impl<K> Default for InFlight<K> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<K> Clone for Single<K> {
+impl<K> Clone for InFlight<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
