@@ -27,8 +27,10 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
-use crate::services::{consent, vault::of_call};
+use crate::{
+    app::App,
+    services::{consent, vault::call_secrets},
+};
 
 /// Of what is told, in characters.
 const METHOD: usize = 32;
@@ -36,7 +38,7 @@ const HOST: usize = 255;
 const REASON: usize = 2048;
 
 /// The way out of one call. The server's threads do the sending.
-pub struct OfCall {
+pub struct CallEgress {
     client: Arc<CallClient>,
     server: ServerRuntime,
     told: Arc<Told>,
@@ -50,18 +52,18 @@ struct Told {
     component: Name,
     subject: EventContext,
     /// What is not told.
-    secrets: Option<Arc<of_call::OfCall>>,
+    secrets: Option<Arc<call_secrets::CallSecrets>>,
     /// Of the requests beyond their number only the first is told.
     counted: AtomicBool,
 }
 
-impl OfCall {
+impl CallEgress {
     pub fn new(
         app: &App,
         component: &Name,
         subject: EventContext,
         policy: Policy,
-        secrets: Option<&Arc<of_call::OfCall>>,
+        secrets: Option<&Arc<call_secrets::CallSecrets>>,
     ) -> Arc<Self> {
         let interceptor = secrets.map(|secrets| Arc::clone(secrets) as Arc<dyn RequestInterceptor>);
         let client = Arc::new(app.egress.for_call(policy, interceptor));
@@ -78,7 +80,7 @@ impl OfCall {
     }
 }
 
-impl Outgoing for OfCall {
+impl Outgoing for CallEgress {
     fn send(&self, request: Request<Body>, timeouts: Timeouts) -> BoxFuture<'static, Result<Response<Body>, Error>> {
         let (client, told) = (Arc::clone(&self.client), Arc::clone(&self.told));
         let method = request.method().as_str().chars().take(METHOD).collect();
@@ -115,7 +117,7 @@ impl Told {
     }
 }
 
-impl std::fmt::Debug for OfCall {
+impl std::fmt::Debug for CallEgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OfCall").field("outlet", &self.client).finish_non_exhaustive()
     }

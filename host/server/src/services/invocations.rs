@@ -19,12 +19,14 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
-use crate::services::{
-    egress::{self, OfCall},
-    progress::{self, About},
-    storage::{self, OfSkill},
-    vault::{of_call, voice::Owner},
+use crate::{
+    app::App,
+    services::{
+        egress::{self, CallEgress},
+        progress::{self, About},
+        storage::{self, SkillStorage},
+        vault::{call_secrets, secret_use::CallIdentity},
+    },
 };
 
 /// One call of a tool.
@@ -61,22 +63,22 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
     let policy = egress::of_skill(app, &caller.agent, skill);
-    let owner = Owner {
+    let owner = CallIdentity {
         holder: Holder::Skill(agent, skill.id.clone()),
         agent: Some(caller.agent.clone()),
         component: skill.id.clone(),
         digest: skill.component.digest.clone(),
         subject: about.subject.clone(),
     };
-    let secrets = of_call::OfCall::load(app, owner, &skill.component.manifest).await?;
-    let outgoing = OfCall::new(app, &skill.id, about.subject.clone(), policy, secrets.as_ref());
+    let secrets = call_secrets::CallSecrets::load(app, owner, &skill.component.manifest).await?;
+    let outgoing = CallEgress::new(app, &skill.id, about.subject.clone(), policy, secrets.as_ref());
     let context = CallContext {
         caller: Some(caller),
         progress: Some(progress),
         answers,
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
         outgoing: Some(outgoing),
-        storage: Some(Arc::new(OfSkill::new(&app.store, agent, &skill.id))),
+        storage: Some(Arc::new(SkillStorage::new(&app.store, agent, &skill.id))),
         stop,
         ..CallContext::new(skill.id.clone())
     };

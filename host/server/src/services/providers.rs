@@ -31,11 +31,11 @@ use crate::{
     services::{
         agents::present,
         consent::{self, Accept, Held, Permissions},
-        egress::{self, OfCall},
+        egress::{self, CallEgress},
         grants::{self, Candidate},
         never, skills,
         source::Source,
-        vault::{of_call, voice::Owner},
+        vault::{call_secrets, secret_use::CallIdentity},
         version::Expected,
     },
 };
@@ -307,15 +307,15 @@ pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expecte
 /// What a call of the provider may use.
 pub async fn context(app: &App, provider: &Provider, subject: EventContext) -> Result<CallContext> {
     let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
-    let owner = Owner {
+    let owner = CallIdentity {
         holder: Holder::Provider(provider.id.clone()),
         agent: None,
         component: provider.id.clone(),
         digest: provider.component.digest.clone(),
         subject: subject.clone(),
     };
-    let secrets = of_call::OfCall::load(app, owner, manifest).await?;
-    let outgoing = OfCall::new(app, &provider.id, subject, egress::of_provider(app, provider), secrets.as_ref());
+    let secrets = call_secrets::CallSecrets::load(app, owner, manifest).await?;
+    let outgoing = CallEgress::new(app, &provider.id, subject, egress::of_provider(app, provider), secrets.as_ref());
     Ok(CallContext {
         config: plugins::Config::from(&provider.config),
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),

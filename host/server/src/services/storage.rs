@@ -17,20 +17,20 @@ const BYTES: i64 = 16 * 1024 * 1024;
 
 /// Reads what was committed. Guests ask it, and the server's threads do the reading.
 #[derive(Debug)]
-pub struct OfSkill {
+pub struct SkillStorage {
     store: Store,
     server: ServerRuntime,
     agent: AgentKey,
     skill: Name,
 }
 
-impl OfSkill {
+impl SkillStorage {
     pub fn new(store: &Store, agent: AgentKey, skill: &Name) -> Self {
         Self { store: store.clone(), server: ServerRuntime::current(), agent, skill: skill.clone() }
     }
 }
 
-impl Storage for OfSkill {
+impl Storage for SkillStorage {
     fn get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
         let (store, agent, skill) = (self.store.clone(), self.agent, self.skill.clone());
         let read = async move { store::keyvalue::get(&mut *store.read().await?, agent, &skill, &key).await };

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::services::{
     consent::PLAIN,
-    vault::{of_call::OfCall, voice::Voice},
+    vault::{call_secrets::CallSecrets, secret_use::SecretUseRecorder},
 };
 
 /// Media types whose bodies are streams of lines.
@@ -32,7 +32,7 @@ const LINES: [&str; 8] = [
     "application/json-seq",
 ];
 
-impl OfCall {
+impl CallSecrets {
     /// What may be put into a request now.
     async fn injector(&self, crossed: bool) -> Result<(Injector, Vec<Grant>)> {
         let (mut secrets, mut all) = (Vec::new(), Vec::new());
@@ -100,7 +100,7 @@ impl OfCall {
                 (name, reason)
             }
         };
-        self.voice.tell(&name, &reason).await?;
+        self.voice.record_denial(&name, &reason).await?;
         Ok(Refusal::Secret(reason).into())
     }
 
@@ -168,7 +168,7 @@ async fn gathered(body: Body) -> Result<Bytes, Stopped> {
 }
 
 /// A body in which no placeholder may stand. The answer may have begun when one is found.
-fn watched(body: Body, injector: Injector, voice: Voice) -> Body {
+fn watched(body: Body, injector: Injector, voice: SecretUseRecorder) -> Body {
     let state = (body, injector.watch(), injector, voice);
     let frames = stream::unfold(state, |(mut body, mut watch, injector, voice)| async move {
         let mut found = None;
@@ -181,7 +181,7 @@ fn watched(body: Body, injector: Injector, voice: Voice) -> Body {
             seen.map(|()| frame).map_err(|refusal| Refusal::Secret(found.insert(refusal).to_string()).into())
         });
         if let Some(refusal) = found {
-            let told = voice.tell(refusal.secret().unwrap_or_default(), &refusal.to_string()).await;
+            let told = voice.record_denial(refusal.secret().unwrap_or_default(), &refusal.to_string()).await;
             told.unwrap_or_else(|error| tracing::error!(?error, "a refused secret could not be told of"));
         }
         Some((frame, (body, watch, injector, voice)))
@@ -247,7 +247,7 @@ impl Cleaning {
     }
 }
 
-impl RequestInterceptor for OfCall {
+impl RequestInterceptor for CallSecrets {
     fn on_request<'a>(
         &'a self,
         hop: &'a Hop<'a>,
@@ -281,7 +281,7 @@ impl RequestInterceptor for OfCall {
             let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).into_iter();
             if !encodings.all(|how| how.as_bytes().eq_ignore_ascii_case(b"identity")) {
                 let reason = "the answer is compressed, though it must not be, so no secret can be found in it";
-                if let Err(error) = self.voice.tell("", reason).await {
+                if let Err(error) = self.voice.record_denial("", reason).await {
                     tracing::error!(?error, "a refused answer could not be told of");
                 }
                 return Err(Refusal::Secret(reason.into()).into());

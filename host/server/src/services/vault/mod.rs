@@ -1,10 +1,10 @@
 //! The vault: secrets, sealed at rest. Their values are written and never read over REST.
 
+pub mod call_secrets;
 mod credentials;
 pub mod master;
-pub mod of_call;
 mod rotation;
-pub mod voice;
+pub mod secret_use;
 
 pub use crate::services::vault::rotation::{check_key, master_of, open_all, rotate_key, unlock};
 use crate::{app::App, services::version::Expected};

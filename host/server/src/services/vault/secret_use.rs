@@ -22,7 +22,7 @@ const TOLD: u32 = 32;
 
 /// Whose call it is.
 #[derive(Debug, Clone)]
-pub struct Owner {
+pub struct CallIdentity {
     pub holder: Holder,
     pub agent: Option<Name>,
     pub component: Name,
@@ -32,9 +32,9 @@ pub struct Owner {
 
 /// Clones speak of the same call.
 #[derive(Clone)]
-pub struct Voice {
+pub struct SecretUseRecorder {
     pub store: Store,
-    pub owner: Arc<Owner>,
+    pub owner: Arc<CallIdentity>,
     known: Arc<Mutex<Known>>,
     told: Arc<AtomicU32>,
 }
@@ -47,12 +47,12 @@ struct Known {
     redactor: Option<Redactor>,
 }
 
-impl Voice {
-    pub fn new(store: &Store, owner: Owner) -> Self {
+impl SecretUseRecorder {
+    pub fn new(store: &Store, owner: CallIdentity) -> Self {
         Self { store: store.clone(), owner: Arc::new(owner), known: Arc::default(), told: Arc::default() }
     }
 
-    pub fn remember(&self, name: &str, value: &Value) {
+    pub fn track_value(&self, name: &str, value: &Value) {
         let mut known = self.lock();
         if !known.values.iter().any(|(other, known)| other == name && known == value) {
             known.values.push((name.to_owned(), value.clone()));
@@ -82,7 +82,7 @@ impl Voice {
 
     /// The request that would grant a secret of the vault under the component's name for it.
     pub fn grant(&self, secret: &SecretName, name: &str, terms: Vec<(&str, Json)>) -> String {
-        let Owner { agent, component, .. } = &*self.owner;
+        let CallIdentity { agent, component, .. } = &*self.owner;
         let holder = match agent {
             Some(agent) => vec![("agent_id", agent.as_str().into()), ("component", component.as_str().into())],
             None => vec![("provider_id", component.as_str().into())],
@@ -94,7 +94,7 @@ impl Voice {
     }
 
     /// Tells of a refusal, unless the call was refused too often already.
-    pub async fn tell(&self, name: &str, reason: &str) -> Result<()> {
+    pub async fn record_denial(&self, name: &str, reason: &str) -> Result<()> {
         if self.told.fetch_add(1, Relaxed) >= TOLD {
             return Ok(());
         }

@@ -23,33 +23,35 @@ use moxxy_types::{
     ids::SecretName,
 };
 
-use crate::app::App;
-use crate::services::vault::voice::{Owner, Voice};
+use crate::{
+    app::App,
+    services::vault::secret_use::{CallIdentity, SecretUseRecorder},
+};
 
 /// How often one call signs and has values revealed.
 const USES: u32 = 1000;
 
-pub struct OfCall {
+pub struct CallSecrets {
     master: MasterKey,
     server: ServerRuntime,
-    pub(super) voice: Voice,
+    pub(super) voice: SecretUseRecorder,
     /// The names that the manifest asks for.
     asked: Vec<String>,
     opened: Mutex<BTreeMap<String, Placeholder>>,
     uses: AtomicU32,
 }
 
-impl OfCall {
+impl CallSecrets {
     /// With the values of all that the component was granted, in whatever mode and whether it opens it
     /// or not: one that a service was sent before may come back in any answer.
-    pub async fn load(app: &App, owner: Owner, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
+    pub async fn load(app: &App, owner: CallIdentity, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
         if manifest.secrets.is_empty() {
             return Ok(None);
         }
         let call = Self {
             master: app.master.clone(),
             server: ServerRuntime::current(),
-            voice: Voice::new(&app.store, owner),
+            voice: SecretUseRecorder::new(&app.store, owner),
             asked: manifest.secrets.iter().map(|wish| wish.name.clone()).collect(),
             opened: Mutex::default(),
             uses: AtomicU32::new(0),
@@ -61,7 +63,7 @@ impl OfCall {
     }
 
     pub(super) async fn all(&self) -> Result<Vec<Grant>> {
-        let Voice { store, owner, .. } = &self.voice;
+        let SecretUseRecorder { store, owner, .. } = &self.voice;
         store::grants::of(&mut *store.read().await?, &owner.holder, &owner.digest).await
     }
 
@@ -84,7 +86,7 @@ impl OfCall {
     pub(super) async fn value(&self, grant: &Grant) -> Result<Value> {
         let sealed = store::secrets::sealed_one(&mut *self.voice.store.read().await?, &grant.secret_id).await?;
         let value = Value::new(secrets::open(&self.master, (&sealed).into(), &sealed.bytes)?.to_vec())?;
-        self.voice.remember(grant.name.as_str(), &value);
+        self.voice.track_value(grant.name.as_str(), &value);
         Ok(value)
     }
 
@@ -133,7 +135,7 @@ impl OfCall {
             let name: String = name.chars().take(64).collect();
             let reason =
                 format!("`{component}` does not ask for a secret {name:?} in its manifest, so it can be granted none");
-            self.voice.tell(&name, &reason).await?;
+            self.voice.record_denial(&name, &reason).await?;
             return Ok(reason);
         }
         let to = mode.map_or("use", Mode::verb);
@@ -158,7 +160,7 @@ impl OfCall {
             ),
         };
         let reason = format!("{why}; this would: {way}");
-        self.voice.tell(name, &reason).await?;
+        self.voice.record_denial(name, &reason).await?;
         Ok(reason)
     }
 
@@ -197,7 +199,7 @@ impl OfCall {
     }
 }
 
-impl Secrets for OfCall {
+impl Secrets for CallSecrets {
     fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>> {
         self.clone().answered(async move { self.opening(name).await })
     }
@@ -218,7 +220,7 @@ impl Secrets for OfCall {
     }
 }
 
-impl std::fmt::Debug for OfCall {
+impl std::fmt::Debug for CallSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OfCall").field("owner", &self.voice.owner).finish_non_exhaustive()
     }
