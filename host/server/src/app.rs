@@ -34,8 +34,8 @@ use crate::{
         audit,
         bootstrap::Bootstrap,
         idempotency::Keys,
-        lanes::Lanes,
         models::Lists,
+        provider_concurrency::ProviderConcurrency,
         questions,
         refusals::Refusals,
         retention,
@@ -82,7 +82,7 @@ pub struct App {
     /// What providers told of their models.
     pub models: Arc<Lists>,
     /// How many calls of each provider run at once.
-    pub lanes: Arc<Lanes>,
+    pub lanes: Arc<ProviderConcurrency>,
     /// How many providers may be checked yet: one at a time.
     pub checks: Arc<Semaphore>,
     /// Who is running.

@@ -12,11 +12,13 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::app::App;
-use crate::services::{
-    models::{self, Model},
-    runs,
-    version::Expected,
+use crate::{
+    app::App,
+    services::{
+        etag::Expected,
+        models::{self, Model},
+        runs,
+    },
 };
 
 const PERSONA: usize = 64 * 1024;

@@ -11,8 +11,10 @@ use moxxy_types::{
     tokens::Principal,
 };
 
-use crate::app::App;
-use crate::services::{runs, version::Expected};
+use crate::{
+    app::App,
+    services::{etag::Expected, runs},
+};
 
 pub async fn show(app: &App, agent: &Name) -> Result<Policy> {
     let mut db = app.store.read().await?;

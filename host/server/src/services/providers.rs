@@ -32,11 +32,11 @@ use crate::{
         agents::present,
         consent::{self, Accept, Held, Permissions},
         egress::{self, CallEgress},
+        etag::Expected,
         grants::{self, Candidate},
-        never, skills,
+        guarantees, skills,
         source::Source,
         vault::{call_secrets, secret_use::CallIdentity},
-        version::Expected,
     },
 };
 
@@ -207,7 +207,7 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
                 store::providers::update(tx, &provider).await?;
                 let candidate = Candidate::of_provider(&provider);
                 grants::check_hosts(tx, &principal, &candidate, provider.accepted.difference(&accepted)).await?;
-                grants::by_consent(tx, &principal, &candidate, &named).await?;
+                grants::from_consent(tx, &principal, &candidate, &named).await?;
                 grants::named(tx, &principal, &candidate, &patch.secrets).await?;
                 let changed = changed(&before, &provider.config);
                 let Provider { concurrency, accepted, .. } = provider;
@@ -265,7 +265,7 @@ async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before:
         if !same {
             let destination = |origin: Target| consent::destination(&origin);
             let (from, to) = (from.map(destination), to.map(destination));
-            grants::moved(tx, principal, &provider.id, from, to).await?;
+            grants::retarget_hosts(tx, principal, &provider.id, from, to).await?;
         }
     }
     Ok(())
@@ -340,7 +340,7 @@ impl View {
         let wishes = provider.component.manifest.hosts.iter().zip(&resolved.hosts);
         let lacking = |(_, wish): &(&HostRequest, &HostRequest)| missing.hosts.contains(wish);
         missing.hosts = wishes.filter(lacking).map(|(wish, _)| wish.clone()).collect();
-        let never = never::of(&provider.component, &granted);
+        let never = guarantees::of(&provider.component, &granted);
         let manifest = provider.component.manifest;
         let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };
         Self {

@@ -19,13 +19,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLockReadGuard;
 
-use crate::app::App;
-use crate::services::{
-    consent::{self, Accept, Held, Permissions},
-    grants::{self, Candidate},
-    never,
-    source::Source,
-    version::Expected,
+use crate::{
+    app::App,
+    services::{
+        consent::{self, Accept, Held, Permissions},
+        etag::Expected,
+        grants::{self, Candidate},
+        guarantees,
+        source::Source,
+    },
 };
 
 /// A skill as clients see it.
@@ -95,7 +97,7 @@ async fn take_in(app: &App, principal: Principal, agent: Name, install: Install)
                 store::components::insert(tx, &component).await?;
                 store::skills::insert(tx, key, &id, &component.digest, &accepted).await?;
                 let candidate = Candidate::of_skill(key, &agent, &id, &component);
-                grants::by_consent(tx, &principal, &candidate, &accepted).await?;
+                grants::from_consent(tx, &principal, &candidate, &accepted).await?;
                 let event = Event::SkillInstalled {
                     skill_id: id.clone(),
                     digest: component.digest,
@@ -207,7 +209,7 @@ impl View {
         let component = skill.component;
         let (asked, granted, missing) =
             consent::permissions(&component.manifest, &skill.accepted, &skill.grants, now, private);
-        let never = never::of(&component, &granted);
+        let never = guarantees::of(&component, &granted);
         Self {
             skill_id: skill.id,
             version: component.manifest.version,

@@ -20,10 +20,10 @@ use serde::Deserialize;
 
 use crate::services::{
     consent::{self, Accept},
+    etag::Expected,
     grants::{self, Candidate},
     skills::{self, Install, View},
     source::Source,
-    version::Expected,
 };
 use crate::{app::App, config::Config};
 
@@ -113,13 +113,13 @@ impl Change {
             store::components::insert(tx, &component).await?;
             store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
             // What this version was granted once is not granted again by that.
-            grants::end(tx, &principal, &candidate).await?;
+            grants::revoke_all(tx, &principal, &candidate).await?;
             grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
         } else if accepted != before {
             store::skills::accept(tx, key, &id, &accepted).await?;
         }
         grants::check_hosts(tx, &principal, &candidate, accepted.difference(&before)).await?;
-        grants::by_consent(tx, &principal, &candidate, &named).await?;
+        grants::from_consent(tx, &principal, &candidate, &named).await?;
         if old.digest != component.digest || accepted != before {
             let event = Event::SkillUpgraded {
                 skill_id: id.clone(),
@@ -160,7 +160,7 @@ pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) ->
                 let skill = store::skills::get(tx, key, &id).await?;
                 if !principal.may(Scope::VaultWrite) {
                     let candidate = Candidate::of_skill(key, &agent, &id, &skill.component);
-                    grants::end(tx, &principal, &candidate).await?;
+                    grants::revoke_all(tx, &principal, &candidate).await?;
                 }
                 store::skills::get(tx, key, &id).await
             })

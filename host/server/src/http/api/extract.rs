@@ -20,8 +20,11 @@ use serde::de::{
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use crate::http::api::{answer::Answer, body, openapi, paging};
-use crate::{app::App, services::version::Expected};
+use crate::{
+    app::App,
+    http::api::{answer::Answer, body, openapi, paging},
+    services::etag::Expected,
+};
 
 pub use paging::Paging;
 

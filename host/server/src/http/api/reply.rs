@@ -15,8 +15,10 @@ use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::http::api::{answer::Answer, idempotency::Secret};
-use crate::services::version;
+use crate::{
+    http::api::{answer::Answer, idempotency::Secret},
+    services::etag,
+};
 
 /// Something that clients are shown, with an example of it.
 pub trait Shown: Serialize + JsonSchema {
@@ -81,7 +83,7 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(json) => {
-                let tag = format!("\"{}\"", version::of(&json));
+                let tag = format!("\"{}\"", etag::of(&json));
                 ([(header::CONTENT_TYPE, JSON)], headers([(header::ETAG, tag)]), json).into_response()
             }
             Err(error) => Answer::from(Error::internal(error)).into_response(),

@@ -1,19 +1,19 @@
 //! Grants: which secret a component may use, as long as it is this very component, in which mode,
 //! towards which hosts, in which place of a request, until when and how many times.
 
-mod consented;
-mod giving;
+mod from_consent;
+mod issue;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use crate::services::grants::consented::{by_consent, carry, check_hosts, end, moved, named};
-pub use crate::services::grants::giving::Candidate;
+pub use crate::services::grants::from_consent::{carry, check_hosts, from_consent, named, retarget_hosts, revoke_all};
+pub use crate::services::grants::issue::Candidate;
 use crate::{
     app::App,
     services::{
         consent::PLAIN,
-        grants::giving::{Giving, Terms},
+        grants::issue::{GrantIssuer, Terms},
     },
 };
 use moxxy_runtime::requests;
@@ -50,11 +50,11 @@ pub async fn create(app: &App, principal: Principal, mut new: NewGrant) -> Resul
                     _ => return Err(Error::invalid_field("secret_id", "name a secret, by its id or by `secret`")),
                 };
                 let name = new.name.clone().unwrap_or_else(|| secret.name.clone());
-                let giving = Giving { secret: &secret, by: principal.name(), terms: terms(&new) };
+                let giving = GrantIssuer { secret: &secret, by: principal.name(), terms: terms(&new) };
                 let mut grants = Vec::new();
                 for candidate in candidates(tx, &new).await? {
                     if let Some(wish) = candidate.wish(&name) {
-                        grants.push(giving.to(tx, &candidate, wish).await?);
+                        grants.push(giving.issue(tx, &candidate, wish).await?);
                     }
                 }
                 if grants.is_empty() { Err(nothing_asks(&new, &name)) } else { Ok(Granted { grants }) }
@@ -80,7 +80,7 @@ async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()>
     let by = principal.name().to_owned();
     let Grant { id: grant_id, secret_id, name, skill_id, provider_id, .. } = grant.clone();
     let event = Event::Revoked { grant_id, secret_id, name, skill_id, provider_id, by };
-    giving::tell(tx, grant, principal.name(), event).await
+    issue::tell(tx, grant, principal.name(), event).await
 }
 
 /// The components that are meant.

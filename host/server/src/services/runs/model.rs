@@ -18,9 +18,9 @@ use moxxy_types::{
 use serde_json::{Value, json};
 
 use crate::services::{
-    invocations,
-    lanes::Place,
-    messages, providers,
+    invocations, messages,
+    provider_concurrency::Permit,
+    providers,
     runs::{
         call::{self, Opened, TOO_LONG},
         fallback::{self, Asked},
@@ -106,7 +106,7 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
 }
 
 /// Waits until the provider may make one more call; nothing if the run is to stop instead.
-async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Place>> {
+async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Permit>> {
     let most = provider.places(turn.app.config.providers.concurrency);
     tokio::select! {
         biased;

@@ -7,7 +7,7 @@ mod rotation;
 pub mod secret_use;
 
 pub use crate::services::vault::rotation::{check_key, master_of, open_all, rotate_key, unlock};
-use crate::{app::App, services::version::Expected};
+use crate::{app::App, services::etag::Expected};
 
 use moxxy_secrets::{self as secrets, Row, seal};
 use moxxy_store::{self as store, events};

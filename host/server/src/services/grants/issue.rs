@@ -42,7 +42,7 @@ pub struct Terms {
 
 /// A secret that is given.
 #[derive(Debug)]
-pub struct Giving<'a> {
+pub struct GrantIssuer<'a> {
     pub secret: &'a Secret,
     /// By whom.
     pub by: &'a str,
@@ -106,9 +106,9 @@ impl Candidate {
     }
 }
 
-impl Giving<'_> {
+impl GrantIssuer<'_> {
     /// Grants it for what a component asks.
-    pub async fn to(&self, tx: &mut Tx, candidate: &Candidate, wish: &SecretRequest) -> Result<Grant> {
+    pub async fn issue(&self, tx: &mut Tx, candidate: &Candidate, wish: &SecretRequest) -> Result<Grant> {
         let (secret, terms) = (self.secret, &self.terms);
         let (hosts, place) = match terms.mode {
             Mode::Inject => (

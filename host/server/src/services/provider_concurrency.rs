@@ -14,17 +14,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Of every provider that was called since the start.
 #[derive(Debug, Default)]
-pub struct Lanes(Mutex<State>);
+pub struct ProviderConcurrency(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    lanes: HashMap<Name, Arc<Lane>>,
+    lanes: HashMap<Name, Arc<Queue>>,
     /// For which provider each run waits.
     waiting: HashMap<RunId, Name>,
 }
 
 #[derive(Debug)]
-struct Lane {
+struct Queue {
     places: Arc<Semaphore>,
     size: Mutex<Size>,
 }
@@ -38,30 +38,30 @@ struct Size {
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
-pub struct Place {
-    lane: Arc<Lane>,
+pub struct Permit {
+    lane: Arc<Queue>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A run is seen to wait until this is dropped.
 struct Waiting<'l> {
-    lanes: &'l Lanes,
+    lanes: &'l ProviderConcurrency,
     run: &'l RunId,
 }
 
-impl Lanes {
+impl ProviderConcurrency {
     /// Waits for a place among so many.
-    pub async fn place(&self, run: &RunId, provider: &Name, most: u32) -> Result<Place> {
+    pub async fn place(&self, run: &RunId, provider: &Name, most: u32) -> Result<Permit> {
         let lane = self.lane(provider, most);
         let places = Arc::clone(&lane.places);
         if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
-            return Ok(Place { lane, permit: Some(permit) });
+            return Ok(Permit { lane, permit: Some(permit) });
         }
         self.state().waiting.insert(run.clone(), provider.clone());
         let waiting = Waiting { lanes: self, run };
         let permit = places.acquire_owned().await.map_err(Error::internal)?;
         drop(waiting);
-        Ok(Place { lane, permit: Some(permit) })
+        Ok(Permit { lane, permit: Some(permit) })
     }
 
     /// The provider that a run waits for.
@@ -71,7 +71,7 @@ impl Lanes {
 
     /// Gives a provider so many places from now on, whoever waits for one.
     pub fn resize(&self, provider: &Name, most: u32) {
-        let new = || Arc::new(Lane::new(most));
+        let new = || Arc::new(Queue::new(most));
         self.state().lanes.entry(provider.clone()).or_insert_with(new).resize(most);
     }
 
@@ -80,8 +80,8 @@ impl Lanes {
         self.state().lanes.remove(provider);
     }
 
-    fn lane(&self, provider: &Name, most: u32) -> Arc<Lane> {
-        let new = || Arc::new(Lane::new(most));
+    fn lane(&self, provider: &Name, most: u32) -> Arc<Queue> {
+        let new = || Arc::new(Queue::new(most));
         // Of one that is there the size is known better than by who read it before.
         Arc::clone(self.state().lanes.entry(provider.clone()).or_insert_with(new))
     }
@@ -92,7 +92,7 @@ impl Lanes {
     }
 }
 
-impl Lane {
+impl Queue {
     fn new(most: u32) -> Self {
         Self { places: Arc::new(Semaphore::new(most as usize)), size: Mutex::new(Size { most, surplus: 0 }) }
     }
@@ -115,7 +115,7 @@ impl Lane {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut size = self.lane.size();
         if size.surplus > 0
@@ -141,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_as_many_as_they_are_now_and_go_in_order() {
-        let (lanes, provider) = (Lanes::default(), Name::stored("p".into()));
+        let (lanes, provider) = (ProviderConcurrency::default(), Name::stored("p".into()));
         let runs: Vec<_> = (0..4).map(|_| RunId::random()).collect();
         let take = |index: usize, most| lanes.place(&runs[index], &provider, most);
         let first = take(0, 2).now_or_never().unwrap().unwrap();

@@ -16,12 +16,12 @@ use moxxy_types::{
 
 use crate::services::{
     consent,
-    grants::giving::{self, Candidate, Giving, Terms},
+    grants::issue::{self, Candidate, GrantIssuer, Terms},
 };
 
 /// Grants what was consented to: of each wish for a secret that is named, the secret of that name. One
 /// that is not in the vault yet stays missing, and so does all of them without `vault:write`.
-pub async fn by_consent(tx: &mut Tx, principal: &Principal, candidate: &Candidate, named: &Names) -> Result<()> {
+pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candidate, named: &Names) -> Result<()> {
     if !principal.may(Scope::VaultWrite) {
         return Ok(());
     }
@@ -32,7 +32,9 @@ pub async fn by_consent(tx: &mut Tx, principal: &Principal, candidate: &Candidat
             Err(Error::NotFound(_)) => continue,
             secret => secret?,
         };
-        Giving { secret: &secret, by: principal.name(), terms: Terms::default() }.to(tx, candidate, wish).await?;
+        GrantIssuer { secret: &secret, by: principal.name(), terms: Terms::default() }
+            .issue(tx, candidate, wish)
+            .await?;
     }
     Ok(())
 }
@@ -54,7 +56,9 @@ pub async fn named(
         let wish = candidate.wish(name).ok_or_else(unknown)?;
         let secret = find(tx, secret).await?;
         if !held.iter().any(|grant| grant.name == *name && grant.secret_id == secret.id) {
-            Giving { secret: &secret, by: principal.name(), terms: Terms::default() }.to(tx, candidate, wish).await?;
+            GrantIssuer { secret: &secret, by: principal.name(), terms: Terms::default() }
+                .issue(tx, candidate, wish)
+                .await?;
         }
     }
     Ok(())
@@ -88,13 +92,13 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
             created_at: now.clone(),
             ..grant
         };
-        giving::insert(tx, to.agent_key(), &grant).await?;
+        issue::insert(tx, to.agent_key(), &grant).await?;
     }
     Ok(())
 }
 
 /// Lets the secrets of a provider follow a host of its configuration, which takes `vault:write`.
-pub async fn moved(
+pub async fn retarget_hosts(
     tx: &mut Tx,
     principal: &Principal,
     provider: &Name,
@@ -121,7 +125,7 @@ pub async fn moved(
             continue;
         }
         store::grants::set_hosts(tx, &grant.id, &grant.hosts).await?;
-        giving::tell(tx, &grant, principal.name(), giving::granted(&grant)).await?;
+        issue::tell(tx, &grant, principal.name(), issue::granted(&grant)).await?;
     }
     Ok(())
 }
@@ -148,7 +152,7 @@ pub async fn check_hosts(
 }
 
 /// Ends every grant of a component.
-pub async fn end(tx: &mut Tx, principal: &Principal, holder: &Candidate) -> Result<()> {
+pub async fn revoke_all(tx: &mut Tx, principal: &Principal, holder: &Candidate) -> Result<()> {
     for grant in store::grants::of(tx, &holder.holder, holder.digest()).await? {
         crate::services::grants::remove(tx, principal, &grant).await?;
     }
