@@ -5,7 +5,7 @@ use moxxy_types::{
     error::{Error, Result},
     ids::{RunId, StepId},
     money::Dollars,
-    runs::{Day, Spent, Step, StepKind, Used},
+    runs::{DailyUsage, RunUsage, Step, StepKind, StepUsage},
 };
 use serde_json::Value;
 use sqlx::FromRow;
@@ -97,7 +97,7 @@ pub async fn reserve(tx: &mut Tx, id: &StepId, tokens: u64, cost: Dollars) -> Re
 }
 
 /// Puts what a step used in the place of what it reserved. What is not known of it stays reserved.
-pub async fn settle(tx: &mut Tx, id: &StepId, used: &Used) -> Result<()> {
+pub async fn settle(tx: &mut Tx, id: &StepId, used: &StepUsage) -> Result<()> {
     let sql = "UPDATE steps SET input_tokens = ?, cached_input_tokens = ?, output_tokens = ?, cost = ?,
                reserved_tokens = ?, reserved_cost = ? WHERE id = ? AND ended_at IS NULL";
     sqlx::query(sql)
@@ -148,13 +148,13 @@ pub async fn model_calls(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
 }
 
 /// What a run has used so far.
-pub async fn spent(db: &mut Db, run: &RunId) -> Result<Spent> {
+pub async fn spent(db: &mut Db, run: &RunId) -> Result<RunUsage> {
     let sums: Sums = sqlx::query_as(sums!("WHERE run = ?")).bind(run.as_str()).fetch_one(db).await?;
     sums.try_into()
 }
 
 /// What all runs of an agent used in a day, such as 2026-11-27.
-pub async fn spent_on(db: &mut Db, agent: AgentKey, day: &str) -> Result<Spent> {
+pub async fn spent_on(db: &mut Db, agent: AgentKey, day: &str) -> Result<RunUsage> {
     // A time of a day is the day, a `T` and more, so it is less than the day and a `U`.
     let sql = sums!("WHERE agent = ?1 AND started_at >= ?2 AND started_at < ?2 || 'U'");
     let sums: Sums = sqlx::query_as(sql).bind(agent.0).bind(day).fetch_one(db).await?;
@@ -162,12 +162,12 @@ pub async fn spent_on(db: &mut Db, agent: AgentKey, day: &str) -> Result<Spent> 
 }
 
 /// What an agent used on each day on which it did anything, latest first.
-pub async fn days(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Slice<Day>> {
+pub async fn days(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Slice<DailyUsage>> {
     let sql = sums!("WHERE agent = ?1 AND started_at < ?2 GROUP BY substr(started_at, 1, 10) ORDER BY 1 DESC LIMIT ?3");
     // Behind every year of four digits.
     let before = page.after.as_deref().unwrap_or("U");
     let rows: Vec<Sums> = sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
-    page.cut(rows, |row| row.day.clone()).try_map(|row| Ok(Day { day: row.day.clone(), usage: row.try_into()? }))
+    page.cut(rows, |row| row.day.clone()).try_map(|row| Ok(DailyUsage { day: row.day.clone(), usage: row.try_into()? }))
 }
 
 /// A count that a component reported, as the database can keep it.
@@ -186,7 +186,7 @@ impl TryFrom<Row> for Step {
             name: row.name,
             input: row.input.as_deref().map(from_json).transpose()?,
             output: row.output.as_deref().map(from_json).transpose()?,
-            usage: Used {
+            usage: StepUsage {
                 input_tokens: row.input_tokens.unsigned_abs(),
                 cached_input_tokens: row.cached_input_tokens.unsigned_abs(),
                 output_tokens: row.output_tokens.unsigned_abs(),
@@ -200,7 +200,7 @@ impl TryFrom<Row> for Step {
     }
 }
 
-impl TryFrom<Sums> for Spent {
+impl TryFrom<Sums> for RunUsage {
     type Error = Error;
     fn try_from(sums: Sums) -> Result<Self> {
         Ok(Self {

@@ -39,7 +39,7 @@ impl Stop {
 /// What a step used; of a tool call all is 0.
 #[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 #[schemars(rename = "StepUsage")]
-pub struct Used {
+pub struct StepUsage {
     /// Tokens that the model read; 0 for a tool.
     pub input_tokens: u64,
     /// Those of them that the service had in its cache.
@@ -57,7 +57,7 @@ pub struct Used {
 /// What a run has used.
 #[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 #[schemars(rename = "RunUsage")]
-pub struct Spent {
+pub struct RunUsage {
     /// Model calls.
     pub steps: u32,
     /// Tool calls that were made.
@@ -79,14 +79,14 @@ pub struct Spent {
 /// What an agent used in a day.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "DayUsage")]
-pub struct Day {
+pub struct DailyUsage {
     /// The day (UTC), as 2026-11-27. A call belongs to the day on which it began.
     pub day: String,
     #[serde(flatten)]
-    pub usage: Spent,
+    pub usage: RunUsage,
 }
 
-impl Spent {
+impl RunUsage {
     /// What limits on tokens count.
     pub fn tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens).saturating_add(self.reserved_tokens)
@@ -225,7 +225,7 @@ pub struct Step {
     /// What it ended with, or why it failed; and which model is asked `next`, if another is.
     pub output: Option<Value>,
     #[serde(flatten)]
-    pub usage: Used,
+    pub usage: StepUsage,
     /// When it began (RFC 3339, UTC).
     pub started_at: String,
     /// When it ended.

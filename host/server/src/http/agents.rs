@@ -5,7 +5,7 @@ use moxxy_store as store;
 use moxxy_types::{
     agents::Agent,
     ids::{Name, SessionId},
-    runs::{Day, Run, Stop},
+    runs::{DailyUsage, Run, Stop},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ pub async fn usage(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     paging: Paging,
-) -> Result<Listed<Day>> {
+) -> Result<Listed<DailyUsage>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     Ok(paging.show(store::steps::days(&mut db, key, &paging.page).await?))

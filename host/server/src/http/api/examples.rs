@@ -8,7 +8,7 @@ use moxxy_types::{
     messages::Message,
     policy::{Policy, Standing},
     questions::{Question, Response},
-    runs::{Day, Run},
+    runs::{DailyUsage, Run},
     secrets::Secret,
     sessions::Session,
     tokens::Token,
@@ -75,7 +75,7 @@ examples! {
     Shown Run: run();
     Shown Vec<Run>: json!([run()]);
     Shown Detail: detail();
-    Shown Day: day();
+    Shown DailyUsage: day();
     Taken NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
     Shown Message: json!({
         "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,

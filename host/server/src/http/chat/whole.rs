@@ -11,7 +11,7 @@ use axum::{
 };
 use moxxy_types::{
     ids::{Name, RunId},
-    runs::{Run, Spent},
+    runs::{Run, RunUsage},
 };
 use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
@@ -106,8 +106,8 @@ impl Completion {
     }
 }
 
-impl From<Spent> for Tokens {
-    fn from(spent: Spent) -> Self {
+impl From<RunUsage> for Tokens {
+    fn from(spent: RunUsage) -> Self {
         Self {
             prompt_tokens: spent.input_tokens,
             completion_tokens: spent.output_tokens,

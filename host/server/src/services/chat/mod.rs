@@ -12,7 +12,7 @@ use moxxy_types::{
     idempotency::Claim,
     ids::{Name, RunId},
     messages::{Message, Role},
-    runs::{Failure, Run, Spent, Status, Stop},
+    runs::{Failure, Run, RunUsage, Status, Stop},
     tokens::Principal,
 };
 use tokio::sync::oneshot;
@@ -58,7 +58,7 @@ pub struct Answer {
     pub content: String,
     /// Why its model stopped at last.
     pub stop_reason: String,
-    pub usage: Spent,
+    pub usage: RunUsage,
 }
 
 /// Begins a run. With an `Idempotency-Key` it is carried out even if its client leaves: whoever asks again

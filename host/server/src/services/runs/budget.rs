@@ -6,7 +6,7 @@ use std::fmt::Display;
 use moxxy_types::{
     agents::Limits,
     money::{Dollars, Price},
-    runs::{Failure, Spent},
+    runs::{Failure, RunUsage},
 };
 
 use crate::config::{self, UnknownPrice};
@@ -99,7 +99,7 @@ impl Budget {
 
     /// Finds room for a model call among what its run, and its agent today, used and reserved. Its answer
     /// is made shorter before it is refused.
-    pub fn admit(&self, demand: &Demand, run: &Spent, today: &Spent) -> Result<Reservation, Failure> {
+    pub fn admit(&self, demand: &Demand, run: &RunUsage, today: &RunUsage) -> Result<Reservation, Failure> {
         if run.steps >= self.steps.most {
             let over = format!("The run used up its {} model calls", self.steps.most);
             return Err(self.steps.failure("step_limit", &over, "max_steps"));
@@ -114,7 +114,7 @@ impl Budget {
     }
 
     /// How many output tokens the limits on tokens leave.
-    fn tokens_left(&self, demand: &Demand, run: &Spent, today: &Spent) -> Result<u32, Failure> {
+    fn tokens_left(&self, demand: &Demand, run: &RunUsage, today: &RunUsage) -> Result<u32, Failure> {
         let least = LEAST.min(demand.output.into());
         let mut output = u64::from(demand.output);
         let limits = [
@@ -140,8 +140,8 @@ impl Budget {
         demand: &Demand,
         price: &Price,
         output: u32,
-        run: &Spent,
-        today: &Spent,
+        run: &RunUsage,
+        today: &RunUsage,
     ) -> Result<u32, Failure> {
         let least = LEAST.min(output.into());
         let mut output = u64::from(output);

@@ -10,7 +10,7 @@ use moxxy_types::{
     ids::StepId,
     messages::Message,
     money::Price,
-    runs::{Failure, Spent, Step, StepKind, Used},
+    runs::{Failure, RunUsage, Step, StepKind, StepUsage},
     skills::Skill,
 };
 use serde_json::json;
@@ -19,13 +19,13 @@ use crate::services::{
     models as listed,
     models::About,
     runs::{
-        asking,
+        approval,
         budget::{Demand, Reservation},
         compaction,
-        fallback::Asked,
-        names::Names,
+        executor::RunExecutor,
+        fallback::ModelSelection,
         retry,
-        turn::Turn,
+        tool_names::ToolNameMap,
     },
 };
 
@@ -43,13 +43,13 @@ pub struct Call {
     /// The size of the request.
     bytes: u64,
     demand: Demand,
-    names: Names,
-    again: Option<Again>,
+    names: ToolNameMap,
+    again: Option<RetryInfo>,
 }
 
 /// That a call is made again.
 #[derive(Clone)]
-struct Again {
+struct RetryInfo {
     /// How often it was tried before, and why it failed.
     attempt: usize,
     reason: String,
@@ -64,11 +64,11 @@ pub struct Opened {
     price: Option<Price>,
     reserved: Reservation,
     /// Of the tools that it offers.
-    pub names: Names,
+    pub names: ToolNameMap,
 }
 
 /// Calls of the run that did not fit, since the last one that did.
-struct TooLong {
+struct ContextOverflow {
     tries: usize,
     /// The size of the smallest that ever failed.
     bytes: Option<u64>,
@@ -77,28 +77,28 @@ struct TooLong {
 
 /// What the model is to be shown, or why there is no use in asking it.
 pub async fn prepare(
-    turn: &Turn<'_>,
-    asked: &Asked,
+    turn: &RunExecutor<'_>,
+    asked: &ModelSelection,
     history: &[Message],
     skills: &[Skill],
 ) -> Result<Result<Call, Failure>> {
-    let Asked { provider, model, earlier, .. } = asked;
+    let ModelSelection { provider, model, earlier, .. } = asked;
     let settings = &turn.agent.settings;
     let about = listed::about(turn.app, provider, model).await;
     let policy = store::agents::policy(&mut *turn.app.store.read().await?, turn.agent.key).await?;
-    let too_long = TooLong::of(earlier);
+    let too_long = ContextOverflow::of(earlier);
     let output = output(&about, turn.app.config.runs.max_output_tokens);
     let mut request = models::Request {
         model: model.clone(),
         system: settings.persona.clone(),
         messages: Vec::new(),
-        tools: asking::offered(skills, &policy, turn.run.unattended),
+        tools: approval::offered(skills, &policy, turn.run.unattended),
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
         response_schema: None,
         idempotency_key: None,
     };
-    let names = Names::of(request.tools.iter().map(|tool| tool.name.as_str()));
+    let names = ToolNameMap::of(request.tools.iter().map(|tool| tool.name.as_str()));
     let frame = compaction::frame(&request);
     let window = about.context_window.map(|window| compaction::room(u64::from(window.saturating_sub(output))));
     let room = window.into_iter().chain(too_long.bytes.map(|bytes| bytes / 2)).min();
@@ -112,7 +112,7 @@ pub async fn prepare(
     let model = format!("{}/{model}", provider.id);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
-    let again = Again::of(asked, &too_long);
+    let again = RetryInfo::of(asked, &too_long);
     Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, again }))
 }
 
@@ -123,7 +123,11 @@ fn output(about: &About, wanted: u32) -> u32 {
 }
 
 /// Opens the step of a call, and says what to ask for, if the limits have room for it.
-pub async fn open(turn: &Turn<'_>, asked: &Asked, call: Call) -> Result<Result<(Opened, models::Request), Failure>> {
+pub async fn open(
+    turn: &RunExecutor<'_>,
+    asked: &ModelSelection,
+    call: Call,
+) -> Result<Result<(Opened, models::Request), Failure>> {
     let (run, agent, subject) = (turn.run.run_id.clone(), turn.agent.key, turn.subject());
     let (provider, budget) = (asked.provider.id.clone(), turn.budget());
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
@@ -133,7 +137,7 @@ pub async fn open(turn: &Turn<'_>, asked: &Asked, call: Call) -> Result<Result<(
             Box::pin(async move {
                 let Call { mut request, left_out, shortened, bytes, demand, names, again } = call;
                 let spent = steps::spent(tx, &run).await?;
-                let today = if budget.has_days() { today(tx, agent).await? } else { Spent::default() };
+                let today = if budget.has_days() { today(tx, agent).await? } else { RunUsage::default() };
                 let reserved = match budget.admit(&demand, &spent, &today) {
                     Ok(reserved) => reserved,
                     Err(failure) => return Ok(Err(failure)),
@@ -152,7 +156,7 @@ pub async fn open(turn: &Turn<'_>, asked: &Asked, call: Call) -> Result<Result<(
                 let step = steps::open(tx, &run, StepKind::Model, &request.model, &input).await?;
                 let cost = reserved.cost.unwrap_or_default();
                 steps::reserve(tx, &step, reserved.tokens(), cost).await?;
-                if let Some(Again { attempt, reason, instead_of }) = again {
+                if let Some(RetryInfo { attempt, reason, instead_of }) = again {
                     let (step_id, provider_id, model) = (step.clone(), provider.clone(), request.model.clone());
                     let retried = Event::ModelRetried { step_id, provider_id, model, reason, attempt, instead_of };
                     events::record(tx, &subject, retried).await?;
@@ -176,7 +180,7 @@ pub async fn open(turn: &Turn<'_>, asked: &Asked, call: Call) -> Result<Result<(
         .await
 }
 
-async fn today(tx: &mut Tx, agent: AgentKey) -> Result<Spent> {
+async fn today(tx: &mut Tx, agent: AgentKey) -> Result<RunUsage> {
     let now = tx.now();
     steps::spent_on(tx, agent, clock::day(&now)).await
 }
@@ -184,24 +188,24 @@ async fn today(tx: &mut Tx, agent: AgentKey) -> Result<Spent> {
 impl Opened {
     /// What the call used, by what the provider reported, or else by what is known without it: an input as
     /// large as was reserved, and an answer of so many bytes.
-    pub fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> Used {
+    pub fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> StepUsage {
         let Some(usage) = reported else {
             let output = compaction::most_tokens(bytes as u64).min(self.reserved.output.into());
-            return Used {
+            return StepUsage {
                 reserved_tokens: self.reserved.input.saturating_add(output),
                 reserved_cost: self.price.map(|price| price.worst(self.reserved.input, output)).unwrap_or_default(),
-                ..Used::default()
+                ..StepUsage::default()
             };
         };
         let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
         let cached_input_tokens = usage.cached_input_tokens.min(input_tokens);
         let cost = self.price.map(|price| price.cost(input_tokens, cached_input_tokens, output_tokens));
-        Used { input_tokens, cached_input_tokens, output_tokens, cost, ..Used::default() }
+        StepUsage { input_tokens, cached_input_tokens, output_tokens, cost, ..StepUsage::default() }
     }
 }
 
-impl Again {
-    fn of(asked: &Asked, too_long: &TooLong) -> Option<Self> {
+impl RetryInfo {
+    fn of(asked: &ModelSelection, too_long: &ContextOverflow) -> Option<Self> {
         if let Some(instead) = asked.instead.clone() {
             let instead_of = Some(instead.of);
             return Some(Self { attempt: instead.failed, reason: instead.reason, instead_of });
@@ -212,7 +216,7 @@ impl Again {
     }
 }
 
-impl TooLong {
+impl ContextOverflow {
     fn of(calls: &[Step]) -> Self {
         let failed = |step: &&Step| step.output.as_ref().is_some_and(|output| output["code"] == TOO_LONG);
         let bytes = |step: &Step| step.input.as_ref()?.get("bytes")?.as_u64();

@@ -12,7 +12,7 @@ use moxxy_types::{
 };
 use serde_json::json;
 
-use crate::services::runs::turn::Turn;
+use crate::services::runs::executor::RunExecutor;
 
 /// Failures of one service that say nothing of another. A conversation that is too long is made shorter
 /// instead; and content that one service refuses is not taken to another behind its back.
@@ -29,7 +29,7 @@ const OTHERS_MAY: [&str; 9] = [
 ];
 
 /// The model that is asked.
-pub struct Asked {
+pub struct ModelSelection {
     pub provider: Provider,
     pub model: String,
     /// Its calls in this run, in the order in which they began.
@@ -37,12 +37,12 @@ pub struct Asked {
     /// The agent's, as they are now.
     settings: Settings,
     /// Which model failed before it, and how, if that was the last that happened.
-    pub instead: Option<Instead>,
+    pub instead: Option<FailedOver>,
 }
 
 /// A model that failed.
 #[derive(Debug, Clone)]
-pub struct Instead {
+pub struct FailedOver {
     /// The provider and the model.
     pub of: String,
     pub reason: String,
@@ -50,19 +50,19 @@ pub struct Instead {
     pub failed: usize,
 }
 
-pub async fn asked(turn: &Turn<'_>) -> Result<Asked> {
+pub async fn select_model(turn: &RunExecutor<'_>) -> Result<ModelSelection> {
     let mut db = turn.app.store.read().await?;
     let mut earlier = steps::model_calls(&mut db, &turn.run.run_id).await?;
     // An agent that was moved off a provider goes on with its new one, since the old may be gone.
     let settings = store::agents::get(&mut db, &turn.run.agent_id).await?.settings;
     let now = current(&settings, &earlier);
-    let instead = Instead::of(&earlier, &now);
+    let instead = FailedOver::of(&earlier, &now);
     earlier.retain(|step| made_by(step) == now);
     let provider = store::providers::get(&mut db, &now.provider).await?;
-    Ok(Asked { provider, model: now.model, earlier, settings, instead })
+    Ok(ModelSelection { provider, model: now.model, earlier, settings, instead })
 }
 
-impl Asked {
+impl ModelSelection {
     /// The model that is asked after this one failed so, if there is one, as a step's output says it.
     pub fn next(&self, failure: &Failure) -> Option<serde_json::Value> {
         if !OTHERS_MAY.contains(&failure.code()) {
@@ -105,7 +105,7 @@ fn told_next(step: &Step) -> Option<Fallback> {
     serde_json::from_value(step.output.as_ref()?.get("next")?.clone()).ok()
 }
 
-impl Instead {
+impl FailedOver {
     fn of(calls: &[Step], now: &Fallback) -> Option<Self> {
         let last = last_made(calls).filter(|step| told_next(step).as_ref() == Some(now))?;
         let reason = last.output.as_ref()?.get("code")?.as_str()?.to_owned();

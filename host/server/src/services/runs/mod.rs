@@ -2,21 +2,21 @@
 //! end. What comes next is derived from what is written, so a run goes on after a restart as it
 //! does from step to step.
 
-mod allowance;
+mod approval;
 mod arguments;
-mod asking;
 mod budget;
 mod call;
 mod compaction;
 mod control;
+mod executor;
 mod fallback;
 mod model;
-mod names;
 mod queue;
 mod resume;
 mod retry;
 mod tool;
-mod turn;
+mod tool_call_limit;
+mod tool_names;
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use moxxy_types::{
     events::{Event, EventContext, Filter},
     idempotency::{Claim, Earlier},
     ids::{Name, RunId},
-    runs::{Run, Spent, Status, Step, Stop},
+    runs::{Run, RunUsage, Status, Step, Stop},
     tokens::Principal,
 };
 use schemars::JsonSchema;
@@ -58,7 +58,7 @@ pub struct Detail {
     /// In the order in which they began.
     pub steps: Vec<Step>,
     /// Of all its steps together.
-    pub usage: Spent,
+    pub usage: RunUsage,
     /// The provider that makes as many calls as it may, while the run waits for its turn there.
     pub waits_for: Option<Name>,
 }

@@ -12,7 +12,7 @@ use moxxy_types::{
     ids::{self, StepId},
     messages::{Message, Role, Thinking, ToolCall},
     providers::Provider,
-    runs::{Failure, Status, Used},
+    runs::{Failure, Status, StepUsage},
     skills::Skill,
 };
 use serde_json::{Value, json};
@@ -23,10 +23,10 @@ use crate::services::{
     providers,
     runs::{
         call::{self, Opened, TOO_LONG},
-        fallback::{self, Asked},
-        names::Names,
+        executor::{Outcome, RunExecutor},
+        fallback::{self, ModelSelection},
         retry,
-        turn::{Outcome, Turn},
+        tool_names::ToolNameMap,
     },
 };
 
@@ -77,8 +77,8 @@ struct Partial {
     arguments: String,
 }
 
-pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
-    let asked = fallback::asked(turn).await?;
+pub async fn run(turn: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
+    let asked = fallback::select_model(turn).await?;
     let prepared = call::prepare(turn, &asked, &history, skills);
     // The provider may be asked for its models first.
     let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
@@ -89,7 +89,7 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
     // Nothing is reserved while it waits, and no time for a first token runs.
     let Some(place) = place(turn, &asked.provider).await? else { return Ok(Outcome::GoOn) };
     // What it waited for may be another thing by now, or gone.
-    if !fallback::asked(turn).await?.is(&asked) {
+    if !fallback::select_model(turn).await?.is(&asked) {
         return Ok(Outcome::GoOn);
     }
     let (opened, request) = match call::open(turn, &asked, call).await? {
@@ -106,7 +106,7 @@ pub async fn run(turn: &Turn<'_>, history: Vec<Message>, skills: &[Skill]) -> Re
 }
 
 /// Waits until the provider may make one more call; nothing if the run is to stop instead.
-async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Permit>> {
+async fn place(turn: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Permit>> {
     let most = provider.places(turn.app.config.providers.concurrency);
     tokio::select! {
         biased;
@@ -119,7 +119,7 @@ async fn place(turn: &Turn<'_>, provider: &Provider) -> Result<Option<Permit>> {
 
 /// Makes the call, and passes text on as it comes.
 async fn answer(
-    turn: &Turn<'_>,
+    turn: &RunExecutor<'_>,
     provider: &Provider,
     request: models::Request,
     step: &StepId,
@@ -134,7 +134,7 @@ async fn answer(
 }
 
 async fn read(
-    turn: &Turn<'_>,
+    turn: &RunExecutor<'_>,
     provider: &Provider,
     mut completion: Completion,
     step: &StepId,
@@ -170,7 +170,7 @@ async fn read(
 }
 
 /// Closes the step and adds the message; without tool calls the run has ended with it.
-async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
+async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
     let (run, subject) = (turn.run.clone(), turn.subject());
     turn.app
         .store
@@ -214,7 +214,7 @@ async fn close(turn: &Turn<'_>, opened: Opened, answer: Answer) -> Result<Outcom
 }
 
 /// Closes the step, and says what becomes of the run: the model is asked again, another one is, or neither.
-async fn failed(turn: &Turn<'_>, asked: &Asked, opened: Opened, broken: Broken) -> Result<Outcome> {
+async fn failed(turn: &RunExecutor<'_>, asked: &ModelSelection, opened: Opened, broken: Broken) -> Result<Outcome> {
     let Broken { failure, usage, is_free, is_silent } = broken;
     let step_id = opened.step;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
@@ -232,7 +232,7 @@ async fn failed(turn: &Turn<'_>, asked: &Asked, opened: Opened, broken: Broken) 
         .persist(move |tx| {
             Box::pin(async move {
                 if is_free {
-                    steps::settle(tx, &step_id, &Used::default()).await?;
+                    steps::settle(tx, &step_id, &StepUsage::default()).await?;
                 }
                 steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
                 events::record_all(tx, &subject, told).await
@@ -248,7 +248,7 @@ async fn failed(turn: &Turn<'_>, asked: &Asked, opened: Opened, broken: Broken) 
 }
 
 /// What is told of a call that failed.
-fn told(asked: &Asked, step_id: StepId, failure: &plugins::Failure, usage: Option<Usage>) -> Vec<Event> {
+fn told(asked: &ModelSelection, step_id: StepId, failure: &plugins::Failure, usage: Option<Usage>) -> Vec<Event> {
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let (provider_id, model) = (asked.provider.id.clone(), asked.model.clone());
     let limit = invocations::limit_exceeded(&provider_id, failure);
@@ -310,7 +310,7 @@ impl Answer {
         }
     }
 
-    fn into_message(self, run: &moxxy_types::runs::Run, names: &Names, now: String) -> Message {
+    fn into_message(self, run: &moxxy_types::runs::Run, names: &ToolNameMap, now: String) -> Message {
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for mut call in self.calls.into_values().map(Partial::into_call) {
             // Each result has to find its own call.

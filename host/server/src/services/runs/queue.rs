@@ -13,8 +13,10 @@ use moxxy_types::{
     runs::Run,
 };
 
-use crate::app::App;
-use crate::services::runs::{resume, turn};
+use crate::{
+    app::App,
+    services::runs::{executor, resume},
+};
 
 /// Between two tries when the database does not answer.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -62,16 +64,16 @@ async fn drain(app: &App, agent: AgentKey, session: &SessionId, again: bool) -> 
             () = app.tasks.shutdown().cancelled() => return Ok(()),
         };
         let control = app.runs.begin(&run);
-        let ended = AssertUnwindSafe(turn::carry_out(app, &run, &control)).catch_unwind().await;
+        let ended = AssertUnwindSafe(executor::carry_out(app, &run, &control)).catch_unwind().await;
         let ended = ended.unwrap_or_else(|_| Err(Error::internal("a run panicked")));
         app.runs.end(&run);
         drop(turn);
         match ended {
-            Ok(turn::End::Ended | turn::End::Waiting) => {}
-            Ok(turn::End::Paused) => return Ok(()),
+            Ok(executor::End::Ended | executor::End::Waiting) => {}
+            Ok(executor::End::Paused) => return Ok(()),
             // Nothing that was done is lost, and there may be room again.
             Err(error) if error.is_storage_error() => return Err(error),
-            Err(error) => turn::broken(app, &run, &error).await?,
+            Err(error) => executor::broken(app, &run, &error).await?,
         }
     }
     Ok(())

@@ -11,8 +11,10 @@ use moxxy_types::{
     runs::{Run, Status, StepKind, Stop},
 };
 
-use crate::app::App;
-use crate::services::runs::{queue, turn};
+use crate::{
+    app::App,
+    services::runs::{executor, queue},
+};
 
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
                        effect or not. Find out before you repeat it.";
@@ -51,7 +53,7 @@ pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
     let open = store::runs::open(tx).await?;
     for run in &open {
         let subject = EventContext::run(&run.agent_id, &run.run_id).by(actor);
-        turn::cancel(tx, run, &subject, Stop::Now).await?;
+        executor::cancel(tx, run, &subject, Stop::Now).await?;
     }
     Ok(open.len())
 }
@@ -60,7 +62,7 @@ async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
     let mut interrupted = Vec::new();
     store::runs::excuse(tx, &run.run_id).await?;
     let policy = store::agents::policy(tx, run.agent).await?;
-    for step in turn::close_open(tx, &run.run_id, "interrupted").await? {
+    for step in executor::close_open(tx, &run.run_id, "interrupted").await? {
         let outcome = match step.kind {
             StepKind::Model => "repeated",
             StepKind::Tool if policy.repeats(&step.name) => "repeated",

@@ -20,18 +20,18 @@ use crate::services::{
     invocations::{self, Ended, Invocation},
     questions,
     runs::{
-        asking::{Answer, Asking, Denied, Fate, changes_something},
-        turn::{Outcome, Turn},
+        approval::{Answer, Denied, Fate, ToolCallGate, changes_something},
+        executor::{Outcome, RunExecutor},
     },
 };
 
 pub async fn run_all(
-    turn: &Turn<'_>,
+    turn: &RunExecutor<'_>,
     message: &MessageId,
     mut calls: Vec<ToolCall>,
     skills: &[Skill],
 ) -> Result<Outcome> {
-    let asking = Asking::load(turn, message).await?;
+    let asking = ToolCallGate::load(turn, message).await?;
     let mut fates = Vec::with_capacity(calls.len());
     let mut new = Vec::new();
     for call in &mut calls {
@@ -69,7 +69,11 @@ enum Made {
 }
 
 /// One after another, up to the first that has no answer: those behind it may count on what it does.
-async fn in_order(turn: &Turn<'_>, asking: &Asking<'_>, fates: &[(&ToolCall, Fate<'_>)]) -> Result<Vec<Made>> {
+async fn in_order(
+    turn: &RunExecutor<'_>,
+    asking: &ToolCallGate<'_>,
+    fates: &[(&ToolCall, Fate<'_>)],
+) -> Result<Vec<Made>> {
     for (call, fate) in fates {
         if turn.control.is_asked() {
             break;
@@ -83,7 +87,7 @@ async fn in_order(turn: &Turn<'_>, asking: &Asking<'_>, fates: &[(&ToolCall, Fat
 }
 
 /// Carries a call out, as far as that is to be done.
-async fn run(turn: &Turn<'_>, asking: &Asking<'_>, call: &ToolCall, fate: &Fate<'_>) -> Result<Made> {
+async fn run(turn: &RunExecutor<'_>, asking: &ToolCallGate<'_>, call: &ToolCall, fate: &Fate<'_>) -> Result<Made> {
     match fate {
         Fate::Wait(question) => Ok(Made::Waits(question.clone())),
         Fate::Ask(_) => Ok(Made::Asked),
@@ -93,8 +97,8 @@ async fn run(turn: &Turn<'_>, asking: &Asking<'_>, call: &ToolCall, fate: &Fate<
 }
 
 async fn make(
-    turn: &Turn<'_>,
-    asking: &Asking<'_>,
+    turn: &RunExecutor<'_>,
+    asking: &ToolCallGate<'_>,
     call: &ToolCall,
     (skill, tool): (&Skill, &Tool),
     answers: Vec<Answered>,
@@ -132,7 +136,7 @@ fn told_to_model(failure: Failure) -> String {
 }
 
 async fn open(
-    turn: &Turn<'_>,
+    turn: &RunExecutor<'_>,
     call: &ToolCall,
     skill: &Skill,
     tool: &Tool,
@@ -157,7 +161,7 @@ async fn open(
 
 /// Leaves a call that asked the user something: nothing of it counts, and it is made again when there is
 /// an answer.
-async fn pause(turn: &Turn<'_>, question: NewQuestion, step: StepId) -> Result<()> {
+async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> Result<()> {
     let (run, seconds) = (turn.run.clone(), turn.app.config.runs.question_time);
     let pausing = turn.app.store.persist(move |tx| {
         Box::pin(async move {
@@ -175,7 +179,7 @@ async fn pause(turn: &Turn<'_>, question: NewQuestion, step: StepId) -> Result<(
 
 /// Commits what a call did: its writes, its events, its step and its message. Nothing, if the step was
 /// closed meanwhile.
-async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> Result<()> {
+async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: Ended) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
@@ -205,7 +209,7 @@ async fn close(turn: &Turn<'_>, call: &ToolCall, step: StepId, ended: Ended) -> 
 }
 
 /// Answers a call that was not made.
-async fn tell(turn: &Turn<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
+async fn tell(turn: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::services::{
     questions,
-    runs::{arguments, names::Names, turn::Turn},
+    runs::{arguments, executor::RunExecutor, tool_names::ToolNameMap},
 };
 
 /// The tool by which the model asks the user. No skill's tool can have this name.
@@ -26,8 +26,8 @@ pub const ASK_USER: &str = "ask_user";
 const QUESTION: usize = 16 * 1024;
 
 /// What is known of the calls of one message.
-pub struct Asking<'t> {
-    turn: &'t Turn<'t>,
+pub struct ToolCallGate<'t> {
+    turn: &'t RunExecutor<'t>,
     message: &'t MessageId,
     policy: Policy,
     questions: Vec<Question>,
@@ -73,8 +73,8 @@ impl Answer {
     }
 }
 
-impl<'t> Asking<'t> {
-    pub async fn load(turn: &'t Turn<'t>, message: &'t MessageId) -> Result<Self> {
+impl<'t> ToolCallGate<'t> {
+    pub async fn load(turn: &'t RunExecutor<'t>, message: &'t MessageId) -> Result<Self> {
         let mut db = turn.app.store.read().await?;
         let policy = store::agents::policy(&mut db, turn.agent.key).await?;
         let questions = store::questions::of_message(&mut db, message).await?;
@@ -88,7 +88,7 @@ impl<'t> Asking<'t> {
         let Some((skill, tool)) = find(skills, call) else {
             let offered = offered(skills, &self.policy, self.turn.run.unattended);
             let tools = || offered.iter().map(|tool| tool.name.as_str());
-            return Ok(Fate::Tell(Answer::error(Names::of(tools()).unknown(&call.name, tools()))));
+            return Ok(Fate::Tell(Answer::error(ToolNameMap::of(tools()).unknown(&call.name, tools()))));
         };
         if let Some(why) = arguments::wrong(self.turn.app, skill, &tool.name, call).await? {
             return Ok(Fate::Tell(Answer::error(why)));

@@ -9,10 +9,10 @@ use moxxy_types::{
     runs::Failure,
 };
 
-use crate::services::runs::turn::Turn;
+use crate::services::runs::executor::RunExecutor;
 
 /// The calls that may be made.
-pub async fn admit(turn: &Turn<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {
+pub async fn admit(turn: &RunExecutor<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {
     let budget = turn.budget();
     let most = usize::try_from(budget.tool_calls.most).unwrap_or(usize::MAX);
     let (session, run) = (&turn.run.session_id, &turn.run.run_id);
@@ -34,7 +34,7 @@ pub async fn admit(turn: &Turn<'_>, mut calls: Vec<ToolCall>) -> Result<Result<V
     Ok(Ok(calls))
 }
 
-async fn refuse(turn: &Turn<'_>, calls: Vec<ToolCall>, most: usize) -> Result<()> {
+async fn refuse(turn: &RunExecutor<'_>, calls: Vec<ToolCall>, most: usize) -> Result<()> {
     let run = turn.run.clone();
     let why = format!(
         "This call was not made: the task used up its {most} tool calls. Answer with what you have; another call ends it."

@@ -18,7 +18,7 @@ use crate::{
     app::App,
     services::{
         messages, questions,
-        runs::{allowance, budget::Budget, control::Control, model, tool},
+        runs::{budget::Budget, control::Control, model, tool, tool_call_limit},
     },
 };
 
@@ -34,7 +34,7 @@ pub enum End {
 }
 
 /// A run with what its steps need.
-pub struct Turn<'a> {
+pub struct RunExecutor<'a> {
     pub app: &'a App,
     pub run: Run,
     pub agent: Agent,
@@ -53,7 +53,7 @@ pub enum Outcome {
 }
 
 /// What a run does next.
-enum Next {
+enum NextStep {
     Model(Vec<Message>, Vec<Skill>),
     /// The calls of this message that are not answered.
     Tools(MessageId, Vec<ToolCall>, Vec<Skill>),
@@ -68,7 +68,7 @@ pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> 
     let run = store::runs::get(&mut db, id).await?;
     let agent = store::agents::get(&mut db, &run.agent_id).await?;
     drop(db);
-    let turn = Turn { app, run, agent, control };
+    let turn = RunExecutor { app, run, agent, control };
     let left = turn.time_left(turn.budget().seconds.most);
     tokio::select! {
         ended = turn.steps() => ended,
@@ -112,7 +112,7 @@ async fn started(app: &App, id: &RunId) -> Result<bool> {
         .await
 }
 
-impl Turn<'_> {
+impl RunExecutor<'_> {
     pub fn subject(&self) -> EventContext {
         EventContext::run(&self.run.agent_id, &self.run.run_id)
     }
@@ -128,12 +128,12 @@ impl Turn<'_> {
             }
             let Some(next) = self.next().await? else { return Ok(End::Ended) };
             let outcome = match next {
-                Next::Stop(stop) => return self.cancel(stop).await,
-                Next::Tools(message, calls, skills) => match allowance::admit(self, calls).await? {
+                NextStep::Stop(stop) => return self.cancel(stop).await,
+                NextStep::Tools(message, calls, skills) => match tool_call_limit::admit(self, calls).await? {
                     Ok(calls) => tool::run_all(self, &message, calls, &skills).await?,
                     Err(failure) => Outcome::Failed(failure),
                 },
-                Next::Model(history, skills) => model::run(self, history, &skills).await?,
+                NextStep::Model(history, skills) => model::run(self, history, &skills).await?,
             };
             match outcome {
                 Outcome::GoOn => {}
@@ -155,14 +155,14 @@ impl Turn<'_> {
     }
 
     /// Derived from what is written alone; `None` when the run has ended.
-    async fn next(&self) -> Result<Option<Next>> {
+    async fn next(&self) -> Result<Option<NextStep>> {
         let mut db = self.app.store.read().await?;
         let run = store::runs::get(&mut db, &self.run.run_id).await?;
         if !run.status.is_open() {
             return Ok(None);
         }
         if let Some(stop) = run.stop {
-            return Ok(Some(Next::Stop(stop)));
+            return Ok(Some(NextStep::Stop(stop)));
         }
         let history = store::messages::list(&mut db, &self.run.session_id, None).await?;
         let open = messages::unanswered(&history);
@@ -172,8 +172,8 @@ impl Turn<'_> {
         // Looked up for each step: one that was upgraded or removed meanwhile is not called again.
         let skills = store::skills::list(&mut db, self.agent.key).await?;
         Ok(Some(match asked {
-            Some(message) => Next::Tools(message, open, skills),
-            None => Next::Model(history, skills),
+            Some(message) => NextStep::Tools(message, open, skills),
+            None => NextStep::Model(history, skills),
         }))
     }
 
@@ -237,7 +237,7 @@ impl Turn<'_> {
 /// Ends a run that was stopped.
 pub async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) -> Result<()> {
     let closed = close_open(tx, &run.run_id, "cancelled").await?;
-    tell_of(tx, subject, closed, "stopped", "The run was stopped").await?;
+    record_interrupted_steps(tx, subject, closed, "stopped", "The run was stopped").await?;
     questions::close(tx, run).await?;
     if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
         events::record(tx, subject, Event::RunCancelled { mode: stop.as_str() }).await?;
@@ -247,7 +247,14 @@ pub async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) 
 
 async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
     let closed = close_open(tx, &run.run_id, "failed").await?;
-    tell_of(tx, &EventContext::run(&run.agent_id, &run.run_id), closed, &failure.code, &failure.message).await?;
+    record_interrupted_steps(
+        tx,
+        &EventContext::run(&run.agent_id, &run.run_id),
+        closed,
+        &failure.code,
+        &failure.message,
+    )
+    .await?;
     questions::close(tx, run).await?;
     if store::runs::end(tx, &run.run_id, Status::Failed, None, Some(&failure)).await? {
         let failed = Event::RunFailed { code: failure.code, message: failure.message };
@@ -268,7 +275,13 @@ pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Resul
 }
 
 /// Tells of steps that were cut off.
-async fn tell_of(tx: &mut Tx, subject: &EventContext, steps: Vec<Step>, code: &str, message: &str) -> Result<()> {
+async fn record_interrupted_steps(
+    tx: &mut Tx,
+    subject: &EventContext,
+    steps: Vec<Step>,
+    code: &str,
+    message: &str,
+) -> Result<()> {
     for step in steps {
         let (step_id, code, message) = (step.step_id.clone(), code.to_owned(), message.to_owned());
         let told = match step.kind {

@@ -15,12 +15,12 @@ const NEAR: usize = 5;
 
 /// The names of one request.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct ToolNameMap {
     /// By the tool's own name, those that are shown otherwise.
     shown: HashMap<String, String>,
 }
 
-impl Names {
+impl ToolNameMap {
     pub fn of<'n>(tools: impl Iterator<Item = &'n str> + Clone) -> Self {
         let mut long: Vec<_> = tools.clone().filter(|name| !is_taken(name)).collect();
         long.sort_unstable();
@@ -106,7 +106,7 @@ mod tests {
         let twin = shortened(&one, 0);
         let tools = ["notes__add", &one, &other, &twin, "ä tool", "", "a.b", "a_b"];
         for order in [tools.to_vec(), tools.iter().rev().copied().collect()] {
-            let names = Names::of(order.iter().copied());
+            let names = ToolNameMap::of(order.iter().copied());
             let mut shown: Vec<_> = tools.iter().map(|tool| names.shown(tool)).collect();
             assert!(shown.iter().all(|name| is_taken(name)), "{shown:?}");
             assert_eq!(shown.iter().map(|name| names.meant(name)).collect::<Vec<_>>(), tools);
@@ -116,12 +116,12 @@ mod tests {
             assert_eq!(shown.len(), tools.len());
         }
         // One that a model made up is shown so that the service takes it.
-        assert!(is_taken(&Names::default().shown("what ever?")));
+        assert!(is_taken(&ToolNameMap::default().shown("what ever?")));
     }
 
     #[test]
     fn the_nearest_names_are_told() {
-        let names = Names::default();
+        let names = ToolNameMap::default();
         let tools = ["text__word_count", "notes__add"];
         let told = names.unknown("text__count_words", tools.into_iter());
         assert_eq!(
