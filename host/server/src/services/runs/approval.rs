@@ -34,15 +34,15 @@ pub struct ToolCallGate<'t> {
 }
 
 /// What becomes of a call.
-pub enum Fate<'s> {
+pub enum GateDecision<'s> {
     /// It is made; with what the user answered it before.
-    Make(&'s Skill, &'s Tool, Vec<Answered>),
+    Execute(&'s Skill, &'s Tool, Vec<Answered>),
     /// It is answered without being made.
-    Tell(Answer),
+    Reply(Answer),
     /// A person has to say something first.
-    Ask(NewQuestion),
+    RequestApproval(NewQuestion),
     /// A person was asked and has not answered.
-    Wait(QuestionId),
+    AwaitAnswer(QuestionId),
 }
 
 enum Approval {
@@ -81,21 +81,21 @@ impl<'t> ToolCallGate<'t> {
         Ok(Self { turn, message, policy, questions })
     }
 
-    pub async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Skill]) -> Result<Fate<'s>> {
+    pub async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Skill]) -> Result<GateDecision<'s>> {
         if call.name == ASK_USER {
             return Ok(self.asked_by_model(call));
         }
         let Some((skill, tool)) = find(skills, call) else {
             let offered = offered(skills, &self.policy, self.turn.run.unattended);
             let tools = || offered.iter().map(|tool| tool.name.as_str());
-            return Ok(Fate::Tell(Answer::error(ToolNameMap::of(tools()).unknown(&call.name, tools()))));
+            return Ok(GateDecision::Reply(Answer::error(ToolNameMap::of(tools()).unknown(&call.name, tools()))));
         };
         if let Some(why) = arguments::wrong(self.turn.app, skill, &tool.name, call).await? {
-            return Ok(Fate::Tell(Answer::error(why)));
+            return Ok(GateDecision::Reply(Answer::error(why)));
         }
         let denied = |reason: &'static str| {
             let denied = Denied { skill: Some(skill.id.clone()), tool: tool.name.clone(), reason };
-            Fate::Tell(Answer {
+            GateDecision::Reply(Answer {
                 content: format!("The call was not made: {reason}."),
                 is_error: true,
                 denied: Some(denied),
@@ -112,17 +112,17 @@ impl<'t> ToolCallGate<'t> {
                 Some(Approval::Given(Decision::Allow)) => {}
                 Some(Approval::Given(Decision::Deny)) => return Ok(denied("a person denied it")),
                 Some(Approval::Late) => return Ok(denied("nobody approved it in time")),
-                Some(Approval::Open(id)) => return Ok(Fate::Wait(id)),
+                Some(Approval::Open(id)) => return Ok(GateDecision::AwaitAnswer(id)),
                 None if self.turn.run.unattended => return Ok(denied("nobody is there to approve it")),
-                None => return Ok(Fate::Ask(self.for_approval(call, skill))),
+                None => return Ok(GateDecision::RequestApproval(self.for_approval(call, skill))),
             },
         }
         let asked = self.of(call, Kind::Question);
         if let Some(open) = asked.clone().find(|question| question.status == Status::Open) {
-            return Ok(Fate::Wait(open.question_id.clone()));
+            return Ok(GateDecision::AwaitAnswer(open.question_id.clone()));
         }
         let answered = |q: &Question| Answered { question: q.question.clone(), answer: q.answer.clone() };
-        Ok(Fate::Make(skill, tool, asked.map(answered).collect()))
+        Ok(GateDecision::Execute(skill, tool, asked.map(answered).collect()))
     }
 
     /// What was decided on a call of this component, now or earlier.
@@ -155,24 +155,26 @@ impl<'t> ToolCallGate<'t> {
         }
     }
 
-    fn asked_by_model<'s>(&self, call: &ToolCall) -> Fate<'s> {
+    fn asked_by_model<'s>(&self, call: &ToolCall) -> GateDecision<'s> {
         if self.policy.verdict(ASK_USER, None) == Verdict::Deny {
-            return Fate::Tell(Answer::error("Nobody can be asked."));
+            return GateDecision::Reply(Answer::error("Nobody can be asked."));
         }
         if self.turn.run.unattended {
-            return Fate::Tell(Answer::error("Nobody can be asked now: ask in your answer."));
+            return GateDecision::Reply(Answer::error("Nobody can be asked now: ask in your answer."));
         }
         match self.of(call, Kind::Question).next() {
             Some(asked) => match (asked.status, &asked.answer) {
-                (Status::Open, _) => Fate::Wait(asked.question_id.clone()),
-                (_, Some(answer)) => Fate::Tell(Answer { content: answer.clone(), is_error: false, denied: None }),
-                (_, None) => Fate::Tell(Answer::error("Nobody answered in time.")),
+                (Status::Open, _) => GateDecision::AwaitAnswer(asked.question_id.clone()),
+                (_, Some(answer)) => {
+                    GateDecision::Reply(Answer { content: answer.clone(), is_error: false, denied: None })
+                }
+                (_, None) => GateDecision::Reply(Answer::error("Nobody answered in time.")),
             },
             None => match call.arguments.get("question").and_then(Value::as_str).map(str::trim) {
                 Some(question) if (1..=QUESTION).contains(&question.len()) => {
-                    Fate::Ask(self.question(call, question.to_owned()))
+                    GateDecision::RequestApproval(self.question(call, question.to_owned()))
                 }
-                _ => Fate::Tell(Answer::error(format!("`question` is a text of 1 to {QUESTION} bytes."))),
+                _ => GateDecision::Reply(Answer::error(format!("`question` is a text of 1 to {QUESTION} bytes."))),
             },
         }
     }

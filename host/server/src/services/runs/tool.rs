@@ -20,7 +20,7 @@ use crate::services::{
     invocations::{self, Ended, Invocation},
     questions,
     runs::{
-        approval::{Answer, Denied, Fate, ToolCallGate, changes_something},
+        approval::{Answer, Denied, GateDecision, ToolCallGate, changes_something},
         executor::{Outcome, RunExecutor},
     },
 };
@@ -36,7 +36,7 @@ pub async fn run_all(
     let mut new = Vec::new();
     for call in &mut calls {
         match asking.decide(call, skills).await? {
-            Fate::Ask(question) => new.push(question),
+            GateDecision::RequestApproval(question) => new.push(question),
             fate => fates.push(fate),
         }
     }
@@ -72,7 +72,7 @@ enum Made {
 async fn in_order(
     turn: &RunExecutor<'_>,
     asking: &ToolCallGate<'_>,
-    fates: &[(&ToolCall, Fate<'_>)],
+    fates: &[(&ToolCall, GateDecision<'_>)],
 ) -> Result<Vec<Made>> {
     for (call, fate) in fates {
         if turn.control.is_asked() {
@@ -87,12 +87,17 @@ async fn in_order(
 }
 
 /// Carries a call out, as far as that is to be done.
-async fn run(turn: &RunExecutor<'_>, asking: &ToolCallGate<'_>, call: &ToolCall, fate: &Fate<'_>) -> Result<Made> {
+async fn run(
+    turn: &RunExecutor<'_>,
+    asking: &ToolCallGate<'_>,
+    call: &ToolCall,
+    fate: &GateDecision<'_>,
+) -> Result<Made> {
     match fate {
-        Fate::Wait(question) => Ok(Made::Waits(question.clone())),
-        Fate::Ask(_) => Ok(Made::Asked),
-        Fate::Tell(answer) => tell(turn, call, answer.clone()).await.map(|()| Made::Answered),
-        Fate::Make(skill, tool, answers) => make(turn, asking, call, (skill, tool), answers.clone()).await,
+        GateDecision::AwaitAnswer(question) => Ok(Made::Waits(question.clone())),
+        GateDecision::RequestApproval(_) => Ok(Made::Asked),
+        GateDecision::Reply(answer) => tell(turn, call, answer.clone()).await.map(|()| Made::Answered),
+        GateDecision::Execute(skill, tool, answers) => make(turn, asking, call, (skill, tool), answers.clone()).await,
     }
 }
 
