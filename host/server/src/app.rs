@@ -135,9 +135,9 @@ impl App {
         };
         app.restore().await?;
         runs::resume_all(&app).await?;
-        questions::keep(&app);
-        audit::keep(&app).await?;
-        retention::keep(&app);
+        questions::spawn_expiry_task(&app);
+        audit::spawn_expiry_task(&app).await?;
+        retention::spawn_expiry_task(&app);
         Ok(app)
     }
 

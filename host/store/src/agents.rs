@@ -8,7 +8,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx, from_json, to_json};
+use super::{Db, PageRequest, Tx, from_json, to_json};
 
 /// A query for agents with what their runs say of them.
 macro_rules! select {
@@ -123,7 +123,7 @@ pub async fn set_policy(tx: &mut Tx, agent: AgentKey, policy: &Policy) -> Result
 }
 
 /// By name.
-pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Agent>> {
+pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Agent>> {
     let sql = select!("WHERE a.name > ? ORDER BY a.name LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()

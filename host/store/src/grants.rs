@@ -9,7 +9,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx, from_json, to_json};
+use super::{Db, PageRequest, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -92,7 +92,7 @@ pub async fn get(db: &mut Db, id: &GrantId) -> Result<Grant> {
 }
 
 /// Oldest first.
-pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Grant>> {
+pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Grant>> {
     let sql = select!("WHERE g.id > ? ORDER BY g.id LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()

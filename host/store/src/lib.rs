@@ -49,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Events;
 
-pub use page::{Page, Slice};
+pub use page::{Page, PageRequest};
 pub use writer::Tx;
 
 /// A connection: what every function of this module takes, whether it reads or writes.
@@ -69,7 +69,7 @@ pub struct Store {
     chain: audit::Chain,
     /// Whether this start gave the database its audit log, after it was used without one.
     precedes_log: bool,
-    outage: outage::Outage,
+    outage: outage::StorageOutage,
     shutdown: CancellationToken,
 }
 
@@ -100,7 +100,7 @@ impl Store {
             .await
             .map_err(|e| cannot_open(path, &e))?;
         let (jobs, waiting) = mpsc::channel(WAITING_WRITES);
-        let (chain, outage) = (audit::Chain::default(), outage::Outage::default());
+        let (chain, outage) = (audit::Chain::default(), outage::StorageOutage::default());
         let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
         tasks.spawn("store writer", Policy::Drain, writer::run(tx, waiting, events));
         let precedes_log = (1..migration::AUDIT_LOG).contains(&version);

@@ -7,7 +7,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Slice, Tx, from_json, to_json};
+use super::{Db, Page, PageRequest, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -46,7 +46,7 @@ pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
 }
 
 /// A page of a session's messages, oldest first; of one run only, if it is named.
-pub async fn page(db: &mut Db, session: &SessionId, run: Option<&RunId>, page: &Page) -> Result<Slice<Message>> {
+pub async fn page(db: &mut Db, session: &SessionId, run: Option<&RunId>, page: &PageRequest) -> Result<Page<Message>> {
     let sql = "SELECT * FROM messages WHERE session = ?1 AND run = COALESCE(?2, run) AND position > ?3
                ORDER BY position LIMIT ?4";
     let after = page.position()?.unwrap_or(0);

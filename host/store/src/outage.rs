@@ -7,7 +7,7 @@ use std::{
 
 /// All the outages of a server.
 #[derive(Debug, Clone, Default)]
-pub struct Outage(Arc<Mutex<State>>);
+pub struct StorageOutage(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -15,7 +15,7 @@ struct State {
     since: Option<Instant>,
 }
 
-impl Outage {
+impl StorageOutage {
     /// What was to be stored just now was, or not.
     pub fn note(&self, stored: bool) {
         let mut state = self.state();

@@ -5,7 +5,7 @@ use moxxy_types::error::{Error, Result};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct PageRequest {
     pub limit: u32,
     /// What the last item of the page before is known by: its name, id or position.
     pub after: Option<String>,
@@ -13,13 +13,13 @@ pub struct Page {
 
 /// A part of a list.
 #[derive(Debug)]
-pub struct Slice<T> {
+pub struct Page<T> {
     pub items: Vec<T>,
     /// What the last item is known by, if there are more behind it.
     pub next: Option<String>,
 }
 
-impl Page {
+impl PageRequest {
     /// For lists in ascending order of texts.
     pub(super) fn after(&self) -> &str {
         self.after.as_deref().unwrap_or_default()
@@ -37,18 +37,18 @@ impl Page {
     }
 
     /// Of a list without pages of its own.
-    pub fn cut<T>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> Slice<T> {
+    pub fn cut<T>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> Page<T> {
         let mut items = items;
         let more = items.len() > self.limit as usize;
         items.truncate(self.limit as usize);
         let next = items.last().filter(|_| more).map(key);
-        Slice { items, next }
+        Page { items, next }
     }
 }
 
-impl<T> Slice<T> {
-    pub(super) fn try_map<U>(self, change: impl FnMut(T) -> Result<U>) -> Result<Slice<U>> {
+impl<T> Page<T> {
+    pub(super) fn try_map<U>(self, change: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
         let items = self.items.into_iter().map(change).collect::<Result<_>>()?;
-        Ok(Slice { items, next: self.next })
+        Ok(Page { items, next: self.next })
     }
 }

@@ -9,7 +9,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx, components, from_json, grants, to_json};
+use super::{Db, PageRequest, Tx, components, from_json, grants, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -83,7 +83,7 @@ pub async fn get(db: &mut Db, id: &Name) -> Result<Provider> {
 }
 
 /// By id.
-pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Provider>> {
+pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Provider>> {
     let sql = select!("WHERE p.id > ? ORDER BY p.id LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(&mut *db).await?;
     let mut providers = Vec::with_capacity(rows.len());

@@ -6,12 +6,12 @@ use moxxy_types::{
     error::{Error, Result},
     ids::{MessageId, QuestionId, RunId, SessionId},
     policy::Standing,
-    questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
+    questions::{Decision, DecisionScope, Kind, NewQuestion, Question, Response, Status},
     runs::Run,
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx, from_json, to_json};
+use super::{Db, PageRequest, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -70,7 +70,7 @@ pub async fn get(db: &mut Db, agent: AgentKey, id: &QuestionId) -> Result<Questi
 }
 
 /// An agent's open ones, oldest first.
-pub async fn open_of(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Question>> {
+pub async fn open_of(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Question>> {
     let sql = "SELECT * FROM questions WHERE agent = ? AND status = 'open' AND id > ? ORDER BY id LIMIT ?";
     questions(sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
 }
@@ -106,7 +106,7 @@ pub async fn standing(
 }
 
 /// The decisions of an agent that hold still, oldest first.
-pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Standing>> {
+pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Standing>> {
     let sql = "SELECT q.* FROM questions q JOIN runs r ON r.id = q.run JOIN sessions s ON s.id = q.session
                WHERE q.agent = ? AND q.id > ? AND q.kind = 'approval' AND q.status = 'answered'
                AND (q.scope = 'always' OR q.scope = 'session' AND s.closed_at IS NULL
@@ -142,7 +142,7 @@ pub async fn answer(tx: &mut Tx, id: &QuestionId, response: &Response, by: &str)
 }
 
 /// Open ones whose time has come, with their runs.
-pub async fn late(db: &mut Db, now: &str) -> Result<Vec<(RunId, QuestionId)>> {
+pub async fn due(db: &mut Db, now: &str) -> Result<Vec<(RunId, QuestionId)>> {
     let sql = "SELECT run, id FROM questions WHERE status = 'open' AND expires_at <= ? ORDER BY expires_at";
     let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(now).fetch_all(db).await?;
     Ok(rows.into_iter().map(|(run, id)| (RunId::stored(run), QuestionId::stored(id))).collect())
@@ -161,7 +161,7 @@ pub async fn open_among(db: &mut Db, ids: &[QuestionId]) -> Result<usize> {
 }
 
 /// Gives one up; `false` if it is not open any more.
-pub async fn give_up(tx: &mut Tx, id: &QuestionId) -> Result<bool> {
+pub async fn expire(tx: &mut Tx, id: &QuestionId) -> Result<bool> {
     let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE id = ? AND status = 'open'";
     let now = tx.now();
     Ok(sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?.rows_affected() == 1)
@@ -209,7 +209,7 @@ impl TryFrom<Row> for Question {
             status: Status::named(&row.status)?,
             answer: row.answer,
             decision: row.decision.as_deref().map(Decision::named).transpose()?,
-            scope: row.scope.as_deref().map(Lasting::named).transpose()?,
+            scope: row.scope.as_deref().map(DecisionScope::named).transpose()?,
             answered_by: row.answered_by,
             created_at: row.created_at,
             expires_at: row.expires_at,

@@ -10,7 +10,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Slice, Tx, from_json, to_json};
+use super::{Db, Page, PageRequest, Tx, from_json, to_json};
 
 /// A query for runs with their agents' names.
 macro_rules! select {
@@ -81,7 +81,7 @@ pub async fn pause(tx: &mut Tx, id: &RunId) -> Result<bool> {
 }
 
 /// Moves a waiting run to `running`. The time that it waited is nobody's.
-pub async fn go_on(tx: &mut Tx, id: &RunId) -> Result<()> {
+pub async fn resume(tx: &mut Tx, id: &RunId) -> Result<()> {
     let sql = "UPDATE runs SET status = 'running', waiting_since = NULL, waited_ms = waited_ms
                + MAX(0, CAST(ROUND((julianday(?) - julianday(waiting_since)) * 86400000) AS INTEGER))
                WHERE id = ? AND status = 'waiting'";
@@ -91,7 +91,7 @@ pub async fn go_on(tx: &mut Tx, id: &RunId) -> Result<()> {
 }
 
 /// Leaves out of a run's time what went by since it was last heard of, while its server was down.
-pub async fn excuse(tx: &mut Tx, id: &RunId) -> Result<()> {
+pub async fn extend_time_limit(tx: &mut Tx, id: &RunId) -> Result<()> {
     let sql = "UPDATE runs SET waited_ms = waited_ms + MAX(0, CAST(ROUND((julianday(?1) - julianday(COALESCE(
                (SELECT MAX(COALESCE(ended_at, started_at)) FROM steps WHERE run = ?2), started_at))) * 86400000)
                AS INTEGER)) WHERE id = ?2 AND status = 'running' AND started_at IS NOT NULL";
@@ -134,7 +134,7 @@ pub async fn get(db: &mut Db, id: &RunId) -> Result<Run> {
 }
 
 /// An agent's runs, newest first.
-pub async fn list(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Slice<Run>> {
+pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Page<Run>> {
     let sql = select!("WHERE r.agent = ? AND r.position < ? ORDER BY r.position DESC LIMIT ?");
     let before = page.position()?.unwrap_or(i64::MAX);
     let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;

@@ -7,7 +7,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx};
+use super::{Db, PageRequest, Tx};
 
 #[derive(FromRow)]
 struct Row {
@@ -86,7 +86,7 @@ pub async fn named(db: &mut Db, name: &SecretName) -> Result<Secret> {
 }
 
 /// Oldest first.
-pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Secret>> {
+pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Secret>> {
     let sql = select!("WHERE id > ? ORDER BY id LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     Ok(rows.into_iter().map(Into::into).collect())

@@ -8,7 +8,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx};
+use super::{Db, PageRequest, Tx};
 
 #[derive(FromRow)]
 struct Row {
@@ -61,7 +61,7 @@ pub async fn get(db: &mut Db, agent: AgentKey, id: &SessionId) -> Result<Session
 }
 
 /// Oldest first.
-pub async fn list(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Session>> {
+pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Session>> {
     let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id > ? ORDER BY id LIMIT ?";
     let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
     let rows: Vec<Row> = query.fetch_all(db).await?;

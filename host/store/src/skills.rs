@@ -11,7 +11,7 @@ use moxxy_types::{
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, Tx, components, from_json, grants, to_json};
+use super::{Db, PageRequest, Tx, components, from_json, grants, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -91,7 +91,7 @@ pub async fn get(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Skill> {
 }
 
 /// A page of them, by id.
-pub async fn page(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Vec<Skill>> {
+pub async fn page(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Skill>> {
     let sql = select!("WHERE s.agent = ? AND s.id > ? ORDER BY s.id LIMIT ?");
     let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
     let rows: Vec<Row> = query.fetch_all(&mut *db).await?;

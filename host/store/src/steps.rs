@@ -10,7 +10,7 @@ use moxxy_types::{
 use serde_json::Value;
 use sqlx::FromRow;
 
-use super::{Db, Page, Slice, Tx, from_json, to_json};
+use super::{Db, Page, PageRequest, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -162,7 +162,7 @@ pub async fn spent_on(db: &mut Db, agent: AgentKey, day: &str) -> Result<RunUsag
 }
 
 /// What an agent used on each day on which it did anything, latest first.
-pub async fn days(db: &mut Db, agent: AgentKey, page: &Page) -> Result<Slice<DailyUsage>> {
+pub async fn days(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Page<DailyUsage>> {
     let sql = sums!("WHERE agent = ?1 AND started_at < ?2 GROUP BY substr(started_at, 1, 10) ORDER BY 1 DESC LIMIT ?3");
     // Behind every year of four digits.
     let before = page.after.as_deref().unwrap_or("U");

@@ -8,7 +8,7 @@ use moxxy_types::{
 use sqlx::FromRow;
 use subtle::ConstantTimeEq as _;
 
-use super::{Db, Page, Tx, from_json, to_json};
+use super::{Db, PageRequest, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -54,7 +54,7 @@ pub async fn get(db: &mut Db, id: &TokenId) -> Result<Token> {
 }
 
 /// Oldest first.
-pub async fn list(db: &mut Db, page: &Page) -> Result<Vec<Token>> {
+pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Token>> {
     let sql = "SELECT * FROM tokens WHERE id > ? ORDER BY id LIMIT ?";
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()

@@ -16,7 +16,7 @@ use moxxy_types::{
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{audit::Chain, outage::Outage};
+use super::{audit::Chain, outage::StorageOutage};
 use crate::{Db, events::Events};
 
 /// The most transactions in one commit.
@@ -35,7 +35,7 @@ pub struct Tx {
     recorded: Vec<LoggedEvent>,
     clock: Clock,
     chain: Chain,
-    outage: Outage,
+    outage: StorageOutage,
     /// Whether the disk was full or failed in the group that is open.
     failing: bool,
 }
@@ -59,7 +59,7 @@ impl Tx {
         (connection, options): (SqliteConnection, SqliteConnectOptions),
         clock: Clock,
         chain: Chain,
-        outage: Outage,
+        outage: StorageOutage,
     ) -> Self {
         Self { connection, options, recorded: Vec::new(), clock, chain, outage, failing: false }
     }

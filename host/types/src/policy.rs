@@ -11,7 +11,7 @@ use crate::{
     digest::Digest,
     error::{Error, Result},
     ids::QuestionId,
-    questions::{Decision, Lasting, Question},
+    questions::{Decision, DecisionScope, Question},
 };
 
 /// The most patterns of a kind.
@@ -62,7 +62,7 @@ pub struct Standing {
     pub arguments: Value,
     pub decision: Decision,
     /// For how long it holds.
-    pub scope: Lasting,
+    pub scope: DecisionScope,
     /// A token's id, or `local`.
     pub decided_by: String,
     /// When (RFC 3339, UTC).

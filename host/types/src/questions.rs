@@ -34,7 +34,7 @@ pub struct Question {
     /// What was decided, on an approval.
     pub decision: Option<Decision>,
     /// For how long.
-    pub scope: Option<Lasting>,
+    pub scope: Option<DecisionScope>,
     /// A token's id, or `local`.
     pub answered_by: Option<String>,
     /// When it was asked (RFC 3339, UTC).
@@ -87,7 +87,7 @@ pub enum Decision {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "ApprovalScope")]
-pub enum Lasting {
+pub enum DecisionScope {
     /// For this call.
     #[default]
     Once,
@@ -109,7 +109,7 @@ pub struct Response {
     /// On an approval.
     pub decision: Option<Decision>,
     /// For how long the decision holds; `once` if absent.
-    pub scope: Option<Lasting>,
+    pub scope: Option<DecisionScope>,
 }
 
 /// Something to ask.
@@ -171,7 +171,7 @@ macro_rules! named {
 named!(Kind { Question = "question", Approval = "approval" });
 named!(Status { Open = "open", Answered = "answered", Expired = "expired" });
 named!(Decision { Allow = "allow", Deny = "deny" });
-named!(Lasting { Once = "once", Run = "run", Session = "session", Always = "always" });
+named!(DecisionScope { Once = "once", Run = "run", Session = "session", Always = "always" });
 
 /// The longest answer, in bytes.
 pub const ANSWER: usize = 64 * 1024;

@@ -15,7 +15,7 @@ use crate::http::api::{
 };
 
 /// Such clients know no pages.
-const ALL: store::Page = store::Page { limit: u32::MAX, after: None };
+const ALL: store::PageRequest = store::PageRequest { limit: u32::MAX, after: None };
 
 /// Agents, as models.
 #[derive(Debug, Serialize, JsonSchema)]

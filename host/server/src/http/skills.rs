@@ -118,8 +118,7 @@ pub async fn invoke(
     Path((name, skill_id)): Path<(Name, Name)>,
     Json(call): Json<Invocation>,
 ) -> Result<Body<Value>> {
-    let output =
-        invocations::invoke_directly(&app, caller.principal, name, skill_id, call.tool, call.arguments).await?;
+    let output = invocations::invoke(&app, caller.principal, name, skill_id, call.tool, call.arguments).await?;
     Ok(Body(output.to_value()))
 }
 

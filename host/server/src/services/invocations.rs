@@ -46,7 +46,7 @@ pub struct Invocation<'a> {
 
 /// A call that has ended, to be recorded with whatever else changes by it.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct ToolCallOutcome {
     agent: AgentKey,
     skill: Name,
     since: String,
@@ -55,7 +55,7 @@ pub struct Ended {
     called: Called,
 }
 
-pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
+pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<ToolCallOutcome> {
     let Invocation { agent, caller, skill, tool, arguments, answers, step, stop } = invocation;
     let run = caller.run.as_ref().map(|(_, run)| run.clone());
     let subject =
@@ -91,10 +91,10 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<Ended> {
     };
     let (called, ()) = tokio::join!(calling, telling);
     let (id, since) = (skill.id.clone(), skill.created_at.clone());
-    Ok(Ended { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
+    Ok(ToolCallOutcome { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
 }
 
-impl Ended {
+impl ToolCallOutcome {
     /// What the call asked the user, if it has to be made again with the answer.
     pub fn question(&self) -> Option<&str> {
         match &self.called.result {
@@ -152,7 +152,7 @@ pub fn limit_exceeded(component: &Name, failure: &Failure) -> Option<Event> {
 }
 
 /// Calls a tool on a client's behalf, outside any run.
-pub async fn invoke_directly(
+pub async fn invoke(
     app: &App,
     principal: Principal,
     agent: Name,
@@ -205,7 +205,7 @@ pub async fn invoke_directly(
     Ok(result.await??)
 }
 
-async fn record(app: &App, agent: Name, key: AgentKey, ended: Ended) -> Result<Result<Output, Failure>> {
+async fn record(app: &App, agent: Name, key: AgentKey, ended: ToolCallOutcome) -> Result<Result<Output, Failure>> {
     let recorded = app.store.persist(move |tx| {
         Box::pin(async move {
             let subject = same(tx, &agent, key).await?;

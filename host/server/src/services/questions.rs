@@ -12,7 +12,7 @@ use moxxy_types::{
     error::{Error, Problem, Result},
     events::{Event, EventContext},
     ids::{Name, QuestionId},
-    questions::{Decision, Kind, Lasting, NewQuestion, Question, Response, Status},
+    questions::{Decision, DecisionScope, Kind, NewQuestion, Question, Response, Status},
     runs::Run,
     tokens::{Principal, Scope},
 };
@@ -83,11 +83,11 @@ async fn take(app: &App, principal: Principal, agent: Name, id: QuestionId, resp
                     arguments_digest: answered.arguments.as_ref().map(|given| Digest::of(given.to_string().as_bytes())),
                     answer: answered.answer.clone(),
                     decision: answered.decision.map(Decision::as_str),
-                    scope: answered.scope.map(Lasting::as_str),
+                    scope: answered.scope.map(DecisionScope::as_str),
                     by: principal.name().to_owned(),
                 };
                 events::record(tx, &EventContext::run(&agent, &run.run_id).by(principal.name()), told).await?;
-                store::runs::go_on(tx, &run.run_id).await?;
+                store::runs::resume(tx, &run.run_id).await?;
                 Ok((answered, run))
             })
         })
@@ -108,7 +108,7 @@ fn not_by_starter(principal: &Principal, run: &Run, allowed: bool) -> Result<()>
 }
 
 /// Gives up what nobody answers in time, for as long as the server runs.
-pub fn keep(app: &App) {
+pub fn spawn_expiry_task(app: &App) {
     if app.restored {
         return;
     }
@@ -133,16 +133,16 @@ pub fn keep(app: &App) {
 /// Gives up what nobody answered in time, and says how long until there may be more.
 async fn expire(app: &App) -> Result<Duration> {
     let clock = app.store.clock();
-    let late = store::questions::late(&mut *app.store.read().await?, &clock.timestamp()).await?;
+    let late = store::questions::due(&mut *app.store.read().await?, &clock.timestamp()).await?;
     for (run, id) in late {
         let run = store::runs::get(&mut *app.store.read().await?, &run).await?;
         let expired = run.clone();
         app.store
             .write(move |tx| {
                 Box::pin(async move {
-                    if store::questions::give_up(tx, &id).await? {
+                    if store::questions::expire(tx, &id).await? {
                         tell(tx, &expired, id, "time").await?;
-                        store::runs::go_on(tx, &expired.run_id).await?;
+                        store::runs::resume(tx, &expired.run_id).await?;
                     }
                     Ok(())
                 })

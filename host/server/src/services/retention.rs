@@ -16,7 +16,7 @@ const DAY: i64 = 86_400;
 const BATCH: i64 = 500;
 
 /// Removes what has had its time, now and each minute.
-pub fn keep(app: &App) {
+pub fn spawn_expiry_task(app: &App) {
     let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
     app.tasks.spawn("retention", Policy::Job, async move {
         let mut tick = interval(MINUTE);

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
 
 pub use chain::{Ends, Hash, Key, Walk};
 
-use super::{Db, Page, Slice, Tx};
+use super::{Db, Page, PageRequest, Tx};
 
 /// Tables whose rows come into being with an entry, or after one.
 const USED: [&str; 15] = [
@@ -245,7 +245,7 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<(
 const PAGE: usize = 4 * 1024 * 1024;
 
 /// A page of entries, newest first; a shorter one where they are large.
-pub async fn page(db: &mut Db, filter: &Filter, page: &Page) -> Result<Slice<Entry>> {
+pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Page<Entry>> {
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE position < ");
     sql.push_bind(page.position()?.unwrap_or(i64::MAX));
     let conditions = [
@@ -266,7 +266,7 @@ pub async fn page(db: &mut Db, filter: &Filter, page: &Page) -> Result<Slice<Ent
     while let Some(row) = rows.try_next().await? {
         if bytes >= PAGE {
             let next = entries.last().map(|entry: &Entry| entry.position.to_string());
-            return Ok(Slice { items: entries, next });
+            return Ok(Page { items: entries, next });
         }
         bytes += row.payload.len();
         entries.push(row.read()?.0);

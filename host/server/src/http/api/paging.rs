@@ -8,7 +8,7 @@ use axum::{
     http::{Uri, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
-use moxxy_store::{Page, Slice};
+use moxxy_store::{Page, PageRequest};
 use moxxy_types::error::Error;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ const CURSOR: usize = 512;
 /// handler then checks.
 #[derive(Debug)]
 pub struct Paging<const OTHERS: bool = false> {
-    pub page: Page,
+    pub page: PageRequest,
     uri: Uri,
 }
 
@@ -52,7 +52,7 @@ impl<const OTHERS: bool> Paging<OTHERS> {
         self.show(self.page.cut(rows, key))
     }
 
-    pub fn show<T>(&self, slice: Slice<T>) -> Listed<T> {
+    pub fn show<T>(&self, slice: Page<T>) -> Listed<T> {
         Listed { items: slice.items, next: slice.next.map(|after| self.next(&after)) }
     }
 
@@ -80,7 +80,7 @@ impl<const OTHERS: bool> FromRequestParts<App> for Paging<OTHERS> {
             return Err(Error::invalid_field("limit", format!("it is 1 to {MOST}")).into());
         }
         let after = cursor.map(|cursor| decoded(&cursor)).transpose()?;
-        Ok(Self { page: Page { limit, after }, uri: parts.uri.clone() })
+        Ok(Self { page: PageRequest { limit, after }, uri: parts.uri.clone() })
     }
 }
 

@@ -34,7 +34,7 @@ pub fn time(field: &str, text: &str) -> Result<String> {
 }
 
 /// Tells the head in the log now and each hour, and removes what has had its time.
-pub async fn keep(app: &App) -> Result<()> {
+pub async fn spawn_expiry_task(app: &App) -> Result<()> {
     tend(app).await?;
     let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
     app.tasks.spawn("audit", Policy::Job, async move {

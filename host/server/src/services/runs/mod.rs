@@ -224,7 +224,7 @@ pub async fn reconsider(tx: &mut Tx, agent: AgentKey) -> Result<Vec<Run>> {
     waiting.retain(|run| run.status == Status::Waiting);
     for run in &waiting {
         questions::withdraw(tx, run).await?;
-        store::runs::go_on(tx, &run.run_id).await?;
+        store::runs::resume(tx, &run.run_id).await?;
     }
     Ok(waiting)
 }

@@ -60,7 +60,7 @@ pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
 
 async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
     let mut interrupted = Vec::new();
-    store::runs::excuse(tx, &run.run_id).await?;
+    store::runs::extend_time_limit(tx, &run.run_id).await?;
     let policy = store::agents::policy(tx, run.agent).await?;
     for step in executor::close_open(tx, &run.run_id, "interrupted").await? {
         let outcome = match step.kind {

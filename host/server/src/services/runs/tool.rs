@@ -17,7 +17,7 @@ use moxxy_types::{
 use serde_json::{Map, Value, json};
 
 use crate::services::{
-    invocations::{self, Ended, Invocation},
+    invocations::{self, Invocation, ToolCallOutcome},
     questions,
     runs::{
         approval::{Answer, Denied, GateDecision, ToolCallGate, changes_something},
@@ -184,7 +184,7 @@ async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> R
 
 /// Commits what a call did: its writes, its events, its step and its message. Nothing, if the step was
 /// closed meanwhile.
-async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: Ended) -> Result<()> {
+async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: ToolCallOutcome) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.app
         .store
