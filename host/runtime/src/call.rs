@@ -18,7 +18,6 @@ use super::{
         plugin::exports::moxxy::plugin::plugin as guest_plugin,
         tools::{ToolsWorldPre, exports::moxxy::plugin::tools as guest_tools},
     },
-    cleaning::Cleaning,
     imports::logging::Log,
     limits::Limits,
     meter::Meter,
@@ -26,6 +25,7 @@ use super::{
     prepared::{Exports, Linked},
     state::CallState,
 };
+use crate::stream_redaction::Cleaning;
 
 /// One call: its store and what bounds it.
 pub struct Call<'l> {

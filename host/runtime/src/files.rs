@@ -15,7 +15,8 @@ use moxxy_types::{
 use tempfile::{NamedTempFile, TempPath};
 use wasmtime::{Engine, component::Component};
 
-use super::{load, rejected};
+use super::rejected;
+use crate::precompiled;
 
 #[derive(Debug)]
 pub struct Files {
@@ -74,7 +75,7 @@ impl Files {
     /// Seals compiled code and puts it in its place.
     pub fn keep_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
         use io::Write as _;
-        let seal = load::seal(&code, &self.key, digest.as_str()).map_err(Error::from_write_error)?;
+        let seal = precompiled::seal(&code, &self.key, digest.as_str()).map_err(Error::from_write_error)?;
         let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::from_write_error)?;
         file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::from_write_error)?;
         let (code_path, seal_path) = self.code(digest);
@@ -88,7 +89,8 @@ impl Files {
     /// Loads compiled code; `None` if it is not there, or not what this server sealed.
     pub fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>> {
         let (code, seal) = self.code(digest);
-        let loaded = fs::read(seal).and_then(|seal| load::load(engine, &code, &self.key, digest.as_str(), &seal));
+        let loaded =
+            fs::read(seal).and_then(|seal| precompiled::load(engine, &code, &self.key, digest.as_str(), &seal));
         match loaded {
             Ok(Some(Ok(component))) => Ok(Some(component)),
             Ok(Some(Err(error))) => match error.root_cause().downcast_ref::<io::Error>() {

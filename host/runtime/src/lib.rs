@@ -4,7 +4,7 @@
 
 mod bindings;
 mod call;
-mod cleaning;
+mod capacity;
 pub mod compile;
 mod context;
 mod engine;
@@ -13,17 +13,17 @@ mod files;
 mod imports;
 mod inspect;
 mod limits;
-mod load;
 mod manifest;
 mod meter;
 mod options;
 mod output;
+pub mod permission_requests;
+mod precompiled;
 mod prepared;
 mod registry;
-pub mod requests;
-mod room;
 mod schemas;
 mod state;
+mod stream_redaction;
 
 use std::{
     collections::BTreeSet,
@@ -57,8 +57,8 @@ pub use imports::logging::{Line, Log};
 pub use inspect::{component as accepted, world_of};
 pub use options::Options;
 pub use output::Output;
+pub use permission_requests::{ANY, host as host_pattern};
 pub use prepared::Prepared;
-pub use requests::{ANY, host as host_pattern};
 
 use self::{
     call::Call,
@@ -117,7 +117,7 @@ impl Plugins {
             files: Arc::new(Files::open(home, cache, &engine, key)?),
             guests: GuestRuntime::new("moxxy-guest", config.workers())?,
             schemas: GuestRuntime::new("moxxy-schema", config.workers())?,
-            registry: Registry::new(room::bound(config, connections), config.workers()),
+            registry: Registry::new(capacity::bound(config, connections), config.workers()),
             uploads: Semaphore::new(UPLOADS),
             compiler: Semaphore::new(1),
             skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
@@ -168,7 +168,7 @@ impl Plugins {
             Err(failure) => return Called::not(failure),
         };
         let engine = self.engine.clone();
-        let brief = prepared.is_brief();
+        let brief = prepared.is_short_running();
         let work = async move {
             let mut call = Call::new(&engine, context, &prepared.limits);
             let result = match &prepared.exports {
@@ -177,7 +177,7 @@ impl Plugins {
             };
             let redactor = call.redactor();
             let (usage, staged, mut log) = call.end();
-            prepared.learn(usage);
+            prepared.observe(usage);
             drop(permit);
             let result = match redactor {
                 None => result,

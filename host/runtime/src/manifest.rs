@@ -8,10 +8,8 @@ use moxxy_types::{
 };
 use serde_json::Value;
 
-use super::{
-    bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools},
-    requests,
-};
+use super::bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools};
+use crate::permission_requests;
 
 const SCHEMA: usize = 64 * 1024;
 const TOOLS: usize = 128;
@@ -21,8 +19,8 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
     let name = Name::try_from(guest.name.clone())
         .map_err(|_| format!("its name {:?} is not 1 to 64 of a-z, 0-9 and -", short(&guest.name)))?;
     bounded("its version", &guest.version, 64)?;
-    requests::text("its version", &guest.version)?;
-    requests::text("its description", &guest.description)?;
+    permission_requests::text("its version", &guest.version)?;
+    permission_requests::text("its description", &guest.description)?;
     let limits = &guest.limits;
     if [limits.memory, limits.cpu_time, limits.wall_time].contains(&Some(0)) {
         return Err("it asks for a limit of 0, under which no call could run".into());
@@ -32,8 +30,8 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
         name,
         version: guest.version,
         description: guest.description,
-        hosts: requests::hosts(guest.hosts)?,
-        secrets: requests::secrets(guest.secrets)?,
+        hosts: permission_requests::hosts(guest.hosts)?,
+        secrets: permission_requests::secrets(guest.secrets)?,
         limits: guest.limits.into(),
         config_schema,
     })
@@ -50,7 +48,7 @@ pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
         if checked.iter().any(|other| other.name == tool.name) {
             return Err(format!("it lists the tool {:?} twice", tool.name));
         }
-        requests::text(&format!("the description of the tool {:?}", tool.name), &tool.description)?;
+        permission_requests::text(&format!("the description of the tool {:?}", tool.name), &tool.description)?;
         let parameters = schema(&format!("the parameters of the tool {:?}", tool.name), &tool.parameters)?;
         let hints = Hints {
             read_only: tool.hints.read_only,

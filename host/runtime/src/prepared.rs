@@ -66,12 +66,12 @@ impl Prepared {
     }
 
     /// Whether a call is likely to end at once.
-    pub fn is_brief(&self) -> bool {
+    pub fn is_short_running(&self) -> bool {
         self.pace.load(Relaxed) < BRIEF
     }
 
     /// Learns from a call. A lost update of two at the same time does no harm.
-    pub fn learn(&self, usage: Usage) {
+    pub fn observe(&self, usage: Usage) {
         let average = (self.pace.load(Relaxed).saturating_mul(7)).saturating_add(usage.cpu_us) / 8;
         self.pace.store(average, Relaxed);
     }

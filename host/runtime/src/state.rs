@@ -163,16 +163,16 @@ impl CallState {
             Some(trap) => {
                 let stack = matches!(trap, Trap::MemoryOutOfBounds);
                 let stack = if stack { " (perhaps its stack was full)" } else { "" };
-                Failure::Trapped { message: format!("`{name}` trapped: {trap}{stack}{}", self.last_words()) }
+                Failure::Trapped { message: format!("`{name}` trapped: {trap}{stack}{}", self.captured_output()) }
             }
             None => {
                 let cause = error.root_cause();
-                Failure::Trapped { message: format!("`{name}` failed: {cause}{}", self.last_words()) }
+                Failure::Trapped { message: format!("`{name}` failed: {cause}{}", self.captured_output()) }
             }
         }
     }
 
-    fn last_words(&self) -> String {
+    fn captured_output(&self) -> String {
         let redactor = self.context.secrets.as_ref().and_then(|secrets| secrets.redactor());
         let text = self.output.text(&redactor.unwrap_or_default());
         if text.is_empty() { String::new() } else { format!("; it wrote: {text}") }

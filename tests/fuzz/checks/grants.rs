@@ -1,7 +1,7 @@
 //! What a manifest, an operator or a client names: hosts and places of secrets.
 
 use moxxy_egress::Pattern;
-use moxxy_runtime::{ANY, requests};
+use moxxy_runtime::{ANY, permission_requests};
 use moxxy_secrets::Place;
 use moxxy_types::grants::NewGrant;
 
@@ -10,7 +10,7 @@ pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let (host, place, grant) = (lines.next(), lines.next(), lines.next());
-    if let Some(host) = host.and_then(|host| requests::host(host).ok()) {
+    if let Some(host) = host.and_then(|host| permission_requests::host(host).ok()) {
         named(&host);
     }
     if let Some(place) = place {
@@ -24,9 +24,9 @@ pub fn check(data: &[u8]) {
 
 /// A host has one form, and is a pattern that the way out understands.
 fn named(host: &str) {
-    assert_eq!(requests::host(host).as_deref(), Ok(host));
+    assert_eq!(permission_requests::host(host).as_deref(), Ok(host));
     if host == ANY || host.starts_with("config:") {
-        assert!(requests::places(&[host.to_owned()]).is_err() == (host == ANY));
+        assert!(permission_requests::places(&[host.to_owned()]).is_err() == (host == ANY));
         return;
     }
     let pattern = Pattern::parse(host);
@@ -43,6 +43,6 @@ fn placed(text: &str) {
     let place = text.parse::<Place>();
     if let Ok(place) = &place {
         assert!(place.to_string().parse::<Place>().is_ok_and(|again| again == *place));
-        assert!(requests::place(text).is_ok(), "{text}");
+        assert!(permission_requests::place(text).is_ok(), "{text}");
     }
 }

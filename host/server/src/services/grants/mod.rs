@@ -16,7 +16,7 @@ use crate::{
         grants::issue::{GrantIssuer, Terms},
     },
 };
-use moxxy_runtime::requests;
+use moxxy_runtime::permission_requests;
 use moxxy_store::{self as store, Tx};
 use moxxy_types::{
     clock,
@@ -121,7 +121,7 @@ fn check(app: &App, new: &mut NewGrant) -> Result<()> {
         }
     }
     if let Some(place) = &new.place {
-        requests::place(place).map_err(|reason| Error::invalid_field("place", reason))?;
+        permission_requests::place(place).map_err(|reason| Error::invalid_field("place", reason))?;
     }
     if new.mode != Mode::Inject && (new.hosts.is_some() || new.place.is_some()) {
         return Err(Error::invalid_field("mode", "only what is injected has hosts and a place"));
@@ -146,7 +146,7 @@ fn places(hosts: &[String]) -> Result<Vec<String>, String> {
         peer.map(|peer| format!("{PLAIN}{peer}")).map_err(|reason| format!("{host:?}: {reason}"))
     };
     let plain = plain.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
-    Ok([requests::places(&encrypted)?, plain].concat())
+    Ok([permission_requests::places(&encrypted)?, plain].concat())
 }
 
 fn nothing_asks(new: &NewGrant, name: &SecretName) -> Error {
