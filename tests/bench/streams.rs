@@ -23,7 +23,7 @@ use moxxy_runtime::models::{Chunk, Message, Part, Request, Role};
 use moxxy_server::{app::App, config::Config, services::providers};
 use moxxy_store as store;
 use moxxy_system::tasks::Tasks;
-use moxxy_types::{clock::Clock, events::Subject, ids::Name};
+use moxxy_types::{clock::Clock, events::EventContext, ids::Name};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -136,7 +136,7 @@ impl Bench {
         let start = Instant::now();
         let id = Name::try_from("whole".to_owned()).unwrap();
         let provider = store::providers::get(&mut self.app.store.read().await.unwrap(), &id).await.unwrap();
-        let context = providers::context(&self.app, &provider, Subject::default()).await.unwrap();
+        let context = providers::context(&self.app, &provider, EventContext::default()).await.unwrap();
         let message = Message { role: Role::User, parts: vec![Part::Text("go".into())] };
         let request = Request {
             model: "large-1".into(),

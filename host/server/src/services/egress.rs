@@ -229,7 +229,7 @@ fn at(rule: &Rule, peer: &Peer) -> [Rule; 2] {
 mod tests {
     use http::Method;
 
-    use crate::services::*;
+    use super::*;
     use moxxy_egress::Target;
     use moxxy_types::{components::LimitRequests, tokens::Principal};
 

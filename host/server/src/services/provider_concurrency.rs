@@ -137,7 +137,7 @@ impl Drop for Waiting<'_> {
 mod tests {
     use futures_util::FutureExt as _;
 
-    use crate::services::*;
+    use super::*;
 
     #[tokio::test]
     async fn places_are_as_many_as_they_are_now_and_go_in_order() {

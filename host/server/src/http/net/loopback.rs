@@ -110,7 +110,7 @@ fn is_loopback_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::name_and_port;
+    use super::name_and_port;
 
     #[test]
     fn an_absent_port_is_the_schemes() {

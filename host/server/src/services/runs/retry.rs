@@ -42,7 +42,7 @@ pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Op
 
 #[cfg(test)]
 mod tests {
-    use crate::services::runs::*;
+    use super::*;
 
     fn failed(code: &'static str, retry_after: Option<u64>) -> Failure {
         Failure::ComponentError { code, message: String::new(), retry_after }

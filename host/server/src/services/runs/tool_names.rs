@@ -97,7 +97,7 @@ fn shortened(name: &str, turn: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::services::runs::*;
+    use super::*;
 
     #[test]
     fn what_a_service_is_shown_leads_back_to_the_tool() {
