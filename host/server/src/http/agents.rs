@@ -14,7 +14,7 @@ use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
     extract::{IfMatch, Json, OptionalJson, Paging, Path},
-    reply::{Body, Created, Deleted, Listed, Tagged},
+    reply::{Body, Created, Deleted, Paginated, WithEtag},
 };
 use crate::{
     app::App,
@@ -42,7 +42,7 @@ pub struct Reset {
 }
 
 /// By name.
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Listed<Agent>> {
+pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<Agent>> {
     let agents = store::agents::list(&mut *app.store.read().await?, &paging.page).await?;
     Ok(paging.list(agents, |agent| agent.name.to_string()))
 }
@@ -56,8 +56,8 @@ pub async fn create(
     Ok(Created::new(format!("/v1/agents/{}", agent.name), agent))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Agent>> {
-    Ok(Tagged(store::agents::get(&mut *app.store.read().await?, &name).await?))
+pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<WithEtag<Agent>> {
+    Ok(WithEtag(store::agents::get(&mut *app.store.read().await?, &name).await?))
 }
 
 pub async fn update(
@@ -66,8 +66,8 @@ pub async fn update(
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
-) -> Result<Tagged<Agent>> {
-    Ok(Tagged(agents::update(&app, caller.principal, name, patch, expected).await?))
+) -> Result<WithEtag<Agent>> {
+    Ok(WithEtag(agents::update(&app, caller.principal, name, patch, expected).await?))
 }
 
 pub async fn delete(
@@ -86,7 +86,7 @@ pub async fn usage(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     paging: Paging,
-) -> Result<Listed<DailyUsage>> {
+) -> Result<Paginated<DailyUsage>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     Ok(paging.show(store::steps::days(&mut db, key, &paging.page).await?))

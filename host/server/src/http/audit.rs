@@ -14,7 +14,7 @@ use crate::http::api::{
     answer::Result,
     auth::{Caller, EventsRead},
     extract::{Paging, Query},
-    reply::{Body, Listed},
+    reply::{Body, Paginated},
 };
 use crate::{app::App, services::audit};
 
@@ -67,7 +67,7 @@ pub async fn list(
     _: Caller<EventsRead>,
     paging: Paging<true>,
     Query(selection): Query<Selection>,
-) -> Result<Listed<Entry>> {
+) -> Result<Paginated<Entry>> {
     let filter = selection.filter()?;
     let entries = store::audit::page(&mut *app.store.read().await?, &filter, &paging.page).await?;
     Ok(paging.show(entries))

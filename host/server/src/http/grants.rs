@@ -11,7 +11,7 @@ use crate::http::api::{
     answer::Result,
     auth::{Caller, VaultRead, VaultWrite},
     extract::{Json, Paging, Path},
-    reply::{Created, Deleted, Listed},
+    reply::{Created, Deleted, Paginated},
 };
 use crate::{
     app::App,
@@ -28,7 +28,7 @@ pub async fn create(
 }
 
 /// Oldest first.
-pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Listed<Grant>> {
+pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Grant>> {
     let grants = store::grants::list(&mut *app.store.read().await?, &paging.page).await?;
     Ok(paging.list(grants, |grant| grant.id.to_string()))
 }

@@ -14,7 +14,7 @@ use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, Caller},
     extract::{Paging, Path, Query},
-    reply::Listed,
+    reply::Paginated,
 };
 use crate::{
     app::App,
@@ -44,7 +44,7 @@ pub async fn list(
     Path(name): Path<Name>,
     Query(selection): Query<Selection>,
     paging: Paging<true>,
-) -> Result<Listed<Message>> {
+) -> Result<Paginated<Message>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     let of_run = match &selection.run_id {
@@ -56,7 +56,7 @@ pub async fn list(
         (None, Some(session)) => Some(session),
         (wanted, _) => sessions::find(&mut db, key, wanted).await?,
     };
-    let Some(session) = session else { return Ok(Listed { items: Vec::new(), next: None }) };
+    let Some(session) = session else { return Ok(Paginated { items: Vec::new(), next: None }) };
     Ok(paging.show(store::messages::page(&mut db, &session, selection.run_id.as_ref(), &paging.page).await?))
 }
 
@@ -66,7 +66,7 @@ pub async fn sessions(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     paging: Paging,
-) -> Result<Listed<Session>> {
+) -> Result<Paginated<Session>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     let sessions = store::sessions::list(&mut db, key, &paging.page).await?;

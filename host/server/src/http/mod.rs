@@ -1,6 +1,7 @@
 //! The REST API: the only module that names axum. Routes here, one line each; one file for each
 //! noun; what is common to all of them in `api`; connections in `net`.
 
+mod agent_models;
 mod agents;
 mod api;
 mod audit;
@@ -10,7 +11,6 @@ mod events;
 mod grants;
 mod health;
 mod history;
-mod models;
 mod net;
 mod policy;
 mod providers;
@@ -20,10 +20,8 @@ mod secrets;
 mod skills;
 mod tokens;
 
-pub use net::{
-    owner::is_known as owners_are_known,
-    tls::{check as check_tls, is_configured as has_tls},
-};
+pub use crate::http::net::socket_owner::is_known as owners_are_known;
+pub use net::tls::{check as check_tls, is_configured as has_tls};
 
 use aide::{axum::ApiRouter, openapi::OpenApi};
 use axum::{Extension, Router, extract::DefaultBodyLimit, routing};
@@ -63,7 +61,7 @@ fn router(app: &App) -> Result<Router> {
         Extension(app.clone()),
         DefaultBodyLimit::disable(),
     ));
-    middleware::around(app, limited.with_state(app.clone()), free.with_state(app.clone()))
+    middleware::apply_middleware(app, limited.with_state(app.clone()), free.with_state(app.clone()))
 }
 
 /// The routes without rate limits, those with, and the document of both.
@@ -140,8 +138,8 @@ fn limited() -> ApiRouter<App> {
             .merge(post("create_grant", CREATE_GRANT, grants::create)))
         .api_route("/v1/vault/grants/{grant_id}", delete("revoke_grant", "Revoke a grant\nThe next use is refused, in the midst of a run too.", grants::revoke))
         .api_route("/v1/chat/completions", claiming_post("complete_chat", COMPLETE_CHAT, chat::complete))
-        .api_route("/v1/models", get("list_agent_models", LIST_AGENT_MODELS, models::list))
-        .api_route("/v1/models/{name}", get("get_agent_model", "Show an agent as a model", models::show))
+        .api_route("/v1/models", get("list_agent_models", LIST_AGENT_MODELS, agent_models::list))
+        .api_route("/v1/models/{name}", get("get_agent_model", "Show an agent as a model", agent_models::show))
         .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
         .api_route("/v1/audit", get("list_audit", "Say who did what, newest first", audit::list))
         .api_route("/v1/audit/head", get("audit_head", "Show the audit log's head\nKept elsewhere, it proves that nothing before it was changed since.", audit::head))

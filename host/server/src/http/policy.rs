@@ -11,12 +11,12 @@ use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller},
     extract::{IfMatch, Json, Paging, Path},
-    reply::{Listed, Tagged},
+    reply::{Paginated, WithEtag},
 };
 use crate::{app::App, services::policy};
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Tagged<Policy>> {
-    Ok(Tagged(policy::show(&app, &name).await?))
+pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<WithEtag<Policy>> {
+    Ok(WithEtag(policy::show(&app, &name).await?))
 }
 
 pub async fn set(
@@ -25,8 +25,8 @@ pub async fn set(
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
     Json(policy): Json<Policy>,
-) -> Result<Tagged<Policy>> {
-    Ok(Tagged(policy::set(&app, caller.principal, name, policy, expected).await?))
+) -> Result<WithEtag<Policy>> {
+    Ok(WithEtag(policy::set(&app, caller.principal, name, policy, expected).await?))
 }
 
 /// Oldest first.
@@ -35,7 +35,7 @@ pub async fn decisions(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     paging: Paging,
-) -> Result<Listed<Standing>> {
+) -> Result<Paginated<Standing>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     let standing = store::questions::all_standing(&mut db, key, &paging.page).await?;

@@ -8,7 +8,7 @@ use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, AgentsWrite, Caller},
     extract::{IfMatch, Json, OptionalJson, Paging, Path},
-    reply::{Body, Created, Deleted, Listed, Tagged},
+    reply::{Body, Created, Deleted, Paginated, WithEtag},
 };
 use crate::{
     app::App,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// By name.
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Listed<View>> {
+pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<View>> {
     let providers = store::providers::list(&mut *app.store.read().await?, &paging.page).await?;
     let shown = providers.into_iter().map(|provider| shown(&app, provider)).collect();
     Ok(paging.list(shown, |provider: &View| provider.id.to_string()))
@@ -35,8 +35,8 @@ pub async fn install(
     Ok(Created::new(format!("/v1/providers/{}", provider.id), provider))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Tagged<View>> {
-    Ok(Tagged(shown(&app, store::providers::get(&mut *app.store.read().await?, &id).await?)))
+pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<WithEtag<View>> {
+    Ok(WithEtag(shown(&app, store::providers::get(&mut *app.store.read().await?, &id).await?)))
 }
 
 pub async fn update(
@@ -45,8 +45,8 @@ pub async fn update(
     Path(id): Path<Name>,
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
-) -> Result<Tagged<View>> {
-    Ok(Tagged(shown(&app, providers::update(&app, caller.principal, id, patch, expected).await?)))
+) -> Result<WithEtag<View>> {
+    Ok(WithEtag(shown(&app, providers::update(&app, caller.principal, id, patch, expected).await?)))
 }
 
 pub async fn delete(
@@ -73,8 +73,8 @@ pub async fn check(
     Ok(Body(crate::services::checks::check(&app, id, order).await?))
 }
 
-pub async fn checked(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Tagged<Report>> {
-    Ok(Tagged(crate::services::checks::last(&app, &id).await?))
+pub async fn checked(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<WithEtag<Report>> {
+    Ok(WithEtag(crate::services::checks::last(&app, &id).await?))
 }
 
 fn shown(app: &App, provider: Provider) -> View {

@@ -11,7 +11,7 @@ use crate::http::api::{
     answer::Result,
     auth::{AgentsRead, Caller, RunsWrite},
     extract::{Json, Paging, Path},
-    reply::{Body, Listed},
+    reply::{Body, Paginated},
 };
 use crate::{app::App, services::questions};
 
@@ -21,7 +21,7 @@ pub async fn list(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     paging: Paging,
-) -> Result<Listed<Question>> {
+) -> Result<Paginated<Question>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     let open = store::questions::open_of(&mut db, key, &paging.page).await?;

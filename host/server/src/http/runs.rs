@@ -19,7 +19,7 @@ use crate::http::api::{
     extract::{Json, OptionalJson, Paging, Path},
     idempotency::{REPLAYED, TRUE},
     prefer::{Claimed, Wait},
-    reply::{Body, Created, Listed, Tagged},
+    reply::{Body, Created, Paginated, WithEtag},
 };
 use crate::{
     app::App,
@@ -34,7 +34,7 @@ pub async fn list(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     paging: Paging,
-) -> Result<Listed<Run>> {
+) -> Result<Paginated<Run>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     Ok(paging.show(store::runs::list(&mut db, key, &paging.page).await?))
@@ -66,8 +66,8 @@ pub async fn show(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path((name, run_id)): Path<(Name, RunId)>,
-) -> Result<Tagged<Detail>> {
-    Ok(Tagged(runs::detail(&app, &name, &run_id).await?))
+) -> Result<WithEtag<Detail>> {
+    Ok(WithEtag(runs::detail(&app, &name, &run_id).await?))
 }
 
 pub async fn stop(

@@ -8,7 +8,7 @@ use crate::http::api::{
     answer::Result,
     auth::{Caller, VaultRead, VaultWrite},
     extract::{IfMatch, Json, Paging, Path},
-    reply::{Created, Deleted, Listed, Tagged},
+    reply::{Created, Deleted, Paginated, WithEtag},
 };
 use crate::{
     app::App,
@@ -25,13 +25,13 @@ pub async fn create(
 }
 
 /// Oldest first.
-pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Listed<Secret>> {
+pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Secret>> {
     let secrets = store::secrets::list(&mut *app.store.read().await?, &paging.page).await?;
     Ok(paging.list(secrets, |secret| secret.id.to_string()))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<VaultRead>, Path(id): Path<SecretId>) -> Result<Tagged<Secret>> {
-    Ok(Tagged(store::secrets::get(&mut *app.store.read().await?, &id).await?))
+pub async fn show(State(app): State<App>, _: Caller<VaultRead>, Path(id): Path<SecretId>) -> Result<WithEtag<Secret>> {
+    Ok(WithEtag(store::secrets::get(&mut *app.store.read().await?, &id).await?))
 }
 
 /// Another value.
@@ -41,8 +41,8 @@ pub async fn rotate(
     Path(id): Path<SecretId>,
     IfMatch(expected): IfMatch,
     Json(new): Json<NewValue>,
-) -> Result<Tagged<Secret>> {
-    Ok(Tagged(vault::rotate(&app, caller.principal, id, new, expected).await?))
+) -> Result<WithEtag<Secret>> {
+    Ok(WithEtag(vault::rotate(&app, caller.principal, id, new, expected).await?))
 }
 
 pub async fn delete(

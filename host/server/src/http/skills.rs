@@ -18,12 +18,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::http::api::{
-    answer::{Answer, Result},
+    answer::{ApiError, Result},
     auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
     body,
     extract::{self, IfMatch, Json, Paging, Path, Taken},
     openapi,
-    reply::{Body, Created, Deleted, Listed, Tagged},
+    reply::{Body, Created, Deleted, Paginated, WithEtag},
 };
 use crate::{
     app::App,
@@ -53,7 +53,7 @@ pub async fn list(
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
     paging: Paging,
-) -> Result<Listed<View>> {
+) -> Result<Paginated<View>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
     let skills = store::skills::page(&mut db, key, &paging.page).await?;
@@ -77,9 +77,9 @@ pub async fn upgrade(
     Path((name, skill_id)): Path<(Name, Name)>,
     IfMatch(expected): IfMatch,
     upgrade: Upgrade,
-) -> Result<Tagged<View>> {
+) -> Result<WithEtag<View>> {
     let place = Place { agent: name, id: skill_id, expected };
-    Ok(Tagged(shown(&app, upgrade::upgrade(&app, caller.principal, place, upgrade).await?)))
+    Ok(WithEtag(shown(&app, upgrade::upgrade(&app, caller.principal, place, upgrade).await?)))
 }
 
 /// Goes back to the component before.
@@ -87,18 +87,18 @@ pub async fn rollback(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
-) -> Result<Tagged<View>> {
-    Ok(Tagged(shown(&app, upgrade::rollback(&app, caller.principal, name, skill_id).await?)))
+) -> Result<WithEtag<View>> {
+    Ok(WithEtag(shown(&app, upgrade::rollback(&app, caller.principal, name, skill_id).await?)))
 }
 
 pub async fn show(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path((name, skill_id)): Path<(Name, Name)>,
-) -> Result<Tagged<View>> {
+) -> Result<WithEtag<View>> {
     let mut db = app.store.read().await?;
     let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(Tagged(shown(&app, store::skills::get(&mut db, key, &skill_id).await?)))
+    Ok(WithEtag(shown(&app, store::skills::get(&mut db, key, &skill_id).await?)))
 }
 
 pub async fn delete(
@@ -127,14 +127,14 @@ fn shown(app: &App, skill: Skill) -> View {
 }
 
 impl FromRequest<App> for Install {
-    type Rejection = Answer;
+    type Rejection = ApiError;
     async fn from_request(request: Request, app: &App) -> Result<Self> {
         received(request, app).await
     }
 }
 
 impl FromRequest<App> for Upgrade {
-    type Rejection = Answer;
+    type Rejection = ApiError;
     async fn from_request(request: Request, app: &App) -> Result<Self> {
         received(request, app).await
     }
@@ -216,7 +216,7 @@ fn consent(text: &str) -> Accept {
     }
 }
 
-fn form_error(error: MultipartError) -> Answer {
+fn form_error(error: MultipartError) -> ApiError {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Error::too_large("The upload is too large").into();
     }

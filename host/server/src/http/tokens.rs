@@ -6,9 +6,9 @@ use moxxy_types::{ids::TokenId, tokens::Token};
 
 use crate::http::api::{
     answer::Result,
-    auth::{Caller, Maker, TokensAdmin},
+    auth::{Caller, TokenCreator, TokensAdmin},
     extract::{Json, Paging, Path},
-    reply::{Created, Deleted, Listed},
+    reply::{Created, Deleted, Paginated},
 };
 use crate::{
     app::App,
@@ -17,7 +17,7 @@ use crate::{
 
 pub async fn create(
     State(app): State<App>,
-    Maker(creator): Maker,
+    TokenCreator(creator): TokenCreator,
     Json(new): Json<NewToken>,
 ) -> Result<Created<Issued>> {
     let issued = tokens::create(&app, creator, new).await?;
@@ -26,7 +26,7 @@ pub async fn create(
 }
 
 /// Oldest first, without the tokens themselves.
-pub async fn list(State(app): State<App>, _: Caller<TokensAdmin>, paging: Paging) -> Result<Listed<Token>> {
+pub async fn list(State(app): State<App>, _: Caller<TokensAdmin>, paging: Paging) -> Result<Paginated<Token>> {
     let tokens = store::tokens::list(&mut *app.store.read().await?, &paging.page).await?;
     Ok(paging.list(tokens, |token| token.id.to_string()))
 }

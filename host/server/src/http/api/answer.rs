@@ -9,7 +9,7 @@ use moxxy_types::error::{Detail, Error, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub type Result<T, E = Answer> = std::result::Result<T, E>;
+pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// What a 401 asks for (RFC 6750).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\"");
@@ -19,7 +19,7 @@ const PROBLEM: &str = "application/problem+json";
 
 /// An error for a client. The middleware turns it into a body, when the request's id is known.
 #[derive(Debug, Clone)]
-pub struct Answer(Box<Parts>);
+pub struct ApiError(Box<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
@@ -36,7 +36,7 @@ struct Kept {
     message: String,
 }
 
-impl Answer {
+impl ApiError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self::of(status, Problem::new(code, message), Vec::new())
     }
@@ -88,7 +88,7 @@ impl Answer {
     }
 }
 
-impl From<Error> for Answer {
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let chain = format!("{error:?}");
         let (challenged, later) = (matches!(error, Error::Unauthenticated(_)), matches!(error, Error::Unavailable(_)));
@@ -120,7 +120,7 @@ impl From<Error> for Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.0.status, self.0.headers.clone()).into_response();
         response.extensions_mut().insert(self);
@@ -128,8 +128,8 @@ impl IntoResponse for Answer {
     }
 }
 
-pub async fn no_route() -> Answer {
-    Answer::new(
+pub async fn no_route() -> ApiError {
+    ApiError::new(
         StatusCode::NOT_FOUND,
         "route_not_found",
         "There is nothing at this address: `/docs` shows what there is, `/v1/openapi.json` tells programs",

@@ -20,7 +20,7 @@ use moxxy_types::{
 };
 
 use crate::http::{
-    api::answer::{Answer, Result},
+    api::answer::{ApiError, Result},
     net::{
         limits::{Client, Failures},
         loopback,
@@ -42,7 +42,7 @@ pub struct Caller<S> {
 }
 
 /// A type that stands for a scope.
-pub trait Needs {
+pub trait RequiredScope {
     const SCOPE: Scope;
 }
 
@@ -51,7 +51,7 @@ macro_rules! scopes {
         $(
             #[derive(Debug)]
             pub struct $scope;
-            impl Needs for $scope {
+            impl RequiredScope for $scope {
                 const SCOPE: Scope = Scope::$scope;
             }
         )*
@@ -62,7 +62,7 @@ scopes! { AgentsRead, AgentsWrite, RunsWrite, EventsRead, VaultRead, VaultWrite,
 
 /// Who makes a token: one with `tokens:admin`, or whoever makes the very first.
 #[derive(Debug)]
-pub struct Maker(pub Creator);
+pub struct TokenCreator(pub Creator);
 
 /// What a request presents, found out before anything else looks at it.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub enum Credential {
     /// The one-time code of the bootstrap.
     Code,
     Token(Token),
-    Refused(Answer),
+    Refused(ApiError),
 }
 
 impl Credential {
@@ -136,8 +136,8 @@ async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &st
 
 const INVALID: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\", error=\"invalid_token\"");
 
-impl<S: Needs> FromRequestParts<App> for Caller<S> {
-    type Rejection = Answer;
+impl<S: RequiredScope> FromRequestParts<App> for Caller<S> {
+    type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let principal = principal(parts, app).await?;
@@ -157,7 +157,7 @@ pub async fn principal(parts: &Parts, app: &App) -> Result<Principal> {
     if !app.config.server.loopback {
         return Err(unauthenticated("This takes a token: send `Authorization: Bearer mox_…`"));
     }
-    match loopback::distrust(parts, app.config.server.listen.is_loopback()).await? {
+    match loopback::loopback_rejection(parts, app.config.server.listen.is_loopback()).await? {
         None => Ok(Principal::Local),
         Some(why) => Err(untrusted(why)),
     }
@@ -182,8 +182,8 @@ async fn allow(parts: &Parts, app: &App, principal: &Principal, scope: Scope) ->
     Ok(())
 }
 
-impl FromRequestParts<App> for Maker {
-    type Rejection = Answer;
+impl FromRequestParts<App> for TokenCreator {
+    type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         match Credential::of(parts) {
@@ -199,7 +199,7 @@ impl FromRequestParts<App> for Maker {
                 ));
             }
             Credential::Nothing => {
-                if let Some(why) = loopback::distrust(parts, app.config.server.listen.is_loopback()).await? {
+                if let Some(why) = loopback::loopback_rejection(parts, app.config.server.listen.is_loopback()).await? {
                     return Err(untrusted(why));
                 }
             }
@@ -212,7 +212,7 @@ impl FromRequestParts<App> for Maker {
     }
 }
 
-fn untrusted(why: &str) -> Answer {
+fn untrusted(why: &str) -> ApiError {
     tracing::debug!(why, "a request without a token was refused");
     let message = format!(
         "This takes a token: without one, only programs of the server's own user on this machine are answered, and {why}"
@@ -220,14 +220,14 @@ fn untrusted(why: &str) -> Answer {
     unauthenticated(&message)
 }
 
-fn unauthenticated(message: &str) -> Answer {
+fn unauthenticated(message: &str) -> ApiError {
     Error::Unauthenticated(Problem::new("unauthenticated", message)).into()
 }
 
-fn insufficient(scope: Scope, token: &Token) -> Answer {
+fn insufficient(scope: Scope, token: &Token) -> ApiError {
     let name = scope.name();
     let has: Vec<_> = token.scopes.iter().map(|scope| format!("`{}`", scope.name())).collect();
-    let answer = Answer::new(
+    let answer = ApiError::new(
         StatusCode::FORBIDDEN,
         "insufficient_scope",
         format!("This takes a token with the scope `{name}`, which this one lacks; it has {}", has.join(", ")),
@@ -239,13 +239,13 @@ fn insufficient(scope: Scope, token: &Token) -> Answer {
     }
 }
 
-impl<S: Needs> OperationInput for Caller<S> {
+impl<S: RequiredScope> OperationInput for Caller<S> {
     fn operation_input(_: &mut GenContext, operation: &mut Operation) {
         operation.security = security(S::SCOPE);
     }
 }
 
-impl OperationInput for Maker {
+impl OperationInput for TokenCreator {
     fn operation_input(_: &mut GenContext, operation: &mut Operation) {
         operation.security = security(Scope::TokensAdmin);
     }

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::http::{
-    api::{answer::Answer, extract::in_plain_words},
-    net::connections::Seat,
+    api::{answer::ApiError, extract::in_plain_words},
+    net::connections::ConnectionSlot,
 };
 use crate::{app::App, config};
 
@@ -32,7 +32,7 @@ fn upload_limit(server: &config::Server) -> usize {
 }
 
 /// Reads a body to its end, within the limits on its size and on how slowly it may come.
-pub async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer> {
+pub async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, ApiError> {
     let server = &app.config.server;
     let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
     let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
@@ -44,7 +44,7 @@ pub async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, Answer>
     // There are only so many large ones at once.
     let mut place = None;
     // A connection whose client sends nothing may be closed for another's sake.
-    let _waiting = parts.extensions.get::<Arc<Seat>>().map(|seat| seat.waiting());
+    let _waiting = parts.extensions.get::<Arc<ConnectionSlot>>().map(|seat| seat.waiting());
     let end = Instant::now() + Duration::from_secs(server.body_time);
     let pause = Duration::from_secs(server.body_pause);
     let (mut pieces, mut whole) = (body.into_data_stream(), BytesMut::new());
@@ -83,7 +83,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// What a JSON body says; a large one is parsed away from the server's threads.
-pub async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, Answer> {
+pub async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
     tasks::heavy(body.len(), move || parse(&body)).await?.map_err(Into::into)
 }
 
@@ -109,13 +109,13 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     })
 }
 
-pub fn unsupported() -> Answer {
+pub fn unsupported() -> ApiError {
     let message = "The body has to be JSON: send `Content-Type: application/json`";
-    Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
 }
 
-fn too_slow() -> Answer {
+fn too_slow() -> ApiError {
     let message = "The body came too slowly, or stopped; send it again";
-    Answer::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
         .with(header::CONNECTION, HeaderValue::from_static("close"))
 }

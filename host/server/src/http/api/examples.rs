@@ -16,11 +16,11 @@ use moxxy_types::{
 use serde_json::{Value, json};
 
 use crate::http::{
+    agent_models::{AgentModel, AgentModels},
     agents::{Reset, StopMode},
     api::{extract::Taken, reply::Shown},
     chat,
     health::Health,
-    models::{AgentModel, AgentModels},
     skills::Invocation,
 };
 use crate::services::{

@@ -22,7 +22,7 @@ use serde_path_to_error::Segment;
 
 use crate::{
     app::App,
-    http::api::{answer::Answer, body, openapi, paging},
+    http::api::{answer::ApiError, body, openapi, paging},
     services::etag::Expected,
 };
 
@@ -54,8 +54,8 @@ pub trait Taken: DeserializeOwned + JsonSchema {
 }
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
-    type Rejection = Answer;
-    async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         if !body::is_json(request.headers()) {
             return Err(body::unsupported());
         }
@@ -65,8 +65,8 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
 }
 
 impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for OptionalJson<T> {
-    type Rejection = Answer;
-    async fn from_request(request: Request, app: &App) -> Result<Self, Answer> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let (parts, sent) = request.into_parts();
         let sent = body::read(&parts, sent, app).await?;
         match sent.is_empty() {
@@ -78,8 +78,8 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Option
 }
 
 impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
-    type Rejection = Answer;
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Answer> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let path = axum::extract::Path::<Vec<(String, String)>>::from_request_parts(parts, app).await;
         let axum::extract::Path(named) = path.map_err(unreadable)?;
         let values = named.iter().map(|(_, value)| value.as_str());
@@ -98,13 +98,13 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
 }
 
 impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
-    type Rejection = Answer;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Answer> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         query(&parts.uri).map(Self)
     }
 }
 
-pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Answer> {
+pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
     let query = serde_html_form::Deserializer::from_bytes(uri.query().unwrap_or_default().as_bytes());
     serde_path_to_error::deserialize(query).map_err(|error| {
         let parameter = error.path().iter().next().map_or_else(|| "query".to_owned(), ToString::to_string);
@@ -136,8 +136,8 @@ fn wrong(code: &'static str, message: String, field: &str, reason: &str) -> Erro
 }
 
 impl FromRequestParts<App> for IfMatch {
-    type Rejection = Answer;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Answer> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         let lines = parts.headers.get_all(header::IF_MATCH);
         let mut tags = Vec::new();
         for line in lines {

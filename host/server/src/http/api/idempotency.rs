@@ -24,10 +24,10 @@ use moxxy_types::{
 
 use crate::http::{
     api::{
-        answer::{Answer, Result},
+        answer::{ApiError, Result},
         auth, body, middleware,
     },
-    net::connections::Seat,
+    net::connections::ConnectionSlot,
 };
 use crate::{app::App, services::idempotency};
 
@@ -87,7 +87,7 @@ async fn claimed(app: &App, request: Request) -> Result<(Request, Option<Claim>)
     };
     let bytes = body::read(&parts, sent, app).await?;
     // What has begun goes on, even if its connection ends.
-    parts.extensions.remove::<Arc<Seat>>();
+    parts.extensions.remove::<Arc<ConnectionSlot>>();
     let route = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("", |address| address.as_str()));
     let key = Key { caller: principal.name().to_owned(), route, text: key };
     let (worker, whole) = (app.clone(), bytes.clone());
@@ -105,7 +105,7 @@ async fn keep(
 ) -> moxxy_types::error::Result<Response> {
     let status = response.status();
     let secret = response.extensions().get::<Secret>().cloned();
-    let failed = response.extensions().get::<Answer>().cloned();
+    let failed = response.extensions().get::<ApiError>().cloned();
     let (parts, body) = response.into_parts();
     let body: Bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(Error::internal)?;
     let headers =
@@ -173,7 +173,7 @@ fn replay(earlier: Earlier) -> Result<Response> {
     let status = StatusCode::from_u16(status).map_err(Error::internal)?;
     let mut response = match status.is_success() {
         true => (status, body).into_response(),
-        false => Answer::kept(status, &body)?.into_response(),
+        false => ApiError::kept(status, &body)?.into_response(),
     };
     for (name, value) in headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {

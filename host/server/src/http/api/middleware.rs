@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::http::{
-    api::{answer::Answer, auth, idempotency},
+    api::{answer::ApiError, auth, idempotency},
     chat,
     net::{
         limits::{Client, Failures, Requests},
@@ -27,7 +27,7 @@ use crate::http::{
 };
 
 /// The header fields of our own that a page may send.
-const TAKEN: [HeaderName; 9] = [
+const CORS_ALLOWED_HEADERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::IF_MATCH,
@@ -39,7 +39,7 @@ const TAKEN: [HeaderName; 9] = [
     trace::TRACEPARENT,
 ];
 /// And those that it may read.
-const SHOWN: [HeaderName; 11] = [
+const CORS_EXPOSED_HEADERS: [HeaderName; 11] = [
     header::ALLOW,
     header::ETAG,
     header::LINK,
@@ -54,19 +54,19 @@ const SHOWN: [HeaderName; 11] = [
 ];
 
 /// `limited` is subject to rate limits, `free` is not.
-pub fn around(app: &App, limited: Router, free: Router) -> Result<Router> {
+pub fn apply_middleware(app: &App, limited: Router, free: Router) -> Result<Router> {
     let requests = Requests::new(&app.config.rate_limit)?;
     let failures = Failures::new(&app.config.rate_limit)?;
     crate::http::net::limits::sweep(app, &requests, &failures);
     let read = from_fn_with_state((app.clone(), failures.clone()), auth::read);
-    let located = from_fn_with_state((app.clone(), failures), locate);
+    let located = from_fn_with_state((app.clone(), failures), identify_client);
     let limited = limited.layer(requests.layer()).layer(read).layer(located);
     let routes = limited.merge(free).layer(from_fn(without_token));
     let routes = match &*app.config.server.origins {
         [] => routes,
         origins => routes.layer(cors(origins)),
     };
-    Ok(routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(finish)))
+    Ok(routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(finalize)))
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -76,12 +76,12 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods(methods)
-        .allow_headers(TAKEN)
-        .expose_headers(SHOWN)
+        .allow_headers(CORS_ALLOWED_HEADERS)
+        .expose_headers(CORS_EXPOSED_HEADERS)
 }
 
 /// Gives the request an id, and every error its body.
-async fn finish(mut request: Request, next: Next) -> Response {
+async fn finalize(mut request: Request, next: Next) -> Response {
     let (id, trace) = (trace::request_id(request.headers()), Trace::of(request.headers()));
     let (headers, method) = (request.headers().clone(), request.method().clone());
     // A token must not get into the log.
@@ -93,7 +93,7 @@ async fn finish(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
     span.in_scope(|| tracing::debug!(status = status.as_u16(), elapsed = ?started.elapsed(), "answered"));
-    if let Some(answer) = response.extensions_mut().remove::<Answer>().or_else(|| framework(status)) {
+    if let Some(answer) = response.extensions_mut().remove::<ApiError>().or_else(|| framework(status)) {
         let (parts, _) = response.into_parts();
         response = answer.render(&headers, &id);
         // Such as `Allow`.
@@ -126,7 +126,7 @@ async fn without_token(request: Request, next: Next) -> Response {
     if holds_token(request.uri()) {
         let message = "An address holds a token here: it is in logs now, so revoke it; \
                        send the next one as `Authorization: Bearer mox_…`";
-        return Answer::new(StatusCode::BAD_REQUEST, "token_in_url", message).into_response();
+        return ApiError::new(StatusCode::BAD_REQUEST, "token_in_url", message).into_response();
     }
     next.run(request).await
 }
@@ -142,7 +142,7 @@ fn holds_token(uri: &Uri) -> bool {
 }
 
 /// Notes where the request comes from.
-async fn locate(State((app, failures)): State<(App, Failures)>, mut request: Request, next: Next) -> Response {
+async fn identify_client(State((app, failures)): State<(App, Failures)>, mut request: Request, next: Next) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>() {
         let client = Client::of(peer, request.headers(), &app.config.server);
         request.extensions_mut().insert(client);
@@ -152,14 +152,14 @@ async fn locate(State((app, failures)): State<(App, Failures)>, mut request: Req
 }
 
 /// The body of an error that the framework made by itself.
-fn framework(status: StatusCode) -> Option<Answer> {
+fn framework(status: StatusCode) -> Option<ApiError> {
     (status == StatusCode::METHOD_NOT_ALLOWED)
-        .then(|| Answer::new(status, "method_not_allowed", "This address does not take this method; see `Allow`"))
+        .then(|| ApiError::new(status, "method_not_allowed", "This address does not take this method; see `Allow`"))
 }
 
 pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = what.unwrap_or("unknown"), "a handler panicked");
     let message = "Something went wrong inside the server; its log has the details under this request's id";
-    Answer::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message).into_response()
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message).into_response()
 }

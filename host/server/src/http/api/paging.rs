@@ -15,9 +15,9 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::http::api::{
-    answer::{Answer, Result},
+    answer::{ApiError, Result},
     extract,
-    reply::Listed,
+    reply::Paginated,
 };
 
 const DEFAULT: u32 = 100;
@@ -48,12 +48,12 @@ struct Parameters {
 
 impl<const OTHERS: bool> Paging<OTHERS> {
     /// A page of rows that were fetched with one more than is shown.
-    pub fn list<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> String) -> Listed<T> {
+    pub fn list<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> String) -> Paginated<T> {
         self.show(self.page.cut(rows, key))
     }
 
-    pub fn show<T>(&self, slice: Page<T>) -> Listed<T> {
-        Listed { items: slice.items, next: slice.next.map(|after| self.next(&after)) }
+    pub fn show<T>(&self, slice: Page<T>) -> Paginated<T> {
+        Paginated { items: slice.items, next: slice.next.map(|after| self.next(&after)) }
     }
 
     /// The address of the next page: this one's, with another cursor.
@@ -67,7 +67,7 @@ impl<const OTHERS: bool> Paging<OTHERS> {
 }
 
 impl<const OTHERS: bool> FromRequestParts<App> for Paging<OTHERS> {
-    type Rejection = Answer;
+    type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
         let Parameters { limit, cursor, others } = extract::query(&parts.uri)?;
         if let Some(unknown) = others.keys().next().filter(|_| !OTHERS) {

@@ -15,7 +15,7 @@ use axum::{
 use moxxy_types::{error::Error, idempotency::Claim};
 
 use crate::app::App;
-use crate::http::api::answer::{Answer, Result};
+use crate::http::api::answer::{ApiError, Result};
 
 const LONGEST_WAIT: u64 = 300;
 
@@ -46,7 +46,7 @@ impl FromRequestParts<App> for Claimed {
 }
 
 impl FromRequestParts<App> for LastEvent {
-    type Rejection = Answer;
+    type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
         let Some(id) = parts.headers.get("last-event-id") else { return Ok(Self(None)) };
         let id = id.to_str().ok().and_then(|id| id.parse().ok());

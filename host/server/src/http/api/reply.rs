@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    http::api::{answer::Answer, idempotency::Secret},
+    http::api::{answer::ApiError, idempotency::Secret},
     services::etag,
 };
 
@@ -31,11 +31,11 @@ pub struct Body<T>(pub T);
 
 /// 200 with one thing and its `ETag`.
 #[derive(Debug)]
-pub struct Tagged<T>(pub T);
+pub struct WithEtag<T>(pub T);
 
 /// 200 with one page of a list, and a `Link` to the next.
 #[derive(Debug)]
-pub struct Listed<T> {
+pub struct Paginated<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
 }
@@ -74,24 +74,24 @@ impl<T: Serialize> IntoResponse for Body<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(json) => ([(header::CONTENT_TYPE, JSON)], json).into_response(),
-            Err(error) => Answer::from(Error::internal(error)).into_response(),
+            Err(error) => ApiError::from(Error::internal(error)).into_response(),
         }
     }
 }
 
-impl<T: Serialize> IntoResponse for Tagged<T> {
+impl<T: Serialize> IntoResponse for WithEtag<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(json) => {
                 let tag = format!("\"{}\"", etag::of(&json));
                 ([(header::CONTENT_TYPE, JSON)], headers([(header::ETAG, tag)]), json).into_response()
             }
-            Err(error) => Answer::from(Error::internal(error)).into_response(),
+            Err(error) => ApiError::from(Error::internal(error)).into_response(),
         }
     }
 }
 
-impl<T: Serialize> IntoResponse for Listed<T> {
+impl<T: Serialize> IntoResponse for Paginated<T> {
     fn into_response(self) -> Response {
         let next = self.next.map(|next| (header::LINK, format!("<{next}>; rel=\"next\"")));
         (headers(next), Body(self.items)).into_response()
@@ -163,10 +163,10 @@ macro_rules! documented {
 }
 
 documented!(Body, 200, "What was asked for.", [] as [&str; 0]);
-documented!(Tagged, 200, "What was asked for.", ["ETag"]);
+documented!(WithEtag, 200, "What was asked for.", ["ETag"]);
 documented!(Created, 201, "It was made.", ["Location"]);
 
-impl<T: Shown> OperationOutput for Listed<T> {
+impl<T: Shown> OperationOutput for Paginated<T> {
     type Inner = T;
     fn inferred_responses(ctx: &mut GenContext, _: &mut Operation) -> Vec<(Option<Status>, Described)> {
         let schema = ctx.schema.subschema_for::<Vec<T>>();
@@ -184,6 +184,6 @@ impl OperationOutput for Deleted {
     }
 }
 
-impl OperationOutput for Answer {
+impl OperationOutput for ApiError {
     type Inner = ();
 }

@@ -13,7 +13,7 @@ use axum::{
 use moxxy_types::{clock, error::Error, ids::RunId, runs::Run};
 
 use crate::http::api::{
-    answer::{Answer, Result},
+    answer::{ApiError, Result},
     auth::{Caller, RunsWrite},
     extract::Json,
     idempotency::{REPLAYED, TRUE},
@@ -55,7 +55,7 @@ pub async fn complete(
     headers.extend(talk.before.then_some((REPLAYED, TRUE)));
     let whole = whole(&app, &talk.run).await.map_err(|error| {
         // What the run did it would do again.
-        let answer = Answer::from(error).with(AGAIN, HeaderValue::from_static("false"));
+        let answer = ApiError::from(error).with(AGAIN, HeaderValue::from_static("false"));
         headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
     });
     talk.end();

@@ -15,7 +15,7 @@ use super::{created, finish, whole::Tokens};
 use crate::{
     app::App,
     http::{
-        api::answer::Answer,
+        api::answer::ApiError,
         events::{HEARTBEAT, UNBUFFERED},
     },
     services::chat::{self, Speech, Talk},
@@ -118,7 +118,7 @@ impl Stage {
 
 /// A failure, in the shape in which such clients read one in the midst of a stream.
 fn broken(error: Error) -> Event {
-    let answer = Answer::from(error);
+    let answer = ApiError::from(error);
     let problem = answer.problem();
     let error = json!({ "message": problem.message, "type": "run_failed", "param": null, "code": problem.code });
     data(&json!({ "error": error }))

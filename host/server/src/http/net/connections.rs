@@ -54,7 +54,7 @@ const HEAD: usize = 64 * 1024;
 
 /// Serves until the shutdown, then lets open requests end.
 pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option<Tls>) {
-    let seats = Arc::new(Seats::new(room(app.config.server.connections)));
+    let seats = Arc::new(ConnectionSlots::new(room(app.config.server.connections)));
     let graceful = GracefulShutdown::new();
     let shutdown = app.tasks.shutdown();
     loop {
@@ -67,7 +67,7 @@ pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option
             Err(error) => {
                 // For want of open files, mostly; a client that was gone again is no trouble.
                 tracing::warn!(%error, "a connection could not be accepted");
-                seats.shed();
+                seats.evict_oldest_idle();
                 tokio::time::sleep(SCARCE).await;
                 continue;
             }
@@ -93,7 +93,7 @@ fn room(configured: usize) -> usize {
 struct Connection {
     app: App,
     routes: Router,
-    seat: Arc<Seat>,
+    seat: Arc<ConnectionSlot>,
     watcher: Watcher,
 }
 
@@ -138,13 +138,13 @@ impl Connection {
             let asks = request.headers().contains_key(header::EXPECT);
             let mut request: Request = request.map(|body| match asks {
                 true => Body::new(body),
-                false => Body::new(Sent { body: Some(body), tasks: app.tasks.clone() }),
+                false => Body::new(DrainOnDrop { body: Some(body), tasks: app.tasks.clone() }),
             });
             request.extensions_mut().insert(peer.clone());
             request.extensions_mut().insert(Arc::clone(&seat));
             async move {
                 let response = routes.call(request).await?;
-                Ok::<_, Infallible>(response.map(|body| Held { body, _busy: busy }))
+                Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
         let mut http = http1::Builder::new();
@@ -163,13 +163,13 @@ impl Connection {
 
 /// A request's body. What nobody reads, as the request was refused, is taken in all the same, within
 /// bounds: a client whose connection breaks while it sends does not read the answer.
-struct Sent {
+struct DrainOnDrop {
     /// `None` at its end.
     body: Option<Incoming>,
     tasks: Tasks,
 }
 
-impl HttpBody for Sent {
+impl HttpBody for DrainOnDrop {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -191,7 +191,7 @@ impl HttpBody for Sent {
     }
 }
 
-impl Drop for Sent {
+impl Drop for DrainOnDrop {
     fn drop(&mut self) {
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         let end = Instant::now() + LEFT_TIME;
@@ -207,7 +207,7 @@ impl Drop for Sent {
 }
 
 /// The room for connections.
-struct Seats {
+struct ConnectionSlots {
     limit: usize,
     state: Mutex<State>,
     freed: Notify,
@@ -222,40 +222,43 @@ struct State {
 }
 
 /// A connection's place.
-pub struct Seat {
-    seats: Arc<Seats>,
+pub struct ConnectionSlot {
+    seats: Arc<ConnectionSlots>,
     /// Where it stands among those that wait, if it does.
     ticket: Mutex<Option<u64>>,
     closed: CancellationToken,
 }
 
 /// The connection does something for its client.
-struct Busy(Arc<Seat>);
+struct Busy(Arc<ConnectionSlot>);
 
 /// The connection waits for its client again, in the midst of a request.
-pub struct Waiting(Arc<Seat>);
+pub struct Waiting(Arc<ConnectionSlot>);
 
-impl Seats {
+impl ConnectionSlots {
     fn new(limit: usize) -> Self {
         Self { limit, state: Mutex::default(), freed: Notify::new() }
     }
 
     /// Accepts the next connection. If there are as many as may be, the one that has waited for its
     /// client longest makes room; if all are busy, this waits.
-    async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<(TcpStream, Arc<Seat>)> {
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<(TcpStream, Arc<ConnectionSlot>)> {
         let (stream, _) = listener.accept().await?;
-        while self.state().taken >= self.limit && !self.shed() {
+        while self.state().taken >= self.limit && !self.evict_oldest_idle() {
             self.freed.notified().await;
         }
         self.state().taken += 1;
-        let seat =
-            Arc::new(Seat { seats: Arc::clone(self), ticket: Mutex::default(), closed: CancellationToken::new() });
+        let seat = Arc::new(ConnectionSlot {
+            seats: Arc::clone(self),
+            ticket: Mutex::default(),
+            closed: CancellationToken::new(),
+        });
         seat.wait();
         Ok((stream, seat))
     }
 
     /// Closes the connection that has waited longest, if one waits.
-    fn shed(&self) -> bool {
+    fn evict_oldest_idle(&self) -> bool {
         let longest = self.state().waiting.pop_first();
         longest.map(|(_, closed)| closed.cancel()).is_some()
     }
@@ -266,7 +269,7 @@ impl Seats {
     }
 }
 
-impl Seat {
+impl ConnectionSlot {
     fn wait(&self) {
         self.stop_waiting();
         let mut state = self.seats.state();
@@ -310,7 +313,7 @@ impl Drop for Waiting {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.stop_waiting();
         self.seats.state().taken -= 1;
@@ -319,12 +322,12 @@ impl Drop for Seat {
 }
 
 /// An answer's body; the connection is busy until it has been sent.
-struct Held {
+struct BusyBody {
     body: Body,
     _busy: Busy,
 }
 
-impl HttpBody for Held {
+impl HttpBody for BusyBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -26,7 +26,7 @@ use tower_governor::{
 };
 
 use crate::http::{
-    api::{answer::Answer, auth::Credential},
+    api::{answer::ApiError, auth::Credential},
     net::loopback::Peer,
 };
 use crate::{
@@ -87,7 +87,7 @@ impl Requests {
     pub fn layer(&self) -> GovernorLayer<ByCaller, NoHeaders, Body> {
         GovernorLayer::new(Arc::clone(&self.0)).error_handler(|error| match error {
             GovernorError::TooManyRequests { wait_time, .. } => too_many(wait_time),
-            other => Answer::from(Error::internal(other)).into_response(),
+            other => ApiError::from(Error::internal(other)).into_response(),
         })
     }
 }
@@ -104,7 +104,7 @@ impl Failures {
     }
 
     /// Takes one attempt from the request's network.
-    pub fn spend(&self, from: &Extensions) -> Result<(), Answer> {
+    pub fn spend(&self, from: &Extensions) -> Result<(), ApiError> {
         self.0.check_key(&network(from)).map_err(|until| too_many_answer(wait(&until)))
     }
 
@@ -179,10 +179,10 @@ fn too_many(whole_seconds: u64) -> Response {
     too_many_answer(whole_seconds).into_response()
 }
 
-fn too_many_answer(whole_seconds: u64) -> Answer {
+fn too_many_answer(whole_seconds: u64) -> ApiError {
     // A client that waits for so long is not refused again.
     let seconds = whole_seconds.saturating_add(1);
     let message = format!("Too many requests; try again in {seconds} s");
-    Answer::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
         .with(header::RETRY_AFTER, HeaderValue::from(seconds))
 }

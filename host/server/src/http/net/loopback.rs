@@ -8,7 +8,7 @@ use moxxy_system::tasks;
 use moxxy_types::error::{Error, Result};
 use tokio::sync::OnceCell;
 
-use crate::http::net::{owner, socket::SocketState};
+use crate::http::net::{socket::SocketState, socket_owner};
 
 /// The two ends of a connection.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl Peer {
         let (peer, local, socket) = (self.address, self.local, self.socket.clone());
         // The tables can be long. The state comes after them: once the peer has left, another program's
         // socket can stand there at its address.
-        let look = move || owner::is_trusted(peer, local).map(|trusted| trusted && socket.is_established());
+        let look = move || socket_owner::is_trusted(peer, local).map(|trusted| trusted && socket.is_established());
         let look = || async move { tasks::blocking(look).await };
         let own = self.own.get_or_try_init(|| async { look().await?.map_err(Error::internal) }).await;
         own.copied().map_err(|error| {
@@ -43,7 +43,7 @@ impl Peer {
 
 /// Why a request is not trusted, if it is not. The text continues the sentence «without a token only
 /// programs of the server's own user are answered, and».
-pub async fn distrust(parts: &Parts, listens_on_loopback: bool) -> Result<Option<&'static str>> {
+pub async fn loopback_rejection(parts: &Parts, listens_on_loopback: bool) -> Result<Option<&'static str>> {
     let Some(peer) = parts.extensions.get::<Peer>() else { return Ok(Some("this request's peer is unknown")) };
     Ok(if !listens_on_loopback {
         Some("this server listens to other machines too")

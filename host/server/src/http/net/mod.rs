@@ -3,7 +3,7 @@
 pub mod connections;
 pub mod limits;
 pub mod loopback;
-pub mod owner;
 pub mod socket;
+pub mod socket_owner;
 pub mod tls;
 pub mod trace;
