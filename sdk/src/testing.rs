@@ -32,8 +32,8 @@ use serde_json::Value;
 
 use crate::{
     host::{
-        rehearsed::Given,
-        simulated::{self, State},
+        mock_host::{self, State},
+        mock_http::Given,
     },
     http::Request,
     log::Level,
@@ -219,7 +219,7 @@ impl Host {
     /// ```
     pub fn run<R>(&mut self, work: impl FnOnce() -> R) -> R {
         self.state.before = self.state.requests.len();
-        let swap = |state: &mut State| simulated::with(|current| std::mem::swap(current, state));
+        let swap = |state: &mut State| mock_host::with(|current| std::mem::swap(current, state));
         swap(&mut self.state);
         let result = catch_unwind(AssertUnwindSafe(work));
         swap(&mut self.state);
@@ -290,5 +290,5 @@ fn kept(output: Output) -> Result<Output, Error> {
 /// assert_eq!(moxxy_sdk::testing::placeholder("api_token"), moxxy_sdk::testing::placeholder("api_token"));
 /// ```
 pub fn placeholder(name: &str) -> String {
-    simulated::placeholder_of(name)
+    mock_host::placeholder_of(name)
 }

@@ -8,7 +8,7 @@ use moxxy_types::ids::{Name, RunId, SecretName};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::failure::{Done, Failure};
+use super::failure::{CliResult, Failure};
 
 /// A path; not every shell replaces the `~` of `--home=~/moxxy`.
 pub fn path() -> impl TypedValueParser<Value = PathBuf> {
@@ -74,7 +74,7 @@ pub fn setting(text: &str) -> Result<(String, Value), String> {
 }
 
 /// A JSON object: the text itself, or the content of a file.
-pub fn object(text: &str) -> Done<Map<String, Value>> {
+pub fn object(text: &str) -> CliResult<Map<String, Value>> {
     let wrong = |why: String| Failure::usage(format!("{text:?} is no JSON object: {why}"));
     let read = || std::fs::read_to_string(text).map_err(|e| wrong(format!("it is not a file either: {e}")));
     let json = if text.trim_start().starts_with('{') { text.to_owned() } else { read()? };

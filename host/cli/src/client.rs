@@ -14,10 +14,11 @@ use serde_json::{Value, value::RawValue};
 use tokio::time::sleep;
 
 use super::{
-    Options, advice,
+    Options,
     connect::{self, Connection},
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
 };
+use crate::hints;
 
 /// The pauses before a request is sent again; the server may ask for longer ones.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
@@ -88,27 +89,27 @@ impl Call {
 }
 
 impl Client {
-    pub fn new(options: &Options) -> Done<Self> {
+    pub fn new(options: &Options) -> CliResult<Self> {
         let Connection { http, url, token } = connect::prepare(options)?;
         Ok(Self { http, url, token })
     }
 
     /// Sends a request and reads the answer.
-    pub async fn answer(&self, call: Call) -> Done<Answer> {
+    pub async fn answer(&self, call: Call) -> CliResult<Answer> {
         let text = self.send(&call).await?.text().await.map_err(|e| self.unreachable(&e))?;
         if text.is_empty() {
             return Ok(Answer { text: "{}".into(), value: Value::Null });
         }
         let strange = |_| {
             Failure::new(Exit::Failed, "unknown_answer", "The server's answer is not JSON")
-                .advise(advice::ANOTHER_SERVER)
+                .advise(hints::ANOTHER_SERVER)
         };
         let value = serde_json::from_str(&text).map_err(strange)?;
         Ok(Answer { text, value })
     }
 
     /// Reads a list, page by page, to its end or up to a number of items.
-    pub async fn list(&self, call: Call, limit: Option<usize>) -> Done<Vec<Box<RawValue>>> {
+    pub async fn list(&self, call: Call, limit: Option<usize>) -> CliResult<Vec<Box<RawValue>>> {
         let limit = limit.unwrap_or(usize::MAX);
         let mut items: Vec<Box<RawValue>> = Vec::new();
         let mut page = self.send(&call).await?;
@@ -128,7 +129,7 @@ impl Client {
     }
 
     /// Sends a request; an error answer becomes a failure with the server's own sentence.
-    pub async fn send(&self, call: &Call) -> Done<Response> {
+    pub async fn send(&self, call: &Call) -> CliResult<Response> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}{}", self.url.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
@@ -139,7 +140,7 @@ impl Client {
         self.send_to(&call.method, &url, &call.body, key.as_deref()).await
     }
 
-    async fn send_to(&self, method: &Method, url: &Url, body: &Body, key: Option<&str>) -> Done<Response> {
+    async fn send_to(&self, method: &Method, url: &Url, body: &Body, key: Option<&str>) -> CliResult<Response> {
         let again = *method == Method::GET || key.is_some();
         let mut pauses = PAUSES.into_iter().filter(|_| again);
         loop {
@@ -176,7 +177,7 @@ impl Client {
         }
     }
 
-    async fn outcome(&self, sent: reqwest::Result<Response>) -> Done<Response> {
+    async fn outcome(&self, sent: reqwest::Result<Response>) -> CliResult<Response> {
         let response = sent.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if status.is_success() {
@@ -201,7 +202,7 @@ impl Client {
     pub fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let reason = connect::innermost(error);
         let message = format!("Cannot reach {}: {reason}", self.address());
-        Failure::new(Exit::Unreachable, "unreachable", message).advise(advice::unreachable(&reason))
+        Failure::new(Exit::Unreachable, "unreachable", message).advise(hints::unreachable(&reason))
     }
 }
 

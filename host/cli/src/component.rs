@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Call, Upload},
-    failure::{Done, Failure},
+    failure::{CliResult, Failure},
     terminal::{items, text},
 };
 
@@ -24,7 +24,7 @@ pub enum Source {
 
 impl Source {
     /// A file, if there is one of this name; otherwise the name of a bundled component.
-    pub fn named(component: &str) -> Done<Self> {
+    pub fn named(component: &str) -> CliResult<Self> {
         let path = Path::new(component);
         if let (false, Ok(name)) = (path.is_file(), Name::try_from(component.to_owned())) {
             return Ok(Self::Bundled(name));
@@ -61,7 +61,7 @@ pub fn accepted(accept: &[String]) -> Value {
 }
 
 /// What to accept for a wish: of any host, one; of one that is not public, a port.
-pub fn to_accept(name: &str) -> String {
+pub fn accept_argument(name: &str) -> String {
     let Some((host, methods)) = name.strip_prefix("host:").and_then(|name| name.split_once(' ')) else {
         return name.to_owned();
     };

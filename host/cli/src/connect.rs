@@ -12,7 +12,7 @@ use reqwest::{Certificate, Url, header::HeaderValue, redirect::Policy};
 
 use super::{
     Options,
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
 };
 
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ pub struct Connection {
     pub token: Option<HeaderValue>,
 }
 
-pub fn prepare(options: &Options) -> Done<Connection> {
+pub fn prepare(options: &Options) -> CliResult<Connection> {
     let Remote { url, token, ca } = Remote::load()?;
     let url = address(options, url)?;
     let token = match &options.token_file {
@@ -48,7 +48,7 @@ fn is_here(url: &Url) -> bool {
 }
 
 /// Flags, then the environment, then this machine.
-fn address(options: &Options, variable: Option<String>) -> Done<Url> {
+fn address(options: &Options, variable: Option<String>) -> CliResult<Url> {
     let (named, by) = match (&options.url, options.port) {
         (Some(url), _) => (Some(url.clone()), "--url"),
         (None, Some(_)) => (None, ""),
@@ -72,14 +72,14 @@ fn address(options: &Options, variable: Option<String>) -> Done<Url> {
     }
 }
 
-fn bearer(token: &str) -> Done<HeaderValue> {
+fn bearer(token: &str) -> CliResult<HeaderValue> {
     let wrong = |_| Failure::usage("The token has characters that no token has; look at MOXXY_TOKEN or --token-file");
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(wrong)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn connector(url: &Url, ca: Option<&Path>) -> Done<reqwest::Client> {
+fn connector(url: &Url, ca: Option<&Path>) -> CliResult<reqwest::Client> {
     // Another part of the process may have chosen one already.
     drop(rustls::crypto::ring::default_provider().install_default());
     // A proxy would turn a local request into a forwarded one, which is refused; and a redirect is
@@ -97,7 +97,7 @@ fn connector(url: &Url, ca: Option<&Path>) -> Done<reqwest::Client> {
     })
 }
 
-fn authorities(file: &Path) -> Done<Vec<Certificate>> {
+fn authorities(file: &Path) -> CliResult<Vec<Certificate>> {
     let wrong = |why: &str| Failure::usage(format!("--ca or MOXXY_CA: {}: {why}", file.display()));
     let pem = fs::read(file).map_err(|e| wrong(&e.to_string()))?;
     let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| wrong(&innermost(&e)))?;

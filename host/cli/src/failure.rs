@@ -7,14 +7,14 @@ use moxxy_types::error::Error;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::advice;
+use crate::hints;
 
-pub type Done<T = ()> = Result<T, Failure>;
+pub type CliResult<T = ()> = Result<T, Failure>;
 
 /// How a command ends, for the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    Worked = 0,
+    Success = 0,
     Failed = 1,
     Usage = 2,
     Unreachable = 3,
@@ -37,7 +37,7 @@ pub struct Failure {
 
 impl Exit {
     const ALL: [(Self, &str); 8] = [
-        (Self::Worked, "it worked"),
+        (Self::Success, "it worked"),
         (Self::Failed, "it did not work"),
         (Self::Usage, "the command line is wrong, or names a file that cannot be read"),
         (Self::Unreachable, "the server cannot be reached, or went away"),
@@ -77,7 +77,7 @@ impl Failure {
         let unwell = (text("status") == Some("failing")).then_some("The server cannot work: its database is gone");
         let Some(message) = text("error").or(unwell) else {
             let message = format!("The server answered {status}, and not as a Moxxy server does");
-            return Self::new(Exit::Failed, "unknown_answer", message).advise(advice::ANOTHER_SERVER);
+            return Self::new(Exit::Failed, "unknown_answer", message).advise(hints::ANOTHER_SERVER);
         };
         let exit = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotAllowed,
@@ -85,7 +85,7 @@ impl Failure {
             _ => Exit::Failed,
         };
         let code = text("code").unwrap_or_default();
-        let advice = advice::of(status, code, message, retry_after, token);
+        let advice = hints::of(status, code, message, retry_after, token);
         Self { exit, message: message.to_owned(), advice, document: body }
     }
 
@@ -147,7 +147,7 @@ impl From<io::Error> for Failure {
     /// A reader that has enough, such as `head`, is no failure.
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Exit::Worked, "", ""),
+            io::ErrorKind::BrokenPipe => Self::new(Exit::Success, "", ""),
             _ => Self::new(Exit::Failed, "output_failed", format!("Cannot write the output: {error}")),
         }
     }

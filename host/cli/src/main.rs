@@ -2,13 +2,13 @@
 //! `backup`, `restore`, `completions`, `openapi` and `version` need none, nor does `provider check` of a
 //! file; the others talk to one.
 
-mod advice;
 mod arguments;
 mod client;
 mod commands;
 mod component;
 mod connect;
 mod failure;
+mod hints;
 mod limits;
 mod progress;
 mod sdk;
@@ -24,7 +24,7 @@ use commands::{
     agents, audit, backup, build, completions, config, events, grants, health, init, inspect, new, policy, providers,
     questions, restore, runs, secrets, serve, skills, tokens, vault,
 };
-use failure::{Done, Exit, Failure};
+use failure::{CliResult, Exit, Failure};
 use moxxy_runtime::compile;
 use moxxy_server::{config::Flags, http};
 use moxxy_types::error::Error;
@@ -147,7 +147,7 @@ impl Options {
     }
 
     /// A file that is named has to be there.
-    fn check(&self) -> Done {
+    fn check(&self) -> CliResult {
         let Some(file) = &self.config else { return Ok(()) };
         let unreadable = |e| Failure::usage(format!("--config: cannot read {}: {e}", file.display()));
         File::open(file).map(drop).map_err(unreadable)
@@ -209,20 +209,20 @@ impl Cli {
     }
 }
 
-fn ended(terminal: Terminal, done: Done) -> ExitCode {
-    let Err(failure) = done else { return Exit::Worked.into() };
+fn ended(terminal: Terminal, done: CliResult) -> ExitCode {
+    let Err(failure) = done else { return Exit::Success.into() };
     if let Some(said) = failure.said(terminal.json) {
         terminal.say(&said);
     }
     failure.exit.into()
 }
 
-fn block_on<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Done {
+fn block_on<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> CliResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::internal)?;
     runtime.block_on(work).map_err(Into::into)
 }
 
-fn version(terminal: Terminal) -> Done {
+fn version(terminal: Terminal) -> CliResult {
     let version = env!("CARGO_PKG_VERSION");
     match terminal.json {
         true => terminal.document(&json!({ "version": version }).to_string()),

@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// Draws while the work goes on, and leaves nothing behind.
-    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub async fn with_spinner<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let mut drawn = false;
         loop {
@@ -79,6 +79,6 @@ fn draw(text: &str) {
 }
 
 /// Shows that one thing is going on.
-pub async fn during<T>(text: impl Into<String>, work: impl Future<Output = T>) -> T {
-    Progress::new(text).during(work).await
+pub async fn with_spinner<T>(text: impl Into<String>, work: impl Future<Output = T>) -> T {
+    Progress::new(text).with_spinner(work).await
 }

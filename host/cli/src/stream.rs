@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     client::{Call, Client},
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
 };
 
 /// The server says something more often than that.
@@ -25,20 +25,20 @@ pub struct Stream {
 }
 
 /// An event: its place in the log, unless it is only live; as it came, and as a value.
-pub struct Sent {
+pub struct SseEvent {
     pub position: Option<String>,
     pub text: String,
     pub value: Value,
 }
 
 impl Stream {
-    pub async fn open(client: &Client, call: Call) -> Done<Self> {
+    pub async fn open(client: &Client, call: Call) -> CliResult<Self> {
         let response: Response = client.send(&call).await?;
         Ok(Self { bytes: response.bytes_stream().boxed(), buffer: Vec::new(), id: None, data: String::new() })
     }
 
     /// The next event; an error when there will be none.
-    pub async fn next(&mut self) -> Done<Sent> {
+    pub async fn next(&mut self) -> CliResult<SseEvent> {
         loop {
             while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
@@ -55,7 +55,7 @@ impl Stream {
     }
 
     /// Takes in a line; an empty one completes an event, if it has data.
-    fn line(&mut self, line: &str) -> Done<Option<Sent>> {
+    fn line(&mut self, line: &str) -> CliResult<Option<SseEvent>> {
         match line.split_once(':') {
             Some(("id", id)) => self.id = Some(id.trim().to_owned()),
             Some(("data", data)) => self.data.push_str(data.trim_start()),
@@ -66,7 +66,7 @@ impl Stream {
                 }
                 let strange = |_| ended("The server sent an event that is not JSON");
                 let value = serde_json::from_str(&text).map_err(strange)?;
-                return Ok(Some(Sent { position, text, value }));
+                return Ok(Some(SseEvent { position, text, value }));
             }
             _ => {}
         }

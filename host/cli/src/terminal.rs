@@ -9,7 +9,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{
     client::Answer,
-    failure::{Done, Failure},
+    failure::{CliResult, Failure},
 };
 
 /// Longer texts are cut in tables.
@@ -23,12 +23,12 @@ pub struct Terminal {
 
 impl Terminal {
     /// An answer of the server: as it is, or as people like it.
-    pub fn show(self, answer: &Answer, people: impl FnOnce(&Value) -> String) -> Done {
+    pub fn show(self, answer: &Answer, people: impl FnOnce(&Value) -> String) -> CliResult {
         if self.json { self.document(&answer.text) } else { self.print(&people(&answer.value)) }
     }
 
     /// A list, or what to do when it is empty.
-    pub fn list(self, items: &[Box<RawValue>], empty: &str, people: impl FnOnce(&[Value]) -> String) -> Done {
+    pub fn list(self, items: &[Box<RawValue>], empty: &str, people: impl FnOnce(&[Value]) -> String) -> CliResult {
         if self.json {
             return self.document(&serde_json::to_string(items).map_err(|e| Failure::from(io::Error::from(e)))?);
         }
@@ -42,7 +42,7 @@ impl Terminal {
 
     /// A JSON document in a line of its own. Control characters can only be in its strings, where
     /// they may be written in another way.
-    pub fn document(self, json: &str) -> Done {
+    pub fn document(self, json: &str) -> CliResult {
         if json.is_empty() {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Terminal {
     }
 
     /// Text for people, on stdout.
-    pub fn print(self, text: &str) -> Done {
+    pub fn print(self, text: &str) -> CliResult {
         write(&clean(text))
     }
 
@@ -79,7 +79,7 @@ impl Terminal {
     }
 }
 
-fn write(text: &str) -> Done {
+fn write(text: &str) -> CliResult {
     let mut out = io::stdout().lock();
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
 }

@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    ground::Ground,
-    heard::Heard,
+    ground::RuleMonitor,
+    heard::Transcript,
     request,
     script::Script,
     service::{Piece, Reply, Seen, Service},
@@ -35,20 +35,20 @@ const HANGS: u32 = 3;
 /// What the host says when it cannot carry a call out now.
 const UNAVAILABLE: [&str; 3] = ["busy", "component_unavailable", "stopped"];
 
-pub struct Bench<'p> {
+pub struct Harness<'p> {
     plugins: &'p Plugins,
     digest: Digest,
     context: CallContext,
-    pub ground: Arc<Ground>,
+    pub ground: Arc<RuleMonitor>,
     pub wire: Wire,
     end: Instant,
     hangs: AtomicU32,
     trouble: OnceLock<Failure>,
 }
 
-impl<'p> Bench<'p> {
+impl<'p> Harness<'p> {
     pub fn new(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>, wire: Wire) -> Result<Self> {
-        let ground = Arc::new(Ground::new(&component.manifest, config)?);
+        let ground = Arc::new(RuleMonitor::new(&component.manifest, config)?);
         let secrets = (!component.manifest.secrets.is_empty()).then(|| Arc::clone(&ground) as Arc<dyn Secrets>);
         let context =
             CallContext { config: Config::from(config), secrets, ..CallContext::new(component.manifest.name.clone()) };
@@ -77,13 +77,13 @@ impl<'p> Bench<'p> {
     }
 
     /// A completion that is answered with this whatever it asks.
-    pub async fn hear(&self, reply: Reply) -> Heard {
+    pub async fn hear(&self, reply: Reply) -> Transcript {
         self.complete(request::plain(), reply).await.0
     }
 
-    pub async fn complete(&self, request: Request, reply: Reply) -> (Heard, Vec<Seen>) {
+    pub async fn complete(&self, request: Request, reply: Reply) -> (Transcript, Vec<Seen>) {
         let service = Service::new(&self.ground, move |_| reply.clone());
-        let mut heard = Heard::default();
+        let mut heard = Transcript::default();
         match self.begin(&service, request).await {
             Ok(completion) => self.listen(completion, &service, &mut heard).await,
             Err(failure) => heard.failure = Some(failure),
@@ -99,7 +99,7 @@ impl<'p> Bench<'p> {
     }
 
     /// Waits for the next of it; `None` is an end without a word.
-    pub async fn next(&self, completion: &mut Completion, heard: &mut Heard, service: &Service) -> Option<()> {
+    pub async fn next(&self, completion: &mut Completion, heard: &mut Transcript, service: &Service) -> Option<()> {
         let chunk = match self.waited(completion.next()).await {
             Ok(chunk) => chunk?,
             Err(late) => Err(late),
@@ -123,7 +123,7 @@ impl<'p> Bench<'p> {
         heard.failure.is_none().then_some(())
     }
 
-    async fn listen(&self, mut completion: Completion, service: &Service, heard: &mut Heard) {
+    async fn listen(&self, mut completion: Completion, service: &Service, heard: &mut Transcript) {
         while self.next(&mut completion, heard, service).await.is_some() {}
     }
 

@@ -25,7 +25,7 @@ use serde_json::{Map, Value as Json};
 /// What each secret is.
 const KEY: &[u8] = b"sk-not-a-key-0123456789";
 
-pub struct Ground {
+pub struct RuleMonitor {
     manifest: Manifest,
     policy: Policy,
     placeholders: BTreeMap<String, Placeholder>,
@@ -42,7 +42,7 @@ struct Broken {
     keys: Option<String>,
 }
 
-impl Ground {
+impl RuleMonitor {
     pub fn new(manifest: &Manifest, config: &Map<String, Json>) -> Result<Self> {
         let rules = manifest.hosts.iter().filter_map(|request| rule(request, config)).collect();
         let placeholder = |name: &String| Ok((name.clone(), Placeholder::random()?));
@@ -88,12 +88,12 @@ impl Ground {
     }
 
     /// Which other host, or method, was asked.
-    pub fn strayed(&self) -> Option<String> {
+    pub fn host_violation(&self) -> Option<String> {
         self.broken().hosts.clone()
     }
 
     /// What a key was used for that it is not for.
-    pub fn misused(&self) -> Option<String> {
+    pub fn key_violation(&self) -> Option<String> {
         self.broken().keys.clone()
     }
 
@@ -149,7 +149,7 @@ fn rule(request: &HostRequest, config: &Map<String, Json>) -> Option<Rule> {
     Some(if origin.is_https() { rule } else { rule.plain() })
 }
 
-impl Secrets for Ground {
+impl Secrets for RuleMonitor {
     fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>> {
         let Some(placeholder) = self.placeholders.get(&name) else { return self.unasked(&name) };
         self.opened.store(true, Relaxed);
@@ -176,7 +176,7 @@ impl Secrets for Ground {
     }
 }
 
-impl std::fmt::Debug for Ground {
+impl std::fmt::Debug for RuleMonitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ground").finish_non_exhaustive()
     }

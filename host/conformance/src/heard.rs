@@ -19,12 +19,12 @@ const BYTES: usize = 4 * 1024 * 1024;
 const SHOWN: usize = 60;
 
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct Transcript {
     pub text: String,
     /// What was told of thoughts, and those that are finished.
     told: String,
     thoughts: Vec<String>,
-    calls: BTreeMap<u32, Heeded>,
+    calls: BTreeMap<u32, CollectedCall>,
     usage: Option<Usage>,
     /// A usage that makes no sense by itself.
     odd: Option<Usage>,
@@ -36,7 +36,7 @@ pub struct Heard {
 }
 
 #[derive(Debug, Default)]
-struct Heeded {
+struct CollectedCall {
     id: Option<String>,
     name: Option<String>,
     arguments: String,
@@ -45,7 +45,7 @@ struct Heeded {
 /// Whether it is as it should be, or how it is not.
 pub type Held = Result<(), String>;
 
-impl Heard {
+impl Transcript {
     pub fn add(&mut self, chunk: Chunk) {
         let shown = format!("{chunk:?}");
         self.bytes += shown.len();

@@ -20,7 +20,7 @@ use moxxy_types::{
 use serde_json::{Map, Value};
 
 use self::{
-    bench::Bench,
+    bench::Harness,
     service::{Reply, Service},
 };
 
@@ -43,7 +43,7 @@ pub async fn check(
     }
     let config = placed(component, config);
     let bench = match wire {
-        Some(wire) => Bench::new(plugins, component, &config, wire)?,
+        Some(wire) => Harness::new(plugins, component, &config, wire)?,
         None => known(plugins, component, &config).await?,
     };
     let cases = cases::run(&bench).await;
@@ -67,12 +67,12 @@ fn option(request: &HostRequest) -> Option<&str> {
 }
 
 /// Asks the component for a completion, to see which wire it talks.
-async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>) -> Result<Bench<'p>> {
+async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>) -> Result<Harness<'p>> {
     let wires = Wire::embedded()?;
     let any = wires.first().cloned().ok_or_else(|| Error::internal("there is no wire"))?;
-    let bench = Bench::new(plugins, component, config, any)?;
+    let bench = Harness::new(plugins, component, config, any)?;
     let service = Service::new(&bench.ground, |_| Reply::new(503, ""));
-    let (mut heard, begun) = (heard::Heard::default(), bench.begin(&service, request::plain()).await);
+    let (mut heard, begun) = (heard::Transcript::default(), bench.begin(&service, request::plain()).await);
     match begun {
         Ok(mut completion) => while bench.next(&mut completion, &mut heard, &service).await.is_some() {},
         Err(failure) => heard.failure = Some(failure),
@@ -86,7 +86,7 @@ async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<S
     let Some(first) = service.seen().into_iter().next() else {
         // One that comes to no end, or breaks, fails the cases of whichever wire.
         if heard.failure.as_ref().is_some_and(|failure| BROKEN.contains(&failure.code())) {
-            return Bench::new(plugins, component, config, bench.wire);
+            return Harness::new(plugins, component, config, bench.wire);
         }
         let message = format!("The component asked no service: {}; {advice}", heard.message());
         return Err(Error::invalid("unknown_wire", message));
@@ -97,5 +97,5 @@ async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<S
     };
     let wire = wire.ok_or_else(|| Error::invalid("unknown_wire", asked()))?;
     // Nothing of this first call counts.
-    Bench::new(plugins, component, config, wire)
+    Harness::new(plugins, component, config, wire)
 }

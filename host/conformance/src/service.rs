@@ -16,7 +16,7 @@ use moxxy_egress::{Body, Error, Target, Timeouts};
 use moxxy_runtime::Outgoing;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::ground::Ground;
+use super::ground::RuleMonitor;
 
 /// The largest request, in bytes.
 const REQUEST: usize = 1024 * 1024;
@@ -66,7 +66,7 @@ pub struct Seen {
 pub struct Service(Arc<Inner>);
 
 struct Inner {
-    ground: Arc<Ground>,
+    ground: Arc<RuleMonitor>,
     answer: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
     seen: Mutex<Vec<Seen>>,
     asked: CancellationToken,
@@ -94,7 +94,7 @@ impl Reply {
 }
 
 impl Service {
-    pub fn new(ground: &Arc<Ground>, answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn new(ground: &Arc<RuleMonitor>, answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let (asked, heard, closed) = Default::default();
         let (ground, answer) = (Arc::clone(ground), Box::new(answer));
         Self(Arc::new(Inner { ground, answer, seen: Mutex::default(), asked, heard, closed }))

@@ -27,8 +27,10 @@ use super::{
     rule::{Policy, Rule},
     target::Target,
 };
-use crate::Options;
-use crate::credentials::{Hop, RequestInterceptor};
+use crate::{
+    Options,
+    credentials::{Hop, RequestInterceptor},
+};
 
 const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));

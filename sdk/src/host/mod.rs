@@ -3,14 +3,14 @@
 
 #[cfg(target_family = "wasm")]
 mod component;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod mock_host;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod mock_http;
 #[cfg(target_family = "wasm")]
-mod network;
-#[cfg(not(target_family = "wasm"))]
-pub(crate) mod rehearsed;
-#[cfg(not(target_family = "wasm"))]
-pub(crate) mod simulated;
+mod wasi_http;
 
 #[cfg(target_family = "wasm")]
-pub(crate) use {component::*, network::*};
+pub(crate) use {component::*, wasi_http::*};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use {rehearsed::*, simulated::*};
+pub(crate) use {mock_host::*, mock_http::*};

@@ -48,11 +48,12 @@ mod refusal;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use crate::bindings::models::exports::moxxy::plugin::models;
-use crate::bindings::plugin::exports::moxxy::plugin::plugin;
+use crate::{
+    bindings::{models::exports::moxxy::plugin::models, plugin::exports::moxxy::plugin::plugin},
+    skill::tell_of_panics,
+};
 
 pub use crate::manifest::Manifest;
-use crate::skill::tell_of_panics;
 pub use chunks::{Chunks, Source};
 pub use headers::with_headers;
 pub use key::Key;

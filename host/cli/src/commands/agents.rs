@@ -10,7 +10,7 @@ use crate::{
     Options, arguments,
     client::{Call, Client},
     commands::runs::mode,
-    failure::{Done, Failure},
+    failure::{CliResult, Failure},
     limits::Limits,
     progress,
     terminal::{self, Terminal, items, text, time},
@@ -129,7 +129,7 @@ pub struct Settings {
 
 impl Settings {
     /// What is set, with limits that add to those there are.
-    fn body(self, limits: &Value) -> Done<Map<String, Value>> {
+    fn body(self, limits: &Value) -> CliResult<Map<String, Value>> {
         let mut body = Map::new();
         let unreadable = |e, file: &PathBuf| Failure::usage(format!("Cannot read {}: {e}", file.display()));
         let persona = match &self.persona_file {
@@ -155,7 +155,7 @@ fn set(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::List => list(&client, terminal).await,
@@ -176,17 +176,17 @@ pub async fn run(options: &Options, command: Command) -> Done {
         Command::Update(update) => change(&client, terminal, update).await,
         Command::Delete(Agent { name }) => {
             let deleting = client.answer(at(Method::DELETE, &name, ""));
-            let deleted = progress::during(format!("Deleting {name}"), deleting).await?;
+            let deleted = progress::with_spinner(format!("Deleting {name}"), deleting).await?;
             terminal.show(&deleted, |_| format!("Deleted the agent `{name}`.\n"))
         }
         Command::Stop { agent: Agent { name }, now } => {
             let stop = at(Method::POST, &name, "/stop").json(json!({ "mode": mode(now) }));
-            let stopped = progress::during(format!("Stopping {name}"), client.answer(stop)).await?;
+            let stopped = progress::with_spinner(format!("Stopping {name}"), client.answer(stop)).await?;
             terminal.show(&stopped, |runs| told(runs.as_array().map_or(0, Vec::len), now))
         }
         Command::Reset(Agent { name }) => {
             let reset = client.answer(at(Method::POST, &name, "/reset"));
-            let reset = progress::during(format!("Stopping {name}"), reset).await?;
+            let reset = progress::with_spinner(format!("Stopping {name}"), reset).await?;
             terminal.show(&reset, |reset| format!("`{name}` begins anew, in session {}.\n", text(reset, "session_id")))
         }
         Command::History { agent: Agent { name }, session, run, limit } => {
@@ -219,7 +219,7 @@ fn at(method: Method, agent: &Name, rest: &str) -> Call {
     Call::new(method, format!("/v1/agents/{agent}{rest}"))
 }
 
-async fn change(client: &Client, terminal: Terminal, update: Update) -> Done {
+async fn change(client: &Client, terminal: Terminal, update: Update) -> CliResult {
     let name = update.agent.name;
     let limits = match update.settings.limits.set().is_empty() {
         // Limits are changed together.
@@ -245,7 +245,7 @@ async fn change(client: &Client, terminal: Terminal, update: Update) -> Done {
     terminal.show(&changed, shown)
 }
 
-async fn list(client: &Client, terminal: Terminal) -> Done {
+async fn list(client: &Client, terminal: Terminal) -> CliResult {
     let agents = client.list(Call::get("/v1/agents"), None).await?;
     let empty = "No agents yet. Make one: moxxy agent create NAME --provider ID --model MODEL";
     terminal.list(&agents, empty, |agents| {
@@ -288,7 +288,7 @@ fn message(message: &Value) -> String {
     shown + "\n"
 }
 
-async fn sessions(client: &Client, terminal: Terminal, name: &Name) -> Done {
+async fn sessions(client: &Client, terminal: Terminal, name: &Name) -> CliResult {
     let sessions = client.list(at(Method::GET, name, "/sessions"), None).await?;
     let empty = format!("No conversations yet. Begin one: moxxy run {name} TASK");
     terminal.list(&sessions, &empty, |sessions| {
@@ -300,7 +300,7 @@ async fn sessions(client: &Client, terminal: Terminal, name: &Name) -> Done {
     })
 }
 
-async fn usage(client: &Client, terminal: Terminal, name: &Name) -> Done {
+async fn usage(client: &Client, terminal: Terminal, name: &Name) -> CliResult {
     let days = client.list(at(Method::GET, name, "/usage"), None).await?;
     let empty = format!("It did nothing yet. Give it a task: moxxy run {name} TASK");
     terminal.list(&days, &empty, |days| {

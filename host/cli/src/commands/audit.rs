@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Options, arguments,
     client::{Call, Client},
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
     terminal::{self, Terminal, text, time},
 };
 
@@ -63,7 +63,7 @@ pub struct List {
     limit: usize,
 }
 
-pub async fn run(options: &Options, flags: &Flags, command: Command) -> Done {
+pub async fn run(options: &Options, flags: &Flags, command: Command) -> CliResult {
     let terminal = options.terminal();
     match command {
         Command::Verify { head } => told(terminal, &audit::verify(&Config::load(flags)?, head).await?),
@@ -76,7 +76,7 @@ pub async fn run(options: &Options, flags: &Flags, command: Command) -> Done {
 }
 
 impl List {
-    async fn show(self, client: &Client, terminal: Terminal) -> Done {
+    async fn show(self, client: &Client, terminal: Terminal) -> CliResult {
         let filters = [
             ("agent_id", self.agent.map(|agent| agent.to_string())),
             ("run_id", self.run.map(|run| run.to_string())),
@@ -105,7 +105,7 @@ fn row(entry: &Value) -> [String; 6] {
     [place, time(entry, "timestamp"), who, text(entry, "agent_id"), text(entry, "event_type"), details]
 }
 
-fn told(terminal: Terminal, report: &Report) -> Done {
+fn told(terminal: Terminal, report: &Report) -> CliResult {
     let head = report.head.as_ref().map(|head| format!("{}:{}", head.position, head.hash)).unwrap_or_default();
     match terminal.json {
         true => terminal.document(&json!(report).to_string())?,

@@ -8,7 +8,7 @@ use moxxy_server::{
 };
 use serde_json::json;
 
-use crate::{arguments, failure::Done, terminal::Terminal};
+use crate::{arguments, failure::CliResult, terminal::Terminal};
 
 const ABOUT: &str = "It reads the data directory itself, while the server runs or not; the server is not asked. The
 file holds the database as it is at one moment and every component, but not the master key that its
@@ -24,7 +24,7 @@ pub struct Args {
     file: PathBuf,
 }
 
-pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> Done {
+pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     let taken = backup::take(&Config::load(flags)?, &args.file).await?;
     if terminal.json {
         return terminal.document(&json!(taken).to_string());

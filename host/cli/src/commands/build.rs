@@ -11,7 +11,7 @@ use moxxy_types::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{commands::inspect, failure::Done, sdk, terminal::Terminal};
+use crate::{commands::inspect, failure::CliResult, sdk, terminal::Terminal};
 
 const TARGET: &str = "wasm32-wasip2";
 /// Defines the profile `component`, unless the crate does.
@@ -73,7 +73,7 @@ enum Message {
     Other,
 }
 
-pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> Done {
+pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
     let (package, workspace) = describe(&args.folder)?;
     add_target(&args.folder)?;
     let built = cargo_build(&flags, terminal, &args, &package, &workspace)?;

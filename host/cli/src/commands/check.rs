@@ -12,7 +12,7 @@ use crate::{
     client::{Call, Client},
     commands::{inspect, providers::Settings},
     component::Source,
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
     progress,
     terminal::{Terminal, text},
 };
@@ -37,7 +37,7 @@ pub struct Args {
     config: Settings,
 }
 
-pub async fn run(options: &Options, args: Args) -> Done {
+pub async fn run(options: &Options, args: Args) -> CliResult {
     let wire = args.wire.as_deref().map(content).transpose()?;
     if let (false, Some(component)) = (args.installed, local(options, &args.component)?) {
         return here(options, component, wire, args.config).await;
@@ -49,13 +49,13 @@ pub async fn run(options: &Options, args: Args) -> Done {
     let path = format!("/v1/providers/{}/check", crate::arguments::name(&args.component).map_err(Failure::usage)?);
     let client = Client::new(options)?;
     let checking = client.answer(Call::post(path).json(json!({ "wire": wire })));
-    let answer = progress::during(format!("Checking {}", args.component), checking).await?;
+    let answer = progress::with_spinner(format!("Checking {}", args.component), checking).await?;
     options.terminal().show(&answer, |report| text(report, "text"))?;
     judged(&answer.value)
 }
 
 /// A file's content, or a name.
-fn content(wire: &str) -> Done<String> {
+fn content(wire: &str) -> CliResult<String> {
     let path = PathBuf::from(wire);
     if !path.is_file() && !wire.contains(['/', '.']) {
         return Ok(wire.to_owned());
@@ -65,7 +65,7 @@ fn content(wire: &str) -> Done<String> {
 }
 
 /// The component, if it is here.
-fn local(options: &Options, component: &str) -> Done<Option<Vec<u8>>> {
+fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
     Ok(match Source::named(component)? {
         Source::File(bytes) => Some(bytes),
         Source::Bundled(name) => {
@@ -76,13 +76,13 @@ fn local(options: &Options, component: &str) -> Done<Option<Vec<u8>>> {
 }
 
 /// Checks without a server.
-async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> Done {
+async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> CliResult {
     let (wire, config) = (wire.as_deref().map(Wire::named).transpose()?, config.over(Default::default())?);
     let checking = async {
         let admitted = inspect::admit(&options.flags(), component).await?;
         conformance::check(&admitted.plugins, &admitted.prepared.description, config, wire).await
     };
-    let report = progress::during("Checking".to_owned(), checking).await?;
+    let report = progress::with_spinner("Checking".to_owned(), checking).await?;
     let terminal: Terminal = options.terminal();
     match terminal.json {
         true => terminal.document(&json!(report).to_string())?,
@@ -92,7 +92,7 @@ async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, confi
 }
 
 /// Fails where a case failed.
-fn judged(report: &Value) -> Done {
+fn judged(report: &Value) -> CliResult {
     match report.get("failed").and_then(Value::as_u64) {
         Some(0) => Ok(()),
         failed => {

@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
 use moxxy_types::tokens::Scope;
 
-use crate::{Cli, failure::Done, terminal::Terminal};
+use crate::{Cli, failure::CliResult, terminal::Terminal};
 
 const INSTALLING: &str = "Put it where your shell finds it:
   bash  moxxy completions bash > ~/.local/share/bash-completion/completions/moxxy
@@ -33,7 +33,7 @@ pub struct Args {
     shell: Shell,
 }
 
-pub fn run(terminal: Terminal, args: &Args) -> Done {
+pub fn run(terminal: Terminal, args: &Args) -> CliResult {
     // Not `*`, in whose place a shell puts the names of files.
     let scopes = Scope::NAMES.iter().filter(|name| **name != Scope::All.name());
     let scopes = PossibleValuesParser::new(scopes);

@@ -9,7 +9,7 @@ use moxxy_server::{
 use serde_json::json;
 use toml::{Table, Value};
 
-use crate::{failure::Done, terminal::Terminal};
+use crate::{failure::CliResult, terminal::Terminal};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -19,7 +19,7 @@ pub enum Command {
     Check,
 }
 
-pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> Done {
+pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> CliResult {
     let layers = Layers::read(flags)?;
     let config = Config::of(&layers)?;
     match command {
@@ -64,7 +64,7 @@ fn shown(setting: &Setting, config: &Config) -> Value {
     }
 }
 
-fn check(terminal: Terminal, layers: &Layers, config: &Config) -> Done {
+fn check(terminal: Terminal, layers: &Layers, config: &Config) -> CliResult {
     http::check_tls(&config.server)?;
     let file = layers.file.display().to_string();
     let mut read: Vec<_> = layers.file_is_there.then(|| file.clone()).into_iter().collect();

@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::{
     Options, arguments,
     client::{Call, Client},
-    failure::Done,
-    stream::{Sent, Stream},
+    failure::CliResult,
+    stream::{SseEvent, Stream},
     terminal::{self, text, time},
 };
 
@@ -39,7 +39,7 @@ pub struct Args {
     limit: Option<u64>,
 }
 
-pub async fn run(options: &Options, args: Args) -> Done {
+pub async fn run(options: &Options, args: Args) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let mut call = Call::get("/v1/events/stream");
     call = args.agent.iter().fold(call, |call, agent| call.query("agent_id", agent.as_str()));
@@ -68,7 +68,7 @@ pub async fn run(options: &Options, args: Args) -> Done {
 }
 
 /// An event in one line.
-fn line(sent: &Sent) -> String {
+fn line(sent: &SseEvent) -> String {
     let event = &sent.value;
     let payload = event.get("payload").and_then(Value::as_object);
     let payload: Vec<_> = payload.into_iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();

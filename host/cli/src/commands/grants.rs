@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     Options, arguments,
     client::{Call, Client},
-    failure::Done,
+    failure::CliResult,
     terminal::{self, Terminal, items, text, time},
 };
 
@@ -70,7 +70,7 @@ pub struct Add {
     uses: Option<i64>,
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Add(add) => {
@@ -114,7 +114,7 @@ fn holder(grant: &Value) -> String {
     }
 }
 
-async fn list(client: &Client, terminal: Terminal) -> Done {
+async fn list(client: &Client, terminal: Terminal) -> CliResult {
     let grants = client.list(Call::get(PATH), None).await?;
     terminal.list(&grants, "No grants yet. Make one: moxxy grant add SECRET --agent AGENT", |grants| {
         let row = |grant: &Value| {

@@ -3,11 +3,11 @@
 use crate::{
     Options,
     client::{Call, Client},
-    failure::Done,
+    failure::CliResult,
     terminal::{self, text},
 };
 
-pub async fn run(options: &Options) -> Done {
+pub async fn run(options: &Options) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let health = client.answer(Call::get("/v1/health")).await?;
     terminal.show(&health, |health| {

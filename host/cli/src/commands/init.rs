@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     Options,
     commands::tokens::{self, NewToken},
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
     terminal::{self, Terminal},
 };
 
@@ -44,7 +44,7 @@ struct Choices {
     demo: bool,
 }
 
-pub async fn run(options: &Options, args: Args) -> Done {
+pub async fn run(options: &Options, args: Args) -> CliResult {
     let terminal = options.terminal();
     if options.config.is_some() {
         return Err(Failure::usage("`moxxy init` writes moxxy.toml in the data directory; --home says where that is"));
@@ -78,7 +78,7 @@ pub async fn run(options: &Options, args: Args) -> Done {
 }
 
 /// The text of a token with which others can be made.
-async fn first_token(config: &Config) -> Done<String> {
+async fn first_token(config: &Config) -> CliResult<String> {
     let new = NewToken { scopes: vec!["*".into()], description: Some("The first".into()), expires_in_seconds: None };
     let made = tokens::offline(config, new).await.map_err(|failure| {
         let home = quoted(&config.data.home);
@@ -88,7 +88,7 @@ async fn first_token(config: &Config) -> Done<String> {
     Ok(terminal::text(&made.value, "token"))
 }
 
-fn refuse_second(home: &Path) -> Done {
+fn refuse_second(home: &Path) -> CliResult {
     let file = home.join("moxxy.toml");
     if !file.exists() {
         return Ok(());
@@ -98,7 +98,7 @@ fn refuse_second(home: &Path) -> Done {
 }
 
 /// Asks, each question with its default.
-fn ask(offered: Choices) -> Done<Choices> {
+fn ask(offered: Choices) -> CliResult<Choices> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::usage("There is no terminal to ask questions on; --yes takes the defaults"));
     }
@@ -116,7 +116,7 @@ fn ask(offered: Choices) -> Done<Choices> {
     Ok(Choices { home, port, loopback, demo })
 }
 
-fn question<T>(question: &str, default: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Done<T> {
+fn question<T>(question: &str, default: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> CliResult<T> {
     loop {
         let mut err = io::stderr();
         write!(err, "{question} [{default}] ").and_then(|()| err.flush())?;
@@ -144,7 +144,7 @@ fn yes(text: &str) -> Result<bool, &'static str> {
 }
 
 /// Writes the configuration; one that is there stays.
-fn write(chosen: &Choices) -> Done<PathBuf> {
+fn write(chosen: &Choices) -> CliResult<PathBuf> {
     let file = chosen.home.join("moxxy.toml");
     let text = format!(
         "# Moxxy's configuration. `config.default.toml` in its source lists every option.\n\n\

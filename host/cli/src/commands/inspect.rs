@@ -19,7 +19,7 @@ use moxxy_types::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{failure::Done, terminal::Terminal};
+use crate::{failure::CliResult, terminal::Terminal};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -56,7 +56,7 @@ pub async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
     Ok(Admitted { plugins, prepared, _folder: folder })
 }
 
-pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> Done {
+pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
     let description = inspect(&flags, &args.file).await?;
     match terminal.json {
         true => terminal.document(&format!("{:#}", json!(description))),

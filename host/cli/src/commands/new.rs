@@ -6,7 +6,7 @@ use moxxy_server::config::Flags;
 use moxxy_types::{error::Error, ids::Name};
 use serde_json::json;
 
-use crate::{commands::build, failure::Done, sdk, terminal::Terminal};
+use crate::{commands::build, failure::CliResult, sdk, terminal::Terminal};
 
 const CARGO: &str = include_str!("../../templates/Cargo.toml.in");
 const SKILL: &str = include_str!("../../templates/skill.rs.in");
@@ -29,7 +29,7 @@ enum Kind {
     Provider,
 }
 
-pub fn run(flags: &Flags, terminal: Terminal, args: Args) -> Done {
+pub fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     let name = Name::try_from(args.name)?;
     if !name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) || name.as_str().starts_with("moxxy-sdk") {
         return Err(Error::invalid_field("name", "a crate's name begins with a letter, and is not the SDK's").into());

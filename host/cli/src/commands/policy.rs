@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Options, arguments,
     client::{Call, Client},
-    failure::Done,
+    failure::CliResult,
     terminal::{self, items, text, time},
 };
 
@@ -61,7 +61,7 @@ fn verdict(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let path = |agent: &Name| format!("/v1/agents/{agent}/tool-policy");
     let answer = match command {

@@ -9,7 +9,7 @@ use crate::{
     client::{Call, Client},
     commands::check,
     component::{self, Source},
-    failure::{Done, Failure},
+    failure::{CliResult, Failure},
     progress,
     terminal::{self, Terminal, text, time},
 };
@@ -106,14 +106,14 @@ impl Secrets {
 
 impl Settings {
     /// The whole configuration, if it is given, or `before`; with the single options.
-    pub fn over(self, before: Map<String, Value>) -> Done<Map<String, Value>> {
+    pub fn over(self, before: Map<String, Value>) -> CliResult<Map<String, Value>> {
         let mut config = self.settings.as_deref().map_or(Ok(before), arguments::object)?;
         config.extend(self.set);
         Ok(config)
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     // It may need no server.
     if let Command::Check(args) = command {
         return check::run(options, args).await;
@@ -127,7 +127,7 @@ pub async fn run(options: &Options, command: Command) -> Done {
             let body =
                 json!({ "id": id, "component": component, "digest": digest, "config": config, "secrets": secrets });
             let installing = client.answer(Call::post("/v1/providers").json(body));
-            let installed = progress::during(format!("Installing {id}"), installing).await?;
+            let installed = progress::with_spinner(format!("Installing {id}"), installing).await?;
             terminal.show(&installed, |provider| {
                 let (version, digest) = (text(provider, "version"), text(provider, "digest"));
                 format!("Installed the provider `{id}`: {} {version} ({digest})\n", text(provider, "name"))
@@ -171,12 +171,12 @@ fn at(method: Method, id: &Name, rest: &str) -> Call {
     Call::new(method, format!("/v1/providers/{id}{rest}"))
 }
 
-async fn configured(client: &Client, id: &Name) -> Done<Map<String, Value>> {
+async fn configured(client: &Client, id: &Name) -> CliResult<Map<String, Value>> {
     let provider = client.answer(at(Method::GET, id, "")).await?.value;
     Ok(provider.get("config").and_then(Value::as_object).cloned().unwrap_or_default())
 }
 
-async fn list(client: &Client, terminal: Terminal) -> Done {
+async fn list(client: &Client, terminal: Terminal) -> CliResult {
     let providers = client.list(Call::get("/v1/providers"), None).await?;
     let empty = "No providers yet. Install one: moxxy provider install offline";
     terminal.list(&providers, empty, |providers| {
@@ -218,9 +218,9 @@ fn conformance(provider: &Value) -> String {
     format!("{passed} passed, {failed} failed{cases} (suite {}, {})", text(check, "suite"), time(check, "checked_at"))
 }
 
-async fn models(client: &Client, terminal: Terminal, id: &Name) -> Done {
+async fn models(client: &Client, terminal: Terminal, id: &Name) -> CliResult {
     let asking = client.list(at(Method::GET, id, "/models"), None);
-    let models = progress::during(format!("Asking {id}"), asking).await?;
+    let models = progress::with_spinner(format!("Asking {id}"), asking).await?;
     terminal.list(&models, "It has no models. Is it configured? `moxxy provider update` does that.", |models| {
         let row = |model: &Value| {
             let (context, output) = (text(model, "context_window"), text(model, "max_output_tokens"));

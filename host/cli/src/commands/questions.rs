@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     Options, arguments,
     client::{Call, Client},
-    failure::Done,
+    failure::CliResult,
     terminal::{self, text, time},
 };
 
@@ -64,7 +64,7 @@ pub struct Decision {
     scope: String,
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let (question, body) = match command {
         Command::List { agent } => {

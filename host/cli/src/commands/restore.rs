@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     arguments,
     commands::init::quoted,
-    failure::{Done, Failure},
+    failure::{CliResult, Failure},
     terminal::Terminal,
 };
 
@@ -48,7 +48,7 @@ struct Choice {
     cancel: bool,
 }
 
-pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> Done {
+pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     let config = Config::load(flags)?;
     match args.file {
         Some(file) => told(terminal, &config.data.home, &backup::restore(&config, &file).await?),
@@ -56,7 +56,7 @@ pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> Done {
     }
 }
 
-fn told(terminal: Terminal, home: &Path, restored: &Restored) -> Done {
+fn told(terminal: Terminal, home: &Path, restored: &Restored) -> CliResult {
     if terminal.json {
         return terminal.document(&json!(restored).to_string());
     }
@@ -77,7 +77,7 @@ fn told(terminal: Terminal, home: &Path, restored: &Restored) -> Done {
     Ok(())
 }
 
-async fn activate(terminal: Terminal, config: &Config, choice: Choice) -> Done {
+async fn activate(terminal: Terminal, config: &Config, choice: Choice) -> CliResult {
     let unfinished = if choice.resume { Unfinished::Resume } else { Unfinished::Cancel };
     let runs = backup::activate(config, unfinished).await.map_err(|error| match error.code() {
         "data_in_use" => Failure::from(error).advise("Stop that server first."),

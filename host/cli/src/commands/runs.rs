@@ -12,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     Options, arguments,
     client::{self, Call, Client},
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
     progress::{self, Progress},
-    stream::{Sent, Stream},
+    stream::{SseEvent, Stream},
     terminal::{self, Terminal, text, time},
 };
 
@@ -93,7 +93,7 @@ struct Start {
     detach: bool,
 }
 
-pub async fn run(options: &Options, args: Args) -> Done {
+pub async fn run(options: &Options, args: Args) -> CliResult {
     // Behind an option, no subcommand is looked for.
     if let Some(Start { agent, .. }) = args.start.as_ref().filter(|start| COMMANDS.contains(&start.agent.as_str())) {
         let message = format!("Options stand behind the command, as in `moxxy run {agent} … --json`");
@@ -111,7 +111,7 @@ pub async fn run(options: &Options, args: Args) -> Done {
         }
         Some(Command::Stop { agent, run, now }) => {
             let stop = Call::post(format!("/v1/agents/{agent}/runs/{run}/stop")).json(json!({ "mode": mode(now) }));
-            let answer = progress::during("Stopping", client.answer(stop)).await?;
+            let answer = progress::with_spinner("Stopping", client.answer(stop)).await?;
             terminal.show(&answer, |run| stopped(run, now))
         }
         None => Err(Failure::usage("Whom to give which task? `moxxy run --help` shows it")),
@@ -134,7 +134,7 @@ fn stopped(run: &Value, now: bool) -> String {
     }
 }
 
-fn call(start: &Start) -> Done<Call> {
+fn call(start: &Start) -> CliResult<Call> {
     let mut task = start.task.clone();
     if task == "-" {
         task.clear();
@@ -148,12 +148,12 @@ fn call(start: &Start) -> Done<Call> {
     Ok(Call::post(format!("/v1/agents/{}/runs", start.agent)).json(body))
 }
 
-async fn detached(client: &Client, terminal: Terminal, start: &Start) -> Done {
+async fn detached(client: &Client, terminal: Terminal, start: &Start) -> CliResult {
     let answer = client.answer(call(start)?).await?;
     terminal.show(&answer, |run| text(run, "run_id") + "\n")
 }
 
-async fn followed(client: &Client, terminal: Terminal, start: &Start) -> Done {
+async fn followed(client: &Client, terminal: Terminal, start: &Start) -> CliResult {
     let call = call(start)?;
     // Listening begins before the run, so that no piece of the answer is missed.
     let events = Call::get("/v1/events/stream").query("agent_id", start.agent.as_str());
@@ -170,7 +170,7 @@ async fn followed(client: &Client, terminal: Terminal, start: &Start) -> Done {
 }
 
 /// Shows events until the run's last.
-async fn watch(screen: &mut Screen, events: &mut Stream, agent: &Name, run_id: &str) -> Done {
+async fn watch(screen: &mut Screen, events: &mut Stream, agent: &Name, run_id: &str) -> CliResult {
     let mut interrupts = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     loop {
         screen.progress.pause(!screen.pending.is_empty());
@@ -180,7 +180,7 @@ async fn watch(screen: &mut Screen, events: &mut Stream, agent: &Name, run_id: &
                 _ = interrupts.recv() => Err(Failure::new(Exit::Interrupted, "interrupted", "You stopped watching")),
             }
         };
-        let next = screen.progress.during(next).await;
+        let next = screen.progress.with_spinner(next).await;
         let sent = next.map_err(|gone| gone.advise(goes_on(agent, run_id)))?;
         if text(&sent.value, "run_id") == run_id && screen.show(&sent)? {
             return Ok(());
@@ -203,7 +203,7 @@ struct Screen {
 
 impl Screen {
     /// Shows an event; `true` when it is the run's last.
-    fn show(&mut self, sent: &Sent) -> Done<bool> {
+    fn show(&mut self, sent: &SseEvent) -> CliResult<bool> {
         if self.terminal.json {
             self.terminal.document(&sent.text)?;
         }
@@ -269,7 +269,7 @@ fn told(payload: &Value) -> String {
     format!("{}: {}{percent}", text(payload, "skill_id"), text(payload, "message"))
 }
 
-async fn list(client: &Client, terminal: Terminal, agent: &Name, limit: usize) -> Done {
+async fn list(client: &Client, terminal: Terminal, agent: &Name, limit: usize) -> CliResult {
     let call = Call::get(format!("/v1/agents/{agent}/runs")).query("limit", client::page(limit));
     let runs = client.list(call, Some(limit)).await?;
     let empty = format!("No runs yet. Give it a task: moxxy run {agent} TASK");

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     Options, arguments,
     client::{Answer, Call, Client},
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
     terminal::{self, Terminal, text, time},
 };
 
@@ -66,7 +66,7 @@ pub struct Given {
     file: Option<PathBuf>,
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Set { value, description } => {
@@ -90,7 +90,7 @@ pub async fn run(options: &Options, command: Command) -> Done {
     }
 }
 
-async fn replace(client: &Client, secret: &Value, value: &str, description: Option<String>) -> Done<Answer> {
+async fn replace(client: &Client, secret: &Value, value: &str, description: Option<String>) -> CliResult<Answer> {
     let body = json!({ "value": value, "description": description });
     client.answer(Call::new(Method::PUT, path(secret)).json(body)).await
 }
@@ -99,13 +99,13 @@ fn path(secret: &Value) -> String {
     format!("{PATH}/{}", text(secret, "id"))
 }
 
-async fn find(client: &Client, name: &SecretName) -> Done<Option<Value>> {
+async fn find(client: &Client, name: &SecretName) -> CliResult<Option<Value>> {
     let secrets = client.list(Call::get(PATH), None).await?;
     let mut secrets = secrets.iter().filter_map(|secret| serde_json::from_str::<Value>(secret.get()).ok());
     Ok(secrets.find(|secret| text(secret, "name") == name.as_str()))
 }
 
-async fn known(client: &Client, name: &SecretName) -> Done<Value> {
+async fn known(client: &Client, name: &SecretName) -> CliResult<Value> {
     let unknown = || {
         Failure::new(Exit::NotFound, "secret_not_found", format!("Secret '{name}' not found"))
             .advise("`moxxy secret list` shows those that there are.")
@@ -113,13 +113,13 @@ async fn known(client: &Client, name: &SecretName) -> Done<Value> {
     find(client, name).await?.ok_or_else(unknown)
 }
 
-fn kept(terminal: Terminal, secret: &Answer) -> Done {
+fn kept(terminal: Terminal, secret: &Answer) -> CliResult {
     terminal.show(secret, |secret| {
         format!("Kept {} (version {}, {}).\n", text(secret, "name"), text(secret, "version"), text(secret, "id"))
     })
 }
 
-async fn list(client: &Client, terminal: Terminal) -> Done {
+async fn list(client: &Client, terminal: Terminal) -> CliResult {
     let secrets = client.list(Call::get(PATH), None).await?;
     terminal.list(&secrets, "No secrets yet. Keep one: moxxy secret set NAME < FILE", |secrets| {
         let row = |secret: &Value| {
@@ -131,7 +131,7 @@ async fn list(client: &Client, terminal: Terminal) -> Done {
 }
 
 impl Given {
-    fn read(&self) -> Done<Zeroizing<String>> {
+    fn read(&self) -> CliResult<Zeroizing<String>> {
         let mut value = match &self.file {
             Some(file) => from_file(file)?,
             None => from_stdin(&self.secret.name)?,
@@ -143,13 +143,13 @@ impl Given {
     }
 }
 
-fn from_file(file: &Path) -> Done<Zeroizing<String>> {
+fn from_file(file: &Path) -> CliResult<Zeroizing<String>> {
     let text = fs::read_to_string(file);
     Ok(Zeroizing::new(text.map_err(|e| Failure::usage(format!("Cannot read {}: {e}", file.display())))?))
 }
 
 /// From a person without showing it, or from whatever is there to its end.
-fn from_stdin(name: &SecretName) -> Done<Zeroizing<String>> {
+fn from_stdin(name: &SecretName) -> CliResult<Zeroizing<String>> {
     let stdin = io::stdin();
     let mut value = Zeroizing::new(String::new());
     let failed = |e: io::Error| Failure::usage(format!("Cannot read the value: {e}"));

@@ -8,7 +8,7 @@ use crate::{
     Options, arguments,
     client::{Call, Client},
     component::{self, Source},
-    failure::Done,
+    failure::CliResult,
     progress,
     terminal::{self, Terminal, items, text, time},
 };
@@ -115,13 +115,13 @@ pub struct Change {
 }
 
 impl Version {
-    fn send(self, call: Call) -> Done<Call> {
+    fn send(self, call: Call) -> CliResult<Call> {
         Ok(Source::named(&self.component)?.send(call, self.consent.digest, self.consent.accept))
     }
 }
 
 impl Change {
-    fn send(self, call: Call) -> Done<Call> {
+    fn send(self, call: Call) -> CliResult<Call> {
         let Self { component, consent, revoke } = self;
         let Some(component) = component else {
             let accept = component::accepted(&consent.accept);
@@ -137,13 +137,13 @@ impl Skill {
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Install { agent, version } => {
             let component = version.component.clone();
             let call = version.send(Call::post(format!("/v1/agents/{agent}/skills/install")))?;
-            let installed = progress::during(format!("Installing {component}"), client.answer(call)).await?;
+            let installed = progress::with_spinner(format!("Installing {component}"), client.answer(call)).await?;
             terminal.show(&installed, |skill| change("Installed", skill))?;
             advise(terminal, &agent, &installed.value);
             Ok(())
@@ -153,14 +153,14 @@ pub async fn run(options: &Options, command: Command) -> Done {
         Command::Upgrade { skill, change: wanted } => {
             let done = if wanted.component.is_some() { "Upgraded" } else { "Changed the consent of" };
             let call = wanted.send(skill.at(Method::PUT, ""))?;
-            let upgraded = progress::during(format!("Upgrading {}", skill.skill), client.answer(call)).await?;
+            let upgraded = progress::with_spinner(format!("Upgrading {}", skill.skill), client.answer(call)).await?;
             terminal.show(&upgraded, |skill| change(done, skill))?;
             advise(terminal, &skill.agent, &upgraded.value);
             Ok(())
         }
         Command::Rollback(skill) => {
             let back = client.answer(skill.at(Method::POST, "/rollback"));
-            let back = progress::during(format!("Going back with {}", skill.skill), back).await?;
+            let back = progress::with_spinner(format!("Going back with {}", skill.skill), back).await?;
             terminal.show(&back, |skill| change("Went back to", skill))
         }
         Command::Remove(skill) => {
@@ -171,7 +171,7 @@ pub async fn run(options: &Options, command: Command) -> Done {
             let mut arguments = arguments::object(&arguments)?;
             arguments.extend(more);
             let call = skill.at(Method::POST, "/invoke").json(json!({ "tool": tool, "arguments": arguments }));
-            let result = progress::during(format!("{} {tool}", skill.skill), client.answer(call)).await?;
+            let result = progress::with_spinner(format!("{} {tool}", skill.skill), client.answer(call)).await?;
             terminal.show(&result, |result| match result.as_str() {
                 Some(text) => format!("{text}\n"),
                 None => format!("{result:#}\n"),
@@ -199,14 +199,16 @@ fn advise(terminal: Terminal, agent: &Name, skill: &Value) {
     for name in &missing {
         told += &match name.strip_prefix("secret:").and_then(|name| name.split(' ').next()) {
             Some(secret) => format!("Let it: moxxy grant add {secret} --agent {agent} --skill {id}\n"),
-            None => format!("Let it: moxxy skill upgrade {agent} {id} --accept '{}'\n", component::to_accept(name)),
+            None => {
+                format!("Let it: moxxy skill upgrade {agent} {id} --accept '{}'\n", component::accept_argument(name))
+            }
         };
     }
     told += "Secrets, and hosts with a port, take a token with `vault:write`.";
     terminal.note(told.trim_end());
 }
 
-async fn list(client: &Client, terminal: Terminal, agent: &Name) -> Done {
+async fn list(client: &Client, terminal: Terminal, agent: &Name) -> CliResult {
     let skills = client.list(Call::get(format!("/v1/agents/{agent}/skills")), None).await?;
     let empty = format!("No skills yet. Install one: moxxy skill install {agent} text");
     terminal.list(&skills, &empty, |skills| {

@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    Options, advice, arguments,
+    Options, arguments,
     client::{Answer, Call, Client},
-    failure::{Done, Exit, Failure},
+    failure::{CliResult, Exit, Failure},
+    hints,
     terminal::{self, Terminal, items, text, time},
 };
 
@@ -60,7 +61,7 @@ pub struct NewToken {
     pub expires_in_seconds: Option<u64>,
 }
 
-pub async fn run(options: &Options, command: Command) -> Done {
+pub async fn run(options: &Options, command: Command) -> CliResult {
     let terminal = options.terminal();
     match command {
         Command::Create(create) => {
@@ -85,7 +86,7 @@ pub async fn run(options: &Options, command: Command) -> Done {
 }
 
 /// Makes a token in the data directory.
-pub async fn offline(config: &Config, new: NewToken) -> Done<Answer> {
+pub async fn offline(config: &Config, new: NewToken) -> CliResult<Answer> {
     let new = serde_json::from_value(new.body()).map_err(Error::internal)?;
     let made = tokens::create_offline(config, new).await.map_err(|error| match error.code() {
         "data_in_use" => Failure::from(error).advise("Stop that server first, or leave `--offline` out to ask it."),
@@ -95,12 +96,12 @@ pub async fn offline(config: &Config, new: NewToken) -> Done<Answer> {
     Ok(Answer { text: value.to_string(), value })
 }
 
-async fn ask_for(client: &Client, new: NewToken) -> Done<Answer> {
+async fn ask_for(client: &Client, new: NewToken) -> CliResult<Answer> {
     let wanted = new.scopes.clone();
     client.answer(Call::post("/v1/auth/tokens").json(new.body())).await.map_err(|failure| match failure.exit {
         // The same command again would be refused again.
         Exit::NotAllowed => {
-            failure.advise(advice::another_token(&wanted.iter().map(String::as_str).collect::<Vec<_>>()))
+            failure.advise(hints::another_token(&wanted.iter().map(String::as_str).collect::<Vec<_>>()))
         }
         _ => failure,
     })
@@ -131,7 +132,7 @@ impl NewToken {
 }
 
 /// The token alone on stdout, so that a shell can take it from there.
-pub fn shown_once(terminal: Terminal, made: &Answer) -> Done {
+pub fn shown_once(terminal: Terminal, made: &Answer) -> CliResult {
     terminal.show(made, |token| text(token, "token") + "\n")?;
     let expires = time(&made.value, "expires_at");
     let until = if expires.is_empty() { "it is revoked".to_owned() } else { format!("{expires} UTC") };
@@ -147,7 +148,7 @@ fn scopes(token: &Value) -> String {
     items(token, "scopes").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
 }
 
-async fn list(client: &Client, terminal: Terminal) -> Done {
+async fn list(client: &Client, terminal: Terminal) -> CliResult {
     let tokens = client.list(Call::get("/v1/auth/tokens"), None).await?;
     let empty = "No tokens yet. Make one: moxxy token create --scope SCOPE";
     terminal.list(&tokens, empty, |tokens| {

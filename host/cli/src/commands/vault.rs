@@ -12,7 +12,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
-    failure::{Done, Failure},
+    failure::{CliResult, Failure},
     terminal::Terminal,
 };
 
@@ -35,7 +35,7 @@ pub enum Command {
     Check,
 }
 
-pub async fn run(flags: &Flags, terminal: Terminal, command: Command) -> Done {
+pub async fn run(flags: &Flags, terminal: Terminal, command: Command) -> CliResult {
     let config = Config::load(flags)?;
     let configured = config.data.master_key.expose().is_some();
     let (count, told) = match command {
@@ -55,7 +55,7 @@ pub async fn run(flags: &Flags, terminal: Terminal, command: Command) -> Done {
     terminal.print(&format!("{told}: {count}.\n"))
 }
 
-fn read(file: &PathBuf) -> Done<MasterKey> {
+fn read(file: &PathBuf) -> CliResult<MasterKey> {
     let text = fs::read_to_string(file).map(Zeroizing::new);
     let text = text.map_err(|e| Failure::usage(format!("Cannot read {}: {e}", file.display())))?;
     Ok(MasterKey::read(&text, &file.display().to_string())?)

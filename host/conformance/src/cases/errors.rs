@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Bench,
+    bench::Harness,
     script::{Kind, MESSAGE, Script, TEXT},
     service::{Piece, Reply},
     wire::{Style, Values},
@@ -29,7 +29,7 @@ const PAGE: &str = "<!DOCTYPE html><html><body><h1>Bad gateway</h1></body></html
 /// The longest message that makes sense, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-pub async fn every_cut(bench: &Bench<'_>) -> Tried {
+pub async fn every_cut(bench: &Harness<'_>) -> Tried {
     let script = Script::whole(&bench.wire);
     let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
     // What ends the last event may be missing.
@@ -41,7 +41,7 @@ pub async fn every_cut(bench: &Bench<'_>) -> Tried {
     Ok(())
 }
 
-pub async fn broken(bench: &Bench<'_>) -> Tried {
+pub async fn broken(bench: &Harness<'_>) -> Tried {
     let beginning = Script::plain().beginning(&bench.wire).concat();
     let heard = bench.hear(bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Break])).await;
     heard.failed(Kind::Transport, &TEXT.concat())?;
@@ -51,7 +51,7 @@ pub async fn broken(bench: &Bench<'_>) -> Tried {
     Ok(())
 }
 
-pub async fn kinds(bench: &Bench<'_>) -> Tried {
+pub async fn kinds(bench: &Harness<'_>) -> Tried {
     let body = bench.wire.error.filled(&message());
     for (status, kind) in STATUSES {
         refused_as(bench, status, body.clone(), kind).await?;
@@ -60,7 +60,7 @@ pub async fn kinds(bench: &Bench<'_>) -> Tried {
 }
 
 /// Whether an error of the wire's own is of a kind, and tells what the service says.
-async fn refused_as(bench: &Bench<'_>, status: u16, body: String, kind: Kind) -> Tried {
+async fn refused_as(bench: &Harness<'_>, status: u16, body: String, kind: Kind) -> Tried {
     let heard = bench.hear(Reply::new(status, body).header("Content-Type", "application/json")).await;
     heard.failed(kind, "").map_err(|why| format!("{status}: {why}"))?;
     if heard.message().contains(MESSAGE) {
@@ -69,7 +69,7 @@ async fn refused_as(bench: &Bench<'_>, status: u16, body: String, kind: Kind) ->
     Err(format!("{status}: expected the sentence {MESSAGE:?}, came {:.200?}", heard.message()).into())
 }
 
-pub async fn retry_after(bench: &Bench<'_>) -> Tried {
+pub async fn retry_after(bench: &Harness<'_>) -> Tried {
     for (status, kind) in [(429, Kind::RateLimited), (503, Kind::Overloaded)] {
         for (header, wait) in [(Some("7"), Some(7000)), (None, None)] {
             let reply = Reply::new(status, bench.wire.error.filled(&message()));
@@ -85,7 +85,7 @@ pub async fn retry_after(bench: &Bench<'_>) -> Tried {
     Ok(())
 }
 
-pub async fn bodies(bench: &Bench<'_>) -> Tried {
+pub async fn bodies(bench: &Harness<'_>) -> Tried {
     let huge = json!({ "odd": "x".repeat(1_000_000) }).to_string();
     let bodies: [(&str, Bytes); 7] = [
         ("no body", Bytes::new()),
@@ -108,19 +108,19 @@ pub async fn bodies(bench: &Bench<'_>) -> Tried {
     Ok(())
 }
 
-pub async fn too_long(bench: &Bench<'_>) -> Tried {
+pub async fn too_long(bench: &Harness<'_>) -> Tried {
     refusals(bench, |kind| kind == Kind::ContextTooLong).await
 }
 
-pub async fn refused(bench: &Bench<'_>) -> Tried {
+pub async fn refused(bench: &Harness<'_>) -> Tried {
     refusals(bench, |kind| kind == Kind::Refused).await
 }
 
-pub async fn named(bench: &Bench<'_>) -> Tried {
+pub async fn named(bench: &Harness<'_>) -> Tried {
     refusals(bench, |kind| !matches!(kind, Kind::ContextTooLong | Kind::Refused)).await
 }
 
-async fn refusals(bench: &Bench<'_>, which: impl Fn(Kind) -> bool) -> Tried {
+async fn refusals(bench: &Harness<'_>, which: impl Fn(Kind) -> bool) -> Tried {
     let mut any = false;
     for refusal in bench.wire.refusals.iter().filter(|refusal| which(refusal.kind)) {
         any = true;
@@ -129,7 +129,7 @@ async fn refusals(bench: &Bench<'_>, which: impl Fn(Kind) -> bool) -> Tried {
     if any { Ok(()) } else { Err(Fault::Skipped("the wire has no such error")) }
 }
 
-pub async fn in_stream(bench: &Bench<'_>) -> Tried {
+pub async fn in_stream(bench: &Harness<'_>) -> Tried {
     if bench.wire.failures.is_empty() {
         return Err(Fault::Skipped("the wire has no errors in its streams"));
     }
@@ -150,7 +150,7 @@ pub async fn in_stream(bench: &Bench<'_>) -> Tried {
     Ok(())
 }
 
-pub async fn unreachable(bench: &Bench<'_>) -> Tried {
+pub async fn unreachable(bench: &Harness<'_>) -> Tried {
     let host = || "service.example".to_owned();
     let errors = [
         Error::Name(host()),
@@ -167,7 +167,7 @@ pub async fn unreachable(bench: &Bench<'_>) -> Tried {
     Ok(())
 }
 
-pub async fn garbage(bench: &Bench<'_>) -> Tried {
+pub async fn garbage(bench: &Harness<'_>) -> Tried {
     let script = Script::plain();
     let broken = script.body(&bench.wire, Style::Plain).replacen("{\"", "{{\"", 1);
     let streams: [(&str, &str, Bytes); 4] = [

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use moxxy_system::text::is_hidden;
 use moxxy_types::checks::{Case, Outcome};
 
-use super::bench::Bench;
+use super::bench::Harness;
 
 /// How much is said of what came, in characters.
 const FOUND: usize = 400;
@@ -28,7 +28,7 @@ type Tried = Result<(), Fault>;
 struct Trial {
     id: &'static str,
     expects: &'static str,
-    run: for<'b> fn(&'b Bench<'b>) -> BoxFuture<'b, Tried>,
+    run: for<'b> fn(&'b Harness<'b>) -> BoxFuture<'b, Tried>,
 }
 
 macro_rules! suite {
@@ -83,7 +83,7 @@ const SUITE: &[Trial] = suite! {
 };
 
 /// Tries each case, one after the other.
-pub async fn run(bench: &Bench<'_>) -> Vec<Case> {
+pub async fn run(bench: &Harness<'_>) -> Vec<Case> {
     let mut cases = Vec::with_capacity(SUITE.len());
     for trial in SUITE {
         let tried = match bench.has_hung() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Bench,
+    bench::Harness,
     request,
     script::{Kind, MESSAGE},
     service::{Reply, Seen},
@@ -15,7 +15,7 @@ use crate::{
 const UNASKED: Fault = Fault::Skipped("it asks the service for no list");
 const NONE: Fault = Fault::Skipped("the wire has no list of models");
 
-pub async fn listed(bench: &Bench<'_>) -> Tried {
+pub async fn listed(bench: &Harness<'_>) -> Tried {
     let Some(expected) = listing(&bench.wire) else { return Err(NONE) };
     let wire = bench.wire.clone();
     let (listed, seen) = bench.models(move |seen| answer(&wire, seen)).await;
@@ -28,7 +28,7 @@ pub async fn listed(bench: &Bench<'_>) -> Tried {
     Ok(request::has(&expected.value(&Values::new()), &json!(came), "")?)
 }
 
-pub async fn errors(bench: &Bench<'_>) -> Tried {
+pub async fn errors(bench: &Harness<'_>) -> Tried {
     if listing(&bench.wire).is_none() {
         return Err(NONE);
     }

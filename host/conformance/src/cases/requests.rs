@@ -2,7 +2,7 @@
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Bench,
+    bench::Harness,
     request,
     script::Script,
     service::{Reply, Seen},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What comes of a request, and the one that it becomes.
-async fn asked(bench: &Bench<'_>, request: moxxy_runtime::models::Request) -> Result<(Vec<String>, Seen), String> {
+async fn asked(bench: &Harness<'_>, request: moxxy_runtime::models::Request) -> Result<(Vec<String>, Seen), String> {
     let (heard, mut seen) = bench.complete(request, bench.says(&Script::plain(), Style::Plain)).await;
     heard.is_whole()?;
     let (Some(first), true) = (seen.pop(), seen.is_empty()) else { return Err(counted(seen.len())) };
@@ -25,19 +25,19 @@ fn counted(requests: usize) -> String {
     format!("expected one request, came {requests}")
 }
 
-pub async fn shape(bench: &Bench<'_>) -> Tried {
+pub async fn shape(bench: &Harness<'_>) -> Tried {
     let (_, seen) = asked(bench, request::rich()).await?;
     let body = serde_json::from_slice(&seen.body).map_err(|error| format!("the request's body is no JSON: {error}"))?;
     Ok(request::has(&bench.wire.request.value(&Values::new()), &body, "")?)
 }
 
-pub async fn history(bench: &Bench<'_>) -> Tried {
+pub async fn history(bench: &Harness<'_>) -> Tried {
     let (_, seen) = asked(bench, request::odd()).await?;
     let body: Result<serde_json::Value, _> = serde_json::from_slice(&seen.body);
     Ok(body.map(drop).map_err(|error| format!("the request's body is no JSON: {error}"))?)
 }
 
-pub async fn twice(bench: &Bench<'_>) -> Tried {
+pub async fn twice(bench: &Harness<'_>) -> Tried {
     let (said, once) = asked(bench, request::rich()).await?;
     let (again, twice) = asked(bench, request::rich()).await?;
     if said != again {
@@ -61,7 +61,7 @@ pub async fn twice(bench: &Bench<'_>) -> Tried {
     }
 }
 
-pub async fn once(bench: &Bench<'_>) -> Tried {
+pub async fn once(bench: &Harness<'_>) -> Tried {
     for status in [200, 429, 500, 503] {
         let reply = match status {
             200 => bench.says(&Script::plain(), Style::Plain),
@@ -75,7 +75,7 @@ pub async fn once(bench: &Bench<'_>) -> Tried {
     Ok(())
 }
 
-pub async fn idempotency(bench: &Bench<'_>) -> Tried {
+pub async fn idempotency(bench: &Harness<'_>) -> Tried {
     let Some(name) = bench.wire.idempotency.as_deref() else {
         return Err(Fault::Skipped("the wire has no such header"));
     };

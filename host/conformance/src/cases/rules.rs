@@ -1,14 +1,14 @@
 //! What holds all through the suite; tried last, when everything has been seen.
 
 use super::{Fault, Tried};
-use crate::bench::Bench;
+use crate::bench::Harness;
 
-pub async fn hosts(bench: &Bench<'_>) -> Tried {
-    bench.ground.strayed().map_or(Ok(()), |found| Err(found.into()))
+pub async fn hosts(bench: &Harness<'_>) -> Tried {
+    bench.ground.host_violation().map_or(Ok(()), |found| Err(found.into()))
 }
 
-pub async fn key(bench: &Bench<'_>) -> Tried {
-    if let Some(found) = bench.ground.misused() {
+pub async fn key(bench: &Harness<'_>) -> Tried {
+    if let Some(found) = bench.ground.key_violation() {
         return Err(found.into());
     }
     match (bench.ground.has_opened(), bench.ground.has_carried()) {

@@ -2,26 +2,26 @@
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Bench,
-    heard::Heard,
+    bench::Harness,
+    heard::Transcript,
     request,
     script::{Reason, Script, Used},
     service::{Piece, Reply, Service},
     wire::Style,
 };
 
-pub async fn usage(bench: &Bench<'_>) -> Tried {
+pub async fn usage(bench: &Harness<'_>) -> Tried {
     used(bench, &Script::plain()).await
 }
 
-pub async fn parts(bench: &Bench<'_>) -> Tried {
+pub async fn parts(bench: &Harness<'_>) -> Tried {
     if !bench.wire.says("$cached_tokens") && !bench.wire.says("$reasoning_tokens") {
         return Err(Fault::Skipped("the wire tells no parts"));
     }
     used(bench, &Script { used: Used::CACHED, ..Script::plain() }).await
 }
 
-async fn used(bench: &Bench<'_>, script: &Script) -> Tried {
+async fn used(bench: &Harness<'_>, script: &Script) -> Tried {
     if !bench.wire.says("$output_tokens") {
         return Err(Fault::Skipped("the wire tells no usage"));
     }
@@ -30,27 +30,27 @@ async fn used(bench: &Bench<'_>, script: &Script) -> Tried {
     Ok(heard.used(script, &bench.wire)?)
 }
 
-pub async fn end_turn(bench: &Bench<'_>) -> Tried {
+pub async fn end_turn(bench: &Harness<'_>) -> Tried {
     stops(bench, Reason::EndTurn).await
 }
 
-pub async fn tool_use(bench: &Bench<'_>) -> Tried {
+pub async fn tool_use(bench: &Harness<'_>) -> Tried {
     stops(bench, Reason::ToolUse).await
 }
 
-pub async fn max_tokens(bench: &Bench<'_>) -> Tried {
+pub async fn max_tokens(bench: &Harness<'_>) -> Tried {
     stops(bench, Reason::MaxTokens).await
 }
 
-pub async fn refusal(bench: &Bench<'_>) -> Tried {
+pub async fn refusal(bench: &Harness<'_>) -> Tried {
     stops(bench, Reason::Refusal).await
 }
 
-pub async fn other(bench: &Bench<'_>) -> Tried {
+pub async fn other(bench: &Harness<'_>) -> Tried {
     stops(bench, Reason::Other).await
 }
 
-async fn stops(bench: &Bench<'_>, stop: Reason) -> Tried {
+async fn stops(bench: &Harness<'_>, stop: Reason) -> Tried {
     if !bench.wire.stops.contains_key(&stop) {
         return Err(Fault::Skipped("the wire does not say that"));
     }
@@ -64,13 +64,13 @@ async fn stops(bench: &Bench<'_>, stop: Reason) -> Tried {
 }
 
 /// The service falls silent after the beginning, and the host lets go.
-pub async fn midst(bench: &Bench<'_>) -> Tried {
+pub async fn midst(bench: &Harness<'_>) -> Tried {
     let beginning = Script::plain().beginning(&bench.wire).concat();
     let reply = bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Stall]);
     let service = Service::new(&bench.ground, move |_| reply.clone());
     let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
     let (mut heard, mut completion) =
-        (Heard::default(), bench.begin(&service, request::plain()).await.map_err(failed)?);
+        (Transcript::default(), bench.begin(&service, request::plain()).await.map_err(failed)?);
     while heard.text.is_empty() {
         if bench.next(&mut completion, &mut heard, &service).await.is_none() {
             let why = format!("expected the first piece of text, came none: {}", heard.message());
@@ -81,7 +81,7 @@ pub async fn midst(bench: &Bench<'_>) -> Tried {
     bench.waited(service.closed()).await.map_err(|_| "the connection stayed open".to_owned().into())
 }
 
-pub async fn early(bench: &Bench<'_>) -> Tried {
+pub async fn early(bench: &Harness<'_>) -> Tried {
     let service = Service::new(&bench.ground, |_| Reply::Never);
     let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
     let mut completion = bench.begin(&service, request::plain()).await.map_err(failed)?;

@@ -4,30 +4,30 @@ use bytes::Bytes;
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Bench,
-    heard::Heard,
+    bench::Harness,
+    heard::Transcript,
     script::{Call, Reason, Script},
     service::Piece,
     wire::Style,
 };
 
-pub async fn plain(bench: &Bench<'_>) -> Tried {
+pub async fn plain(bench: &Harness<'_>) -> Tried {
     heard(bench, &Script::plain()).await
 }
 
-pub async fn escaped(bench: &Bench<'_>) -> Tried {
+pub async fn escaped(bench: &Harness<'_>) -> Tried {
     same(bench, Style::Escaped).await
 }
 
-pub async fn framing(bench: &Bench<'_>) -> Tried {
+pub async fn framing(bench: &Harness<'_>) -> Tried {
     same(bench, Style::Loose).await
 }
 
-pub async fn fields(bench: &Bench<'_>) -> Tried {
+pub async fn fields(bench: &Harness<'_>) -> Tried {
     same(bench, Style::NewFields).await
 }
 
-pub async fn events(bench: &Bench<'_>) -> Tried {
+pub async fn events(bench: &Harness<'_>) -> Tried {
     if bench.wire.unknown.is_empty() {
         return Err(Fault::Skipped("the wire has no other events"));
     }
@@ -35,7 +35,7 @@ pub async fn events(bench: &Bench<'_>) -> Tried {
 }
 
 /// The beginning is sent; the rest waits until the host has heard of it.
-pub async fn prompt(bench: &Bench<'_>) -> Tried {
+pub async fn prompt(bench: &Harness<'_>) -> Tried {
     let script = Script::plain();
     let beginning = script.beginning(&bench.wire).concat();
     let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
@@ -48,20 +48,20 @@ pub async fn prompt(bench: &Bench<'_>) -> Tried {
     Ok(heard.is(&script, &bench.wire)?)
 }
 
-pub async fn every_byte(bench: &Bench<'_>) -> Tried {
+pub async fn every_byte(bench: &Harness<'_>) -> Tried {
     let script = Script::whole(&bench.wire);
     let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
     split(bench, &script, &whole, 0..=whole.len()).await
 }
 
-pub async fn letters(bench: &Bench<'_>) -> Tried {
+pub async fn letters(bench: &Harness<'_>) -> Tried {
     let script = Script::plain();
     let text = script.body(&bench.wire, Style::Plain);
     let within: Vec<usize> = (0..text.len()).filter(|place| !text.is_char_boundary(*place)).collect();
     split(bench, &script, &Bytes::from(text), within).await
 }
 
-async fn split(bench: &Bench<'_>, script: &Script, whole: &Bytes, places: impl IntoIterator<Item = usize>) -> Tried {
+async fn split(bench: &Harness<'_>, script: &Script, whole: &Bytes, places: impl IntoIterator<Item = usize>) -> Tried {
     let known = at_once(bench, script).await?;
     for place in places {
         let (before, after) = (whole.slice(..place), whole.slice(place..));
@@ -72,7 +72,7 @@ async fn split(bench: &Bench<'_>, script: &Script, whole: &Bytes, places: impl I
     Ok(())
 }
 
-pub async fn drip(bench: &Bench<'_>) -> Tried {
+pub async fn drip(bench: &Harness<'_>) -> Tried {
     let script = Script::whole(&bench.wire);
     let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
     let drop = |place: usize| [Piece::Bytes(whole.slice(place..=place)), Piece::Pause];
@@ -82,42 +82,42 @@ pub async fn drip(bench: &Bench<'_>) -> Tried {
 }
 
 /// What is heard of a stream that comes as it should. Whether that is right is for other cases.
-async fn at_once(bench: &Bench<'_>, script: &Script) -> Result<Heard, Fault> {
+async fn at_once(bench: &Harness<'_>, script: &Script) -> Result<Transcript, Fault> {
     let heard = bench.hear(bench.says(script, Style::Plain)).await;
     heard.is_whole()?;
     Ok(heard)
 }
 
 /// Whether another form of a stream says the same.
-async fn same(bench: &Bench<'_>, style: Style) -> Tried {
+async fn same(bench: &Harness<'_>, style: Style) -> Tried {
     let script = Script::whole(&bench.wire);
     let known = at_once(bench, &script).await?;
     Ok(bench.hear(bench.says(&script, style)).await.says(&known)?)
 }
 
-pub async fn thought(bench: &Bench<'_>) -> Tried {
+pub async fn thought(bench: &Harness<'_>) -> Tried {
     if bench.wire.thought.piece.is_empty() {
         return Err(Fault::Skipped("the wire has no thoughts"));
     }
     heard(bench, &Script::thinking()).await
 }
 
-pub async fn one_call(bench: &Bench<'_>) -> Tried {
+pub async fn one_call(bench: &Harness<'_>) -> Tried {
     let mut script = Script::calling();
     script.calls.truncate(1);
     called(bench, &script).await
 }
 
-pub async fn parallel(bench: &Bench<'_>) -> Tried {
+pub async fn parallel(bench: &Harness<'_>) -> Tried {
     called(bench, &Script::calling()).await
 }
 
-pub async fn bare(bench: &Bench<'_>) -> Tried {
+pub async fn bare(bench: &Harness<'_>) -> Tried {
     let call = Call { id: "call_a", name: "weather", arguments: Vec::new() };
     called(bench, &Script { calls: vec![call], text: Vec::new(), ..Script::calling() }).await
 }
 
-async fn called(bench: &Bench<'_>, script: &Script) -> Tried {
+async fn called(bench: &Harness<'_>, script: &Script) -> Tried {
     if !bench.wire.has_calls() {
         return Err(Fault::Skipped("the wire has no tool calls"));
     }
@@ -127,6 +127,6 @@ async fn called(bench: &Bench<'_>, script: &Script) -> Tried {
     Ok(heard.stopped(Reason::ToolUse, &bench.wire)?)
 }
 
-async fn heard(bench: &Bench<'_>, script: &Script) -> Tried {
+async fn heard(bench: &Harness<'_>, script: &Script) -> Tried {
     Ok(bench.hear(bench.says(script, Style::Plain)).await.is(script, &bench.wire)?)
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs::File, io::Read as _, path::PathBuf};
 
 use super::{
     layers::{Layers, Source},
-    nearest::nearest,
+    nearest::suggest,
 };
 
 /// Short names of options.
@@ -102,7 +102,7 @@ fn unknown(layers: &mut Layers, names: &[(String, String)], variable: &str) {
     let ends = layers.settings.iter().map(|setting| (setting.row.variable(), setting.row.key.to_ascii_uppercase()));
     let client = CLIENT.map(|name| (name.to_owned(), name.to_owned()));
     let end = stem.strip_prefix("MOXXY_").unwrap_or(stem);
-    let advice = match nearest((stem, end), options.chain(ends).chain(client)) {
+    let advice = match suggest((stem, end), options.chain(ends).chain(client)) {
         Some(name) => format!("did you mean {name}{suffix}?"),
         None => "`moxxy config print` shows those that there are".into(),
     };

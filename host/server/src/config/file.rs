@@ -15,7 +15,7 @@ use toml::{
 
 use super::{
     layers::{Layers, Source},
-    nearest::nearest,
+    nearest::suggest,
 };
 
 /// Takes what the file sets. One that was not asked for need not be there.
@@ -94,14 +94,14 @@ fn unknown_section(layers: &mut Layers, name: &str, content: &DeValue<'_>, sourc
         return unknown(layers, name, source);
     }
     let sections = layers.settings.iter().map(|setting| (setting.row.section.clone(), setting.row.section.clone()));
-    let advice = nearest((name, name), sections).map(|name| format!("; did you mean `[{name}]`?")).unwrap_or_default();
+    let advice = suggest((name, name), sections).map(|name| format!("; did you mean `[{name}]`?")).unwrap_or_default();
     layers.problem(name, format!("{source}: there is no section `[{name}]`{advice}"));
 }
 
 fn unknown(layers: &mut Layers, option: &str, source: &Source) {
     let key = option.rsplit('.').next().unwrap_or(option);
     let names = layers.settings.iter().map(|setting| (setting.row.name(), setting.row.key.clone()));
-    let advice = match nearest((option, key), names) {
+    let advice = match suggest((option, key), names) {
         Some(name) => format!("did you mean `{name}`?"),
         None => "`moxxy config print` shows those that there are".into(),
     };

@@ -14,7 +14,7 @@ use super::{
     Flags, check,
     environment::{self, Given},
     file,
-    table::{self, Row},
+    table::{self, OptionSpec},
 };
 
 /// Where a value comes from.
@@ -31,7 +31,7 @@ pub enum Source {
 
 /// Without `Debug`, as it may hold a secret.
 pub struct Setting {
-    pub row: Row,
+    pub row: OptionSpec,
     pub value: Value,
     pub source: Source,
 }
@@ -50,7 +50,7 @@ pub struct Layers {
 impl Layers {
     /// The defaults on a data directory.
     pub fn defaults(home: PathBuf) -> Result<Self> {
-        let setting = |row: Row| Setting { value: row.default.clone(), row, source: Source::Default };
+        let setting = |row: OptionSpec| Setting { value: row.default.clone(), row, source: Source::Default };
         let settings = table::rows()?.into_iter().map(setting).collect();
         let file = home.join("moxxy.toml");
         Ok(Self { settings, home, file, file_is_there: false, warnings: Vec::new(), problems: Vec::new() })
@@ -143,7 +143,7 @@ impl fmt::Display for Source {
     }
 }
 
-fn told(row: &Row, value: &Value, source: &Source, reason: &str) -> String {
+fn told(row: &OptionSpec, value: &Value, source: &Source, reason: &str) -> String {
     const LONGEST: usize = 100;
     let (name, allowed) = (row.name(), &row.allowed);
     let more = if reason.is_empty() { String::new() } else { format!("; {reason}") };

@@ -2,7 +2,7 @@
 
 /// The nearest of some names, if one is near: each with the part of it that says most, as has what was
 /// written.
-pub fn nearest(written: (&str, &str), names: impl IntoIterator<Item = (String, String)>) -> Option<String> {
+pub fn suggest(written: (&str, &str), names: impl IntoIterator<Item = (String, String)>) -> Option<String> {
     let distance = |(name, part): (String, String)| {
         let whole = if name.starts_with(written.0) { 1 } else { strsim::osa_distance(written.0, &name) };
         (strsim::osa_distance(written.1, &part).min(whole), whole, name)

@@ -10,7 +10,7 @@ const MANUAL: &str = include_str!("../../config.default.toml");
 
 /// An option.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct OptionSpec {
     pub section: String,
     pub key: String,
     /// What it may be, such as `1 to 3600 seconds`.
@@ -19,7 +19,7 @@ pub struct Row {
     pub default: Value,
 }
 
-impl Row {
+impl OptionSpec {
     /// Such as `server.port`.
     pub fn name(&self) -> String {
         format!("{}.{}", self.section, self.key)
@@ -32,7 +32,7 @@ impl Row {
 }
 
 /// All options, in the order of the manual.
-pub fn rows() -> Result<Vec<Row>> {
+pub fn rows() -> Result<Vec<OptionSpec>> {
     let (mut rows, mut section, mut allowed) = (Vec::new(), "", None);
     for line in MANUAL.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -48,8 +48,8 @@ pub fn rows() -> Result<Vec<Row>> {
 }
 
 /// Nothing where the manual is wrong.
-fn row(section: &str, line: &str, allowed: &str) -> Option<Row> {
+fn row(section: &str, line: &str, allowed: &str) -> Option<OptionSpec> {
     let (key, default) = line.parse::<Table>().ok()?.into_iter().next()?;
     let format = Format::described(allowed)?;
-    Some(Row { section: section.to_owned(), key, allowed: allowed.to_owned(), format, default })
+    Some(OptionSpec { section: section.to_owned(), key, allowed: allowed.to_owned(), format, default })
 }

@@ -6,12 +6,14 @@ use moxxy_types::{agents::Agent, clock, ids::Name};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::app::App;
-use crate::http::api::{
-    answer::Result,
-    auth::{AgentsRead, Caller},
-    extract::Path,
-    reply::Body,
+use crate::{
+    app::App,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, Caller},
+        extract::Path,
+        reply::Body,
+    },
 };
 
 /// Such clients know no pages.

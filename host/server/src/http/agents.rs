@@ -10,14 +10,14 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::http::api::{
-    answer::Result,
-    auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
-    extract::{IfMatch, Json, OptionalJson, Paging, Path},
-    reply::{Body, Created, Deleted, Paginated, WithEtag},
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
+        extract::{IfMatch, Json, OptionalJson, Paging, Path},
+        reply::{Body, Created, Deleted, Paginated, WithEtag},
+    },
     services::{
         agents::{self, NewAgent, Patch},
         runs, sessions,

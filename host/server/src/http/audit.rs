@@ -10,13 +10,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::events::known_types;
-use crate::http::api::{
-    answer::Result,
-    auth::{Caller, EventsRead},
-    extract::{Paging, Query},
-    reply::{Body, Paginated},
+use crate::{
+    app::App,
+    http::api::{
+        answer::Result,
+        auth::{Caller, EventsRead},
+        extract::{Paging, Query},
+        reply::{Body, Paginated},
+    },
+    services::audit,
 };
-use crate::{app::App, services::audit};
 
 /// Which entries are wanted.
 #[derive(Debug, Deserialize, JsonSchema)]

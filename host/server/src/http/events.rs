@@ -27,14 +27,17 @@ use schemars::{JsonSchema, json_schema};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::http::api::{
-    answer::Result,
-    auth::{Caller, EventsRead},
-    extract::Query,
-    prefer::LastEvent,
-    reply,
+use crate::{
+    app::App,
+    http::api::{
+        answer::Result,
+        auth::{Caller, EventsRead},
+        extract::Query,
+        prefer::LastEvent,
+        reply,
+    },
+    services::tokens,
 };
-use crate::{app::App, services::tokens};
 
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);

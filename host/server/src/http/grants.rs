@@ -7,14 +7,14 @@ use moxxy_types::{
     ids::GrantId,
 };
 
-use crate::http::api::{
-    answer::Result,
-    auth::{Caller, VaultRead, VaultWrite},
-    extract::{Json, Paging, Path},
-    reply::{Created, Deleted, Paginated},
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::Result,
+        auth::{Caller, VaultRead, VaultWrite},
+        extract::{Json, Paging, Path},
+        reply::{Created, Deleted, Paginated},
+    },
     services::grants::{self, Granted},
 };
 

@@ -17,8 +17,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::app::App;
-use crate::http::api::reply::{self, Shown as _};
+use crate::{
+    app::App,
+    http::api::reply::{self, Shown as _},
+};
 
 /// How the server is.
 #[derive(Debug, Serialize, JsonSchema)]

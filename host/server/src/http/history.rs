@@ -10,14 +10,14 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::http::api::{
-    answer::Result,
-    auth::{AgentsRead, Caller},
-    extract::{Paging, Path, Query},
-    reply::Paginated,
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, Caller},
+        extract::{Paging, Path, Query},
+        reply::Paginated,
+    },
     services::{runs, sessions},
 };
 

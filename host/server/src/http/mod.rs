@@ -20,7 +20,7 @@ mod secrets;
 mod skills;
 mod tokens;
 
-pub use crate::http::net::socket_owner::is_known as owners_are_known;
+pub use net::socket_owner::is_known as owners_are_known;
 pub use net::tls::{check as check_tls, is_configured as has_tls};
 
 use aide::{axum::ApiRouter, openapi::OpenApi};

@@ -7,13 +7,16 @@ use moxxy_types::{
     policy::{Policy, Standing},
 };
 
-use crate::http::api::{
-    answer::Result,
-    auth::{AgentsRead, AgentsWrite, Caller},
-    extract::{IfMatch, Json, Paging, Path},
-    reply::{Paginated, WithEtag},
+use crate::{
+    app::App,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, AgentsWrite, Caller},
+        extract::{IfMatch, Json, Paging, Path},
+        reply::{Paginated, WithEtag},
+    },
+    services::policy,
 };
-use crate::{app::App, services::policy};
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<WithEtag<Policy>> {
     Ok(WithEtag(policy::show(&app, &name).await?))

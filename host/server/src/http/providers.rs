@@ -4,14 +4,14 @@ use axum::extract::State;
 use moxxy_store as store;
 use moxxy_types::{checks::Report, ids::Name, providers::Provider};
 
-use crate::http::api::{
-    answer::Result,
-    auth::{AgentsRead, AgentsWrite, Caller},
-    extract::{IfMatch, Json, OptionalJson, Paging, Path},
-    reply::{Body, Created, Deleted, Paginated, WithEtag},
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, AgentsWrite, Caller},
+        extract::{IfMatch, Json, OptionalJson, Paging, Path},
+        reply::{Body, Created, Deleted, Paginated, WithEtag},
+    },
     services::{
         checks::Order,
         models::{self, Model},

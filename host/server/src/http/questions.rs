@@ -7,13 +7,16 @@ use moxxy_types::{
     questions::{Question, Response},
 };
 
-use crate::http::api::{
-    answer::Result,
-    auth::{AgentsRead, Caller, RunsWrite},
-    extract::{Json, Paging, Path},
-    reply::{Body, Paginated},
+use crate::{
+    app::App,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, Caller, RunsWrite},
+        extract::{Json, Paging, Path},
+        reply::{Body, Paginated},
+    },
+    services::questions,
 };
-use crate::{app::App, services::questions};
 
 /// Oldest first.
 pub async fn list(

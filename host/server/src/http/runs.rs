@@ -13,16 +13,16 @@ use moxxy_types::{
 };
 
 use super::agents::StopMode;
-use crate::http::api::{
-    answer::Result,
-    auth::{AgentsRead, Caller, RunsWrite},
-    extract::{Json, OptionalJson, Paging, Path},
-    idempotency::{REPLAYED, TRUE},
-    prefer::{Claimed, Wait},
-    reply::{Body, Created, Paginated, WithEtag},
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, Caller, RunsWrite},
+        extract::{Json, OptionalJson, Paging, Path},
+        idempotency::{REPLAYED, TRUE},
+        prefer::{Claimed, Wait},
+        reply::{Body, Created, Paginated, WithEtag},
+    },
     services::runs::{self, Detail, NewRun, Started},
 };
 

@@ -4,14 +4,14 @@ use axum::extract::State;
 use moxxy_store as store;
 use moxxy_types::{ids::SecretId, secrets::Secret};
 
-use crate::http::api::{
-    answer::Result,
-    auth::{Caller, VaultRead, VaultWrite},
-    extract::{IfMatch, Json, Paging, Path},
-    reply::{Created, Deleted, Paginated, WithEtag},
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::Result,
+        auth::{Caller, VaultRead, VaultWrite},
+        extract::{IfMatch, Json, Paging, Path},
+        reply::{Created, Deleted, Paginated, WithEtag},
+    },
     services::vault::{self, NewSecret, NewValue},
 };
 

@@ -17,16 +17,16 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::http::api::{
-    answer::{ApiError, Result},
-    auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
-    body,
-    extract::{self, IfMatch, Json, Paging, Path, Taken},
-    openapi,
-    reply::{Body, Created, Deleted, Paginated, WithEtag},
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::{ApiError, Result},
+        auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
+        body,
+        extract::{self, IfMatch, Json, Paging, Path, Taken},
+        openapi,
+        reply::{Body, Created, Deleted, Paginated, WithEtag},
+    },
     services::{
         consent::{Accept, All},
         invocations,

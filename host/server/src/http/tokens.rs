@@ -4,14 +4,14 @@ use axum::extract::State;
 use moxxy_store as store;
 use moxxy_types::{ids::TokenId, tokens::Token};
 
-use crate::http::api::{
-    answer::Result,
-    auth::{Caller, TokenCreator, TokensAdmin},
-    extract::{Json, Paging, Path},
-    reply::{Created, Deleted, Paginated},
-};
 use crate::{
     app::App,
+    http::api::{
+        answer::Result,
+        auth::{Caller, TokenCreator, TokensAdmin},
+        extract::{Json, Paging, Path},
+        reply::{Created, Deleted, Paginated},
+    },
     services::tokens::{self, Issued, NewToken},
 };
 

@@ -23,8 +23,11 @@ use moxxy_types::{
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::services::{audit, runs, vault};
-use crate::{app, config::Config};
+use crate::{
+    app,
+    config::Config,
+    services::{audit, runs, vault},
+};
 
 /// How often a backup begins anew because a component was removed meanwhile.
 const TRIES: usize = 5;

@@ -10,12 +10,14 @@ use moxxy_types::{
     tokens::Principal,
 };
 
-use crate::app::App;
-use crate::services::{
-    agents::{self, NewAgent},
-    providers::{self, NewProvider},
-    skills::{self, Install},
-    source::Source,
+use crate::{
+    app::App,
+    services::{
+        agents::{self, NewAgent},
+        providers::{self, NewProvider},
+        skills::{self, Install},
+        source::Source,
+    },
 };
 
 const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";

@@ -13,8 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
-use crate::app::App;
-use crate::services::providers;
+use crate::{app::App, services::providers};
 
 /// How long a list is kept.
 const KEPT: Duration = Duration::minutes(10);

@@ -17,8 +17,7 @@ use moxxy_types::{
     tokens::{Principal, Scope},
 };
 
-use crate::app::App;
-use crate::services::runs;
+use crate::{app::App, services::runs};
 /// How often to look for questions that are to be given up, at least and at most: clocks may jump.
 const LOOK: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(10);

@@ -9,8 +9,7 @@ use moxxy_types::{
     tokens::Principal,
 };
 
-use crate::app::App;
-use crate::services::runs;
+use crate::{app::App, services::runs};
 
 /// The conversation of runs that name none.
 pub fn default() -> Name {

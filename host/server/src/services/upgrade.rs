@@ -18,14 +18,17 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::services::{
-    consent::{self, Accept},
-    etag::Expected,
-    grants::{self, Candidate},
-    skills::{self, Install, View},
-    source::Source,
+use crate::{
+    app::App,
+    config::Config,
+    services::{
+        consent::{self, Accept},
+        etag::Expected,
+        grants::{self, Candidate},
+        skills::{self, Install, View},
+        source::Source,
+    },
 };
-use crate::{app::App, config::Config};
 
 /// What is to take the place of a version, or more consent to the one that is there.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -19,15 +19,15 @@ use moxxy_types::{
     tokens::{Principal, Scope, Token},
 };
 
-use crate::http::{
-    api::answer::{ApiError, Result},
-    net::{
-        limits::{Client, Failures},
-        loopback,
-    },
-};
 use crate::{
     app::App,
+    http::{
+        api::answer::{ApiError, Result},
+        net::{
+            limits::{Client, Failures},
+            loopback,
+        },
+    },
     services::{
         bootstrap, refusals,
         tokens::{self, Creator},

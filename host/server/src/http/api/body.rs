@@ -16,11 +16,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::http::{
-    api::{answer::ApiError, extract::in_plain_words},
-    net::connections::ConnectionSlot,
+use crate::{
+    app::App,
+    config,
+    http::{
+        api::{answer::ApiError, extract::in_plain_words},
+        net::connections::ConnectionSlot,
+    },
 };
-use crate::{app::App, config};
 
 /// On routes whose bodies carry components.
 #[derive(Debug, Clone, Copy)]

@@ -15,25 +15,27 @@ use moxxy_types::{
 };
 use serde_json::{Value, json};
 
-use crate::http::{
-    agent_models::{AgentModel, AgentModels},
-    agents::{Reset, StopMode},
-    api::{extract::Taken, reply::Shown},
-    chat,
-    health::Health,
-    skills::Invocation,
-};
-use crate::services::{
-    agents::{NewAgent, Patch},
-    checks::Order,
-    grants::Granted,
-    models::Model,
-    providers::{self, NewProvider, Patch as ProviderPatch},
-    runs::{Detail, NewRun},
-    skills::{self, Install},
-    tokens::{Issued, NewToken},
-    upgrade::Upgrade,
-    vault::{NewSecret, NewValue},
+use crate::{
+    http::{
+        agent_models::{AgentModel, AgentModels},
+        agents::{Reset, StopMode},
+        api::{extract::Taken, reply::Shown},
+        chat,
+        health::Health,
+        skills::Invocation,
+    },
+    services::{
+        agents::{NewAgent, Patch},
+        checks::Order,
+        grants::Granted,
+        models::Model,
+        providers::{self, NewProvider, Patch as ProviderPatch},
+        runs::{Detail, NewRun},
+        skills::{self, Install},
+        tokens::{Issued, NewToken},
+        upgrade::Upgrade,
+        vault::{NewSecret, NewValue},
+    },
 };
 
 const NOW: &str = "2026-01-02T03:04:05.678Z";

@@ -22,14 +22,17 @@ use moxxy_types::{
     idempotency::{Claim, Earlier, Key},
 };
 
-use crate::http::{
-    api::{
-        answer::{ApiError, Result},
-        auth, body, middleware,
+use crate::{
+    app::App,
+    http::{
+        api::{
+            answer::{ApiError, Result},
+            auth, body, middleware,
+        },
+        net::connections::ConnectionSlot,
     },
-    net::connections::ConnectionSlot,
+    services::idempotency,
 };
-use crate::{app::App, services::idempotency};
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST: usize = 255;

@@ -15,14 +15,16 @@ use percent_encoding::percent_decode_str;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::Instrument as _;
 
-use crate::app::App;
-use crate::http::{
-    api::{answer::ApiError, auth, idempotency},
-    chat,
-    net::{
-        limits::{Client, Failures, Requests},
-        loopback::Peer,
-        trace::{self, Trace},
+use crate::{
+    app::App,
+    http::{
+        api::{answer::ApiError, auth, idempotency},
+        chat,
+        net::{
+            limits::{Client, Failures, Requests},
+            loopback::Peer,
+            trace::{self, Trace},
+        },
     },
 };
 

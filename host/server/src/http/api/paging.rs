@@ -13,11 +13,13 @@ use moxxy_types::error::Error;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::app::App;
-use crate::http::api::{
-    answer::{ApiError, Result},
-    extract,
-    reply::Paginated,
+use crate::{
+    app::App,
+    http::api::{
+        answer::{ApiError, Result},
+        extract,
+        reply::Paginated,
+    },
 };
 
 const DEFAULT: u32 = 100;

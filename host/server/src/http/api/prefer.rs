@@ -14,8 +14,10 @@ use axum::{
 };
 use moxxy_types::{error::Error, idempotency::Claim};
 
-use crate::app::App;
-use crate::http::api::answer::{ApiError, Result};
+use crate::{
+    app::App,
+    http::api::answer::{ApiError, Result},
+};
 
 const LONGEST_WAIT: u64 = 300;
 

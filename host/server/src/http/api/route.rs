@@ -9,8 +9,7 @@ use aide::{
 };
 use axum::{handler::Handler, middleware::from_fn};
 
-use crate::app::App;
-use crate::http::api::idempotency;
+use crate::{app::App, http::api::idempotency};
 
 macro_rules! method {
     ($(#[$doc:meta])* $name:ident, $with:ident $(, $around:path)?) => {

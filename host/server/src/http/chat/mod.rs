@@ -12,16 +12,16 @@ use axum::{
 };
 use moxxy_types::{clock, error::Error, ids::RunId, runs::Run};
 
-use crate::http::api::{
-    answer::{ApiError, Result},
-    auth::{Caller, RunsWrite},
-    extract::Json,
-    idempotency::{REPLAYED, TRUE},
-    prefer::Claimed,
-};
 use crate::{
     app::App,
-    services::chat::{self, Speech},
+    http::api::{
+        answer::{ApiError, Result},
+        auth::{Caller, RunsWrite},
+        extract::Json,
+        idempotency::{REPLAYED, TRUE},
+        prefer::Claimed,
+    },
+    services::chat::{self, OutputStream},
 };
 
 pub use request::Request;
@@ -44,7 +44,7 @@ pub async fn complete(
     let id = RunId::random();
     if let Some(pieces) = pieces {
         // Before the run is there, so that nothing of it is missed.
-        let speech = Speech::new(&app, &id).await?;
+        let speech = OutputStream::new(&app, &id).await?;
         let talk = chat::start(&app, caller.principal, agent, id, conversation, None).await?;
         let headers = headers(&talk.run);
         let stream = pieces::Stream { app, talk, speech, pieces, _place: place };

@@ -18,7 +18,7 @@ use crate::{
         api::answer::ApiError,
         events::{HEARTBEAT, UNBUFFERED},
     },
-    services::chat::{self, Speech, Talk},
+    services::chat::{self, ChatRun, OutputStream},
 };
 
 /// How an answer is to come in pieces.
@@ -31,8 +31,8 @@ pub struct Pieces {
 /// An answer that comes.
 pub struct Stream {
     pub app: App,
-    pub talk: Talk,
-    pub speech: Speech,
+    pub talk: ChatRun,
+    pub speech: OutputStream,
     pub pieces: Pieces,
     pub _place: OwnedSemaphorePermit,
 }

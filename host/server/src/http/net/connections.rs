@@ -40,8 +40,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
-use crate::app::App;
-use crate::http::net::{loopback::Peer, socket::Socket, tls::Tls};
+use crate::{
+    app::App,
+    http::net::{loopback::Peer, socket::Socket, tls::Tls},
+};
 
 /// How long to wait where the system has no room for another connection.
 const SCARCE: Duration = Duration::from_millis(50);

@@ -25,13 +25,13 @@ use tower_governor::{
     key_extractor::KeyExtractor,
 };
 
-use crate::http::{
-    api::{answer::ApiError, auth::Credential},
-    net::loopback::Peer,
-};
 use crate::{
     app::App,
     config::{RateLimitConfig, Server},
+    http::{
+        api::{answer::ApiError, auth::Credential},
+        net::loopback::Peer,
+    },
 };
 
 type NoHeaders = governor::middleware::NoOpMiddleware;

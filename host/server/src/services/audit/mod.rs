@@ -14,8 +14,8 @@ use moxxy_types::{
 use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
-pub use crate::services::audit::keys::{begin, renew};
-pub use crate::services::audit::verify::{Report, verify, verify_in};
+pub use keys::{begin, renew};
+pub use verify::{Report, verify, verify_in};
 
 use crate::app::App;
 

@@ -17,10 +17,12 @@ use moxxy_types::{
 };
 use tokio::sync::oneshot;
 
-pub use crate::services::chat::speech::Speech;
+pub use speech::OutputStream;
 
-use crate::app::App;
-use crate::services::runs::{self, Started};
+use crate::{
+    app::App,
+    services::runs::{self, Started},
+};
 
 /// Between the messages of an answer.
 const BETWEEN: &str = "\n\n";
@@ -44,7 +46,7 @@ pub struct Said {
 /// A run for a client that waits. When this is dropped before the run's end, the client has left: the run
 /// is stopped.
 #[derive(Debug)]
-pub struct Talk {
+pub struct ChatRun {
     pub run: Run,
     /// Whether it was begun before, by a request with the same `Idempotency-Key`.
     pub before: bool,
@@ -70,7 +72,7 @@ pub async fn start(
     id: RunId,
     conversation: Conversation,
     claim: Option<Claim>,
-) -> Result<Talk> {
+) -> Result<ChatRun> {
     app.check_active()?;
     let (stays, leaves) = oneshot::channel();
     let (worker, is_kept) = (app.clone(), claim.is_some());
@@ -90,7 +92,7 @@ pub async fn start(
     };
     // Whoever leaves at this moment is noticed as soon as the run is there.
     let Started { run, before } = app.tasks.run_detached("queueing", queueing).await?;
-    Ok(Talk { run, before, stays })
+    Ok(ChatRun { run, before, stays })
 }
 
 async fn queue(
@@ -139,7 +141,7 @@ async fn stop_if_left(app: &App, principal: &Principal, run: Run, leaves: onesho
     }
 }
 
-impl Talk {
+impl ChatRun {
     /// The client has all of it.
     pub fn end(self) {
         // Nobody listens where the client may leave.

@@ -11,12 +11,14 @@ use moxxy_types::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::app::App;
-use crate::services::chat::{BETWEEN, ENDED, cut_off};
+use crate::{
+    app::App,
+    services::chat::{BETWEEN, ENDED, cut_off},
+};
 
 /// The words of a run, in order and without a gap.
 #[derive(Debug)]
-pub struct Speech {
+pub struct OutputStream {
     app: App,
     run: RunId,
     subscription: Subscription,
@@ -53,7 +55,7 @@ struct Whole {
     content: String,
 }
 
-impl Speech {
+impl OutputStream {
     /// Of a run that is about to be made.
     pub async fn new(app: &App, run: &RunId) -> Result<Self> {
         let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(ENDED);

@@ -4,18 +4,6 @@
 mod from_consent;
 mod issue;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-pub use crate::services::grants::from_consent::{carry, check_hosts, from_consent, named, retarget_hosts, revoke_all};
-pub use crate::services::grants::issue::Candidate;
-use crate::{
-    app::App,
-    services::{
-        consent::PLAIN,
-        grants::issue::{GrantIssuer, Terms},
-    },
-};
 use moxxy_runtime::permission_requests;
 use moxxy_store::{self as store, Tx};
 use moxxy_types::{
@@ -27,6 +15,18 @@ use moxxy_types::{
     peer::Peer,
     tokens::Principal,
 };
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    services::{
+        consent::PLAIN,
+        grants::issue::{GrantIssuer, Terms},
+    },
+};
+pub use from_consent::{carry, check_hosts, from_consent, named, retarget_hosts, revoke_all};
+pub use issue::Candidate;
 
 const MOST_USES: i64 = 1_000_000_000;
 

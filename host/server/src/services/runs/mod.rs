@@ -38,12 +38,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-pub use crate::services::runs::control::Scheduler;
-pub use crate::services::runs::queue::wake;
-pub use crate::services::runs::resume::{cancel_all, resume_all};
+pub use control::Scheduler;
+pub use queue::wake;
+pub use resume::{cancel_all, resume_all};
 
-use crate::app::App;
-use crate::services::{questions, sessions};
+use crate::{
+    app::App,
+    services::{questions, sessions},
+};
 /// The longest task, in bytes.
 pub const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.

@@ -6,8 +6,8 @@ pub mod master;
 mod rotation;
 pub mod secret_use;
 
-pub use crate::services::vault::rotation::{check_key, master_of, open_all, rotate_key, unlock};
 use crate::{app::App, services::etag::Expected};
+pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
 
 use moxxy_secrets::{self as secrets, Row, seal};
 use moxxy_store::{self as store, events};

@@ -6,9 +6,9 @@ use std::{cell::RefCell, collections::BTreeMap};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Digest as _;
 
-use super::rehearsed::Given;
 use crate::{
     bindings::plugin::moxxy::plugin::vault,
+    host::mock_http::Given,
     http::Request,
     log::Level,
     session::{AskError, Caller},

@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::simulated::with;
-use crate::http::{Error, Request};
+use crate::{
+    host::mock_host::with,
+    http::{Error, Request},
+};
 
 /// A response that a test gives.
 #[derive(Debug, Clone)]
