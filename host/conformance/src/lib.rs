@@ -2,13 +2,13 @@
 //! sandbox against a scripted service. [`script`] says what the service means, a [`wire`](Wire) how it
 //! says so, [`cases`] what is to come of it, and [`Report`] what came.
 
-mod bench;
 mod cases;
-mod ground;
-mod heard;
+mod harness;
+mod monitor;
 mod request;
 mod script;
 mod service;
+mod transcript;
 mod wire;
 
 use moxxy_runtime::Plugins;
@@ -20,11 +20,11 @@ use moxxy_types::{
 use serde_json::{Map, Value};
 
 use self::{
-    bench::Harness,
+    harness::Harness,
     service::{Reply, Service},
 };
 
-pub use wire::Wire;
+pub use wire::ProtocolProfile;
 /// How a call ends that says nothing of a wire.
 const BROKEN: [&str; 3] = ["hung", "component_trapped", "component_limit"];
 /// Where the service is said to be, where the component wants to be told.
@@ -35,7 +35,7 @@ pub async fn check(
     plugins: &Plugins,
     component: &Description,
     config: Map<String, Value>,
-    wire: Option<Wire>,
+    wire: Option<ProtocolProfile>,
 ) -> Result<Report> {
     if component.world != World::Provider {
         let message = format!("The component is a {}; the suite is for providers", component.world.as_str());
@@ -68,11 +68,11 @@ fn option(request: &HostRequest) -> Option<&str> {
 
 /// Asks the component for a completion, to see which wire it talks.
 async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>) -> Result<Harness<'p>> {
-    let wires = Wire::embedded()?;
+    let wires = ProtocolProfile::embedded()?;
     let any = wires.first().cloned().ok_or_else(|| Error::internal("there is no wire"))?;
     let bench = Harness::new(plugins, component, config, any)?;
-    let service = Service::new(&bench.ground, |_| Reply::new(503, ""));
-    let (mut heard, begun) = (heard::Transcript::default(), bench.begin(&service, request::plain()).await);
+    let service = Service::new(&bench.monitor, |_| Reply::new(503, ""));
+    let (mut heard, begun) = (transcript::Transcript::default(), bench.begin(&service, request::plain()).await);
     match begun {
         Ok(mut completion) => while bench.next(&mut completion, &mut heard, &service).await.is_some() {},
         Err(failure) => heard.failure = Some(failure),

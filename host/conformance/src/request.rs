@@ -4,7 +4,8 @@
 use moxxy_runtime::models::{Image, Message, Part, Request, Role, Thinking, ToolCall, ToolDefinition, ToolResult};
 use serde_json::Value;
 
-use super::{heard::Held, script::MODEL};
+use super::script::MODEL;
+use crate::transcript::Held;
 
 const KEY: &str = "key-1";
 

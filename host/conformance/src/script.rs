@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::wire::{Block, Style, Values, Wire};
+use super::wire::{Block, ProtocolProfile, Style, Values};
 
 /// What it says is wrong.
 pub const MESSAGE: &str = "Not today, says the service.";
@@ -74,7 +74,7 @@ impl Script {
     }
 
     /// Some of everything that the wire has.
-    pub fn whole(wire: &Wire) -> Self {
+    pub fn whole(wire: &ProtocolProfile) -> Self {
         let script = Self { used: CACHED, ..Self::calling() };
         let thinks = !wire.thought.piece.is_empty();
         let (thought, has_calls) = (if thinks { THOUGHT.into() } else { Vec::new() }, wire.has_calls());
@@ -100,7 +100,7 @@ impl Script {
     }
 
     /// The events, in their order.
-    pub fn events(&self, wire: &Wire, style: Style) -> Vec<String> {
+    pub fn events(&self, wire: &ProtocolProfile, style: Style) -> Vec<String> {
         let mut stage = Stage { wire, style, values: self.values(wire), events: Vec::new(), block: 0 };
         stage.say(&wire.begin);
         stage.pieces(&wire.thought, &self.thought);
@@ -112,7 +112,7 @@ impl Script {
     }
 
     /// The events up to the first piece of the text, which is said.
-    pub fn beginning(&self, wire: &Wire) -> Vec<String> {
+    pub fn beginning(&self, wire: &ProtocolProfile) -> Vec<String> {
         let mut stage = Stage { wire, style: Style::Plain, values: self.values(wire), events: Vec::new(), block: 0 };
         stage.say(&wire.begin);
         stage.set("block", json!(0));
@@ -122,11 +122,11 @@ impl Script {
         stage.events
     }
 
-    pub fn body(&self, wire: &Wire, style: Style) -> String {
+    pub fn body(&self, wire: &ProtocolProfile, style: Style) -> String {
         self.events(wire, style).concat()
     }
 
-    fn values(&self, wire: &Wire) -> Values {
+    fn values(&self, wire: &ProtocolProfile) -> Values {
         let Used { input, cached, written, output, reasoning } = self.used;
         let fresh = input.saturating_sub(cached).saturating_sub(written);
         let stop = wire.stops.get(&self.stop).cloned().unwrap_or_default();
@@ -152,7 +152,7 @@ impl Used {
     pub const CACHED: Self = CACHED;
 }
 
-impl Wire {
+impl ProtocolProfile {
     pub fn has_calls(&self) -> bool {
         !(self.call.open.is_empty() && self.call.close.is_empty())
     }
@@ -204,7 +204,7 @@ impl Kind {
 
 /// Where events are made one after the other.
 struct Stage<'w> {
-    wire: &'w Wire,
+    wire: &'w ProtocolProfile,
     style: Style,
     values: Values,
     events: Vec<String>,

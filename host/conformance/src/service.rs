@@ -16,7 +16,7 @@ use moxxy_egress::{Body, Error, Target, Timeouts};
 use moxxy_runtime::Outgoing;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::ground::RuleMonitor;
+use crate::monitor::RuleMonitor;
 
 /// The largest request, in bytes.
 const REQUEST: usize = 1024 * 1024;
@@ -66,7 +66,7 @@ pub struct Seen {
 pub struct Service(Arc<Inner>);
 
 struct Inner {
-    ground: Arc<RuleMonitor>,
+    monitor: Arc<RuleMonitor>,
     answer: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
     seen: Mutex<Vec<Seen>>,
     asked: CancellationToken,
@@ -94,10 +94,10 @@ impl Reply {
 }
 
 impl Service {
-    pub fn new(ground: &Arc<RuleMonitor>, answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn new(monitor: &Arc<RuleMonitor>, answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         let (asked, heard, closed) = Default::default();
-        let (ground, answer) = (Arc::clone(ground), Box::new(answer));
-        Self(Arc::new(Inner { ground, answer, seen: Mutex::default(), asked, heard, closed }))
+        let (monitor, answer) = (Arc::clone(monitor), Box::new(answer));
+        Self(Arc::new(Inner { monitor, answer, seen: Mutex::default(), asked, heard, closed }))
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -130,11 +130,11 @@ impl Inner {
         let (parts, body) = request.into_parts();
         let target = Target::parse(&parts.uri.to_string())?;
         // Wherever it goes, with whatever behind its head.
-        self.ground.look_at(&target, &parts.method, &parts.headers, &Bytes::new());
+        self.monitor.look_at(&target, &parts.method, &parts.headers, &Bytes::new());
         let whole = Limited::new(body, REQUEST).collect().await;
         let body = whole.map_err(|_| Error::RequestBody(REQUEST as u64))?.to_bytes();
         let (method, url) = (parts.method.as_str().to_owned(), target.url().clone());
-        self.ground.look_at(&target, &parts.method, &parts.headers, &body);
+        self.monitor.look_at(&target, &parts.method, &parts.headers, &body);
         let path = url.path().to_owned();
         let seen = Seen { method, url: url.to_string(), path, headers: parts.headers, body };
         let reply = (self.answer)(&seen);

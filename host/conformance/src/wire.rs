@@ -23,7 +23,7 @@ const NOVELTY: &str = "novelty";
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wire {
+pub struct ProtocolProfile {
     pub name: String,
     pub method: String,
     pub path: String,
@@ -120,7 +120,7 @@ pub enum Style {
     Loose,
 }
 
-impl Wire {
+impl ProtocolProfile {
     pub fn parse(text: &str) -> Result<Self> {
         if text.len() > LONGEST {
             return Err(Error::invalid("invalid_wire", format!("The wire has more than {LONGEST} bytes")));

@@ -93,7 +93,7 @@ pub struct Plugins {
 
 /// How a tool call went. What it wrote is for the caller to commit, with its result, or to drop.
 #[derive(Debug, Clone)]
-pub struct Called {
+pub struct ToolCallResult {
     pub result: Result<Output, Failure>,
     pub usage: Usage,
     pub staged: Staged,
@@ -161,11 +161,17 @@ impl Plugins {
     }
 
     /// Calls a skill's tool. `arguments` is a JSON object.
-    pub async fn call_tool(&self, digest: &Digest, context: CallContext, tool: String, arguments: String) -> Called {
+    pub async fn call_tool(
+        &self,
+        digest: &Digest,
+        context: CallContext,
+        tool: String,
+        arguments: String,
+    ) -> ToolCallResult {
         let admitted = self.admit_call(digest, &context, &self.skills).await;
         let (prepared, permit) = match admitted {
             Ok(admitted) => admitted,
-            Err(failure) => return Called::not(failure),
+            Err(failure) => return ToolCallResult::not(failure),
         };
         let engine = self.engine.clone();
         let brief = prepared.is_short_running();
@@ -186,10 +192,10 @@ impl Plugins {
                     result.map(|output| output.redacted(&redactor)).map_err(|failure| failure.redacted(&redactor))
                 }
             };
-            Called { result, usage, staged, log }
+            ToolCallResult { result, usage, staged, log }
         };
         let ended = self.guests.run(work, brief).await;
-        ended.unwrap_or_else(|error| Called::not(panicked(&error)))
+        ended.unwrap_or_else(|error| ToolCallResult::not(panicked(&error)))
     }
 
     /// Asks a provider for its models.
@@ -320,7 +326,7 @@ impl Plugins {
     }
 }
 
-impl Called {
+impl ToolCallResult {
     /// A call that did not begin.
     fn not(failure: Failure) -> Self {
         Self { result: Err(failure), usage: Usage::default(), staged: Staged::new(), log: Log::default() }

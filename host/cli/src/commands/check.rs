@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use moxxy_conformance::{self as conformance, Wire};
+use moxxy_conformance::{self as conformance, ProtocolProfile};
 use moxxy_server::{config::Config, services::source};
 use moxxy_types::components::World;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
 
 /// Checks without a server.
 async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> CliResult {
-    let (wire, config) = (wire.as_deref().map(Wire::named).transpose()?, config.over(Default::default())?);
+    let (wire, config) = (wire.as_deref().map(ProtocolProfile::named).transpose()?, config.over(Default::default())?);
     let checking = async {
         let admitted = inspect::admit(&options.flags(), component).await?;
         conformance::check(&admitted.plugins, &admitted.prepared.description, config, wire).await

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Harness,
+    harness::Harness,
     script::{Kind, MESSAGE, Script, TEXT},
     service::{Piece, Reply},
     wire::{Style, Values},
@@ -34,7 +34,7 @@ pub async fn every_cut(bench: &Harness<'_>) -> Tried {
     let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
     // What ends the last event may be missing.
     for place in 0..whole.trim_ascii_end().len() {
-        let heard = bench.hear(bench.stream(vec![Piece::Bytes(whole.slice(..place))])).await;
+        let heard = bench.run_completion(bench.stream(vec![Piece::Bytes(whole.slice(..place))])).await;
         let held = heard.failed(Kind::Transport, &TEXT.concat());
         held.map_err(|why| format!("ended after {place} of {} bytes: {why}", whole.len()))?;
     }
@@ -43,7 +43,7 @@ pub async fn every_cut(bench: &Harness<'_>) -> Tried {
 
 pub async fn broken(bench: &Harness<'_>) -> Tried {
     let beginning = Script::plain().beginning(&bench.wire).concat();
-    let heard = bench.hear(bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Break])).await;
+    let heard = bench.run_completion(bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Break])).await;
     heard.failed(Kind::Transport, &TEXT.concat())?;
     if heard.text.is_empty() {
         return Err("expected the text that came before, came none".to_owned().into());
@@ -61,7 +61,7 @@ pub async fn kinds(bench: &Harness<'_>) -> Tried {
 
 /// Whether an error of the wire's own is of a kind, and tells what the service says.
 async fn refused_as(bench: &Harness<'_>, status: u16, body: String, kind: Kind) -> Tried {
-    let heard = bench.hear(Reply::new(status, body).header("Content-Type", "application/json")).await;
+    let heard = bench.run_completion(Reply::new(status, body).header("Content-Type", "application/json")).await;
     heard.failed(kind, "").map_err(|why| format!("{status}: {why}"))?;
     if heard.message().contains(MESSAGE) {
         return Ok(());
@@ -74,7 +74,7 @@ pub async fn retry_after(bench: &Harness<'_>) -> Tried {
         for (header, wait) in [(Some("7"), Some(7000)), (None, None)] {
             let reply = Reply::new(status, bench.wire.error.filled(&message()));
             let reply = header.iter().fold(reply, |reply, seconds| reply.header("Retry-After", *seconds));
-            let heard = bench.hear(reply).await;
+            let heard = bench.run_completion(reply).await;
             heard.failed(kind, "").map_err(|why| format!("{status}: {why}"))?;
             if heard.retry_after() != wait {
                 let came = heard.retry_after();
@@ -98,7 +98,7 @@ pub async fn bodies(bench: &Harness<'_>) -> Tried {
     ];
     for (name, body) in bodies {
         for (status, kind) in STATUSES {
-            let heard = bench.hear(Reply::new(status, body.clone())).await;
+            let heard = bench.run_completion(Reply::new(status, body.clone())).await;
             heard.failed(kind, "").map_err(|why| format!("{status} with {name}: {why}"))?;
             if heard.message().len() > LONGEST || heard.message().contains("<html") {
                 return Err(format!("{status} with {name}: expected a sentence, came {:.100?}", heard.message()).into());
@@ -136,7 +136,7 @@ pub async fn in_stream(bench: &Harness<'_>) -> Tried {
     for failure in &bench.wire.failures {
         let mut text = Script::plain().beginning(&bench.wire).concat();
         text.extend(failure.events.iter().map(|event| bench.wire.event(event, &message(), Style::Plain)));
-        let heard = bench.hear(bench.stream(vec![Piece::Bytes(text.into())])).await;
+        let heard = bench.run_completion(bench.stream(vec![Piece::Bytes(text.into())])).await;
         heard.failed(failure.kind, &TEXT.concat())?;
         if heard.text.is_empty() || !heard.message().contains(MESSAGE) {
             return Err(format!(
@@ -161,7 +161,7 @@ pub async fn unreachable(bench: &Harness<'_>) -> Tried {
     ];
     for error in errors {
         let why = error.to_string();
-        let heard = bench.hear(Reply::Fails(error)).await;
+        let heard = bench.run_completion(Reply::Fails(error)).await;
         heard.failed(Kind::Transport, "").map_err(|found| format!("{why}: {found}"))?;
     }
     Ok(())
@@ -177,7 +177,7 @@ pub async fn garbage(bench: &Harness<'_>) -> Tried {
         ("noise", &bench.wire.media_type, Bytes::from_static(b"\x00\xff\xfe\n\n\x80\x80data: \xff\n\n{]\n")),
     ];
     for (name, media_type, body) in streams {
-        let heard = bench.hear(Reply::new(200, body).header("Content-Type", media_type)).await;
+        let heard = bench.run_completion(Reply::new(200, body).header("Content-Type", media_type)).await;
         heard.failed(Kind::Transport, "").map_err(|why| format!("{name}: {why}"))?;
     }
     Ok(())

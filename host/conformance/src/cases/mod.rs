@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use moxxy_system::text::is_hidden;
 use moxxy_types::checks::{Case, Outcome};
 
-use super::bench::Harness;
+use crate::harness::Harness;
 
 /// How much is said of what came, in characters.
 const FOUND: usize = 400;
@@ -92,7 +92,7 @@ pub async fn run(bench: &Harness<'_>) -> Vec<Case> {
         };
         let (outcome, found) = match tried {
             Ok(()) => (Outcome::Passed, None),
-            Err(Fault::Failed(found)) => (Outcome::Failed, Some(bench.ground.readable(&found))),
+            Err(Fault::Failed(found)) => (Outcome::Failed, Some(bench.monitor.readable(&found))),
             Err(Fault::Skipped(why)) => (Outcome::Skipped, Some(why.to_owned())),
         };
         let found = found.map(|found| clean(&found));

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Harness,
+    harness::Harness,
     request,
     script::{Kind, MESSAGE},
     service::{Reply, Seen},
-    wire::{Template, Values, Wire},
+    wire::{ProtocolProfile, Template, Values},
 };
 
 const UNASKED: Fault = Fault::Skipped("it asks the service for no list");
@@ -55,11 +55,11 @@ fn fails(status: u16, listed: Result<Vec<Model>, Failure>, kind: Option<Kind>) -
     }
 }
 
-fn listing(wire: &Wire) -> Option<&Template> {
+fn listing(wire: &ProtocolProfile) -> Option<&Template> {
     wire.listed.as_ref().filter(|_| !wire.models.is_empty())
 }
 
-fn answer(wire: &Wire, seen: &Seen) -> Reply {
+fn answer(wire: &ProtocolProfile, seen: &Seen) -> Reply {
     let body = String::from_utf8_lossy(&seen.body);
     let fits = wire.models.iter().find(|answer| {
         answer.method == seen.method && seen.path.ends_with(&answer.path) && body.contains(&answer.asked)

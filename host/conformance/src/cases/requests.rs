@@ -2,7 +2,7 @@
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Harness,
+    harness::Harness,
     request,
     script::Script,
     service::{Reply, Seen},

@@ -1,17 +1,17 @@
 //! What holds all through the suite; tried last, when everything has been seen.
 
 use super::{Fault, Tried};
-use crate::bench::Harness;
+use crate::harness::Harness;
 
 pub async fn hosts(bench: &Harness<'_>) -> Tried {
-    bench.ground.host_violation().map_or(Ok(()), |found| Err(found.into()))
+    bench.monitor.host_violation().map_or(Ok(()), |found| Err(found.into()))
 }
 
 pub async fn key(bench: &Harness<'_>) -> Tried {
-    if let Some(found) = bench.ground.key_violation() {
+    if let Some(found) = bench.monitor.key_violation() {
         return Err(found.into());
     }
-    match (bench.ground.has_opened(), bench.ground.has_carried()) {
+    match (bench.monitor.has_opened(), bench.monitor.has_carried()) {
         (false, _) => Err(Fault::Skipped("it opens no secret, as it is configured")),
         (true, false) => Err("it opens a secret, and sends it in no request".to_owned().into()),
         (true, true) => Ok(()),

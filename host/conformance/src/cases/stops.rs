@@ -2,11 +2,11 @@
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Harness,
-    heard::Transcript,
+    harness::Harness,
     request,
     script::{Reason, Script, Used},
     service::{Piece, Reply, Service},
+    transcript::Transcript,
     wire::Style,
 };
 
@@ -25,7 +25,7 @@ async fn used(bench: &Harness<'_>, script: &Script) -> Tried {
     if !bench.wire.says("$output_tokens") {
         return Err(Fault::Skipped("the wire tells no usage"));
     }
-    let heard = bench.hear(bench.says(script, Style::Plain)).await;
+    let heard = bench.run_completion(bench.says(script, Style::Plain)).await;
     heard.is_whole()?;
     Ok(heard.used(script, &bench.wire)?)
 }
@@ -58,7 +58,7 @@ async fn stops(bench: &Harness<'_>, stop: Reason) -> Tried {
         Reason::ToolUse => Script::calling(),
         stop => Script { stop, ..Script::plain() },
     };
-    let heard = bench.hear(bench.says(&script, Style::Plain)).await;
+    let heard = bench.run_completion(bench.says(&script, Style::Plain)).await;
     heard.is_whole()?;
     Ok(heard.stopped(stop, &bench.wire)?)
 }
@@ -67,7 +67,7 @@ async fn stops(bench: &Harness<'_>, stop: Reason) -> Tried {
 pub async fn midst(bench: &Harness<'_>) -> Tried {
     let beginning = Script::plain().beginning(&bench.wire).concat();
     let reply = bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Stall]);
-    let service = Service::new(&bench.ground, move |_| reply.clone());
+    let service = Service::new(&bench.monitor, move |_| reply.clone());
     let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
     let (mut heard, mut completion) =
         (Transcript::default(), bench.begin(&service, request::plain()).await.map_err(failed)?);
@@ -82,7 +82,7 @@ pub async fn midst(bench: &Harness<'_>) -> Tried {
 }
 
 pub async fn early(bench: &Harness<'_>) -> Tried {
-    let service = Service::new(&bench.ground, |_| Reply::Never);
+    let service = Service::new(&bench.monitor, |_| Reply::Never);
     let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
     let mut completion = bench.begin(&service, request::plain()).await.map_err(failed)?;
     let asked = service.asked();

@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::{Fault, Tried};
 use crate::{
-    bench::Harness,
-    heard::Transcript,
+    harness::Harness,
     script::{Call, Reason, Script},
     service::Piece,
+    transcript::Transcript,
     wire::Style,
 };
 
@@ -41,7 +41,7 @@ pub async fn prompt(bench: &Harness<'_>) -> Tried {
     let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
     let pieces =
         vec![Piece::Bytes(whole.slice(..beginning.len())), Piece::Heard, Piece::Bytes(whole.slice(beginning.len()..))];
-    let heard = bench.hear(bench.stream(pieces)).await;
+    let heard = bench.run_completion(bench.stream(pieces)).await;
     if heard.text.is_empty() {
         return Err("expected the first piece of text before the rest was sent, came nothing".to_owned().into());
     }
@@ -66,7 +66,7 @@ async fn split(bench: &Harness<'_>, script: &Script, whole: &Bytes, places: impl
     for place in places {
         let (before, after) = (whole.slice(..place), whole.slice(place..));
         let reply = bench.stream(vec![Piece::Bytes(before), Piece::Pause, Piece::Bytes(after)]);
-        let held = bench.hear(reply).await.says(&known);
+        let held = bench.run_completion(reply).await.says(&known);
         held.map_err(|why| format!("cut after {place} of {} bytes: {why}", whole.len()))?;
     }
     Ok(())
@@ -78,12 +78,12 @@ pub async fn drip(bench: &Harness<'_>) -> Tried {
     let drop = |place: usize| [Piece::Bytes(whole.slice(place..=place)), Piece::Pause];
     let drops = (0..whole.len()).flat_map(drop).collect();
     let known = at_once(bench, &script).await?;
-    Ok(bench.hear(bench.stream(drops)).await.says(&known)?)
+    Ok(bench.run_completion(bench.stream(drops)).await.says(&known)?)
 }
 
 /// What is heard of a stream that comes as it should. Whether that is right is for other cases.
 async fn at_once(bench: &Harness<'_>, script: &Script) -> Result<Transcript, Fault> {
-    let heard = bench.hear(bench.says(script, Style::Plain)).await;
+    let heard = bench.run_completion(bench.says(script, Style::Plain)).await;
     heard.is_whole()?;
     Ok(heard)
 }
@@ -92,7 +92,7 @@ async fn at_once(bench: &Harness<'_>, script: &Script) -> Result<Transcript, Fau
 async fn same(bench: &Harness<'_>, style: Style) -> Tried {
     let script = Script::whole(&bench.wire);
     let known = at_once(bench, &script).await?;
-    Ok(bench.hear(bench.says(&script, style)).await.says(&known)?)
+    Ok(bench.run_completion(bench.says(&script, style)).await.says(&known)?)
 }
 
 pub async fn thought(bench: &Harness<'_>) -> Tried {
@@ -121,12 +121,12 @@ async fn called(bench: &Harness<'_>, script: &Script) -> Tried {
     if !bench.wire.has_calls() {
         return Err(Fault::Skipped("the wire has no tool calls"));
     }
-    let heard = bench.hear(bench.says(script, Style::Plain)).await;
+    let heard = bench.run_completion(bench.says(script, Style::Plain)).await;
     heard.is_whole()?;
     heard.makes(&script.calls, &bench.wire)?;
     Ok(heard.stopped(Reason::ToolUse, &bench.wire)?)
 }
 
 async fn heard(bench: &Harness<'_>, script: &Script) -> Tried {
-    Ok(bench.hear(bench.says(script, Style::Plain)).await.is(script, &bench.wire)?)
+    Ok(bench.run_completion(bench.says(script, Style::Plain)).await.is(script, &bench.wire)?)
 }

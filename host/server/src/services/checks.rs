@@ -1,6 +1,6 @@
 //! Checks of providers that are installed, as they are configured.
 
-use moxxy_conformance::{Wire, check as check_component};
+use moxxy_conformance::{ProtocolProfile, check as check_component};
 use moxxy_store as store;
 use moxxy_types::{
     checks::Report,
@@ -25,7 +25,7 @@ pub struct Order {
 /// Tries a provider, and keeps what came of it.
 pub async fn check(app: &App, id: Name, order: Order) -> Result<Report> {
     let provider = store::providers::get(&mut *app.store.read().await?, &id).await?;
-    let wire = order.wire.as_deref().map(Wire::named).transpose()?;
+    let wire = order.wire.as_deref().map(ProtocolProfile::named).transpose()?;
     let busy = |_| Error::unavailable("busy", "Another provider is being checked; try again later");
     let _turn = app.checks.try_acquire().map_err(busy)?;
     let mut report = check_component(&app.plugins, &provider.component, provider.config.clone(), wire).await?;

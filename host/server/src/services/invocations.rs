@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moxxy_runtime::{Answered, CallContext, Called, Caller, Failure, Line, Log, Output, Secrets};
+use moxxy_runtime::{Answered, CallContext, Caller, Failure, Line, Log, Output, Secrets, ToolCallResult};
 use moxxy_schema as schema;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -52,7 +52,7 @@ pub struct ToolCallOutcome {
     since: String,
     tool: String,
     step: Option<StepId>,
-    called: Called,
+    called: ToolCallResult,
 }
 
 pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<ToolCallOutcome> {

@@ -2,7 +2,7 @@
 //! be asked anything in it. What its client says was said before stands in front of the task, as text
 //! alone and marked as quoted, so that it passes neither for a tool's result nor for the persona.
 
-mod speech;
+mod output_stream;
 
 use moxxy_store::{self as store, Tx, events::Subscription};
 use moxxy_system::tasks::Policy;
@@ -17,7 +17,7 @@ use moxxy_types::{
 };
 use tokio::sync::oneshot;
 
-pub use speech::OutputStream;
+pub use output_stream::OutputStream;
 
 use crate::{
     app::App,

@@ -78,7 +78,7 @@ pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> 
 }
 
 /// Ends a run that the server itself could not carry on.
-pub async fn broken(app: &App, id: &RunId, error: &Error) -> Result<()> {
+pub async fn fail_run(app: &App, id: &RunId, error: &Error) -> Result<()> {
     tracing::error!(run = %id, error = ?error, "a run broke");
     let run = match store::runs::get(&mut *app.store.read().await?, id).await {
         Ok(run) => run,

@@ -317,7 +317,7 @@ impl Answer {
             if call.id.is_empty() || calls.iter().any(|other| other.id == call.id) {
                 call.id = ids::tool_call();
             }
-            call.name = names.meant(&call.name);
+            call.name = names.from_wire(&call.name);
             // What was escaped in the model's text is read by now.
             self.redactor.json(&mut call.arguments);
             calls.push(call);

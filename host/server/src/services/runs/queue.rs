@@ -73,7 +73,7 @@ async fn drain(app: &App, agent: AgentKey, session: &SessionId, again: bool) -> 
             Ok(executor::End::Paused) => return Ok(()),
             // Nothing that was done is lost, and there may be room again.
             Err(error) if error.is_storage_error() => return Err(error),
-            Err(error) => executor::broken(app, &run, &error).await?,
+            Err(error) => executor::fail_run(app, &run, &error).await?,
         }
     }
     Ok(())

@@ -27,7 +27,8 @@ impl ToolNameMap {
         let mut names = Self::default();
         for name in long {
             // Another tool may be called what this one would be.
-            let is_free = |shown: &String| !tools.clone().any(|other| other == shown) && names.meant(shown) == *shown;
+            let is_free =
+                |shown: &String| !tools.clone().any(|other| other == shown) && names.from_wire(shown) == *shown;
             let shown = (0..).map(|turn| shortened(name, turn)).find(is_free);
             names.shown.extend(shown.map(|shown| (name.to_owned(), shown)));
         }
@@ -35,7 +36,7 @@ impl ToolNameMap {
     }
 
     /// What a service is shown. A tool that is gone still stands in histories.
-    pub fn shown(&self, name: &str) -> String {
+    pub fn to_wire(&self, name: &str) -> String {
         match self.shown.get(name) {
             Some(shown) => shown.clone(),
             None if is_taken(name) => name.to_owned(),
@@ -44,7 +45,7 @@ impl ToolNameMap {
     }
 
     /// The tool that a model means.
-    pub fn meant(&self, shown: &str) -> String {
+    pub fn from_wire(&self, shown: &str) -> String {
         let found = self.shown.iter().find(|(_, known)| *known == shown);
         found.map_or(shown, |(name, _)| name).to_owned()
     }
@@ -52,11 +53,11 @@ impl ToolNameMap {
     /// Shows a request by these names.
     pub fn show(&self, request: &mut models::Request) {
         for tool in &mut request.tools {
-            tool.name = self.shown(&tool.name);
+            tool.name = self.to_wire(&tool.name);
         }
         for part in request.messages.iter_mut().flat_map(|message| &mut message.parts) {
             if let models::Part::ToolCall(call) = part {
-                call.name = self.shown(&call.name);
+                call.name = self.to_wire(&call.name);
             }
         }
     }
@@ -64,7 +65,7 @@ impl ToolNameMap {
     /// What a model is told that called a tool which there is not.
     pub fn unknown<'n>(&self, name: &str, tools: impl Iterator<Item = &'n str>) -> String {
         let nearness = |tool: &str| strsim::jaro_winkler(name, tool);
-        let mut near: Vec<_> = tools.map(|tool| (nearness(tool), self.shown(tool))).collect();
+        let mut near: Vec<_> = tools.map(|tool| (nearness(tool), self.to_wire(tool))).collect();
         near.sort_by(|one, other| other.0.total_cmp(&one.0));
         let near: Vec<_> = near.into_iter().take(NEAR).map(|(_, tool)| format!("`{tool}`")).collect();
         match near.is_empty() {
@@ -107,16 +108,16 @@ mod tests {
         let tools = ["notes__add", &one, &other, &twin, "ä tool", "", "a.b", "a_b"];
         for order in [tools.to_vec(), tools.iter().rev().copied().collect()] {
             let names = ToolNameMap::of(order.iter().copied());
-            let mut shown: Vec<_> = tools.iter().map(|tool| names.shown(tool)).collect();
+            let mut shown: Vec<_> = tools.iter().map(|tool| names.to_wire(tool)).collect();
             assert!(shown.iter().all(|name| is_taken(name)), "{shown:?}");
-            assert_eq!(shown.iter().map(|name| names.meant(name)).collect::<Vec<_>>(), tools);
+            assert_eq!(shown.iter().map(|name| names.from_wire(name)).collect::<Vec<_>>(), tools);
             assert_eq!((&*shown[0], &*shown[3], &*shown[7]), ("notes__add", &*twin, "a_b"));
             shown.sort();
             shown.dedup();
             assert_eq!(shown.len(), tools.len());
         }
         // One that a model made up is shown so that the service takes it.
-        assert!(is_taken(&ToolNameMap::default().shown("what ever?")));
+        assert!(is_taken(&ToolNameMap::default().to_wire("what ever?")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use moxxy_runtime::{
 
 use super::{
     script::{Call, Kind, Reason, Script},
-    wire::Wire,
+    wire::ProtocolProfile,
 };
 
 /// The most that is listened to: chunks, and bytes of them.
@@ -76,7 +76,7 @@ impl Transcript {
     }
 
     /// Whether all of it is what the service meant.
-    pub fn is(&self, script: &Script, wire: &Wire) -> Held {
+    pub fn is(&self, script: &Script, wire: &ProtocolProfile) -> Held {
         self.is_whole()?;
         same("the text", &script.text.concat(), &self.text)?;
         self.thinks(&script.thought.concat())?;
@@ -110,7 +110,7 @@ impl Transcript {
         if self.told.is_empty() { Ok(()) } else { same("the thought as it comes", thought, &self.told) }
     }
 
-    pub fn makes(&self, calls: &[Call], wire: &Wire) -> Held {
+    pub fn makes(&self, calls: &[Call], wire: &ProtocolProfile) -> Held {
         if self.calls.len() != calls.len() {
             return Err(format!("expected {} tool calls, came {}", calls.len(), self.calls.len()));
         }
@@ -127,7 +127,7 @@ impl Transcript {
         Ok(())
     }
 
-    pub fn used(&self, script: &Script, wire: &Wire) -> Held {
+    pub fn used(&self, script: &Script, wire: &ProtocolProfile) -> Held {
         if !wire.says("$input_tokens") && !wire.says("$fresh_tokens") {
             return Ok(());
         }
@@ -146,7 +146,7 @@ impl Transcript {
         if came == expected { Ok(()) } else { Err(format!("expected {}, came {}", shown(expected), shown(came))) }
     }
 
-    pub fn stopped(&self, reason: Reason, wire: &Wire) -> Held {
+    pub fn stopped(&self, reason: Reason, wire: &ProtocolProfile) -> Held {
         let words = wire.stops.get(&reason).map(String::as_str).unwrap_or_default();
         let fits = match (reason, &self.stop) {
             (Reason::EndTurn, Some(StopReason::EndTurn))

@@ -73,7 +73,7 @@ impl RuleMonitor {
     }
 
     /// Looks for keys in what the component says.
-    pub fn listen(&self, text: &str) {
+    pub fn scan_for_keys(&self, text: &str) {
         if let Some((name, _)) = self.placeholders.iter().find(|(_, placeholder)| text.contains(placeholder.digits())) {
             self.note(format!("what stands for the secret `{name}` came out in its answer"));
         }

@@ -18,13 +18,13 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    ground::RuleMonitor,
-    heard::Transcript,
     request,
     script::Script,
     service::{Piece, Reply, Seen, Service},
-    wire::{Style, Wire},
+    wire::{ProtocolProfile, Style},
 };
+use crate::monitor::RuleMonitor;
+use crate::transcript::Transcript;
 
 /// The longest wait for what comes at once where nothing is wrong.
 const WAIT: Duration = Duration::from_secs(10);
@@ -39,21 +39,26 @@ pub struct Harness<'p> {
     plugins: &'p Plugins,
     digest: Digest,
     context: CallContext,
-    pub ground: Arc<RuleMonitor>,
-    pub wire: Wire,
+    pub monitor: Arc<RuleMonitor>,
+    pub wire: ProtocolProfile,
     end: Instant,
     hangs: AtomicU32,
     trouble: OnceLock<Failure>,
 }
 
 impl<'p> Harness<'p> {
-    pub fn new(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>, wire: Wire) -> Result<Self> {
-        let ground = Arc::new(RuleMonitor::new(&component.manifest, config)?);
-        let secrets = (!component.manifest.secrets.is_empty()).then(|| Arc::clone(&ground) as Arc<dyn Secrets>);
+    pub fn new(
+        plugins: &'p Plugins,
+        component: &Description,
+        config: &Map<String, Value>,
+        wire: ProtocolProfile,
+    ) -> Result<Self> {
+        let monitor = Arc::new(RuleMonitor::new(&component.manifest, config)?);
+        let secrets = (!component.manifest.secrets.is_empty()).then(|| Arc::clone(&monitor) as Arc<dyn Secrets>);
         let context =
             CallContext { config: Config::from(config), secrets, ..CallContext::new(component.manifest.name.clone()) };
         let (digest, end) = (component.digest.clone(), Instant::now() + TOTAL);
-        Ok(Self { plugins, digest, context, ground, wire, end, hangs: AtomicU32::new(0), trouble: OnceLock::new() })
+        Ok(Self { plugins, digest, context, monitor, wire, end, hangs: AtomicU32::new(0), trouble: OnceLock::new() })
     }
 
     /// Why the check cannot go on, if it cannot.
@@ -77,18 +82,18 @@ impl<'p> Harness<'p> {
     }
 
     /// A completion that is answered with this whatever it asks.
-    pub async fn hear(&self, reply: Reply) -> Transcript {
+    pub async fn run_completion(&self, reply: Reply) -> Transcript {
         self.complete(request::plain(), reply).await.0
     }
 
     pub async fn complete(&self, request: Request, reply: Reply) -> (Transcript, Vec<Seen>) {
-        let service = Service::new(&self.ground, move |_| reply.clone());
+        let service = Service::new(&self.monitor, move |_| reply.clone());
         let mut heard = Transcript::default();
         match self.begin(&service, request).await {
-            Ok(completion) => self.listen(completion, &service, &mut heard).await,
+            Ok(completion) => self.collect(completion, &service, &mut heard).await,
             Err(failure) => heard.failure = Some(failure),
         }
-        self.ground.listen(heard.message());
+        self.monitor.scan_for_keys(heard.message());
         (heard, service.seen())
     }
 
@@ -107,7 +112,7 @@ impl<'p> Harness<'p> {
         match chunk {
             Ok(chunk) => {
                 heard.add(chunk);
-                self.ground.listen(heard.chunks.last().map(String::as_str).unwrap_or_default());
+                self.monitor.scan_for_keys(heard.chunks.last().map(String::as_str).unwrap_or_default());
                 if !heard.text.is_empty() {
                     service.hear();
                 }
@@ -123,7 +128,7 @@ impl<'p> Harness<'p> {
         heard.failure.is_none().then_some(())
     }
 
-    async fn listen(&self, mut completion: Completion, service: &Service, heard: &mut Transcript) {
+    async fn collect(&self, mut completion: Completion, service: &Service, heard: &mut Transcript) {
         while self.next(&mut completion, heard, service).await.is_some() {}
     }
 
@@ -132,11 +137,11 @@ impl<'p> Harness<'p> {
         &self,
         answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> (Result<Vec<Model>, Failure>, Vec<Seen>) {
-        let service = Service::new(&self.ground, answer);
+        let service = Service::new(&self.monitor, answer);
         let listed = self.waited(self.plugins.list_models(&self.digest, self.context(&service))).await.flatten();
         match &listed {
-            Ok(models) => self.ground.listen(&format!("{models:?}")),
-            Err(failure) => self.ground.listen(failure.message()),
+            Ok(models) => self.monitor.scan_for_keys(&format!("{models:?}")),
+            Err(failure) => self.monitor.scan_for_keys(failure.message()),
         }
         (listed.inspect_err(|failure| self.mind(failure)), service.seen())
     }
