@@ -3,8 +3,6 @@
 use moxxy_types::tokens::Scope;
 use reqwest::StatusCode;
 
-use crate::commands::tokens;
-
 pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 
 /// The advice for a server that cannot be reached, by the innermost reason.
@@ -103,7 +101,7 @@ fn forbidden(message: &str) -> String {
 /// Who can make a token with these scopes, and how.
 pub fn another_token(scopes: &[&str]) -> String {
     let command = |offline: &str| {
-        let scopes = scopes.iter().map(|scope| format!(" --scope {}", tokens::quoted(scope)));
+        let scopes = scopes.iter().map(|scope| format!(" --scope {}", quoted(scope)));
         format!("moxxy token create{offline}{}", scopes.collect::<String>())
     };
     format!(
@@ -119,4 +117,9 @@ fn later(seconds: Option<u64>) -> String {
         Some(seconds) => format!("Try again in {seconds} s."),
         None => "Try again later.".to_owned(),
     }
+}
+
+/// A scope as a shell takes it.
+pub fn quoted(scope: &str) -> String {
+    if scope == "*" { "'*'".to_owned() } else { scope.to_owned() }
 }

@@ -97,7 +97,7 @@ fn read_modules(folder: &Path, path: &[String], files: &mut BTreeMap<String, Str
         match name {
             "tests" => {}
             _ if file.is_dir() => read_modules(&file, &inner, files)?,
-            "mod" | "lib" => {
+            "mod" | "lib" | "main" => {
                 files.insert(path.join("::"), fs::read_to_string(&file)?);
             }
             _ if file.extension().is_some_and(|extension| extension == "rs") => {

@@ -1,6 +1,6 @@
 //! One word for each thing: `tests/it/names.txt` lists the names that were replaced, and nothing is defined by them.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::{
     fs,

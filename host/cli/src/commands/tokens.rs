@@ -118,11 +118,6 @@ fn warn_of_last(terminal: Terminal, client: &Client, made: &Value) {
     }
 }
 
-/// A scope as a shell takes it.
-pub fn quoted(scope: &str) -> String {
-    if scope == "*" { "'*'".to_owned() } else { scope.to_owned() }
-}
-
 impl NewToken {
     /// As the API takes it.
     fn body(self) -> Value {

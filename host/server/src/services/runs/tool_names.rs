@@ -45,6 +45,7 @@ impl ToolNameMap {
     }
 
     /// The tool that a model means.
+    #[expect(clippy::wrong_self_convention, reason = "the name comes from the wire, through this map")]
     pub fn from_wire(&self, shown: &str) -> String {
         let found = self.shown.iter().find(|(_, known)| *known == shown);
         found.map_or(shown, |(name, _)| name).to_owned()
