@@ -25,7 +25,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use moxxy_system::tasks::{Policy as End, ServerRuntime, Tasks};
+use moxxy_system::tasks::{ServerRuntime, Tasks};
 use moxxy_types::error::Result;
 use tokio::{
     sync::Semaphore,
@@ -72,10 +72,13 @@ impl Egress {
             server: ServerRuntime::current(),
         };
         let shutdown = tasks.shutdown().clone();
-        tasks.spawn("egress", End::Job, async move {
-            let mut tick = interval(TIDY);
-            while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-                pool.tidy();
+        tasks.keep_running("egress", move || {
+            let (pool, shutdown) = (Arc::clone(&pool), shutdown.clone());
+            async move {
+                let mut tick = interval(TIDY);
+                while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+                    pool.tidy();
+                }
             }
         });
         Ok(Self(Arc::new(client)))

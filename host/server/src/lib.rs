@@ -44,5 +44,5 @@ pub async fn run(app: App, listener: TcpListener) -> Result<()> {
             drop(timeout(CUT_OFF, tasks.finished()).await);
         }
     }
-    tasks.first_failure()
+    tasks.fatal_failure()
 }

@@ -4,12 +4,17 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
+    time::Duration,
 };
 
 use moxxy_types::error::{Error, Result};
-use tokio::{runtime, sync::oneshot};
+use tokio::{
+    runtime,
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -18,13 +23,17 @@ use tokio_util::{
 /// What the end of a task means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// It lasts as long as the server; if it ends before a shutdown, the server stops.
+    /// Runs as long as the server. If it ends or panics before a shutdown, the server stops.
     Vital,
-    /// It has a job and ends with it, or is cut off after the grace period of a shutdown.
+    /// Ends with its work, or is aborted after the grace period of a shutdown. A panic is logged.
     Job,
-    /// It ends by itself when nothing feeds it any more, and is never cut off.
+    /// Ends by itself when nothing feeds it any more, and is never aborted. If it panics, the server stops.
     Drain,
 }
+
+/// Between a panic of a task and its restart: doubles each time, until the task has run for longer than the maximum.
+const MIN_RESTART_PAUSE: Duration = Duration::from_millis(100);
+const MAX_RESTART_PAUSE: Duration = Duration::from_secs(60);
 
 /// Knows every task and stops the server when a vital one dies.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +41,15 @@ pub struct Tasks {
     tracker: TaskTracker,
     shutdown: CancellationToken,
     cut_off: CancellationToken,
-    died: Arc<Mutex<Option<String>>>,
+    failures: Arc<Mutex<Failures>>,
+}
+
+/// The names of tasks that failed.
+#[derive(Debug, Default)]
+struct Failures {
+    first: Option<&'static str>,
+    /// The first that the server could not live without.
+    fatal: Option<&'static str>,
 }
 
 impl Tasks {
@@ -61,8 +78,34 @@ impl Tasks {
             let early = policy == Policy::Vital && !tasks.shutdown.is_cancelled();
             let panicked = end.is_err_and(|e| e.is_panic());
             if panicked || early {
-                tracing::error!(task = name, panicked, "a background task died");
-                tasks.record_failure(name, policy);
+                tracing::error!(task = name, panicked, "a background task failed");
+                tasks.record_failure(name, policy != Policy::Job);
+            }
+        });
+    }
+
+    /// Runs a task as long as the server. If it panics, it is restarted, each time after a longer pause.
+    pub fn keep_running<F>(&self, name: &'static str, task: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = self.clone();
+        self.spawn(name, Policy::Job, async move {
+            let mut pause = MIN_RESTART_PAUSE;
+            loop {
+                let started = Instant::now();
+                if !AbortOnDropHandle::new(tokio::spawn(task())).await.is_err_and(|e| e.is_panic()) {
+                    return;
+                }
+                tasks.record_failure(name, false);
+                if started.elapsed() > MAX_RESTART_PAUSE {
+                    pause = MIN_RESTART_PAUSE;
+                }
+                tracing::error!(task = name, ?pause, "a background task panicked and is restarted after a pause");
+                if tasks.shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
+                    return;
+                }
+                pause = (pause * 2).min(MAX_RESTART_PAUSE);
             }
         });
     }
@@ -90,24 +133,33 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// Which task died, if one did.
-    pub fn first_failure(&self) -> Result<()> {
-        let died = self.died.lock().map_err(|_| Error::internal("a lock was poisoned"))?;
-        match died.as_deref() {
-            Some(name) => Err(Error::internal(format!("the background task `{name}` died"))),
-            None => Ok(()),
-        }
+    /// An error if a task failed that the server cannot live without.
+    pub fn fatal_failure(&self) -> Result<()> {
+        failed(self.failures().fatal)
     }
 
-    fn record_failure(&self, name: &str, policy: Policy) {
-        if let Ok(mut died) = self.died.lock() {
-            died.get_or_insert_with(|| name.to_owned());
-        }
-        // The server can do without one job, not without the others.
-        if policy != Policy::Job {
+    /// An error if any task failed.
+    pub fn first_failure(&self) -> Result<()> {
+        failed(self.failures().first)
+    }
+
+    fn record_failure(&self, name: &'static str, fatal: bool) {
+        let mut failures = self.failures();
+        failures.first.get_or_insert(name);
+        if fatal {
+            failures.fatal.get_or_insert(name);
             self.shutdown.cancel();
         }
     }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        // Each use leaves it whole.
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed(task: Option<&'static str>) -> Result<()> {
+    task.map_or(Ok(()), |name| Err(Error::internal(format!("the background task `{name}` failed"))))
 }
 
 /// Starts a thread that ends by itself.
@@ -234,5 +286,61 @@ impl<T> Future for Task<T> {
     type Output = Result<T>;
     fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         std::pin::Pin::new(&mut self.0).poll(cx).map_err(Error::internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_restarted_and_ends_no_server() {
+        let (tasks, started) = (Tasks::default(), Arc::new(AtomicUsize::new(0)));
+        let (shutdown, count) = (tasks.shutdown().clone(), Arc::clone(&started));
+        tasks.keep_running("fragile", move || {
+            let (number, shutdown) = (count.fetch_add(1, Ordering::SeqCst), shutdown.clone());
+            async move {
+                assert!(number == 2, "fails twice");
+                shutdown.cancel();
+            }
+        });
+        tasks.shutdown().cancelled().await;
+        tasks.finished().await;
+        assert_eq!(started.load(Ordering::SeqCst), 3);
+        assert!(tasks.fatal_failure().is_ok() && tasks.first_failure().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_waits_for_no_restart() {
+        let tasks = Tasks::default();
+        let failed = Arc::new(tokio::sync::Notify::new());
+        let told = Arc::clone(&failed);
+        tasks.keep_running("broken", move || {
+            told.notify_one();
+            async { panic!("always") }
+        });
+        failed.notified().await;
+        tasks.shutdown().cancel();
+        tasks.finished().await;
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_vital_task_stops_the_server() {
+        for (policy, panics, stops) in [
+            (Policy::Vital, true, true),
+            (Policy::Vital, false, true),
+            (Policy::Drain, true, true),
+            (Policy::Drain, false, false),
+            (Policy::Job, true, false),
+            (Policy::Job, false, false),
+        ] {
+            let tasks = Tasks::default();
+            tasks.spawn("subject", policy, async move { assert!(!panics, "as it should") });
+            tasks.finished().await;
+            assert_eq!(tasks.shutdown().is_cancelled(), stops, "{policy:?} {panics}");
+            assert_eq!(tasks.fatal_failure().is_err(), stops, "{policy:?} {panics}");
+        }
     }
 }

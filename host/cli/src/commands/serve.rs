@@ -62,7 +62,7 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     }
     let made = args.demo && demo::make(&app).await?;
     let shutdown = tasks.shutdown().clone();
-    tasks.spawn("signals", Policy::Job, async move { stop_on_signal(shutdown).await });
+    tasks.spawn("signals", Policy::Vital, async move { stop_on_signal(shutdown).await });
     let address = listener.local_addr().map_err(Error::internal)?;
     announce(&app.config.server, address, made, app.bootstrap.code());
     if let Err(waits) = app.check_active() {
@@ -93,7 +93,8 @@ fn listen(config: &Config) -> Result<TcpListener> {
 async fn stop_on_signal(shutdown: CancellationToken) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
-        return tracing::error!("signals cannot be received; only a kill ends this server");
+        tracing::error!("signals cannot be received; only a kill ends this server");
+        return shutdown.cancelled().await;
     };
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use moxxy_store::{self as store, Tx, events};
-use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock,
     digest::Digest,
@@ -112,21 +111,25 @@ pub fn spawn_expiry_task(app: &App) {
         return;
     }
     let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
-    let expiring = async move {
-        loop {
-            let next = expire(&worker).await.unwrap_or_else(|error| {
-                tracing::error!(?error, "questions could not be given up");
-                LOOK
-            });
-            tokio::select! {
-                () = tokio::time::sleep(next) => {}
-                () = worker.asked.notified() => {}
-            }
+    app.tasks.keep_running("questions", move || {
+        let (worker, shutdown) = (worker.clone(), shutdown.clone());
+        async move {
+            shutdown.run_until_cancelled(expire_all(&worker)).await;
         }
-    };
-    app.tasks.spawn("questions", Policy::Job, async move {
-        shutdown.run_until_cancelled(expiring).await;
     });
+}
+
+async fn expire_all(app: &App) {
+    loop {
+        let next = expire(app).await.unwrap_or_else(|error| {
+            tracing::error!(?error, "questions could not be given up");
+            LOOK
+        });
+        tokio::select! {
+            () = tokio::time::sleep(next) => {}
+            () = app.asked.notified() => {}
+        }
+    }
 }
 
 /// Gives up what nobody answered in time, and says how long until there may be more.

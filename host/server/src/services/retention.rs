@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use moxxy_store as store;
-use moxxy_system::tasks::Policy;
 use moxxy_types::error::Result;
 use tokio::time::interval;
 
@@ -18,13 +17,16 @@ const BATCH: i64 = 500;
 /// Removes what has had its time, now and each minute.
 pub fn spawn_expiry_task(app: &App) {
     let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
-    app.tasks.spawn("retention", Policy::Job, async move {
-        let mut tick = interval(MINUTE);
-        while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-            match shutdown.run_until_cancelled(prune(&worker)).await {
-                Some(Err(error)) => tracing::error!(?error, "old events could not be removed; trying again"),
-                Some(Ok(removed)) if removed > 0 => tracing::info!(removed, "old events were removed"),
-                _ => {}
+    app.tasks.keep_running("retention", move || {
+        let (worker, shutdown) = (worker.clone(), shutdown.clone());
+        async move {
+            let mut tick = interval(MINUTE);
+            while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+                match shutdown.run_until_cancelled(prune(&worker)).await {
+                    Some(Err(error)) => tracing::error!(?error, "old events could not be removed; trying again"),
+                    Some(Ok(removed)) if removed > 0 => tracing::info!(removed, "old events were removed"),
+                    _ => {}
+                }
             }
         }
     });

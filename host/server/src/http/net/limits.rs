@@ -14,7 +14,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use moxxy_system::tasks::Policy;
 use moxxy_types::{
     error::{Error, Result},
     ids::TokenId,
@@ -118,11 +117,14 @@ impl Failures {
 pub fn sweep(app: &App, requests: &Requests, failures: &Failures) {
     let (requests, failures) = (Arc::clone(requests.0.limiter()), Arc::clone(&failures.0));
     let shutdown = app.tasks.shutdown().clone();
-    app.tasks.spawn("rate limits", Policy::Job, async move {
-        while shutdown.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-            for buckets in [&requests, &failures] {
-                buckets.retain_recent();
-                buckets.shrink_to_fit();
+    app.tasks.keep_running("rate limits", move || {
+        let (requests, failures, shutdown) = (Arc::clone(&requests), Arc::clone(&failures), shutdown.clone());
+        async move {
+            while shutdown.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+                for buckets in [&requests, &failures] {
+                    buckets.retain_recent();
+                    buckets.shrink_to_fit();
+                }
             }
         }
     });

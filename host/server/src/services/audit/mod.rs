@@ -5,7 +5,6 @@ mod keys;
 mod verify;
 
 use moxxy_store as store;
-use moxxy_system::tasks::Policy;
 use moxxy_types::{
     audit::Head,
     clock,
@@ -37,11 +36,14 @@ pub fn time(field: &str, text: &str) -> Result<String> {
 pub async fn spawn_expiry_task(app: &App) -> Result<()> {
     tend(app).await?;
     let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
-    app.tasks.spawn("audit", Policy::Job, async move {
-        let mut tick = interval_at(Instant::now() + HOUR, HOUR);
-        while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-            if let Err(error) = tend(&worker).await {
-                tracing::error!(?error, "the audit log could not be tended");
+    app.tasks.keep_running("audit", move || {
+        let (worker, shutdown) = (worker.clone(), shutdown.clone());
+        async move {
+            let mut tick = interval_at(Instant::now() + HOUR, HOUR);
+            while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+                if let Err(error) = tend(&worker).await {
+                    tracing::error!(?error, "the audit log could not be tended");
+                }
             }
         }
     });
