@@ -1,14 +1,19 @@
 //! What a start does with a database of an older version, and with a file that is none of ours.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Instant};
+
+use moxxy_types::clock::Clock;
+use serde_json::{Value, json};
 
 use sqlx::{
     ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, migrate::Migrator,
     sqlite::SqliteConnectOptions,
 };
 use tempfile::TempDir;
+use time::{Duration, OffsetDateTime};
 
 use crate::{
+    audit::verify,
     cli::{moxxy, text},
     harness::{Server, config},
 };
@@ -106,4 +111,75 @@ async fn what_is_no_database_of_ours_is_left_as_it_is() {
         assert!(fs::read(&file).unwrap() == bytes, "{said}");
         assert_eq!(copies(home.path()), [""; 0]);
     }
+}
+
+/// When the server stopped that left `data/home-0.1.0.tar.gz`, in seconds since 1970.
+const KILLED_AT: i64 = 1_796_033_520;
+
+/// The data directory of a server of an earlier version that was killed, at the time when that was.
+async fn killed() -> Server {
+    let home = TempDir::new().unwrap();
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/data/home-0.1.0.tar.gz");
+    let unpacked = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(home.path()).status().unwrap();
+    assert!(unpacked.success());
+    let mut config = config(home.path());
+    config.data.master_key = serde_json::from_value(json!("")).unwrap();
+    let (start, begun) = (OffsetDateTime::from_unix_timestamp(KILLED_AT).unwrap(), Instant::now());
+    let clock = Clock::new(move || start + Duration::try_from(begun.elapsed()).unwrap());
+    Server::configured(home, config, clock).await
+}
+
+/// An agent's runs, once the newest of them is as it should be.
+async fn runs(server: &Server, agent: &str, newest: &str) -> Value {
+    let path = format!("/v1/agents/{agent}/runs");
+    let mut events = server.events(&format!("agent_id={agent}&event_type=run.*")).await;
+    loop {
+        let runs = server.get(&path).await.expect(200);
+        if runs[0]["status"] == newest {
+            return runs;
+        }
+        let seen = tokio::time::timeout(std::time::Duration::from_secs(10), events.next()).await;
+        assert!(seen.is_ok(), "{runs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_of_an_earlier_version_opens_and_works() {
+    let server = killed().await;
+    // A tool call that was cut off is not made again.
+    let eve = runs(&server, "eve", "completed").await;
+    let detail = server.get(&format!("/v1/agents/eve/runs/{}", eve[0]["run_id"].as_str().unwrap())).await.expect(200);
+    let steps = detail["steps"].as_array().unwrap();
+    assert_eq!(steps.iter().filter(|step| step["status"] == "interrupted").count(), 1, "{detail}");
+
+    let questions = server.get("/v1/agents/bob/questions").await.expect(200);
+    let id = questions[0]["question_id"].as_str().unwrap();
+    server.post(&format!("/v1/agents/bob/ask-responses/{id}"), json!({ "answer": "Blue" })).await.expect(200);
+    // The run that was queued behind it has its turn, for which the script has no step left.
+    let bob = runs(&server, "bob", "failed").await;
+    assert_eq!(bob[1]["status"], "completed", "{bob}");
+
+    let standing = server.get("/v1/agents/ada/tool-policy/decisions").await.expect(200);
+    assert_eq!(standing[0]["scope"], "always");
+    // The script goes on where the session is.
+    let count = json!({ "tool_calls": [{ "name": "text__word_count", "arguments": { "text": "a b c" } }] });
+    let steps = json!([count, { "text": "Counted." }, count, { "text": "Counted again." }]);
+    let config = json!({ "config": { "steps": steps } });
+    server.patch("/v1/providers/ada", config).await.expect(200);
+    assert_eq!(server.run("ada", "Count.").await["output"], "Counted again.");
+    let note = server.invoke("ada", "notes", "read", json!({ "title": "list" })).await.expect(200);
+    assert_eq!(note, "Buy milk.");
+    let back = server.post("/v1/agents/ada/skills/plain/rollback", json!({})).await.expect(200);
+    assert_eq!(back["version"], "1.0.0");
+    for (agent, mode) in [("ada", "inject"), ("bob", "sign"), ("eve", "reveal")] {
+        let skill = server.get(&format!("/v1/agents/{agent}/skills/keeper")).await.expect(200);
+        let granted = skill["granted"]["secrets"].as_array().unwrap();
+        assert!(granted.iter().any(|grant| grant["mode"] == mode), "{agent}: {granted:?}");
+    }
+    let value = server.invoke("eve", "keeper", "reveal", json!({})).await.expect(200);
+    assert!(!value.to_string().contains("fixture-secret"), "{value}");
+
+    let home = server.stop().await;
+    let (said, intact) = verify(home.path(), &[]);
+    assert!(intact, "{said}");
 }
