@@ -12,9 +12,6 @@ DENY    := $(TOOLS)/bin/cargo-deny
 STAGE   := @.ci/stage
 MAKE    += --no-print-directory
 
-# Many tests wait more than they compute.
-TEST_THREADS := $(shell echo $$((2 * $$(nproc))))
-
 .PHONY: run test peers peers-if-changed lint deps targets components test-components languages clients bench crash fuzz clean
 
 run: components
@@ -26,7 +23,7 @@ test:
 	$(STAGE) 'lints and licences' $(MAKE) lint
 	rm -f $(TARGET)/outcomes.txt
 	$(STAGE) 'build of the tests' cargo test --workspace --exclude hostile --quiet --no-run
-	$(STAGE) 'tests' env RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace --exclude hostile --quiet
+	$(STAGE) 'tests' cargo test --workspace --exclude hostile --quiet
 	@echo 'What became of each attack:'; sort -u $(TARGET)/outcomes.txt
 
 lint: $(DENY)
