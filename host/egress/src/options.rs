@@ -1,4 +1,4 @@
-//! What an operator chooses of the way out. Times are in seconds, sizes in bytes.
+//! Options for outgoing requests. Times are in seconds, sizes in bytes.
 
 use std::{net::SocketAddr, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What an operator chooses of how components run. Times are in milliseconds where nothing else is said.
+//! Options for running components. Times are in milliseconds unless stated otherwise.
 
 use std::{path::PathBuf, time::Duration};
 

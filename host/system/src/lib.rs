@@ -1,4 +1,4 @@
-//! What the server needs of its machine: tasks and threads, private folders, the log; and bounds on texts.
+//! Tasks and threads, private directories, logging, and limits on text and JSON.
 
 pub mod directory;
 pub mod in_flight;

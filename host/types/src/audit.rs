@@ -1,4 +1,4 @@
-//! Entries of the audit log.
+//! Entries of the audit log, and filters for them.
 
 use std::sync::Arc;
 

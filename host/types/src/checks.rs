@@ -1,4 +1,4 @@
-//! Checks of providers by the conformance suite: what came of them, for programs and for people.
+//! Results of the conformance suite for a provider, for programs and for people.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

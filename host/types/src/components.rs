@@ -1,4 +1,4 @@
-//! Components: what each says of itself, checked and in the form in which it is kept and shown.
+//! Manifests and tools of components, as they are validated, stored and returned.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What was asked for under an `Idempotency-Key`.
+//! Requests with an `Idempotency-Key`, and their outcomes.
 
 use crate::{
     error::{Detail, Error, Problem},

@@ -1,4 +1,4 @@
-//! What everything else speaks of: ids, times, digests, money and failures.
+//! Types that all crates of the server share: ids, times, money, errors, the rows of every noun, events.
 
 pub mod agents;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! The tool policy of an agent: what its model may call, and what a person is asked about first.
+//! The tool policy of an agent: which tools its model may call, and which need approval.
 
 use std::collections::{BTreeMap, BTreeSet};
 

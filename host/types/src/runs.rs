@@ -1,4 +1,4 @@
-//! Runs: a task, and what became of it, step by step.
+//! Runs, their steps and their usage.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What all routes share: extractors, answers, pages, idempotency, scopes, and the description of the API.
+//! Extractors, responses, errors, paging, idempotency, authentication and OpenAPI, shared by all routes.
 
 pub mod answer;
 pub mod auth;

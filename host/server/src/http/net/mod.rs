@@ -1,4 +1,4 @@
-//! Below HTTP: connections, TLS, rate limits, and who is at the other end.
+//! Connections, TLS, rate limits and loopback trust.
 
 pub mod connections;
 pub mod limits;

@@ -1,5 +1,5 @@
 //! The audit log: who did what, and what components did with secrets or were refused. Each entry is
-//! written with the change that it tells of, and [`chain`]ed to the one before.
+//! written with the change that it tells of, and chained to the one before ([`moxxy_store::audit`]).
 
 mod keys;
 mod verify;
