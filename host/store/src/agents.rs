@@ -4,11 +4,12 @@ use moxxy_types::{
     agents::{Agent, AgentKey, Settings},
     error::{Error, Result},
     ids::Name,
+    paging::PageRequest,
     policy::Policy,
 };
 use sqlx::FromRow;
 
-use super::{Db, PageRequest, Tx, from_json, to_json};
+use super::{Db, Tx, from_json, to_json};
 
 /// A query for agents with what their runs say of them.
 macro_rules! select {

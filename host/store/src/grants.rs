@@ -6,10 +6,11 @@ use moxxy_types::{
     error::{Error, Result},
     grants::{Grant, Holder, Mode},
     ids::{GrantId, Name, SecretId, SecretName},
+    paging::PageRequest,
 };
 use sqlx::FromRow;
 
-use super::{Db, PageRequest, Tx, from_json, to_json};
+use super::{Db, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

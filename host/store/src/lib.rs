@@ -14,7 +14,6 @@ pub mod keyvalue;
 pub mod messages;
 pub mod migration;
 mod outage;
-mod page;
 pub mod providers;
 pub mod questions;
 pub mod runs;
@@ -49,7 +48,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Events;
 
-pub use page::{Page, PageRequest};
 pub use writer::Tx;
 
 /// A connection: what every function of this module takes, whether it reads or writes.

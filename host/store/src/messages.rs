@@ -4,10 +4,11 @@ use moxxy_types::{
     error::{Error, Result},
     ids::{MessageId, RunId, SessionId},
     messages::{Message, Role},
+    paging::{Page, PageRequest},
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, PageRequest, Tx, from_json, to_json};
+use super::{Db, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

@@ -5,11 +5,12 @@ use moxxy_types::{
     error::{Error, Result},
     grants::Holder,
     ids::Name,
+    paging::PageRequest,
     providers::Provider,
 };
 use sqlx::FromRow;
 
-use super::{Db, PageRequest, Tx, components, from_json, grants, to_json};
+use super::{Db, Tx, components, from_json, grants, to_json};
 
 #[derive(FromRow)]
 struct Row {

@@ -5,13 +5,14 @@ use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
     ids::{MessageId, QuestionId, RunId, SessionId},
+    paging::PageRequest,
     policy::Standing,
     questions::{Decision, DecisionScope, Kind, NewQuestion, Question, Response, Status},
     runs::Run,
 };
 use sqlx::FromRow;
 
-use super::{Db, PageRequest, Tx, from_json, to_json};
+use super::{Db, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

@@ -6,11 +6,12 @@ use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     ids::{Name, RunId, SessionId},
+    paging::{Page, PageRequest},
     runs::{Failure, Run, Status, Stop},
 };
 use sqlx::FromRow;
 
-use super::{Db, Page, PageRequest, Tx, from_json, to_json};
+use super::{Db, Tx, from_json, to_json};
 
 /// A query for runs with their agents' names.
 macro_rules! select {

@@ -3,11 +3,12 @@
 use moxxy_types::{
     error::{Error, Result},
     ids::{SecretId, SecretName},
+    paging::PageRequest,
     secrets::{OVERHEAD, Sealed, Secret},
 };
 use sqlx::FromRow;
 
-use super::{Db, PageRequest, Tx};
+use super::{Db, Tx};
 
 #[derive(FromRow)]
 struct Row {

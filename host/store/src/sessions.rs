@@ -4,11 +4,12 @@ use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     ids::{Name, SessionId},
+    paging::PageRequest,
     sessions::Session,
 };
 use sqlx::FromRow;
 
-use super::{Db, PageRequest, Tx};
+use super::{Db, Tx};
 
 #[derive(FromRow)]
 struct Row {

@@ -6,12 +6,13 @@ use moxxy_types::{
     error::{Error, Result},
     grants::Holder,
     ids::Name,
+    paging::PageRequest,
     permissions::Names,
     skills::Skill,
 };
 use sqlx::FromRow;
 
-use super::{Db, PageRequest, Tx, components, from_json, grants, to_json};
+use super::{Db, Tx, components, from_json, grants, to_json};
 
 #[derive(FromRow)]
 struct Row {

@@ -5,12 +5,13 @@ use moxxy_types::{
     error::{Error, Result},
     ids::{RunId, StepId},
     money::Dollars,
+    paging::{Page, PageRequest},
     runs::{DailyUsage, RunUsage, Step, StepKind, StepUsage},
 };
 use serde_json::Value;
 use sqlx::FromRow;
 
-use super::{Db, Page, PageRequest, Tx, from_json, to_json};
+use super::{Db, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

@@ -3,12 +3,13 @@
 use moxxy_types::{
     error::{Error, Result},
     ids::TokenId,
+    paging::PageRequest,
     tokens::Token,
 };
 use sqlx::FromRow;
 use subtle::ConstantTimeEq as _;
 
-use super::{Db, PageRequest, Tx, from_json, to_json};
+use super::{Db, Tx, from_json, to_json};
 
 #[derive(FromRow)]
 struct Row {

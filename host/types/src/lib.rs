@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod ids;
 pub mod messages;
 pub mod money;
+pub mod paging;
 pub mod peer;
 pub mod permissions;
 pub mod policy;

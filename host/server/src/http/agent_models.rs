@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use moxxy_store as store;
-use moxxy_types::{agents::Agent, clock, ids::Name};
+use moxxy_types::{agents::Agent, clock, ids::Name, paging::PageRequest};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Such clients know no pages.
-const ALL: store::PageRequest = store::PageRequest { limit: u32::MAX, after: None };
+const ALL: PageRequest = PageRequest { limit: u32::MAX, after: None };
 
 /// Agents, as models.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -9,13 +9,14 @@ use moxxy_types::{
     audit::{Entry, Filter},
     error::{Error, Result},
     events::Envelope,
+    paging::{Page, PageRequest},
 };
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
 
 pub use chain::{Ends, Hash, Key, Walk};
 
-use super::{Db, Page, PageRequest, Tx};
+use super::{Db, Tx};
 
 /// Tables whose rows come into being with an entry, or after one.
 const USED: [&str; 15] = [

@@ -8,8 +8,10 @@ use axum::{
     http::{Uri, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
-use moxxy_store::{Page, PageRequest};
-use moxxy_types::error::Error;
+use moxxy_types::{
+    error::Error,
+    paging::{Page, PageRequest},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! Pages of lists: each begins behind the last item of the one before, so nothing is shown twice or
 //! left out when the list changes in between.
 
-use moxxy_types::error::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone)]
@@ -21,18 +21,18 @@ pub struct Page<T> {
 
 impl PageRequest {
     /// For lists in ascending order of texts.
-    pub(super) fn after(&self) -> &str {
+    pub fn after(&self) -> &str {
         self.after.as_deref().unwrap_or_default()
     }
 
     /// For lists in the order of positions.
-    pub(super) fn position(&self) -> Result<Option<i64>> {
+    pub fn position(&self) -> Result<Option<i64>> {
         let read = |after: &String| after.parse().map_err(|_| Error::invalid_field("cursor", "it is of another list"));
         self.after.as_ref().map(read).transpose()
     }
 
     /// One more than is shown, which tells whether there is a next page.
-    pub(super) fn rows(&self) -> i64 {
+    pub fn rows(&self) -> i64 {
         i64::from(self.limit) + 1
     }
 
@@ -47,7 +47,7 @@ impl PageRequest {
 }
 
 impl<T> Page<T> {
-    pub(super) fn try_map<U>(self, change: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
+    pub fn try_map<U>(self, change: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
         let items = self.items.into_iter().map(change).collect::<Result<_>>()?;
         Ok(Page { items, next: self.next })
     }
