@@ -1,14 +1,14 @@
-//! What a look at a value may cost.
+//! Budget of steps and time for one evaluation.
 
 use std::time::{Duration, Instant};
 
-/// How many steps a look may take, of about a tenth of a microsecond each.
+/// Maximum number of steps of an evaluation. A step takes about a tenth of a microsecond.
 const STEPS: usize = 200_000;
-/// How long it may take, which only a machine that is busy with other things comes to.
+/// Time limit of an evaluation, which is only reached on a machine that is busy with other work.
 const TIME: Duration = Duration::from_secs(1);
-/// After how many steps the clock is read.
+/// Number of steps between reads of the clock.
 const CLOCK: usize = 4096;
-/// How many bytes are compared, hashed or counted in one step.
+/// Number of bytes that are compared, hashed or counted in one step.
 const BYTES: usize = 64;
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Budget {
     deadline: Instant,
 }
 
-/// There are no steps left, or there is no time: nothing is decided.
+/// The steps or the time are used up: nothing is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted;
 
@@ -42,7 +42,7 @@ impl Budget {
         self.left
     }
 
-    /// For work on a text, beside what is spent anyway.
+    /// Spends the steps for processing a text, in addition to the steps of the operation itself.
     pub fn spend_on(&mut self, text: &str) -> Spent {
         self.spend(text.len() / BYTES)
     }

@@ -1,15 +1,15 @@
-//! Whether what an author gives as a schema is one.
+//! Validation of schemas for their authors.
 
 use serde_json::{Map, Value};
 
 use super::compile::target;
 
-/// What stands behind a keyword.
+/// Form of a keyword's value.
 #[derive(Clone, Copy)]
 enum Form {
     Schema,
     Schemas,
-    /// One, or a list of them.
+    /// A schema or a list of schemas.
     SchemaOrSchemas,
     Named,
     Text,
@@ -67,7 +67,7 @@ const KEYWORDS: [(&str, Form); 43] = [
     ("$schema", Form::Text),
 ];
 
-/// Checks a schema; the error says where what is wrong, for its author.
+/// Validates a schema. The error tells the author what is wrong and where.
 pub fn check(root: &Value) -> Result<(), String> {
     schema(root, root, "#")
 }
@@ -118,12 +118,12 @@ fn each(root: &Value, named: &Map<String, Value>, at: &str) -> Result<(), String
     named.iter().try_for_each(|(name, item)| schema(root, item, &format!("{at}/{}", short(name))))
 }
 
-/// Only what is in the schema itself is looked up.
+/// Validates a reference. Only references within the schema are resolved.
 fn reference(root: &Value, name: &str, at: &str) -> Result<(), String> {
     let shown = short(name);
     match name.strip_prefix('#') {
         None => Err(format!("`{at}/$ref` refers to `{shown}`, which is not in it, and nothing is fetched")),
-        // The name of an anchor is not looked at.
+        // Anchors are not resolved.
         Some(pointer) if !pointer.is_empty() && !pointer.starts_with('/') => Ok(()),
         Some(_) if target(root, name).is_some() => Ok(()),
         Some(_) => Err(format!("`{at}/$ref` refers to `{shown}`, which is not there")),

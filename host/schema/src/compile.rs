@@ -1,5 +1,5 @@
-//! Schemas made ready: references resolved, patterns compiled and keywords read once, so that no look at a value
-//! does it again.
+//! Compilation of schemas: resolves references, compiles patterns and reads keywords once instead of in every
+//! evaluation.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,22 +15,22 @@ use super::{
     pattern::{Pattern, Patterns},
 };
 
-/// How much of a value, a name or a pattern is shown, in characters.
+/// Maximum length of a value or a name in a message, in characters.
 const SHOWN: usize = 80;
-/// How many names or values are listed.
+/// Maximum number of names or values that a message lists.
 const LISTED: usize = 12;
-/// What is not looked at.
+/// Keywords that are not evaluated.
 const UNKNOWN: [&str; 5] =
     ["unevaluatedProperties", "unevaluatedItems", "dependentSchemas", "dependencies", "$dynamicRef"];
 
-/// A schema made ready.
+/// Compiled schema.
 #[derive(Debug)]
 pub struct Schema {
-    /// The first is the whole schema.
+    /// The first node is the whole schema.
     nodes: Vec<Node>,
 }
 
-/// The place of a schema within a whole one.
+/// Index of a schema in the nodes of the whole one.
 pub type NodeId = usize;
 
 #[derive(Debug)]
@@ -42,9 +42,9 @@ pub enum Node {
 
 #[derive(Debug)]
 pub enum Rule {
-    /// Any of these. Nothing behind it is looked at where it does not hold.
+    /// The value has one of these types. Otherwise, later rules are not evaluated.
     Type(Vec<&'static str>),
-    /// Something that is not looked at.
+    /// A keyword that is not evaluated.
     Unknown,
     Const(Value, String),
     Enum(Vec<Value>, String),
@@ -52,7 +52,7 @@ pub enum Rule {
     Array(Box<Items>),
     Text(Box<Text>),
     Number(Vec<(Bound, Number)>, Option<f64>),
-    /// Unknown if it is none within the schema.
+    /// `None` if the target is not in the schema.
     Ref(Option<NodeId>),
     AllOf(Vec<NodeId>),
     AnyOf(Vec<NodeId>),
@@ -61,7 +61,7 @@ pub enum Rule {
     If(NodeId, Option<NodeId>, Option<NodeId>),
 }
 
-/// The least and the most.
+/// Minimum and maximum.
 pub type Bounds = (Option<f64>, Option<f64>);
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub struct Fields {
     pub properties: BTreeMap<String, NodeId>,
     pub patterns: Vec<(Option<Arc<Pattern>>, NodeId)>,
     pub rest: Option<NodeId>,
-    /// The names of the properties, in words.
+    /// Names of the properties, for messages.
     pub known: String,
     pub names: Option<NodeId>,
     pub size: Bounds,
@@ -89,16 +89,16 @@ pub struct Items {
 #[derive(Debug)]
 pub struct Text {
     pub size: Bounds,
-    /// With what is shown of it.
+    /// With its text for messages.
     pub pattern: Option<(Option<Arc<Pattern>>, String)>,
 }
 
 impl Schema {
-    /// Makes a schema ready, with the other patterns of its component.
+    /// Compiles a schema. `patterns` are shared by the schemas of its component.
     pub fn new(root: &Value, patterns: &mut Patterns) -> Self {
         let mut compiler = Compiler { root, patterns, known: HashMap::new(), waiting: Vec::new(), nodes: Vec::new() };
         compiler.node(root);
-        // Not one within another: references lead anywhere, as far as they like.
+        // Uses a work list instead of recursion, because references can form chains of any length.
         while let Some((id, schema)) = compiler.waiting.pop() {
             let compiled = compiler.compiled(schema);
             if let Some(node) = compiler.nodes.get_mut(id) {
@@ -116,7 +116,7 @@ impl Schema {
 struct Compiler<'s, 'p> {
     root: &'s Value,
     patterns: &'p mut Patterns,
-    /// By where it lies: one that several references mean is made ready once.
+    /// By address, so that a schema with several references to it is compiled once.
     known: HashMap<*const Value, NodeId>,
     waiting: Vec<(NodeId, &'s Value)>,
     nodes: Vec<Node>,
@@ -237,13 +237,14 @@ fn numbers(schema: &Map<String, Value>) -> Option<Rule> {
     (!bounds.is_empty() || multiple.is_some()).then_some(Rule::Number(bounds, multiple))
 }
 
-/// What a reference within a schema means.
+/// Returns the target of a reference within a schema.
 pub fn target<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
     let pointer = percent_decode_str(reference.strip_prefix('#')?).decode_utf8().ok()?;
     root.pointer(&pointer)
 }
 
-/// `None` if every value is of one of them.
+/// Returns the named types, or `None` if the keyword is malformed or names an unknown type: then every value is
+/// allowed.
 fn types(types: &Value) -> Option<Vec<&'static str>> {
     let named: Vec<_> = match types {
         Value::String(name) => vec![name.as_str()],

@@ -1,5 +1,5 @@
-//! One look at a value: what holds for values of every kind. All that takes time with a value or a schema spends
-//! steps.
+//! Evaluation of a value: the rules for values of every type. All work whose time depends on the value or the
+//! schema spends steps.
 
 use serde_json::Value;
 
@@ -12,19 +12,19 @@ use super::{
     place::Place,
 };
 
-/// How deeply schemas may nest in it, references followed.
+/// Maximum nesting depth of schemas in an evaluation, including references.
 const DEPTH: usize = 160;
-/// How much is told of what is wrong.
+/// Maximum number of reported mismatches.
 const TOLD: usize = 5;
-/// What it takes to tell of one thing, in steps.
+/// Cost of reporting a mismatch, in steps.
 const TELLING: usize = 16;
 
-/// Whether a value fits.
+/// Result of evaluating a value against a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
     Yes,
     No,
-    /// As far as was looked at, it does.
+    /// No mismatch was found, but not every rule could be decided.
     Perhaps,
 }
 
@@ -32,13 +32,13 @@ pub struct Evaluation<'s> {
     pub schema: &'s Schema,
     pub budget: Budget,
     transitions: Transitions,
-    /// With how deep in the value each is.
+    /// Mismatches to report, each with its depth in the value.
     found: Vec<(usize, Mismatch)>,
-    /// How much does not fit; not all of it is found.
+    /// Number of mismatches, including those that are not in `found`.
     count: usize,
-    /// How much could not be decided of what fits so far.
+    /// Number of rules that could not be decided, without those of parts that do not fit.
     unsure: usize,
-    /// Whether nobody will be told of what is wrong.
+    /// Whether mismatches are counted but not reported.
     quiet: bool,
 }
 
@@ -48,13 +48,13 @@ impl<'s> Evaluation<'s> {
         Self { schema, budget, transitions, found: Vec::new(), count: 0, unsure: 0, quiet: false }
     }
 
-    /// What is wrong with a value.
+    /// Returns the mismatches of a value.
     pub fn look(&mut self, value: &Value) -> Spent<Vec<Mismatch>> {
         self.evaluate(0, value, &Place::Root, 0)?;
         Ok(self.found.drain(..).map(|(_, mismatch)| mismatch).collect())
     }
 
-    /// Holds a value against a schema, at a depth of schemas.
+    /// Evaluates a value against a schema. `depth` is the nesting depth of schemas.
     pub fn evaluate(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> Spent {
         self.budget.spend(1)?;
         let rules = match self.schema.node(node) {
@@ -93,7 +93,7 @@ impl<'s> Evaluation<'s> {
         Ok(())
     }
 
-    /// What is told by references and by other schemas together.
+    /// Evaluates references and rules that combine other schemas.
     fn combined(&mut self, rule: &Rule, value: &Value, place: &Place<'_>, depth: usize) -> Spent {
         match rule {
             Rule::Ref(Some(target)) => self.evaluate(*target, value, place, depth),
@@ -130,12 +130,13 @@ impl<'s> Evaluation<'s> {
                 };
                 branch.map_or(Ok(()), |branch| self.evaluate(branch, value, place, depth))
             }
-            // For values of another kind.
+            // The rule is for values of another type.
             _ => Ok(()),
         }
     }
 
-    /// At least one fits. If none does, the one is told of that fits so far as to be meant.
+    /// Requires at least one alternative to fit. If none does, reports the mismatches of the alternative that
+    /// fits deepest into the value, which is probably the intended one.
     fn alternatives(&mut self, alternatives: &[NodeId], value: &Value, place: &Place<'_>, depth: usize) -> Spent {
         let mut nearest = Vec::new();
         let (found, count, unsure) = (std::mem::take(&mut self.found), self.count, self.unsure);
@@ -167,20 +168,20 @@ impl<'s> Evaluation<'s> {
         Ok(())
     }
 
-    /// Whether a value fits, which is not told of.
+    /// Returns whether a value fits, without reporting mismatches.
     pub fn fits(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> Spent<Fit> {
         let (quiet, count, unsure) = (std::mem::replace(&mut self.quiet, true), self.count, self.unsure);
         self.evaluate(node, value, place, depth)?;
         self.quiet = quiet;
         if std::mem::replace(&mut self.count, count) != count {
-            // What else was not decided of it makes no difference.
+            // The value does not fit, whatever the undecided rules would say.
             self.unsure = unsure;
             return Ok(Fit::No);
         }
         Ok(if self.unsure == unsure { Fit::Yes } else { Fit::Perhaps })
     }
 
-    /// Something is not decided.
+    /// Records that a rule could not be decided.
     pub fn doubt(&mut self) {
         self.unsure += 1;
     }
@@ -195,7 +196,7 @@ impl<'s> Evaluation<'s> {
         Ok(())
     }
 
-    /// Whether a text matches, if that can be known.
+    /// Returns whether a text matches a pattern, or `None` if that cannot be decided.
     pub fn matches(&mut self, pattern: Option<&Pattern>, text: &str) -> Spent<Option<bool>> {
         let known = match pattern {
             Some(pattern) => pattern.matches(text, &mut self.transitions, &mut self.budget)?,

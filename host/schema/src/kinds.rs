@@ -1,4 +1,4 @@
-//! What holds for values of one kind.
+//! Rules for objects, arrays, strings and numbers.
 
 use std::cmp::Ordering;
 
@@ -66,7 +66,7 @@ impl Evaluation<'_> {
             }
         }
         match rules.rest {
-            // One whose pattern is not known may be meant.
+            // A pattern that could not be compiled may match this name.
             Some(_) if !is_named && !all_known => self.doubt(),
             Some(rest) if !is_named => match self.schema.node(rest) {
                 Some(Node::Nothing) => {
@@ -171,7 +171,7 @@ impl Bound {
         }
     }
 
-    /// In words, and how a number that holds it compares to it.
+    /// Returns the bound in words, and how a number that satisfies it compares to it.
     fn meaning(self) -> (&'static str, &'static [Ordering]) {
         match self {
             Self::Minimum => ("at least", &[Ordering::Greater, Ordering::Equal]),

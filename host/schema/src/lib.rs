@@ -1,7 +1,8 @@
-//! JSON Schemas (draft 2020-12) that strangers wrote, and whether a value fits them. Nothing that a
-//! schema refers to is fetched. A schema is made ready once, and a look at a value takes only so many
-//! steps: what is not decided by then is not held against it. `format`, `unevaluated…`, `dependentSchemas` and
-//! `$dynamicRef` say nothing here, nor does a pattern that only a backtracking engine knows.
+//! Validation of values against untrusted JSON Schemas (draft 2020-12).
+//!
+//! Nothing that a schema refers to is fetched. A schema is compiled once. An evaluation has a limited number of
+//! steps; if it exceeds them, it reports no mismatch. `format`, `unevaluated…`, `dependentSchemas` and
+//! `$dynamicRef` are not evaluated, nor are patterns that require a backtracking engine.
 
 mod budget;
 mod check;
@@ -23,24 +24,24 @@ pub use pattern::Patterns;
 
 use self::{budget::Budget, evaluation::Evaluation};
 
-/// One thing in a value that does not fit.
+/// Part of a value that does not fit a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Such as `items[0].name`; empty for the value itself.
+    /// Path such as `items[0].name`; empty for the value itself.
     pub place: String,
     pub reason: String,
 }
 
 impl Schema {
-    /// What in a value does not fit, as far as that is known. It computes for some tens of milliseconds at worst:
-    /// not for the server's threads.
+    /// Returns the known mismatches of a value. Takes some tens of milliseconds at worst: do not call it on the
+    /// server's worker threads.
     pub fn mismatches(&self, value: &Value) -> Vec<Mismatch> {
-        // Half a look says nothing.
+        // An incomplete evaluation decides nothing.
         Evaluation::new(self, Budget::new()).look(value).unwrap_or_default()
     }
 }
 
-/// What does not fit in an object that a client sent as `field`, as an error that names each place.
+/// Returns an error that lists the mismatches of the object that a client sent as `field`.
 pub fn refuse(code: &'static str, field: &str, wrong: Vec<Mismatch>) -> Result<(), Error> {
     if wrong.is_empty() {
         return Ok(());
@@ -53,7 +54,7 @@ pub fn refuse(code: &'static str, field: &str, wrong: Vec<Mismatch>) -> Result<(
     Err(Error::Invalid(problem, wrong.into_iter().map(detail).collect()))
 }
 
-/// In one sentence.
+/// Returns the mismatches in one sentence.
 pub fn told(wrong: &[Mismatch]) -> String {
     let one = |Mismatch { place, reason }: &Mismatch| match place.as_str() {
         "" => reason.clone(),

@@ -1,6 +1,6 @@
-//! Patterns that strangers wrote. A pattern becomes an automaton that is made as it is used: each transition that
-//! a text needs first costs steps by the automaton's size, and is known from then on. So a match costs its text
-//! times the states at most, and ordinary ones little more than their text.
+//! Patterns of untrusted schemas, matched by lazy DFAs. The first use of a transition costs steps in proportion
+//! to the size of the automaton; then it is cached. A match therefore costs at most the length of the text times
+//! the number of states, and usually little more than the length of the text.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,39 +16,40 @@ use regex_automata::{
 
 use super::budget::{Budget, Spent};
 
-/// The most patterns of a component that are looked at.
+/// Maximum number of patterns of a component that are compiled.
 const PATTERNS: usize = 64;
-/// How long they may be in all, in bytes: some classes take long to read.
+/// Maximum total length of a component's patterns, in bytes: some classes take long to parse.
 const TEXTS: usize = 16 * 1024;
-/// The most room that one takes, in bytes: about twenty times what ordinary ones take.
+/// Maximum size of the NFA of a pattern, in bytes: about twenty times that of ordinary patterns.
 const PATTERN: usize = 256 * 1024;
-/// How deeply groups nest in one.
+/// Maximum nesting depth of groups in a pattern.
 const NESTING: u32 = 64;
-/// The most room for the transitions that a look needs, in bytes. It forgets them and goes on where that is full.
+/// Capacity of the transition cache of a pattern in an evaluation, in bytes. When it is full, it is cleared and
+/// the evaluation continues.
 const CACHE: usize = 256 * 1024;
-/// How much of an automaton is gone through in a step, in bytes.
+/// Number of bytes of an automaton that are traversed in one step.
 const SIZE: usize = 512;
-/// How many bytes of a text are matched in a step by transitions that are known.
+/// Number of bytes of a text that are matched in one step by cached transitions.
 const BYTES: usize = 16;
 
-/// The patterns of a component's schemas, with those that no answer is known of.
+/// Patterns of a component's schemas; `None` for those that cannot be matched.
 #[derive(Debug, Default)]
 pub struct Patterns {
     known: HashMap<String, Option<Arc<Pattern>>>,
-    /// In bytes.
+    /// Total length of the patterns, in bytes.
     texts: usize,
 }
 
 #[derive(Debug)]
 pub struct Pattern {
-    /// Unique among those of the component.
+    /// Unique among the patterns of the component.
     number: usize,
     automaton: DFA,
-    /// Of one transition that is not known yet, in steps.
+    /// Cost of computing a transition, in steps.
     price: usize,
 }
 
-/// The transitions that a look has needed so far.
+/// Transitions that an evaluation has computed so far.
 #[derive(Debug, Default)]
 pub struct Transitions(HashMap<usize, Cache>);
 
@@ -68,7 +69,7 @@ impl Patterns {
 }
 
 impl Pattern {
-    /// `None` if it is none, too large, or of another meaning than in ECMA-262.
+    /// Returns `None` if the text is no pattern, is too large, or has another meaning in ECMA-262.
     fn new(number: usize, text: &str) -> Option<Self> {
         let lazy = DFA::config().cache_capacity(CACHE).skip_cache_capacity_check(true).unicode_word_boundary(true);
         let nfa = thompson::Config::new().nfa_size_limit(Some(PATTERN)).which_captures(WhichCaptures::None);
@@ -78,12 +79,12 @@ impl Pattern {
         Some(Self { number, automaton, price })
     }
 
-    /// Whether a text matches. `None` where the automaton cannot tell, as within words beside letters that are
-    /// not ASCII.
+    /// Returns whether a text matches. `None` if the automaton cannot decide, for example at word boundaries next
+    /// to non-ASCII letters.
     pub fn matches(&self, text: &str, known: &mut Transitions, budget: &mut Budget) -> Spent<Option<bool>> {
         budget.spend(1 + text.len() / BYTES)?;
         if !known.0.contains_key(&self.number) {
-            // Room for all states, and those to begin with.
+            // Memory for all states, and the start states.
             budget.spend(2 * self.price)?;
         }
         let cache = known.0.entry(self.number).or_insert_with(|| self.automaton.create_cache());
@@ -103,26 +104,26 @@ impl Pattern {
         if state.is_tagged() {
             return Ok(decided(state));
         }
-        // Made once for each state, which was paid for when it was made.
+        // Computed once for each state, and paid for when the state was computed.
         let end = self.automaton.next_eoi_state(cache, state);
         Ok(end.ok().filter(|end| !end.is_quit()).map(|end| end.is_match()))
     }
 }
 
-/// What a state says, whatever follows.
+/// Returns the result in a state that decides it, whatever text follows. `None` if the automaton gave up.
 fn decided(state: LazyStateID) -> Option<bool> {
     (!state.is_quit()).then(|| state.is_match())
 }
 
-/// A pattern as `regex` reads it. `None` if it has what ECMA-262 reads in another way: ends of words by other
-/// names, and sets within sets.
+/// Translates a pattern to the syntax of `regex`. Returns `None` if ECMA-262 reads a part of it differently: `\<`
+/// and `\>` as word boundaries, nested sets, and set operations.
 fn translated(pattern: &str) -> Option<String> {
     let (mut chars, mut in_set, mut translated) = (pattern.chars().peekable(), false, String::new());
     while let Some(c) = chars.next() {
         let next = chars.peek().copied();
         match c {
             '\\' if matches!(next, Some('<' | '>')) => return None,
-            // Words are of ASCII letters.
+            // Words consist of ASCII letters in ECMA-262.
             '\\' if next == Some('b') && !in_set => {
                 chars.next();
                 translated.push_str(r"(?-u:\b)");

@@ -1,8 +1,8 @@
-//! Where in a value something is.
+//! Position within a value.
 
 use std::fmt;
 
-/// A way into a value, from its end.
+/// Path into a value, linked from its end to the root.
 #[derive(Debug, Clone, Copy)]
 pub enum Place<'p> {
     Root,
@@ -10,11 +10,11 @@ pub enum Place<'p> {
     Item(&'p Place<'p>, usize),
 }
 
-/// The longest name of a field that is shown, in characters.
+/// Maximum length of a field name in a message, in characters.
 const NAME: usize = 64;
 
 impl Place<'_> {
-    /// How many steps into the value.
+    /// Returns the number of fields and items in the path.
     pub fn depth(&self) -> usize {
         match self {
             Self::Root => 0,

@@ -1,4 +1,4 @@
-//! What schemas say, held against a library that knows the whole standard, and for how many steps.
+//! Results of evaluations, compared with a library that implements the whole standard, and their cost in steps.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ fn look(schema: &Value, value: &Value) -> String {
     told(&Schema::new(schema, &mut Patterns::default()).mismatches(value))
 }
 
-/// What a look finds, and how many steps it takes.
+/// Returns the mismatches and the number of steps of an evaluation.
 fn measured(schema: &Value, value: &Value) -> (Spent<Vec<Mismatch>>, usize) {
     let schema = Schema::new(schema, &mut Patterns::default());
     let mut evaluation = Evaluation::new(&schema, Budget::new());
@@ -106,7 +106,7 @@ fn schemas_of_many() -> Vec<Value> {
     ]
 }
 
-/// What both this and a library that knows the whole standard say.
+/// Compares the results with a library that implements the whole standard.
 #[test]
 fn it_agrees_with_the_standard() {
     let values = values();
@@ -167,13 +167,13 @@ fn an_author_is_told_what_is_no_schema() {
     ];
     for (schema, expected) in cases {
         assert_eq!(check(&schema), Err(expected.to_owned()));
-        // One that was taken before this was looked at harms nobody.
+        // An invalid schema that was accepted before this check existed does no harm.
         look(&schema, &json!({ "a": [1, "b"] }));
     }
     assert_eq!(check(&json!({ "properties": { "$ref": { "type": "string" } }, "x-mine": 5 })), Ok(()));
 }
 
-/// What asks for the same of a value 2¹⁶ times.
+/// Returns a schema that applies `leaf` to the same value 2¹⁶ times.
 fn doubled(leaf: Value) -> Value {
     let twice = |level: usize| json!([{ "$ref": format!("#/$defs/{level}") }, { "$ref": format!("#/$defs/{level}") }]);
     let mut definitions: Map<_, _> =
@@ -182,7 +182,7 @@ fn doubled(leaf: Value) -> Value {
     json!({ "allOf": twice(0), "$defs": definitions })
 }
 
-/// A text of `a` and `b` in no order.
+/// Returns a pseudorandom text of `a` and `b`.
 fn letters(length: usize) -> String {
     let step = |seed: &u32| Some(seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     let seeds = std::iter::successors(Some(1_u32), step);
@@ -226,7 +226,7 @@ fn no_schema_takes_for_ever() {
         let since = std::time::Instant::now();
         let (found, steps) = measured(schema, value);
         println!("{:>10.1?} for {steps:>6} steps: {:.70}", since.elapsed(), schema.to_string());
-        // The last is cheap, as all the others are not.
+        // Only the last case fits the budget.
         let expected = if index == last { Ok(Vec::new()) } else { Err(Exhausted) };
         assert_eq!(found, expected, "{steps} {:.200}", schema.to_string());
     }
@@ -240,12 +240,12 @@ fn what_is_long_in_a_schema_costs_nothing_when_it_is_used() {
     let long = measured(&refers(&"a".repeat(9000), &"%61".repeat(9000)), &items);
     assert_eq!((short, steps), long);
     assert_eq!(long.0, Ok(Vec::new()));
-    // Nor do long reasons, for most of which there is no room.
+    // Nor do long reasons, most of which are not reported.
     let wrong = |constant: &str| measured(&json!({ "items": { "const": constant } }), &items);
     let (short, long) = (wrong("b"), wrong(&"b\n".repeat(9000)));
     assert_eq!(short.1, long.1);
     assert!(long.0.is_ok_and(|found| found.len() == 5 && found.iter().all(|one| one.reason.len() < 150)));
-    // What refers to itself, or to what does, is undecided; and a long way round is bounded.
+    // A reference cycle is undecided, and a long chain of references is bounded.
     let chain: Map<_, _> =
         (0..2000).map(|n| (n.to_string(), json!({ "$ref": format!("#/$defs/{}", n + 1) }))).collect();
     assert_eq!(measured(&json!({ "$ref": "#/$defs/0", "$defs": chain }), &json!(1)).0, Err(Exhausted));
@@ -253,7 +253,7 @@ fn what_is_long_in_a_schema_costs_nothing_when_it_is_used() {
     assert_eq!(measured(&cycle, &json!(1)).0, Err(Exhausted));
 }
 
-/// Ordinary patterns cost little more than the text, so that long lists and texts are looked at whole.
+/// Ordinary patterns cost little more than the text, so long lists and texts are evaluated completely.
 #[test]
 fn ordinary_values_are_decided() {
     let list = |item: &str, bad: &str| (0..1000).map(|_| item).chain([bad]).collect::<Value>();
@@ -281,7 +281,7 @@ fn patterns_are_bounded() {
     let mut patterns = Patterns::default();
     let large = ["(((a{1,100}){1,100}){1,100}){1,100}", "\\w{200}", &"(".repeat(500), &"(a".repeat(100)];
     assert!(large.iter().all(|pattern| patterns.get(pattern).is_none()));
-    // Those that are none are counted, too.
+    // Invalid patterns count, too.
     assert_eq!((0..100).filter(|number| patterns.get(&format!("^{number}$")).is_some()).count(), 60);
     let (mut patterns, long) = (Patterns::default(), "a".repeat(5000));
     let known = |patterns: &mut Patterns, first: char| patterns.get(&format!("{first}{long}")).is_some();
@@ -316,7 +316,7 @@ fn what_is_not_decided_is_held_against_nothing() {
     for (schema, value) in cases {
         assert_eq!(look(&schema, &value), "", "{schema} {value}");
     }
-    // What does not fit whatever is decided is wrong still.
+    // A value that fits under no decision is still a mismatch.
     for (schema, value) in [
         (json!({ "oneOf": [{ "pattern": "(?=x)", "type": "string" }, { "const": 2 }] }), json!(1)),
         (json!({ "oneOf": [{ "$ref": "#A" }, true, true] }), json!(1)),

@@ -1,4 +1,4 @@
-//! Whether values are the same. 1 is 1.0.
+//! Equality of values. 1 equals 1.0.
 
 use std::{
     cmp::Ordering,
@@ -52,14 +52,14 @@ impl Evaluation<'_> {
         Ok(false)
     }
 
-    /// Whether items are all different.
+    /// Returns whether all items are different.
     pub fn are_unique(&mut self, items: &[Value]) -> Spent<bool> {
         let (state, mut seen) = (RandomState::new(), HashMap::new());
         for item in items {
             let mut hasher = state.build_hasher();
             self.hash(item, &mut hasher)?;
             let other = seen.insert(hasher.finish(), item);
-            // That two which differ have one hash does not happen.
+            // Equal hashes of different items are too unlikely to handle.
             if let Some(other) = other
                 && self.equal(other, item)?
             {
@@ -99,7 +99,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// Whole numbers by their value, however they are written.
+/// Hashes whole numbers by value, however they are written.
 fn hash_number(number: &Number, hasher: &mut impl Hasher) {
     if let Some(whole) = number.as_i128() {
         return whole.hash(hasher);

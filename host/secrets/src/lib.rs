@@ -1,6 +1,7 @@
-//! What a secret's value goes through: [`Value`] holds it, a [`Placeholder`] stands for it while a
-//! component writes a request, [`inject`] puts it in as the request leaves, and [`redact`] takes it
-//! out of whatever comes back. [`seal()`] and [`open`] are how it is kept. Pure: knows no server, no database and no component.
+//! Life cycle of a secret's value: [`Value`] holds it, a [`Placeholder`] stands for it while a component writes a
+//! request, [`inject`] replaces the placeholder as the request leaves, and [`redact`] removes the value from
+//! responses and output. [`seal()`] and [`open`] encrypt and decrypt it for storage. Pure: independent of server,
+//! database and components.
 
 pub mod inject;
 mod master;

@@ -19,7 +19,7 @@ impl MasterKey {
         Ok(Self(Zeroizing::new(ids::random()?)))
     }
 
-    /// From 64 hexadecimal digits; `place` is named in the error.
+    /// Parses 64 hexadecimal digits. `place` is named in the error.
     pub fn read(text: &str, place: &str) -> Result<Self> {
         let mut key = Zeroizing::new([0; 32]);
         hex::decode_to_slice(text.trim(), &mut *key).map_err(|_| {
@@ -28,7 +28,7 @@ impl MasterKey {
         Ok(Self(key))
     }
 
-    /// Tells keys apart without giving one away.
+    /// Returns an id that distinguishes keys without revealing them.
     pub fn id(&self) -> String {
         hex::encode(digest::derive(&self.0, "moxxy master key identity 1"))
     }

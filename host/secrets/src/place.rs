@@ -1,4 +1,4 @@
-//! Where in a request a secret stands, as a manifest asks for it and a grant allows it.
+//! Places of secrets in requests, as manifests request them and grants allow them.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -7,27 +7,28 @@ use moxxy_types::error::Error;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+/// Maximum length of the name of a header or parameter, in bytes.
 const NAME: usize = 64;
 
-/// Written `header:NAME`, `basic`, `path`, `query:NAME` or `body`.
+/// Place of a secret, written `header:NAME`, `basic`, `path`, `query:NAME` or `body`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Place {
-    /// In the value of this header, whose name is in small letters.
+    /// Value of the header with this lower-case name.
     Header(String),
-    /// In the user or the password of `Authorization: Basic`.
+    /// User or password of `Authorization: Basic`.
     Basic,
-    /// In the segments of the path.
+    /// Segments of the path.
     Path,
-    /// In the value of this parameter of the query.
+    /// Value of the query parameter with this name.
     Query(String),
-    /// In a string of a JSON body, or a value of a form.
+    /// String of a JSON body, or value of a form.
     Body,
 }
 
 impl Place {
-    /// None if no grant can name this header: its name is unusual, or it says where a message goes
-    /// and where it ends.
+    /// Returns `None` if no grant can name this header: its name is unusual, or it controls the routing or
+    /// framing of the message.
     pub fn header(name: &str) -> Option<Self> {
         let name = HeaderName::try_from(name).ok().filter(|name| is_name(name.as_str()))?;
         let framing = [
@@ -42,7 +43,7 @@ impl Place {
         (!framing.contains(&name)).then(|| Self::Header(name.as_str().to_owned()))
     }
 
-    /// None if no grant can name this parameter.
+    /// Returns `None` if no grant can name this parameter.
     pub fn query(name: &str) -> Option<Self> {
         is_name(name).then(|| Self::Query(name.to_owned()))
     }

@@ -1,5 +1,5 @@
-//! The text that stands for a secret during one call, in letters and digits alone, so that it comes
-//! unchanged through whatever encoding a component puts it in a request with.
+//! Placeholders, which stand for secrets during one call. They consist of letters and digits, so that no encoding
+//! that a component applies changes them.
 
 use std::sync::LazyLock;
 
@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 use moxxy_types::{error::Error, ids};
 
 const START: &str = "MOXXYSECRET";
+/// Number of random bytes, each written as two digits.
 const RANDOM: usize = 16;
 
 /// `MOXXYSECRET` and 128 random bits as 32 digits: `0-9`, `a-f`.
@@ -14,6 +15,7 @@ const RANDOM: usize = 16;
 pub struct Placeholder(String);
 
 impl Placeholder {
+    /// Length of a placeholder, in bytes.
     pub const LENGTH: usize = START.len() + 2 * RANDOM;
 
     pub fn random() -> Result<Self, Error> {
@@ -24,14 +26,14 @@ impl Placeholder {
         &self.0
     }
 
-    /// What no other text has in it. Small letters, so that they are found in what was put in small
-    /// letters, too: names of hosts and headers.
+    /// Returns the random digits, which occur in no other text. They are lower case, so that they are also found
+    /// in lower-cased text: names of hosts and headers.
     pub fn digits(&self) -> &str {
         self.0.strip_prefix(START).unwrap_or(&self.0)
     }
 }
 
-/// The text before the first placeholder, whoever made it, the placeholder, and the text after it.
+/// Splits a text into the part before its first placeholder, of whatever call, the placeholder, and the rest.
 pub fn split(text: &[u8]) -> Option<(&[u8], &str, &[u8])> {
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(START));
     let whole = |at: &usize| {
@@ -44,7 +46,7 @@ pub fn split(text: &[u8]) -> Option<(&[u8], &str, &[u8])> {
     FINDER.find_iter(text).find_map(|at| whole(&at))
 }
 
-/// Whether a text has the beginning of a placeholder in it, in letters of any size.
+/// Returns whether a text contains the beginning of a placeholder, in upper or lower case.
 pub fn begins_in(text: &[u8]) -> bool {
     text.windows(START.len()).any(|window| window.eq_ignore_ascii_case(START.as_bytes()))
 }

@@ -1,5 +1,5 @@
-//! Sealing: XChaCha20-Poly1305 with a key for each record, derived by HKDF-SHA-256 (RFC 5869) from
-//! the master key, and bound to the row, so that no row opens in another's place.
+//! Sealing of stored secrets: XChaCha20-Poly1305 with a key for each record, derived from the master key by
+//! HKDF-SHA-256 (RFC 5869). A sealed value is bound to its row, so that it cannot be opened in another row.
 
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
@@ -26,7 +26,7 @@ pub struct Row<'a> {
 
 impl Row<'_> {
     fn bytes(&self) -> Vec<u8> {
-        // Neither an id nor a name holds a zero.
+        // Unambiguous, because neither an id nor a name contains a zero byte.
         format!("secrets\0{}\0{}\0{}", self.id, self.name, self.version).into_bytes()
     }
 }
@@ -37,7 +37,7 @@ impl<'a> From<&'a Sealed> for Row<'a> {
     }
 }
 
-/// The nonce and behind it the sealed value.
+/// Returns the nonce followed by the sealed value.
 pub fn seal(master: &MasterKey, row: Row<'_>, value: &[u8]) -> Result<Vec<u8>> {
     let nonce: [u8; NONCE] = ids::random()?;
     let payload = Payload { msg: value, aad: &row.bytes() };
@@ -46,7 +46,7 @@ pub fn seal(master: &MasterKey, row: Row<'_>, value: &[u8]) -> Result<Vec<u8>> {
     Ok([nonce.as_slice(), &sealed].concat())
 }
 
-/// The value, if the key and the row are those it was sealed for.
+/// Returns the value. Fails unless the key and the row are those that it was sealed for.
 pub fn open(master: &MasterKey, row: Row<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let broken = || Error::internal(format!("the secret {} cannot be opened: its row was changed", row.id));
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or_else(broken)?;

@@ -1,4 +1,4 @@
-//! A secret's value: wiped from memory when its last holder lets go of it, and shown by nothing.
+//! Value of a secret, wiped from memory when its last clone is dropped, and never printed.
 
 use std::{fmt, sync::Arc};
 
@@ -6,14 +6,15 @@ use moxxy_types::error::Error;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// 1 byte to 64 KiB. Clones share the bytes.
+/// Value of a secret, 1 byte to 64 KiB. Clones share the bytes.
 #[derive(Clone)]
 pub struct Value(Arc<Zeroizing<Vec<u8>>>);
 
 impl Value {
+    /// Maximum length of a value, in bytes.
     pub const LONGEST: usize = 64 * 1024;
 
-    /// Takes the bytes, and wipes them if they are none or too many.
+    /// Takes the bytes. Fails and wipes them if there are none or too many.
     pub fn new(bytes: Vec<u8>) -> Result<Self, Error> {
         let bytes = Zeroizing::new(bytes);
         match bytes.len() {
@@ -26,13 +27,13 @@ impl Value {
         }
     }
 
-    /// The bytes themselves. Whoever copies them wipes the copy.
+    /// Returns the bytes. A caller that copies them must wipe the copy.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// In a time that tells nothing of the bytes, only of the lengths.
+/// Constant-time comparison: its duration reveals only the lengths.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         self.expose().ct_eq(other.expose()).into()

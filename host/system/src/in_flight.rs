@@ -1,4 +1,4 @@
-//! What at most one does at a time.
+//! Mutual exclusion by name: at most one operation per name runs at a time.
 
 use std::{
     collections::HashSet,
@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The names of what is being done.
+/// Names of the running operations.
 #[derive(Debug)]
 pub struct InFlight<K>(Arc<Mutex<HashSet<K>>>);
 
-/// It is being done, until this is dropped.
+/// Marks an operation as running until it is dropped.
 #[derive(Debug)]
 pub struct InFlightGuard<K: Hash + Eq> {
     all: InFlight<K>,
@@ -18,7 +18,7 @@ pub struct InFlightGuard<K: Hash + Eq> {
 }
 
 impl<K: Hash + Eq + Clone> InFlight<K> {
-    /// `None` if another does it already.
+    /// Marks an operation as running. Returns `None` if it is already running.
     pub fn try_begin(&self, name: &K) -> Option<InFlightGuard<K>> {
         self.names().insert(name.clone()).then(|| InFlightGuard { all: self.clone(), name: name.clone() })
     }
@@ -26,7 +26,7 @@ impl<K: Hash + Eq + Clone> InFlight<K> {
 
 impl<K> InFlight<K> {
     fn names(&self) -> MutexGuard<'_, HashSet<K>> {
-        // Each use leaves the set whole.
+        // Every use leaves the set consistent, so poisoning is ignored.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -37,7 +37,7 @@ impl<K: Hash + Eq> Drop for InFlightGuard<K> {
     }
 }
 
-// Whatever a name is made of.
+// Not derived, because a derive would require the trait of `K`.
 impl<K> Default for InFlight<K> {
     fn default() -> Self {
         Self(Arc::default())

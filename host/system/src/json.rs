@@ -1,21 +1,21 @@
-//! Bounds on JSON from outside.
+//! Limits on JSON from outside.
 
 use serde_json::Value;
 
-/// How deeply a value from outside may nest. What is parsed once is stored inside other values and
-/// parsed again, and the parser gives up at 128.
+/// Maximum nesting depth of a value from outside. A parsed value is stored inside other values and parsed again,
+/// and the parser fails at a depth of 128.
 pub const DEPTH: usize = 64;
 
-/// Whether a value nests no deeper than [`DEPTH`].
+/// Returns whether a value nests no deeper than [`DEPTH`].
 pub fn is_shallow(value: &Value) -> bool {
     within(value, DEPTH)
 }
 
-/// How many values a text from outside may hold: each takes much more room once it is parsed.
+/// Maximum number of values in a text from outside. Each takes much more memory once it is parsed.
 pub const VALUES: usize = 1_000_000;
 
-/// How deeply a JSON text nests, and how many values it holds at most. It is not parsed, so a text
-/// that is not JSON has figures too.
+/// Returns the nesting depth of a JSON text and an upper bound on its number of values. The text is not parsed,
+/// so the result is also defined for text that is not JSON.
 pub fn shape(text: &[u8]) -> (usize, usize) {
     let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
     let (mut quoted, mut escaped) = (false, false);

@@ -1,7 +1,7 @@
-//! What is in texts of strangers that nobody is to be shown.
+//! Detection of characters in untrusted text that must not be displayed.
 
-/// Whether a character shows nothing by itself, but changes how what is around it is shown: it controls a
-/// terminal, turns the direction of writing, or breaks the line.
+/// Returns whether a character is invisible but changes how the text around it is displayed: it controls a
+/// terminal, changes the writing direction or breaks the line.
 pub fn is_hidden(c: char) -> bool {
     let direction =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

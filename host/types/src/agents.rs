@@ -1,11 +1,11 @@
-//! Agents: a persona, a model and limits, under a name.
+//! Agents: named configurations of provider, model, persona and limits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{ids::Name, money::Dollars};
 
-/// What other rows refer to: unlike the name, never used again.
+/// Database key of an agent. Unlike the name, it is never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AgentKey(pub i64);
 
@@ -80,12 +80,12 @@ pub struct Limits {
 }
 
 impl Settings {
-    /// The model that a run begins with.
+    /// Returns the model that a run uses first.
     pub fn first(&self) -> Fallback {
         Fallback { provider: self.provider.clone(), model: self.model.clone() }
     }
 
-    /// Every model that a run may come to, in order.
+    /// Returns every model that a run may use: the first one, then the fallbacks in order.
     pub fn models(&self) -> impl Iterator<Item = Fallback> {
         std::iter::once(self.first()).chain(self.fallbacks.iter().cloned())
     }

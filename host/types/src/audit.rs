@@ -37,16 +37,16 @@ pub struct Head {
     pub hash: String,
 }
 
-/// Which entries are wanted.
+/// Filter for entries of the audit log.
 #[derive(Debug, Default)]
 pub struct Filter {
     pub agent: Option<String>,
     pub run: Option<String>,
-    /// A type, or `*` behind the beginning of some.
+    /// An event type, or a prefix followed by `*`.
     pub event_type: Option<String>,
     pub actor: Option<String>,
-    /// From this time on.
+    /// Earliest timestamp, inclusive.
     pub since: Option<String>,
-    /// Before this time.
+    /// Latest timestamp, exclusive.
     pub until: Option<String>,
 }

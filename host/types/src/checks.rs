@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// The version of the suite. What a case expects changes with the first number.
+/// Version of the suite. The major number changes when the expectations of a case change.
 pub const SUITE: &str = "1.0.0";
 
 /// What came of the conformance suite.

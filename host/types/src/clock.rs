@@ -1,4 +1,4 @@
-//! The one clock. Times are RFC 3339 in UTC with milliseconds.
+//! The server's only clock. Timestamps are RFC 3339 in UTC with milliseconds.
 
 use std::{fmt, sync::Arc};
 
@@ -9,7 +9,7 @@ use time::{
 const FORMAT: StaticFormatDescription =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// Tells the time. Tests bring their own.
+/// Source of the current time. Tests inject their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
 
@@ -26,12 +26,12 @@ impl Clock {
         (self.0)()
     }
 
-    /// What [`Clock::timestamp`] will be in so many seconds.
+    /// Returns the timestamp of the time `seconds` from now.
     pub fn after(&self, seconds: i64) -> String {
         format(self.now().saturating_add(Duration::seconds(seconds)))
     }
 
-    /// The present as text, ready to store and to show.
+    /// Returns the current time as text, in the form that is stored and displayed.
     pub fn timestamp(&self) -> String {
         format(self.now())
     }
@@ -44,16 +44,16 @@ impl fmt::Debug for Clock {
 }
 
 pub fn format(time: OffsetDateTime) -> String {
-    // Formatting a date into memory with a constant description has no way to fail.
+    // Formatting a date into memory with a constant description cannot fail.
     time.to_offset(UtcOffset::UTC).format(&FORMAT).unwrap_or_default()
 }
 
-/// The day of what [`Clock::timestamp`] wrote, as 2026-11-27.
+/// Returns the date of a timestamp, such as `2026-11-27`.
 pub fn day(timestamp: &str) -> &str {
     timestamp.split_once('T').map_or(timestamp, |(day, _)| day)
 }
 
-/// Reads what [`Clock::timestamp`] wrote.
+/// Parses a timestamp written by [`Clock::timestamp`].
 pub fn parse(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
 }

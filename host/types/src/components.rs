@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{digest::Digest, ids::Name};
 
-/// What a component is for.
+/// Kind of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum World {
@@ -16,18 +16,18 @@ pub enum World {
     Provider,
 }
 
-/// Everything that is known of an installed component, frozen by its digest.
+/// Metadata of an installed component, fixed by its digest.
 #[derive(Debug, Clone, Serialize)]
 pub struct Description {
     pub digest: Digest,
     pub world: World,
     pub manifest: Manifest,
-    /// A skill's tools; empty for others.
+    /// Tools of a skill; empty for other components.
     pub tools: Vec<Tool>,
-    /// The interfaces that it imports, without their versions; unknown of one that was installed before
-    /// that was kept.
+    /// Imported interfaces without their versions. `None` if the component was installed before they were
+    /// recorded.
     pub imports: Option<Vec<String>>,
-    /// Of the upload, in bytes.
+    /// Size of the upload, in bytes.
     pub size: usize,
 }
 
@@ -111,5 +111,5 @@ impl World {
     }
 }
 
-/// What a call wrote: a value for each key, `None` where it was removed.
+/// Storage writes of a call: a value for each key, or `None` if the key was removed.
 pub type Staged = BTreeMap<String, Option<Vec<u8>>>;

@@ -1,5 +1,5 @@
-//! What goes wrong in the database, by what a caller can do about it: a full or failing disk may be well
-//! again later, everything else is a defect.
+//! Conversion of database errors, classified by what a caller can do about them. A full or failing disk may
+//! recover later; every other error is a defect.
 
 use sqlx::error::DatabaseError;
 
@@ -27,18 +27,18 @@ impl From<sqlx::Error> for Error {
             }
             _ => return Self::internal(error),
         };
-        // The client is told the sentence alone.
-        tracing::error!(?error, "the database failed");
+        // The client receives only the message.
+        tracing::error!(?error, "a database operation failed");
         later
     }
 }
 
-/// Whether another program holds the database.
+/// Returns whether another program has locked the database.
 pub fn is_busy(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(BUSY | LOCKED))
 }
 
-/// Whether the file is no database, or not any more.
+/// Returns whether the file is not, or no longer, a valid database.
 pub fn is_damaged(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(CORRUPT | NOTADB))
 }

@@ -1,4 +1,4 @@
-//! SHA-256 digests, by which components are known, and keyed hashes.
+//! SHA-256 digests, which identify components, and keyed hashes.
 
 use std::fmt;
 
@@ -26,12 +26,12 @@ impl Digest {
         &self.0
     }
 
-    /// Takes a value that was checked when it was stored.
+    /// Wraps a stored value, which was validated before it was stored.
     pub fn stored(text: String) -> Self {
         Self(text)
     }
 
-    /// The digits alone: safe as a file name.
+    /// Returns the hexadecimal digits without the prefix, safe as a file name.
     pub fn hex(&self) -> &str {
         self.0.strip_prefix("sha256:").unwrap_or(&self.0)
     }
@@ -58,7 +58,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// A key for one purpose.
+/// HMAC key for one purpose.
 #[derive(Clone, Copy)]
 pub struct MacKey([u8; 32]);
 
@@ -80,16 +80,16 @@ impl fmt::Debug for MacKey {
 
 /// Starts a keyed hash (HMAC-SHA-256, RFC 2104).
 pub fn keyed(key: &[u8; 32]) -> Hmac256 {
-    // A block of the hash is longer than the key, which RFC 2104 fills up with zeros.
+    // The key is shorter than a block of the hash, so RFC 2104 pads it with zeros.
     let mut block = [0; 64];
     let (start, _) = block.split_at_mut(key.len());
     start.copy_from_slice(key);
     Hmac256::new(&block.into())
 }
 
-/// HMAC-SHA-256 (RFC 2104) with a key of any length.
+/// Computes HMAC-SHA-256 (RFC 2104) with a key of any length.
 pub fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
-    // Longer than a block, it is hashed first.
+    // A key longer than a block is hashed first.
     let mut short = [0; 64];
     match short.get_mut(..key.len()) {
         Some(start) => start.copy_from_slice(key),

@@ -1,7 +1,8 @@
-//! Failures by what a caller can do about them. Knows neither HTTP nor SQL.
+//! Errors, classified by what a caller can do about them. Independent of HTTP and SQL.
 //!
-//! Trouble in a component keeps three names apart: the guest said no ([`Error::ComponentError`]), the guest
-//! trapped or ran over a limit ([`Error::ComponentFault`]), the host refused ([`Error::Unavailable`]).
+//! An error in a component has one of three variants: the guest reported a failure ([`Error::ComponentError`]),
+//! the guest trapped or exceeded a limit ([`Error::ComponentFault`]), or the host refused the call
+//! ([`Error::Unavailable`]).
 
 use std::{borrow::Cow, io};
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// A stable code for programs and a sentence for people.
+/// Stable code for programs and message for people.
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub code: Cow<'static, str>,
@@ -20,7 +21,7 @@ pub struct Problem {
 const DISK_FULL: &str = "disk_full";
 const DATABASE_FAILED: &str = "database_failed";
 
-/// One thing that is wrong with an input.
+/// Invalid field of an input.
 #[derive(Debug, Clone, Serialize)]
 pub struct Detail {
     pub field: String,
@@ -35,7 +36,7 @@ pub enum Error {
     Conflict(Problem, Vec<Detail>),
     #[error("{}", .0.message)]
     Invalid(Problem, Vec<Detail>),
-    /// It is not any more what the client believes it to be.
+    /// The resource has changed since the client read it.
     #[error("{}", .0.message)]
     Stale(Problem),
     #[error("{}", .0.message)]
@@ -44,16 +45,16 @@ pub enum Error {
     Unauthenticated(Problem),
     #[error("{}", .0.message)]
     Forbidden(Problem),
-    /// A component did its part and reported a failure.
+    /// A component worked correctly and reported a failure.
     #[error("{}", .0.message)]
     ComponentError(Problem),
-    /// A component trapped, ran over a limit or broke its contract.
+    /// A component trapped, exceeded a limit or violated its contract.
     #[error("{}", .0.message)]
     ComponentFault(Problem),
-    /// What there is of it is used up.
+    /// A limited resource is used up.
     #[error("{}", .0.message)]
     Exhausted(Problem),
-    /// The server cannot do it now; the same request may work later.
+    /// The server cannot handle the request now; the same request may succeed later.
     #[error("{}", .0.message)]
     Unavailable(Problem),
     /// A defect or a broken machine. The source is for the log only.
@@ -67,13 +68,13 @@ impl Problem {
     }
 }
 
-/// Whether there is no room for what was to be written.
+/// Returns whether a write failed because the disk or the quota is full.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl Error {
-    /// `noun` is the lower-case name of a kind of thing, such as `agent`.
+    /// Creates a "not found" error. `noun` is the lower-case name of a kind of resource, such as `agent`.
     pub fn not_found(noun: &'static str, id: impl std::fmt::Display) -> Self {
         let mut title = noun.replace('_', " ");
         if let Some(first) = title.get_mut(..1) {
@@ -90,7 +91,7 @@ impl Error {
         Self::Invalid(Problem::new(code, message), Vec::new())
     }
 
-    /// An invalid value in one named field.
+    /// Creates an error for an invalid value in one field.
     pub fn invalid_field(field: &str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         let problem = Problem::new("invalid_input", format!("Invalid `{field}`: {reason}"));
@@ -105,22 +106,22 @@ impl Error {
         Self::Unavailable(Problem::new(code, message))
     }
 
-    /// The change was not made, and can be made when there is room.
+    /// Creates the error for a full disk. The change was not made and can be retried once there is space.
     pub fn disk_full() -> Self {
         Self::unavailable(DISK_FULL, "There is no room left on the disk, so the change was not made; make room there")
     }
 
-    /// The change was not made. The log has the details.
+    /// Creates the error for a failed database operation. The change was not made; the log has the details.
     pub fn database_failed() -> Self {
         Self::unavailable(DATABASE_FAILED, "The database could not be read or written; the server's log says why")
     }
 
-    /// Of a file that could not be written.
+    /// Converts an error of writing a file.
     pub fn from_write_error(error: io::Error) -> Self {
         if is_full(&error) { Self::disk_full() } else { Self::internal(error) }
     }
 
-    /// Whether the disk is full or fails: what could not be done now may be done later, as it is.
+    /// Returns whether the disk is full or failing, so that the same operation may succeed later.
     pub fn is_storage_error(&self) -> bool {
         matches!(self, Self::Unavailable(problem) if [DISK_FULL, DATABASE_FAILED].contains(&&*problem.code))
     }
@@ -129,7 +130,7 @@ impl Error {
         Self::Internal(source.into())
     }
 
-    /// The code that clients see.
+    /// Returns the code that clients see.
     pub fn code(&self) -> &str {
         match self {
             Self::NotFound(p)

@@ -1,4 +1,4 @@
-//! Grants: which secret a component may use, in which mode, where, until when and how many times.
+//! Grants: permissions of components to use secrets, with mode, hosts, place, expiry and use limit.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ pub struct Grant {
     pub created_at: String,
 }
 
-/// Whom secrets are granted to.
+/// Component that a secret is granted to.
 #[derive(Debug, Clone)]
 pub enum Holder {
     Skill(AgentKey, Name),
@@ -69,7 +69,7 @@ pub enum Holder {
 impl Mode {
     const ALL: [Self; 3] = [Self::Inject, Self::Sign, Self::Reveal];
 
-    /// What a component does in this mode.
+    /// Returns the verb for the use of a secret in this mode.
     pub fn verb(self) -> &'static str {
         match self {
             Self::Inject => "send",
@@ -92,13 +92,13 @@ impl Mode {
 }
 
 impl Grant {
-    /// Whether it may be used now.
+    /// Returns whether the grant may be used now: it has not expired and has uses left.
     pub fn holds(&self, now: &str) -> bool {
         let ended = self.expires_at.as_deref().is_some_and(|end| end <= now);
         !ended && self.max_uses.is_none_or(|most| self.uses < most)
     }
 
-    /// Whether it allows the same.
+    /// Returns whether both grants allow the same.
     pub fn is_like(&self, other: &Self) -> bool {
         let of = |grant: &Self| (grant.secret_id.clone(), grant.name.clone(), grant.mode, grant.place.clone());
         let until = |grant: &Self| (grant.hosts.clone(), grant.expires_at.clone(), grant.max_uses);

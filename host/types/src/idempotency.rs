@@ -5,7 +5,7 @@ use crate::{
     ids::RunId,
 };
 
-/// A key, for one caller and one route.
+/// Idempotency key, scoped to a caller and a route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     pub caller: String,
@@ -13,32 +13,32 @@ pub struct Key {
     pub text: String,
 }
 
-/// A key with what it was used for.
+/// Idempotency key with a fingerprint of its request.
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub key: Key,
-    /// An HMAC of the body.
+    /// HMAC of the request body.
     pub mac: [u8; 32],
 }
 
-/// What became of the first request with a key.
+/// State of the first request with a key.
 #[derive(Debug)]
 pub enum Earlier {
-    /// It is being carried out.
+    /// The request is in progress.
     Running,
-    /// Nobody knows how it ended.
+    /// The outcome is unknown.
     Unknown,
-    /// It asked for something else.
+    /// The request had another body.
     Different,
-    /// It made this run.
+    /// The request created this run.
     Run(RunId),
-    /// Its answer.
+    /// The response.
     Answered { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
-    /// It was carried out, and made this; its answer is not kept.
+    /// The request succeeded on this resource; its response is not stored.
     Made(String),
 }
 
-/// Why a key cannot be used again.
+/// Converts the state to the reason why the key cannot be used again.
 impl From<Earlier> for Error {
     fn from(earlier: Earlier) -> Self {
         match earlier {

@@ -1,5 +1,7 @@
-//! Identifiers: UUIDv7 behind a short prefix, so that they sort by time, and names that people
-//! choose. Both are checked before they are used anywhere. The server's one source of randomness.
+//! Identifiers and names, and the server's only source of randomness.
+//!
+//! An id is a UUIDv7 after a short prefix, so ids sort by time. People choose names. Both are validated before
+//! use.
 
 use std::fmt;
 
@@ -45,7 +47,7 @@ macro_rules! text {
                 &self.0
             }
 
-            /// Takes a value that was checked when it was stored.
+            /// Wraps a stored value, which was validated before it was stored.
             pub fn stored(text: String) -> Self {
                 Self(text)
             }
@@ -106,33 +108,33 @@ impl TryFrom<String> for SecretName {
     }
 }
 
-/// The id of an event: a bare UUID.
+/// Returns a new event id: a bare UUID.
 pub fn event() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// Makes up an id for a request that came without one.
+/// Returns a new id for a request without one.
 pub fn request() -> String {
     format!("req_{}", Uuid::now_v7())
 }
 
-/// The id of a new trace, in the form of W3C Trace Context.
+/// Returns a new trace id, in the form of W3C Trace Context.
 pub fn trace() -> String {
     Uuid::now_v7().simple().to_string()
 }
 
-/// The id of a new span.
+/// Returns a new span id, in hexadecimal digits.
 pub fn span() -> String {
     let (_, low) = Uuid::new_v4().as_u64_pair();
     format!("{:016x}", low)
 }
 
-/// Makes up an id for a tool call whose provider gave none.
+/// Returns a new id for a tool call whose provider gave none.
 pub fn tool_call() -> String {
     format!("call_{}", Uuid::now_v7().simple())
 }
 
-/// Random bytes from the operating system, fit for keys.
+/// Returns random bytes from the operating system, suitable for keys.
 pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| Error::internal(e.to_string()))?;

@@ -1,4 +1,4 @@
-//! Types that all crates of the server share: ids, times, money, errors, the rows of every noun, events.
+//! Types shared by all crates of the server: ids, times, money, errors, resources and events.
 
 pub mod agents;
 pub mod audit;

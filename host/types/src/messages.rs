@@ -1,4 +1,4 @@
-//! Messages: what a session's history is made of.
+//! Messages: the entries of a session's history.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,11 +62,11 @@ pub struct ToolCall {
     pub arguments: Value,
 }
 
-/// A thought, kept for providers that want it back.
+/// Reasoning of a model, stored for providers that need it back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Thinking {
     pub text: Option<String>,
-    /// In base64.
+    /// Data of the provider, in base64.
     pub opaque: String,
 }
 

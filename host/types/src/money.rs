@@ -1,18 +1,19 @@
-//! Amounts of money, in billionths of a US dollar: whole numbers, so that sums are exact. People and
-//! programs see dollars.
+//! Amounts of money, in whole billionths of a US dollar so that sums are exact. They are displayed and serialized
+//! in dollars.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Billionths per dollar.
 const PER_DOLLAR: f64 = 1e9;
-/// The largest amount, in dollars: far below what the database has room for.
+/// Maximum amount, in dollars: far below the limit of the database.
 const MOST: f64 = 1e6;
-/// Prices are of so many tokens.
+/// Number of tokens that a price is for.
 const TOKENS: u128 = 1_000_000;
 
-/// An amount.
+/// Amount of money.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dollars(u64);
 
@@ -28,9 +29,9 @@ pub struct Price {
 }
 
 impl Dollars {
-    /// From dollars, if that is an amount: 0 to a million.
+    /// Converts from dollars. Returns `None` unless the amount is 0 to 1 million dollars.
     pub fn new(dollars: f64) -> Option<Self> {
-        // In range, so the conversion loses only what is smaller than a billionth.
+        // In range, so the conversion only loses fractions of a billionth.
         (0.0..=MOST).contains(&dollars).then(|| Self((dollars * PER_DOLLAR).round() as u64))
     }
 
@@ -38,9 +39,9 @@ impl Dollars {
         Self(billionths.unsigned_abs())
     }
 
-    /// As the database can keep it.
+    /// Returns the amount in billionths, capped to what the database can store.
     pub fn to_stored(self) -> i64 {
-        // Far beyond any call, and many of them still add up.
+        // The cap is far above the cost of any call, and sums of many capped amounts do not overflow.
         i64::try_from(self.0).unwrap_or(i64::MAX).min(i64::MAX >> 16)
     }
 
@@ -52,7 +53,7 @@ impl Dollars {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// Of so many tokens at this price per million, rounded up.
+    /// Returns the cost of `tokens` tokens at this price per million, rounded up.
     fn of(self, tokens: u64) -> Self {
         let cost = (u128::from(self.0) * u128::from(tokens)).div_ceil(TOKENS);
         Self(u64::try_from(cost).unwrap_or(u64::MAX))
@@ -71,24 +72,24 @@ impl std::ops::Add for Dollars {
 }
 
 impl Price {
-    /// From dollars per million tokens, if these are amounts.
+    /// Converts from dollars per million tokens. Returns `None` if a price is out of range.
     pub fn new(input: f64, cached_input: Option<f64>, output: f64) -> Option<Self> {
         let cached_input = Dollars::new(cached_input.unwrap_or(input))?;
         Some(Self { input: Dollars::new(input)?, cached_input, output: Dollars::new(output)? })
     }
 
-    /// What a call costs; the cached ones are among the input tokens.
+    /// Returns the cost of a call. `input` includes the `cached` tokens.
     pub fn cost(&self, input: u64, cached: u64, output: u64) -> Dollars {
         let cached = cached.min(input);
         self.input.of(input - cached) + self.cached_input.of(cached) + self.output.of(output)
     }
 
-    /// What a call costs at most.
+    /// Returns the maximum cost of a call.
     pub fn worst(&self, input: u64, output: u64) -> Dollars {
         self.input.max(self.cached_input).of(input) + self.output.of(output)
     }
 
-    /// How many output tokens an amount suffices for.
+    /// Returns the number of output tokens that an amount pays for.
     pub fn output_for(&self, amount: Dollars) -> u64 {
         let tokens = (u128::from(amount.0) * TOKENS).checked_div(u128::from(self.output.0));
         tokens.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))

@@ -34,7 +34,7 @@ impl TryFrom<String> for Peer {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let (host, port) = text.rsplit_once(':').ok_or("a host needs a port, as in 127.0.0.1:11434")?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or("a port is 1 to 65535")?;
-        // With a `*` it would be more than one.
+        // A name with a `*` would stand for several hosts.
         let host = Host::parse(host).ok().filter(|host| !matches!(host, Host::Domain(name) if name.contains('*')));
         Ok(Self { host: host.ok_or("a host is a name, an IPv4 address, or an IPv6 address in brackets")?, port })
     }

@@ -1,7 +1,7 @@
-//! Permissions: what an operator consents to.
+//! Permissions that an operator consents to.
 
 use std::collections::BTreeSet;
 
-/// Names such as `host:api.example.com GET+POST`. How a host is used and where a secret may go are
-/// part of the wish.
+/// Permissions as text, such as `host:api.example.com GET+POST`. The text includes how a host is used and where a
+/// secret may be sent.
 pub type Names = BTreeSet<String>;

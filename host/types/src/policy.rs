@@ -14,9 +14,9 @@ use crate::{
     questions::{Decision, DecisionScope, Question},
 };
 
-/// The most patterns of a kind.
+/// Maximum number of patterns per field of a policy.
 pub const PATTERNS: usize = 256;
-/// The longest: a skill's name, two underscores and a tool's.
+/// Maximum length of a pattern, in bytes: a skill's name, two underscores and a tool's name.
 pub const LENGTH: usize = 130;
 
 /// What is asked, allowed and denied.
@@ -70,7 +70,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What an answered approval says.
+    /// Returns the decision of an answered approval.
     pub fn of(approval: Question) -> Option<Self> {
         Some(Self {
             question_id: approval.question_id,
@@ -86,9 +86,9 @@ impl Standing {
 }
 
 impl Policy {
-    /// What holds for a tool, by the name that the model calls it by.
+    /// Returns the verdict on a tool. `tool` is the name by which the model calls it.
     pub fn verdict(&self, tool: &str, hints: Option<&Hints>) -> Verdict {
-        // The longest, and of two as long the stricter one.
+        // The longest pattern wins; of equally long ones, the stricter verdict.
         let fitting = self.tools.iter().filter(|(pattern, _)| matches(pattern, tool));
         match fitting.max_by_key(|(pattern, verdict)| (pattern.len(), **verdict)) {
             Some((_, verdict)) => *verdict,
@@ -97,7 +97,7 @@ impl Policy {
         }
     }
 
-    /// Whether a call that was cut off may be made again.
+    /// Returns whether an interrupted call may be repeated.
     pub fn repeats(&self, tool: &str) -> bool {
         self.idempotent.iter().any(|pattern| matches(pattern, tool))
     }
@@ -126,7 +126,7 @@ impl Policy {
     }
 }
 
-/// Whether a name is as a pattern says. Takes no longer than the two lengths multiplied.
+/// Returns whether a name matches a pattern. Takes at most time proportional to the product of their lengths.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or_default();

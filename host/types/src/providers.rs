@@ -9,20 +9,20 @@ pub struct Provider {
     pub id: Name,
     pub component: Description,
     pub config: Map<String, Value>,
-    /// What the operator consented to beside its public hosts.
+    /// Permissions that the operator granted beyond its public hosts.
     pub accepted: Names,
-    /// How many of its completions run at once, unless it is as the configuration says.
+    /// Maximum number of concurrent completions; `None` uses the configured default.
     pub concurrency: Option<u32>,
-    /// Of secrets, to this component.
+    /// Grants of secrets to this component.
     pub grants: Vec<Grant>,
-    /// What came of its last check, if it was checked as it is.
+    /// Result of the last check; `None` if there was none or the provider has changed since.
     pub check: Option<Summary>,
     pub created_at: String,
     pub updated_at: String,
 }
 
 impl Provider {
-    /// How many of its completions run at once, by `default` where it does not say.
+    /// Returns the maximum number of concurrent completions, or `default` if it is not set.
     pub fn places(&self, default: u32) -> u32 {
         self.concurrency.unwrap_or(default)
     }

@@ -112,7 +112,7 @@ pub struct Response {
     pub scope: Option<DecisionScope>,
 }
 
-/// Something to ask.
+/// Question to be asked.
 #[derive(Debug, Clone)]
 pub struct NewQuestion {
     pub kind: Kind,
@@ -141,7 +141,7 @@ impl Response {
 }
 
 impl Question {
-    /// Whether this decides on a call of this tool of this component, with these arguments.
+    /// Returns whether this is an approval of a call of this component with these arguments.
     pub fn approves(&self, digest: &Digest, arguments: &Value) -> bool {
         self.kind == Kind::Approval
             && self.digest.as_ref() == Some(digest)
@@ -173,5 +173,5 @@ named!(Status { Open = "open", Answered = "answered", Expired = "expired" });
 named!(Decision { Allow = "allow", Deny = "deny" });
 named!(DecisionScope { Once = "once", Run = "run", Session = "session", Always = "always" });
 
-/// The longest answer, in bytes.
+/// Maximum length of an answer, in bytes.
 pub const ANSWER: usize = 64 * 1024;

@@ -87,18 +87,18 @@ pub struct DailyUsage {
 }
 
 impl RunUsage {
-    /// What limits on tokens count.
+    /// Returns the tokens that count towards limits.
     pub fn tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens).saturating_add(self.reserved_tokens)
     }
 
-    /// What limits on money count.
+    /// Returns the cost that counts towards limits.
     pub fn money(&self) -> Dollars {
         self.cost + self.reserved_cost
     }
 }
 
-/// Between the names of a skill and its tool, as the model is told them. No skill's name has an
+/// Separator between the names of a skill and its tool in the names that models see. No skill's name has an
 /// underscore.
 pub const SEPARATOR: &str = "__";
 
@@ -168,7 +168,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// The name that the model calls a skill's tool by.
+/// Returns the name by which the model calls a skill's tool.
 pub fn tool_name(skill: &Name, tool: &str) -> String {
     format!("{skill}{SEPARATOR}{tool}")
 }
@@ -243,19 +243,19 @@ pub enum StepKind {
 }
 
 impl Step {
-    /// The provider of a model call.
+    /// Returns the provider of a model call.
     pub fn provider(&self) -> Name {
         let id = self.input.as_ref().and_then(|input| input.get("provider")).and_then(Value::as_str);
         Name::stored(id.unwrap_or_default().to_owned())
     }
 
-    /// The skill and the tool of a tool call.
+    /// Returns the skill and the tool of a tool call.
     pub fn tool(&self) -> (Name, String) {
         let (skill, tool) = self.name.split_once(SEPARATOR).unwrap_or((&self.name, ""));
         (Name::stored(skill.to_owned()), tool.to_owned())
     }
 
-    /// The model's id of a tool call.
+    /// Returns the id that the model gave a tool call.
     pub fn call_id(&self) -> Option<&str> {
         self.input.as_ref()?.get("call_id")?.as_str()
     }

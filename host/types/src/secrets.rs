@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::ids::{SecretId, SecretName};
 
+/// Length of a nonce, in bytes.
 pub const NONCE: usize = 24;
-/// How much longer what is sealed is, in bytes: by the nonce and the tag.
+/// Number of bytes that sealing adds: the nonce and the tag.
 pub const OVERHEAD: usize = NONCE + 16;
 
 /// A secret as it is shown: without its value.
@@ -28,7 +29,7 @@ pub struct Secret {
     pub updated_at: String,
 }
 
-/// A secret as it is kept.
+/// Sealed secret as it is stored.
 #[derive(Debug)]
 pub struct Sealed {
     pub id: SecretId,

@@ -6,11 +6,11 @@ use crate::{components::Description, digest::Digest, grants::Grant, ids::Name, p
 pub struct Skill {
     pub id: Name,
     pub component: Description,
-    /// What the operator consented to.
+    /// Permissions that the operator granted.
     pub accepted: Names,
-    /// Of secrets, to this version.
+    /// Grants of secrets to this version.
     pub grants: Vec<Grant>,
-    /// Of the version before the last upgrade.
+    /// Digest of the version before the last upgrade.
     pub previous: Option<Digest>,
     pub created_at: String,
 }

@@ -1,4 +1,4 @@
-//! Tokens: what a caller may do.
+//! API tokens, their scopes and the principals that act.
 
 use std::collections::BTreeSet;
 
@@ -46,10 +46,10 @@ scopes! {
 
 pub type Scopes = BTreeSet<Scope>;
 
-/// Who calls.
+/// Principal of a request.
 #[derive(Debug, Clone)]
 pub enum Principal {
-    /// A program of the server's own user, or of root, on this machine.
+    /// A program on this machine that runs as the server's own user or root.
     Local,
     Token(Token),
 }
@@ -83,7 +83,7 @@ impl Principal {
         }
     }
 
-    /// Refuses what takes a scope that it lacks; `why` says what that is.
+    /// Returns an error if the principal lacks a scope. `why` says what requires the scope.
     pub fn require(&self, scope: Scope, why: &str) -> Result<()> {
         let Self::Token(token) = self else { return Ok(()) };
         if self.may(scope) {
@@ -96,7 +96,7 @@ impl Principal {
         Err(Error::Forbidden(Problem::new("insufficient_scope", message)))
     }
 
-    /// What is recorded of who did something.
+    /// Returns the name under which actions of the principal are recorded.
     pub fn name(&self) -> &str {
         match self {
             Self::Local => "local",

@@ -1,4 +1,4 @@
-//! Values in the strings of a JSON body and in the values of a form.
+//! Injection into the strings of a JSON body and the values of a form.
 
 use bytes::Bytes;
 use http::{
@@ -16,8 +16,8 @@ enum Kind {
     Form,
 }
 
-/// The body with the values in it, and with its new length in the headers. Placeholders of other
-/// calls are left as they are: a conversation may go on for long after a component wrote one into it.
+/// Returns the body with the values injected, and sets its new length in the headers. Placeholders of other calls
+/// stay: a conversation may continue long after a component wrote one into it.
 pub fn fill(substitution: &mut Substitution<'_>, headers: &mut HeaderMap, body: &Bytes) -> Result<Bytes, Refusal> {
     substitution.allow_strangers();
     let Some(secret) = first(substitution, body) else {
@@ -42,7 +42,7 @@ pub fn fill(substitution: &mut Substitution<'_>, headers: &mut HeaderMap, body: 
     Ok(filled)
 }
 
-/// The secret of this call that has the first placeholder.
+/// Returns the secret of the first placeholder that belongs to this call.
 fn first<'a>(substitution: &Substitution<'a>, mut text: &[u8]) -> Option<&'a Injectable> {
     while let Some((_, placeholder, after)) = placeholder::split(text) {
         match substitution.secret(placeholder) {
@@ -69,7 +69,7 @@ fn is_json(body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
-/// Of a valid text, which is copied but for the strings that have a placeholder.
+/// Injects into a valid JSON text. Only strings with a placeholder change.
 fn json(substitution: &mut Substitution<'_>, body: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
     let (mut filled, mut rest) = (Vec::with_capacity(body.len()), body);
     while let Some((before, string, after)) = next_string(rest) {
@@ -88,8 +88,8 @@ fn json(substitution: &mut Substitution<'_>, body: &[u8]) -> Result<Option<Vec<u
     Ok(Some(filled))
 }
 
-/// Splits a text into what comes before the first string, up to its opening quote; the string; and
-/// what follows its closing quote.
+/// Splits a text into the part up to and including the first opening quote, the string, and the part after its
+/// closing quote.
 fn next_string(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (before, rest) = text.split_at_checked(memchr(b'"', text)? + 1)?;
     let mut escaped = false;

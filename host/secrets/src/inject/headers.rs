@@ -1,4 +1,4 @@
-//! Values in headers, and in the credentials of `Authorization: Basic`.
+//! Injection into headers, and into the credentials of `Authorization: Basic`.
 
 use base64::{
     Engine,
@@ -14,7 +14,7 @@ use crate::place::Place;
 
 const CONTROL: &str = "it has a line break or another control character";
 
-/// The headers with the values in them, marked as sensitive.
+/// Returns the headers with the values injected and marked as sensitive.
 pub fn fill(substitution: &mut Substitution<'_>, headers: &HeaderMap) -> Result<HeaderMap, Refusal> {
     for name in headers.keys() {
         substitution.refuse(name.as_str().as_bytes(), "the name of a header")?;
@@ -22,7 +22,7 @@ pub fn fill(substitution: &mut Substitution<'_>, headers: &HeaderMap) -> Result<
     let mut filled = headers.clone();
     for (name, value) in &mut filled {
         if let Some(text) = fill_one(substitution, name, value.as_bytes())? {
-            // Each value that was put in is known to fit.
+            // Each injected value is already known to be valid in a header.
             *value = HeaderValue::from_bytes(&text).map_err(|_| Refusal::Unknown { part: "a header" })?;
             value.set_sensitive(true);
         }
@@ -52,7 +52,7 @@ fn basic(substitution: &mut Substitution<'_>, text: &[u8]) -> Result<Option<Vec<
             }
             [filled.0.unwrap_or(user.to_vec()), filled.1.unwrap_or(password.to_vec())].concat()
         }
-        // The secret is both, user and password.
+        // The secret contains both user and password.
         None => match fill(&credentials, plain)? {
             Some(filled) => filled,
             None => return Ok(None),
@@ -69,7 +69,7 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     scheme.eq_ignore_ascii_case("basic").then(|| engine.decode(rest.trim()).ok())?
 }
 
-/// Everything that a header can hold.
+/// Accepts every value that a header can hold.
 fn plain(value: &[u8]) -> Result<Vec<u8>, &'static str> {
     HeaderValue::from_bytes(value).map(|_| value.to_vec()).map_err(|_| CONTROL)
 }

@@ -1,17 +1,16 @@
-//! Why a request with a placeholder is not sent. The text names the secret and the place, never the
-//! value.
+//! Reasons for rejecting a request with a placeholder. A message names the secret and the place, never the value.
 
 use super::super::place::Place;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No grant lets it go there at all.
+    /// No grant allows the secret in requests to this origin.
     #[error("the secret `{secret}` is not granted for requests to {origin}")]
     Destination { secret: String, place: Place, origin: String },
-    /// It may go there in another place.
+    /// Grants allow the secret in requests to this origin, but not in this place.
     #[error("the secret `{secret}` is not granted for the place `{place}` of requests to {origin}")]
     Place { secret: String, place: Place, origin: String },
-    /// No grant could allow it.
+    /// No grant could allow the secret in this part of a request.
     #[error("the secret `{secret}` stands in {part}, where no secret is put in")]
     Part { secret: String, part: &'static str },
     #[error("the secret `{secret}` cannot stand in the place `{place}`: {reason}")]
@@ -20,7 +19,7 @@ pub enum Refusal {
     Short { secret: String },
     #[error("a request that the secret `{secret}` is put into is larger than {} bytes", super::LARGEST)]
     Large { secret: String },
-    /// A piece of a placeholder, one in other letters, or one of another call.
+    /// Part of a placeholder, one in another letter case, or one of another call.
     #[error("{part} has a placeholder that stands for no secret of this call, or a piece of one")]
     Unknown { part: &'static str },
     #[error("{part} has a placeholder, and a `%` without two digits, which would take them from the value")]
@@ -28,7 +27,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Where it would have to be granted for, if a grant could allow it.
+    /// Returns the place that a grant would have to allow, if a grant could allow it.
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Destination { place, .. } | Self::Place { place, .. } => Some(place),
@@ -36,7 +35,7 @@ impl Refusal {
         }
     }
 
-    /// The name of the secret, unless the placeholder stands for none.
+    /// Returns the name of the secret, unless the placeholder stands for none.
     pub fn secret(&self) -> Option<&str> {
         match self {
             Self::Destination { secret, .. }

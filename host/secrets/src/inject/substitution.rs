@@ -1,20 +1,20 @@
-//! Puts values in for the placeholders of a text, as far as the grants go.
+//! Substitution of values for the placeholders of a text, where grants allow it.
 
 use url::Url;
 
 use super::{Injectable, LARGEST, SHORTEST, refusal::Refusal, watch};
 use crate::{place::Place, placeholder};
 
-/// The way of a value into its place, or the reason why it cannot stand there.
+/// Encodes a value for its place, or returns the reason why it cannot stand there.
 pub type Encode = fn(&[u8]) -> Result<Vec<u8>, &'static str>;
 
-/// One request's.
+/// Substitution in one request.
 pub struct Substitution<'a> {
     pub secrets: &'a [Injectable],
     url: &'a Url,
-    /// Whether placeholders that stand for nothing are left as they are.
+    /// Whether placeholders that stand for no secret of this call are left unchanged.
     strangers: bool,
-    /// How many bytes were put in so far.
+    /// Number of bytes injected so far.
     added: usize,
     uses: Vec<(String, Place)>,
 }
@@ -28,8 +28,8 @@ impl<'a> Substitution<'a> {
         self.uses
     }
 
-    /// The text with the values in, or none if it has no placeholder. `part` says what it is, for a
-    /// place that no grant can name, and for placeholders that stand for nothing.
+    /// Returns the text with the values injected, or `None` if it has no placeholder. `part` names the text in a
+    /// refusal, for a place that no grant can name and for unknown placeholders.
     pub fn fill(
         &mut self,
         text: &[u8],
@@ -61,12 +61,12 @@ impl<'a> Substitution<'a> {
         self.secrets.iter().find(|secret| secret.placeholder.as_str() == placeholder)
     }
 
-    /// From now on, leaves placeholders that stand for nothing as they are.
+    /// Leaves placeholders that stand for no secret of this call unchanged from now on.
     pub fn allow_strangers(&mut self) {
         self.strangers = true;
     }
 
-    /// Refuses any trace of a placeholder.
+    /// Rejects a text with any trace of a placeholder.
     pub fn refuse(&self, text: &[u8], part: &'static str) -> Result<(), Refusal> {
         match self.strangers {
             true => watch::refuse_digits(self.secrets, text, part),
@@ -74,7 +74,7 @@ impl<'a> Substitution<'a> {
         }
     }
 
-    /// Whether a grant lets the secret stand in this place.
+    /// Checks that a grant allows the secret in this place.
     pub fn check(&self, secret: &Injectable, place: &Place) -> Result<(), Refusal> {
         let mut rules = secret.rules.iter().filter(|rule| (rule.admits)(self.url)).peekable();
         let (name, origin) = (secret.name.clone(), || self.url.origin().ascii_serialization());
@@ -90,7 +90,7 @@ impl<'a> Substitution<'a> {
         Ok(())
     }
 
-    /// The value as it is to stand there, counted and written down.
+    /// Returns the encoded value, counts its bytes and records the use.
     fn take(&mut self, secret: &Injectable, place: &Place, encode: Encode) -> Result<Vec<u8>, Refusal> {
         self.check(secret, place)?;
         let name = secret.name.clone();

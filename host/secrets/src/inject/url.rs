@@ -1,4 +1,4 @@
-//! Values in the path and in the query, percent-encoded.
+//! Injection into the path and the query, percent-encoded.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use url::{Url, form_urlencoded};
@@ -6,11 +6,11 @@ use url::{Url, form_urlencoded};
 use super::{refusal::Refusal, substitution::Substitution};
 use crate::place::Place;
 
-/// All that could end a segment, a parameter or a value, and more. The colon is kept: there are
-/// services that want it so in a path, and it means nothing there.
+/// Every character that could end a segment, a parameter or a value, and more. The colon is not encoded: some
+/// services require it unencoded in a path, where it has no meaning.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// The URL with the values in it. Nothing but segments' text and parameters' values changes.
+/// Returns the URL with the values injected. Only the text of segments and the values of parameters change.
 pub fn fill(substitution: &mut Substitution<'_>, url: &Url) -> Result<Url, Refusal> {
     substitution.refuse(url.username().as_bytes(), "the URL's user")?;
     substitution.refuse(url.password().unwrap_or_default().as_bytes(), "the URL's password")?;
@@ -29,8 +29,8 @@ pub fn fill(substitution: &mut Substitution<'_>, url: &Url) -> Result<Url, Refus
     Ok(filled)
 }
 
-/// `name=value&…` with the values in it, or none if it has no placeholder. `named` is the place that
-/// the parameter of this name is.
+/// Returns `name=value&…` with the values injected, or `None` if it has no placeholder. `named` returns the place
+/// for a parameter's name.
 pub fn parameters(
     substitution: &mut Substitution<'_>,
     text: &[u8],

@@ -1,16 +1,16 @@
-//! Looks for placeholders where no value is put in. They are known by their digits.
+//! Detection of placeholders, by their digits, where no value is injected.
 
 use memchr::memmem;
 
 use super::{Injectable, refusal::Refusal};
 use crate::placeholder;
 
-/// Looks through a body as it goes by, in pieces of any size.
+/// Searches a streamed body in chunks of any size.
 pub struct Watch {
-    /// Names and digits.
+    /// Names of the secrets and digits of their placeholders.
     secrets: Vec<(String, String)>,
     part: &'static str,
-    /// The last bytes that went by, one fewer than digits.
+    /// Last bytes of the stream, one fewer than the digits of a placeholder.
     seen: Vec<u8>,
 }
 
@@ -20,7 +20,7 @@ impl Watch {
         Self { secrets: secrets.iter().map(digits).collect(), part, seen: Vec::new() }
     }
 
-    /// Refuses the piece in which a placeholder ends: the request is broken off then.
+    /// Rejects the chunk in which a placeholder ends; the request is then aborted.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
         let Some((_, digits)) = self.secrets.first() else { return Ok(()) };
         let kept = digits.len() - 1;
@@ -42,8 +42,8 @@ impl Watch {
     }
 }
 
-/// Refuses a text with the digits of a placeholder in it, in letters of any size, or with the
-/// beginning of any placeholder.
+/// Rejects a text with the digits of a placeholder in upper or lower case, or with the beginning of any
+/// placeholder.
 pub(super) fn refuse(secrets: &[Injectable], text: &[u8], part: &'static str) -> Result<(), Refusal> {
     refuse_digits(secrets, &text.to_ascii_lowercase(), part)?;
     match placeholder::begins_in(text) {
@@ -52,7 +52,7 @@ pub(super) fn refuse(secrets: &[Injectable], text: &[u8], part: &'static str) ->
     }
 }
 
-/// Refuses a text with the digits of a placeholder of this call in it.
+/// Rejects a text with the digits of a placeholder of this call.
 pub(super) fn refuse_digits(secrets: &[Injectable], text: &[u8], part: &'static str) -> Result<(), Refusal> {
     let has = |digits: &str| text.len() >= digits.len() && memmem::find(text, digits.as_bytes()).is_some();
     match secrets.iter().find(|secret| has(secret.placeholder.digits())) {

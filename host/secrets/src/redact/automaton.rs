@@ -1,4 +1,4 @@
-//! One automaton for all forms of all secrets of a call.
+//! Automaton that finds all forms of all secrets of a call.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use aho_corasick::{
 
 use super::{super::value::Value, forms, stream::is_line_end};
 
-/// Length of the longest pattern, in bytes. A longer form is found by its first bytes: otherwise a few
-/// long keys would take all memory.
+/// Maximum length of a pattern, in bytes. A longer form is found by its first bytes; otherwise a few long keys
+/// would exhaust the memory.
 pub const MAX_PATTERN_BYTES: usize = 1024;
 
 pub struct Automaton {
     nfa: NFA,
     start: StateID,
     patterns: Vec<Pattern>,
-    /// For each secret.
+    /// Replacement of each secret.
     pub markers: Vec<String>,
     /// Whether a value has a line break.
     pub has_line_breaks: bool,
@@ -68,7 +68,7 @@ impl Automaton {
         self.nfa.next_state(Anchored::No, state, byte)
     }
 
-    /// The longest pattern that ends in this state.
+    /// Returns the longest pattern that ends in this state.
     pub fn found(&self, state: StateID) -> Option<&Pattern> {
         if !self.nfa.is_match(state) {
             return None;
@@ -77,8 +77,8 @@ impl Automaton {
         (0..self.nfa.match_len(state)).filter_map(pattern).max_by_key(|pattern| pattern.length)
     }
 
-    /// How many of the last bytes a match may begin with. A state stands for them, so they are as few
-    /// as lead to it from the start.
+    /// Returns how many of the last bytes a match may begin with. It is the smallest number of bytes that lead to
+    /// this state from the start.
     pub fn depth(&self, state: StateID, seen: &[u8]) -> usize {
         let leads = |count: usize| {
             let tail = seen.len().checked_sub(count).and_then(|from| seen.get(from..)).unwrap_or(seen);

@@ -1,4 +1,4 @@
-//! The forms in which a value may come back: as it is, and as common libraries encode it.
+//! Forms of a value to redact: as it is, and as common libraries encode it.
 
 use base64::{
     Engine,
@@ -11,27 +11,27 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 
 use super::json;
 
-/// Of a form: shorter ones are in too many texts by chance.
+/// Minimum length of a form, in bytes: shorter ones occur in too many texts by chance.
 pub const SHORTEST: usize = 4;
 
 /// RFC 3986's unreserved characters.
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// JavaScript's `encodeURIComponent`.
 const COMPONENT: AsciiSet = keeping(UNRESERVED, b"!*'()");
-/// Everything, as no library does but some people.
+/// Everything but letters and digits: no library encodes all of that, but some people do.
 const LETTERS: AsciiSet = NON_ALPHANUMERIC.add(b'%');
-/// Queries and paths of the URL standard of browsers.
+/// Queries and paths of the WHATWG URL standard.
 const QUERY: AsciiSet = CONTROLS.add(b'%').add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 const PATH: AsciiSet = QUERY.add(b'?').add(b'`').add(b'{').add(b'}');
 
-/// What one encoder or another keeps as it is.
+/// Percent-encode sets of common encoders.
 static PERCENT: [AsciiSet; 13] = [
     LETTERS,
     UNRESERVED,
     COMPONENT,
     // Python's `quote`.
     keeping(UNRESERVED, b"/"),
-    // What we put into requests.
+    // Injection into requests.
     keeping(UNRESERVED, b":"),
     // JavaScript's `encodeURI`.
     keeping(COMPONENT, b";,/?:@&=+$#"),
@@ -45,7 +45,7 @@ static PERCENT: [AsciiSet; 13] = [
     PATH,
     PATH.add(b'^'),
 ];
-/// Of forms, which write `+` for a space.
+/// Percent-encode sets of form encoders, which write `+` for a space.
 static FORM: [AsciiSet; 3] = [UNRESERVED, UNRESERVED.add(b'~'), UNRESERVED.add(b'~').remove(b'*')];
 
 const HTML_QUOTES: [(&str, &str); 5] =
@@ -59,14 +59,14 @@ const fn keeping(mut set: AsciiSet, mut bytes: &[u8]) -> AsciiSet {
     set
 }
 
-/// Every form of a value, in an order that does not depend on it. Some may be equal.
+/// Returns every form of a value, in an order that does not depend on the value. Some may be equal.
 pub fn of(value: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     let latin = value.iter().copied().map(char::from).collect::<String>();
-    // A header beyond ASCII is read byte for byte by many.
+    // Many programs decode a non-ASCII header byte by byte.
     for reading in [value, latin.as_bytes()] {
         forms.push(reading.to_vec());
-        // Names of hosts and headers are put in small letters.
+        // Names of hosts and headers are lower-cased.
         forms.push(reading.to_ascii_lowercase());
         forms.extend(PERCENT.iter().flat_map(|kept| percent(reading, kept, false)));
         forms.extend(FORM.iter().flat_map(|kept| percent(reading, kept, true)));
@@ -82,7 +82,7 @@ pub fn of(value: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// In capital and small digits.
+/// Returns the value percent-encoded, with upper-case and with lower-case digits.
 fn percent(value: &[u8], kept: &'static AsciiSet, plus: bool) -> [Vec<u8>; 2] {
     let (mut capital, mut small) = (String::new(), String::new());
     for piece in percent_encode(value, kept) {
@@ -90,7 +90,7 @@ fn percent(value: &[u8], kept: &'static AsciiSet, plus: bool) -> [Vec<u8>; 2] {
             "%20" if plus => [&mut capital, &mut small].into_iter().for_each(|text| text.push('+')),
             _ => {
                 capital.push_str(piece);
-                // An escape is a piece of its own, and every `%` is one.
+                // Each escape is a separate piece, and every `%` is escaped.
                 small.push_str(&if piece.starts_with('%') { piece.to_ascii_lowercase() } else { piece.to_owned() });
             }
         }
@@ -103,9 +103,9 @@ fn every_byte(value: &[u8]) -> [Vec<u8>; 2] {
     [all(|b| format!("%{b:02X}")), all(|b| format!("%{b:02x}"))]
 }
 
-/// By itself, padded or not, in lines or not, and inside something larger, where it begins one, two
-/// or no bytes after a group of three. There the characters at its ends tell of its neighbours, too,
-/// and stay.
+/// Returns the base64 forms of a value: alone, with and without padding and line breaks, and inside larger data,
+/// at each offset in a group of three bytes. Inside larger data, the characters at the ends also encode
+/// neighbouring bytes and stay.
 fn base64(engine: &GeneralPurpose, value: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     for (before, skipped) in [(0, 0), (1, 2), (2, 3)] {
@@ -122,7 +122,7 @@ fn base64(engine: &GeneralPurpose, value: &[u8]) -> Vec<Vec<u8>> {
     forms.into_iter().map(String::into_bytes).collect()
 }
 
-/// In the lines of PEM and of MIME.
+/// Wraps a text in the lines of PEM and of MIME.
 fn lines(text: &str) -> impl Iterator<Item = String> {
     let lines = |(width, end): (usize, &str)| {
         let lines: Vec<_> = text.as_bytes().chunks(width).map(String::from_utf8_lossy).collect();

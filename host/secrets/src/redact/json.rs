@@ -1,15 +1,15 @@
-//! The forms of a text inside a JSON string: whatever is escaped, it reads the same.
+//! Forms of a text inside a JSON string, with the escapes of different encoders.
 
 use std::fmt::Write;
 
-/// What an encoder escapes by number beside what all escape.
+/// Characters that an encoder escapes by number, in addition to those that all encoders escape.
 const BY_NUMBER: [fn(char) -> bool; 6] = [
     |_| false,
     |c| !c.is_ascii(),
-    // Go's, which are safe inside HTML.
+    // Go, whose output is safe inside HTML.
     |c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'),
     |c| !c.is_ascii() || matches!(c, '<' | '>' | '&'),
-    // .NET's.
+    // .NET.
     |c| !c.is_ascii() || matches!(c, '<' | '>' | '&' | '"' | '\'' | '+' | '`' | '\u{7f}'),
     |_| true,
 ];
@@ -23,7 +23,7 @@ pub fn of(text: &str) -> impl Iterator<Item = String> {
             forms.push(once);
         }
     }
-    // As some print a text in quotes: what ends it is escaped, and nothing else.
+    // Some programs print a quoted text and escape nothing but the quotes.
     forms.push(text.replace('"', "\\\""));
     // A JSON text as a string inside another.
     let plain = escaped(text, |_| false, false);

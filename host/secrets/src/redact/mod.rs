@@ -1,7 +1,7 @@
-//! Removes the secrets of a call from what a component says and from what it is answered, in every
-//! form that [`forms`] knows, and tells in their stead which it was: `[secret NAME]`.
+//! Redaction of a call's secrets from the output of a component and the responses to it. Each of the [`forms`] of
+//! a value is replaced with `[secret NAME]`.
 //!
-//! Values under 4 bytes are left: they stand in too many texts by chance, and cannot be put into
+//! Values under 4 bytes are not redacted: they occur in too many texts by chance, and cannot be injected into
 //! requests either.
 
 mod automaton;
@@ -25,14 +25,14 @@ pub use self::{
     stream::{Release, Stream},
 };
 
-/// All secrets that a call was granted, in whatever mode. Clones share the work.
+/// Redactor of all secrets that a call was granted, in any mode. Clones share the automaton.
 #[derive(Clone, Default)]
 pub struct Redactor(Arc<Secrets>);
 
 #[derive(Default)]
 struct Secrets {
     named: Vec<(String, Value)>,
-    /// Made when it is first needed.
+    /// Built on first use.
     search: OnceLock<Search>,
 }
 
@@ -43,18 +43,18 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Takes the secrets with the names that stand in their stead.
+    /// Takes the secrets with the names that replace them.
     pub fn new(secrets: impl IntoIterator<Item = (String, Value)>) -> Self {
         let named = secrets.into_iter().filter(|(_, value)| value.expose().len() >= forms::SHORTEST).collect();
         Self(Arc::new(Secrets { named, search: OnceLock::new() }))
     }
 
-    /// Whether this looks for the same.
+    /// Returns whether both redact the same secrets, as clones do.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Cleans bytes that come in pieces.
+    /// Returns a stream that redacts chunks of bytes.
     pub fn stream(&self, release: Release) -> Stream {
         Stream::new(self.search(), release)
     }
@@ -70,7 +70,7 @@ impl Redactor {
         }
     }
 
-    /// Cleans strings, the names of fields, and numbers: one with a secret in it becomes a string.
+    /// Redacts strings, field names and numbers. A number with a secret in it becomes a string.
     pub fn json(&self, value: &mut Json) {
         match value {
             Json::String(text) => self.replace(text),
@@ -87,7 +87,7 @@ impl Redactor {
         }
     }
 
-    /// Cleans the values of headers or trailers, and drops those with a secret in their name.
+    /// Redacts the values of headers or trailers, and removes those with a secret in their name.
     pub fn headers(&self, headers: &mut HeaderMap) {
         let has = |name: &HeaderName| matches!(self.text(name.as_str()), Cow::Owned(_));
         let named: Vec<_> = headers.keys().filter(|name| has(name)).cloned().collect();
@@ -120,7 +120,7 @@ impl Redactor {
         let build = || match Automaton::new(&self.0.named) {
             Ok(automaton) => Search::For(Arc::new(automaton)),
             Err(error) => {
-                tracing::error!(%error, "secrets cannot be searched for: everything is withheld");
+                tracing::error!(%error, "failed to build the automaton of secrets: everything is withheld");
                 Search::Everything
             }
         };

@@ -1,4 +1,4 @@
-//! Redaction of bytes that come in pieces.
+//! Redaction of a stream of bytes.
 
 use std::sync::Arc;
 
@@ -7,43 +7,43 @@ use bytes::Bytes;
 
 use super::automaton::{Automaton, MAX_PATTERN_BYTES};
 
-/// Replaces something that cannot be cleaned.
+/// Replacement for data that cannot be redacted.
 pub const WITHHELD: &str = "[redacted]";
 
-/// When a stream passes bytes on.
+/// When a stream releases bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// As soon as no secret can begin with them. The sizes of the pieces tell whether a text is the beginning
+    /// As soon as no secret can begin with them. The sizes of the chunks reveal whether a text is the beginning
     /// of a secret, so no component may see them.
     Early,
     /// [`MAX_PATTERN_BYTES`] − 1 bytes later, or at the end.
     Late,
-    /// At each line end, and as with `Late` inside a long line. Each line is searched by itself. If a value
-    /// has a line break, this is `Late`.
+    /// At each line end, and as with `Late` inside a long line. Each line is searched separately. If a value has
+    /// a line break, this behaves like `Late`.
     Lines,
 }
 
-/// The object of a search.
+/// Target of a search.
 #[derive(Clone)]
 pub enum Search {
     Nothing,
     For(Arc<Automaton>),
-    /// Nothing is passed on.
+    /// Everything is withheld.
     Everything,
 }
 
-/// Bytes to replace, counted from the first byte that is held back. The end may lie behind the last one.
+/// Range of bytes to replace, relative to the first held byte. The end may lie after the last one.
 struct Span {
     start: usize,
     end: usize,
     secret: usize,
-    /// Whether the marker was passed on already.
+    /// Whether the marker was already released.
     marked: bool,
 }
 
-/// Passes on everything but secrets. With [`Release::Late`] and [`Release::Lines`], the pieces that come out
-/// depend on a secret only where all of it was replaced. Where forms overlap, one marker replaces them: that
-/// of the form that begins first.
+/// Releases everything but secrets. With [`Release::Late`] and [`Release::Lines`], the released chunks depend on
+/// a secret only where all of it was replaced. Overlapping forms are replaced with one marker: that of the form
+/// that begins first.
 pub struct Stream {
     search: Search,
     release: Release,
@@ -62,7 +62,7 @@ impl Stream {
         Self { search, release, state, held: Vec::new(), spans: Vec::new() }
     }
 
-    /// Takes a piece, and returns the bytes that can be passed on.
+    /// Takes a chunk and returns the bytes that can be released.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
         let automaton = match &self.search {
             Search::For(automaton) => Arc::clone(automaton),
@@ -74,7 +74,7 @@ impl Stream {
             Release::Early | Release::Late => self.scan(&automaton, &chunk, self.held.len()),
         }
         if self.held.is_empty() && self.spans.is_empty() {
-            // Nothing was found, and nothing need be copied.
+            // Nothing was found, so no copy is needed.
             let free = self.free(&automaton, &chunk);
             self.held.extend_from_slice(chunk.get(free..).unwrap_or_default());
             return chunk.slice(..free);
@@ -84,7 +84,7 @@ impl Stream {
         self.pass(&automaton, free).into()
     }
 
-    /// Returns the bytes that were held back to the end.
+    /// Returns the bytes that were held until the end.
     pub fn finish(mut self) -> Bytes {
         match self.search.clone() {
             Search::For(automaton) => self.pass(&automaton, self.held.len()).into(),
@@ -93,7 +93,7 @@ impl Stream {
         }
     }
 
-    /// Returns all of a text, or none if there is nothing to remove.
+    /// Returns the redacted text, or `None` if there is nothing to redact.
     pub(super) fn whole(mut self, text: &[u8]) -> Option<Vec<u8>> {
         match self.search.clone() {
             Search::For(automaton) => {
@@ -109,7 +109,7 @@ impl Stream {
         }
     }
 
-    /// Returns how many of the first bytes can be passed on.
+    /// Returns the number of leading bytes that can be released.
     fn free(&self, automaton: &Automaton, text: &[u8]) -> usize {
         let late = text.len().saturating_sub(MAX_PATTERN_BYTES - 1);
         match self.release {
@@ -119,7 +119,7 @@ impl Stream {
         }
     }
 
-    /// Finds the spans in a text that begins at this place.
+    /// Finds the spans in a text that begins at offset `from` from the first held byte.
     fn scan(&mut self, automaton: &Automaton, text: &[u8], from: usize) {
         let mut state = self.state;
         for (index, byte) in text.iter().enumerate() {
@@ -132,7 +132,7 @@ impl Stream {
         self.state = state;
     }
 
-    /// Finds the spans in each line that is about to follow the bytes held back.
+    /// Finds the spans in each line of a chunk that follows the held bytes.
     fn scan_lines(&mut self, automaton: &Automaton, chunk: &[u8]) {
         let mut end = self.held.len();
         for line in chunk.split_inclusive(is_line_end) {
@@ -140,7 +140,7 @@ impl Stream {
             end += line.len();
             if line.last().is_some_and(is_line_end) {
                 self.state = automaton.start();
-                // No value goes on in the next line.
+                // No value continues in the next line.
                 if let Some(span) = self.spans.last_mut() {
                     span.end = span.end.min(end - 1);
                 }
@@ -148,7 +148,7 @@ impl Stream {
         }
     }
 
-    /// Adds a span, together with those that it overlaps.
+    /// Adds a span and merges it with those that it overlaps.
     fn add(&mut self, mut span: Span) {
         while let Some(last) = self.spans.pop_if(|last| span.start < last.end) {
             let end = span.end.max(last.end);
@@ -158,7 +158,7 @@ impl Stream {
         self.spans.push(span);
     }
 
-    /// Lets the first bytes go, with markers for the spans that begin there.
+    /// Releases the first bytes, with markers for the spans that begin there.
     fn pass(&mut self, automaton: &Automaton, free: usize) -> Vec<u8> {
         let (mut out, mut done) = (Vec::with_capacity(free), 0);
         for span in self.spans.iter_mut().filter(|span| span.start < free) {
@@ -179,7 +179,7 @@ impl Stream {
     }
 }
 
-/// Of streams of lines: events, and JSON values.
+/// Returns whether a byte ends a line in a stream of events or JSON values.
 pub fn is_line_end(byte: &u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }

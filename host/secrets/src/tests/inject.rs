@@ -1,4 +1,4 @@
-//! What may carry a secret, and what is refused.
+//! Places that may carry a secret, and requests that are rejected.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -111,7 +111,7 @@ fn a_split_changed_or_strange_placeholder_is_refused() {
     assert!(send(&injector, &[("a", &placeholder.to_uppercase())], "").is_err());
     let strange = Placeholder::random().unwrap();
     assert!(refusal(send(&injector, &[("a", strange.as_str())], "")).contains("no secret of this call"));
-    // A conversation may hold one for ever.
+    // A conversation may contain one of another call.
     let body = format!("[\"{}\",\"{placeholder}\"]", strange.as_str());
     let sent = send(&injector, &[("content-type", "application/json")], &body).ok().unwrap();
     assert_eq!(sent.body.unwrap(), body.replace(&placeholder, VALUE));
@@ -198,7 +198,7 @@ proptest! {
         prop_assert!(pushed(&before).is_ok());
     }
 
-    /// Requests in which placeholders stand anywhere among what means something in them.
+    /// Requests with placeholders anywhere among syntactically significant characters.
     #[test]
     fn nothing_panics_and_no_refusal_tells_the_value(
         pieces in prop::collection::vec("[/?&#=:;%a.\\\\\"{}\\[\\], ]|[^\u{0}]{0,3}", 0..30), every in 1_usize..8,

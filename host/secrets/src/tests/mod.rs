@@ -33,7 +33,7 @@ fn injectable(name: &str, bytes: impl Into<Vec<u8>>, places: &[&str]) -> Injecta
     Injectable { name: name.into(), placeholder, value: value(bytes), rules: places.iter().map(rule).collect() }
 }
 
-/// Values that are long enough to be put in.
+/// Values that are long enough to be injected.
 fn values() -> impl Strategy<Value = Vec<u8>> {
     let special = prop::sample::select(b"/?#&=+%:;@ .\\\"'<>\r\n\0abc%2F".to_vec());
     prop_oneof![

@@ -1,4 +1,4 @@
-//! A value comes byte for byte out of the place it was put in, and changes nothing around it.
+//! Injected values are recovered byte for byte from their places, and nothing around them changes.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -32,7 +32,7 @@ fn authorization(injector: &Injector, value: &str) -> Result<HeaderValue, Refusa
     Ok(sent.headers["authorization"].clone())
 }
 
-/// A copy of a value in which `f` is done to each string.
+/// Returns a copy of a value with `f` applied to each string.
 fn map(value: Json, f: &dyn Fn(&str) -> String) -> Json {
     match value {
         Json::String(text) => Json::String(f(&text)),
@@ -137,7 +137,7 @@ proptest! {
         }
     }
 
-    /// Texts that are mostly no JSON, of what means something in it.
+    /// Texts of JSON tokens, most of which are not valid JSON.
     #[test]
     fn in_json(
         value in any::<String>().prop_filter("long enough", |text| text.len() >= 8),

@@ -1,4 +1,4 @@
-//! What is replaced, whatever the pieces it comes in, against a plain search for every form.
+//! Redaction in chunks of any size, compared with a plain search for every form.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,7 +13,7 @@ fn redactor(values: &[&[u8]]) -> Redactor {
     Redactor::new(values.iter().enumerate().map(|(i, bytes)| (format!("s{i}"), value(*bytes))))
 }
 
-/// Pushes a text in pieces of these lengths, over and over.
+/// Pushes a text in chunks whose lengths cycle through `cuts`.
 fn streamed(redactor: &Redactor, release: Release, text: &[u8], cuts: &[usize]) -> Vec<u8> {
     let (mut stream, mut rest, mut cuts) = (redactor.stream(release), text, cuts.iter().cycle());
     let mut out = Vec::new();
@@ -26,7 +26,7 @@ fn streamed(redactor: &Redactor, release: Release, text: &[u8], cuts: &[usize]) 
     out
 }
 
-/// Looks for each form everywhere, and replaces what overlaps at once.
+/// Searches for each form everywhere, and replaces overlapping ones with one marker.
 fn expected(values: &[&[u8]], text: &[u8]) -> Vec<u8> {
     let mut spans = Vec::new();
     for (secret, value) in values.iter().enumerate().filter(|(_, value)| value.len() >= 4) {
@@ -103,13 +103,13 @@ proptest! {
         let byte = |i: u64| (seed ^ i).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23).to_le_bytes()[2];
         let letter = |i| if seed % 2 == 0 { byte(i) } else { b' ' + byte(i) % 95 };
         let bytes: Vec<u8> = (0..length as u64).map(letter).collect();
-        // Forms that stop before the last byte of others leave the rest of those, which is no secret.
+        // Skips forms that end before the last byte of others: they leave the rest of those, which is not secret.
         let forms: Vec<_> = forms::of(&bytes).into_iter().filter(|form| form.len() >= bytes.len()).collect();
         let form = &forms[form % forms.len()];
         let text = [b"\xff\xfd before ", form.as_slice(), &[0xff; 40_000]].concat();
         let redactor = redactor(&[&bytes]);
         let out = redactor.bytes(&text).into_owned();
-        // Another form that begins so may be longer, and as much is replaced.
+        // A longer form may begin with the same bytes, and its length is replaced.
         let rest = out.strip_prefix(b"\xff\xfd before [secret s0]").unwrap();
         prop_assert!(rest.len() <= 40_000 && rest.iter().all(|byte| *byte == 0xff));
         for release in [Release::Early, Release::Late] {
@@ -130,7 +130,7 @@ fn what_follows_the_beginning_of_a_long_value_is_replaced_whatever_it_is() {
             let out = streamed(&redactor, Release::Late, text, &[cut]);
             assert_eq!(String::from_utf8_lossy(&out), "<[secret s0]> after");
         }
-        // No value goes on in the next line.
+        // No value continues in the next line.
         let text = [&bytes[..2000], b"\r\n", &bytes, b"\n"].concat();
         let out = streamed(&redactor, Release::Lines, &text, &[cut]);
         assert_eq!(String::from_utf8_lossy(&out), "[secret s0]\r\n[secret s0]\n");

@@ -1,11 +1,11 @@
-//! A value comes through in no form that a component or a service would write it in.
+//! Redaction of every form in which a component or a service would write a value.
 
 use base64::{Engine, engine::general_purpose};
 use url::{Url, form_urlencoded};
 
 use super::{super::redact::Redactor, *};
 
-/// Ways to write a value, by other code than ours.
+/// Returns forms of a value, written by code other than this crate's.
 fn written(value: &[u8]) -> Vec<Vec<u8>> {
     let text = String::from_utf8_lossy(value);
     let form: String = form_urlencoded::byte_serialize(value).collect();
@@ -28,7 +28,8 @@ fn written(value: &[u8]) -> Vec<Vec<u8>> {
         let mut url = Url::parse("https://example.com").unwrap();
         url.query_pairs_mut().append_pair("k", &text);
         written.push(url.query().unwrap()[2..].into());
-        // There are those who leave it to the parser, which keeps a `%`, and drops what is no part of URLs.
+        // Some programs leave the encoding to the parser, which keeps a `%` and drops characters that are not
+        // allowed in URLs.
         if !text.contains(['%', '#', '\n', '\t', '\r']) {
             url.set_query(Some(&format!("k={text}")));
             written.push(url.query().unwrap()[2..].into());
@@ -37,7 +38,7 @@ fn written(value: &[u8]) -> Vec<Vec<u8>> {
     written
 }
 
-/// A value that no way of writing shortens at its ends.
+/// Values that no encoding shortens at their ends.
 fn tokens() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         "[A-Za-z0-9_-]{8,60}".prop_map(String::into_bytes),
@@ -58,8 +59,7 @@ proptest! {
         }
     }
 
-    /// In base64 of something larger, as in basic credentials or a data URL: what stays of it
-    /// is part of one byte at either end.
+    /// Base64 of larger data, as in basic credentials or a data URL: only part of one byte remains at either end.
     #[test]
     fn base64_of_something_larger(
         value in "[a-z][ -~]{20,60}[a-z]", before in any::<Vec<u8>>(), after in any::<Vec<u8>>(),
@@ -71,7 +71,7 @@ proptest! {
             let cleaned = redactor.text(&text).into_owned();
             let (start, end) = cleaned.split_once("[secret key]").unwrap();
             prop_assert!(text.starts_with(start) && text.ends_with(end.trim_start_matches("[secret key]")));
-            // A character at a border tells of both sides.
+            // A character at a border encodes bits of both sides.
             prop_assert!(start.len() <= (before.len() * 8).div_ceil(6));
             prop_assert!(end.trim_end_matches('=').len() <= (after.len() * 8).div_ceil(6) + 1);
         }

@@ -1,4 +1,4 @@
-//! Every event there is, with its payload.
+//! Catalogue of all events with their payloads.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -34,7 +34,7 @@ macro_rules! events {
 
 events! {
     AgentCreated = "agent.created" { provider: Name, model: String },
-    /// With the tool policy as it is now, if that was set.
+    /// Includes the new tool policy if it was set.
     AgentUpdated = "agent.updated" {
         changed: Vec<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ events! {
     AgentReset = "agent.reset" { session_id: SessionId },
 
     ProviderInstalled = "provider.installed" { provider_id: Name, digest: Digest, version: String },
-    /// Which options of its configuration changed, how many completions run at once, and what it may do beside its public hosts.
+    /// Changed configuration options, concurrency of completions, and permissions beyond its public hosts.
     ProviderUpdated = "provider.updated" {
         provider_id: Name,
         changed: Vec<String>,
@@ -84,29 +84,30 @@ events! {
         tool: String,
         code: String,
         message: String,
-        /// Unknown when it was cut off.
+        /// `None` if the call was aborted.
         usage: Option<Usage>,
     },
     SkillProgress = "skill.progress" { step_id: Option<StepId>, skill_id: Name, message: String, done: Option<f64> },
     SkillLog = "skill.log" { step_id: Option<StepId>, skill_id: Name, level: &'static str, context: String, message: String },
-    /// A call that the model wanted and that was not made: the policy or a person was against it.
+    /// A tool call of the model that the policy or a person denied.
     SkillDenied = "skill.denied" { skill_id: Option<Name>, tool: String, reason: String },
     LimitExceeded = "sandbox.limit_exceeded" { component: Name, limit: String, message: String },
 
-    /// A request that a component made and that no rule allows.
+    /// A request of a component that no rule allows.
     EgressDenied = "egress.denied" { component: Name, host: String, method: String, reason: String },
 
     TokenCreated = "token.created" { token_id: TokenId, scopes: Vec<String>, by: String },
     TokenRevoked = "token.revoked" { token_id: TokenId, by: String },
-    /// A known token that lacks a scope; or all unknown ones since the last of these events, at least a minute ago.
+    /// Rejection of a known token that lacks a scope, or of all unknown tokens since the last such event, at
+    /// least a minute ago.
     TokenDenied = "token.denied" {
         token_id: Option<TokenId>,
         scope: Option<String>,
         reason: &'static str,
-        /// How often, from this time on.
+        /// Number of rejections since `since`.
         count: u64,
         since: String,
-        /// From where: up to 16 networks, and how many of `count` came from others.
+        /// Rejections by network, for up to 16 networks; `other_count` has the rest of `count`.
         sources: Vec<RefusedFrom>,
         other_count: u64,
     },
@@ -136,10 +137,10 @@ events! {
         name: SecretName,
         component: Name,
         mode: &'static str,
-        /// Where it was sent, if it was.
+        /// Host that the secret was sent to, if any.
         host: Option<String>,
     },
-    /// A component wanted to use a secret as no grant allows.
+    /// A component tried to use a secret in a way that no grant allows.
     SecretDenied = "vault.denied" { name: Option<SecretName>, component: Name, reason: String },
     Revoked = "vault.revoked" {
         grant_id: GrantId,
@@ -150,20 +151,20 @@ events! {
         by: String,
     },
 
-    /// What stood at these places of the log, `from` and `to` among them, was removed after its time, so
-    /// that whoever reads on missed it. Told to that reader alone, and not kept.
+    /// Events at positions `from` to `to`, inclusive, expired and were removed before a subscriber read them.
+    /// Sent only to that subscriber, and not stored.
     StreamGap = "stream.gap" { from: i64, to: i64 },
 
     RunQueued = "run.queued" { session_id: SessionId, task: String },
     RunStarted = "run.started" {},
     RunResumed = "run.resumed" { interrupted: Vec<Interrupted> },
-    /// Until somebody answers.
+    /// The run waits until a person answers.
     RunWaiting = "run.waiting" { question_ids: Vec<QuestionId> },
     RunCompleted = "run.completed" { output: String },
     RunFailed = "run.failed" { code: String, message: String },
     RunCancelled = "run.cancelled" { mode: &'static str },
 
-    /// `kind` is `question` or `approval`; `tool` is who asks, or what is to be approved.
+    /// `kind` is `question` or `approval`. `tool` is the tool that asks, or the one to be approved.
     AskRequested = "ask.requested" {
         question_id: QuestionId,
         kind: &'static str,
@@ -172,8 +173,8 @@ events! {
         arguments: Option<Value>,
         expires_at: String,
     },
-    /// Of an approval with the component that it was about, and the SHA-256 of the arguments as JSON text,
-    /// which are told by `ask.requested`.
+    /// For an approval, includes the digest of the component and the SHA-256 of the arguments as JSON text.
+    /// `ask.requested` has the arguments.
     AskAnswered = "ask.answered" {
         question_id: QuestionId,
         tool: String,
@@ -184,11 +185,11 @@ events! {
         scope: Option<&'static str>,
         by: String,
     },
-    /// `reason` is `time`, `run_ended`, or `superseded`: the policy or the component is another by now.
+    /// `reason` is `time`, `run_ended`, or `superseded` (the policy or the component has changed).
     AskExpired = "ask.expired" { question_id: QuestionId, reason: &'static str },
 
     MessageUser = "message.user" { message_id: String, content: String },
-    /// `at` is where the piece begins in the message, in bytes: whoever missed one before it sees that.
+    /// `at` is the offset of the text in the message, in bytes, so that clients can detect a missed delta.
     MessageDelta = "message.delta" { step_id: StepId, at: usize, text: String },
     MessageAssistant = "message.assistant" { message_id: String, content: String, tool_calls: Value },
 
@@ -198,11 +199,12 @@ events! {
         model: String,
         messages: usize,
         tools: usize,
-        /// How many earlier messages the model is not shown, and how many results it is not shown in full.
+        /// Number of omitted earlier messages (`left_out`) and of truncated results (`shortened`).
         left_out: usize,
         shortened: usize,
         max_output_tokens: u32,
-        /// What limits count until the end of the call. No cost: the price is not known.
+        /// Tokens and cost that count towards limits until the call ends. The cost is `None` if the price is
+        /// unknown.
         reserved_tokens: u64,
         reserved_cost: Option<Dollars>,
     },
@@ -216,14 +218,14 @@ events! {
         cost: Option<Dollars>,
         usage: Usage,
     },
-    /// A call is made again: with less, because its failure may have passed, or by another model.
+    /// A model call is retried: with less input, after a transient failure, or with another model.
     ModelRetried = "model.retried" {
         step_id: StepId,
         provider_id: Name,
         model: String,
         reason: String,
         attempt: usize,
-        /// The provider and the model that failed, with a slash between them, if another one is asked now.
+        /// Provider and model that failed, separated by a slash, if another model is used now.
         instead_of: Option<String>,
     },
     ModelFailed = "model.failed" {
@@ -236,22 +238,22 @@ events! {
     },
 }
 
-/// What a call of a component used.
+/// Resources that a call of a component used.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Usage {
     /// Processor time, in microseconds.
     pub cpu_us: u64,
-    /// The most memory it held, in bytes.
+    /// Peak memory, in bytes.
     pub memory: usize,
-    /// How often it called the server's functions.
+    /// Number of calls to host functions.
     pub host_calls: u64,
-    /// What it was given and read, in bytes: arguments and kept values.
+    /// Bytes that the component received: arguments and stored values.
     pub received: usize,
-    /// What it gave and wrote, in bytes: its result, values, lines, output.
+    /// Bytes that the component sent: its result, values, lines and output.
     pub sent: usize,
 }
 
-/// A step that a stop of the server cut off, and what became of it.
+/// Step that a stop of the server interrupted, and its outcome.
 #[derive(Debug, Clone, Serialize)]
 pub struct Interrupted {
     pub step_id: String,
@@ -259,19 +261,19 @@ pub struct Interrupted {
     pub outcome: &'static str,
 }
 
-/// How many tokens were refused that came from a network.
+/// Number of rejected tokens from a network.
 #[derive(Debug, Clone, Serialize)]
 pub struct RefusedFrom {
     pub network: String,
     pub count: u64,
 }
 
-/// What of a payload the audit log leaves out: texts that are somebody's, and that go with an agent.
+/// Payload fields that the audit log omits: texts of users, which are deleted with an agent.
 const LEFT_OUT: [&str; 3] = ["task", "arguments", "answer"];
 
 impl Event {
-    /// The payload for the audit log, if this belongs there: what somebody did, and what a component did
-    /// with a secret or was refused.
+    /// Returns the payload for the audit log, or `None` if the event does not belong there. The audit log has
+    /// actions of principals, uses of secrets, denials and exceeded limits.
     pub fn audited(&self, actor: &str) -> Result<Option<Arc<RawValue>>> {
         let somebodys = actor != SERVER && !actor.starts_with(COMPONENT);
         let trust = matches!(
@@ -292,7 +294,7 @@ impl Event {
         Ok(Some(to_raw_value(&payload).map_err(Error::internal)?.into()))
     }
 
-    /// The type and the payload.
+    /// Returns the type and the payload.
     pub(super) fn parts(&self) -> Result<(String, Value)> {
         let mut whole = serde_json::to_value(self).map_err(Error::internal)?;
         let fields = whole.as_object_mut().map(std::mem::take).unwrap_or_default();

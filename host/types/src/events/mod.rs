@@ -1,4 +1,4 @@
-//! Events: what happened, in a closed catalogue, and how clients see it.
+//! Events, their closed catalogue, and the envelope that clients receive.
 
 mod catalogue;
 
@@ -13,32 +13,33 @@ use crate::{
     ids::{self, Name, RunId},
 };
 
-/// Who does what nobody asked for.
+/// Actor of everything that the server does on its own.
 pub const SERVER: &str = "server";
+/// Prefix of the actor of everything that a component does on its own.
 pub const COMPONENT: &str = "component:";
 
-/// The envelope, as clients see it.
+/// Event as clients see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Envelope {
     pub event_id: String,
     pub timestamp: String,
     pub agent_id: Option<String>,
     pub run_id: Option<String>,
-    /// Counts the events of a run from 1 without a gap; absent outside runs and on live events.
+    /// Position of the event in its run, from 1 without gaps. Absent outside runs and on ephemeral events.
     pub sequence: Option<i64>,
     pub event_type: String,
-    /// JSON, kept as text: reading the log never depends on what is in it.
+    /// JSON kept as text, so that reading the log never depends on its content.
     pub payload: Arc<RawValue>,
 }
 
-/// An event with its place in the log; `None` for events that are live only.
+/// Event with its position in the log; `None` for ephemeral events.
 #[derive(Debug, Clone)]
 pub struct LoggedEvent {
     pub position: Option<i64>,
     pub envelope: Envelope,
 }
 
-/// What an event is about, and whose doing it is.
+/// Agent and run that an event is about, and its actor.
 #[derive(Debug, Clone)]
 pub struct EventContext {
     pub agent: Option<Name>,
@@ -62,12 +63,12 @@ impl EventContext {
         Self { agent: Some(agent.clone()), run: Some(run.clone()), ..Self::default() }
     }
 
-    /// Whose doing it is.
+    /// Sets the actor.
     pub fn by(self, actor: &str) -> Self {
         Self { actor: actor.to_owned(), ..self }
     }
 
-    /// What a component does by itself.
+    /// Sets a component as the actor.
     pub fn by_component(self, component: &Name) -> Self {
         self.by(&format!("{COMPONENT}{component}"))
     }
@@ -86,7 +87,7 @@ pub fn envelope(timestamp: String, subject: &EventContext, event: &Event) -> Res
     })
 }
 
-/// Which events a subscriber wants; an empty list stands for all.
+/// Filter of a subscription. An empty list matches every event.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub agents: Vec<String>,
@@ -96,7 +97,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A type, or a group of types, that no event is of.
+    /// Returns a type, or group of types, that matches no event.
     pub fn unknown_type(&self) -> Option<&String> {
         self.types.iter().find(|wanted| !Event::TYPES.iter().any(|known| covers(wanted, known)))
     }
