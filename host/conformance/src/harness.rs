@@ -1,5 +1,5 @@
-//! Where a component is tried: each call in the sandbox as in production, with the scripted service in
-//! the place of the network. Nothing here takes long: what does is cut off.
+//! Test harness: runs calls in the sandbox as in production, with the scripted service instead of the network.
+//! Calls that take too long are aborted.
 
 use std::{
     sync::{
@@ -26,13 +26,13 @@ use super::{
 use crate::monitor::RuleMonitor;
 use crate::transcript::Transcript;
 
-/// The longest wait for what comes at once where nothing is wrong.
+/// Timeout of an operation that completes immediately if nothing is wrong.
 const WAIT: Duration = Duration::from_secs(10);
-/// Of a whole check.
+/// Time limit of a whole check.
 const TOTAL: Duration = Duration::from_secs(180);
-/// So many waits in vain, and nothing more is waited for.
+/// Number of timeouts after which the remaining cases fail immediately.
 const HANGS: u32 = 3;
-/// What the host says when it cannot carry a call out now.
+/// Error codes of the host for calls that it cannot execute at the moment.
 const UNAVAILABLE: [&str; 3] = ["busy", "component_unavailable", "stopped"];
 
 pub struct Harness<'p> {
@@ -61,27 +61,27 @@ impl<'p> Harness<'p> {
         Ok(Self { plugins, digest, context, monitor, wire, end, hangs: AtomicU32::new(0), trouble: OnceLock::new() })
     }
 
-    /// Why the check cannot go on, if it cannot.
+    /// Returns the error that prevents the check from continuing, if any.
     pub fn trouble(&self) -> Option<Failure> {
         self.trouble.get().cloned()
     }
 
-    /// Whether it hung too often to be tried further.
+    /// Whether the component hung too often, or the time is up.
     pub fn has_hung(&self) -> bool {
         self.hangs.load(Relaxed) >= HANGS || Instant::now() >= self.end
     }
 
-    /// A reply with these pieces as the wire's stream.
+    /// Returns a reply that streams these pieces.
     pub fn stream(&self, pieces: Vec<Piece>) -> Reply {
         Reply::pieces(pieces).header("Content-Type", self.wire.media_type.clone())
     }
 
-    /// A reply with a script's events.
+    /// Returns a reply with the events of a script.
     pub fn says(&self, script: &Script, style: Style) -> Reply {
         self.stream(vec![Piece::Bytes(script.body(&self.wire, style).into())])
     }
 
-    /// A completion that is answered with this whatever it asks.
+    /// Runs a completion and answers every request with this reply.
     pub async fn run_completion(&self, reply: Reply) -> Transcript {
         self.complete(request::plain(), reply).await.0
     }
@@ -103,7 +103,7 @@ impl<'p> Harness<'p> {
         begun.inspect_err(|failure| self.mind(failure))
     }
 
-    /// Waits for the next of it; `None` is an end without a word.
+    /// Waits for the next chunk. Returns `None` after a failure or the end of the stream.
     pub async fn next(&self, completion: &mut Completion, heard: &mut Transcript, service: &Service) -> Option<()> {
         let chunk = match self.waited(completion.next()).await {
             Ok(chunk) => chunk?,
@@ -132,7 +132,7 @@ impl<'p> Harness<'p> {
         while self.next(&mut completion, heard, service).await.is_some() {}
     }
 
-    /// Asks for the models; an error has the code that the host gives it.
+    /// Lists the models. Errors have the host's codes.
     pub async fn models(
         &self,
         answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
@@ -146,7 +146,7 @@ impl<'p> Harness<'p> {
         (listed.inspect_err(|failure| self.mind(failure)), service.seen())
     }
 
-    /// Waits for what should come at once.
+    /// Waits for an operation that should complete immediately.
     pub async fn waited<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let left = self.end.saturating_duration_since(Instant::now());
         let wait = if self.has_hung() { Duration::ZERO } else { WAIT.min(left) };

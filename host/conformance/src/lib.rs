@@ -1,6 +1,7 @@
-//! Conformance of providers: a public, versioned suite of cases, each tried on the component in its
-//! sandbox against a scripted service. [`script`] says what the service means, a [`wire`](Wire) how it
-//! says so, [`cases`] what is to come of it, and [`Report`] what came.
+//! Conformance suite for providers: public, versioned test cases. Each case runs the component in its sandbox
+//! against a scripted service. [`script`] defines what the service answers, a [protocol
+//! profile](ProtocolProfile) how the answers are encoded, [`cases`] the expected results, and [`Report`] the
+//! outcome.
 
 mod cases;
 mod harness;
@@ -25,12 +26,13 @@ use self::{
 };
 
 pub use wire::ProtocolProfile;
-/// How a call ends that says nothing of a wire.
+/// Failure codes that say nothing about the protocol.
 const BROKEN: [&str; 3] = ["hung", "component_trapped", "component_limit"];
-/// Where the service is said to be, where the component wants to be told.
+/// URL of the service, for components that need one in their configuration.
 const SERVICE: &str = "https://service.example";
 
-/// Tries a component that was admitted. Without a wire it is known by what the component asks.
+/// Runs the suite on an installed component. Without a profile, it is detected from the component's first
+/// request.
 pub async fn check(
     plugins: &Plugins,
     component: &Description,
@@ -53,7 +55,7 @@ pub async fn check(
     }
 }
 
-/// With the scripted service in each place that nobody named.
+/// Sets the URL of the scripted service in each host option that has no value.
 fn placed(component: &Description, config: Map<String, Value>) -> Map<String, Value> {
     let mut config = config;
     for option in component.manifest.hosts.iter().filter_map(option) {
@@ -66,7 +68,7 @@ fn option(request: &HostRequest) -> Option<&str> {
     request.host.strip_prefix("config:")
 }
 
-/// Asks the component for a completion, to see which wire it talks.
+/// Detects the component's protocol by requesting a completion.
 async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<String, Value>) -> Result<Harness<'p>> {
     let wires = ProtocolProfile::embedded()?;
     let any = wires.first().cloned().ok_or_else(|| Error::internal("there is no wire"))?;
@@ -84,7 +86,7 @@ async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<S
     let names = names.collect::<Vec<_>>().join(", ");
     let advice = format!("the suite's wires are {names}; of another service, give its own");
     let Some(first) = service.seen().into_iter().next() else {
-        // One that comes to no end, or breaks, fails the cases of whichever wire.
+        // A component that hangs or traps fails the cases of any profile.
         if heard.failure.as_ref().is_some_and(|failure| BROKEN.contains(&failure.code())) {
             return Harness::new(plugins, component, config, bench.wire);
         }
@@ -96,6 +98,6 @@ async fn known<'p>(plugins: &'p Plugins, component: &Description, config: &Map<S
         format!("The component asks {} {}; {advice}", first.method, first.path.chars().take(200).collect::<String>())
     };
     let wire = wire.ok_or_else(|| Error::invalid("unknown_wire", asked()))?;
-    // Nothing of this first call counts.
+    // Start with a new harness, so that the detection call does not count.
     Harness::new(plugins, component, config, wire)
 }

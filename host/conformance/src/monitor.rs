@@ -1,5 +1,5 @@
-//! The rules that hold all through a check: which hosts are asked, where the keys stand, and what the
-//! component says of them. Nothing is refused for them; the cases of the rules tell what was broken.
+//! Monitors rules that apply during the whole suite: which hosts are requested, and where keys occur.
+//! Violations do not fail requests; the rule cases report them.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value as Json};
 
-/// What each secret is.
+/// Value of every secret.
 const KEY: &[u8] = b"sk-not-a-key-0123456789";
 
 pub struct RuleMonitor {
@@ -30,12 +30,12 @@ pub struct RuleMonitor {
     policy: Policy,
     placeholders: BTreeMap<String, Placeholder>,
     opened: AtomicBool,
-    /// Whether a request carried a key where it belongs.
+    /// Whether a request carried a key in its proper place.
     carried: AtomicBool,
     broken: Mutex<Broken>,
 }
 
-/// What was broken first.
+/// The first violation of each rule.
 #[derive(Debug, Default)]
 struct Broken {
     hosts: Option<String>,
@@ -56,7 +56,7 @@ impl RuleMonitor {
         })
     }
 
-    /// Holds a request against the rules.
+    /// Checks a request against the rules.
     pub fn look_at(&self, target: &Target, method: &Method, headers: &HeaderMap, body: &Bytes) {
         let decided = self.policy.decide(target, method);
         let admits = decided.is_ok();
@@ -72,14 +72,14 @@ impl RuleMonitor {
         }
     }
 
-    /// Looks for keys in what the component says.
+    /// Searches the component's output for keys.
     pub fn scan_for_keys(&self, text: &str) {
         if let Some((name, _)) = self.placeholders.iter().find(|(_, placeholder)| text.contains(placeholder.digits())) {
             self.note(format!("what stands for the secret `{name}` came out in its answer"));
         }
     }
 
-    /// A text in which placeholders, which differ from check to check, are the names of their secrets.
+    /// Replaces placeholders, which differ between checks, with the names of their secrets.
     pub fn readable(&self, text: &str) -> String {
         let named = |text: String, (name, placeholder): (&String, &Placeholder)| {
             text.replace(placeholder.as_str(), &format!("[secret {name}]"))
@@ -87,12 +87,12 @@ impl RuleMonitor {
         self.placeholders.iter().fold(text.to_owned(), named)
     }
 
-    /// Which other host, or method, was asked.
+    /// Returns the first request of a host or method that the manifest does not list.
     pub fn host_violation(&self) -> Option<String> {
         self.broken().hosts.clone()
     }
 
-    /// What a key was used for that it is not for.
+    /// Returns the first misuse of a key.
     pub fn key_violation(&self) -> Option<String> {
         self.broken().keys.clone()
     }
@@ -110,11 +110,11 @@ impl RuleMonitor {
     }
 
     fn broken(&self) -> MutexGuard<'_, Broken> {
-        // Each use leaves it whole.
+        // No update panics halfway, so the state is valid even if the lock is poisoned.
         self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `admits`: whether the request goes to a host that was asked for.
+    /// `admits`: whether the request goes to a host that the manifest lists.
     fn injector(&self, admits: bool) -> Result<Injector> {
         let mut secrets = Vec::new();
         for asked in &self.manifest.secrets {
@@ -136,7 +136,7 @@ impl RuleMonitor {
     }
 }
 
-/// The host that a manifest asks for.
+/// Converts a host request of the manifest to a rule.
 fn rule(request: &HostRequest, config: &Map<String, Json>) -> Option<Rule> {
     if request.host == ANY {
         return Some(Rule::new(Pattern::Any, &request.methods));
@@ -170,7 +170,7 @@ impl Secrets for RuleMonitor {
         self.denied(format!("it wants the secret {name:?} revealed"))
     }
 
-    /// Nothing is taken out, so that nothing is hidden.
+    /// Nothing is redacted, so that leaks are visible.
     fn redactor(&self) -> Option<Redactor> {
         None
     }

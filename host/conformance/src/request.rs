@@ -1,5 +1,4 @@
-//! What the component is asked: requests in the WIT's terms, and how what it sends is held against what
-//! the wire expects.
+//! Requests to the component in the WIT's terms, and the comparison of its HTTP requests with the profile.
 
 use moxxy_runtime::models::{Image, Message, Part, Request, Role, Thinking, ToolCall, ToolDefinition, ToolResult};
 use serde_json::Value;
@@ -9,7 +8,7 @@ use crate::transcript::Held;
 
 const KEY: &str = "key-1";
 
-/// A question, and nothing else.
+/// A single question.
 pub fn plain() -> Request {
     Request {
         model: MODEL.to_owned(),
@@ -23,7 +22,7 @@ pub fn plain() -> Request {
     }
 }
 
-/// A conversation with everything that there is.
+/// A conversation that uses every feature.
 pub fn rich() -> Request {
     let image = Image { media_type: "image/png".to_owned(), data: b"\x89PNG\r\n\x1a\n".to_vec() };
     let asked = "What is this? It was taken in Zürich 🏔".to_owned();
@@ -49,7 +48,8 @@ pub fn rich() -> Request {
     }
 }
 
-/// What an agent comes by that changed its provider: a thought of another, and arguments that are no JSON.
+/// A history as it occurs after an agent changed its provider: another provider's thought, and arguments that
+/// are not JSON.
 pub fn odd() -> Request {
     let thought = Thinking { text: Some("Hm.".to_owned()), opaque: b"\x00of another".to_vec() };
     let answer = vec![Part::Thinking(thought), called("a/1", "look_up", "{\"city\":"), called("a/2", "weather", "")];
@@ -62,7 +62,7 @@ pub fn keyed(key: &str) -> Request {
     Request { idempotency_key: Some(key.to_owned()), ..rich() }
 }
 
-/// The idempotency key of [`rich`].
+/// Idempotency key of [`rich`].
 pub fn key() -> &'static str {
     KEY
 }
@@ -90,8 +90,8 @@ fn result(call_id: &str, content: &str, is_error: bool) -> Part {
     Part::ToolResult(ToolResult { call_id: call_id.to_owned(), content: content.to_owned(), is_error })
 }
 
-/// Whether all that is expected is there. Objects may have more; texts that are JSON objects are compared
-/// as such; between `|` stand names or texts of which each will do.
+/// Checks that all expected fields are present. Objects may have more fields. Strings that contain JSON objects
+/// are compared as JSON. `|` separates alternative names or strings.
 pub fn has(expected: &Value, came: &Value, place: &str) -> Held {
     match (expected, came) {
         (Value::Object(fields), Value::Object(others)) => fields.iter().try_for_each(|(name, field)| {

@@ -1,16 +1,16 @@
-//! What a service means, whatever its wire: an answer with a thought, a text, calls and what it used;
-//! and the kinds of its errors.
+//! Scripted service, independent of the protocol: answers with thoughts, text, tool calls and usage, and kinds
+//! of errors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::wire::{Block, ProtocolProfile, Style, Values};
 
-/// What it says is wrong.
+/// Message of the service's errors.
 pub const MESSAGE: &str = "Not today, says the service.";
 pub const MODEL: &str = "large-1";
 
-/// An answer.
+/// A scripted answer.
 #[derive(Debug, Clone)]
 pub struct Script {
     pub thought: Vec<&'static str>,
@@ -20,7 +20,7 @@ pub struct Script {
     pub stop: Reason,
 }
 
-/// A call of a tool, whose arguments come in pieces.
+/// A tool call whose arguments arrive in chunks.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub id: &'static str,
@@ -28,7 +28,7 @@ pub struct Call {
     pub arguments: Vec<&'static str>,
 }
 
-/// What it used, in tokens.
+/// Usage in tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Used {
     pub input: u64,
@@ -38,7 +38,7 @@ pub struct Used {
     pub reasoning: u64,
 }
 
-/// Why an answer ends.
+/// Stop reason of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
@@ -49,7 +49,7 @@ pub enum Reason {
     Other,
 }
 
-/// Errors by the names that they have in the WIT.
+/// Error kinds, by their names in the WIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -63,17 +63,17 @@ pub enum Kind {
     Other,
 }
 
-/// Letters of one to four bytes, and what JSON escapes.
+/// Characters of one to four bytes, and characters that JSON escapes.
 pub const TEXT: [&str; 4] = ["Zürich ", "🏔 liegt schön: 世", "界,\n", "sagt \"er\" \\ ö\u{308}\u{200d}."];
 
 impl Script {
-    /// A text.
+    /// A text answer.
     pub fn plain() -> Self {
         let used = Used { input: 60, cached: 0, written: 0, output: 12, reasoning: 0 };
         Self { thought: Vec::new(), text: TEXT.into(), calls: Vec::new(), used, stop: Reason::EndTurn }
     }
 
-    /// Some of everything that the wire has.
+    /// An answer with everything that the profile supports.
     pub fn whole(wire: &ProtocolProfile) -> Self {
         let script = Self { used: CACHED, ..Self::calling() };
         let thinks = !wire.thought.piece.is_empty();
@@ -84,7 +84,7 @@ impl Script {
         }
     }
 
-    /// A text and two calls, whose pieces come in turns.
+    /// A text and two tool calls whose chunks alternate.
     pub fn calling() -> Self {
         let look_up = ["{\"city\":", " \"Zürich \\\"", "Süd\\\" 🏔\"", "}"];
         let weather = ["{\"days\"", ":[1,", "2]", "}"];
@@ -99,7 +99,7 @@ impl Script {
         Self { thought: THOUGHT.into(), ..Self::plain() }
     }
 
-    /// The events, in their order.
+    /// Returns the events in order.
     pub fn events(&self, wire: &ProtocolProfile, style: Style) -> Vec<String> {
         let mut stage = Stage { wire, style, values: self.values(wire), events: Vec::new(), block: 0 };
         stage.say(&wire.begin);
@@ -111,7 +111,7 @@ impl Script {
         stage.events
     }
 
-    /// The events up to the first piece of the text, which is said.
+    /// Returns the events up to and including the first chunk of text.
     pub fn beginning(&self, wire: &ProtocolProfile) -> Vec<String> {
         let mut stage = Stage { wire, style: Style::Plain, values: self.values(wire), events: Vec::new(), block: 0 };
         stage.say(&wire.begin);
@@ -174,7 +174,7 @@ impl Kind {
         Self::Other,
     ];
 
-    /// What the host calls it.
+    /// Returns the host's error code.
     pub fn code(self) -> &'static str {
         match self {
             Self::Authentication => "provider_authentication",
@@ -202,7 +202,7 @@ impl Kind {
     }
 }
 
-/// Where events are made one after the other.
+/// Builds events one after the other.
 struct Stage<'w> {
     wire: &'w ProtocolProfile,
     style: Style,
@@ -272,7 +272,7 @@ impl Stage<'_> {
 }
 
 impl Call {
-    /// The whole arguments; none are an empty object.
+    /// Returns the complete arguments, or an empty object if there are none.
     pub fn input(&self) -> Value {
         serde_json::from_str(&self.arguments.concat()).unwrap_or_else(|_| json!({}))
     }

@@ -1,5 +1,5 @@
-//! The service: in memory, behind the component's `wasi:http` in the place of the network. It answers by
-//! the script, notes what it is asked, and reaches nothing.
+//! In-memory service that replaces the network behind the component's `wasi:http`. It answers from the script,
+//! records requests, and connects to nothing.
 
 use std::{
     collections::VecDeque,
@@ -18,12 +18,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::monitor::RuleMonitor;
 
-/// The largest request, in bytes.
+/// Maximum size of a request, in bytes.
 const REQUEST: usize = 1024 * 1024;
-/// The most requests of one call that are noted.
+/// Maximum number of recorded requests per call.
 const REQUESTS: usize = 64;
 
-/// What is answered.
+/// Reply to a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
     Says {
@@ -31,27 +31,27 @@ pub enum Reply {
         headers: Vec<(&'static str, String)>,
         body: Vec<Piece>,
     },
-    /// There is no answer for this reason.
+    /// The request fails with this error.
     Fails(Error),
-    /// There is no answer yet.
+    /// The request is never answered.
     Never,
 }
 
-/// A piece of a body.
+/// A piece of a response body.
 #[derive(Debug, Clone)]
 pub enum Piece {
     Bytes(Bytes),
-    /// Nothing, before the next one comes.
+    /// Yields before the next piece.
     Pause,
-    /// Nothing, until the host has heard some text.
+    /// Waits until the host has received some text.
     Heard,
-    /// Nothing more, without an end.
+    /// Stalls: no more pieces and no end.
     Stall,
     /// The connection breaks.
     Break,
 }
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub method: String,
@@ -61,7 +61,7 @@ pub struct Seen {
     pub body: Bytes,
 }
 
-/// The service of one call. Clones are the same one.
+/// The service of one call. Clones share their state.
 #[derive(Clone)]
 pub struct Service(Arc<Inner>);
 
@@ -70,9 +70,9 @@ struct Inner {
     answer: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
     seen: Mutex<Vec<Seen>>,
     asked: CancellationToken,
-    /// The host has heard some text.
+    /// Cancelled once the host has received some text.
     heard: CancellationToken,
-    /// An answer was let go of before its end.
+    /// Cancelled once a response was dropped.
     closed: CancellationToken,
 }
 
@@ -104,17 +104,17 @@ impl Service {
         self.0.seen().clone()
     }
 
-    /// Lets what waits for it come.
+    /// Signals that the host has received some text.
     pub fn hear(&self) {
         self.0.heard.cancel();
     }
 
-    /// Waits until something is asked.
+    /// Waits for the first request.
     pub async fn asked(&self) {
         self.0.asked.cancelled().await;
     }
 
-    /// Waits until an answer is let go of.
+    /// Waits until a response is dropped.
     pub async fn closed(&self) {
         self.0.closed.cancelled().await;
     }
@@ -122,14 +122,14 @@ impl Service {
 
 impl Inner {
     fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
-        // Each use leaves it whole.
+        // No update panics halfway, so the state is valid even if the lock is poisoned.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (parts, body) = request.into_parts();
         let target = Target::parse(&parts.uri.to_string())?;
-        // Wherever it goes, with whatever behind its head.
+        // Check the target and the headers even if reading the body fails.
         self.monitor.look_at(&target, &parts.method, &parts.headers, &Bytes::new());
         let whole = Limited::new(body, REQUEST).collect().await;
         let body = whole.map_err(|_| Error::RequestBody(REQUEST as u64))?.to_bytes();
@@ -163,7 +163,7 @@ impl Inner {
     }
 }
 
-/// The pieces one after the other, each as it is asked for.
+/// Streams the pieces, each when it is polled.
 fn sent(pieces: Vec<Piece>, heard: CancellationToken, closed: DropGuard) -> Body {
     let state = (VecDeque::from(pieces), heard, closed);
     let next = async |mut state: (VecDeque<Piece>, CancellationToken, DropGuard)| {

@@ -1,4 +1,4 @@
-//! What the host hears of a completion, gathered, and held against what the service meant.
+//! Collects the chunks of a completion and compares them with the script.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,27 @@ use super::{
     wire::ProtocolProfile,
 };
 
-/// The most that is listened to: chunks, and bytes of them.
+/// Maximum number of chunks.
 const CHUNKS: usize = 20_000;
+/// Maximum size of all chunks, in bytes.
 const BYTES: usize = 4 * 1024 * 1024;
-/// How much of a text is shown, in characters.
+/// Maximum length of a text in a message, in characters.
 const SHOWN: usize = 60;
 
 #[derive(Debug, Default)]
 pub struct Transcript {
     pub text: String,
-    /// What was told of thoughts, and those that are finished.
+    /// Concatenated thinking deltas.
     told: String,
+    /// Finished thoughts.
     thoughts: Vec<String>,
     calls: BTreeMap<u32, CollectedCall>,
     usage: Option<Usage>,
-    /// A usage that makes no sense by itself.
+    /// The first usage that is inconsistent in itself.
     odd: Option<Usage>,
     stop: Option<StopReason>,
     pub failure: Option<Failure>,
-    /// Every chunk as a text, to compare.
+    /// Debug text of every chunk, for comparisons.
     pub chunks: Vec<String>,
     bytes: usize,
 }
@@ -42,7 +44,7 @@ struct CollectedCall {
     arguments: String,
 }
 
-/// Whether it is as it should be, or how it is not.
+/// `Ok` if the expectation holds, otherwise how it does not.
 pub type Held = Result<(), String>;
 
 impl Transcript {
@@ -70,12 +72,12 @@ impl Transcript {
         }
     }
 
-    /// Whether it is more than anything that the service says.
+    /// Whether the completion is longer than anything that the service sends.
     pub fn is_endless(&self) -> bool {
         self.chunks.len() > CHUNKS || self.bytes > BYTES
     }
 
-    /// Whether all of it is what the service meant.
+    /// Whether the completion matches the script.
     pub fn is(&self, script: &Script, wire: &ProtocolProfile) -> Held {
         self.is_whole()?;
         same("the text", &script.text.concat(), &self.text)?;
@@ -85,7 +87,7 @@ impl Transcript {
         self.stopped(script.stop, wire)
     }
 
-    /// Whether there was an answer.
+    /// Whether the completion ended with a stop and without an error.
     pub fn is_whole(&self) -> Held {
         match (&self.failure, &self.stop) {
             (Some(failure), _) => Err(format!("expected an answer, came {}", told(failure))),
@@ -94,7 +96,7 @@ impl Transcript {
         }
     }
 
-    /// Whether it says the same as another answer, however that came.
+    /// Whether the completion equals another, apart from its chunks.
     pub fn says(&self, other: &Self) -> Held {
         self.is_whole()?;
         same("the text", &other.text, &self.text)?;
@@ -106,7 +108,7 @@ impl Transcript {
 
     pub fn thinks(&self, thought: &str) -> Held {
         same("the finished thought", thought, &self.thoughts.concat())?;
-        // To tell of it before it is finished is not asked for.
+        // Reporting an unfinished thought is optional.
         if self.told.is_empty() { Ok(()) } else { same("the thought as it comes", thought, &self.told) }
     }
 
@@ -159,7 +161,7 @@ impl Transcript {
         if fits { Ok(()) } else { Err(format!("expected the stop {reason:?}, came {:?}", self.stop)) }
     }
 
-    /// Whether it failed with this kind, and nothing but the beginning of the text came before.
+    /// Whether the completion failed with this kind, after at most a prefix of the text.
     pub fn failed(&self, kind: Kind, text: &str) -> Held {
         if !text.starts_with(&self.text) {
             return same("the text before the error", text, &self.text);
@@ -183,7 +185,7 @@ impl Transcript {
     }
 }
 
-/// An error, shortly.
+/// Describes an error in short.
 fn told(failure: &Failure) -> String {
     let kind = Kind::ALL.into_iter().find(|kind| kind.code() == failure.code());
     let (name, message) = (kind.map_or(failure.code(), Kind::as_str), shown(failure.message()));
@@ -194,7 +196,7 @@ pub fn same(what: &str, expected: &str, came: &str) -> Held {
     if expected == came {
         return Ok(());
     }
-    // Shown from a little before they part.
+    // Show a few characters before the first difference.
     let common = expected.chars().zip(came.chars()).take_while(|(a, b)| a == b).count().saturating_sub(12);
     let from = |text: &str| shown(&text.chars().skip(common).collect::<String>());
     Err(format!("{what}: expected {}, came {}", from(expected), from(came)))

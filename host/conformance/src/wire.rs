@@ -1,5 +1,5 @@
-//! How a service says what the suite means: a file of templates, of which `wires/openai.toml` explains
-//! each part. Three are in the binary; others come from whoever checks a component.
+//! Protocol profiles: template files that encode the script for a service. `wires/openai.toml` explains the
+//! format. Three profiles are embedded; callers may supply others.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use super::script::{Kind, Reason};
 
 const EMBEDDED: [&str; 3] =
     [include_str!("wires/openai.toml"), include_str!("wires/anthropic.toml"), include_str!("wires/ollama.toml")];
-/// The longest file, in bytes.
+/// Maximum size of a profile, in bytes.
 const LONGEST: usize = 64 * 1024;
-/// The longest name, in bytes.
+/// Maximum length of a name, in bytes.
 const NAME: usize = 64;
-/// The most events of a stream that it describes.
+/// Maximum number of events in a profile.
 const EVENTS: usize = 64;
-/// What no service has in its answers yet.
+/// Name of a field that no service uses.
 const NOVELTY: &str = "novelty";
 
 #[derive(Debug, Clone, Deserialize)]
@@ -54,7 +54,7 @@ pub struct ProtocolProfile {
     pub failures: Vec<Failure>,
 }
 
-/// How events are told apart.
+/// How events are separated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Framing {
@@ -62,7 +62,7 @@ enum Framing {
     Lines,
 }
 
-/// How a text, a thought or a call comes.
+/// Events of a text, a thought or a tool call.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Block {
@@ -71,13 +71,13 @@ pub struct Block {
     pub close: Vec<Template>,
 }
 
-/// What is answered to a request for the models.
+/// Answer to a request for the models.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     pub method: String,
     pub path: String,
-    /// What has to stand in the request's body.
+    /// Text that the body of the request must contain.
     #[serde(default)]
     pub asked: String,
     pub body: Template,
@@ -99,24 +99,24 @@ pub struct Failure {
     pub events: Vec<Template>,
 }
 
-/// JSON in which texts such as `"$text"` stand for values.
+/// JSON in which strings such as `"$text"` are placeholders.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Template(Value);
 
 pub type Values = Map<String, Value>;
 
-/// What may be different about a stream and means the same.
+/// Variations of a stream that do not change its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Plain,
-    /// With more fields in every object.
+    /// Every object has an additional field.
     NewFields,
-    /// With more events between the others.
+    /// Unknown events occur between the others.
     NewEvents,
-    /// Letters beyond ASCII are written as `\u` and their number.
+    /// Non-ASCII characters are written as `\u` escapes.
     Escaped,
-    /// Lines end as in HTTP, and there is more between them than has to be.
+    /// Lines end with CRLF, with optional content between them.
     Loose,
 }
 
@@ -134,7 +134,7 @@ impl ProtocolProfile {
         if HeaderValue::from_str(&wire.media_type).is_err() {
             return Err(wrong(&"its `media_type` is none"));
         }
-        // Of some a stream has each beside each.
+        // A stream may contain every unknown event after every other event.
         let pieces = wire.pieces().count() + wire.begin.len() + wire.finish.len() + wire.unknown.len();
         if pieces > EVENTS {
             return Err(wrong(&format!("it has {pieces} events; {EVENTS} are the most")));
@@ -147,12 +147,12 @@ impl ProtocolProfile {
         blocks.into_iter().flat_map(|block| block.open.iter().chain(&block.piece).chain(&block.close))
     }
 
-    /// Those in the binary.
+    /// Returns the embedded profiles.
     pub fn embedded() -> Result<Vec<Self>> {
         EMBEDDED.into_iter().map(Self::parse).collect()
     }
 
-    /// One in the binary by its name, or else a file's content.
+    /// Returns an embedded profile by name, or parses the content of a file.
     pub fn named(text: &str) -> Result<Self> {
         if text.contains('\n') {
             return Self::parse(text);
@@ -163,12 +163,12 @@ impl ProtocolProfile {
         all.into_iter().find(|wire| wire.name == text).ok_or_else(unknown)
     }
 
-    /// Whether a request is one for a completion.
+    /// Whether a request asks for a completion.
     pub fn is_asked(&self, method: &str, path: &str) -> bool {
         self.method == method && path.ends_with(&self.path)
     }
 
-    /// Whether it says a value at all.
+    /// Whether any template contains this placeholder.
     pub fn says(&self, name: &str) -> bool {
         self.begin.iter().chain(&self.finish).chain(self.pieces()).any(|template| holds(&template.0, name))
     }
@@ -177,7 +177,7 @@ impl ProtocolProfile {
         self.framing == Framing::Lines
     }
 
-    /// One event of a stream.
+    /// Formats one event of a stream.
     pub fn event(&self, template: &Template, values: &Values, style: Style) -> String {
         let mut value = template.0.clone();
         if style == Style::NewFields {
@@ -190,7 +190,7 @@ impl ProtocolProfile {
         self.framed(name.as_deref(), &text, style)
     }
 
-    /// What ends every stream.
+    /// Returns the marker that ends every stream.
     pub fn ending(&self, style: Style) -> Option<String> {
         self.end.as_ref().map(|end| self.framed(None, end, style))
     }
@@ -209,7 +209,7 @@ impl ProtocolProfile {
 }
 
 impl Template {
-    /// The text with its values.
+    /// Returns the JSON text with its placeholders replaced.
     pub fn filled(&self, values: &Values) -> String {
         self.value(values).to_string()
     }
@@ -228,7 +228,7 @@ impl TryFrom<String> for Template {
     }
 }
 
-/// Of an error.
+/// Deserializes the HTTP status of an error.
 fn status<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let status = u16::deserialize(deserializer)?;
     let valid = StatusCode::from_u16(status).is_ok();
@@ -244,7 +244,7 @@ fn holds(value: &Value, name: &str) -> bool {
     }
 }
 
-/// A text that is a name becomes its value; `$message` may stand within one.
+/// Replaces strings that are placeholders by their values. `$message` is also replaced within strings.
 fn fill(value: &mut Value, values: &Values) {
     match value {
         Value::String(text) => {
@@ -260,7 +260,7 @@ fn fill(value: &mut Value, values: &Values) {
     }
 }
 
-/// Adds a field to every object. An empty one may be what a tool is called with.
+/// Adds a field to every object that is not empty. An empty one may be the arguments of a tool call.
 fn extend(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(extend),

@@ -1,4 +1,4 @@
-//! Which addresses are public. Every other class has a name, and is not dialled unless a rule says so.
+//! Classification of IP addresses. Addresses of every non-public class are blocked unless a rule allows them.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv6Net};
 
-/// A class of addresses that are not public.
+/// A class of non-public addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressClass {
     Unspecified,
@@ -21,13 +21,13 @@ pub enum AddressClass {
     Reserved,
     Documentation,
     Benchmark,
-    /// An IPv6 address that stands for an IPv4 one, or for one of a translator or a tunnel.
+    /// An IPv6 address that embeds an IPv4 address or belongs to a translator or a tunnel.
     Embedded,
     UniqueLocal,
     SiteLocal,
 }
 
-/// The first network that an address lies in tells its class.
+/// Networks and their classes. The first network that contains an address determines its class.
 const NETWORKS: [(&str, AddressClass); 52] = [
     ("0.0.0.0/32", AddressClass::Unspecified),
     ("0.0.0.0/8", AddressClass::Reserved),
@@ -58,9 +58,9 @@ const NETWORKS: [(&str, AddressClass); 52] = [
     ("::ffff:0:0/96", AddressClass::Embedded),
     ("::ffff:0:0:0/96", AddressClass::Embedded),
     ("::/96", AddressClass::Embedded),
-    // NAT64 of a network's own; where the IPv4 address stands in it, only that network knows.
+    // Local-use NAT64. Only the local network knows the position of the embedded IPv4 address.
     ("64:ff9b:1::/48", AddressClass::Embedded),
-    // Teredo, and 6to4 below.
+    // Teredo; 6to4 is below.
     ("2001::/32", AddressClass::Embedded),
     ("2001:2::/48", AddressClass::Benchmark),
     ("2001:db8::/32", AddressClass::Documentation),
@@ -74,7 +74,7 @@ const NETWORKS: [(&str, AddressClass); 52] = [
     ("fe80::/10", AddressClass::LinkLocal),
     ("fec0::/10", AddressClass::SiteLocal),
     ("ff00::/8", AddressClass::Multicast),
-    // All that is not given out as global unicast, 2000::/3.
+    // Everything outside global unicast (2000::/3).
     ("::/3", AddressClass::Reserved),
     ("4000::/3", AddressClass::Reserved),
     ("6000::/3", AddressClass::Reserved),
@@ -90,12 +90,12 @@ const NETWORKS: [(&str, AddressClass); 52] = [
 static TABLE: LazyLock<Vec<(IpNet, AddressClass)>> =
     LazyLock::new(|| NETWORKS.iter().filter_map(|(net, class)| Some((net.parse().ok()?, *class))).collect());
 
-/// NAT64's well-known prefix: on networks without IPv4 every name that has an IPv4 address only
-/// resolves to one of these.
+/// NAT64's well-known prefix. On IPv6-only networks every name that has only IPv4 addresses resolves to this
+/// prefix.
 static NAT64: LazyLock<Option<Ipv6Net>> = LazyLock::new(|| "64:ff9b::/96".parse().ok());
 
 impl AddressClass {
-    /// The class of an address, or nothing if it is public.
+    /// Returns the class of an address, or `None` if it is public.
     pub fn of(address: IpAddr) -> Option<Self> {
         if let IpAddr::V6(long) = address
             && NAT64.is_some_and(|prefix| prefix.contains(&long))
@@ -106,8 +106,8 @@ impl AddressClass {
         TABLE.iter().find(|(network, _)| network.contains(&address)).map(|(_, class)| *class)
     }
 
-    /// Whether an operator may allow an address of this class. What is nobody's address stays
-    /// forbidden.
+    /// Whether an operator may allow addresses of this class. Addresses that identify no single host stay
+    /// blocked.
     pub fn can_be_allowed(self) -> bool {
         !matches!(self, Self::Unspecified | Self::Multicast | Self::Broadcast | Self::Embedded)
     }

@@ -1,4 +1,4 @@
-//! Bodies on their way, piece by piece: nothing is gathered, everything is counted.
+//! Streaming request and response bodies with size limits and timeouts. Nothing is buffered.
 
 use std::{
     pin::Pin,
@@ -30,7 +30,7 @@ pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Tells of a body whether there is anything in it, once it has gone by.
+/// Records whether a body contains anything. Known only after the body has been sent.
 #[derive(Debug, Clone, Default)]
 pub struct BodyKind(Arc<Gone>);
 
@@ -41,14 +41,14 @@ struct Gone {
 }
 
 impl BodyKind {
-    /// The body, to be sent, and what tells of it.
+    /// Wraps a body and returns the handle that records its content.
     pub fn of(body: Body) -> (Body, Self) {
         let extent = Self::default();
         extent.0.all.store(body.is_end_stream(), Relaxed);
         (Measured { body, extent: extent.clone() }.boxed_unsync(), extent)
     }
 
-    /// Whether it is known to be empty.
+    /// Whether the body is known to be empty.
     pub fn is_nothing(&self) -> bool {
         self.0.all.load(Relaxed) && !self.0.some.load(Relaxed)
     }
@@ -82,7 +82,7 @@ impl http_body::Body for Measured {
     }
 }
 
-/// The body of a request. It says when it goes on.
+/// The body of a request. Signals progress and enforces the size limit in bytes.
 pub struct Outgoing {
     body: Body,
     limit: u64,
@@ -117,7 +117,7 @@ impl http_body::Body for Outgoing {
     }
 }
 
-/// How long and how large a response's body may be.
+/// Size limit and timeouts of a response body.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub bytes: u64,
@@ -126,8 +126,8 @@ pub struct Bounds {
     pub total: Duration,
 }
 
-/// The body of a response. At its end the connection is free for the next request; with a body that
-/// is dropped before, it is closed.
+/// The body of a response. At its end the connection returns to the pool. If it is dropped earlier, the
+/// connection is closed.
 pub struct Received {
     body: Incoming,
     lease: Option<Lease>,
@@ -172,7 +172,7 @@ impl http_body::Body for Received {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        // A server that sends without a pause has to end, too.
+        // The deadline also applies to a server that sends without a pause.
         if Instant::now() >= self.bounds.end {
             return Poll::Ready(Some(Err(self.late())));
         }

@@ -1,5 +1,5 @@
-//! One request on its way: decided, dialled, sent, and sent on where a redirect leads, each hop as if it
-//! were the first.
+//! Executes one request: policy check, connect, send, follow redirects. Every hop passes the same checks as the
+//! first.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,12 +32,13 @@ use crate::{
     credentials::{Hop, RequestInterceptor},
 };
 
+/// Maximum length of a method, in bytes.
 const METHOD: usize = 32;
 const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
-/// What says that a request comes from a component; loopback trust refuses it.
+/// Value of `Via` on requests to non-public addresses. Loopback trust rejects requests that carry it.
 const FORWARDED: &str = "1.1 moxxy";
 
-/// How long a request may wait.
+/// Timeouts of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     pub connection: Duration,
@@ -52,7 +53,7 @@ pub struct Client {
     pub server: tasks::ServerRuntime,
 }
 
-/// A request and all that decides about it.
+/// Everything needed to send one request.
 pub struct Sending<'a> {
     pub client: &'a Client,
     pub policy: &'a Arc<Policy>,
@@ -63,7 +64,7 @@ pub struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Follows a request to its answer.
+    /// Sends a request, follows its redirects and returns the final response.
     pub async fn follow(&self, target: Target, request: Request<Body>) -> Result<Response<Body>, Error> {
         let most = self.client.config.redirects;
         let (mut parts, mut body) = request.into_parts();
@@ -92,7 +93,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Sends a request to one place.
+    /// Performs one hop.
     async fn exchange(
         &self,
         target: &Target,
@@ -112,7 +113,7 @@ impl Sending<'_> {
         if let Some(interceptor) = self.interceptor {
             request = interceptor.on_request(hop, request).await?;
         }
-        // Another connection may take its place, to another address.
+        // A retry may replace this connection with one to another address.
         finish(request.headers_mut(), target, connection.private || rule.allows_private())?;
         let response = self.transfer(target, rule, key, connection, request).await?;
         match self.interceptor {
@@ -133,7 +134,7 @@ impl Sending<'_> {
         let first = self.answer(&mut connection, request, &mut goes_on).await;
         let response = match first {
             Ok(response) => response,
-            // The other end had closed it meanwhile; nothing was sent.
+            // The server closed the idle connection before anything was sent: retry once.
             Err((_, Some(request))) if connection.used => {
                 connection = self.connect(target, rule).await?;
                 self.answer(&mut connection, *request, &mut goes_on).await.map_err(|(error, _)| error)?
@@ -158,7 +159,7 @@ impl Sending<'_> {
     fn counted(&self, request: Request<Body>) -> Result<(Request<Outgoing>, watch::Receiver<()>), Error> {
         let limit = self.client.config.request_body;
         let (parts, body) = request.into_parts();
-        // A component's body comes bit by bit, and says nothing of its size.
+        // The body of a component is streamed and has no size hint, so the header is checked too.
         let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         if announced.unwrap_or(0).max(body.size_hint().lower()) > limit {
             return Err(Error::RequestBody(limit));
@@ -167,8 +168,8 @@ impl Sending<'_> {
         Ok((Request::from_parts(parts, body), goes_on))
     }
 
-    /// Sends, and waits for the head of the response from when the body went on last. A request that
-    /// was not sent comes back.
+    /// Sends a request and waits for the head of the response. The timeout restarts whenever the body makes
+    /// progress. A request that was not sent is returned with the error.
     async fn answer(
         &self,
         connection: &mut Connection,
@@ -205,7 +206,7 @@ impl Sending<'_> {
             .map_err(|error| Error::of_hyper(&error, client.config.response_head))?;
         let driver = client.server.spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "an outgoing connection broke");
+                tracing::debug!(%error, "outgoing connection failed");
             }
         });
         Ok(Connection { sender, private, used: false, _driver: driver, _permit: permit })
@@ -213,7 +214,7 @@ impl Sending<'_> {
 }
 
 impl Client {
-    /// Sends a request, in the time that all of it may take.
+    /// Sends a request within the total timeout.
     pub async fn send(
         &self,
         policy: &Arc<Policy>,
@@ -233,7 +234,7 @@ impl Client {
     }
 }
 
-/// Takes away what is between two neighbours only.
+/// Removes hop-by-hop headers.
 fn clean(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -250,7 +251,7 @@ fn clean(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds what the host says of itself.
+/// Adds the headers `Host`, `User-Agent` and, for non-public addresses, `Via`.
 fn finish(headers: &mut HeaderMap, target: &Target, private: bool) -> Result<(), Error> {
     let host = HeaderValue::try_from(target.host_header()).map_err(|error| Error::Broken(error.to_string()))?;
     headers.insert(HOST, host);

@@ -1,17 +1,17 @@
-//! Hosts that the configuration of a component names.
+//! Hosts that come from a component's configuration.
 
 use moxxy_types::{components::HostRequest, peer::Peer};
 use serde_json::{Map, Value};
 
 use crate::Target;
 
-/// Where a host of the configuration is.
+/// Returns the host and port that a `config:` host request refers to.
 pub fn place(request: &HostRequest, config: &Map<String, Value>) -> Option<Peer> {
     let origin = origin(request.host.strip_prefix("config:")?, config)?;
     Some(Peer { host: origin.host().to_owned(), port: origin.port() })
 }
 
-/// The origin that an option of a configuration names.
+/// Parses the URL in a configuration option.
 pub fn origin(option: &str, config: &Map<String, Value>) -> Option<Target> {
     Target::parse(config.get(option)?.as_str()?).ok()
 }

@@ -1,4 +1,4 @@
-//! Names become addresses, once; every address is judged; and only one that was judged is dialled.
+//! Connector: resolves a name once, checks every address and connects to checked addresses only.
 
 use std::{
     fs,
@@ -33,23 +33,23 @@ use super::{
 };
 use crate::{Options, Resolver};
 
-/// Of the addresses of a name so many are tried.
+/// Maximum number of addresses tried per name.
 const TRIED: usize = 4;
 
 /// Opens connections.
 pub struct Connector {
     resolver: Option<Resolver>,
-    /// Authorities beside the system's.
+    /// Certificate authorities from `egress.ca`, in addition to the system's.
     extra: Vec<CertificateDer<'static>>,
     tls: OnceCell<TlsConnector>,
-    /// Where this server listens itself.
+    /// This server's own listeners.
     own: RwLock<Vec<SocketAddr>>,
 }
 
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// An address that was judged.
+/// An address that passed the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checked {
     address: SocketAddr,
@@ -62,12 +62,12 @@ impl Connector {
         Ok(Self { resolver: config.resolver, extra, tls: OnceCell::new(), own: RwLock::default() })
     }
 
-    /// From now on nothing leads to this address.
+    /// Blocks all connections to this listener.
     pub fn refuse(&self, listener: SocketAddr) {
         self.own.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
-    /// The addresses of a target. If one of them is not allowed, none is.
+    /// Resolves a target. If any of its addresses is not allowed, the whole target is refused.
     pub async fn resolve(&self, target: &Target, rule: &Rule, until: Instant) -> Result<Vec<Checked>, Error> {
         let addresses = match target.host() {
             Host::Ipv4(address) => vec![(address, 0).into()],
@@ -79,7 +79,8 @@ impl Connector {
         addresses.into_iter().map(|address| Ok(self.check(address, target, rule)?)).collect()
     }
 
-    /// Refuses what is this server by its looks, before any advice how to reach it.
+    /// Refuses targets that name one of this server's own listeners literally. Runs first, so that the error
+    /// does not advise how to reach them.
     pub fn check_own(&self, target: &Target) -> Result<(), Refusal> {
         let addresses: Vec<IpAddr> = match target.host() {
             Host::Ipv4(address) => vec![address.into()],
@@ -121,7 +122,7 @@ impl Connector {
         }
     }
 
-    /// Opens a connection to one of these addresses.
+    /// Connects to the first of these addresses that answers.
     pub async fn dial(
         &self,
         target: &Target,
@@ -132,7 +133,7 @@ impl Connector {
         let mut failed = unreachable("there is no address".into());
         let tried = addresses.iter().take(TRIED);
         for (place, checked) in tried.clone().enumerate() {
-            // An address that does not answer leaves time for those after it.
+            // Split the remaining time, so that one silent address does not use up the time of the others.
             let left = tried.len().saturating_sub(place).max(1);
             let share = until.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
             match timeout_at(Instant::now() + share, TcpStream::connect(checked.address)).await {
@@ -145,7 +146,7 @@ impl Connector {
     }
 
     async fn encrypt(&self, stream: TcpStream, target: &Target, until: Instant) -> Result<Box<dyn Stream>, Error> {
-        // Only delays: it works without.
+        // Best effort: without it, sending is only slower.
         drop(stream.set_nodelay(true));
         if !target.is_https() {
             return Ok(Box::new(stream));
@@ -167,14 +168,16 @@ impl Connector {
         }
     }
 
-    /// Trusts the system's authorities and the operator's.
+    /// Builds a TLS connector that trusts the system's and the operator's certificate authorities.
     async fn connector(&self) -> error::Result<TlsConnector> {
         let mut roots = RootCertStore::empty();
-        // Hundreds of files perhaps.
+        // The system may have hundreds of certificate files.
         let system = tasks::blocking(rustls_native_certs::load_native_certs).await?;
         roots.add_parsable_certificates(system.certs.into_iter().chain(self.extra.clone()));
         if roots.is_empty() {
-            tracing::error!("no authority is trusted: install the system's certificates, or name some in `egress.ca`");
+            tracing::error!(
+                "no certificate authority is trusted: install the system's certificates or set `egress.ca`"
+            );
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -198,13 +201,13 @@ fn authorities(file: &Path) -> error::Result<Vec<CertificateDer<'static>>> {
     if found.is_empty() { Err(wrong(&"there is no certificate in it")) } else { Ok(found) }
 }
 
-/// Whether who dials this address comes to this listener of ours.
+/// Whether connecting to this address reaches this listener.
 fn reaches(address: SocketAddr, listener: SocketAddr) -> bool {
     let (to, own) = (address.ip().to_canonical(), listener.ip().to_canonical());
     address.port() == listener.port() && (to == own || (own.is_unspecified() && is_here(to)))
 }
 
-/// Whether an address is one of this machine's: to those alone a socket can be bound.
+/// Whether an address belongs to this machine. A socket binds only to local addresses.
 fn is_here(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Where secrets are put into a request, and taken out of its response.
+//! Hooks that inject secrets into a request and redact them from its response.
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -6,18 +6,18 @@ use url::Url;
 
 use super::{body::Body, error::Error};
 
-/// Puts secrets in, last of all, when there is a connection to whom they are for: redirects, retries
-/// and logs have the request as the component made it.
+/// Modifies a request after its connection is established. Redirects, retries and logs see only the request as
+/// the component made it.
 pub trait RequestInterceptor: std::fmt::Debug + Send + Sync {
-    /// The request as it is sent to `hop`. Its URI is the path with the query. An error, such as
-    /// [`Refusal::Secret`](super::Refusal::Secret), keeps it from being sent.
+    /// Returns the request to send to `hop`. Its URI is the path with the query. An error, such as
+    /// [`Refusal::Secret`](super::Refusal::Secret), prevents the request.
     fn on_request<'a>(
         &'a self,
         hop: &'a Hop<'a>,
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Request<Body>, Error>>;
 
-    /// The response without what was put into its request.
+    /// Returns the response with the injected secrets removed.
     fn on_response<'a>(
         &'a self,
         hop: &'a Hop<'a>,
@@ -25,11 +25,11 @@ pub trait RequestInterceptor: std::fmt::Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<Response<Body>, Error>>;
 }
 
-/// One of the places that a request comes to.
+/// One hop of a request.
 #[derive(Debug)]
 pub struct Hop<'a> {
-    /// As the component, or a redirect, wrote it.
+    /// The URL as the component, or a redirect, wrote it.
     pub url: &'a Url,
-    /// Whether a redirect led away from the origin that the component named: no secret goes there.
+    /// Whether a redirect has left the origin that the component named. No secret is sent there.
     pub crossed: bool,
 }

@@ -1,10 +1,10 @@
-//! Why a request got no answer: it was refused by a rule, ran over a limit, or failed on its way.
+//! Errors of outgoing requests: refusals by a rule, exceeded limits, and network failures.
 
 use std::time::Duration;
 
 use super::address::AddressClass;
 
-/// The rule that refuses a request. The text says what would allow it.
+/// Reason for refusing a request. The text says what would allow it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the URL is refused: {0}")]
@@ -23,7 +23,7 @@ pub enum Refusal {
     Own(String),
     #[error("it made more than the {0} requests of one call that `egress.requests` allows")]
     Count(u32),
-    /// What whoever puts secrets in has to say.
+    /// Refusal by the [`RequestInterceptor`](super::RequestInterceptor).
     #[error("{0}")]
     Secret(String),
 }
@@ -35,16 +35,16 @@ fn told(class: AddressClass, advice: &str) -> String {
     }
 }
 
-/// What a request waits for.
+/// The phase that a timeout applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// For a connection.
+    /// Waiting for a connection.
     Connection,
-    /// For the head of the response.
+    /// Waiting for the head of the response.
     Head,
-    /// For the next piece of the response.
+    /// Waiting for the next chunk of the response body.
     Piece,
-    /// In all.
+    /// The whole request.
     End,
 }
 
@@ -70,12 +70,12 @@ pub enum Error {
     ResponseHead(u64),
     #[error("more than {0} redirects (`egress.redirects`)")]
     Redirects(u32),
-    /// The component's part of the body broke off.
+    /// The component's request body ended with an error.
     #[error("the request's body broke off: {0}")]
     Body(String),
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// What the request carries could not be put in, through no fault of the component.
+    /// A secret could not be injected, through no fault of the component.
     #[error("a secret could not be put into the request: {0}")]
     Secret(String),
 }
@@ -91,7 +91,7 @@ fn waited(wait: Wait, time: Duration) -> String {
 }
 
 impl Error {
-    /// What is behind an error of hyper: one of ours, if the body was it.
+    /// Converts an error of hyper. Returns the original [`Error`] if a body produced it.
     pub(super) fn of_hyper(error: &hyper::Error, head: u64) -> Self {
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {

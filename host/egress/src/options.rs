@@ -20,10 +20,10 @@ pub struct Options {
     pub request_body: u64,
     pub response_head: u64,
     pub response_body: u64,
-    /// What tests resolve names by, in place of the system.
+    /// Overrides the system's resolver in tests.
     #[serde(skip)]
     pub resolver: Option<Resolver>,
 }
 
-/// The addresses of a name, each with a port, or 0 for the one that is asked for.
+/// Returns the addresses of a name. Port 0 stands for the requested port.
 pub type Resolver = fn(&str) -> Vec<SocketAddr>;

@@ -1,5 +1,4 @@
-//! Connections that wait for the next request. One is used again under the rule of the policy that it
-//! was opened under, for the same origin, and by nobody else.
+//! Connection pool. A connection is reused only for the same origin under the same policy and rule.
 
 use std::{
     collections::HashMap,
@@ -21,16 +20,16 @@ use super::{
     target::Target,
 };
 
-/// How long a connection waits for its next request.
+/// Idle timeout of a pooled connection.
 pub const IDLE: Duration = Duration::from_secs(30);
-/// How many wait for one origin.
+/// Maximum number of idle connections per pool key.
 const SPARE: usize = 8;
 
-/// Whom a connection is for.
+/// Pool key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     pub policy: Arc<Policy>,
-    /// By which the address was judged.
+    /// The rule under which the address was checked.
     pub rule: Rule,
     pub origin: String,
 }
@@ -42,10 +41,10 @@ impl Key {
     }
 }
 
-/// An open connection. Dropped, it is closed.
+/// An open connection. Dropping it closes it.
 pub struct Connection {
     pub sender: SendRequest<Outgoing>,
-    /// Whether it leads to an address that is not public.
+    /// Whether the address is not public.
     pub private: bool,
     pub used: bool,
     pub _driver: Task<()>,
@@ -57,7 +56,7 @@ pub struct Lease {
     pub connection: Connection,
     pub key: Key,
     pub pool: Arc<Pool>,
-    /// Of the call that uses it.
+    /// The caller's concurrency permit, released with the response body.
     pub _turn: Arc<OwnedSemaphorePermit>,
 }
 
@@ -71,7 +70,7 @@ impl Pool {
         Self { idle: Mutex::default(), room: Arc::new(Semaphore::new(connections)) }
     }
 
-    /// A connection that waits for this.
+    /// Takes an idle connection for this key.
     pub fn take(&self, key: &Key) -> Option<Connection> {
         let mut idle = self.lock();
         let waiting = idle.get_mut(key)?;
@@ -84,7 +83,7 @@ impl Pool {
         taken
     }
 
-    /// Room for one more connection. Where all is taken, those that wait for others give way.
+    /// Acquires a permit for a new connection. If none is free, the oldest idle connection is closed.
     pub async fn room(&self, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
             return Ok(permit);
@@ -96,7 +95,7 @@ impl Pool {
         }
     }
 
-    /// Closes what has waited long enough.
+    /// Closes expired and broken idle connections.
     pub fn tidy(&self) {
         self.lock().retain(|_, waiting| {
             waiting.retain(|(since, connection)| since.elapsed() < IDLE && !connection.sender.is_closed());
@@ -123,7 +122,7 @@ impl Pool {
 }
 
 impl Lease {
-    /// Lets the next request have the connection.
+    /// Returns the connection to the pool.
     pub fn give_back(self) {
         let Self { connection, key, pool, .. } = self;
         let mut idle = pool.lock();

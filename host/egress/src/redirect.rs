@@ -1,4 +1,4 @@
-//! Redirects, by RFC 9110: which ones are followed, and what of the request goes along.
+//! Redirects by RFC 9110: which responses are followed, and with which method and headers.
 
 use http::{
     HeaderMap, Method, Response, StatusCode,
@@ -8,15 +8,15 @@ use http::{
     },
 };
 
-/// What is sent again.
+/// The next request of a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Next {
     pub location: String,
     pub method: Method,
 }
 
-/// Where a response sends a request on to. One with a body cannot be sent again, for the body is gone
-/// by: where it would have to be, the component gets the redirect itself.
+/// Returns the redirect that a response requests. A streamed body cannot be sent twice: if the redirect
+/// requires it, the result is `None` and the component receives the redirect response.
 pub fn next<B>(response: &Response<B>, method: &Method, has_body: bool) -> Option<Next> {
     let location = response.headers().get(LOCATION)?.as_bytes();
     let location = std::str::from_utf8(location).ok()?.to_owned();
@@ -37,14 +37,14 @@ pub fn next<B>(response: &Response<B>, method: &Method, has_body: bool) -> Optio
     Some(Next { location, method })
 }
 
-/// Takes away what describes a body that is not sent again.
+/// Removes the headers that describe the body, which is not sent again.
 pub fn strip_content(headers: &mut HeaderMap) {
     for name in [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE] {
         headers.remove(name);
     }
 }
 
-/// Takes away what is for the origin alone that the component named.
+/// Removes the headers meant only for the origin that the component named.
 pub fn strip_credentials(headers: &mut HeaderMap) {
     for name in [AUTHORIZATION, COOKIE] {
         headers.remove(name);

@@ -1,4 +1,4 @@
-//! Rules: what a component may reach. There is nothing that is allowed by default.
+//! Allow-list rules for outgoing requests. Nothing is allowed by default.
 
 use std::net::IpAddr;
 
@@ -7,13 +7,13 @@ use url::Host;
 
 use super::{error::Refusal, target::Target};
 
-/// Which hosts a rule is for.
+/// A host pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Pattern {
     Exact(Host),
-    /// Every name that ends in this one, with at least one label before it.
+    /// Every subdomain of this name, not the name itself.
     Below(String),
-    /// Every host. No rule has it; only what is missing may.
+    /// Every host. Used only in [`Missing`], never in a rule.
     Any,
 }
 
@@ -23,35 +23,36 @@ pub struct Rule {
     host: Pattern,
     port: u16,
     methods: Vec<Method>,
-    /// Only what lies below this path.
+    /// Restricts requests to this path and the paths below it.
     path: Option<String>,
-    /// Whether the host may have an address that is not public.
+    /// Whether the host may have a non-public address.
     private: bool,
-    /// What would allow another port, and an address that is not public.
+    /// Tells the operator how to allow another port or a non-public address.
     advice: String,
 }
 
-/// What would be reachable with more consent, and how that is given.
+/// Hosts that further consent would allow, and how to give it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Missing {
     pub host: Pattern,
-    /// For HTTPS on its port, at public hosts. `{host}` in it stands for the host, `{port}` for the port.
+    /// Advice for public hosts by HTTPS on port 443. `{host}` and `{port}` are replaced by those of the
+    /// request.
     pub advice: String,
-    /// For all others.
+    /// Advice for all other requests.
     pub at_port: String,
 }
 
-/// All that one component may reach. Connections are shared by what has an equal policy.
+/// Everything that one component may reach. Connections are shared between calls with equal policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Policy {
-    /// Whose it is.
+    /// Identifies the component that owns the policy.
     pub owner: String,
     pub rules: Vec<Rule>,
     pub missing: Vec<Missing>,
 }
 
 impl Pattern {
-    /// `api.example.com`, `*.example.com`, or an address.
+    /// Parses `api.example.com`, `*.example.com`, or an IP address.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(suffix) = text.strip_prefix("*.") {
             return match Host::parse(suffix).ok()? {
@@ -82,19 +83,19 @@ impl Pattern {
 }
 
 impl Rule {
-    /// HTTPS on its port, at public addresses.
+    /// Allows HTTPS on port 443 at public addresses.
     pub fn new(host: Pattern, methods: &[String]) -> Self {
         let methods = methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok()).collect();
         let advice = "the option `egress.private = [\"{host}:{port}\"]` would allow it".to_owned();
         Self { https: true, host, port: 443, methods, path: None, private: false, advice }
     }
 
-    /// What would allow another port, and an address that is not public; as in [`Missing`].
+    /// Sets the advice for other ports and non-public addresses. Placeholders as in [`Missing`].
     pub fn advice(self, advice: &str) -> Self {
         Self { advice: advice.to_owned(), ..self }
     }
 
-    /// What would allow a request that this rule does not.
+    /// Returns the advice for a request that this rule does not allow.
     pub(super) fn advise(&self, target: &Target) -> String {
         filled(&self.advice, target)
     }
@@ -111,7 +112,7 @@ impl Rule {
         Self { https: false, ..self }
     }
 
-    /// At addresses that are not public, too; for one host only.
+    /// Allows non-public addresses too. Ignored for patterns, which match more than one host.
     pub fn private(self) -> Self {
         Self { private: matches!(self.host, Pattern::Exact(_)), ..self }
     }
@@ -142,7 +143,7 @@ impl Missing {
     }
 }
 
-/// Whether a host is the name of a public one by its looks: what it resolves to is judged all the same.
+/// Whether a host looks like a public name. The addresses that it resolves to are checked regardless.
 pub fn is_public(host: &str) -> bool {
     let private = ["localhost", "local", "internal", "home", "lan", "arpa"];
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
@@ -151,7 +152,7 @@ pub fn is_public(host: &str) -> bool {
 }
 
 impl Policy {
-    /// The rule that allows a request, or what would.
+    /// Returns the rule that allows a request, or a refusal that says what would.
     pub fn decide(&self, target: &Target, method: &Method) -> Result<&Rule, Refusal> {
         let host = target.host();
         let mut rules: Vec<&Rule> = self.rules.iter().filter(|rule| rule.host.matches(&host)).collect();
@@ -175,13 +176,13 @@ impl Policy {
             return Err(Refusal::Port { host, allowed, asked: way(target.is_https(), target.port()), advice });
         }
         let allowed = told(&rules, |rule| rule.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
-        // A tunnel would lead to where no rule looks.
+        // A CONNECT tunnel would bypass the rules.
         rules.retain(|rule| rule.methods.contains(method) && method != Method::CONNECT);
         if rules.is_empty() {
             return Err(Refusal::Method { host, allowed, asked: method.to_string() });
         }
         let allowed = told(&rules, |rule| rule.path.clone().unwrap_or_default());
-        // One that allows more of the address, if there is one.
+        // Prefer a rule that allows non-public addresses.
         let fits = rules.into_iter().filter(|rule| rule.allows_path(target)).max_by_key(|rule| rule.private);
         fits.ok_or(Refusal::Path { host, allowed })
     }

@@ -1,5 +1,5 @@
-//! Where a request goes: one URL, built once. What decides, what is dialled and what is sent are made
-//! of this one value, so that no two readings of a text can differ.
+//! Target of a request: one URL, parsed once. The policy check, the connection and the request line use this
+//! one value, so two parsers cannot disagree about it.
 
 use http::Uri;
 use url::{Host, Url};
@@ -12,7 +12,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads an absolute URL. Forms that others may read in another way are refused.
+    /// Parses an absolute URL. Forms that other parsers may read differently are refused.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let (_, rest) = text.split_once("://").ok_or(Refusal::Form("it does not begin with https://"))?;
         let (authority, path) = before(rest, &['?', '#']).split_once('/').unwrap_or((before(rest, &['?', '#']), ""));
@@ -26,7 +26,7 @@ impl Target {
         Self::new(Url::parse(text).map_err(|_| Refusal::Form("it is not a URL"))?)
     }
 
-    /// Where a redirect leads, from here.
+    /// Resolves the location of a redirect against this URL.
     pub fn join(&self, location: &str) -> Result<Self, Refusal> {
         check_plain(location)?;
         Self::new(self.url.join(location).map_err(|_| Refusal::Form("a redirect leads to what is not a URL"))?)
@@ -42,12 +42,12 @@ impl Target {
         if url.port() == Some(0) {
             return Err(Refusal::Form("there is no port 0"));
         }
-        // Those that are left were not resolved, and somebody else might.
+        // The URL parser did not resolve the remaining dot segments, but the server might.
         if url.path().split('/').any(is_dots) {
             return Err(Refusal::Form("its path has dot segments; write the path that is meant"));
         }
         url.set_fragment(None);
-        // The root's dot says nothing to whom we talk, and hides a name from a comparison.
+        // A trailing root dot does not matter to the server, but would defeat a comparison of names.
         if let Some(name) = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned) {
             url.set_host(Some(&name)).map_err(|_| Refusal::Form("it names no host"))?;
         }
@@ -67,7 +67,7 @@ impl Target {
     }
 
     pub fn host(&self) -> Host<&str> {
-        // Every target has one.
+        // `new` ensures that there is a host.
         self.url.host().unwrap_or(Host::Domain(""))
     }
 
@@ -75,12 +75,12 @@ impl Target {
         self.url.port_or_known_default().unwrap_or_default()
     }
 
-    /// The host and the port, as they are told.
+    /// Host and port for messages.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host(), self.port())
     }
 
-    /// The header `Host`.
+    /// Value of the header `Host`.
     pub fn host_header(&self) -> String {
         match self.url.port() {
             Some(port) => format!("{}:{port}", self.host()),
@@ -88,7 +88,7 @@ impl Target {
         }
     }
 
-    /// What stands in the first line of the request.
+    /// The request target, in origin form.
     pub fn path_and_query(&self) -> Result<Uri, Refusal> {
         let text = match self.url.query() {
             Some(query) => format!("{}?{query}", self.url.path()),
@@ -97,7 +97,7 @@ impl Target {
         text.parse().map_err(|_| Refusal::Form("its path or its query has characters that cannot be sent"))
     }
 
-    /// Whether a path that is read with its encoded slashes decoded is another one.
+    /// Whether the path contains percent-encoded slashes or backslashes.
     pub fn has_encoded_slashes(&self) -> bool {
         let path = self.url.path().to_ascii_lowercase();
         path.contains("%2f") || path.contains("%5c")
@@ -108,13 +108,13 @@ impl Target {
     }
 }
 
-/// Letters, digits, `-` and `_` in labels. URLs may have more in a name, which no other parser takes.
+/// Accepts letters, digits, `-` and `_` in labels. The URL parser accepts more, but other parsers do not.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     name.split('.').all(|label| !label.is_empty() && label.bytes().all(fits))
 }
 
-/// Spaces and control characters would be taken out, and backslashes be read as slashes.
+/// Refuses characters that URL parsers remove (spaces, control characters) or read as slashes (backslashes).
 fn check_plain(text: &str) -> Result<(), Refusal> {
     if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(Refusal::Form("it has spaces or control characters in it"));
@@ -129,9 +129,9 @@ fn check_plain(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `.` or `..`, in any spelling.
+/// Whether a segment is `.` or `..`, in any encoding.
 fn is_dots(segment: &str) -> bool {
-    // Some read what is behind a `;` as parameters of the segment.
+    // Some servers treat the text after a `;` as parameters of the segment.
     let segment = segment.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
     matches!(segment.split(';').next(), Some("." | ".."))
 }

@@ -1,5 +1,5 @@
-//! Generated from `wit/`. A world of its own for each interface that is exported, so that one
-//! prepared component serves `manifest`, `list-tools` and calls with one set of types.
+//! Bindings generated from `wit/`. Each exported interface has its own world, so one prepared component serves
+//! `manifest`, `list-tools` and calls with one set of types.
 #![allow(unsafe_code, reason = "generated code lifts and lowers values itself")]
 #![allow(clippy::all, clippy::unwrap_used, clippy::indexing_slicing, reason = "generated code")]
 
@@ -19,7 +19,7 @@ pub mod imports {
     });
 }
 
-/// Imports that wait for the database.
+/// Async imports, which wait for the database.
 pub mod waiting {
     wasmtime::component::bindgen!({
         path: "../../wit",

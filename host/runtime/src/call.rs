@@ -1,4 +1,4 @@
-//! The one call path: a fresh instance in a fresh store, under its limits, thrown away after.
+//! Executes calls: each in a fresh instance and store, under its limits, dropped afterwards.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::stream_redaction::Cleaning;
 
-/// One call: its store and what bounds it.
+/// One call: its store and its limits.
 pub struct Call<'l> {
     store: Store<CallState>,
     meter: Arc<Meter>,
@@ -45,12 +45,12 @@ impl<'l> Call<'l> {
         Self { store, meter, limits, stop }
     }
 
-    /// Takes the secrets that were opened out of texts, if any was.
+    /// Returns a redactor for the secrets that the call opened, if any.
     pub fn redactor(&self) -> Option<Redactor> {
         self.store.data().context.secrets.as_ref()?.redactor()
     }
 
-    /// Ends the call: what it used, wrote and logged.
+    /// Ends the call and returns its usage, staged writes and log.
     pub fn end(mut self) -> (Usage, Staged, Log) {
         let state = self.store.data_mut();
         (state.usage(), std::mem::take(&mut state.staged), std::mem::take(&mut state.log))
@@ -85,7 +85,7 @@ impl<'l> Call<'l> {
         result.map_err(|error| self.explained(output::provider_error(error)))
     }
 
-    /// What a component says of itself.
+    /// Calls `get-manifest`.
     pub async fn describe(&mut self, linked: &Linked) -> Result<guest_plugin::Manifest, Failure> {
         self.run(async |store| {
             let plugin = linked.plugin.instantiate_async(&mut *store).await?;
@@ -103,7 +103,7 @@ impl<'l> Call<'l> {
         .await
     }
 
-    /// Completes a request, chunk by chunk, until its end or until nobody listens.
+    /// Runs a completion and sends its chunks, until its end or until the receiver is dropped.
     pub async fn complete(
         &mut self,
         pre: &ModelsWorldPre<CallState>,
@@ -115,14 +115,13 @@ impl<'l> Call<'l> {
         pulled.map_err(|failure| self.explained(failure))
     }
 
-    /// Runs a piece of the guest under the call's limits. After an error the store is not used
-    /// again.
+    /// Runs guest code under the call's limits. After an error the store must not be used again.
     async fn run<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut Store<CallState>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {
         let work = self.meter.measure(work(&mut self.store));
-        // Most calls end at once, and never come to look at the stop; others yield at each tick.
+        // Most calls end in their first poll and never check `stop`; longer ones yield at each tick.
         let ended = tokio::select! {
             biased;
             ended = timeout(self.limits.wall, work) => ended,
@@ -135,7 +134,7 @@ impl<'l> Call<'l> {
         }
     }
 
-    /// What the guest said, with what it was not told: why a request of its was refused.
+    /// Adds the reason of a refused request to the guest's error. The guest itself only sees a code.
     fn explained(&self, failure: Failure) -> Failure {
         match (failure, self.store.data().hooks.refusal()) {
             (Failure::ComponentError { code, message, retry_after }, Some(refusal)) => {

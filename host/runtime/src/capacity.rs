@@ -1,5 +1,4 @@
-//! How many loaded components this process has room for: each takes an open file and some memory
-//! mappings, and the system bounds both.
+//! Limit on loaded components. Each uses an open file and some memory mappings, and the system limits both.
 
 use std::fs;
 
@@ -7,18 +6,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Options;
 
-/// Memory mappings of one loaded component.
+/// Memory mappings per loaded component.
 const MAPPINGS: u64 = 4;
-/// Memory mappings of one call.
+/// Memory mappings per call.
 const CALL_MAPPINGS: u64 = 16;
-/// What the rest of the server needs: the database, threads, connections of its own.
+/// Files and mappings reserved for the rest of the server: database, threads, its own connections.
 const OTHER_FILES: u64 = 256;
 const OTHER_MAPPINGS: u64 = 2048;
 
-/// The bound on loaded components: the configured one, or a lower one where the system has no
-/// room for so many. Call it when the engine is there: its pool has mappings of its own.
+/// Returns the maximum number of loaded components: the configured one, or less if the system's limits require
+/// it. Call it after creating the engine, whose pool has mappings of its own.
 pub fn bound(config: &Options, connections: usize) -> usize {
-    // A component that is dropped while it is called is open until the call ends.
+    // A component that is evicted during a call stays open until the call ends.
     let calls = u64::from(config.concurrent_skills) + u64::from(config.concurrent_providers);
     let files = left(open_files(), OTHER_FILES + calls + connections as u64);
     let mappings = left(mappings(), OTHER_MAPPINGS + calls * CALL_MAPPINGS) / MAPPINGS;
@@ -35,24 +34,24 @@ pub fn bound(config: &Options, connections: usize) -> usize {
     })
 }
 
-/// What is left of a limit. Where the others would take nearly all of it, they get less.
+/// Returns the part of a limit that others leave, but at least a quarter.
 fn left(limit: u64, others: u64) -> u64 {
     limit.saturating_sub(others).max(limit / 4)
 }
 
-/// Raises the limit on open files to what this process may have, and returns it. Most systems
-/// start programs with a low one, for the sake of those that use select(2).
+/// Raises the soft limit on open files to the hard limit, and returns it. Most systems set a low soft limit for
+/// programs that use select(2).
 fn open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     if let Err(error) = raised {
-        tracing::debug!(%error, "the limit on open files stays as it is");
+        tracing::debug!(%error, "failed to raise the limit on open files");
         return limit.current.unwrap_or(u64::MAX);
     }
     limit.maximum.unwrap_or(u64::MAX)
 }
 
-/// How many memory mappings this process may still make.
+/// Returns the number of memory mappings that this process may still create.
 fn mappings() -> u64 {
     let limit = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     let limit = limit.and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);

@@ -1,6 +1,5 @@
-//! Compilation, in a process of its own: compile time and memory are the one thing that no knob
-//! of the engine bounds. The process limits itself, reads one file, writes one file, and says on
-//! standard output what it found.
+//! Compilation in a child process, because the engine cannot limit compile time and memory. The process limits
+//! itself, reads one file, writes one file, and reports the outcome on standard output.
 
 use std::{
     fs::OpenOptions,
@@ -40,7 +39,7 @@ enum Outcome {
     Rejected {
         message: String,
     },
-    /// There is no room for what was compiled.
+    /// The disk is too full for the compiled code.
     Full,
 }
 
@@ -48,7 +47,7 @@ enum Outcome {
 pub async fn compile(config: &Options, input: &Path, output: &Path) -> Result<()> {
     let program = match &config.compiler {
         Some(program) => program.clone(),
-        // This very program, even if its file was replaced meanwhile.
+        // The running program, even if its file was replaced.
         None => PathBuf::from("/proc/self/exe"),
     };
     let child = Command::new(program)
@@ -61,8 +60,8 @@ pub async fn compile(config: &Options, input: &Path, output: &Path) -> Result<()
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    // Two cores compile at most twice as much processor time in the same time; waiting for the
-    // disk and for other work comes on top.
+    // Two cores use at most twice as much processor time as wall time. The rest allows for the disk and other
+    // work.
     let patience = Duration::from_secs(config.compile_cpu.saturating_mul(2).saturating_add(10));
     let ended = timeout(patience, child).await.map_err(|_| too_much(config))?.map_err(Error::internal)?;
     match serde_json::from_slice(&ended.stdout) {
@@ -71,13 +70,13 @@ pub async fn compile(config: &Options, input: &Path, output: &Path) -> Result<()
         Ok(Outcome::Full) => Err(Error::disk_full()),
         _ => {
             let stderr = String::from_utf8_lossy(&ended.stderr);
-            tracing::warn!(status = %ended.status, %stderr, "a compilation died");
+            tracing::warn!(status = %ended.status, %stderr, "compilation failed");
             Err(too_much(config))
         }
     }
 }
 
-/// The compiling process's whole work.
+/// Entry point of the compiling process.
 pub fn run(task: &Task) -> ExitCode {
     let outcome = work(task).err().unwrap_or(Outcome::Compiled);
     let written = serde_json::to_writer(std::io::stdout(), &outcome);
@@ -91,7 +90,7 @@ fn work(task: &Task) -> Result<(), Outcome> {
     let engine = engine::compiling().map_err(|e| format!("The compiler could not start: {e:?}"))?;
     let compiled =
         engine.precompile_component(&component).map_err(|e| format!("It does not compile: {}", e.root_cause()))?;
-    // Only into the file that is waiting: after a crash of the server nobody would remove another.
+    // Open only the existing file: if the server has crashed, nobody would remove a new one.
     let output = OpenOptions::new().write(true).truncate(true).open(&task.output);
     output.and_then(|mut file| file.write_all(&compiled)).map_err(|e| match error::is_full(&e) {
         true => Outcome::Full,
@@ -106,8 +105,8 @@ impl From<String> for Outcome {
 }
 
 fn limit(task: &Task) -> rustix::io::Result<()> {
-    // Nobody waits for the result of one whose server was killed. The signal comes when the thread
-    // ends that started the process: a worker of the server's runtime, which lives as long as that.
+    // Stop if the server was killed. The signal is sent when the thread that started this process ends: a
+    // worker of the server's runtime, which lives as long as the runtime.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let bound = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::As, bound(task.memory))?;

@@ -1,5 +1,5 @@
-//! What a call may use, as narrow handles. Whoever makes the call builds one for it, so that this
-//! module knows neither the rules nor the database behind them.
+//! Capabilities of a call. The caller builds a context for each call, so this crate knows neither the rules nor
+//! the database behind it.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -14,33 +14,33 @@ use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Clone)]
 pub struct CallContext {
-    /// Who is called: the skill's or the provider's name here, for messages.
+    /// Name of the skill or provider, for messages.
     pub component: Name,
     /// The operator's configuration.
     pub config: Config,
-    /// Whom the call is for, if it is for an agent.
+    /// The agent that the call is for, if any.
     pub caller: Option<Caller>,
-    /// Where the call says how far it is, if anybody is told. Only the last report counts.
+    /// Receives progress reports, if anyone listens. Only the latest report is kept.
     pub progress: Option<watch::Sender<Option<Progress>>>,
-    /// What the call asked the user before, in order; `None` where nobody can be asked.
+    /// The call's earlier questions to the user, in order. `None` if nobody can be asked.
     pub answers: Option<Vec<Answered>>,
-    /// The component's durable values, if it has any here.
+    /// The component's key-value storage, if it has any.
     pub storage: Option<Arc<dyn Storage>>,
-    /// The secrets that it may use, if there are any.
+    /// The secrets that the call may use, if any.
     pub secrets: Option<Arc<dyn Secrets>>,
-    /// How the component reaches hosts, if it reaches any.
+    /// HTTP access, if the component has any.
     pub outgoing: Option<Arc<dyn Outgoing>>,
-    /// Cancelled when the call is to stop at once.
+    /// Cancelled to stop the call immediately.
     pub stop: CancellationToken,
-    /// Whether the wall clock stands still, as it does while a component describes itself.
+    /// Whether the wall clock is frozen, as it is while a component describes itself.
     pub frozen_clock: bool,
 }
 
-/// Whom a call is for.
+/// The agent and run that a call is for.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub agent: Name,
-    /// What it is part of, unless a client calls the tool itself.
+    /// The session and run, unless a client calls the tool directly.
     pub run: Option<(SessionId, RunId)>,
 }
 
@@ -48,11 +48,11 @@ pub struct Caller {
 #[derive(Debug, Clone)]
 pub struct Answered {
     pub question: String,
-    /// `None`: nobody answered in time.
+    /// `None` if nobody answered in time.
     pub answer: Option<String>,
 }
 
-/// How far a call is.
+/// Progress of a call.
 #[derive(Debug, Clone)]
 pub struct Progress {
     pub message: String,
@@ -60,8 +60,7 @@ pub struct Progress {
     pub done: Option<f64>,
 }
 
-/// Configuration values as components read them. Not shown by `Debug`: operators put all kinds
-/// of things there.
+/// Configuration values as components read them. `Debug` omits the values, because they may be sensitive.
 #[derive(Clone, Default)]
 pub struct Config(Arc<BTreeMap<String, String>>);
 
@@ -94,7 +93,7 @@ impl Config {
 }
 
 impl From<&Map<String, Json>> for Config {
-    /// A value that is not a string becomes its JSON text.
+    /// Converts values that are not strings to JSON text.
     fn from(object: &Map<String, Json>) -> Self {
         let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Self(Arc::new(object.iter().map(|(key, value)| (key.clone(), text(value))).collect()))
@@ -107,17 +106,17 @@ impl fmt::Debug for Config {
     }
 }
 
-/// The durable values of a component, as they were committed.
+/// Committed key-value storage of a component.
 pub trait Storage: fmt::Debug + Send + Sync {
     fn get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>>;
 
-    /// All keys, in the order of their bytes.
+    /// Returns all keys, in byte order.
     fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, String>>;
 }
 
-/// The way to the network, as far as the call's rules allow it.
+/// HTTP access within the call's rules.
 pub trait Outgoing: fmt::Debug + Send + Sync {
-    /// Dropping the future gives the request up.
+    /// Sends a request. Dropping the future cancels it.
     fn send(
         &self,
         request: Request<Body>,
@@ -125,21 +124,21 @@ pub trait Outgoing: fmt::Debug + Send + Sync {
     ) -> BoxFuture<'static, Result<Response<Body>, egress::Error>>;
 }
 
-/// The secrets that a call may use. Each use is decided and told of anew.
+/// The secrets that a call may use. Each use is authorized and recorded separately.
 pub trait Secrets: fmt::Debug + Send + Sync {
-    /// What stands for the secret in requests.
+    /// Returns the placeholder for the secret in requests.
     fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>>;
 
-    /// HMAC-SHA-256 with the secret.
+    /// Returns the HMAC-SHA-256 of `data`, with the secret as the key.
     fn sign(self: Arc<Self>, name: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>>;
 
     fn reveal(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Value, Denial>>;
 
-    /// Takes what was opened out of texts, if anything was.
+    /// Returns a redactor for the opened secrets, if any.
     fn redactor(&self) -> Option<Redactor>;
 }
 
-/// Why a secret cannot be used; for the component to read.
+/// Reason why a secret cannot be used, for the component.
 #[derive(Debug)]
 pub enum Denial {
     Denied(String),

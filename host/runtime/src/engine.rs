@@ -1,5 +1,5 @@
-//! The engine: one for all calls, with a pool of instances, and its clock. The compiling process
-//! has an engine with the same code-relevant settings and no pool.
+//! The Wasmtime engine: one for all calls, with an instance pool and an epoch clock. The compiling process uses
+//! an engine with the same settings for code generation and no pool.
 
 use std::{
     thread,
@@ -12,26 +12,29 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::Options;
 
+/// Maximum WebAssembly stack of a call, in bytes.
 const STACK: usize = 512 * 1024;
+/// Size of a call's async stack, in bytes.
 const ASYNC_STACK: usize = 2 * 1024 * 1024;
-/// Of one component. Python and JavaScript builds come close to these.
+/// Limits per component: counts, elements, and bytes for [`INSTANCE_SIZE`]. Python and JavaScript builds come
+/// close to these.
 const CORE_INSTANCES: u32 = 64;
 const MEMORIES: u32 = 4;
 const TABLES: u32 = 8;
 const TABLE_ELEMENTS: usize = 20_000;
 const INSTANCE_SIZE: usize = 10 * 1024 * 1024;
-/// Bytes at the start of a memory that are rewritten rather than unmapped after a call.
+/// Bytes at the start of a memory that are overwritten rather than unmapped after a call.
 const KEEP_RESIDENT: usize = 128 * 1024;
-/// Calls beside those that the semaphores admit: descriptions at install.
+/// Instances beyond those that the semaphores admit, for descriptions during installation.
 const SPARE: u32 = 2;
 
-/// The engine for calls, with its clock. Where the address space is too small for a pool, as under
-/// some limits on processes, instances are made on demand, which is slower.
+/// Creates the engine for calls and starts its clock. If the address space is too small for a pool, for example
+/// because of process limits, instances are allocated on demand, which is slower.
 pub fn calling(config: &Options) -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     let engine = Engine::new(&settings).or_else(|error| {
-        tracing::warn!(%error, "no pool of instances: calls will be slower and few fit at once; is the address space limited?");
+        tracing::warn!(%error, "no instance pool: calls are slower and few run at once; is the address space limited?");
         settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         Engine::new(&settings)
     });
@@ -40,7 +43,7 @@ pub fn calling(config: &Options) -> Result<Engine> {
     Ok(engine)
 }
 
-/// The engine that compiles.
+/// Creates the engine for compilation.
 pub fn compiling() -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -62,7 +65,7 @@ fn pool(config: &Options) -> PoolingAllocationConfig {
     let calls = config.concurrent_skills + config.concurrent_providers + SPARE;
     let swaps = swaps();
     if swaps {
-        tracing::info!("memory may be swapped out here, so calls clean theirs up the slower way");
+        tracing::info!("swap is enabled, so calls reset their memory the slower way");
     }
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)
@@ -86,8 +89,8 @@ fn pool(config: &Options) -> PoolingAllocationConfig {
     pool
 }
 
-/// Whether memory could be swapped out. The scan that finds dirty pages overlooks those, so that
-/// with swap the next call could read what the last one left.
+/// Whether memory could be swapped out. The scan for dirty pages misses swapped pages, so with swap a call
+/// could read memory of the previous call.
 fn swaps() -> bool {
     match std::fs::read_to_string("/proc/swaps") {
         Ok(table) => table.lines().count() > 1,
@@ -95,7 +98,7 @@ fn swaps() -> bool {
     }
 }
 
-/// Advances the epoch at each tick, by absolute time, until the engine is gone.
+/// Increments the epoch at each tick, by absolute time, until the engine is dropped.
 fn start_clock(engine: &Engine, tick: Duration) -> Result<()> {
     let engine = engine.weak();
     tasks::thread("moxxy-epoch", move || {

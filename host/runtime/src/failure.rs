@@ -1,19 +1,19 @@
-//! Trouble in a component, under three names that never merge.
+//! Failures of calls. Errors of the component, faults of the component and refusals by the host stay distinct.
 
 use moxxy_secrets::Redactor;
 use moxxy_types::error::{Error, Problem};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The guest did its part and said no.
+    /// The guest returned an error.
     ComponentError { code: &'static str, message: String, retry_after: Option<u64> },
     /// The guest trapped or broke its contract.
     Trapped { message: String },
-    /// The guest ran over a limit.
+    /// The guest exceeded a limit.
     Limit { limit: Limit, message: String },
-    /// The guest asked the user something; with the answer the call is made again.
+    /// The guest asked the user a question. The call is repeated with the answer.
     Pending { question: String },
-    /// The host refused, or stopped the call.
+    /// The host refused or stopped the call.
     Refused { code: &'static str, message: String },
 }
 
@@ -57,7 +57,7 @@ impl Failure {
         Self::ComponentError { code, message: message.into(), retry_after: None }
     }
 
-    /// Without the secrets that its message holds.
+    /// Returns the failure with secrets redacted from its message.
     pub fn redacted(mut self, redactor: &Redactor) -> Self {
         let (Self::ComponentError { message, .. }
         | Self::Trapped { message }

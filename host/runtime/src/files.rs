@@ -1,5 +1,5 @@
-//! Components on disk: uploads by digest, which are the truth, and compiled code, which can be
-//! made again. Files appear whole, by renaming, or not at all.
+//! Component files: uploads by digest, which are authoritative, and compiled code, which can be rebuilt. Files
+//! are written atomically by renaming.
 
 use std::{
     collections::HashSet,
@@ -22,14 +22,15 @@ use crate::precompiled;
 pub struct Files {
     uploads: PathBuf,
     compiled: PathBuf,
-    /// A cache outside the data directory may be shared with other servers: nothing is removed
-    /// from it.
+    /// Whether the cache lies in the data directory. Otherwise other servers may share it, and nothing is
+    /// removed from it.
     cache_is_own: bool,
     key: [u8; 32],
 }
 
 impl Files {
-    /// `uploads` belongs to a data directory; `cache` may be shared by servers with one key.
+    /// Opens the directories. `uploads` belongs to a data directory; servers with the same key may share
+    /// `cache`.
     pub fn open(home: &Path, cache: &Path, engine: &Engine, key: [u8; 32]) -> Result<Self> {
         let uploads = uploads(home);
         let compiled = cache.join(compatibility(engine));
@@ -41,7 +42,7 @@ impl Files {
         Ok(Self { uploads, compiled, cache_is_own: cache.starts_with(home), key })
     }
 
-    /// Writes an upload under a temporary name that goes away unless it is kept.
+    /// Writes an upload to a temporary file, which is removed unless it is kept.
     pub fn receive(&self, upload: &[u8]) -> Result<TempPath> {
         use io::Write as _;
         let mut file = NamedTempFile::new_in(&self.uploads).map_err(Error::from_write_error)?;
@@ -54,7 +55,7 @@ impl Files {
         sync(&self.uploads)
     }
 
-    /// The path of an upload, after checking that it still is what it was.
+    /// Returns the path of an upload after verifying its digest.
     pub fn verified(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.upload(digest);
         let bytes = fs::read(&path).map_err(|error| match error.kind() {
@@ -67,12 +68,12 @@ impl Files {
         Ok(path)
     }
 
-    /// A temporary name for compiled code.
+    /// Creates a temporary file for compiled code.
     pub fn compiling(&self) -> Result<TempPath> {
         NamedTempFile::new_in(&self.compiled).map(NamedTempFile::into_temp_path).map_err(Error::from_write_error)
     }
 
-    /// Seals compiled code and puts it in its place.
+    /// Seals compiled code and moves it into place.
     pub fn keep_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
         use io::Write as _;
         let seal = precompiled::seal(&code, &self.key, digest.as_str()).map_err(Error::from_write_error)?;
@@ -80,13 +81,13 @@ impl Files {
         file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::from_write_error)?;
         let (code_path, seal_path) = self.code(digest);
         fs::File::open(&code).and_then(|file| file.sync_all()).map_err(Error::from_write_error)?;
-        // The seal first: code without its seal is compiled again, never run.
+        // The seal first: code without a matching seal is recompiled, never run.
         file.persist(seal_path).map_err(|e| Error::from_write_error(e.error))?;
         code.persist(code_path).map_err(|e| Error::from_write_error(e.error))?;
         sync(&self.compiled)
     }
 
-    /// Loads compiled code; `None` if it is not there, or not what this server sealed.
+    /// Loads compiled code. Returns `None` if it is missing, or if this server did not seal it.
     pub fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>> {
         let (code, seal) = self.code(digest);
         let loaded =
@@ -106,14 +107,14 @@ impl Files {
         }
     }
 
-    /// Removes what belongs to a component.
+    /// Removes the files of a component.
     pub fn remove(&self, digest: &Digest) {
-        // A file that is not there needs no removal, and one that stays is swept at start.
+        // Ignore errors: the file may be missing, and leftovers are swept at the next start.
         drop(fs::remove_file(self.upload(digest)));
         self.remove_compiled(digest);
     }
 
-    /// Removes compiled code, which can be made again.
+    /// Removes compiled code. It can be rebuilt.
     pub fn remove_compiled(&self, digest: &Digest) {
         if self.cache_is_own {
             let (code, seal) = self.code(digest);
@@ -122,7 +123,7 @@ impl Files {
         }
     }
 
-    /// Removes what belongs to no component: what a crash left behind.
+    /// Removes leftover files of a crash, which belong to no component.
     pub fn sweep(&self, known: &HashSet<&Digest>) {
         let known: HashSet<_> = known.iter().map(|digest| digest.hex()).collect();
         sweep(&self.uploads, &known);
@@ -141,7 +142,7 @@ impl Files {
     }
 }
 
-/// Where a data directory keeps an upload.
+/// Returns the path of an upload in a data directory.
 pub fn upload(home: &Path, digest: &Digest) -> PathBuf {
     within(&uploads(home), digest)
 }
@@ -154,7 +155,7 @@ fn within(uploads: &Path, digest: &Digest) -> PathBuf {
     uploads.join(format!("{}.wasm", digest.hex()))
 }
 
-/// Removes the files whose stem is no known digest.
+/// Removes files whose stem is not a known digest.
 fn sweep(directory: &Path, known: &HashSet<&str>) {
     for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
         if !path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| known.contains(stem)) {
@@ -163,7 +164,7 @@ fn sweep(directory: &Path, known: &HashSet<&str>) {
     }
 }
 
-/// Names everything that compiled code depends on beside the component.
+/// Hash of everything that compiled code depends on, except the component.
 fn compatibility(engine: &Engine) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
@@ -176,7 +177,8 @@ fn sync(directory: &Path) -> Result<()> {
     directory::sync(directory).map_err(Error::from_write_error)
 }
 
-/// For want of open files or of memory, say: nothing is wrong with the component.
+/// Error for a temporary problem, such as too few open files or too little memory. The component itself is
+/// fine.
 fn unreadable(error: &io::Error) -> Error {
     Error::unavailable("component_unavailable", format!("its files cannot be read now: {error}"))
 }

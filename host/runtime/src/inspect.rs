@@ -1,5 +1,5 @@
-//! What an upload is: a component, or a core module to be wrapped into one; of which world; with
-//! which imports. Runs in the compiling process, because every byte of it is hostile.
+//! Inspects an upload: determines its format, world and imports, and wraps a core module into a component. Runs
+//! in the compiling process, because the upload is untrusted.
 
 use moxxy_types::components::World;
 use wasmparser::{Encoding, Parser, Payload};
@@ -7,8 +7,8 @@ use wit_component::ComponentEncoder;
 
 use super::imports;
 
-/// Turns an upload into a component of a known world, all of whose imports are offered. The error
-/// is a sentence for its author.
+/// Converts an upload into a component of a known world whose imports are all available. The error is a
+/// sentence for its author.
 pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
     let component = match encoding(&upload)? {
         Encoding::Component => upload,
@@ -26,7 +26,7 @@ pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The world of a component that is ours.
+/// Returns the world of a component, or `None` if it is not Moxxy's.
 pub fn world_of(component: &[u8]) -> Option<World> {
     let (_, exports) = interfaces(component).ok()?;
     world(&exports).ok()
@@ -39,11 +39,11 @@ fn encoding(bytes: &[u8]) -> Result<Encoding, String> {
     }
 }
 
-/// How a component is made.
+/// How to build a component.
 const BUILD: &str = "A component is wanted, a `.wasm` file: `moxxy build` makes one in the folder of a Rust crate, \
                      `componentize-py` of Python, `componentize-js` of JavaScript";
 
-/// What a file that is no WebAssembly seems to be.
+/// Guesses the type of a file that is not WebAssembly.
 fn kind(bytes: &[u8]) -> &'static str {
     let start = bytes.get(..512).unwrap_or(bytes).trim_ascii_start();
     match start {
@@ -81,7 +81,7 @@ fn custom_sections(module: &[u8]) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// The names of the component's own imports and exports, not of what is nested in it.
+/// Returns the names of the component's own imports and exports, without those of nested components.
 fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
     let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
     for payload in Parser::new(0).parse_all(component) {

@@ -1,6 +1,6 @@
-//! Components: everything that names wasmtime. [`Plugins::admit`] is the install pipeline,
-//! [`Plugins::call_tool`] and [`Plugins::complete`] are the calls. What a call may use comes with
-//! its [`CallContext`]; this module knows neither the rules nor the database behind it.
+//! WebAssembly runtime for components, based on wasmtime. [`Plugins::admit`] installs a component;
+//! [`Plugins::call_tool`] and [`Plugins::complete`] call one. A [`CallContext`] carries the capabilities of a
+//! call; this crate knows neither the rules nor the database behind it.
 
 mod bindings;
 mod call;
@@ -69,29 +69,29 @@ use self::{
     state::CallState,
 };
 
-/// Components that are installed at once, but for the compilation, which is one at a time.
+/// Maximum number of concurrent installations. Compilations run one at a time.
 const UPLOADS: usize = 16;
-/// Chunks of a completion that wait for their reader before the provider has to.
+/// Capacity of a completion's channel, in chunks, before the provider has to wait.
 const CHUNKS: usize = 32;
 
-/// The components of this server.
+/// The installed components of this server and their runtime.
 pub struct Plugins {
     config: Options,
     engine: Engine,
     linker: Linker<CallState>,
     files: Arc<Files>,
     guests: GuestRuntime,
-    /// Where values are held against schemas.
+    /// Threads for validation against schemas.
     schemas: GuestRuntime,
     registry: Registry,
-    /// Installs under way: one compiles, the others wait with their megabytes.
+    /// Limits concurrent installations: one compiles, the others wait and hold their uploads in memory.
     uploads: Semaphore,
     compiler: Semaphore,
     skills: Arc<Semaphore>,
     providers: Arc<Semaphore>,
 }
 
-/// How a tool call went. What it wrote is for the caller to commit, with its result, or to drop.
+/// The outcome of a tool call. The caller commits the staged writes together with the result, or drops them.
 #[derive(Debug, Clone)]
 pub struct ToolCallResult {
     pub result: Result<Output, Failure>,
@@ -100,7 +100,7 @@ pub struct ToolCallResult {
     pub log: Log,
 }
 
-/// A completion under way. Dropping it cancels it.
+/// A running completion. Dropping it cancels it.
 #[derive(Debug)]
 pub struct Completion {
     chunks: mpsc::Receiver<Result<models::Chunk, Failure>>,
@@ -109,7 +109,8 @@ pub struct Completion {
 }
 
 impl Plugins {
-    /// Beside components the server holds as many `connections` at most. `key` seals compiled code.
+    /// Creates the runtime. `connections` is the maximum number of connections that the server holds open
+    /// besides components. `key` seals compiled code.
     pub fn new(config: &Options, connections: usize, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
         let engine = engine::calling(config)?;
         Ok(Self {
@@ -127,10 +128,10 @@ impl Plugins {
         })
     }
 
-    /// Installs an upload: compiles it in a child process, links it, asks it what it is, and keeps
-    /// it by its digest. All or nothing. A component that is here already is not compiled again.
+    /// Installs an upload: compiles it in a child process, links it, reads its manifest, and stores it by its
+    /// digest. All or nothing. A component that is already installed is not compiled again.
     pub async fn admit(&self, digest: Digest, upload: Vec<u8>) -> Result<Arc<Prepared>> {
-        // One that cannot be loaded is repaired by the new upload.
+        // A new upload repairs a component that cannot be loaded.
         if let Ok(prepared) = self.prepared(&digest).await {
             return Ok(prepared);
         }
@@ -198,14 +199,14 @@ impl Plugins {
         ended.unwrap_or_else(|error| ToolCallResult::not(panicked(&error)))
     }
 
-    /// Asks a provider for its models.
+    /// Lists the models of a provider.
     pub async fn list_models(&self, digest: &Digest, context: CallContext) -> Result<Vec<models::Model>, Failure> {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
         let engine = self.engine.clone();
         let name = context.component.clone();
         let work = async move {
             let _permit = permit;
-            // Somebody waits for the list, as for a first token.
+            // A client waits for the list, as for a first token.
             let limits = Limits { wall: prepared.limits.first_token, ..prepared.limits.clone() };
             let mut call = Call::new(&engine, context, &limits);
             match &prepared.exports {
@@ -250,34 +251,34 @@ impl Plugins {
             log.write(&name);
             end.get_or_init(|| (usage, redactor.clone()));
             if let Err(failure) = result.map_err(|failure| failure.redacted(&redactor)) {
-                // Nobody listens any more: nobody needs to know.
+                // Sending fails if the receiver was dropped, which is fine.
                 drop(sender.send(Err(failure)).await);
             }
         });
         Ok(Completion { chunks, ended, _task: task })
     }
 
-    /// The engine, for comparisons with what it does by itself.
+    /// Returns the engine, for benchmarks.
     #[doc(hidden)]
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Runs a future on the guests' threads, for comparisons.
+    /// Runs a future on the guest threads, for benchmarks.
     #[doc(hidden)]
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.guests.spawn(work).detach();
     }
 
-    /// Waits for a turn, with the component loaded. Each kind of component has turns of its own,
-    /// so that slow providers hold up no tool.
+    /// Loads the component and waits for a permit. Skills and providers have separate permits, so slow
+    /// providers do not delay tools.
     async fn admit_call(
         &self,
         digest: &Digest,
         context: &CallContext,
         turns: &Arc<Semaphore>,
     ) -> Result<(Arc<Prepared>, OwnedSemaphorePermit), Failure> {
-        // Most calls find everything there.
+        // Fast path: the component is loaded and a permit is free.
         if !context.stop.is_cancelled()
             && let Some(prepared) = self.registry.loaded(digest)
             && let Ok(permit) = Arc::clone(turns).try_acquire_owned()
@@ -287,8 +288,8 @@ impl Plugins {
         let name = &context.component;
         let unavailable = |why| Failure::refused("component_unavailable", format!("`{name}` cannot be loaded: {why}"));
         let admitted = async {
-            // Loaded before its turn, so that no turn passes with loading; and not held meanwhile,
-            // so that calls that wait do not keep more loaded than may be.
+            // Load before waiting, so that no permit is held while loading. Hold only a weak reference while
+            // waiting, so that waiting calls do not keep more components loaded than allowed.
             let prepared = Arc::downgrade(&self.prepared(digest).await.map_err(unavailable)?);
             let turn = timeout(self.config.admission_wait(), Arc::clone(turns).acquire_owned()).await;
             let Ok(Ok(permit)) = turn else {
@@ -327,7 +328,7 @@ impl Plugins {
 }
 
 impl ToolCallResult {
-    /// A call that did not begin.
+    /// Creates the result of a call that did not start.
     fn not(failure: Failure) -> Self {
         Self { result: Err(failure), usage: Usage::default(), staged: Staged::new(), log: Log::default() }
     }
@@ -339,12 +340,12 @@ impl Completion {
         self.chunks.recv().await
     }
 
-    /// What it used, once there are no more chunks.
+    /// Returns the usage, once there are no more chunks.
     pub fn usage(&self) -> Usage {
         self.ended.get().map(|(usage, _)| *usage).unwrap_or_default()
     }
 
-    /// Takes its secrets out of texts, once there are no more chunks.
+    /// Returns a redactor for the call's secrets, once there are no more chunks.
     pub fn redactor(&self) -> Redactor {
         self.ended.get().map(|(_, redactor)| redactor.clone()).unwrap_or_default()
     }
@@ -365,7 +366,7 @@ fn world(component: &Component) -> Option<World> {
     }
 }
 
-/// The interfaces that a component imports.
+/// Returns the interfaces that a component imports.
 fn imported(component: &Component, engine: &Engine) -> Vec<String> {
     let kind = component.component_type();
     let name = |(name, _): (&str, _)| name.split('@').next().unwrap_or(name).to_owned();

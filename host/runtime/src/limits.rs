@@ -1,4 +1,4 @@
-//! The limits of a call: the configuration's, or what the manifest asks for, within bounds.
+//! Limits of a call: the configured defaults, or the manifest's requests within configured maximums.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use moxxy_types::components::LimitRequests;
 
 use crate::Options;
 
-/// How much longer than its processor time a description may take, in milliseconds: it has nothing
-/// to wait for but its turn.
+/// Wall time that a description may take beyond its processor time, in milliseconds. It waits only to be
+/// scheduled.
 const DESCRIBE_WAIT: u64 = 5000;
 
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Memories and tables together, in bytes.
+    /// Maximum size of memories and tables together, in bytes.
     pub memory: usize,
-    /// Values that cross into the host at once, in bytes.
+    /// Maximum size of values passed to the host at once, in bytes.
     pub result: usize,
     pub host_calls: u64,
     pub cpu: Duration,
@@ -36,7 +36,7 @@ impl Limits {
         Self::new(config, config.describe_cpu, config.describe_cpu.saturating_add(DESCRIBE_WAIT))
     }
 
-    /// What the component asks for, up to what the configuration allows, in place of the default.
+    /// Applies the component's requests, capped at the configured maximums.
     pub fn asked(mut self, asked: &LimitRequests, config: &Options) -> Self {
         let within = |asked: Option<u64>, most: u64| asked.map(|asked| Duration::from_millis(asked.min(most)));
         if let Some(memory) = asked.memory {

@@ -1,4 +1,4 @@
-//! What a component says of itself, checked and in the form in which it is kept and shown.
+//! Validates the manifests and tool lists of components and converts them for storage.
 
 use moxxy_schema as schemas;
 use moxxy_system::json;
@@ -11,10 +11,12 @@ use serde_json::Value;
 use super::bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::exports::moxxy::plugin::tools};
 use crate::permission_requests;
 
+/// Maximum size of a schema, in bytes.
 const SCHEMA: usize = 64 * 1024;
+/// Maximum number of tools of a skill.
 const TOOLS: usize = 128;
 
-/// Checks a manifest; the error is a sentence for its author.
+/// Validates a manifest. The error is a sentence for its author.
 pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
     let name = Name::try_from(guest.name.clone())
         .map_err(|_| format!("its name {:?} is not 1 to 64 of a-z, 0-9 and -", short(&guest.name)))?;
@@ -37,7 +39,7 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
     })
 }
 
-/// Checks a list of tools; the error is a sentence for their author.
+/// Validates a list of tools. The error is a sentence for its author.
 pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
     if guest.is_empty() || guest.len() > TOOLS {
         return Err(format!("it lists {} tools; a skill has 1 to {TOOLS}", guest.len()));

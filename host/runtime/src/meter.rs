@@ -1,5 +1,5 @@
-//! Measures the processor time of a call: what its thread used while the call was polled. Waiting
-//! costs nothing.
+//! Measures the processor time of a call: the thread's processor time while the call is polled. Waiting is not
+//! counted.
 
 use std::{
     pin::Pin,
@@ -17,9 +17,9 @@ use rustix::time::{ClockId, clock_gettime};
 #[derive(Debug)]
 pub struct Meter {
     budget: u64,
-    /// Nanoseconds, up to the end of the last poll.
+    /// Processor time up to the end of the last poll, in nanoseconds.
     used: AtomicU64,
-    /// The thread's clock when the current poll began.
+    /// Thread clock at the start of the current poll, in nanoseconds.
     since: AtomicU64,
 }
 
@@ -35,7 +35,7 @@ impl Meter {
         Arc::new(Self { budget, used: AtomicU64::new(0), since: AtomicU64::new(0) })
     }
 
-    /// Whether the budget is used up. To be asked within a poll.
+    /// Whether the budget is exhausted. Call it only within a poll.
     pub fn spent(&self) -> bool {
         let now = thread_time().saturating_sub(self.since.load(Relaxed));
         self.used.load(Relaxed).saturating_add(now) > self.budget
@@ -61,7 +61,7 @@ impl<F: Future> Future for Metered<F> {
     }
 }
 
-/// The processor time of the current thread, in nanoseconds.
+/// Returns the processor time of the current thread, in nanoseconds.
 fn thread_time() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

@@ -29,7 +29,7 @@ pub struct Options {
     pub describe_cpu: u64,
     pub compile_memory: u64,
     pub compile_cpu: u64,
-    /// The `moxxy` binary that compiles; this process's own by default.
+    /// The `moxxy` binary that compiles. The default is this process's own.
     #[serde(skip)]
     pub compiler: Option<PathBuf>,
 }

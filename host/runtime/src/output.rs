@@ -1,4 +1,4 @@
-//! What components answer, checked, and their errors by name.
+//! Validates the results of components and maps their errors to codes.
 
 use moxxy_secrets::Redactor;
 use moxxy_system::json;
@@ -21,7 +21,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Without the secrets that it holds.
+    /// Returns the output with secrets redacted.
     pub fn redacted(self, redactor: &Redactor) -> Self {
         match self {
             Self::Text(mut text) => {
@@ -31,7 +31,7 @@ impl Output {
             Self::Json(mut value, text) => {
                 let before = value.clone();
                 redactor.json(&mut value);
-                // The text may say more than was read: a field twice, more digits.
+                // The text may contain more than the parsed value, such as duplicate fields or extra digits.
                 let clean = value == before && matches!(redactor.text(&text), Cow::Borrowed(_));
                 let text = if clean { text } else { value.to_string() };
                 Self::Json(value, text)
@@ -39,14 +39,14 @@ impl Output {
         }
     }
 
-    /// What the model reads.
+    /// Returns the text for the model.
     pub fn into_text(self) -> String {
         match self {
             Self::Text(text) | Self::Json(_, text) => text,
         }
     }
 
-    /// What programs read: text is a JSON string.
+    /// Returns the value for programs. Text becomes a JSON string.
     pub fn to_value(&self) -> Value {
         match self {
             Self::Text(text) => Value::String(text.clone()),
@@ -55,7 +55,7 @@ impl Output {
     }
 }
 
-/// `question` is what the call asked the user last, without an answer.
+/// Validates a tool's result. `question` is the call's last unanswered question to the user.
 pub(super) fn checked(
     skill: &Name,
     result: Result<tools::Output, tools::Error>,
@@ -79,7 +79,7 @@ pub(super) fn checked(
     }
 }
 
-/// A model without the secrets that its names hold.
+/// Returns the model with secrets redacted from its names.
 pub(super) fn model(mut model: models::Model, redactor: &Redactor) -> models::Model {
     redactor.replace(&mut model.id);
     if let Some(name) = &mut model.display_name {

@@ -1,5 +1,5 @@
-//! What a manifest asks for, checked and in one form: names in small letters, methods and hosts
-//! sorted, so that equal wishes look equal.
+//! Validates and normalizes the permissions that a manifest requests. Names become lower case, methods and
+//! hosts are sorted, so that equal requests compare equal.
 
 use std::net::IpAddr;
 
@@ -12,10 +12,13 @@ use super::{
     manifest::{bounded, label, short},
 };
 
+/// Maximum length of a text, in bytes.
 const REASON: usize = 4096;
+/// Maximum number of entries per list.
 const REQUESTS: usize = 64;
+/// Maximum length of a host name, in bytes.
 const HOST: usize = 253;
-/// The wish for hosts that are named when it is granted.
+/// Requests hosts that the operator names when granting.
 pub const ANY: &str = "*";
 
 pub fn hosts(requests: Vec<guest::HostRequest>) -> Result<Vec<HostRequest>, String> {
@@ -45,7 +48,7 @@ pub fn secrets(requests: Vec<guest::SecretRequest>) -> Result<Vec<SecretRequest>
     Ok(checked)
 }
 
-/// Where a secret may be sent.
+/// Validates the hosts that a secret may be sent to.
 pub fn places(hosts: &[String]) -> Result<Vec<String>, String> {
     few("hosts of a secret", hosts.len())?;
     let mut hosts = hosts.iter().map(|name| host(name)).collect::<Result<Vec<_>, _>>()?;
@@ -57,7 +60,7 @@ pub fn places(hosts: &[String]) -> Result<Vec<String>, String> {
     Ok(hosts)
 }
 
-/// A text for a person to read, who reads it in a terminal perhaps.
+/// Checks a text that people may read in a terminal.
 pub fn text(what: &str, text: &str) -> Result<(), String> {
     bounded(what, text, REASON)?;
     match text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
@@ -66,8 +69,8 @@ pub fn text(what: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// `api.example.com`, `*.example.com`, an address, `config:NAME`, or `*` for whichever hosts the operator
-/// names.
+/// Validates a host: `api.example.com`, `*.example.com`, an IP address, `config:NAME`, or `*` for hosts that
+/// the operator names.
 pub fn host(name: &str) -> Result<String, String> {
     if name == ANY {
         return Ok(name.to_owned());
@@ -78,7 +81,7 @@ pub fn host(name: &str) -> Result<String, String> {
     let small = name.to_ascii_lowercase();
     let address = small.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&small);
     let domain = match small.strip_prefix("*.") {
-        // `*.com` would be half the world.
+        // `*.com` would cover an entire top-level domain.
         Some(suffix) => suffix.contains('.') && is_domain(suffix),
         None => is_domain(&small),
     };
@@ -88,8 +91,8 @@ pub fn host(name: &str) -> Result<String, String> {
     Err(format!("the host {:?} is no name such as api.example.com, *.example.com or config:NAME", short(name)))
 }
 
-/// Whether the way out takes the name for what it says. What ends in a number it takes for an address, or
-/// for nothing.
+/// Whether the egress client reads the name as the same host. It reads a name that ends in a number as an IPv4
+/// address or rejects it.
 fn is_reached(name: &str) -> bool {
     match Pattern::parse(name) {
         Some(Pattern::Exact(url::Host::Ipv4(address))) => address.to_string() == name,
@@ -105,7 +108,7 @@ fn is_domain(name: &str) -> bool {
     name.len() <= HOST && name.split('.').all(label)
 }
 
-/// None are GET alone.
+/// Validates methods. An empty list means GET only.
 fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
     few("methods", methods.len())?;
     let fits = |method: &String| (1..=16).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase());
@@ -120,7 +123,7 @@ fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
     Ok(methods)
 }
 
-/// Where a secret may stand in a request.
+/// Validates where a secret may be placed in a request.
 pub fn place(place: &str) -> Result<(), String> {
     let wrong = |_| {
         let rule = "header:NAME, basic, path, query:NAME or body, or is a header that frames the request";

@@ -1,11 +1,9 @@
-//! Maps precompiled code into the process, the one place outside generated bindings with
-//! `unsafe`.
+//! Maps precompiled code into the process. This is the only use of `unsafe` outside generated bindings.
 //!
-//! Contract: wasmtime runs whatever such a file holds as native code. So [`load`] takes only a
-//! file whose keyed hash, under a key that never leaves this server, was verified over the very
-//! file that is then mapped; the file was written by our own compiling process; and it is never
-//! changed in place but replaced by renaming, in a directory that only the server's user can
-//! write to.
+//! Contract: wasmtime runs the content of such a file as native code. Therefore [`load`] accepts a file only if
+//! its keyed hash is correct, under a key that never leaves this server. The hash is verified on the same open
+//! file that is then mapped. The file was written by our own compiling process. It is never changed in place
+//! but replaced by renaming, in a directory that only the server's user can write to.
 #![expect(unsafe_code, reason = "loading precompiled code is a promise about a file's content")]
 
 use std::{fs::File, io, io::Read as _, os::fd::AsRawFd as _, path::Path};
@@ -14,8 +12,8 @@ use hmac::Mac as _;
 use moxxy_types::digest::{self, Hmac256};
 use wasmtime::{Engine, component::Component};
 
-/// Loads a precompiled component if `seal` is the hash of the file and its `name` under `key`;
-/// `None` when it was changed. The inner error says why the engine does not take it.
+/// Loads a precompiled component if `seal` is the hash of the file and its `name` under `key`. Returns `None`
+/// if the file was changed. The inner error is the engine's reason for rejecting it.
 pub fn load(
     engine: &Engine,
     path: &Path,
@@ -27,13 +25,13 @@ pub fn load(
     if hash(&mut file, key, name)?.verify_slice(seal).is_err() {
         return Ok(None);
     }
-    // The same open file, not the same path: a file renamed over it meanwhile is not looked at.
+    // Open the same file descriptor, not the path, in case another file was renamed over it.
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-    // SAFETY: the contract above; the hash was just verified over this file.
+    // SAFETY: see the contract above; the hash of this file was just verified.
     Ok(Some(unsafe { Component::deserialize_file(engine, open) }))
 }
 
-/// Computes the seal of a precompiled file.
+/// Returns the seal of a precompiled file.
 pub fn seal(path: &Path, key: &[u8; 32], name: &str) -> io::Result<Vec<u8>> {
     let hash = hash(&mut File::open(path)?, key, name)?;
     Ok(hash.finalize().into_bytes().to_vec())

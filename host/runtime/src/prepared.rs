@@ -1,4 +1,4 @@
-//! A component made ready at install: loaded, linked and checked. A call only makes an instance.
+//! A component prepared at installation: loaded, linked and checked. A call only creates an instance.
 
 use std::sync::{
     Arc,
@@ -37,15 +37,15 @@ pub struct Prepared {
     pub exports: Exports,
     pub limits: Limits,
     pub schemas: Arc<ToolSchemas>,
-    /// The processor time of a call, in microseconds: a moving average.
+    /// Moving average of the processor time per call, in microseconds.
     pace: AtomicU64,
 }
 
-/// Calls that take less, in microseconds, are worth no change of threads.
+/// Processor time, in microseconds, below which a call is not worth a change of threads.
 const BRIEF: u64 = 200;
 
 impl Linked {
-    /// The error is a sentence for the component's author.
+    /// Links a component. The error is a sentence for its author.
     pub fn new(linker: &Linker<CallState>, component: &Component, world: World) -> Result<Self, String> {
         let instance: InstancePre<CallState> = linker
             .instantiate_pre(component)
@@ -61,16 +61,16 @@ impl Linked {
 
 impl Prepared {
     pub fn new(description: Arc<Description>, exports: Exports, limits: Limits, schemas: ToolSchemas) -> Self {
-        // Not brief until it has shown it.
+        // Not short-running until observed.
         Self { description, exports, limits, schemas: Arc::new(schemas), pace: AtomicU64::new(2 * BRIEF) }
     }
 
-    /// Whether a call is likely to end at once.
+    /// Whether a call is likely to end quickly.
     pub fn is_short_running(&self) -> bool {
         self.pace.load(Relaxed) < BRIEF
     }
 
-    /// Learns from a call. A lost update of two at the same time does no harm.
+    /// Updates the average with the usage of a call. Losing a concurrent update does no harm.
     pub fn observe(&self, usage: Usage) {
         let average = (self.pace.load(Relaxed).saturating_mul(7)).saturating_add(usage.cpu_us) / 8;
         self.pace.store(average, Relaxed);

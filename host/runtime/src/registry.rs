@@ -1,6 +1,6 @@
-//! Which components are installed, and which of them are loaded. A loaded one takes an open file
-//! and some memory mappings, so their number is bounded: loading one more drops the one that was
-//! used least recently. A call under way keeps its component until it ends.
+//! Registry of installed components and LRU cache of loaded ones. A loaded component uses an open file and
+//! memory mappings, so their number is limited. Loading one more evicts the least recently used. Running calls
+//! keep their component until they end.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,29 +30,28 @@ use super::{
     rejected,
 };
 
-/// How long a component that could not be loaded is not tried again: a try may read megabytes,
-/// or compile.
+/// Time before a failed load is retried. Each try may read megabytes or compile.
 const PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Registry {
     installed: RwLock<HashMap<Digest, Entry>>,
-    /// How many may be loaded.
+    /// Maximum number of loaded components.
     bound: usize,
-    /// How many uses there were, which puts them in order.
+    /// Counter of uses, for LRU order.
     uses: AtomicU64,
-    /// Whose files are read at once: a read takes memory and a core.
+    /// Limits concurrent reads of files: each uses memory and a core.
     reads: Semaphore,
 }
 
 struct Entry {
     description: Arc<Description>,
     prepared: Option<Arc<Prepared>>,
-    /// The number of its last use.
+    /// Value of the use counter at its last use.
     used: AtomicU64,
     loading: Loading,
 }
 
-/// Held by the one who loads a component, while others wait for it; why that failed last.
+/// Locked while a component is loading. Holds the last failure.
 type Loading = Arc<Mutex<Option<Failed>>>;
 
 struct Failed {
@@ -60,12 +59,12 @@ struct Failed {
     why: String,
 }
 
-/// What happens to a component that is loaded beyond the bound.
+/// What to do with a component that was loaded when the limit is reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Beyond {
-    /// It takes the place of another.
+    /// Evict another component.
     Replace,
-    /// It is left out.
+    /// Discard the component.
     Leave,
 }
 
@@ -79,7 +78,7 @@ impl Registry {
         }
     }
 
-    /// A loaded component, to be used now.
+    /// Returns a loaded component and marks it as used.
     pub fn loaded(&self, digest: &Digest) -> Option<Arc<Prepared>> {
         let installed = self.installed.read().unwrap_or_else(PoisonError::into_inner);
         let entry = installed.get(digest)?;
@@ -88,7 +87,7 @@ impl Registry {
         Some(prepared)
     }
 
-    /// Takes in a component that was just installed.
+    /// Adds a newly installed component.
     pub fn insert(&self, prepared: &Arc<Prepared>) {
         self.add(Arc::clone(&prepared.description));
         self.put(prepared, Beyond::Replace);
@@ -100,7 +99,7 @@ impl Registry {
         installed.insert(digest, Entry { description, prepared: None, used, loading });
     }
 
-    /// Keeps what was loaded, unless it was removed meanwhile.
+    /// Stores a loaded component, unless it was removed in the meantime.
     fn put(&self, prepared: &Arc<Prepared>, beyond: Beyond) {
         let mut installed = self.installed.write().unwrap_or_else(PoisonError::into_inner);
         if beyond == Beyond::Leave && loaded(&installed) >= self.bound {
@@ -111,7 +110,7 @@ impl Registry {
             entry.used.store(self.next_use(), Relaxed);
         }
         let dropped = self.drop_surplus(&mut installed);
-        // Unmapping takes its time, and nobody has to wait for it.
+        // Unmapping takes time, so release the lock first.
         drop(installed);
         drop(dropped);
     }
@@ -122,7 +121,7 @@ impl Registry {
             return Vec::new();
         }
         let mut entries: Vec<_> = installed.values_mut().filter(|entry| entry.prepared.is_some()).collect();
-        // The bound is at least 1, so there are more than the surplus.
+        // The limit is at least 1, so there are more entries than the surplus.
         let (oldest, _, _) = entries.select_nth_unstable_by_key(surplus, |entry| entry.used.load(Relaxed));
         oldest.iter_mut().filter_map(|entry| entry.prepared.take()).collect()
     }
@@ -151,8 +150,8 @@ fn loaded(installed: &HashMap<Digest, Entry>) -> usize {
 }
 
 impl Plugins {
-    /// Makes components known that were installed before, and removes what a crash left on disk.
-    /// They can be called: one that is not loaded is loaded by its first call.
+    /// Registers components that were installed before, and removes leftover files of a crash. The first call
+    /// of a component loads it.
     pub fn restore(&self, known: Vec<Description>) {
         self.files.sweep(&known.iter().map(|component| &component.digest).collect());
         for description in known {
@@ -160,31 +159,31 @@ impl Plugins {
         }
     }
 
-    /// Loads as many components as may be loaded, and checks the others: what is damaged is
-    /// reported, and what has no compiled code any more is compiled, before somebody calls it.
+    /// Loads as many components as allowed and checks the others. Reports damaged components and compiles those
+    /// without compiled code before they are called.
     pub async fn load_all(&self) {
         for digest in self.registry.digests() {
-            // Reported where it fails; the others work all the same.
+            // `ready` logs errors. Continue with the other components.
             drop(self.ready(&digest, Beyond::Leave).await);
         }
         let installed = self.registry.installed.read().unwrap_or_else(PoisonError::into_inner);
         tracing::info!(installed = installed.len(), loaded = loaded(&installed), "the components were checked");
     }
 
-    /// Removes all components but these. Calls under way end as they would.
+    /// Removes all components except these. Running calls continue.
     pub async fn retain(&self, known: &HashSet<Digest>) -> Result<()> {
         let removed = self.registry.remove_others(known);
         let files = Arc::clone(&self.files);
-        // Unlinking and unmapping take their time, and no call has to wait for it.
+        // Unlinking and unmapping take time and must not block calls.
         tasks::blocking(move || removed.iter().for_each(|(digest, _)| files.remove(digest))).await
     }
 
-    /// Whether a component can be called; the error says why not.
+    /// Checks whether a component can be called. The error says why not.
     pub async fn check(&self, digest: &Digest) -> Result<(), String> {
         self.prepared(digest).await.map(drop)
     }
 
-    /// A component to call. One that is not loaded is loaded first. The error is a sentence.
+    /// Returns a component for a call. Loads it if necessary. The error is a sentence.
     pub(super) async fn prepared(&self, digest: &Digest) -> Result<Arc<Prepared>, String> {
         match self.registry.loaded(digest) {
             Some(prepared) => Ok(prepared),
@@ -192,7 +191,7 @@ impl Plugins {
         }
     }
 
-    /// Loads a component once, however many ask for it.
+    /// Loads a component. Concurrent callers share one load.
     async fn ready(&self, digest: &Digest, beyond: Beyond) -> Result<Arc<Prepared>, String> {
         let (description, loading) = self.registry.entry(digest).ok_or("it is not installed")?;
         let name = description.manifest.name.clone();
@@ -210,11 +209,11 @@ impl Plugins {
                 Ok(prepared)
             }
             Err(error) => {
-                // One that was removed meanwhile is nobody's trouble.
+                // Not an error if the component was removed in the meantime.
                 if self.registry.entry(digest).is_some() {
-                    tracing::error!(component = %name, error = ?error, "a component cannot be loaded");
+                    tracing::error!(component = %name, error = ?error, "failed to load a component");
                 }
-                // What may pass at any moment is tried again at once.
+                // Temporary errors are retried at once.
                 if !matches!(error, Error::Unavailable(_)) {
                     *failed = Some(Failed { at: Instant::now(), why: error.to_string() });
                 }
@@ -223,8 +222,7 @@ impl Plugins {
         }
     }
 
-    /// Loads a component from its compiled code. It is compiled again only if that is missing or
-    /// was changed.
+    /// Loads a component from its compiled code. Compiles it again only if the code is missing or was changed.
     async fn load(&self, description: Arc<Description>) -> Result<Arc<Prepared>> {
         let digest = &description.digest;
         let (files, verified) = (Arc::clone(&self.files), digest.clone());
@@ -235,7 +233,7 @@ impl Plugins {
                 let _turn = self.compiler.acquire().await.map_err(Error::internal)?;
                 let component = self.compiled(digest, &upload).await?;
                 if self.registry.entry(digest).is_none() {
-                    // It was removed meanwhile, and what was compiled came after that.
+                    // Removed during compilation: its compiled code was written after the removal.
                     self.files.remove_compiled(digest);
                 }
                 component
@@ -244,7 +242,7 @@ impl Plugins {
         self.link(&component, description).await
     }
 
-    /// Loads compiled code, or compiles `upload` first, for which the caller has the turn.
+    /// Loads compiled code, or compiles `upload` first. The caller must hold the permit of `compiler`.
     pub(super) async fn compiled(&self, digest: &Digest, upload: &std::path::Path) -> Result<Component> {
         if let Some(component) = self.load_compiled(digest).await? {
             return Ok(component);
@@ -256,13 +254,13 @@ impl Plugins {
         self.load_compiled(digest).await?.ok_or_else(|| Error::internal("compiled code is gone at once"))
     }
 
-    /// `None` when there is no compiled code that this server sealed.
+    /// Loads compiled code. Returns `None` if there is none that this server sealed.
     async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
         let (files, engine, digest) = (Arc::clone(&self.files), self.engine.clone(), digest.clone());
         self.reading(move || files.load(&engine, &digest)).await?
     }
 
-    /// Reads and hashes a component's files away from the server's threads, few at once.
+    /// Reads and hashes a component's files on blocking threads, with limited concurrency.
     async fn reading<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let _turn = self.registry.reads.acquire().await.map_err(Error::internal)?;
         tasks::blocking(work).await

@@ -1,5 +1,5 @@
-//! Values held against the schemas of components. Both come from strangers, so that happens on threads of its own
-//! that give way to all others: never on the server's, and never while the database waits.
+//! Validation against the schemas of components. Values and schemas are untrusted, so this runs on separate
+//! threads of lower priority: never on the server's threads, and never during a database transaction.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use super::Plugins;
 
-/// The schemas of a component's tools, by their names.
+/// Schemas of a component's tools, by tool name.
 pub type ToolSchemas = HashMap<String, Schema>;
 
 impl Plugins {
-    /// Gives a tool's arguments back, with what of them does not fit its schema. Nothing does not where the
-    /// component cannot be loaded: its call says why.
+    /// Returns a tool's arguments and their mismatches with its schema. Reports no mismatches if the component
+    /// cannot be loaded: the call itself returns that error.
     pub async fn check_arguments(
         &self,
         digest: &Digest,
@@ -34,7 +34,7 @@ impl Plugins {
         .await
     }
 
-    /// What of a configuration does not fit the component's schema.
+    /// Returns the mismatches of a configuration with the component's schema.
     pub async fn check_config(&self, manifest: &Manifest, config: Value) -> Result<Vec<Mismatch>> {
         let Some(schema) = manifest.config_schema.clone() else { return Ok(Vec::new()) };
         self.away(move || Schema::new(&schema, &mut Patterns::default()).mismatches(&config)).await
@@ -52,7 +52,7 @@ impl Plugins {
         .await
     }
 
-    /// As many at once as there are threads, the others in order.
+    /// Runs work on the schema threads, as many at once as there are threads. Other work waits in order.
     async fn away<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         self.schemas.spawn(async move { work() }).await
     }

@@ -1,4 +1,4 @@
-//! The state of one call: the life of its `Store`.
+//! State of one call, held in its `Store`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,22 +14,24 @@ use super::{
     meter::Meter,
 };
 
+/// Maximum number of open handles of a call.
 const HANDLES: usize = 1024;
+/// Maximum number of random bytes per request.
 const RANDOM: u64 = 64 * 1024;
-/// Bytes of one set of a request's headers. A call may hold as many sets as handles.
+/// Maximum size of one set of request headers, in bytes. A call may hold as many sets as handles.
 const HEADERS: usize = 16 * 1024;
-/// How the engine and WASI name their refusals.
+/// Substrings that identify errors of the engine and of WASI, which have no types.
 const FUEL: &str = "fuel allocated for hostcalls";
 const HANDLES_REFUSED: &str = "store handle limit exceeded";
 const RANDOM_REFUSED: &str = "requested len";
 const HEADERS_REFUSED: &str = "total size of fields exceeds limit";
-/// Bytes of one element of a table, as the pool lays it out.
+/// Size of a table element in the pool, in bytes.
 const TABLE_ELEMENT: usize = 8;
 const INSTANCES: usize = 64;
 const TABLES: usize = 8;
 const MEMORIES: usize = 4;
 
-/// What imports work on.
+/// State that the imports work on.
 pub struct CallState {
     pub(super) context: CallContext,
     pub(super) table: ResourceTable,
@@ -39,8 +41,9 @@ pub struct CallState {
     pub(super) staged_bytes: usize,
     pub(super) listed_keys: usize,
     pub(super) log: Log,
-    /// How many questions the call asked the user, and the last, if it has no answer yet.
+    /// Number of questions that the call asked the user.
     pub(super) asked: usize,
+    /// The last question, if it has no answer yet.
     pub(super) question: Option<String>,
     wasi: WasiCtx,
     output: Captured,
@@ -48,8 +51,9 @@ pub struct CallState {
     meter: Arc<Meter>,
     host_calls: u64,
     most_host_calls: u64,
-    /// Bytes that the call read from the host, and that it gave to it.
+    /// Bytes that the call received from the host.
     pub(super) received: usize,
+    /// Bytes that the call sent to the host.
     pub(super) sent: usize,
 }
 
@@ -62,8 +66,7 @@ struct Memory {
 }
 
 impl CallState {
-    /// A store for one call, with every limit set. Nothing is in it that the context does not
-    /// grant.
+    /// Creates the store of a call, with every limit set. It contains only what the context grants.
     pub fn store(engine: &Engine, context: CallContext, limits: &Limits, meter: &Arc<Meter>) -> Store<Self> {
         let output = Captured::default();
         let mut wasi = WasiCtxBuilder::new();
@@ -102,7 +105,7 @@ impl CallState {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.result);
         store.set_max_component_handles(HANDLES);
-        // A call that begins right before a tick has a whole one before it yields.
+        // A call that starts just before a tick gets a whole tick before it yields.
         store.set_epoch_deadline(2);
         store.epoch_deadline_callback(|call| match call.data().is_spent() {
             true => Ok(UpdateDeadline::Interrupt),
@@ -111,7 +114,7 @@ impl CallState {
         store
     }
 
-    /// What the call used so far.
+    /// Returns the call's usage so far.
     pub fn usage(&self) -> Usage {
         Usage {
             cpu_us: u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX),
@@ -122,7 +125,7 @@ impl CallState {
         }
     }
 
-    /// Counts a call of an import; every way from the linker to this state leads through here.
+    /// Counts a call of an import. Every path from the linker to this state goes through here.
     pub(super) fn called(&mut self) -> &mut Self {
         self.host_calls = self.host_calls.saturating_add(1);
         self
@@ -132,7 +135,7 @@ impl CallState {
         self.meter.spent() || self.host_calls > self.most_host_calls
     }
 
-    /// Names what made a call fail.
+    /// Classifies the error of a failed call.
     pub fn failure(&self, error: &wasmtime::Error, limits: &Limits) -> Failure {
         let name = &self.context.component;
         let limit = |limit, what: String| Failure::Limit { limit, message: format!("`{name}` {what}") };
@@ -156,7 +159,7 @@ impl CallState {
             None if says(error, HANDLES_REFUSED) || is_full(error) => {
                 limit(Limit::Handles, format!("held more than {HANDLES} handles at once"))
             }
-            // Few can do without the memory that they were refused: most trap then.
+            // Most components trap when an allocation is refused.
             _ if self.memory.refused => {
                 limit(Limit::Memory, format!("asked for more than its {} bytes of memory", limits.memory))
             }
@@ -179,7 +182,7 @@ impl CallState {
     }
 }
 
-/// Whether the engine, which has no type for these errors, says so.
+/// Whether the error contains these words. The engine has no type for such errors.
 fn says(error: &wasmtime::Error, words: &str) -> bool {
     error.chain().any(|cause| cause.to_string().contains(words))
 }
@@ -190,7 +193,7 @@ fn is_full(error: &wasmtime::Error) -> bool {
 
 impl Memory {
     fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
-        // The engine would refuse it after us: it takes nothing.
+        // The engine would refuse this afterwards, so it must not be counted.
         if maximum.is_some_and(|maximum| desired > maximum) {
             return false;
         }
@@ -203,7 +206,7 @@ impl Memory {
     }
 }
 
-/// A clock that stands at the Unix epoch.
+/// A wall clock that always returns the Unix epoch.
 struct Frozen;
 
 impl HostWallClock for Frozen {

@@ -1,5 +1,5 @@
-//! Takes the secrets of a call out of a completion while it streams. Text is passed on at once, except for
-//! bytes that a secret may begin with: clients see these pieces, components never do.
+//! Redacts the secrets of a call from a streaming completion. Text is passed on at once, except bytes that may
+//! begin a secret. Only clients see these chunks, never components.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -7,29 +7,29 @@ use moxxy_secrets::{Redactor, Release, Stream};
 
 use super::{context::Secrets, models};
 
-/// What is kept of one completion.
+/// Redaction state of one completion.
 pub struct Cleaning {
     secrets: Option<Arc<dyn Secrets>>,
-    /// Of the secrets that were opened so far.
+    /// For the secrets opened so far.
     redactor: Option<Redactor>,
     text: Text,
-    /// The arguments of each tool call.
+    /// Arguments of each tool call, by index.
     calls: BTreeMap<u32, Text>,
-    /// A thought that is on its way.
+    /// The unfinished thought.
     thought: Text,
-    /// The end of what was thought.
+    /// The end of the finished thoughts.
     thoughts: String,
 }
 
-/// How much of that is looked at again, in bytes.
+/// Length of the finished thoughts that is searched again, in bytes.
 const THOUGHTS: usize = 4096;
 const WITHHELD: &str = "[redacted]";
 
-/// A text that comes in pieces.
+/// A text that arrives in chunks.
 #[derive(Default)]
 struct Text {
     stream: Option<Stream>,
-    /// The beginning of a character whose end was held back.
+    /// Bytes of an incomplete character.
     part: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ impl Cleaning {
         Self { secrets, redactor: None, text, calls: BTreeMap::new(), thought, thoughts: String::new() }
     }
 
-    /// What can be passed on once this chunk is there.
+    /// Takes a chunk and returns the chunks that can be passed on.
     pub fn take(&mut self, chunk: models::Chunk) -> Vec<models::Chunk> {
         self.refresh();
         let Some(redactor) = &self.redactor else { return vec![chunk] };
@@ -53,14 +53,15 @@ impl Cleaning {
             }
             models::Chunk::Thinking(mut thinking) => {
                 let text = thinking.text.take().unwrap_or_default();
-                // A thought is passed on as it is or not at all: services sign them.
+                // A thought must not be modified, because services sign them: pass it on unchanged or withhold
+                // it.
                 let both = self.thoughts.clone() + &text;
                 let split = matches!(redactor.text(&both), Cow::Owned(_));
                 thinking.text = Some(if split { redactor.text(&text).replace(&*text, WITHHELD) } else { text });
                 let from = both.floor_char_boundary(both.len().saturating_sub(THOUGHTS));
                 self.thoughts = both.get(from..).unwrap_or_default().to_owned();
                 thinking.opaque = redactor.bytes(&thinking.opaque).into_owned();
-                // All of it is here.
+                // The thought is complete.
                 self.thought = Text::default();
                 vec![models::Chunk::Thinking(thinking)]
             }
@@ -76,7 +77,7 @@ impl Cleaning {
         }
     }
 
-    /// What was held back to the end.
+    /// Returns the text that was held back.
     fn rest(&mut self) -> Vec<models::Chunk> {
         let mut last = said(std::mem::take(&mut self.text).finish());
         for (index, text) in std::mem::take(&mut self.calls) {
@@ -88,7 +89,7 @@ impl Cleaning {
         last
     }
 
-    /// Looks for more secrets from now on, if more were opened.
+    /// Updates the redactor if more secrets were opened.
     fn refresh(&mut self) {
         let now = self.secrets.as_ref().and_then(|secrets| secrets.redactor());
         let same = match (&self.redactor, &now) {

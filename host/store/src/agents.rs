@@ -11,7 +11,7 @@ use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
 
-/// A query for agents with what their runs say of them.
+/// A query for agents with the status that derives from their runs.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -81,7 +81,7 @@ async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings)
     }
 }
 
-/// Whether there are the providers of all fallbacks.
+/// Whether the providers of all fallbacks exist.
 async fn are_there(tx: &mut Tx, fallbacks: &str) -> Result<bool> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM json_each(?) f
                WHERE NOT EXISTS (SELECT 1 FROM providers p WHERE p.id = f.value ->> 'provider'))";
@@ -103,13 +103,13 @@ pub async fn get(db: &mut Db, name: &Name) -> Result<Agent> {
     row.ok_or_else(|| Error::not_found("agent", name))?.try_into()
 }
 
-/// Whether it is still there: a new agent of its name is another.
+/// Whether the agent still exists. A new agent of the same name has another key.
 pub async fn exists(db: &mut Db, agent: AgentKey) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM agents WHERE key = ?)";
     Ok(sqlx::query_scalar(sql).bind(agent.0).fetch_one(db).await?)
 }
 
-/// The tool policy of an agent.
+/// Returns the tool policy of an agent.
 pub async fn policy(db: &mut Db, agent: AgentKey) -> Result<Policy> {
     let policy: Option<String> =
         sqlx::query_scalar("SELECT tool_policy FROM agents WHERE key = ?").bind(agent.0).fetch_optional(db).await?;
@@ -123,7 +123,7 @@ pub async fn set_policy(tx: &mut Tx, agent: AgentKey, policy: &Policy) -> Result
     Ok(())
 }
 
-/// By name.
+/// Returns a page of agents, ordered by name.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Agent>> {
     let sql = select!("WHERE a.name > ? ORDER BY a.name LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
@@ -136,7 +136,7 @@ pub async fn none_ever(db: &mut Db) -> Result<bool> {
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }
 
-/// The agents of a provider, those that only fall back to it among them.
+/// Returns the agents that use a provider, including those that only fall back to it.
 pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<String>> {
     let sql = "SELECT name FROM agents a WHERE provider = ?1
                OR EXISTS (SELECT 1 FROM json_each(a.fallbacks) f WHERE f.value ->> 'provider' = ?1) ORDER BY name";

@@ -1,5 +1,5 @@
-//! Backups: a copy of the database in one file, with the components in a table of its own. In a database
-//! that was restored from one, a mark holds everything back until somebody activates it.
+//! Backups: a copy of the database in one file, with the components in an additional table. A restored database
+//! is marked; the mark suspends all activity until an operator activates it.
 
 use std::path::Path;
 
@@ -15,20 +15,20 @@ use sqlx::{
 
 use super::{Db, Tx, migration};
 
-/// The layout of backups.
+/// Version of the backup format.
 const FORMAT: i64 = 1;
-/// How far the places of events after a restore are from those of the backup: a client that saw more
-/// than the backup has is not given other events in their place.
+/// Offset that a restore adds to event positions. Without it, a client that read past the backup would find
+/// different events at positions that it has already seen.
 const LEAP: i64 = 1_000_000_000;
 
-/// When a backup was taken, by which version of Moxxy.
+/// The time of a backup and the version of Moxxy that wrote it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct About {
     pub taken_at: String,
     pub version: String,
 }
 
-/// A file that nobody else uses, and that is worthless until it is whole: there is no journal on disk.
+/// Opens a backup file. Nobody else uses it and it is useless until complete, so the journal stays in memory.
 pub async fn open(path: &Path) -> Result<Db> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -41,12 +41,12 @@ pub async fn open(path: &Path) -> Result<Db> {
     })
 }
 
-/// Ends the use of a file, which is whole then.
+/// Closes a file and completes it.
 pub async fn close(db: Db) -> Result<()> {
     Ok(db.close().await?)
 }
 
-/// Makes a backup of a copy of the database.
+/// Turns a copy of the database into a backup.
 pub async fn begin(db: &mut Db, about: &About) -> Result<()> {
     sqlx::raw_sql(
         "CREATE TABLE backup (format INTEGER NOT NULL, taken_at TEXT NOT NULL, version TEXT NOT NULL) STRICT;
@@ -65,7 +65,7 @@ pub async fn add(db: &mut Db, digest: &Digest, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads what a file is, if it is a whole backup that this program can restore.
+/// Checks that a file is a complete backup which this version can restore, and returns its metadata.
 pub async fn read(db: &mut Db, path: &Path) -> Result<About> {
     let version = migration::version(db, path).await.map_err(|error| match error.code() {
         "database_too_new" => error,
@@ -93,7 +93,7 @@ pub async fn component(db: &mut Db, digest: &Digest) -> Result<Option<Vec<u8>>> 
     Ok(sqlx::query_scalar(sql).bind(digest.as_str()).fetch_optional(db).await?)
 }
 
-/// Makes a marked database of a backup.
+/// Turns a backup into a database that is marked as restored.
 pub async fn settle(db: &mut Db, path: &Path, about: &About, now: &str) -> Result<()> {
     sqlx::raw_sql("DROP TABLE backup_components; DROP TABLE backup").execute(&mut *db).await?;
     migration::bring_up(db, path).await?;
@@ -106,12 +106,12 @@ pub async fn settle(db: &mut Db, path: &Path, about: &About, now: &str) -> Resul
     Ok(())
 }
 
-/// Whether the database was restored and not activated since.
+/// Whether the database was restored and not yet activated.
 pub async fn is_restored(db: &mut Db) -> Result<bool> {
     Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM restored)").fetch_one(db).await?)
 }
 
-/// Takes the mark away; `false` if there was none.
+/// Removes the mark. Returns `false` if there was none.
 pub async fn activate(tx: &mut Tx) -> Result<bool> {
     Ok(sqlx::query("DELETE FROM restored").execute(&mut **tx).await?.rows_affected() == 1)
 }

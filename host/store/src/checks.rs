@@ -1,4 +1,4 @@
-//! What came of checks of providers.
+//! Reports of provider checks.
 
 use moxxy_types::{
     checks::Report,
@@ -9,7 +9,7 @@ use moxxy_types::{
 
 use super::{Db, Tx, from_json, to_json};
 
-/// Keeps what came of a check, unless the provider is another by now.
+/// Stores a report. Returns `false` if the provider's component or configuration changed since the check.
 pub async fn put(tx: &mut Tx, provider: &Provider, report: &Report) -> Result<bool> {
     let sql = "INSERT INTO provider_checks (provider, digest, config, report, checked_at)
                SELECT id, digest, config, ?, ? FROM providers WHERE id = ? AND digest = ? AND config = ?
@@ -27,7 +27,7 @@ pub async fn put(tx: &mut Tx, provider: &Provider, report: &Report) -> Result<bo
     Ok(put.rows_affected() > 0)
 }
 
-/// That of a provider as it is now.
+/// Returns the report for the provider's current component and configuration.
 pub async fn get(db: &mut Db, provider: &Name) -> Result<Report> {
     let sql = "SELECT k.report FROM provider_checks k JOIN providers p
                ON p.id = k.provider AND p.digest = k.digest AND p.config = k.config WHERE p.id = ?";

@@ -1,4 +1,4 @@
-//! Components: what each said of itself when it was installed, frozen by its digest.
+//! Descriptions of components, recorded at installation and identified by digest.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ pub(super) struct Row {
     size: i64,
 }
 
-/// Keeps a description; one that is there already stays.
+/// Inserts a description. An existing one stays unchanged.
 pub async fn insert(tx: &mut Tx, component: &Description) -> Result<()> {
     let sql = "INSERT INTO components (digest, world, manifest, tools, imports, size, created_at)
                VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
@@ -38,18 +38,18 @@ pub async fn insert(tx: &mut Tx, component: &Description) -> Result<()> {
     Ok(())
 }
 
-/// All that a skill or a provider uses.
+/// Returns the descriptions of all components.
 pub async fn list(db: &mut Db) -> Result<Vec<Description>> {
     let rows: Vec<Row> = sqlx::query_as("SELECT * FROM components ORDER BY digest").fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// How many there are.
+/// Returns the number of components.
 pub async fn count(db: &mut Db) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT COUNT(*) FROM components").fetch_one(db).await?)
 }
 
-/// Forgets the components that nothing uses any more and returns the digests of the others.
+/// Deletes components that nothing uses and returns the digests of the others.
 pub async fn delete_unused(tx: &mut Tx) -> Result<HashSet<Digest>> {
     let sql = "DELETE FROM components WHERE digest NOT IN (SELECT digest FROM skills)
                AND digest NOT IN (SELECT previous FROM skills WHERE previous IS NOT NULL)
@@ -58,7 +58,7 @@ pub async fn delete_unused(tx: &mut Tx) -> Result<HashSet<Digest>> {
     digests(tx).await
 }
 
-/// Of all that are known.
+/// Returns the digests of all components.
 pub async fn digests(db: &mut Db) -> Result<HashSet<Digest>> {
     let digests: Vec<String> = sqlx::query_scalar("SELECT digest FROM components").fetch_all(db).await?;
     Ok(digests.into_iter().map(Digest::stored).collect())

@@ -32,7 +32,7 @@ struct Row {
     created_at: String,
 }
 
-/// A query for grants with the names of what they refer to.
+/// A query for grants with the names of the entities that they refer to.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -44,7 +44,7 @@ macro_rules! select {
     };
 }
 
-/// `agent` is that of a skill.
+/// Inserts a grant. `agent` is the owner of the skill, if a skill holds the grant.
 pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
     let sql = "INSERT INTO grants (id, secret, name, agent, skill, provider, digest, mode, hosts, place, expires_at,
                max_uses, granted_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -74,7 +74,7 @@ pub async fn set_hosts(tx: &mut Tx, id: &GrantId, hosts: &[String]) -> Result<()
     Ok(())
 }
 
-/// Counts one use, if there is one left and the grant holds still.
+/// Counts one use. Returns `false` if the grant has expired or has no uses left.
 pub async fn spend(tx: &mut Tx, id: &GrantId) -> Result<bool> {
     let sql = "UPDATE grants SET uses = uses + 1
                WHERE id = ? AND (max_uses IS NULL OR uses < max_uses) AND (expires_at IS NULL OR expires_at > ?)";
@@ -92,14 +92,14 @@ pub async fn get(db: &mut Db, id: &GrantId) -> Result<Grant> {
     row.ok_or_else(|| Error::not_found("grant", id))?.try_into()
 }
 
-/// Oldest first.
+/// Returns a page of grants, oldest first.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Grant>> {
     let sql = select!("WHERE g.id > ? ORDER BY g.id LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// All that one holds, whether they hold still or not.
+/// Returns all grants of a holder for one component, including expired and used-up grants.
 pub async fn of(db: &mut Db, holder: &Holder, digest: &Digest) -> Result<Vec<Grant>> {
     let rows: Vec<Row> = match holder {
         Holder::Skill(agent, skill) => {
@@ -117,7 +117,7 @@ pub async fn of(db: &mut Db, holder: &Holder, digest: &Digest) -> Result<Vec<Gra
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// All of a provider, whatever its component was.
+/// Returns all grants of a provider, for any component.
 pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<Grant>> {
     let sql = select!("WHERE g.provider = ? ORDER BY g.id");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(provider.as_str()).fetch_all(db).await?;

@@ -1,4 +1,4 @@
-//! What was asked for under an `Idempotency-Key`.
+//! Requests with an `Idempotency-Key`.
 
 use moxxy_types::{
     error::Result,
@@ -9,7 +9,7 @@ use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
 
-/// How long a key is remembered, in seconds.
+/// Retention time of a key, in seconds.
 const LIFE: i64 = 24 * 3600;
 
 #[derive(FromRow)]
@@ -22,7 +22,7 @@ struct Row {
     made: Option<String>,
 }
 
-/// What is kept of how a request went.
+/// The recorded outcome of a request.
 #[derive(Debug)]
 pub enum Outcome<'a> {
     Run(&'a RunId),
@@ -30,7 +30,7 @@ pub enum Outcome<'a> {
     Answer { status: u16, headers: &'a [(String, String)], body: &'a [u8] },
 }
 
-/// Takes a key for its first request, or says what became of it.
+/// Claims a key for its first request, or returns the outcome of the earlier request.
 pub async fn claim(tx: &mut Tx, claim: &Claim) -> Result<Option<Earlier>> {
     let (now, oldest) = (tx.now(), tx.after(-LIFE));
     sqlx::query("DELETE FROM idempotency WHERE created_at < ?").bind(oldest).execute(&mut **tx).await?;
@@ -67,7 +67,7 @@ pub async fn find(db: &mut Db, claim: &Claim) -> Result<Option<Earlier>> {
     }))
 }
 
-/// Notes how a request went.
+/// Records the outcome of a request.
 pub async fn note(tx: &mut Tx, key: &Key, outcome: Outcome<'_>) -> Result<()> {
     let (mut run, mut made, mut answer) = (None, None, None);
     match outcome {
@@ -84,7 +84,7 @@ pub async fn note(tx: &mut Tx, key: &Key, outcome: Outcome<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Gives a key free whose request did nothing.
+/// Releases the key of a request that had no effect.
 pub async fn release(tx: &mut Tx, key: &Key) -> Result<()> {
     let sql = "DELETE FROM idempotency WHERE caller = ? AND route = ? AND key = ?";
     sqlx::query(sql).bind(&key.caller).bind(&key.route).bind(&key.text).execute(&mut **tx).await?;

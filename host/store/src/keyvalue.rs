@@ -1,4 +1,4 @@
-//! The durable values of skills. They go with the skill.
+//! Key-value storage of skills. Deleted together with the skill.
 
 use moxxy_types::{agents::AgentKey, components::Staged, error::Result, ids::Name};
 
@@ -9,13 +9,13 @@ pub async fn get(db: &mut Db, agent: AgentKey, skill: &Name, key: &str) -> Resul
     Ok(sqlx::query_scalar(sql).bind(agent.0).bind(skill.as_str()).bind(key).fetch_optional(db).await?)
 }
 
-/// In the order of their bytes.
+/// Returns the keys, in byte order.
 pub async fn keys(db: &mut Db, agent: AgentKey, skill: &Name) -> Result<Vec<String>> {
     let sql = "SELECT key FROM keyvalue WHERE agent = ? AND skill = ? ORDER BY key";
     Ok(sqlx::query_scalar(sql).bind(agent.0).bind(skill.as_str()).fetch_all(db).await?)
 }
 
-/// Sets a value, or removes it.
+/// Sets a value. `None` removes it.
 pub async fn put(tx: &mut Tx, agent: AgentKey, skill: &Name, key: &str, value: Option<&[u8]>) -> Result<()> {
     let query = match value {
         Some(value) => {
@@ -32,7 +32,7 @@ pub async fn put(tx: &mut Tx, agent: AgentKey, skill: &Name, key: &str, value: O
     Ok(())
 }
 
-/// How many values there would be, and their bytes with their keys, after these were written.
+/// Returns the number of values, and the total size of keys and values in bytes, after applying these writes.
 pub async fn size_with(db: &mut Db, agent: AgentKey, skill: &Name, staged: &Staged) -> Result<(i64, i64)> {
     let sql = "SELECT COUNT(*), COALESCE(SUM(LENGTH(CAST(key AS BLOB)) + LENGTH(value)), 0) FROM keyvalue
                WHERE agent = ? AND skill = ?";

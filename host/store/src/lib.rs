@@ -1,6 +1,6 @@
-//! The embedded database, and the only module that names sqlx. Reads go through a pool; every
-//! write goes through [`Store::write`], to one writer that commits waiting transactions together.
-//! Functions take the connection, so they compose; one file for each group of tables.
+//! Embedded SQLite database. Reads use a connection pool. Writes go through [`Store::write`] to a single
+//! writer, which commits waiting transactions together. Functions take a connection, so they compose; each
+//! group of tables has one module.
 
 pub mod agents;
 pub mod audit;
@@ -50,13 +50,16 @@ use crate::events::Events;
 
 pub use writer::Tx;
 
-/// A connection: what every function of this module takes, whether it reads or writes.
+/// A connection. Every function of this crate takes one, whether it reads or writes.
 pub type Db = SqliteConnection;
 
+/// Maximum number of connections in the read pool.
 const READERS: u32 = 4;
+/// Time that SQLite waits for a lock.
 const BUSY: Duration = Duration::from_secs(5);
+/// Capacity of the queue of waiting write transactions.
 const WAITING_WRITES: usize = 1024;
-/// Between two tries to store what must not be lost.
+/// Retry interval of [`Store::persist`].
 const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
@@ -65,21 +68,21 @@ pub struct Store {
     readers: SqlitePool,
     clock: Clock,
     chain: audit::Chain,
-    /// Whether this start gave the database its audit log, after it was used without one.
+    /// Whether this start added the audit log to a database that had been used without one.
     precedes_log: bool,
     outage: outage::StorageOutage,
     shutdown: CancellationToken,
 }
 
-/// A connection for reading.
+/// A read-only connection.
 #[derive(Debug)]
 pub struct Reader(PoolConnection<Sqlite>);
 
 impl Store {
-    /// Opens the database, makes it if it is not there, and brings it up to date.
+    /// Opens the database. Creates and migrates it if necessary.
     pub async fn open(path: &Path, events: Events, clock: Clock, tasks: &Tasks) -> Result<Self> {
         make_private(path).map_err(|e| cannot_open(path, &sqlx::Error::Io(e)))?;
-        // First by a connection that changes nothing: it may be somebody else's.
+        // Check with a read-only connection first: the file may belong to another program.
         let mut look = reader(path).await?;
         migration::version(&mut look, path).await?;
         look.close().await?;
@@ -93,7 +96,7 @@ impl Store {
         let version = migration::migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            // Rows can be large, and most readers stop early.
+            // Rows can be large, and most readers stop early: keep the row buffer small.
             .connect_with(options.clone().read_only(true).pragma("query_only", "on").row_buffer_size(4))
             .await
             .map_err(|e| cannot_open(path, &e))?;
@@ -105,13 +108,14 @@ impl Store {
         Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone() })
     }
 
-    /// A connection that sees everything committed so far.
+    /// Returns a connection that sees everything committed so far.
     pub async fn read(&self) -> Result<Reader> {
         Ok(Reader(self.readers.acquire().await?))
     }
 
-    /// Runs a transaction. Its changes and the events it recorded are committed together, or
-    /// not at all if it fails; then the events are broadcast. It ends even if the caller is gone.
+    /// Runs a transaction. Its changes and its recorded events are committed together, or not at all if it
+    /// fails. The events are broadcast after the commit. The transaction completes even if the caller is
+    /// dropped.
     pub async fn write<T, F>(&self, transaction: F) -> Result<T>
     where
         T: Send + 'static,
@@ -123,8 +127,8 @@ impl Store {
         answer.await.map_err(|_| Error::database_failed())?
     }
 
-    /// The same for what must not be lost: where the disk is full or fails, it waits and tries again, until
-    /// the server stops.
+    /// Like [`Store::write`], for data that must not be lost. If the disk is full or fails, retries until the
+    /// server stops.
     pub async fn persist<T, F>(&self, transaction: F) -> Result<T>
     where
         T: Send + 'static,
@@ -141,7 +145,7 @@ impl Store {
         }
     }
 
-    /// From now on entries of the audit log are chained by this key.
+    /// Sets the key that chains the entries of the audit log.
     pub fn chain(&self, key: audit::Key) {
         self.chain.set(key);
     }
@@ -150,7 +154,7 @@ impl Store {
         self.precedes_log
     }
 
-    /// How long nothing could be stored, all in all.
+    /// Returns the total duration of storage outages.
     pub fn outage(&self) -> Duration {
         self.outage.total()
     }
@@ -173,19 +177,20 @@ impl DerefMut for Reader {
     }
 }
 
-/// A connection to a database that a server uses perhaps.
+/// Opens a read-only connection to a database that a server may be using.
 pub async fn reader(path: &Path) -> Result<Db> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY).row_buffer_size(4);
     options.connect().await.map_err(|e| cannot_open(path, &e))
 }
 
-/// From now on the connection sees what there is now.
+/// Starts a read transaction: the connection sees a snapshot of the current state.
 pub async fn snapshot(db: &mut Db) -> Result<()> {
     sqlx::query("BEGIN").execute(db).await?;
     Ok(())
 }
 
-/// Makes the file before SQLite does, which gives it and its companions the process's mode.
+/// Creates the file with mode 0600. SQLite would use the umask, and gives its companion files the mode of this
+/// file.
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new();
     file.create(true).append(true).mode(0o600).open(path).map(drop)
@@ -198,12 +203,12 @@ fn cannot_open(path: &Path, error: &sqlx::Error) -> Error {
     Error::conflict("database_unusable", format!("Cannot open the database {}: {error}", path.display()))
 }
 
-/// Writes a value as a JSON column.
+/// Serializes a value for a JSON column.
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(Error::internal)
 }
 
-/// Reads a JSON column.
+/// Parses a JSON column.
 fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(Error::internal)
 }

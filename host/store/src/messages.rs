@@ -1,4 +1,4 @@
-//! The messages of sessions.
+//! Messages of sessions.
 
 use moxxy_types::{
     error::{Error, Result},
@@ -46,7 +46,7 @@ pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
     Ok(())
 }
 
-/// A page of a session's messages, oldest first; of one run only, if it is named.
+/// Returns a page of a session's messages, oldest first, optionally of one run only.
 pub async fn page(db: &mut Db, session: &SessionId, run: Option<&RunId>, page: &PageRequest) -> Result<Page<Message>> {
     let sql = "SELECT * FROM messages WHERE session = ?1 AND run = COALESCE(?2, run) AND position > ?3
                ORDER BY position LIMIT ?4";
@@ -56,7 +56,7 @@ pub async fn page(db: &mut Db, session: &SessionId, run: Option<&RunId>, page: &
     page.cut(rows, |row| row.position.to_string()).try_map(TryInto::try_into)
 }
 
-/// A session's messages, oldest first; of one run only, if it is named.
+/// Returns all messages of a session, oldest first, optionally of one run only.
 pub async fn list(db: &mut Db, session: &SessionId, run: Option<&RunId>) -> Result<Vec<Message>> {
     let sql = "SELECT * FROM messages WHERE session = ?1 AND run = COALESCE(?2, run) ORDER BY position";
     let rows: Vec<Row> = sqlx::query_as(sql).bind(session.as_str()).bind(run.map(RunId::as_str)).fetch_all(db).await?;

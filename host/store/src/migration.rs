@@ -1,5 +1,5 @@
-//! The schema: all migrations that are pending are carried out in one transaction, after the database as
-//! it is was laid beside it. What is no database of ours is left alone.
+//! Schema migrations. All pending migrations run in one transaction, after the database has been copied.
+//! Databases of other programs are left untouched.
 
 use std::{
     fs,
@@ -20,16 +20,16 @@ use super::Db;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/migrations");
 
-/// The first version with an audit log.
+/// The first schema version with an audit log.
 pub const AUDIT_LOG: i64 = 6;
 
-/// The newest version that this program knows.
+/// Returns the newest schema version that this program knows.
 pub fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Brings the database up to date, and returns the version that it had. `path` is where it lies; one that is not
-/// new is copied beside it first.
+/// Migrates the database at `path` and returns its previous version. An existing database is copied first, to
+/// the same directory.
 pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<i64> {
     let version = version(connection, path).await?;
     if (1..newest()).contains(&version) {
@@ -39,14 +39,14 @@ pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<i
     Ok(version)
 }
 
-/// The same without a copy, for what is a copy itself.
+/// Migrates without a copy, for a file that is a copy itself.
 pub async fn bring_up(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let mut tx = connection.begin().await?;
     MIGRATIONS.run(&mut *tx).await.map_err(|error| refused(path, error))?;
     Ok(tx.commit().await?)
 }
 
-/// The version of the schema, 0 where there is nothing yet. An error if it is another's database.
+/// Returns the schema version, or 0 if the database is empty. Fails if it belongs to another program.
 pub async fn version(db: &mut Db, path: &Path) -> Result<i64> {
     let damage = |error| if database::is_damaged(&error) { damaged(path, &error) } else { error.into() };
     let names: Vec<String> =
@@ -69,13 +69,13 @@ pub async fn version(db: &mut Db, path: &Path) -> Result<i64> {
     Ok(applied.last().map_or(0, |(version, _)| *version))
 }
 
-/// Lays a copy beside the database, in the place of the one from an earlier migration.
+/// Copies the database to its own directory and replaces the copy of an earlier migration.
 async fn keep_copy(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let kept = PathBuf::from(format!("{}.before-{}", path.display(), newest()));
-    // Under one name, so that starts that are cut off leave one at most.
+    // A fixed name, so that interrupted starts leave at most one partial copy.
     let part = PathBuf::from(format!("{}.copy", path.display()));
-    // Mostly there is none.
+    // Usually there is none.
     drop(fs::remove_file(&part));
     super::make_private(&part).map_err(Error::from_write_error)?;
     vacuum_into(connection, &part).await?;
@@ -83,14 +83,14 @@ async fn keep_copy(connection: &mut SqliteConnection, path: &Path) -> Result<()>
     let placed = fs::File::open(&part).and_then(|copy| copy.sync_all()).and_then(|()| fs::rename(&part, &kept));
     placed.and_then(|()| directory::sync(folder)).map_err(Error::from_write_error)?;
     for copy in older {
-        // One too many harms nobody.
+        // A leftover copy does no harm.
         drop(fs::remove_file(copy));
     }
-    tracing::info!("the database is migrated; as it was before, it lies in {}", kept.display());
+    tracing::info!("migrating the database; a copy of the old version is at {}", kept.display());
     Ok(())
 }
 
-/// The copies from earlier migrations.
+/// Returns the copies of earlier migrations.
 fn copies(path: &Path, but: &Path) -> Vec<PathBuf> {
     let beginning = format!("{}.before-", path.file_name().unwrap_or_default().display());
     let entries = fs::read_dir(path.parent().unwrap_or(Path::new("."))).into_iter().flatten().flatten();
@@ -98,7 +98,7 @@ fn copies(path: &Path, but: &Path) -> Vec<PathBuf> {
     copies.map(|entry| entry.path()).filter(|path| path != but).collect()
 }
 
-/// Writes all that the connection sees into a file of its own, which is empty.
+/// Writes everything that the connection sees into a new or empty file.
 pub async fn vacuum_into(db: &mut Db, path: &Path) -> Result<()> {
     let text = path.to_str().ok_or_else(|| {
         Error::invalid("unusable_path", format!("The path {} is not UTF-8, as SQLite needs it", path.display()))
@@ -135,7 +135,7 @@ fn foreign(path: &Path) -> Error {
     Error::conflict("database_foreign", message)
 }
 
-/// What to do about a file that cannot be read as a database.
+/// Error for a file that cannot be read as a database. Says how to recover.
 pub fn damaged(path: &Path, error: &sqlx::Error) -> Error {
     let message = format!(
         "{} is not a SQLite database, or is damaged ({error}): it was left as it is. Move it away and restore a \

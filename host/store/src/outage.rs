@@ -1,11 +1,11 @@
-//! How long nothing could be stored: time that no run is to be charged with.
+//! Total duration of storage outages. This time does not count towards the time limits of runs.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-/// All the outages of a server.
+/// Accumulated storage outages of the server.
 #[derive(Debug, Clone, Default)]
 pub struct StorageOutage(Arc<Mutex<State>>);
 
@@ -16,7 +16,7 @@ struct State {
 }
 
 impl StorageOutage {
-    /// What was to be stored just now was, or not.
+    /// Records whether the last write was stored.
     pub fn note(&self, stored: bool) {
         let mut state = self.state();
         match (stored, state.since) {
@@ -29,14 +29,14 @@ impl StorageOutage {
         }
     }
 
-    /// How long they lasted until now.
+    /// Returns the total duration of all outages, including a current one.
     pub fn total(&self) -> Duration {
         let state = self.state();
         state.over + state.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each use leaves the state whole.
+        // No update panics halfway, so the state is valid even if the lock is poisoned.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -83,7 +83,7 @@ pub async fn get(db: &mut Db, id: &Name) -> Result<Provider> {
     with_grants(db, row.ok_or_else(|| Error::not_found("provider", id))?.try_into()?).await
 }
 
-/// By id.
+/// Returns a page of providers, ordered by id.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Provider>> {
     let sql = select!("WHERE p.id > ? ORDER BY p.id LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(&mut *db).await?;

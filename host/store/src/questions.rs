@@ -36,7 +36,7 @@ struct Row {
     ended_at: Option<String>,
 }
 
-/// Opens a question behind those of its kind that the same call asked.
+/// Opens a question, ordered after those of the same kind from the same call. It expires after `seconds`.
 pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<Question> {
     let sql = "INSERT INTO questions (id, run, agent, session, kind, message, call_id, ordinal, question, tool, digest,
                arguments, status, created_at, expires_at)
@@ -63,26 +63,26 @@ pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> R
     row.try_into()
 }
 
-/// One of the agent's own.
+/// Returns a question of this agent.
 pub async fn get(db: &mut Db, agent: AgentKey, id: &QuestionId) -> Result<Question> {
     let sql = "SELECT * FROM questions WHERE id = ? AND agent = ?";
     let row: Option<Row> = sqlx::query_as(sql).bind(id.as_str()).bind(agent.0).fetch_optional(db).await?;
     row.ok_or_else(|| Error::not_found("question", id))?.try_into()
 }
 
-/// An agent's open ones, oldest first.
+/// Returns a page of an agent's open questions, oldest first.
 pub async fn open_of(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Question>> {
     let sql = "SELECT * FROM questions WHERE agent = ? AND status = 'open' AND id > ? ORDER BY id LIMIT ?";
     questions(sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
 }
 
-/// What the calls of a message asked, in the order in which they did.
+/// Returns the questions of a message's calls, in the order in which each call asked them.
 pub async fn of_message(db: &mut Db, message: &MessageId) -> Result<Vec<Question>> {
     let sql = "SELECT * FROM questions WHERE message = ? ORDER BY call_id, kind, ordinal";
     questions(sqlx::query_as(sql).bind(message.as_str()).fetch_all(db).await?)
 }
 
-/// The newest decision on calls of a tool that holds in a run beyond the one call.
+/// Returns the newest decision on a tool call with these arguments whose scope covers the run.
 pub async fn standing(
     db: &mut Db,
     run: &Run,
@@ -106,7 +106,7 @@ pub async fn standing(
     decision.map(|decision| Decision::named(&decision)).transpose()
 }
 
-/// The decisions of an agent that hold still, oldest first.
+/// Returns an agent's decisions that are still in effect, oldest first.
 pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Standing>> {
     let sql = "SELECT q.* FROM questions q JOIN runs r ON r.id = q.run JOIN sessions s ON s.id = q.session
                WHERE q.agent = ? AND q.id > ? AND q.kind = 'approval' AND q.status = 'answered'
@@ -118,7 +118,7 @@ pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &PageRequest) -> R
     Ok(asked.into_iter().filter_map(Standing::of).collect())
 }
 
-/// Takes back what was decided for longer than one call.
+/// Revokes all decisions that apply to more than one call.
 pub async fn forget(tx: &mut Tx, agent: AgentKey) -> Result<()> {
     let sql = "UPDATE questions SET scope = 'once' WHERE agent = ? AND scope <> 'once'";
     sqlx::query(sql).bind(agent.0).execute(&mut **tx).await?;
@@ -142,33 +142,33 @@ pub async fn answer(tx: &mut Tx, id: &QuestionId, response: &Response, by: &str)
     row.ok_or_else(|| Error::not_found("question", id))?.try_into()
 }
 
-/// Open ones whose time has come, with their runs.
+/// Returns the open questions that have expired, with their runs.
 pub async fn due(db: &mut Db, now: &str) -> Result<Vec<(RunId, QuestionId)>> {
     let sql = "SELECT run, id FROM questions WHERE status = 'open' AND expires_at <= ? ORDER BY expires_at";
     let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(now).fetch_all(db).await?;
     Ok(rows.into_iter().map(|(run, id)| (RunId::stored(run), QuestionId::stored(id))).collect())
 }
 
-/// When the next open one is given up.
+/// Returns the next expiry time of an open question.
 pub async fn next_expiry(db: &mut Db) -> Result<Option<String>> {
     Ok(sqlx::query_scalar("SELECT MIN(expires_at) FROM questions WHERE status = 'open'").fetch_one(db).await?)
 }
 
-/// How many of these are open.
+/// Returns the number of open questions among these.
 pub async fn open_among(db: &mut Db, ids: &[QuestionId]) -> Result<usize> {
     let sql = "SELECT COUNT(*) FROM questions WHERE status = 'open' AND id IN (SELECT value FROM json_each(?))";
     let open: i64 = sqlx::query_scalar(sql).bind(to_json(&ids)?).fetch_one(db).await?;
     usize::try_from(open).map_err(Error::internal)
 }
 
-/// Gives one up; `false` if it is not open any more.
+/// Expires a question. Returns `false` if it is no longer open.
 pub async fn expire(tx: &mut Tx, id: &QuestionId) -> Result<bool> {
     let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE id = ? AND status = 'open'";
     let now = tx.now();
     Ok(sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?.rows_affected() == 1)
 }
 
-/// Gives up all open ones of a run, and returns them.
+/// Expires all open questions of a run, and returns their ids.
 pub async fn give_up_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE run = ? AND status = 'open' RETURNING id";
     let now = tx.now();
@@ -176,7 +176,7 @@ pub async fn give_up_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     Ok(ids.into_iter().map(QuestionId::stored).collect())
 }
 
-/// Takes back the open approvals of a call.
+/// Deletes the open approvals of a call, and returns their ids.
 pub async fn withdraw_for_call(tx: &mut Tx, message: &MessageId, call: &str) -> Result<Vec<QuestionId>> {
     let sql = "DELETE FROM questions WHERE message = ? AND call_id = ? AND kind = 'approval' AND status = 'open'
                RETURNING id";
@@ -184,7 +184,7 @@ pub async fn withdraw_for_call(tx: &mut Tx, message: &MessageId, call: &str) -> 
     Ok(ids.into_iter().map(QuestionId::stored).collect())
 }
 
-/// Takes back the open approvals of a run.
+/// Deletes the open approvals of a run, and returns their ids.
 pub async fn withdraw_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "DELETE FROM questions WHERE run = ? AND kind = 'approval' AND status = 'open' RETURNING id";
     let ids: Vec<String> = sqlx::query_scalar(sql).bind(run.as_str()).fetch_all(&mut **tx).await?;

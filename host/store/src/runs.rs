@@ -65,7 +65,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Moves a queued run to `running`; `false` if it is not queued any more.
+/// Moves a queued run to `running`. Returns `false` if it is no longer queued.
 pub async fn start(tx: &mut Tx, id: &RunId) -> Result<bool> {
     let sql = "UPDATE runs SET status = 'running', started_at = ? WHERE id = ? AND status = 'queued'";
     let now = tx.now();
@@ -73,7 +73,7 @@ pub async fn start(tx: &mut Tx, id: &RunId) -> Result<bool> {
     Ok(started.rows_affected() == 1)
 }
 
-/// Moves a running run to `waiting`, until a person has answered; not one that is to stop.
+/// Moves a running run to `waiting` until a person answers. Returns `false` if it is not running or is to stop.
 pub async fn pause(tx: &mut Tx, id: &RunId) -> Result<bool> {
     let sql = "UPDATE runs SET status = 'waiting', waiting_since = ? WHERE id = ? AND status = 'running'
                AND stop IS NULL";
@@ -81,7 +81,7 @@ pub async fn pause(tx: &mut Tx, id: &RunId) -> Result<bool> {
     Ok(sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?.rows_affected() == 1)
 }
 
-/// Moves a waiting run to `running`. The time that it waited is nobody's.
+/// Moves a waiting run back to `running`. The waiting time does not count towards its time limit.
 pub async fn resume(tx: &mut Tx, id: &RunId) -> Result<()> {
     let sql = "UPDATE runs SET status = 'running', waiting_since = NULL, waited_ms = waited_ms
                + MAX(0, CAST(ROUND((julianday(?) - julianday(waiting_since)) * 86400000) AS INTEGER))
@@ -91,7 +91,7 @@ pub async fn resume(tx: &mut Tx, id: &RunId) -> Result<()> {
     Ok(())
 }
 
-/// Leaves out of a run's time what went by since it was last heard of, while its server was down.
+/// Excludes the downtime of the server from a run's time limit: the time since its last step.
 pub async fn extend_time_limit(tx: &mut Tx, id: &RunId) -> Result<()> {
     let sql = "UPDATE runs SET waited_ms = waited_ms + MAX(0, CAST(ROUND((julianday(?1) - julianday(COALESCE(
                (SELECT MAX(COALESCE(ended_at, started_at)) FROM steps WHERE run = ?2), started_at))) * 86400000)
@@ -101,14 +101,14 @@ pub async fn extend_time_limit(tx: &mut Tx, id: &RunId) -> Result<()> {
     Ok(())
 }
 
-/// Notes that a run is to stop, so that it does even after a crash. A stop now stays one.
+/// Records that a run is to stop, which survives a crash. An immediate stop is never downgraded.
 pub async fn ask_to_stop(tx: &mut Tx, id: &RunId, stop: Stop) -> Result<()> {
     let sql = "UPDATE runs SET stop = CASE stop WHEN 'now' THEN stop ELSE ? END WHERE id = ? AND ended_at IS NULL";
     sqlx::query(sql).bind(stop.as_str()).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Closes a run; `false` if it is closed already or gone with its agent.
+/// Ends a run. Returns `false` if it has already ended or was deleted with its agent.
 pub async fn end(
     tx: &mut Tx,
     id: &RunId,
@@ -134,7 +134,7 @@ pub async fn get(db: &mut Db, id: &RunId) -> Result<Run> {
     row.ok_or_else(|| Error::not_found("run", id))?.try_into()
 }
 
-/// An agent's runs, newest first.
+/// Returns a page of an agent's runs, newest first.
 pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Page<Run>> {
     let sql = select!("WHERE r.agent = ? AND r.position < ? ORDER BY r.position DESC LIMIT ?");
     let before = page.position()?.unwrap_or(i64::MAX);
@@ -142,26 +142,26 @@ pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Pa
     page.cut(rows, |row| row.position.to_string()).try_map(TryInto::try_into)
 }
 
-/// An agent's runs that have not ended, newest first.
+/// Returns an agent's runs that have not ended, newest first.
 pub async fn open_of(db: &mut Db, agent: AgentKey) -> Result<Vec<Run>> {
     let sql = select!("WHERE r.agent = ? AND r.ended_at IS NULL ORDER BY r.position DESC");
     runs(sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?)
 }
 
-/// Every run that has not ended, oldest first.
+/// Returns every run that has not ended, oldest first.
 pub async fn open(db: &mut Db) -> Result<Vec<Run>> {
     let sql = select!("WHERE r.ended_at IS NULL ORDER BY r.position");
     runs(sqlx::query_as(sql).fetch_all(db).await?)
 }
 
-/// The oldest run of a session that has not ended, unless it waits for a person.
+/// Returns the oldest run of a session that has not ended, or `None` if it waits for a person.
 pub async fn next_in(db: &mut Db, session: &SessionId) -> Result<Option<RunId>> {
     let sql = "SELECT id, status FROM runs WHERE session = ? AND ended_at IS NULL ORDER BY position LIMIT 1";
     let next: Option<(String, String)> = sqlx::query_as(sql).bind(session.as_str()).fetch_optional(db).await?;
     Ok(next.filter(|(_, status)| status != Status::Waiting.as_str()).map(|(id, _)| RunId::stored(id)))
 }
 
-/// How many runs of a session wait.
+/// Returns the number of queued runs of a session.
 pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<u64> {
     let sql = "SELECT COUNT(*) FROM runs WHERE session = ? AND ended_at IS NULL AND status = 'queued'";
     let count: i64 = sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?;

@@ -1,4 +1,4 @@
-//! Secrets, sealed.
+//! Sealed secrets.
 
 use moxxy_types::{
     error::{Error, Result},
@@ -29,7 +29,7 @@ struct Closed {
     sealed: Vec<u8>,
 }
 
-/// A query for secrets as they are shown.
+/// A query for the metadata of secrets.
 macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT id, name, description, version, created_by, created_at, updated_at FROM secrets ", $rest)
@@ -86,34 +86,34 @@ pub async fn named(db: &mut Db, name: &SecretName) -> Result<Secret> {
     row.map(Into::into).ok_or_else(|| Error::not_found("secret", name))
 }
 
-/// Oldest first.
+/// Returns a page of secrets, oldest first.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Secret>> {
     let sql = select!("WHERE id > ? ORDER BY id LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// All of them, as they are sealed.
+/// Returns the sealed values of all secrets.
 pub async fn sealed(db: &mut Db) -> Result<Vec<Sealed>> {
     let rows: Vec<Closed> = sqlx::query_as("SELECT id, name, version, sealed FROM secrets").fetch_all(db).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// One of them.
+/// Returns the sealed value of one secret.
 pub async fn sealed_one(db: &mut Db, id: &SecretId) -> Result<Sealed> {
     let sql = "SELECT id, name, version, sealed FROM secrets WHERE id = ?";
     let row: Option<Closed> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(db).await?;
     row.map(Into::into).ok_or_else(|| Error::not_found("secret", id))
 }
 
-/// How long a secret's value is, in bytes.
+/// Returns the length of a secret's value, in bytes.
 pub async fn length(db: &mut Db, id: &SecretId) -> Result<usize> {
     let length: i64 =
         sqlx::query_scalar("SELECT length(sealed) FROM secrets WHERE id = ?").bind(id.as_str()).fetch_one(db).await?;
     Ok(usize::try_from(length).unwrap_or(0).saturating_sub(OVERHEAD))
 }
 
-/// The same value, sealed by another key.
+/// Replaces the sealed value after the master key changed.
 pub async fn reseal(tx: &mut Tx, sealed: &Sealed) -> Result<()> {
     sqlx::query("UPDATE secrets SET sealed = ? WHERE id = ?")
         .bind(&sealed.bytes)
@@ -123,7 +123,7 @@ pub async fn reseal(tx: &mut Tx, sealed: &Sealed) -> Result<()> {
     Ok(())
 }
 
-/// Of the master key that all are sealed by; `None` before there was one.
+/// Returns the id of the master key that seals all secrets, or `None` before there is one.
 pub async fn key_id(db: &mut Db) -> Result<Option<String>> {
     Ok(sqlx::query_scalar("SELECT key_id FROM vault").fetch_optional(db).await?)
 }

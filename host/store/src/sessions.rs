@@ -1,4 +1,4 @@
-//! Sessions: an agent's conversations. A conversation's name leads to its open session.
+//! Sessions: conversations of an agent. Each name has at most one open session.
 
 use moxxy_types::{
     agents::AgentKey,
@@ -19,7 +19,7 @@ struct Row {
     closed_at: Option<String>,
 }
 
-/// The open session of a conversation, made if there is none.
+/// Returns the open session of a conversation. Creates it if there is none.
 pub async fn open(tx: &mut Tx, agent: AgentKey, name: &Name) -> Result<SessionId> {
     if let Some(session) = current(tx, agent, name).await? {
         return Ok(session);
@@ -54,14 +54,14 @@ pub async fn current(db: &mut Db, agent: AgentKey, name: &Name) -> Result<Option
     Ok(id.map(SessionId::stored))
 }
 
-/// One of the agent's own sessions.
+/// Returns a session of this agent.
 pub async fn get(db: &mut Db, agent: AgentKey, id: &SessionId) -> Result<Session> {
     let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id = ?";
     let row: Option<Row> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?;
     row.map(Session::from).ok_or_else(|| Error::not_found("session", id))
 }
 
-/// Oldest first.
+/// Returns a page of sessions, oldest first.
 pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Session>> {
     let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id > ? ORDER BY id LIMIT ?";
     let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());

@@ -1,4 +1,4 @@
-//! The skills of agents.
+//! Skills of agents.
 
 use moxxy_types::{
     agents::AgentKey,
@@ -48,13 +48,13 @@ pub async fn insert(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest, ac
     }
 }
 
-/// When a skill was installed, if it is.
+/// Returns the time when a skill was installed, or `None` if it is not installed.
 pub async fn installed_at(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Option<String>> {
     let sql = "SELECT created_at FROM skills WHERE agent = ? AND id = ?";
     Ok(sqlx::query_scalar(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?)
 }
 
-/// Gives a skill another component with its consent, and keeps those that it had as the previous.
+/// Replaces the component of a skill and its accepted permissions. Keeps the old ones as the previous version.
 pub async fn replace(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest, accepted: &Names) -> Result<()> {
     let sql = "UPDATE skills SET previous = digest, previous_accepted = accepted, digest = ?, accepted = ?
                WHERE agent = ? AND id = ?";
@@ -63,7 +63,7 @@ pub async fn replace(tx: &mut Tx, agent: AgentKey, id: &Name, digest: &Digest, a
     Ok(())
 }
 
-/// Puts the previous component and its consent in the place of the current ones, and those in theirs.
+/// Swaps the current component and permissions with the previous ones.
 pub async fn swap(tx: &mut Tx, agent: AgentKey, id: &Name) -> Result<()> {
     let sql = "UPDATE skills SET previous = digest, previous_accepted = accepted,
                digest = previous, accepted = previous_accepted WHERE agent = ? AND id = ? AND previous IS NOT NULL";
@@ -71,7 +71,7 @@ pub async fn swap(tx: &mut Tx, agent: AgentKey, id: &Name) -> Result<()> {
     Ok(())
 }
 
-/// Records what the operator consented to.
+/// Records the permissions that the operator accepted.
 pub async fn accept(tx: &mut Tx, agent: AgentKey, id: &Name, accepted: &Names) -> Result<()> {
     let sql = "UPDATE skills SET accepted = ? WHERE agent = ? AND id = ?";
     sqlx::query(sql).bind(to_json(accepted)?).bind(agent.0).bind(id.as_str()).execute(&mut **tx).await?;
@@ -91,7 +91,7 @@ pub async fn get(db: &mut Db, agent: AgentKey, id: &Name) -> Result<Skill> {
     with_grants(db, agent, skill).await
 }
 
-/// A page of them, by id.
+/// Returns a page of skills, ordered by id.
 pub async fn page(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Skill>> {
     let sql = select!("WHERE s.agent = ? AND s.id > ? ORDER BY s.id LIMIT ?");
     let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
@@ -99,7 +99,7 @@ pub async fn page(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Ve
     all(db, agent, rows).await
 }
 
-/// All of them, by id.
+/// Returns all skills, ordered by id.
 pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Skill>> {
     let sql = select!("WHERE s.agent = ? ORDER BY s.id");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(&mut *db).await?;
@@ -115,7 +115,7 @@ async fn all(db: &mut Db, agent: AgentKey, rows: Vec<Row>) -> Result<Vec<Skill>>
 }
 
 async fn with_grants(db: &mut Db, agent: AgentKey, mut skill: Skill) -> Result<Skill> {
-    // Few ask for secrets at all.
+    // Most skills use no secrets: skip the query.
     if !skill.component.manifest.secrets.is_empty() {
         let holder = Holder::Skill(agent, skill.id.clone());
         skill.grants = grants::of(db, &holder, &skill.component.digest).await?;

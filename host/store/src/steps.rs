@@ -1,4 +1,4 @@
-//! The steps of runs: written before their effect, closed after it.
+//! Steps of runs. A step is written before its effect and closed after it.
 
 use moxxy_types::{
     agents::AgentKey,
@@ -31,7 +31,7 @@ struct Row {
     ended_at: Option<String>,
 }
 
-/// Of steps together.
+/// Sums over several steps.
 #[derive(FromRow)]
 struct Sums {
     day: String,
@@ -45,7 +45,7 @@ struct Sums {
     reserved_cost: i64,
 }
 
-/// A query for sums over steps, with the day of the first.
+/// A query for sums over steps, with the day of the first step.
 macro_rules! sums {
     ($rest:literal) => {
         concat!(
@@ -64,14 +64,14 @@ macro_rules! sums {
     };
 }
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Debug)]
 pub struct End {
     pub status: &'static str,
     pub output: Value,
 }
 
-/// Opens a step behind the others of its run.
+/// Opens a step after the existing steps of its run.
 pub async fn open(tx: &mut Tx, run: &RunId, kind: StepKind, name: &str, input: &Value) -> Result<StepId> {
     let sql = "INSERT INTO steps (id, run, agent, ordinal, kind, status, name, input, started_at)
                SELECT ?1, ?2, (SELECT agent FROM runs WHERE id = ?2), COUNT(*) + 1, ?3, 'running', ?4, ?5, ?6
@@ -90,14 +90,15 @@ pub async fn open(tx: &mut Tx, run: &RunId, kind: StepKind, name: &str, input: &
     Ok(id)
 }
 
-/// Sets aside what an open step may use. It stays so until it is settled, also when the step is closed.
+/// Reserves the maximum usage of an open step. The reservation remains until it is settled, even after the step
+/// is closed.
 pub async fn reserve(tx: &mut Tx, id: &StepId, tokens: u64, cost: Dollars) -> Result<()> {
     let sql = "UPDATE steps SET reserved_tokens = ?, reserved_cost = ? WHERE id = ? AND ended_at IS NULL";
     sqlx::query(sql).bind(self::tokens(tokens)).bind(cost.to_stored()).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Puts what a step used in the place of what it reserved. What is not known of it stays reserved.
+/// Replaces a step's reservation with its actual usage. Unknown parts stay reserved.
 pub async fn settle(tx: &mut Tx, id: &StepId, used: &StepUsage) -> Result<()> {
     let sql = "UPDATE steps SET input_tokens = ?, cached_input_tokens = ?, output_tokens = ?, cost = ?,
                reserved_tokens = ?, reserved_cost = ? WHERE id = ? AND ended_at IS NULL";
@@ -114,7 +115,7 @@ pub async fn settle(tx: &mut Tx, id: &StepId, used: &StepUsage) -> Result<()> {
     Ok(())
 }
 
-/// Closes a step; `false` if it is closed already.
+/// Closes a step. Returns `false` if it is already closed.
 pub async fn close(tx: &mut Tx, id: &StepId, end: End) -> Result<bool> {
     let sql = "UPDATE steps SET status = ?, output = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL";
     let now = tx.now();
@@ -128,52 +129,52 @@ pub async fn close(tx: &mut Tx, id: &StepId, end: End) -> Result<bool> {
     Ok(closed.rows_affected() == 1)
 }
 
-/// Whether a step is there and has not ended.
+/// Whether a step exists and has not ended.
 pub async fn is_open(db: &mut Db, id: &StepId) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM steps WHERE id = ? AND ended_at IS NULL)";
     Ok(sqlx::query_scalar(sql).bind(id.as_str()).fetch_one(db).await?)
 }
 
-/// In the order in which they began.
+/// Returns a run's steps, in the order in which they started.
 pub async fn list(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
     let rows: Vec<Row> =
         sqlx::query_as("SELECT * FROM steps WHERE run = ? ORDER BY ordinal").bind(run.as_str()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// A run's model calls, in the order in which they began.
+/// Returns a run's model calls, in the order in which they started.
 pub async fn model_calls(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
     let sql = "SELECT * FROM steps WHERE run = ? AND kind = 'model' ORDER BY ordinal";
     let rows: Vec<Row> = sqlx::query_as(sql).bind(run.as_str()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// What a run has used so far.
+/// Returns the usage of a run so far.
 pub async fn spent(db: &mut Db, run: &RunId) -> Result<RunUsage> {
     let sums: Sums = sqlx::query_as(sums!("WHERE run = ?")).bind(run.as_str()).fetch_one(db).await?;
     sums.try_into()
 }
 
-/// What all runs of an agent used in a day, such as 2026-11-27.
+/// Returns the usage of all runs of an agent on a day, such as 2026-11-27.
 pub async fn spent_on(db: &mut Db, agent: AgentKey, day: &str) -> Result<RunUsage> {
-    // A time of a day is the day, a `T` and more, so it is less than the day and a `U`.
+    // A timestamp is the day, `T` and the time. It sorts before the day followed by `U`.
     let sql = sums!("WHERE agent = ?1 AND started_at >= ?2 AND started_at < ?2 || 'U'");
     let sums: Sums = sqlx::query_as(sql).bind(agent.0).bind(day).fetch_one(db).await?;
     sums.try_into()
 }
 
-/// What an agent used on each day on which it did anything, latest first.
+/// Returns an agent's usage for each day with activity, latest first.
 pub async fn days(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Page<DailyUsage>> {
     let sql = sums!("WHERE agent = ?1 AND started_at < ?2 GROUP BY substr(started_at, 1, 10) ORDER BY 1 DESC LIMIT ?3");
-    // Behind every year of four digits.
+    // Sorts after every four-digit year.
     let before = page.after.as_deref().unwrap_or("U");
     let rows: Vec<Sums> = sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
     page.cut(rows, |row| row.day.clone()).try_map(|row| Ok(DailyUsage { day: row.day.clone(), usage: row.try_into()? }))
 }
 
-/// A count that a component reported, as the database can keep it.
+/// Converts a token count that a component reported to a database integer.
 fn tokens(count: u64) -> i64 {
-    // Far beyond any model, and many such steps still add up.
+    // The cap is far beyond any model, and sums of many such steps do not overflow.
     i64::try_from(count).unwrap_or(i64::MAX).min(i64::MAX >> 16)
 }
 

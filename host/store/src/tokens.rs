@@ -40,8 +40,8 @@ pub async fn insert(tx: &mut Tx, token: &Token, hash: &[u8; 32]) -> Result<()> {
     Ok(())
 }
 
-/// The token with this hash. The index finds it by a hash that a caller cannot choose, and the
-/// comparison that counts takes the same time wherever the two differ.
+/// Returns the token with this hash. The index lookup uses a hash that the caller cannot choose, and the final
+/// comparison is constant-time.
 pub async fn find(db: &mut Db, hash: &[u8; 32]) -> Result<Option<Token>> {
     let row: Option<Row> =
         sqlx::query_as("SELECT * FROM tokens WHERE hash = ?").bind(&hash[..]).fetch_optional(db).await?;
@@ -54,14 +54,14 @@ pub async fn get(db: &mut Db, id: &TokenId) -> Result<Token> {
     row.ok_or_else(|| Error::not_found("token", id))?.try_into()
 }
 
-/// Oldest first.
+/// Returns a page of tokens, oldest first.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Token>> {
     let sql = "SELECT * FROM tokens WHERE id > ? ORDER BY id LIMIT ?";
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// Whether there was ever one.
+/// Whether a token was ever created.
 pub async fn any(db: &mut Db) -> Result<bool> {
     Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tokens)").fetch_one(db).await?)
 }
@@ -76,7 +76,7 @@ pub async fn note_use(tx: &mut Tx, id: &TokenId) -> Result<()> {
     Ok(())
 }
 
-/// `false` if it was revoked before.
+/// Revokes a token. Returns `false` if it was already revoked.
 pub async fn revoke(tx: &mut Tx, id: &TokenId) -> Result<bool> {
     let sql = "UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL";
     let now = tx.now();

@@ -1,5 +1,5 @@
-//! The one writer. Transactions that wait together are committed together, each in its savepoint,
-//! so that many runs share one flush to disk and a failed one undoes only itself.
+//! The single writer. Waiting transactions are committed as a group, each in its own savepoint. They share one
+//! flush to disk, and a failed transaction rolls back only itself.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -19,35 +19,34 @@ use tokio::sync::{mpsc, oneshot};
 use super::{audit::Chain, outage::StorageOutage};
 use crate::{Db, events::Events};
 
-/// The most transactions in one commit.
+/// Maximum number of transactions per commit.
 const GROUP: usize = 64;
-/// How often the writer waits for another program that holds the database, each time for as long as
-/// [`super::BUSY`] says.
+/// Number of attempts to begin a transaction while another program locks the database. Each waits for
+/// [`super::BUSY`].
 const TRIES: usize = 6;
 
-/// An open transaction. Dereferences to a connection, so it can be given to every function of
-/// the store.
+/// An open transaction. Dereferences to a connection, so every function of the store accepts it.
 #[derive(Debug)]
 pub struct Tx {
     connection: SqliteConnection,
-    /// What the connection was made by.
+    /// Options to reconnect with.
     options: SqliteConnectOptions,
     recorded: Vec<LoggedEvent>,
     clock: Clock,
     chain: Chain,
     outage: StorageOutage,
-    /// Whether the disk was full or failed in the group that is open.
+    /// Whether the disk was full or failed in the open group.
     failing: bool,
 }
 
-/// Answers the caller once it is known whether the group was committed.
+/// Sends the result to the caller once it is known whether the group was committed.
 type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 type Work = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Answer, Failed>> + Send>;
 
 /// A transaction that failed.
 struct Failed {
     answer: Answer,
-    /// Where it was the disk, which may have ended the whole group.
+    /// The storage error, if that is the cause. It may have rolled back the whole group.
     disk: Option<Problem>,
 }
 
@@ -64,12 +63,12 @@ impl Tx {
         Self { connection, options, recorded: Vec::new(), clock, chain, outage, failing: false }
     }
 
-    /// The time that this transaction writes.
+    /// Timestamp for the rows of this transaction.
     pub fn now(&self) -> String {
         self.clock.timestamp()
     }
 
-    /// The time in so many seconds.
+    /// Timestamp `seconds` from now.
     pub fn after(&self, seconds: i64) -> String {
         self.clock.after(seconds)
     }
@@ -78,7 +77,7 @@ impl Tx {
         &self.chain
     }
 
-    /// Notes an event to be broadcast after the commit.
+    /// Queues an event for the broadcast after the commit.
     pub(super) fn broadcast(&mut self, event: LoggedEvent) {
         self.recorded.push(event);
     }
@@ -88,15 +87,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Opens a group's transaction. A connection that cannot is replaced: what broke it may be over.
+    /// Opens a group's transaction. A connection that fails is replaced, because the cause may be temporary.
     async fn begin(&mut self) -> Result<()> {
         const BEGIN: &str = "BEGIN IMMEDIATE";
         for _ in 0..TRIES {
             match sqlx::query(BEGIN).execute(&mut self.connection).await {
                 Ok(_) => return Ok(()),
-                Err(error) if database::is_busy(&error) => tracing::warn!("another program holds the database"),
+                Err(error) if database::is_busy(&error) => tracing::warn!("the database is locked by another program"),
                 Err(error) => {
-                    tracing::error!(?error, "the writer's connection broke; making another");
+                    tracing::error!(?error, "the writer's connection failed; reconnecting");
                     self.connection = self.options.connect().await?;
                 }
             }
@@ -117,7 +116,7 @@ impl Tx {
                 self.failing |= disk.is_some();
                 self.recorded.truncate(recorded);
                 let undone = self.undo().await;
-                // SQLite itself has undone the whole group, if the disk was full within it.
+                // If the disk was full, SQLite has already rolled back the whole group.
                 undone.map_err(|error| disk.map_or(error, Error::Unavailable))
             }
         }
@@ -170,7 +169,7 @@ where
             let result = AssertUnwindSafe(async { transaction(tx).await }).catch_unwind().await;
             let result = result.unwrap_or_else(|_| Err(Error::internal("a transaction panicked")));
             let failed = result.as_ref().err().map(disk);
-            // The caller may be gone; the transaction counts all the same.
+            // The caller may be gone. The transaction is committed regardless.
             let answer: Answer = Box::new(move |committed| drop(sender.send(told(committed, result))));
             match failed {
                 Some(disk) => Err(Failed { answer, disk }),
@@ -181,7 +180,8 @@ where
     (Job(work), receiver)
 }
 
-/// What a caller is told: of its own failure only what holds although its group was not committed.
+/// Returns the result for the caller. If the commit failed, the caller's own error is returned only if it is a
+/// storage error; other errors depended on changes that were rolled back.
 fn told<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
     match (committed, result) {
         (Err(_), Err(own)) if own.is_storage_error() => Err(own),
@@ -189,7 +189,7 @@ fn told<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
     }
 }
 
-/// What failed, if it was the disk.
+/// Returns the problem if the storage failed.
 fn disk(error: &Error) -> Option<Problem> {
     match error {
         Error::Unavailable(problem) if error.is_storage_error() => Some(problem.clone()),
@@ -197,7 +197,7 @@ fn disk(error: &Error) -> Option<Problem> {
     }
 }
 
-/// Runs transactions until every [`super::Store`] is gone.
+/// Runs transactions until every [`super::Store`] is dropped.
 pub(super) async fn run(mut tx: Tx, mut waiting: mpsc::Receiver<Job>, events: Events) {
     while let Some(first) = waiting.recv().await {
         let mut answers = Vec::new();
@@ -212,7 +212,7 @@ pub(super) async fn run(mut tx: Tx, mut waiting: mpsc::Receiver<Job>, events: Ev
             }
             Err(error) => {
                 tracing::error!(?error, "a commit failed");
-                // Fails when the transaction is already gone, which is as well.
+                // Fails if the transaction is already rolled back, which is fine.
                 drop(sqlx::query("ROLLBACK").execute(&mut tx.connection).await);
                 let failed = || disk(&error).map_or_else(Error::database_failed, Error::Unavailable);
                 answers.into_iter().for_each(|answer| answer(Err(failed())));

@@ -1,4 +1,4 @@
-//! What comes of a service that fails.
+//! Cases for failures of the service.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     wire::{Style, Values},
 };
 
-/// What a status means by itself.
+/// Error kinds that a status alone implies.
 const STATUSES: [(u16, Kind); 8] = [
     (400, Kind::InvalidRequest),
     (401, Kind::Authentication),
@@ -26,13 +26,13 @@ const STATUSES: [(u16, Kind); 8] = [
     (529, Kind::Overloaded),
 ];
 const PAGE: &str = "<!DOCTYPE html><html><body><h1>Bad gateway</h1></body></html>";
-/// The longest message that makes sense, in bytes.
+/// Maximum length of a useful error message, in bytes.
 const LONGEST: usize = 16 * 1024;
 
 pub async fn every_cut(bench: &Harness<'_>) -> Tried {
     let script = Script::whole(&bench.wire);
     let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
-    // What ends the last event may be missing.
+    // The terminator of the last event may be missing.
     for place in 0..whole.trim_ascii_end().len() {
         let heard = bench.run_completion(bench.stream(vec![Piece::Bytes(whole.slice(..place))])).await;
         let held = heard.failed(Kind::Transport, &TEXT.concat());
@@ -59,7 +59,7 @@ pub async fn kinds(bench: &Harness<'_>) -> Tried {
     Ok(())
 }
 
-/// Whether an error of the wire's own is of a kind, and tells what the service says.
+/// Checks that an error in the profile's format has this kind and contains the service's message.
 async fn refused_as(bench: &Harness<'_>, status: u16, body: String, kind: Kind) -> Tried {
     let heard = bench.run_completion(Reply::new(status, body).header("Content-Type", "application/json")).await;
     heard.failed(kind, "").map_err(|why| format!("{status}: {why}"))?;

@@ -1,4 +1,4 @@
-//! The cases: what each expects, and how it is tried. Their ids stay; new ones are added.
+//! Test cases: what each expects, and how it runs. Ids are stable; new ones are added.
 
 mod errors;
 mod models;
@@ -13,13 +13,13 @@ use moxxy_types::checks::{Case, Outcome};
 
 use crate::harness::Harness;
 
-/// How much is said of what came, in characters.
+/// Maximum length of a finding, in characters.
 const FOUND: usize = 400;
 
-/// Why a case is not passed.
+/// Reason why a case did not pass.
 pub enum Fault {
     Failed(String),
-    /// It means nothing here.
+    /// The case does not apply.
     Skipped(&'static str),
 }
 
@@ -82,7 +82,7 @@ const SUITE: &[Trial] = suite! {
     "rule.key" rules::key: "Keys stand where the manifest says, as placeholders, and are told to nobody";
 };
 
-/// Tries each case, one after the other.
+/// Runs the cases one after the other.
 pub async fn run(bench: &Harness<'_>) -> Vec<Case> {
     let mut cases = Vec::with_capacity(SUITE.len());
     for trial in SUITE {
@@ -101,7 +101,7 @@ pub async fn run(bench: &Harness<'_>) -> Vec<Case> {
     cases
 }
 
-/// In one line that is not too long: a stranger's words are in it.
+/// Replaces hidden characters and truncates a finding, because it contains untrusted text.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).take(FOUND).collect()
 }

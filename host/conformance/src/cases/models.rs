@@ -1,4 +1,4 @@
-//! Lists of models.
+//! Cases for lists of models.
 
 use moxxy_runtime::{Failure, models::Model};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What the component asks the service.
+//! Cases for the requests that the component sends.
 
 use super::{Fault, Tried};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     wire::{Style, Values},
 };
 
-/// What comes of a request, and the one that it becomes.
+/// Runs a completion and returns its chunks and its single request to the service.
 async fn asked(bench: &Harness<'_>, request: moxxy_runtime::models::Request) -> Result<(Vec<String>, Seen), String> {
     let (heard, mut seen) = bench.complete(request, bench.says(&Script::plain(), Style::Plain)).await;
     heard.is_whole()?;

@@ -1,4 +1,4 @@
-//! What holds all through the suite; tried last, when everything has been seen.
+//! Cases for rules that apply during the whole suite. They run last.
 
 use super::{Fault, Tried};
 use crate::harness::Harness;

@@ -1,4 +1,4 @@
-//! How a completion ends: what it used, why it stops, and that it can be stopped.
+//! Cases for the end of a completion: usage, stop reason and cancellation.
 
 use super::{Fault, Tried};
 use crate::{
@@ -63,7 +63,7 @@ async fn stops(bench: &Harness<'_>, stop: Reason) -> Tried {
     Ok(heard.stopped(stop, &bench.wire)?)
 }
 
-/// The service falls silent after the beginning, and the host lets go.
+/// The service stalls after the first chunk, and the host drops the completion.
 pub async fn midst(bench: &Harness<'_>) -> Tried {
     let beginning = Script::plain().beginning(&bench.wire).concat();
     let reply = bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Stall]);

@@ -1,4 +1,4 @@
-//! Streams that say the same in many forms.
+//! Cases for different encodings of the same stream.
 
 use bytes::Bytes;
 
@@ -34,7 +34,7 @@ pub async fn events(bench: &Harness<'_>) -> Tried {
     same(bench, Style::NewEvents).await
 }
 
-/// The beginning is sent; the rest waits until the host has heard of it.
+/// Sends the first chunk, and the rest only after the host has received it.
 pub async fn prompt(bench: &Harness<'_>) -> Tried {
     let script = Script::plain();
     let beginning = script.beginning(&bench.wire).concat();
@@ -81,14 +81,14 @@ pub async fn drip(bench: &Harness<'_>) -> Tried {
     Ok(bench.run_completion(bench.stream(drops)).await.says(&known)?)
 }
 
-/// What is heard of a stream that comes as it should. Whether that is right is for other cases.
+/// Returns the transcript of an ordinary stream, as a reference. Other cases check its content.
 async fn at_once(bench: &Harness<'_>, script: &Script) -> Result<Transcript, Fault> {
     let heard = bench.run_completion(bench.says(script, Style::Plain)).await;
     heard.is_whole()?;
     Ok(heard)
 }
 
-/// Whether another form of a stream says the same.
+/// Checks that a variation of the stream has the same content.
 async fn same(bench: &Harness<'_>, style: Style) -> Tried {
     let script = Script::whole(&bench.wire);
     let known = at_once(bench, &script).await?;

@@ -1,4 +1,4 @@
-//! `wasi:http/outgoing-handler`: the way out that the call's context has, or none.
+//! `wasi:http/outgoing-handler`: HTTP access through the call's context.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,22 +11,21 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpCtxVie
 
 use crate::{context::Outgoing, state::CallState};
 
-/// The most that a body takes before it is sent on, in bytes. A call may hold hundreds of bodies,
-/// each with two such pieces.
+/// Maximum size of a body chunk, in bytes. A call may hold hundreds of bodies, each with two such chunks.
 const BODY_CHUNK: usize = 16 * 1024;
 
-/// Hands requests over to whoever decides about them.
+/// Forwards requests to the call's [`Outgoing`].
 #[derive(Debug)]
 pub struct Hooks {
     outgoing: Option<Arc<dyn Outgoing>>,
     /// Whether a request was sent that may have changed something.
     pub sent_change: bool,
-    /// Whether the call asked the user something and has no answer: it is made again.
+    /// Whether the call asked the user and has no answer. It will be repeated.
     pub waits: bool,
     refused: Refused,
 }
 
-/// Why the last request was refused: components get no more than a code.
+/// The reason why the last request was refused. Components only receive a code.
 #[derive(Debug, Clone, Default)]
 struct Refused(Arc<Mutex<Option<String>>>);
 
@@ -38,7 +37,7 @@ impl Hooks {
         Self { outgoing, sent_change: false, waits: false, refused: Refused::default() }
     }
 
-    /// Why the last request was refused, if one was.
+    /// Returns the reason why the last request was refused, if one was.
     pub fn refusal(&self) -> Option<String> {
         self.refused.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -97,7 +96,7 @@ impl WasiHttpView for CallState {
     }
 }
 
-/// What the component wants to wait at most.
+/// Returns the timeouts that the component requests.
 fn waits(options: Option<RequestOptions>) -> Timeouts {
     let options = options.unwrap_or_default();
     Timeouts {
@@ -107,7 +106,7 @@ fn waits(options: Option<RequestOptions>) -> Timeouts {
     }
 }
 
-/// The code that WASI has for an error.
+/// Maps an error to a WASI error code.
 fn code(error: egress::Error) -> Error {
     use egress::Error as E;
     match error {

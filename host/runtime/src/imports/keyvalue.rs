@@ -1,5 +1,5 @@
-//! `wasi:keyvalue/store`: durable values. What a call writes is staged here, and kept by whoever
-//! made the call, together with its result.
+//! `wasi:keyvalue/store`: durable key-value storage. Writes are staged here; the caller commits them with the
+//! call's result.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,25 @@ use crate::{
     state::CallState,
 };
 
+/// Maximum length of a key, in bytes.
 const KEY: usize = 256;
+/// Maximum size of a value, in bytes.
 const VALUE: usize = 1024 * 1024;
+/// Number of keys per page of a listing.
 const PAGE: usize = 256;
-/// The most bytes that one call may write, keys and values together.
+/// Maximum size of the writes of one call, keys and values together, in bytes.
 const STAGED: usize = 16 * 1024 * 1024;
-/// The most keys that one call may set or delete: each costs the one writer of the server.
+/// Maximum number of keys that one call may set or delete. Each costs time of the server's single writer.
 const STAGED_KEYS: usize = 1000;
 
-/// The most keys that one call holds listed, in all its buckets: once all that an agent may keep,
-/// and some.
+/// Maximum number of listed keys that one call holds in all its buckets. It exceeds the number of keys that a
+/// skill may store.
 const LISTED_KEYS: usize = 20_000;
 
-/// The one bucket, opened.
+/// A handle of the only bucket.
 #[derive(Debug, Default)]
 pub struct Bucket {
-    /// What the last listing began with.
+    /// Snapshot of the keys at the start of the last listing.
     listed: Vec<String>,
 }
 
@@ -80,7 +83,7 @@ impl HostBucket for CallState {
             self.listed_keys = listed;
             bucket.listed = keys;
         }
-        // The pages of one listing are of one moment, whatever is written between them.
+        // All pages of a listing come from one snapshot, regardless of later writes.
         let listed = &self.table.get(&bucket)?.listed;
         let start = usize::try_from(cursor.unwrap_or(0)).unwrap_or(usize::MAX);
         let more = listed.len() > start.saturating_add(PAGE);

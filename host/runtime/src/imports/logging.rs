@@ -1,4 +1,4 @@
-//! `wasi:logging`: lines for the operator, kept up to a limit and counted beyond it.
+//! `wasi:logging`: log lines for the operator, kept up to a limit. Further lines are only counted.
 
 use moxxy_secrets::Redactor;
 use moxxy_types::ids::Name;
@@ -9,17 +9,19 @@ use crate::{
     state::CallState,
 };
 
+/// Maximum number of lines per call.
 const LINES: usize = 64;
+/// Maximum size of the lines of a call, in bytes.
 const BYTES: usize = 16 * 1024;
-/// Beyond those, for errors, which tell most.
+/// Additional lines and bytes reserved for errors, which are the most useful.
 const ERRORS: usize = 8;
 const ERROR_BYTES: usize = 4096;
 
-/// What a call logged.
+/// The log of a call.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
     pub lines: Vec<Line>,
-    /// Lines that were beyond the limit.
+    /// Number of lines beyond the limit.
     pub dropped: u64,
     bytes: usize,
 }
@@ -48,13 +50,13 @@ impl Host for CallState {
 }
 
 impl Log {
-    /// Writes the lines to the server's own log, where no event tells of them.
+    /// Writes the lines to the server's own log, for calls without an event that contains them.
     pub fn write(&self, component: &Name) {
         for Line { level, context, message } in &self.lines {
             tracing::info!(%component, level, ?context, ?message, "a component logged");
         }
         if self.dropped > 0 {
-            tracing::info!(%component, dropped = self.dropped, "a component logged too much");
+            tracing::info!(%component, dropped = self.dropped, "component log truncated");
         }
     }
 

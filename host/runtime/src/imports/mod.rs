@@ -1,4 +1,4 @@
-//! What the host offers to components, one file for each interface, and the one linker.
+//! Host interfaces offered to components, one module per interface, and their linker.
 
 mod config;
 pub mod http;
@@ -15,8 +15,8 @@ use super::{
     state::CallState,
 };
 
-/// The interfaces that the linker has, by package and interface. The linker has the last word on
-/// versions and types; this table only makes a refusal readable before anything is compiled.
+/// Interfaces that the linker provides, by package and interface. The linker decides on versions and types.
+/// This table provides readable errors before compilation.
 const OFFERED: [&str; 17] = [
     "wasi:io/",
     "wasi:clocks/",
@@ -38,7 +38,7 @@ const OFFERED: [&str; 17] = [
     "moxxy:plugin/tools",
 ];
 
-/// Whether an import's name, such as `wasi:io/poll@0.2.6`, is one that can be linked.
+/// Whether an import, such as `wasi:io/poll@0.2.6`, can be linked.
 pub fn is_offered(import: &str) -> bool {
     let interface = import.split('@').next().unwrap_or(import);
     OFFERED.iter().any(
@@ -48,7 +48,7 @@ pub fn is_offered(import: &str) -> bool {
     )
 }
 
-/// Links everything, once for each engine.
+/// Creates the linker with all interfaces, once for each engine.
 pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

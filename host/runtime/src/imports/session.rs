@@ -1,4 +1,4 @@
-//! `session`: whom a call is for, how far it is, what the user says, and randomness.
+//! `session`: the caller, progress reports, questions to the user, and randomness.
 
 use crate::{
     Progress,
@@ -6,12 +6,13 @@ use crate::{
     state::CallState,
 };
 
-/// The most that is kept of a report, in bytes.
+/// Maximum length of a progress message, in bytes. Longer ones are truncated.
 const MESSAGE: usize = 1024;
-/// The longest question, in bytes, and the most of one call.
+/// Maximum length of a question, in bytes.
 const QUESTION: usize = 16 * 1024;
+/// Maximum number of questions per call.
 const QUESTIONS: usize = 16;
-/// The most random bytes at once.
+/// Maximum number of random bytes per request.
 const RANDOM: usize = 65_536;
 
 impl Host for CallState {
@@ -42,7 +43,7 @@ impl Host for CallState {
         let ordinal = self.asked;
         self.asked += 1;
         if let Some(asked) = answers.get(ordinal) {
-            // It was kept without the secrets that it held.
+            // Stored questions have their secrets redacted.
             let mut shown = question.clone();
             if let Some(redactor) = self.context.secrets.as_ref().and_then(|secrets| secrets.redactor()) {
                 redactor.replace(&mut shown);
@@ -62,7 +63,7 @@ impl Host for CallState {
         if !(1..=QUESTION).contains(&question.trim().len()) {
             return other(format!("a question has 1 to {QUESTION} bytes"));
         }
-        // One at a time: what is asked next may hang on the answer.
+        // One question at a time: the next may depend on the answer.
         self.question.get_or_insert(question);
         self.hooks.waits = true;
         Ok(Err(AskError::Pending))
@@ -71,7 +72,7 @@ impl Host for CallState {
     fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
         let length = length as usize;
         if length > RANDOM {
-            // In the words of `wasi:random`, so that it is the same limit.
+            // The wording of `wasi:random`, so that it is reported as the same limit.
             wasmtime::bail!("requested len {length} exceeds limit {RANDOM}");
         }
         let mut bytes = vec![0; length];

@@ -1,4 +1,4 @@
-//! Standard output and error, of which the end is kept.
+//! Standard output and error. Only the end of the output is kept.
 
 use std::{
     io,
@@ -16,12 +16,14 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
+/// Length of the output in error messages, in bytes.
 const KEPT: usize = 4096;
-/// More is looked at for secrets, of which the beginning may be cut off.
+/// Number of bytes searched for secrets. More than shown, because a secret may begin before the shown part.
 const CAPTURED: usize = KEPT + 16 * 1024;
+/// Number of bytes that a component may write at once.
 const CHUNK: usize = 64 * 1024;
 
-/// What a call wrote, for the error message if it fails.
+/// The output of a call, for the error message if it fails.
 #[derive(Debug, Clone, Default)]
 pub struct Captured(Arc<Mutex<Written>>);
 
@@ -32,7 +34,8 @@ struct Written {
 }
 
 impl Captured {
-    /// The end of the text, without secrets, and without control characters that could disturb a log.
+    /// Returns the end of the output, with secrets redacted and without control characters, which could corrupt
+    /// a log.
     pub fn text(&self, redactor: &Redactor) -> String {
         let bytes = self.0.lock().map(|captured| captured.kept.clone()).unwrap_or_default();
         let clean = redactor.bytes(&bytes);
@@ -40,7 +43,7 @@ impl Captured {
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
     }
 
-    /// How much was written, in bytes.
+    /// Returns the number of bytes written.
     pub fn written(&self) -> usize {
         self.0.lock().map_or(0, |captured| captured.written)
     }
@@ -48,7 +51,7 @@ impl Captured {
     fn keep(&self, bytes: &[u8]) {
         if let Ok(mut captured) = self.0.lock() {
             captured.written = captured.written.saturating_add(bytes.len());
-            // The end is what tells why it failed.
+            // The end explains why the call failed.
             let bytes = bytes.get(bytes.len().saturating_sub(CAPTURED)..).unwrap_or_default();
             let surplus = (captured.kept.len() + bytes.len()).saturating_sub(CAPTURED);
             captured.kept.drain(..surplus);

@@ -1,4 +1,4 @@
-//! `vault`, `vault-sign`, `vault-reveal`: the secrets that the call's context has, or none.
+//! `vault`, `vault-sign`, `vault-reveal`: access to the secrets of the call's context.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The chain: each entry's hash is HMAC-SHA-256 over the hash before it and the entry, under a key that
-//! derives from the master key. Without the key no entry can be changed, added, moved or left out
-//! unnoticed; the end of the chain has a hash of its own, so neither can the last ones be cut off.
+//! Hash chain of the audit log. Each entry's hash is HMAC-SHA-256 over the previous hash and the entry. The key
+//! derives from the master key. Without the key, nobody can change, insert, move or delete entries unnoticed.
+//! The ends of the chain have their own hash, which detects truncation.
 
 use std::{fmt, iter::Peekable, vec::IntoIter};
 
@@ -11,52 +11,55 @@ use moxxy_types::{
 };
 use zeroize::Zeroizing;
 
+/// Length of keys and hashes, in bytes.
 pub const LENGTH: usize = 32;
-/// What stands before the first entry.
+/// Hash that precedes the first entry.
 const BEGINNING: Hash = Hash([0; LENGTH]);
 
-/// The key of a chain.
+/// HMAC key of a chain.
 #[derive(Clone)]
 pub struct Key(Zeroizing<[u8; LENGTH]>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hash(pub [u8; LENGTH]);
 
-/// Where the chain begins and ends.
+/// First and last position of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
-    /// The last entry that was removed after its time, or 0.
+    /// Position of the last entry that retention removed, or 0.
     pub pruned: i64,
     pub pruned_hash: Hash,
-    /// The newest entry.
+    /// Position of the newest entry.
     pub last: i64,
     pub last_hash: Hash,
-    /// The first entry after it was noticed that these ends had been changed, or 0; [`Ends::OLDER`] where the
-    /// database is older than its log.
+    /// Position of the first entry after tampering with these ends was detected, or 0. [`Ends::OLDER`] if the
+    /// database is older than its audit log.
     pub broken: i64,
 }
 
-/// Reads entry after entry, each against the one before.
+/// Verifies entries in order, each against the previous one.
 #[derive(Debug)]
 pub struct Walk {
     keys: Peekable<IntoIter<(i64, Key)>>,
     key: Key,
-    /// The entry that was read last, or that the first should follow; no hash where that is not known.
+    /// Position and hash of the last entry read, initially those that the first entry must follow. The hash is
+    /// `None` if unknown.
     pub last: i64,
     pub hash: Option<Hash>,
 }
 
-/// How an entry fits the one before.
+/// Result of verifying one entry.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// Whether its place is the next.
+    /// Whether its position directly follows the previous one.
     pub follows: bool,
-    /// Whether its hash is right. Behind a gap nothing tells what it followed.
+    /// Whether its hash is correct. Always true after a gap, where the previous hash is unknown.
     pub fits: bool,
 }
 
 impl Walk {
-    /// From the beginning on. `keys` stand with the entry that each begins with; `key` is for those before.
+    /// Starts at the beginning of the chain. Each of `keys` comes with the position of its first entry; `key`
+    /// applies to earlier entries.
     pub fn new(keys: Vec<(i64, Key)>, key: Key, ends: &Ends) -> Self {
         Self { keys: keys.into_iter().peekable(), key, last: ends.pruned, hash: Some(ends.pruned_hash) }
     }
@@ -72,7 +75,7 @@ impl Walk {
         Step { follows, fits }
     }
 
-    /// The newest key, which is that of the ends, even if no entry has it yet.
+    /// Returns the newest key. It signs the ends, even if no entry uses it yet.
     pub fn newest(&mut self) -> &Key {
         if let Some((_, key)) = self.keys.by_ref().last() {
             self.key = key;
@@ -90,7 +93,7 @@ impl Key {
         &self.0
     }
 
-    /// The hash of an entry that follows the one with the hash `before`.
+    /// Returns the hash of an entry that follows the hash `before`.
     pub fn link(&self, before: &Hash, entry: &Entry) -> Hash {
         let mut mac = digest::keyed(&self.0);
         mac.update(b"moxxy audit entry 1\0");
@@ -105,7 +108,7 @@ impl Key {
         finish(mac)
     }
 
-    /// The hash of the ends.
+    /// Returns the hash of the ends.
     pub fn close(&self, ends: &Ends) -> Hash {
         let mut mac = digest::keyed(&self.0);
         mac.update(b"moxxy audit ends 1\0");
@@ -118,7 +121,7 @@ impl Key {
     }
 }
 
-/// With its length before it, so that no two entries are alike.
+/// Hashes a field prefixed with its length, so that different entries never hash the same bytes.
 fn update(mac: &mut Hmac256, field: Option<&str>) {
     let length = field.map_or(u64::MAX, |field| field.len() as u64);
     mac.update(&length.to_be_bytes());
@@ -132,7 +135,7 @@ fn finish(mac: Hmac256) -> Hash {
 impl Ends {
     pub const OLDER: i64 = -1;
 
-    /// The same, with the note that they were changed.
+    /// Returns these ends, marked as tampered with.
     pub fn broken(self) -> Self {
         let broken = if self.broken > 0 { self.broken } else { self.last + 1 };
         Self { broken, ..self }
@@ -152,7 +155,7 @@ impl Default for Ends {
 }
 
 impl Hash {
-    /// None if it has another length.
+    /// Returns `None` if the length is wrong.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }

@@ -1,4 +1,4 @@
-//! The audit log.
+//! Audit log.
 
 mod chain;
 
@@ -18,7 +18,7 @@ pub use chain::{Ends, Hash, Key, Walk};
 
 use super::{Db, Tx};
 
-/// Tables whose rows come into being with an entry, or after one.
+/// Tables whose rows are written together with an audit entry or after one.
 const USED: [&str; 15] = [
     "agents",
     "audit",
@@ -36,9 +36,9 @@ const USED: [&str; 15] = [
     "steps",
     "tokens",
 ];
-/// Those of them whose rows have a time, and an entry of no earlier time.
+/// Tables of [`USED`] with creation times, where each row has an audit entry that is not older than the row.
 const DATED: [&str; 6] = ["agents", "grants", "providers", "secrets", "skills", "tokens"];
-/// Events that come with an entry, whoever causes them.
+/// Events that always have an audit entry, whoever causes them.
 const CERTAIN: [&str; 10] = [
     "egress.denied",
     "sandbox.limit_exceeded",
@@ -52,13 +52,13 @@ const CERTAIN: [&str; 10] = [
     "vault.secret_rotated",
 ];
 
-/// The key that entries are chained by, once it is known.
+/// The key that chains entries, set once it is known.
 #[derive(Debug, Clone, Default)]
 pub struct Chain(Arc<OnceLock<Key>>);
 
 impl Chain {
     pub(super) fn set(&self, key: Key) {
-        // It is known once and for all.
+        // The key never changes after it was set.
         let _known = self.0.set(key);
     }
 
@@ -89,7 +89,7 @@ struct State {
     mac: Vec<u8>,
 }
 
-/// Appends an entry of what `actor` did.
+/// Appends an entry for an action of `actor`.
 pub async fn append(tx: &mut Tx, actor: &str, event: &Envelope, payload: Arc<RawValue>) -> Result<()> {
     let key = tx.chain().key()?;
     let mut ends = checked(tx, &key).await?;
@@ -119,7 +119,7 @@ pub async fn append(tx: &mut Tx, actor: &str, event: &Envelope, payload: Arc<Raw
     set_ends(tx, &ends, &key).await
 }
 
-/// Where the chain begins and ends, and the hash of that; nothing before the first key.
+/// Returns the ends of the chain and their hash, or `None` before the first key.
 pub async fn ends(db: &mut Db) -> Result<Option<(Ends, Option<Hash>)>> {
     let sql = "SELECT pruned, pruned_hash, last, last_hash, broken, mac FROM audit_state";
     let state: Option<State> = sqlx::query_as(sql).fetch_optional(db).await?;
@@ -132,18 +132,18 @@ pub async fn ends(db: &mut Db) -> Result<Option<(Ends, Option<Hash>)>> {
     Ok(state.map(read))
 }
 
-/// The ends, to be moved. Where they were tampered with, that is written down in them: it would be lost
-/// with the next hash.
+/// Returns the ends before an update. If they were tampered with, marks them, because the new hash would hide
+/// it.
 pub async fn checked(tx: &mut Tx, key: &Key) -> Result<Ends> {
     let (ends, fit) = inspected(tx, key).await?;
     if fit {
         return Ok(ends);
     }
-    tracing::error!("the audit log was changed by somebody else: `moxxy audit verify` tells what");
+    tracing::error!("the audit log was tampered with: run `moxxy audit verify`");
     Ok(ends.broken())
 }
 
-/// The ends, and whether they fit their hash and the newest entry.
+/// Returns the ends, and whether they match their hash and the newest entry.
 pub async fn inspected(db: &mut Db, key: &Key) -> Result<(Ends, bool)> {
     let (mut ends, mac) = ends(db).await?.unwrap_or_default();
     let newest = sqlx::query_scalar("SELECT MAX(position) FROM audit").fetch_one(db).await?;
@@ -153,15 +153,14 @@ pub async fn inspected(db: &mut Db, key: &Key) -> Result<(Ends, bool)> {
     Ok((ends, fit))
 }
 
-/// Writes down for good that the log was tampered with.
+/// Marks the log permanently as tampered with.
 pub async fn mark_broken(tx: &mut Tx) -> Result<()> {
     let key = tx.chain().key()?;
     let ends = checked(tx, &key).await?.broken();
     set_ends(tx, &ends, &key).await
 }
 
-/// Whether a server was used with this database: there are rows that come with an entry of the audit log, or
-/// traces of them.
+/// Whether a server has used this database: it has rows that require an audit entry, or traces of such rows.
 pub async fn is_used(db: &mut Db) -> Result<bool> {
     let mut sql = "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE seq > 0)
                    OR EXISTS (SELECT 1 FROM event_log WHERE pruned > 0)"
@@ -172,10 +171,10 @@ pub async fn is_used(db: &mut Db) -> Result<bool> {
     Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?)
 }
 
-/// The newest of the changes that the database shows and that come with an entry, and the newest entry's time.
+/// Returns the time of the newest change that requires an audit entry, and the time of the newest entry.
 pub async fn newest_change(db: &mut Db) -> Result<(Option<String>, Option<String>)> {
     let types = CERTAIN.map(|event_type| format!("'{event_type}'")).join(", ");
-    // The newest events are enough to miss entries that were cut off, and the log can be long.
+    // The log can be long. The newest events suffice to detect a truncated audit log.
     let mut sql = format!(
         "SELECT MAX(at), (SELECT MAX(timestamp) FROM audit) FROM (SELECT MAX(timestamp) AS at FROM
          (SELECT event_type, timestamp FROM events ORDER BY position DESC LIMIT 1000) WHERE event_type IN ({types})"
@@ -186,7 +185,7 @@ pub async fn newest_change(db: &mut Db) -> Result<(Option<String>, Option<String
     Ok(sqlx::query_as(AssertSqlSafe(sql + ")")).fetch_one(db).await?)
 }
 
-/// Whether the database has the tables of the log.
+/// Whether the database has the tables of the audit log.
 pub async fn is_there(db: &mut Db) -> Result<bool> {
     let sql = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('audit', 'audit_keys', 'audit_state')";
     Ok(sqlx::query_scalar::<_, i64>(sql).fetch_one(db).await? == 3)
@@ -208,9 +207,9 @@ pub async fn set_ends(tx: &mut Tx, ends: &Ends, key: &Key) -> Result<()> {
     Ok(())
 }
 
-/// Removes entries from before a time, from the first on, if they are as they were written. Clocks may go
-/// back: an entry stays until all that follow it may go. `keys` are those of the chain, with the entry that
-/// each begins with.
+/// Removes entries older than `before`, from the first on, if they were not tampered with. Clocks may go back,
+/// so an entry stays until all later entries may be removed too. Each of `keys` comes with the position of its
+/// first entry.
 pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<()> {
     let key = tx.chain().key()?;
     let mut ends = checked(tx, &key).await?;
@@ -230,8 +229,8 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<(
     }
     drop(rows);
     if !whole {
-        // It would be lost with the entries.
-        tracing::error!("the audit log was changed by somebody else, so nothing is removed: `moxxy audit verify`");
+        // Removing the entries would destroy the evidence.
+        tracing::error!("the audit log was tampered with and is not pruned: run `moxxy audit verify`");
         return Ok(());
     }
     if walk.last > ends.pruned {
@@ -242,10 +241,10 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<(
     Ok(())
 }
 
-/// The bytes of payload at which a page is full.
+/// Payload size at which a page is full, in bytes.
 const PAGE: usize = 4 * 1024 * 1024;
 
-/// A page of entries, newest first; a shorter one where they are large.
+/// Returns a page of entries, newest first. The page is shorter if entries are large.
 pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Page<Entry>> {
     let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE position < ");
     sql.push_bind(page.position()?.unwrap_or(i64::MAX));
@@ -275,7 +274,7 @@ pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Pa
     Ok(page.cut(entries, |entry| entry.position.to_string()))
 }
 
-/// Gives every entry with its hash to `check`, in order.
+/// Calls `check` with every entry and its hash, in order.
 pub async fn each(db: &mut Db, mut check: impl FnMut(Entry, Option<Hash>)) -> Result<()> {
     let mut rows = sqlx::query_as::<_, Row>("SELECT * FROM audit ORDER BY position").fetch(db);
     while let Some(row) = rows.try_next().await? {
@@ -285,7 +284,7 @@ pub async fn each(db: &mut Db, mut check: impl FnMut(Entry, Option<Hash>)) -> Re
     Ok(())
 }
 
-/// The sealed keys, each with the first entry that it is for.
+/// Returns the sealed keys, each with the position of its first entry.
 pub async fn keys(db: &mut Db) -> Result<Vec<(i64, Vec<u8>)>> {
     if !is_there(db).await? {
         let message = "The tables of the audit log are missing: the database was tampered with. Restore a backup";
@@ -294,7 +293,7 @@ pub async fn keys(db: &mut Db) -> Result<Vec<(i64, Vec<u8>)>> {
     Ok(sqlx::query_as("SELECT first, sealed FROM audit_keys ORDER BY first").fetch_all(db).await?)
 }
 
-/// Keeps the key for the entries from `first` on.
+/// Stores the sealed key for the entries from `first` on.
 pub async fn set_key(tx: &mut Tx, first: i64, sealed: &[u8]) -> Result<()> {
     let sql = "INSERT INTO audit_keys (first, sealed) VALUES (?, ?) ON CONFLICT DO UPDATE SET sealed = excluded.sealed";
     sqlx::query(sql).bind(first).bind(sealed).execute(&mut **tx).await?;
@@ -304,7 +303,7 @@ pub async fn set_key(tx: &mut Tx, first: i64, sealed: &[u8]) -> Result<()> {
 impl Row {
     fn read(self) -> Result<(Entry, Option<Hash>)> {
         let hash = Hash::read(&self.hash);
-        // What was tampered with is for the verification to find.
+        // Do not fail on a payload that was tampered with: the verification reports it.
         let payload = RawValue::from_string(self.payload.clone())
             .or_else(|_| serde_json::value::to_raw_value(&self.payload))
             .map_err(Error::internal)?;

@@ -1,4 +1,4 @@
-//! Committed events, for those who listen.
+//! Broadcast of committed events to subscribers.
 
 use moxxy_types::{
     error::Result,
@@ -6,20 +6,20 @@ use moxxy_types::{
 };
 use tokio::sync::broadcast;
 
-/// The largest payload that is broadcast, in bytes; larger ones are read from the log.
+/// Maximum size of a broadcast payload, in bytes. Subscribers read larger events from the log.
 pub const LARGE: usize = 16 * 1024;
-/// How many events a subscriber may lag behind before it reads them from the log.
+/// Number of events that a subscriber may lag behind before it reads them from the log.
 pub const BUFFER: usize = 1024;
 
-/// Where events are broadcast.
+/// Broadcast channel for events.
 #[derive(Debug, Clone)]
 pub struct Events(broadcast::Sender<BroadcastItem>);
 
-/// What subscribers are sent.
+/// An item of the broadcast channel.
 #[derive(Debug, Clone)]
 pub enum BroadcastItem {
     Event(LoggedEvent),
-    /// There is something in the log that is too large to be held for slow readers.
+    /// An event is in the log that is too large to buffer for slow subscribers.
     Logged,
 }
 
@@ -30,21 +30,20 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells subscribers of committed events, in log order. Only the store's writer calls this.
+    /// Broadcasts committed events, in log order. Only the store's writer calls this.
     pub fn broadcast(&self, events: Vec<LoggedEvent>) {
         for event in events {
             let small = event.envelope.payload.get().len() <= LARGE;
-            // No subscriber is no failure.
+            // Sending fails if there is no subscriber, which is fine.
             drop(self.0.send(if small { BroadcastItem::Event(event) } else { BroadcastItem::Logged }));
         }
     }
 
-    /// Tells subscribers of something that is not kept, such as a piece of a message, unless it is
-    /// too large.
+    /// Broadcasts an event that is not logged, such as a chunk of a message. Drops it if it is too large.
     pub fn publish_ephemeral(&self, timestamp: String, subject: &EventContext, event: &Event) -> Result<()> {
         let envelope = envelope(timestamp, subject, event)?;
         if envelope.payload.get().len() > LARGE {
-            // Held for slow readers it could fill the memory; the whole message is told later.
+            // Buffered for slow subscribers it could exhaust memory. The whole message follows later.
             return Ok(());
         }
         drop(self.0.send(BroadcastItem::Event(LoggedEvent { position: None, envelope })));

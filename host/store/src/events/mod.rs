@@ -1,5 +1,5 @@
-//! The log: an event is inserted in the transaction of the change that it tells of, and broadcast after the
-//! commit.
+//! Event log. An event is inserted in the same transaction as the change that it describes, and broadcast after
+//! the commit.
 
 mod broadcast;
 mod subscription;
@@ -18,15 +18,15 @@ pub use subscription::Subscription;
 
 use crate::{Db, Tx, to_json};
 
-/// The bytes of payload at which a page of events is full.
+/// Payload size at which a page is full, in bytes.
 const PAGE: usize = 1024 * 1024;
 
-/// Appends an event and notes it for the broadcast. Its sequence is the next of its run.
+/// Appends an event and queues it for the broadcast. The event gets the next sequence number of its run.
 pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
     if let Some(run) = &envelope.run_id {
         let next = "UPDATE runs SET last_sequence = last_sequence + 1 WHERE id = ? RETURNING last_sequence";
         let sequence: Option<i64> = sqlx::query_scalar(next).bind(run).fetch_optional(&mut **tx).await?;
-        // A run that is gone with its agent has nothing to tell to a new agent of the same name.
+        // A run that was deleted with its agent must not add events to a new agent of the same name.
         envelope.sequence = Some(sequence.ok_or_else(|| Error::not_found("run", run))?);
     }
     let insert = "INSERT INTO events (event_id, timestamp, agent_id, run_id, sequence, event_type, payload)
@@ -45,8 +45,8 @@ pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
     Ok(())
 }
 
-/// The next events behind a position, oldest first: at most `limit`, and no more than a page's
-/// bytes once there is one. Of the filter only its agents or its runs are applied here.
+/// Returns the next events after a position, oldest first. Returns at most `limit` events and stops once the
+/// page is full. Only the filter's agents or runs are applied here.
 pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> Result<Vec<LoggedEvent>> {
     let (sql, wanted) = match (&*filter.runs, &*filter.agents) {
         ([], []) => ("SELECT * FROM events WHERE position > ?1 ORDER BY position LIMIT ?2", &filter.runs),
@@ -72,19 +72,19 @@ pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> R
     Ok(events)
 }
 
-/// The position of the newest event that there was, 0 before the first.
+/// Returns the highest position ever assigned, or 0 before the first event.
 pub async fn last_position(db: &mut Db) -> Result<i64> {
     let sql = "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }
 
-/// How many events there are.
+/// Returns the number of events.
 pub async fn count(db: &mut Db) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT COUNT(*) FROM events").fetch_one(db).await?)
 }
 
-/// The last position that was removed after its time, if a reader behind `position` may miss something by
-/// that. Of a selection of runs it is known whether they are whole.
+/// Returns the last pruned position if a reader at `position` may have missed events. For a selection of runs,
+/// checks whether their events are complete.
 pub async fn pruned_behind(db: &mut Db, position: i64, filter: &Filter) -> Result<Option<i64>> {
     let pruned: i64 = sqlx::query_scalar("SELECT pruned FROM event_log").fetch_one(&mut *db).await?;
     if pruned <= position || filter.runs.is_empty() {
@@ -96,8 +96,8 @@ pub async fn pruned_behind(db: &mut Db, position: i64, filter: &Filter) -> Resul
     Ok(lacks.then_some(pruned))
 }
 
-/// Removes the oldest events, at most `most`: those from before a time, and those that are too many. It
-/// ends at the first that is to stay, and returns how many went.
+/// Removes up to `most` of the oldest events: those older than `before`, and the first `surplus`. Stops at the
+/// first event that stays. Returns the number of removed events.
 pub async fn prune(tx: &mut Tx, before: Option<&str>, surplus: i64, most: i64) -> Result<i64> {
     let sql = "SELECT position, timestamp FROM events ORDER BY position LIMIT ?";
     let oldest: Vec<(i64, String)> = sqlx::query_as(sql).bind(most).fetch_all(&mut **tx).await?;
@@ -109,14 +109,14 @@ pub async fn prune(tx: &mut Tx, before: Option<&str>, surplus: i64, most: i64) -
     Ok(index + 1)
 }
 
-/// Whether there is such an agent, or the log tells of one that there was.
+/// Whether the agent exists, or the log has events of a former agent of that name.
 pub async fn knows_agent(db: &mut Db, agent: &Name) -> Result<bool> {
     let sql =
         "SELECT EXISTS (SELECT 1 FROM agents WHERE name = ?1) OR EXISTS (SELECT 1 FROM events WHERE agent_id = ?1)";
     Ok(sqlx::query_scalar(sql).bind(agent.as_str()).fetch_one(db).await?)
 }
 
-/// Removes what the log says of an agent.
+/// Removes all events of an agent.
 pub async fn forget_agent(db: &mut Db, agent: &str) -> Result<()> {
     sqlx::query("DELETE FROM events WHERE agent_id = ?").bind(agent).execute(db).await?;
     Ok(())
@@ -150,7 +150,7 @@ impl TryFrom<Row> for LoggedEvent {
     }
 }
 
-/// Inserts an event into the log, in the transaction of the change that it tells of.
+/// Inserts an event into the log, in the same transaction as the change that it describes.
 pub async fn record(tx: &mut Tx, subject: &EventContext, event: Event) -> Result<()> {
     let envelope = envelope(tx.now(), subject, &event)?;
     if let Some(payload) = event.audited(&subject.actor)? {

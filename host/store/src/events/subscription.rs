@@ -1,6 +1,5 @@
-//! Following the log: first what is already in it, then what is broadcast, without a gap and
-//! without a repetition. A subscriber that lags is served from the log again. Of what was removed
-//! meanwhile it is told.
+//! Subscription to the event log: logged events first, then live ones, without gaps or duplicates. A subscriber
+//! that lags reads from the log again. If events it has not read are pruned, it receives a `StreamGap` event.
 
 use std::collections::VecDeque;
 
@@ -15,9 +14,10 @@ use crate::{
     events::{Events, broadcast::BroadcastItem},
 };
 
+/// Maximum number of events per read from the log.
 const PAGE: i64 = 256;
 
-/// A place in the log that moves forward.
+/// A cursor in the event log.
 #[derive(Debug)]
 pub struct Subscription {
     store: Store,
@@ -25,15 +25,15 @@ pub struct Subscription {
     filter: Filter,
     position: i64,
     page: VecDeque<LoggedEvent>,
-    /// Whether everything up to the receiver's place was read from the log.
+    /// Whether the log has been read up to the receiver's position.
     live: bool,
 }
 
 impl Subscription {
-    /// Follows the log behind `after`, or from now on.
+    /// Subscribes to the events after the position `after`, or to new events only.
     pub async fn new(events: &Events, store: &Store, filter: Filter, after: Option<i64>) -> Result<Self> {
-        // Listening begins before the log is read: what is committed in between is seen twice
-        // here, and dropped by its position.
+        // Subscribe before reading the log: events committed in between arrive twice, and are deduplicated by
+        // position.
         let receiver = events.receiver();
         let position = match after {
             Some(position) => position,
@@ -42,7 +42,7 @@ impl Subscription {
         Ok(Self { store: store.clone(), receiver, filter, position, page: VecDeque::new(), live: false })
     }
 
-    /// Waits for the next event; `None` when the server stops.
+    /// Waits for the next event. Returns `None` when the server stops.
     pub async fn next(&mut self) -> Result<Option<LoggedEvent>> {
         loop {
             let event = match self.page.pop_front() {
@@ -66,11 +66,11 @@ impl Subscription {
         }
     }
 
-    /// Reads the next page, or the gap before it.
+    /// Reads the next page of the log, or returns the gap before it.
     async fn fill(&mut self) -> Result<Option<LoggedEvent>> {
         let mut db = self.store.read().await?;
         let page = super::after(&mut db, self.position, &self.filter, PAGE).await?;
-        // Looked at after the page: what was removed before is not missed unnoticed.
+        // Checked after reading the page, so that no pruned event goes unnoticed.
         if let Some(to) = super::pruned_behind(&mut db, self.position, &self.filter).await? {
             let gap = Event::StreamGap { from: self.position + 1, to };
             let envelope =
@@ -87,20 +87,20 @@ impl Subscription {
         Ok(None)
     }
 
-    /// Drops what the receiver holds of the part that was read from the log, so that a live event
-    /// never comes after a later one that was logged.
+    /// Drops buffered events that were already read from the log, so that an ephemeral event never precedes a
+    /// logged event that is older.
     fn skip_read(&mut self) {
         let waiting = self.receiver.len();
         let small = |news| if let BroadcastItem::Event(event) = news { Some(event) } else { None };
         let receiver = &mut self.receiver;
         let mut held: Vec<_> = (0..waiting).map_while(|_| receiver.try_recv().ok().and_then(small)).collect();
-        // Fewer than were waiting: some are only in the log, which has to be read again.
+        // If fewer were buffered, some events are only in the log, which has to be read again.
         self.live = held.len() == waiting;
         let read = held.iter().rposition(|e| e.position.is_some_and(|p| p <= self.position));
         self.page = held.split_off(read.map_or(0, |last| last + 1)).into();
     }
 
-    /// Whether the event is new here.
+    /// Whether the event is new to this subscriber. Advances the cursor.
     fn advance(&mut self, event: &LoggedEvent) -> bool {
         match event.position {
             Some(position) if position <= self.position => false,
