@@ -1,6 +1,7 @@
-//! What a tool call costs, as a ratio to bare wasmtime: a store, an instance, the call and their
-//! end, with the same engine, the same guest and the same input, measured in turns in one run; and how
-//! much faster two threads are than one.
+//! Benchmark of the cost of a tool call, as a ratio to bare Wasmtime.
+//!
+//! Each call creates a store and an instance, makes the call and drops them, with the same engine, guest and
+//! input, alternating in one run. Also measures the speed-up from one thread to two.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -23,18 +24,18 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 const ROUNDS: usize = 40;
 const CALLS: usize = 250;
 
-/// A component, and a call of it.
+/// Component with a call of it.
 #[derive(Clone, Copy)]
 struct Case {
     what: &'static str,
     file: &'static str,
     tool: &'static str,
     arguments: &'static str,
-    /// In the result.
+    /// Text that the result contains.
     says: &'static str,
 }
 
-/// The skill that the engine's cost is measured with.
+/// Skill that measures the engine's cost.
 const TEXT: Case = Case {
     what: "Rust, wasm32-wasip2",
     file: "components/text.wasm",
@@ -43,7 +44,7 @@ const TEXT: Case = Case {
     says: "9",
 };
 
-/// Languages and ways to build.
+/// Skills by language and build target.
 const TABLE: [Case; 4] = [
     TEXT,
     Case { what: "Rust, wasm32-unknown-unknown", file: "test-components/text_module.wasm", ..TEXT },
@@ -80,7 +81,7 @@ mod bindings {
     });
 }
 
-/// Bare wasmtime.
+/// Baseline: bare Wasmtime.
 struct Floor {
     case: Case,
     engine: Engine,
@@ -94,7 +95,7 @@ struct State {
     table: ResourceTable,
 }
 
-/// Nothing goes out.
+/// Denies every outgoing request.
 struct NoHooks;
 
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -145,7 +146,7 @@ impl Floor {
     }
 }
 
-/// Defines the imports that are not WASI 0.2's. No call of the table uses them.
+/// Defines the imports outside WASI 0.2. No call of the table uses them.
 fn define_ours(linker: &mut Linker<State>, component: &Component) {
     let engine = linker.engine().clone();
     for (name, import) in component.component_type().imports(&engine) {
@@ -168,7 +169,7 @@ fn define_ours(linker: &mut Linker<State>, component: &Component) {
     }
 }
 
-/// A skill in our server, without its database.
+/// Skill in our runtime, without the server's database.
 #[derive(Clone)]
 struct Ours {
     case: Case,
@@ -225,7 +226,7 @@ impl Case {
         Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(self.file)
     }
 
-    /// A core module is wrapped, as an install wraps it.
+    /// Returns the component. Wraps a core module, as an install does.
     fn component(&self) -> Vec<u8> {
         let bytes = std::fs::read(self.path()).unwrap();
         match wasmparser::Parser::is_core_wasm(&bytes) {
@@ -235,7 +236,7 @@ impl Case {
     }
 }
 
-/// Measures one call at a time of each language, as a ratio to bare wasmtime with the same component.
+/// Measures sequential calls of each language, as a ratio to bare Wasmtime with the same component.
 fn table(plugins: &Arc<Plugins>, runtime: &tokio::runtime::Runtime) {
     println!("one call at a time, from a guests' thread");
     for case in TABLE {
@@ -263,8 +264,8 @@ fn table(plugins: &Arc<Plugins>, runtime: &tokio::runtime::Runtime) {
     }
 }
 
-/// Measures how many calls one thread makes, and two, in turns. The fastest round counts, because
-/// whatever else runs on the machine takes from two threads more than from one.
+/// Measures the throughput of one thread and of two, alternating. The fastest round counts, because other load on
+/// the machine slows two threads more than one.
 fn scale(one: &Ours, two: &Ours) {
     println!("8 at once, {ROUNDS} rounds of {CALLS} calls each, from the guests' own threads, fastest round");
     let rate = |ours: &Ours| Figures::of(vec![our_round(ours, 8)]).rate;
@@ -276,7 +277,7 @@ fn scale(one: &Ours, two: &Ours) {
     println!("  1 thread {of_one:.0} calls/s, 2 threads {of_two:.0} calls/s: {:.2} times as many", of_two / of_one);
 }
 
-/// Measures all three in turns, with so many calls in flight.
+/// Measures all three variants, alternating, with `tasks` concurrent calls.
 fn compare(floor: &Arc<Floor>, ours: &Ours, runtime: &tokio::runtime::Runtime, tasks: usize) {
     println!("{tasks} at once, {ROUNDS} rounds of {CALLS} calls each; times per call, ratios to bare wasmtime");
     let (mut bare, mut same, mut hop) = (Vec::new(), Vec::new(), Vec::new());
@@ -293,7 +294,7 @@ fn compare(floor: &Arc<Floor>, ours: &Ours, runtime: &tokio::runtime::Runtime, t
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Bare wasmtime, on the guests' threads.
+/// Runs a round of bare Wasmtime on the guests' threads.
 fn floor_round(floor: &Arc<Floor>, ours: &Ours, tasks: usize) -> (Vec<Duration>, Duration) {
     let floor = Arc::clone(floor);
     round(
@@ -306,12 +307,12 @@ fn floor_round(floor: &Arc<Floor>, ours: &Ours, tasks: usize) -> (Vec<Duration>,
     )
 }
 
-/// Our call, on the guests' threads.
+/// Runs a round of our call on the guests' threads.
 fn our_round(ours: &Ours, tasks: usize) -> (Vec<Duration>, Duration) {
     round(tasks, |work| ours.plugins.spawn(work), ours.work())
 }
 
-/// The times of one round's calls, and how long the round took.
+/// Returns the durations of a round's calls, and of the round.
 fn round(
     tasks: usize,
     spawn: impl Fn(Work),

@@ -1,9 +1,11 @@
-//! What many installed components cost: the time until a server that starts with them is ready,
-//! its memory, and its first calls, with all of them loaded and with a tenth.
+//! Benchmark of the cost of many installed components.
 //!
-//! The components are one skill with a mark of its own in each, so that their digests differ. To
-//! compile each of them would take long and is not what is measured: the first is installed as it
-//! always is, and its compiled code is put in place for the others, sealed for their digests.
+//! Measures the time until a server with them is ready, its memory and its first calls, with all of them loaded
+//! and with a tenth.
+//!
+//! The components are one skill with a unique mark in each, so that their digests differ. Compiling each would
+//! take long and is not measured. Only the first is compiled: its compiled code is copied for the others and
+//! sealed for their digests.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -25,7 +27,7 @@ use tempfile::TempDir;
 
 const MASTER_KEY: [u8; 32] = [7; 32];
 
-/// A server in its own process.
+/// Server in its own process.
 struct Server {
     child: Child,
     http: reqwest::Client,
@@ -34,7 +36,7 @@ struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it is ready.
+    /// Starts the server and waits until it is ready.
     async fn start(home: &Path, loaded: usize) -> (Self, Duration) {
         let started = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_moxxy"))
@@ -87,7 +89,7 @@ impl Server {
         start.elapsed()
     }
 
-    /// Calls every component once, one after another.
+    /// Calls every component once, sequentially.
     async fn call_all(&self, count: usize) -> Vec<Duration> {
         let mut times = Vec::new();
         for number in 0..count {
@@ -96,7 +98,7 @@ impl Server {
         times
     }
 
-    /// Memory in all and the process's own, in megabytes, and the number of open files.
+    /// Returns the resident and the anonymous memory, in megabytes, and the number of open files.
     fn size(&self) -> (u64, u64, usize) {
         let process = PathBuf::from(format!("/proc/{}", self.child.id()));
         let status = fs::read_to_string(process.join("status")).unwrap();
@@ -156,7 +158,7 @@ async fn measure(home: &Path, count: usize, loaded: usize) {
     server.stop();
 }
 
-/// Installs so many components, each for an agent of its own.
+/// Installs `count` components, each for its own agent.
 async fn install(home: &Path, count: usize) {
     let (server, _) = Server::start(home, 1).await;
     server.post("/v1/providers", json!({ "id": "offline", "component": { "bundled": "offline" } })).await;
@@ -180,13 +182,13 @@ async fn install(home: &Path, count: usize) {
     server.stop();
 }
 
-/// The skill with a custom section that no other has.
+/// Returns the skill with a unique custom section.
 fn marked(skill: &[u8], number: usize) -> Vec<u8> {
     let content = [&[4][..], b"mark", &number.to_le_bytes()].concat();
     [skill, &[0, u8::try_from(content.len()).unwrap()], &content].concat()
 }
 
-/// The files of compiled code, and what changes when one is written again.
+/// Returns the files of compiled code, with the inode and the time that change when a file is rewritten.
 fn compiled(home: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     let folder = fs::read_dir(home.join("cache")).unwrap().next().unwrap().unwrap().path();
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -1,6 +1,7 @@
-//! Whether a configured rate is the one that is let through: two tokens ask steadily for a minute,
-//! three times as often as they may, beside each other. The floor is what the same load makes
-//! without a limit that it reaches, which shows that the limit and not the machine decides.
+//! Benchmark of the accuracy of a rate limit.
+//!
+//! Two tokens concurrently send requests for a minute, three times as often as they may. The baseline is the same
+//! load with a limit that it does not reach, which shows that the limit and not the machine decides.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 #[path = "server.rs"]
@@ -16,7 +17,7 @@ const RATE: u32 = 100;
 const BURST: u32 = 5;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A server with a limit.
+/// Starts a server with a rate limit, in requests per second.
 fn limited(rate: u32, burst: u32) -> Server {
     let (rate, burst) = (rate.to_string(), burst.to_string());
     Server::start(&[("MOXXY_RATE_LIMIT_PER_SECOND", &rate), ("MOXXY_RATE_LIMIT_BURST", &burst)])
@@ -32,10 +33,10 @@ impl Server {
         made.get("token").unwrap().as_str().unwrap().to_owned()
     }
 
-    /// How many of a steady stream of requests are answered, and how many are refused.
+    /// Sends requests at a steady rate. Returns the numbers of answered and rejected requests.
     async fn ask(&self, token: &str, time: Duration) -> (u32, u32) {
         let mut tick = interval(Duration::from_secs(1) / (3 * RATE));
-        // What was missed is made up for, so that the load is what it is said to be.
+        // Catch up on missed ticks, so that the load has the stated rate.
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (end, mut answered, mut refused) = (Instant::now() + time, 0, 0);
         while Instant::now() < end {

@@ -1,6 +1,7 @@
-//! What redaction of a stream costs, as a ratio to copying the same bytes, in turns in one run: 4 MiB
-//! of an API's JSON in pieces of 16 KiB and of 64 bytes, as a model's tokens come, with few and many
-//! secrets; and how long the automaton takes to make.
+//! Benchmark of the redaction of a stream, as a ratio to copying the same bytes.
+//!
+//! Processes 4 MiB of an API's JSON in chunks of 16 KiB and of 64 bytes (the size of a model's tokens), with few
+//! and many secrets, alternating in one run. Also measures the construction of the automaton.
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -15,7 +16,7 @@ const ROUNDS: usize = 15;
 const SIZE: usize = 4 * 1024 * 1024;
 const PIECES: [(&str, usize); 2] = [("16 KiB", 16 * 1024), ("64 bytes", 64)];
 
-/// Tokens as services give them out.
+/// Returns a redactor for tokens in the format of a real service.
 fn redactor(secrets: usize) -> Redactor {
     let token = |number: usize| {
         let random: String = (0..36_u64).map(|i| letter((number as u64 + 1) * 7919 + i)).collect();
@@ -24,7 +25,7 @@ fn redactor(secrets: usize) -> Redactor {
     Redactor::new((0..secrets).map(token))
 }
 
-/// A letter or digit, always the same for the same number.
+/// Returns a letter or digit, deterministic for a number.
 fn letter(number: u64) -> char {
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d);
     char::from_digit((mixed >> 20) as u32 % 36, 36).unwrap()

@@ -1,6 +1,8 @@
-//! What others feel while values are held against the slowest schemas: `/v1/health` and new tokens at a steady
-//! pace, alone and beside each attack by a tool call, by a model and by a configuration; and how long those take.
-//! `BENCH_SERVER` names the program of another version, to compare.
+//! Benchmark of the effect of slow schema validation on other requests.
+//!
+//! Measures `/v1/health` and new tokens at a steady rate, alone and during each attack by a tool call, a model
+//! and a configuration, and how long the attacks take. `BENCH_SERVER` is the path of another version's program,
+//! for comparison.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -18,11 +20,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-/// How many values of each attack are sent, side by side.
+/// Number of concurrent requests of each attack.
 const ATTACKS: usize = 4;
-/// How often others send a request, whether the one before was answered or not.
+/// Interval between other requests, whether or not the previous one was answered.
 const PACE: Duration = Duration::from_millis(10);
-/// For how long they do without an attack.
+/// Duration of the measurement without an attack.
 const ALONE: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -53,7 +55,7 @@ impl Client {
     }
 }
 
-/// What takes longest against the properties of the slow components.
+/// Returns the values that take longest to validate, by property of the slow components.
 fn values() -> [(&'static str, Value); 8] {
     let zeros = |count| Value::from(vec![0; count]);
     let fields: Map<_, _> = (0..70_000).map(|number| (format!("{number:x}"), json!(1))).collect();
@@ -138,7 +140,7 @@ async fn main() {
     server.wait().unwrap();
 }
 
-/// The times of others' requests while something goes on.
+/// Returns the durations of other requests while `work` runs.
 async fn beside(client: &Client, work: impl Future<Output = ()>) -> (Vec<Duration>, Vec<Duration>) {
     let stop = Arc::new(AtomicBool::new(false));
     let health = tokio::spawn(paced(client.clone(), Arc::clone(&stop), false));
@@ -166,7 +168,7 @@ async fn paced(client: Client, stop: Arc<AtomicBool>, writes: bool) -> Vec<Durat
     requests.join_all().await
 }
 
-/// A server in a process of its own, with an agent, the slow skill and the slow provider.
+/// Starts a server in its own process, with an agent, the slow skill and the slow provider.
 async fn serve(home: &Path) -> (Child, Client) {
     let binary = std::env::var("BENCH_SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_moxxy").to_owned());
     let mut server = Command::new(binary);

@@ -1,6 +1,7 @@
-//! What it costs to put a secret into a request and to take it out of the answer: calls of a skill that
-//! sends a request to a service beside it, with a secret and without one, in turns in one run. The
-//! floor is the same call without the secret.
+//! Benchmark of the cost of injecting a secret into a request and redacting it from the response.
+//!
+//! Calls a skill that sends a request to a local service, with a secret and without one, alternating in one run.
+//! The baseline is the same call without the secret.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot go on stops")]
 
 #[path = "server.rs"]
@@ -30,7 +31,7 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
 }
 
-/// Answers each request with as many bytes as its path says.
+/// Starts a service that answers each request with as many bytes as its path says.
 async fn service() -> u16 {
     let chain = CertificateDer::pem_file_iter(file("tests/it/tls/server.pem")).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(file("tests/it/tls/server.key")).unwrap();
@@ -42,7 +43,7 @@ async fn service() -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             let tls = tls.clone();
             tokio::spawn(async move {
-                // Or the second write of a short answer waits for the first one's receipt.
+                // Otherwise the second write of a short response waits for the acknowledgement of the first one.
                 drop(stream.set_nodelay(true));
                 let Ok(mut stream) = tls.accept(stream).await else { return };
                 let (mut head, mut read) = (vec![0; 16 * 1024], 0);
@@ -76,7 +77,7 @@ impl Server {
         body
     }
 
-    /// With the skill and its secret.
+    /// Installs the skill and its secret.
     async fn prepare(&self) {
         let offline = json!({ "id": "offline", "component": { "bundled": "offline" } });
         self.post("/v1/providers", offline).await;

@@ -1,4 +1,4 @@
-//! A server of its own process, for benchmarks.
+//! Server in its own process, for benchmarks.
 
 use std::{
     io::{BufRead as _, BufReader},

@@ -1,4 +1,4 @@
-//! Arguments and configurations, held against what components say that they take.
+//! Validation of arguments and configurations against the schemas of components.
 
 use std::{fs, path::Path, process::Child};
 
@@ -13,7 +13,7 @@ use crate::{
     outcomes::outcome,
 };
 
-/// How often each slow value is sent, so that the time it takes can be seen.
+/// Number of requests with each slow value, so that its time is measurable.
 const OFTEN: usize = 3;
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn a_client_is_told_each_argument_that_is_wrong() {
     ]);
     assert_eq!(refused.body["details"], details);
     refused.error(400, "invalid_arguments");
-    // Nothing was told of, as nothing was called.
+    // The rejected call has no events.
     let good = json!({ "items": [{ "code": "AB1", "count": 1 }] });
     server.invoke("ada", "strict", "order", good).await.expect(200);
     let told = server.events("after=0&agent_id=ada").await.until("skill.completed").await;
@@ -120,7 +120,7 @@ async fn a_configuration_that_a_provider_does_not_take_is_refused() {
     }
 }
 
-/// What takes as long as possible to be held against the properties of the slow components.
+/// Returns the values that take longest to validate, by property of the slow components.
 fn slow_values() -> [(&'static str, Value); 8] {
     let zeros = |count| Value::from(vec![0; count]);
     let fields = || (0..20_000).map(|number| (format!("{number:x}"), json!(1))).collect::<Map<_, _>>();
@@ -147,11 +147,11 @@ fn slow_provider() -> Value {
     json!({ "id": "slow", "component": { "base64": component } })
 }
 
-/// The processor time of a process's threads of one name, in ticks.
+/// Returns the processor time of a process's threads of one name, in ticks.
 fn computed(process: u32, name: &str) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap().map(|task| task.unwrap().path());
     let time = |task: &Path| {
-        // One that has ended meanwhile counts nothing.
+        // A thread that has ended meanwhile does not count.
         let stat = fs::read_to_string(task.join("stat")).ok()?;
         let (start, rest) = stat.rsplit_once(") ")?;
         let fields: Vec<_> = rest.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).collect();
@@ -160,7 +160,7 @@ fn computed(process: u32, name: &str) -> u64 {
     tasks.filter_map(|task| time(&task)).sum()
 }
 
-/// Killed with the test.
+/// Process that is killed when the test ends.
 struct Process(Child);
 
 impl Drop for Process {
@@ -212,7 +212,7 @@ async fn a_configuration_is_held_against_its_schema_before_the_database_is_asked
     server.post("/v1/providers", slow_provider()).await.expect(201);
     let options = SqliteConnectOptions::new().filename(server.home.path().join("moxxy.db"));
     let mut db = options.connect().await.unwrap();
-    // Nobody else writes from here on.
+    // Lock the database: no other write succeeds from here on.
     db.execute("BEGIN IMMEDIATE").await.unwrap();
     let refused = server.patch("/v1/providers/ada", json!({ "config": { "auth": "magic" } })).await;
     refused.error(400, "invalid_input");

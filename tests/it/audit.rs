@@ -1,4 +1,4 @@
-//! `/v1/audit`: who did what, and that nobody changes it unnoticed.
+//! `/v1/audit`: its entries, and the detection of changes to them.
 
 use std::{path::Path, process::Command, sync::atomic::Ordering};
 
@@ -39,7 +39,7 @@ async fn who_did_what_is_told_newest_first() {
     assert!(!entries.to_string().contains("a task of mine") && !entries.to_string().contains("a-value"));
     assert_eq!(entries[0]["actor"], "local");
     assert_eq!(entries[0]["position"], 7);
-    // Another does something, and somebody who may not.
+    // An action with a token, and one that its scopes forbid.
     let delete = server.request(reqwest::Method::DELETE, "/v1/agents/ada/skills/misbehave").bearer_auth(&token);
     crate::harness::send(delete).await.expect(204);
     let denied = server.request(reqwest::Method::GET, "/v1/auth/tokens").bearer_auth(&token);
@@ -64,7 +64,7 @@ async fn who_did_what_is_told_newest_first() {
     assert_eq!((&head["position"], head["hash"].as_str().unwrap().len()), (&json!(9), 64));
 }
 
-/// A data directory with some entries, and their head.
+/// Returns a data directory with some entries, and their head.
 async fn written() -> (TempDir, String) {
     let server = Server::with(|config| config.data.master_key = Default::default()).await;
     for number in 0..8 {
@@ -80,7 +80,7 @@ pub async fn head(server: &Server) -> String {
     format!("{}:{}", head["position"], head["hash"].as_str().unwrap())
 }
 
-/// What `moxxy audit verify` prints, and whether it found all well.
+/// Returns the output of `moxxy audit verify`, and whether it found no problem.
 pub fn verify(home: &Path, arguments: &[&str]) -> (String, bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
     command.env_clear().arg("--home").arg(home).args(["audit", "verify"]).args(arguments);
@@ -156,7 +156,7 @@ async fn an_older_copy_is_found_by_the_head_alone() {
     let server = Server::at(home, |config| config.data.master_key = Default::default()).await;
     server.post("/v1/vault/secrets", json!({ "name": "more", "value": "a-value" })).await.expect(201);
     let new = head(&server).await;
-    // Beside the server, too.
+    // Verify while the server runs, too.
     let (told, well) = verify(server.home.path(), &["--head", &old]);
     assert!(well && told.contains("9 entries"), "{told}");
     assert!(verify(copy.path(), &[]).1 && verify(copy.path(), &["--head", &old]).1);
@@ -187,7 +187,7 @@ async fn neither_a_new_beginning_nor_a_removal_covers_anything_up() {
     server.post("/v1/vault/secrets", json!({ "name": "more", "value": "a-value" })).await.expect(201);
     let (told, well) = verify(server.home.path(), &[]);
     assert!(!well && told.contains("was changed before entry 1 was written"), "{told}");
-    // Entries that look old, so that they are removed with what was done to them.
+    // Entries with old timestamps, so that they are removed together with the change to them.
     change(home.path(), "UPDATE audit SET timestamp = '2020-01-01T00:00:00.000Z', actor = 'eve' WHERE position <= 3")
         .await;
     let server = Server::at(home, |config| {
@@ -237,7 +237,7 @@ async fn entries_go_after_their_time_and_the_rest_is_verified() {
     assert_eq!(server.get(AUDIT).await.expect(200).as_array().unwrap().len(), 1);
     let (told, well) = verify(server.home.path(), &[]);
     assert!(well && told.contains("1 entries, from 3 on"), "{told}");
-    // The head of the last that was removed still proves something.
+    // The head of the last removed entry is still proof.
     assert!(verify(server.home.path(), &["--head", &old]).1);
     let (told, _) = verify(server.home.path(), &["--head", &format!("1:{}", "0".repeat(64))]);
     assert!(told.contains("is not there any more, so it proves nothing"), "{told}");

@@ -1,5 +1,5 @@
-//! An audit log that was emptied, taken away or put back as it was: a database that was used shows that there
-//! should be more, and one that was not used, or is older than the log, is not suspected.
+//! Detection of an audit log that was emptied, removed or replaced by an older copy. A used database shows that
+//! there should be more entries. An unused database, or one older than the log, raises no alarm.
 
 use std::{fs, path::Path, process::Stdio};
 
@@ -19,7 +19,7 @@ use crate::{
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../store/src/migrations");
 
-/// Makes the database look as if no server had been started.
+/// SQL that makes the database look as if no server had been started.
 const NEW: &str = "DELETE FROM audit; DELETE FROM audit_keys; DELETE FROM audit_state; DELETE FROM vault;";
 const EMPTIED: &str = "the log was emptied or taken away";
 
@@ -31,7 +31,7 @@ async fn keep_secret(server: &Server, name: &str) {
     server.post("/v1/vault/secrets", json!({ "name": name, "value": "a-value-of-some-length" })).await.expect(201);
 }
 
-/// A data directory with rows of every kind.
+/// Returns a data directory with rows of every kind.
 async fn used() -> TempDir {
     let server = start(TempDir::new().unwrap()).await;
     server.offline("ada", "echo").await;
@@ -43,7 +43,7 @@ async fn used() -> TempDir {
     server.stop().await
 }
 
-/// What a server that starts on a copy writes into its log.
+/// Starts a server on a copy and returns its log.
 fn starts(home: &Path) -> String {
     let mut serve = moxxy(home);
     serve.args(["--port", "0", "serve"]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -54,8 +54,8 @@ fn starts(home: &Path) -> String {
     String::from_utf8(server.wait_with_output().unwrap().stderr).unwrap()
 }
 
-/// The verification tells of a change, the next start does, and the verification still does after more was
-/// written.
+/// Checks that the verification reports a change, that the next start does, and that the verification still does
+/// after further writes.
 async fn is_found(attack: &str, home: TempDir, finding: &str) {
     let (told, well) = verify(home.path(), &[]);
     assert!(!well && told.contains(finding), "{attack}: {told}");
@@ -169,7 +169,7 @@ async fn parts_that_are_taken_away_are_missed() {
         change(copy.path(), sql).await;
         is_found(attack, copy, finding).await;
     }
-    // Without its tables there is nothing to write to.
+    // Without its tables the log cannot be written.
     let copy = copied(home.path());
     change(copy.path(), "DROP TABLE audit; DROP TABLE audit_keys; DROP TABLE audit_state").await;
     let (told, well) = verify(copy.path(), &[]);
@@ -204,7 +204,7 @@ async fn an_older_state_of_the_log_does_not_fit_a_newer_database() {
         change(copy.path(), &format!("ATTACH '{}' AS old; {log}", config(older.path()).database().display())).await;
         is_found(attack, copy, finding).await;
     }
-    // The whole of it put back is as it was: only a head that was kept elsewhere tells.
+    // A complete older database is consistent: only a head that was kept elsewhere proves the change.
     is_well(old.path());
     let (told, well) = verify(old.path(), &["--head", &newest]);
     assert!(!well && told.contains("the head that was published is newer"), "{told}");
@@ -215,7 +215,7 @@ async fn an_older_state_of_the_log_does_not_fit_a_newer_database() {
 async fn a_database_that_was_not_used_is_not_suspected() {
     let home = start(TempDir::new().unwrap()).await.stop().await;
     is_well(home.path());
-    // A first start that was cut off before its log began.
+    // A first start that was interrupted before its log began.
     change(home.path(), "DELETE FROM audit_keys; DELETE FROM audit_state").await;
     assert!(verify(home.path(), &[]).0.contains("There is no audit log here"));
     let home = start(home).await.stop().await;
@@ -240,7 +240,7 @@ async fn a_database_from_before_the_log_is_not_suspected_until_it_has_one() {
             VALUES ('e', '2026-01-01T00:00:00.000Z', 'token.created', '{}')";
         db.execute(rows).await.unwrap();
         if version >= 4 {
-            // A vault that keeps something: its key is known.
+            // A vault with a secret: its key is known.
             let id = master_key(home.path());
             let secret =
                 "INSERT INTO secrets VALUES ('sec_1', 'key', NULL, 1, x'00', 'local', '2026-01-01', '2026-01-01')";
@@ -260,7 +260,7 @@ async fn a_database_from_before_the_log_is_not_suspected_until_it_has_one() {
     }
 }
 
-/// Makes a master key, and returns its id.
+/// Creates a master key and returns its ID.
 fn master_key(home: &Path) -> String {
     let key = moxxy_secrets::MasterKey::random().unwrap();
     fs::write(home.join("master.key"), key.bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>())

@@ -1,4 +1,4 @@
-//! Loopback trust: who is answered without a token.
+//! Loopback trust: the requests that need no token.
 
 use reqwest::Method;
 use tokio::{

@@ -1,5 +1,5 @@
-//! What somebody does who has the binary and the SDK's documentation, and nothing else of ours: a
-//! skill and a provider from nothing, in a folder of their own.
+//! Workflow of an author with only the binary and the SDK's documentation: a skill and a provider from scratch,
+//! in a separate folder.
 
 use std::{
     env, fs,
@@ -23,8 +23,7 @@ impl Desk {
         Self { folder: TempDir::new().unwrap(), home: TempDir::new().unwrap() }
     }
 
-    /// A command in a folder below. What is built is shared by all runs of the tests, to save
-    /// time.
+    /// Runs a command in a subfolder. All runs of the tests share the build output, to save time.
     fn run(&self, folder: &str, program: &str, arguments: &[&str]) -> Output {
         let kept = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
         Command::new(program)
@@ -57,7 +56,7 @@ fn done(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 
-/// The second version: another tool, which asks for a host, a value that is kept, and a test.
+/// Second version: another tool, which requests a host, a stored value, and a test.
 const SECOND: &str = r#"
 use moxxy_sdk::{keyvalue, skill::Error, tool};
 
@@ -161,7 +160,7 @@ async fn a_stranger_writes_a_provider() {
     let agent = json!({ "name": "ada", "provider": "parrot", "model": "echo" });
     server.post("/v1/agents", agent).await.expect(201);
     assert_eq!(server.run("ada", "Say it again.").await["output"], "Say it again.");
-    // The worked example, in its place.
+    // Replace it with the worked example.
     desk.write("parrot/src/lib.rs", include_str!("../../sdk/examples/whisper.rs"));
     desk.write("wire.toml", include_str!("../../sdk/examples/whisper.wire.toml"));
     done(&desk.moxxy(".", &["build", "parrot", "--output", "whisper.wasm"]));
@@ -175,7 +174,7 @@ fn a_skill_in_a_workspace_is_one_of_its_members() {
     desk.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = []\n");
     done(&desk.moxxy(".", &["new", "skill", "member"]));
     assert!(fs::read_to_string(desk.path("Cargo.toml")).unwrap().contains("\"member\""));
-    // What cargo itself does there finds the SDK.
+    // Cargo's own commands find the SDK there.
     let resolved = desk.run(".", "cargo", &["metadata", "--format-version=1"]);
     assert!(done(&resolved).contains("moxxy-sdk-macros"));
     done(&desk.moxxy("member", &["build"]));

@@ -1,5 +1,5 @@
-//! `moxxy backup` and `moxxy restore`: all of it, as it was at one moment, and nothing acts before it is
-//! activated.
+//! `moxxy backup` and `moxxy restore`: a backup is complete and consistent, and a restored server does nothing
+//! before it is activated.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ fn works(home: &Path, arguments: &[&str]) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
-/// What a command says that does not work.
+/// Returns the error output of a command that fails.
 #[track_caller]
 fn fails(home: &Path, key: &str, arguments: &[&str]) -> String {
     let output = command(home, key, arguments);
@@ -46,7 +46,7 @@ fn files(home: &Path) -> Vec<String> {
     names.filter(|name| name != "moxxy.lock").collect()
 }
 
-/// A server with a bit of everything, and a run that does not end.
+/// Starts a server with data of every kind, and a run that does not end.
 async fn busy() -> (Server, String) {
     let server = Server::start().await;
     server.scripted_with("ada", json!({ "steps": [{ "text": "done" }], "repeat": true }), json!({})).await;
@@ -62,7 +62,7 @@ async fn busy() -> (Server, String) {
     (server, format!("/v1/agents/late/runs/{}", late["run_id"].as_str().unwrap()))
 }
 
-/// Takes backups while runs come in all the time.
+/// Takes backups under a constant load of runs, and returns the last one.
 async fn taken_under_load(server: &Server, folder: &Path) -> PathBuf {
     let (done, home) = (AtomicBool::new(false), server.home.path().to_owned());
     let last = folder.join("3.moxxy");
@@ -89,7 +89,8 @@ async fn taken_under_load(server: &Server, folder: &Path) -> PathBuf {
     last
 }
 
-/// Every run of a session ended before the next began, and each has all that belongs to it.
+/// Checks that every run of a session ended before the next began, and that each has all its messages. Returns
+/// the number of completed runs.
 async fn is_whole(server: &Server) -> usize {
     let runs = server.get("/v1/agents/ada/runs?limit=1000").await.expect(200);
     let mut completed = 0;
@@ -115,7 +116,7 @@ async fn a_backup_under_load_is_restored_whole_and_waits_for_its_activation() {
     assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     let home = TempDir::new().unwrap();
-    // Nothing comes of a wrong key, or of none.
+    // A wrong or missing key restores nothing.
     for key in ["00".repeat(32), String::new()] {
         let said = fails(home.path(), &key, &["restore", file]);
         assert!(said.contains("is not the one that the secrets") && said.contains("`master.key`"), "{said}");
@@ -140,7 +141,7 @@ async fn a_backup_under_load_is_restored_whole_and_waits_for_its_activation() {
     let untouched = restored.get(&late).await.expect(200);
     assert_eq!((&untouched["status"], untouched["steps"].as_array().unwrap().len()), (&json!("running"), 1));
     assert_eq!(is_whole(&restored).await, completed);
-    // Whoever saw more than the backup has is not given other events in their place.
+    // A subscriber at a position after the backup gets no other events in place of those it saw.
     restored.events("after=100000").await;
     let quick = json!({ "config": { "steps": [{ "text": "done" }] } });
     restored.patch("/v1/providers/late", quick).await.expect(200);
@@ -158,7 +159,7 @@ async fn a_backup_under_load_is_restored_whole_and_waits_for_its_activation() {
     is_cancelled(cancelled, &late).await;
 }
 
-/// The other answer to the same question.
+/// Checks an activation with `--cancel`.
 async fn is_cancelled(home: TempDir, late: &str) {
     assert!(works(home.path(), &["restore", "--activate", "--cancel"]).contains("Runs that were cancelled:"));
     assert!(works(home.path(), &["audit", "verify"]).contains("entries, from 1 on"));
@@ -228,7 +229,7 @@ async fn nothing_is_overwritten_and_what_is_no_whole_backup_is_refused() {
     }
     let gone = fails(empty.path(), &key(empty.path()), &["restore", "/nonexistent/backup"]);
     assert!(gone.contains("Cannot use /nonexistent/backup"), "{gone}");
-    // A component that is not as it was is missed when the backup is taken.
+    // A backup detects a component that was changed.
     let upload = fs::read_dir(home.path().join("components/sha256")).unwrap().next().unwrap().unwrap().path();
     fs::write(upload, b"something else").unwrap();
     let broken = fails(home.path(), &key(home.path()), &["backup", folder.path().join("new").to_str().unwrap()]);

@@ -1,4 +1,4 @@
-//! Loopback trust before a real browser: no page gets in, whatever its address is.
+//! Loopback trust with a real browser: no page gets access, whatever its address.
 
 use std::{
     io::{Read as _, Write as _},
@@ -16,7 +16,7 @@ async fn browser() -> Option<Chromium> {
     Some(Chromium::start(&program).await)
 }
 
-/// A server with the agent `ada`, who has a conversation.
+/// Starts a server with the agent `ada` and a conversation of it.
 async fn server() -> Server {
     let server = Server::start().await;
     server.offline("ada", "echo").await;
@@ -24,7 +24,7 @@ async fn server() -> Server {
     server
 }
 
-/// Another program's server, with an empty page.
+/// Starts another program's server, with an empty page.
 fn other_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -42,7 +42,7 @@ fn other_server() -> SocketAddr {
     address
 }
 
-/// Everything that a page could have changed.
+/// Returns everything that a page could have changed.
 async fn state(server: &Server) -> Value {
     let mut state = Vec::new();
     for path in
@@ -53,7 +53,7 @@ async fn state(server: &Server) -> Value {
     Value::Array(state)
 }
 
-/// Lets the open page try everything on the server, with nothing but refusals for it.
+/// Runs all attempts in the open page and checks that the server rejects each.
 async fn attempt(browser: &mut Chromium, server: &Server, url: &str) -> Value {
     let before = state(server).await;
     browser.answers.clear();
@@ -62,7 +62,7 @@ async fn attempt(browser: &mut Chromium, server: &Server, url: &str) -> Value {
         assert!(outcome == "failed" || outcome == "hidden" || *outcome == 401, "{attempt}: {outcome}");
     }
     let refused = browser.answers.iter().filter(|(address, status)| {
-        // What a browser asks about first, before it would send, is refused with 405.
+        // A preflight request is rejected with 405.
         assert!([401, 405].contains(status), "{address}: {status}");
         *status == 401
     });
@@ -76,7 +76,7 @@ async fn a_page_of_another_origin_gets_nothing() {
     let Some(mut browser) = browser().await else { return };
     let server = server().await;
     let port = other_server().port();
-    // By an address of this machine, and by a name that leads to it.
+    // By an address of this machine, and by a name that resolves to it.
     let named = server.url.replace("127.0.0.1", "moxxy.example");
     for host in ["127.0.0.1", "localhost", "page.example"] {
         for url in [&server.url, &named] {
@@ -88,8 +88,8 @@ async fn a_page_of_another_origin_gets_nothing() {
     browser.close().await;
 }
 
-/// The page of a name that led elsewhere before, and leads here now: to the browser it is of the
-/// server's own origin.
+/// A page of a name that resolved elsewhere before and to this server now (DNS rebinding). For the browser it has
+/// the server's own origin.
 #[tokio::test]
 async fn a_rebinding_name_gets_nothing() {
     let Some(mut browser) = browser().await else { return };

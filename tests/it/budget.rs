@@ -1,4 +1,4 @@
-//! The limits of runs and of an agent's day: they hold before a call, across runs and restarts.
+//! Limits of runs and of an agent's day: enforced before a call, across runs and restarts.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,7 @@ fn usage(input: u64, output: u64) -> Value {
     json!({ "input_tokens": input, "output_tokens": output })
 }
 
-/// A model that calls a tool that is not there, again and again, and uses so many tokens for it.
+/// Returns the script of a model that repeatedly calls a missing tool, with this usage of tokens.
 fn restless(input: u64, output: u64, model: Value) -> Value {
     let step = json!({ "tool_calls": [{ "name": "none" }], "usage": usage(input, output) });
     json!({ "steps": [step], "repeat": true, "model": model })
@@ -31,7 +31,7 @@ async fn detail(server: &Server, run: &Value) -> Value {
     server.get(&format!("/v1/agents/{agent}/runs/{id}")).await.expect(200)
 }
 
-/// A run that fails with this code; the message names the setting to change.
+/// Checks that a run failed with this code, and that the message names the setting to change.
 #[track_caller]
 fn assert_over(run: &Value, code: &str, setting: &str) {
     assert_eq!(run["error"]["code"], code, "{run}");
@@ -41,7 +41,7 @@ fn assert_over(run: &Value, code: &str, setting: &str) {
     );
 }
 
-/// A server whose clock stands still, but for the days that the test lets pass.
+/// Starts a server whose clock is fixed, except for the days that the test adds.
 async fn dated(home: TempDir, days: &Arc<AtomicI64>) -> Server {
     let (noon, days) = (OffsetDateTime::from_unix_timestamp(1_798_718_400).unwrap(), Arc::clone(days));
     let config = config(home.path());
@@ -60,7 +60,7 @@ async fn no_call_may_take_more_tokens_than_are_left() {
         (&spent["steps"], &spent["input_tokens"], &spent["output_tokens"]),
         (&json!(2), &json!(200), &json!(600))
     );
-    // The answer is made shorter before the call is refused.
+    // The maximum length of the answer is reduced before a call is rejected.
     let mut left = 1000;
     for step in detail["steps"].as_array().unwrap() {
         let most = step["input"]["max_output_tokens"].as_u64().unwrap();
@@ -83,7 +83,7 @@ async fn no_call_may_cost_more_than_is_left() {
     let price = json!({ "input": 10.0, "cached_input": 1.0, "output": 100.0 });
     assert_eq!(server.get("/v1/providers/ada/models").await.expect(200)[0]["price"], price);
 
-    // What came from the cache costs less, and the event says so, too.
+    // Cached input costs less, which the event says, too.
     let cached = json!({ "input_tokens": 1000, "cached_input_tokens": 900, "output_tokens": 10 });
     server
         .scripted_with("bob", json!({ "steps": [{ "text": "hi", "usage": cached }], "model": model }), json!({}))

@@ -1,4 +1,4 @@
-//! `/v1/chat/completions` and `/v1/models`: agents, as models.
+//! `/v1/chat/completions` and `/v1/models`: agents as models.
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -18,17 +18,17 @@ pub fn streamed(agent: &str) -> Value {
     body
 }
 
-/// What an answer in one says.
+/// Returns the text of a response that is not streamed.
 pub fn content(body: &Value) -> &str {
     body["choices"][0]["message"]["content"].as_str().unwrap()
 }
 
-/// What the model was shown, by a step that records it.
+/// Returns the request that the model received, from a step that records it.
 fn shown(body: &Value) -> Value {
     serde_json::from_str(content(body)).unwrap()
 }
 
-/// An answer in pieces, as it comes.
+/// Streamed response.
 pub struct Pieces {
     pub response: Response,
     buffer: String,
@@ -43,7 +43,7 @@ impl Pieces {
         Self { response, buffer: String::new() }
     }
 
-    /// The data of the next frame; `None` at the end.
+    /// Returns the data of the next frame; `None` at the end.
     pub async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
@@ -59,7 +59,7 @@ impl Pieces {
         }
     }
 
-    /// All that is left, but for the mark at the end, and whether that is there.
+    /// Returns the remaining frames without the end marker, and whether that was sent.
     pub async fn rest(mut self) -> (Vec<Value>, bool) {
         let mut frames = Vec::new();
         while let Some(data) = self.next().await {
@@ -73,7 +73,7 @@ impl Pieces {
     }
 }
 
-/// The text of frames.
+/// Returns the text of frames.
 fn joined(frames: &[Value]) -> String {
     frames.iter().filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str()).collect()
 }
@@ -107,7 +107,7 @@ async fn an_answer_is_the_same_in_one_and_in_pieces() {
     let (last, before) = frames.split_last().unwrap();
     assert_eq!((&last["choices"], &last["usage"]), (&json!([]), &whole["usage"]));
     assert!(before.iter().all(|frame| frame["usage"].is_null() && frame["id"] == last["id"]), "{before:?}");
-    // Each was a run in a session of its own; the run's output is its last message.
+    // Each request was a run in its own session; the run's output is its last message.
     let detail = server.get(&format!("/v1/agents/ada/runs/{run}")).await.expect(200);
     assert_eq!((&detail["output"], &detail["task"]), (&json!("There are three: ä 世 😀"), &json!("count")));
     let sessions = server.get("/v1/agents/ada/sessions").await.expect(200);
@@ -115,7 +115,7 @@ async fn an_answer_is_the_same_in_one_and_in_pieces() {
     assert_eq!((names.len(), names[0]), (2, run.replace("run_", "chat-").as_str()));
     let history = server.get(&format!("/v1/agents/ada/history?session={}", names[0])).await.expect(200);
     assert_eq!(history.as_array().unwrap().len(), 4);
-    // Without the wish for it nothing is said of usage.
+    // Usage is sent only if requested.
     let mut plain = streamed("ada");
     plain["stream_options"] = Value::Null;
     let (frames, done) = Pieces::of(&server, &plain).await.rest().await;
@@ -125,7 +125,7 @@ async fn an_answer_is_the_same_in_one_and_in_pieces() {
 #[tokio::test]
 async fn pieces_that_are_missed_come_with_the_message() {
     let server = Server::start().await;
-    // One of more than 16 KiB is not told live.
+    // A delta of more than 16 KiB is not published live.
     let text = format!("short {} and short", "x".repeat(20_000));
     let call = json!({ "name": "none", "arguments": {} });
     let steps =
@@ -170,7 +170,7 @@ async fn what_a_client_says_is_data() {
     let history = server.get(&format!("/v1/agents/ada/history?run_id={run}")).await.expect(200);
     let quoted: Vec<_> = history.as_array().unwrap().iter().map(|m| m["quoted"] == true).collect();
     assert_eq!(quoted, [true, true, true, true, true, true, false, false]);
-    // The conversation is another's from its first word: no other run sees it.
+    // All messages come from the client: no other run sees them.
     let other = shown(&server.post(CHAT, asked("ada", "alone")).await.expect(200));
     assert_eq!(other["messages"].as_array().unwrap().len(), 1);
 }
@@ -194,7 +194,7 @@ async fn an_earlier_conversation_that_has_no_room_is_left_out() {
     assert_eq!(shown.last().unwrap()["text"], "the last");
 }
 
-/// A request with another field.
+/// Returns a request with this field.
 fn with(field: &str, value: Value) -> Value {
     let mut body = asked("ada", "hello");
     body[field] = value;
@@ -325,7 +325,7 @@ async fn a_run_that_fails_says_what_a_client_can_do() {
         ("endless", again, 429, "step_limit"),
     ] {
         let answer = failing(&server, agent, step, json!({ "max_steps": 2 })).await;
-        // Clients of OpenAI's send again what failed so, unless they are told not to.
+        // Clients of OpenAI's API retry such failures, unless this header forbids it.
         assert_eq!(answer.headers["x-should-retry"], "false", "{answer:?}");
         let run = answer.headers["x-moxxy-run-id"].to_str().unwrap().to_owned();
         answer.error(status, code);
@@ -338,7 +338,7 @@ async fn a_run_that_fails_says_what_a_client_can_do() {
     assert_eq!((joined(&frames), done), ("one two ".to_owned(), false));
     assert_eq!(frames.last().unwrap()["error"]["code"], "provider_unreachable");
     assert!(frames.last().unwrap()["error"]["message"].is_string());
-    // Somebody else stops it.
+    // Another client stops it.
     server.scripted("slow", json!([{ "text": "late", "delay_ms": 50_000 }])).await;
     let mut events = server.events("agent_id=slow").await;
     let stop = async {

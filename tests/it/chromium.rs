@@ -1,5 +1,4 @@
-//! A real Chromium without a window, driven by the DevTools protocol through two pipes: each
-//! message is JSON, and a NUL ends it.
+//! Headless Chromium, driven by the DevTools protocol over two pipes. Each message is JSON, terminated by NUL.
 
 use std::{path::Path, process::Stdio};
 
@@ -19,14 +18,14 @@ pub struct Chromium {
     messages: BufReader<ChildStdout>,
     last_id: u64,
     session: Value,
-    /// What the servers answered: the address and the status.
+    /// Address and status of each response.
     pub answers: Vec<(String, u64)>,
-    // The last, so that it goes when the browser is gone.
+    // Last, so that it is dropped after the browser.
     _profile: TempDir,
 }
 
 impl Chromium {
-    /// Starts a browser with a new profile, for which every name below `.example` is this machine.
+    /// Starts a browser with a new profile, which resolves every name below `.example` to this machine.
     pub async fn start(program: &Path) -> Self {
         let profile = TempDir::new().unwrap();
         let mut process = Command::new("sh")
@@ -51,13 +50,13 @@ impl Chromium {
         browser
     }
 
-    /// Opens an address as if somebody had typed it.
+    /// Navigates to an address, as if typed.
     pub async fn open(&mut self, url: &str) {
         let opened = self.call("Page.navigate", json!({ "url": url })).await;
         assert_eq!(opened["errorText"], Value::Null, "{url}");
     }
 
-    /// What a script in the open page comes to.
+    /// Evaluates a script in the open page and returns its result.
     pub async fn evaluate(&mut self, script: &str) -> Value {
         let script = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
         let mut outcome = self.call("Runtime.evaluate", script).await;

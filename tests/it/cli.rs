@@ -75,7 +75,7 @@ fn a_start_takes_the_files_it_may_have_and_says_when_they_are_few() {
     assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["800", "800"]);
     let told = "the limit on open files (ulimit -n) has room for 200 loaded components only";
     assert!(text(&log).contains(told), "{}", text(&log));
-    // Colours are for terminals.
+    // Colours are only for terminals.
     assert!(!text(&log).contains('\u{1b}'), "{}", text(&log));
 }
 
@@ -174,13 +174,13 @@ pub fn serve(home: &Path, options: &[(&str, &str)]) -> (Child, String) {
     listening(server(home, options).args(["--port", "0", "serve"]))
 }
 
-/// The same, with all that it logs in a file.
+/// Starts a server that logs everything to a file.
 pub fn serve_logging(home: &Path, options: &[(&str, &str)], log: &Path) -> (Child, String) {
     let mut command = server(home, &[&[("MOXXY_LOG_FILTER", "trace")], options].concat());
     listening(command.args(["--port", "0", "serve"]).stderr(std::fs::File::create(log).unwrap()))
 }
 
-/// A server in another process, which finds what was compiled.
+/// Returns the command of a server that finds the components that are compiled already.
 fn server(home: &Path, options: &[(&str, &str)]) -> Command {
     let config = config(home);
     let mut command = moxxy(home);
@@ -191,7 +191,7 @@ fn server(home: &Path, options: &[(&str, &str)]) -> Command {
     command
 }
 
-/// The same with a server that may die at once, and then has no address.
+/// Starts a server that may die at once; it then has no address.
 pub fn begin(home: &Path, options: &[(&str, &str)]) -> (Child, Option<String>) {
     begun(server(home, options).args(["--port", "0", "serve"]))
 }

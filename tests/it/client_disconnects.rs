@@ -1,4 +1,4 @@
-//! Clients of `/v1/chat/completions` that leave, and those whose server does.
+//! `/v1/chat/completions` when the client disconnects or the server shuts down.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
     harness::{Server, send},
 };
 
-/// Sends a request by hand, so that the connection can be closed while it is answered.
+/// Sends a request over a raw connection, which the test can close during the response.
 async fn connect(server: &Server, body: &Value, headers: &str) -> TcpStream {
     let (host, body) = (server.url.strip_prefix("http://").unwrap(), body.to_string());
     let mut client = TcpStream::connect(host).await.unwrap();

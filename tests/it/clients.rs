@@ -1,5 +1,5 @@
-//! Clients of the API in other languages: those of the README, word for word, and those that are
-//! generated from what the API says of itself.
+//! Clients of the API in other languages: those of the README, verbatim, and those that are generated from the
+//! OpenAPI document.
 
 use std::{
     fs,
@@ -22,21 +22,21 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The examples of the README, by their language.
+/// Returns the examples of the README with their language.
 fn examples() -> impl Iterator<Item = (&'static str, &'static str)> {
     let (_, section) = README.split_once("\n### From a program\n").unwrap();
     let (section, _) = section.split_once("\n### ").unwrap();
     section.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap())
 }
 
-/// A folder with the API's description, in which the tools of `make clients` are run.
+/// Folder with the API's description, in which the tools of `make clients` run.
 struct Workshop {
     folder: TempDir,
     path: String,
 }
 
 impl Workshop {
-    /// `None` where this tool is missing.
+    /// Creates the folder, or returns `None` if the tool is missing.
     fn open(tool: &str) -> Option<Self> {
         let tools = target("clients");
         if !tools.join(tool).exists() {
@@ -58,7 +58,7 @@ impl Workshop {
         fs::write(self.folder.path().join("openapi.json"), document.to_string()).unwrap();
     }
 
-    /// What a program prints that succeeds.
+    /// Returns the output of a program that succeeds.
     async fn run(&self, program: &str, arguments: &[&str]) -> String {
         let output = Command::new(program)
             .args(arguments)
@@ -80,7 +80,7 @@ impl Workshop {
 #[tokio::test]
 async fn the_examples_of_the_readme_work_as_they_stand() {
     let Some(workshop) = Workshop::open("python/installed") else { return };
-    // So that the token counts.
+    // Without loopback trust the token is needed.
     let server = Server::with(|config| config.server.loopback = false).await;
     let token = server.token(None, &["*"]).await;
     let with = |method, path: &str| server.request(method, path).bearer_auth(&token);

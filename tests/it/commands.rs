@@ -1,4 +1,4 @@
-//! The commands that talk to a server, as a person and as a program would use them.
+//! Commands that call a server, as used by people and by programs.
 
 use std::{
     path::Path,
@@ -15,7 +15,7 @@ use crate::{
 
 const README: &str = include_str!("../../README.md");
 
-/// A command against a running server.
+/// Runs commands against a running server.
 pub struct Shell<'s>(pub &'s Server);
 
 impl Shell<'_> {
@@ -25,13 +25,13 @@ impl Shell<'_> {
         command
     }
 
-    /// Without blocking the server's own runtime.
+    /// Runs a command without blocking the server's own runtime.
     async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
-    /// What a command that works prints.
+    /// Returns the output of a command that succeeds.
     async fn prints(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -42,7 +42,7 @@ impl Shell<'_> {
         serde_json::from_str(&self.prints(&[arguments, &["--json"]].concat()).await).unwrap()
     }
 
-    /// What a command says that ends with this exit code, and prints nothing.
+    /// Returns the message of a command that exits with this code and prints nothing on stdout.
     async fn fails(&self, arguments: &[&str], code: i32) -> String {
         let output = self.run(arguments).await;
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
@@ -248,7 +248,7 @@ async fn failures_have_their_exit_codes_and_say_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_readme_work_in_their_order() {
     let (_, section) = README.split_once("\n### Command line\n\n```sh\n").unwrap();
-    // The server runs, and `moxxy new` and `moxxy build` have a test of their own.
+    // The server runs already, and `moxxy new` and `moxxy build` have their own test.
     let (_, rest) = section.split_once("\nmoxxy serve ").unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
     let (commands, _) = rest.split_once("\nmoxxy new ").unwrap();
@@ -300,7 +300,7 @@ async fn tokens_are_made_used_and_revoked() {
         let output = shell.command(arguments).env("MOXXY_TOKEN", token.trim()).output().unwrap();
         (output.status.code().unwrap(), [output.stdout, output.stderr].map(|bytes| text(&bytes).to_owned()))
     };
-    // From now on, not even a local program makes one without a token.
+    // From now on, even a local program needs a token to create one.
     assert!(shell.fails(&["token", "list"], 4).await.contains("MOXXY_TOKEN"));
     let said = shell.fails(&["token", "create", "--scope", "*", "--scope", "runs:write"], 4).await;
     assert!(said.ends_with("\n  moxxy token create --offline --scope '*' --scope runs:write\n"), "{said}");
@@ -357,7 +357,7 @@ async fn who_makes_a_first_token_that_makes_no_others_is_warned() {
     assert!(made.status.success() && !text(&made.stderr).contains("warning"), "{made:?}");
 }
 
-/// What bash would put in the place of the last word.
+/// Returns what bash inserts in place of the last word.
 fn completed(script: &Path, line: &str, words: &str) -> String {
     let mut bash = Command::new("bash");
     let complete = r#"source "$0"; COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDS=($2); last=$((${#COMP_WORDS[@]} - 1))
@@ -380,7 +380,7 @@ fn completions_are_scripts_of_their_shell() {
             std::fs::write(&file, &script.stdout).unwrap();
             let completed = |line: &str, words: &str| completed(&file, line, words);
             assert_eq!(completed("moxxy tok", "moxxy tok"), "token");
-            // As bash breaks them.
+            // The words are split as bash does.
             let create = "moxxy token create --scope";
             assert_eq!(completed(&format!("{create} ag"), &format!("{create} ag")), "agents:read agents:write");
             assert_eq!(completed(&format!("{create} agents:"), &format!("{create} agents :")), "read write");

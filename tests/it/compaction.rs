@@ -1,4 +1,4 @@
-//! Conversations that outgrow their model: what it is shown of them, and that nothing is lost.
+//! Conversations that exceed their model's context: the messages that it receives, and that nothing is lost.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ async fn detail(server: &Server, run: &Value) -> Value {
     server.get(&format!("/v1/agents/ada/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200)
 }
 
-/// From now on the model writes down what it is shown.
+/// Makes the model record the requests that it receives from now on.
 async fn record(server: &Server, config: Value) {
     let mut config = config;
     config["steps"] = json!([{ "record": true }]);
@@ -20,7 +20,7 @@ fn shown(run: &Value) -> Vec<Value> {
     request["messages"].as_array().unwrap().clone()
 }
 
-/// No call without its result, no result without its call.
+/// Checks that every call has its result and every result its call.
 #[track_caller]
 fn assert_whole(messages: &[Value]) {
     let ids = |message: &Value, list: &str, id: &str| -> Vec<Value> {
@@ -68,7 +68,7 @@ async fn old_messages_are_left_out_in_groups_and_the_model_is_told() {
     assert_eq!(history.as_array().unwrap().len(), 6 * 4 + 2);
 }
 
-/// Whether a message was put there by the server alone.
+/// Returns whether the server itself wrote the message.
 fn is_note(message: &Value) -> bool {
     message["text"].as_str().is_some_and(|text| text.starts_with("[…") && !text.contains('\n'))
 }
@@ -94,7 +94,8 @@ async fn within_a_run_its_task_and_its_newest_calls_stay() {
     let config =
         json!({ "steps": [{ "record": true }], "per_task": true, "repeat": true, "model": { "context_window": 8000 } });
     server.patch("/v1/providers/ada", json!({ "config": config })).await.expect(200);
-    // Asked anew, the model is shown the newest calls of the run before, with what has room of their results.
+    // In the next run, the model receives the newest calls of the run before, with as much of their results as
+    // fits.
     let messages = shown(&server.run("ada", "and now?").await);
     assert_whole(&messages);
     assert_eq!(messages[messages.len() - 2]["tool_results"].as_array().unwrap().len(), 3);

@@ -1,4 +1,4 @@
-//! The configuration: its layers, and what is said of mistakes.
+//! Configuration: its layers, and the messages about mistakes.
 
 use std::{
     fs,
@@ -17,14 +17,14 @@ pub fn moxxy(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Out
     command.env_clear().env("MOXXY_HOME", home).envs(variables.iter().copied()).args(arguments).output().unwrap()
 }
 
-/// The standard output of a command that works.
+/// Returns the standard output of a command that succeeds.
 #[track_caller]
 pub fn works(output: Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The problems that a command ends with, without where the data directory is.
+/// Returns the problems that a command ends with, with `~` for the data directory.
 #[track_caller]
 pub fn problems(home: &Path, output: Output) -> Vec<String> {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
@@ -256,7 +256,7 @@ fn secrets_are_not_shown() {
         assert!(printed.contains("\"hidden\"") && !printed.contains("5a5a"), "{printed}");
     }
     assert!(!format!("{:?}", harness::config(home.path())).contains("5a5a"));
-    // Nor is a file that a variable names by mistake.
+    // Nor is the content of a file that a variable names by mistake.
     let told = check(&home, &[("MOXXY_RUNS_QUEUE_FILE", file.to_str().unwrap())]);
     assert_eq!(told, ["MOXXY_RUNS_QUEUE_FILE (~/moxxy.toml): `runs.queue` has to be 1 to 1_000_000 runs"]);
     let wrong = check(&home, &[("MOXXY_MASTER_KEY", "5a5a")]);

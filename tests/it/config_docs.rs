@@ -1,4 +1,4 @@
-//! `config.default.toml`, the manual of the configuration, against what the server knows and checks.
+//! `config.default.toml`, the manual of the configuration, compared with the options and checks of the server.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -8,7 +8,7 @@ use crate::config::{print, problems, works};
 
 const MANUAL: &str = include_str!("../../host/server/config.default.toml");
 
-/// An option as the manual has it.
+/// Option as described in the manual.
 struct Entry {
     name: String,
     about: String,
@@ -47,7 +47,7 @@ fn manual() -> Vec<Entry> {
 
 #[test]
 fn the_manual_is_the_table() {
-    // Nothing else has defaults: an option that the server knows and the manual lacks ends every start.
+    // Defaults exist only there: if the manual lacks an option of the server, every start fails.
     let printed = print(&TempDir::new().unwrap(), &[]);
     let known =
         printed.as_object().unwrap().iter().flat_map(|(section, options)| {

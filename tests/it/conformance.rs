@@ -1,4 +1,4 @@
-//! The conformance suite of providers: ours pass it, and each fault of a faulty one fails what it should.
+//! Conformance suite of providers: ours pass it, and each fault of a faulty provider fails the expected cases.
 
 use std::{
     path::Path,
@@ -69,7 +69,7 @@ async fn our_providers_pass_all_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_fails_what_it_should() {
     let server = Server::with(|config| config.plugins.provider_cpu = 2000).await;
-    // For the one that uses up in each case what it may.
+    // For the fault that uses up the processor time in each case.
     let impatient = Server::with(|config| config.plugins.provider_cpu = 200).await;
     let faults: [(&str, &[&str]); 12] = [
         ("none", &[]),
@@ -97,7 +97,7 @@ async fn each_fault_fails_what_it_should() {
         println!("{fault}:\n{}", report["text"].as_str().unwrap());
         let failed = failed(&report);
         match fault {
-            // All that it would have to answer.
+            // Every case that needs an answer fails.
             "spin" => assert!(expected.iter().all(|case| failed.contains(case)), "{}", report["text"]),
             _ => assert_eq!(failed, expected, "{fault}: {}", report["text"].as_str().unwrap()),
         }

@@ -1,4 +1,4 @@
-//! Connections that components' requests use again.
+//! Connection reuse between requests of components.
 
 use std::{
     net::SocketAddr,
@@ -54,7 +54,7 @@ async fn a_connection_serves_the_rule_that_it_was_opened_under() {
         config.egress.ca = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls/authority.pem");
     })
     .await;
-    // By its name it is public, below one path it may be private.
+    // Public by its name; it may be a private address below one path.
     let accept = json!(["host:api.github.com GET", "host:api.github.com:443/api GET"]);
     let install = json!({ "source": { "bundled": "fetch" }, "accept": accept });
     server.post("/v1/agents/ada/skills/install", install).await.expect(201);

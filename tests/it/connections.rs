@@ -1,4 +1,4 @@
-//! Slow, broken and far too many clients: they hold nobody up.
+//! Slow, broken and too many clients: they delay no other client.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap()
 }
 
-/// What the server sends until it closes the connection.
+/// Returns the data that the server sends until it closes the connection.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
-    // It may be reset, which ends it as well.
+    // A reset ends the connection as well.
     drop(timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("the connection stays open"));
     String::from_utf8(text).unwrap()
 }
@@ -41,7 +41,7 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
         }
         idle.push(stream);
         if count % 1000 == 0 {
-            // On a connection of its own: one that waits for its next request may be closed.
+            // On its own connection: the server may close one that is idle between requests.
             let request = besieged.server.request(Method::GET, "/v1/health").header("Connection", "close");
             send(request).await.expect(200);
         }
@@ -61,7 +61,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
     for mut stream in slow {
         assert!(!rest(&mut stream).await.contains("200 OK"));
     }
-    // One header after the other does not extend it.
+    // Further headers do not extend the time limit.
     let (mut reading, mut writing) = connect(&server).await.into_split();
     writing.write_all(b"GET /v1/health HTTP/1.1\r\n").await.unwrap();
     let dripping = tokio::spawn(async move {
@@ -119,7 +119,7 @@ async fn who_sends_much_reads_why_it_is_refused_and_goes_on() {
     };
     for (path, status) in [("/v1/nowhere", "404"), ("/v1/agents", "413")] {
         stream.write_all(head(path, size).as_bytes()).await.unwrap();
-        // Whole, before the answer is read.
+        // Send the whole body before reading the answer.
         stream.write_all(&vec![b' '; size]).await.unwrap();
         let mut answer = vec![0; 12];
         timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
@@ -161,7 +161,7 @@ async fn there_are_only_so_many_event_streams() {
     let server = Server::with(|config| config.server.streams = 2).await;
     let streams = [server.events("").await, server.events("").await];
     server.get("/v1/events/stream").await.error(503, "busy");
-    // A run is not waited for either, and says so.
+    // The server does not wait for a run either, and says so.
     server.offline("ada", "echo").await;
     let request = server.request(Method::POST, "/v1/agents/ada/runs").header("Prefer", "wait=60");
     let answer = send(request.json(&json!({ "task": "hello" }))).await;

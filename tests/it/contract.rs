@@ -1,4 +1,4 @@
-//! The OpenAPI document, as the measure of every answer that a test is given.
+//! OpenAPI document, against which every answer in the tests is checked.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-/// An operation of the document.
+/// Operation of the document.
 pub struct Operation {
     pub method: String,
     pub template: String,
@@ -30,7 +30,7 @@ pub fn operations() -> Vec<Operation> {
     all
 }
 
-/// What a reference stands for.
+/// Resolves a reference.
 pub fn resolved(value: &Value) -> &Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(reference) => document().pointer(reference.strip_prefix('#').unwrap()).expect(reference),
@@ -43,12 +43,12 @@ impl Operation {
         self.document["operationId"].as_str().unwrap()
     }
 
-    /// The scope that it needs, if it needs one.
+    /// Returns the scope that the operation needs, if any.
     pub fn scope(&self) -> Option<&str> {
         self.document["security"].as_array().unwrap().iter().find_map(|one| one["token"][0].as_str())
     }
 
-    /// The path, with what the tests' servers have in the place of names.
+    /// Returns the path, with names and IDs in place of its parameters.
     pub fn path(&self) -> String {
         let filled = self.template.replace("{name}", "nobody").replace("{skill_id}", "none");
         let ids = [("run", "run"), ("token", "tok"), ("secret", "sec"), ("grant", "grt"), ("question", "ask")];
@@ -70,7 +70,7 @@ fn uuid() -> &'static str {
     "019b7c5e-8f00-7000-8000-000000000001"
 }
 
-/// An answer with a status or a body that the document does not know is a failure, in whatever test.
+/// Fails the test if the document lacks the status or the body of an answer.
 pub fn check(method: &str, path: &str, status: u16, body: &Value) {
     let Some(template) = template(path) else { return };
     let Some(operation) = document()["paths"][template].get(method) else { return };
@@ -86,7 +86,7 @@ pub fn check(method: &str, path: &str, status: u16, body: &Value) {
     }
 }
 
-/// A validator of a schema of the document.
+/// Returns a validator of a schema of the document.
 pub fn validator(schema: &Value) -> Validator {
     let mut whole = schema.clone();
     whole["components"] = document()["components"].clone();
@@ -99,7 +99,7 @@ fn validators() -> &'static Mutex<HashMap<String, Arc<Validator>>> {
     VALIDATORS.get_or_init(Mutex::default)
 }
 
-/// The template that a path is of: the one with the fewest gaps.
+/// Returns the template of a path: the one with the fewest parameters.
 fn template(path: &str) -> Option<&'static str> {
     let matches = |template: &&String| {
         let (wanted, given) = (template.split('/'), path.split('/'));

@@ -1,5 +1,5 @@
-//! Runs whose server is killed: at each moment of its journal in turn, and at random. `make crash` takes
-//! every moment and a thousand runs; otherwise some of them are taken.
+//! Runs whose server is killed before and after each commit to its journal, or at random. `make crash` tries each
+//! of these points and a thousand runs; otherwise some of them are tried.
 
 use std::{
     collections::BTreeMap,
@@ -23,15 +23,15 @@ use crate::{
     tools,
 };
 
-/// How many tool calls the run makes.
+/// Number of tool calls of the run.
 const STEPS: usize = 40;
-/// How many of the moments are taken in an ordinary test.
+/// Number of kill points in an ordinary test.
 const SOME: usize = 12;
 
-/// What was written down elsewhere: how often each line.
+/// Lines that the ledger received, with their count.
 type Lines = Arc<Mutex<BTreeMap<String, usize>>>;
 
-/// A server beside the one that is killed, that writes down what is done.
+/// Server that records the calls of the killed server.
 struct Ledger {
     peer: Peer,
     lines: Lines,
@@ -51,7 +51,7 @@ impl Ledger {
         vec![("MOXXY_EGRESS_PRIVATE", format!("127.0.0.1:{}", self.peer.port))]
     }
 
-    /// How often a line was written for a run.
+    /// Returns how often a line was written for a run.
     fn count(&self, line: &str, run: &str) -> usize {
         self.lines.lock().unwrap().get(&format!("/{line}/{run}")).copied().unwrap_or(0)
     }
@@ -60,7 +60,7 @@ impl Ledger {
         json!({ "name": format!("hostile__{tool}"), "arguments": { "url": self.peer.url(&format!("/{line}")) } })
     }
 
-    /// A data directory whose agents write into this ledger.
+    /// Returns a data directory whose agents write into this ledger.
     async fn home(&self, agents: &[String], steps: Value, repeat: bool) -> TempDir {
         let home = TempDir::new().unwrap();
         let (mut child, url) = serve(home.path(), &as_options(&self.options()));
@@ -72,14 +72,14 @@ impl Ledger {
             let policy = server.request(Method::PUT, &format!("/v1/agents/{agent}/tool-policy"));
             send(policy.json(&json!({ "idempotent": ["hostile__put"] }))).await.expect(200);
         }
-        // Nothing changes its files any more.
+        // Its files do not change any more.
         child.kill().unwrap();
         child.wait().unwrap();
         std::mem::replace(&mut server.home, TempDir::new().unwrap())
     }
 }
 
-/// The same files in a directory of their own.
+/// Copies the files into a new directory.
 fn copy(from: &Path) -> TempDir {
     let home = TempDir::new().unwrap();
     copy_into(from, home.path());
@@ -98,7 +98,7 @@ fn copy_into(from: &Path, to: &Path) {
     }
 }
 
-/// The library that kills a process at a moment of its journal.
+/// Builds the library that kills a process at a given point of its journal.
 fn killer(folder: &Path) -> Option<PathBuf> {
     let compiler = tools::find(&["cc", "gcc", "clang"])?;
     let library = folder.join("kill.so");
@@ -109,7 +109,7 @@ fn killer(folder: &Path) -> Option<PathBuf> {
     Some(library)
 }
 
-/// Gives `ada` the task, once, however often this is called.
+/// Starts one run of `ada`, however often this is called.
 async fn start(server: &Server) -> Result<Value, reqwest::Error> {
     let request = server.request(Method::POST, "/v1/agents/ada/runs").header("Idempotency-Key", "the-one");
     let answer = request.json(&json!({ "task": "go" })).send().await?;
@@ -121,7 +121,7 @@ fn as_options<'o>(options: &'o [(&'static str, String)]) -> Vec<(&'static str, &
     options.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-/// Runs until the server dies or has nothing more to do; gives the data directory back.
+/// Runs the server until it is killed or the run has completed. Returns the data directory.
 async fn until_killed(home: TempDir, options: &[(&'static str, String)]) -> TempDir {
     let (mut child, url) = begin(home.path(), &as_options(options));
     let Some(url) = url else {
@@ -131,7 +131,7 @@ async fn until_killed(home: TempDir, options: &[(&'static str, String)]) -> Temp
     let mut server = Server::elsewhere(url, home);
     if let Ok(run) = start(&server).await {
         let path = format!("/v1/events/stream?after=0&run_id={}", run["run_id"].as_str().unwrap());
-        // Ends with the server, or with the run.
+        // The stream ends with the server or the run.
         if let Ok(response) = server.request(Method::GET, &path).send().await {
             let mut events = Stream::of(response);
             while let Some(event) = events.next().await {
@@ -146,13 +146,13 @@ async fn until_killed(home: TempDir, options: &[(&'static str, String)]) -> Temp
     std::mem::replace(&mut server.home, TempDir::new().unwrap())
 }
 
-/// Starts the server again, lets the run end, and looks at all that it left.
+/// Restarts the server, waits until the run ends, and checks its results.
 async fn check(ledger: &Ledger, home: TempDir, moment: usize) {
     let (mut child, url) = serve(home.path(), &as_options(&ledger.options()));
     let server = Server::elsewhere(url, home);
     let id = start(&server).await.unwrap()["run_id"].as_str().unwrap().to_owned();
     let told = server.events(&format!("after=0&run_id={id}")).await.until("run.completed").await;
-    // What is only live has no place in the log.
+    // Live events have no position in the log.
     let kept = told.iter().filter(|event| event.id.is_some());
     let sequence: Vec<_> = kept.map(|event| event.data["sequence"].as_u64().unwrap()).collect();
     assert_eq!(sequence, (1..=sequence.len() as u64).collect::<Vec<_>>(), "moment {moment}");
@@ -187,7 +187,7 @@ async fn a_run_survives_a_kill_at_every_moment_of_the_journal() {
     let counting = preloaded(("KILL_LOG", log.to_str().unwrap().to_owned()));
     until_killed(copy(template.path()), &counting).await;
     let moments: usize = fs::read_to_string(&log).unwrap().trim().parse().unwrap();
-    // A commit for each of: the run, its start, and for each step what opens and what closes it.
+    // One commit each for the run, its start, and the start and the end of each step.
     assert!(moments >= 2 * (4 * STEPS), "{moments}");
     let every = std::env::var_os("EVERY_MOMENT").map_or(moments.div_ceil(SOME), |_| 1);
     let mut taken = 0;
@@ -223,7 +223,7 @@ async fn many_runs_end_once_whenever_the_server_is_killed() {
             answer.expect(201);
             next += 1;
         }
-        // Whatever it does at this moment, it is cut off.
+        // The kill interrupts whatever the server does.
         (running, server) = killed(running.0, server, &options);
     }
     let deadline = Instant::now() + PATIENCE * 4;

@@ -1,5 +1,5 @@
-//! A disk that is full: writes fail clean, reads go on, and when there is room again everything works as
-//! before, without a restart, and no run is lost.
+//! Full disk: writes fail cleanly and reads continue. When there is space again, everything works without a
+//! restart, and no run is lost.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ use crate::{
     outcomes::outcome,
 };
 
-/// A file system of a few mebibytes, for as long as this is there.
+/// File system of a few mebibytes, unmounted on drop.
 struct Disk(TempDir);
 
 impl Disk {
@@ -29,7 +29,7 @@ impl Disk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(folder));
         }
-        // No package would change that, so it fails nothing; the table tells of it.
+        // No package would change that, so the test does not fail; the table of outcomes shows it.
         outcome("a full disk", "skipped: this machine lets nobody mount a file system");
         None
     }
@@ -38,7 +38,7 @@ impl Disk {
         self.0.path()
     }
 
-    /// Takes all the room that there is, but for so many bytes.
+    /// Fills the disk except for `rest` bytes.
     fn fill(&self, rest: u64) {
         let mut ballast = File::create(self.path().join("ballast")).unwrap();
         while ballast.write_all(&[1; 1 << 12]).is_ok() {}
@@ -57,7 +57,7 @@ impl Drop for Disk {
     }
 }
 
-/// Asks again and again, until the room that the database has still is used up.
+/// Repeats a request until the free space of the database is used up. Returns the number of accepted requests.
 async fn refused(mut ask: impl AsyncFnMut(usize) -> Answer) -> usize {
     for number in 0..20_000 {
         let answer = ask(number).await;
@@ -101,11 +101,11 @@ async fn a_full_disk_fails_clean_and_loses_no_run() {
     }
     disk.fill(1 << 20);
     let task = "x".repeat(3000);
-    // Each in a conversation of its own, so that no queue is full.
+    // Each in its own session, so that no queue is full.
     let body = |number: usize| json!({ "task": task, "session": format!("n{number}") });
     let new = |number: usize| server.post("/v1/agents/ada/runs", body(number));
     let started = refused(async |number| new(number).await).await;
-    // Every kind of write is refused, and nothing of it is there.
+    // Every kind of write is rejected and leaves nothing behind.
     let secrets = "/v1/vault/secrets";
     let secret = |number: usize| json!({ "name": format!("s{number}"), "value": "v".repeat(3000) });
     let kept = refused(async |number| server.post(secrets, secret(number)).await).await;
@@ -114,7 +114,7 @@ async fn a_full_disk_fails_clean_and_loses_no_run() {
     let installing =
         server.request(Method::POST, "/v1/agents/ada/skills/install").multipart(form(component, Some("all")));
     send(installing).await.error(503, "disk_full");
-    // What is read is read as before.
+    // Reads work as before.
     assert_eq!(server.get("/v1/health").await.expect(200)["status"], "ok");
     assert_eq!(runs_of(&server, "ada").await.len(), started);
     assert_eq!(
@@ -124,7 +124,7 @@ async fn a_full_disk_fails_clean_and_loses_no_run() {
     assert_eq!(server.get("/v1/agents/ada/skills").await.expect(200), json!([]));
     assert_eq!(fs::read_dir(server.home.path().join("components/sha256")).unwrap().count(), 2);
     server.events("after=0").await.next().await.unwrap();
-    // The answers came, and wait for room.
+    // The answers have arrived and wait for disk space.
     for _ in 0..slow.len() {
         while !live.next().await.unwrap().data["payload"]["text"].as_str().is_some_and(|text| text.contains("answer")) {
         }
@@ -135,7 +135,7 @@ async fn a_full_disk_fails_clean_and_loses_no_run() {
     is_well(&server, &slow, started).await;
 }
 
-/// Everything works again, and every run ends as if nothing had been.
+/// Checks that everything works again and every run completes.
 async fn is_well(server: &Server, slow: &[String], started: usize) {
     let more = tokio::time::timeout(PATIENCE, async {
         while server.post("/v1/agents/ada/runs", json!({ "task": "more" })).await.status != StatusCode::CREATED {}
@@ -174,7 +174,7 @@ async fn another_program_that_writes_is_waited_for() {
     other.execute("BEGIN IMMEDIATE").await.unwrap();
     let secret = json!({ "name": "key", "value": "a-value-of-some-length" });
     let meanwhile = async {
-        // What reads does not wait.
+        // Reads do not wait.
         for _ in 0..20 {
             assert_eq!(server.get("/v1/vault/secrets").await.expect(200), json!([]));
         }

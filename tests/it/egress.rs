@@ -1,4 +1,4 @@
-//! What components reach, and what keeps them from the rest: against real servers.
+//! Hosts that components may and may not reach, tested with real servers.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -124,7 +124,7 @@ async fn a_name_is_looked_up_once() {
     let server = server(&private, |config| config.egress.resolver = Some(changing)).await;
     let url = format!("http://named.example:{}/", peer.port);
     assert_eq!(fetch(&server, &url).await.expect(200)["body"], "found");
-    // The second one uses the connection to the address that was judged.
+    // The second request uses the connection to the checked address.
     assert_eq!(fetch(&server, &url).await.expect(200)["body"], "found");
     assert_eq!((ASKED.load(SeqCst), peer.asked()), (1, 2));
 }
@@ -147,7 +147,7 @@ async fn redirects_are_followed_as_far_as_the_rules_go() {
     let local = format!("http://localhost:{}/", other.port);
     let here = Router::new()
         .route("/echo", any(echo))
-        // What was sent is read first: a connection with something unread is reset.
+        // Read the request body first: a connection with unread data is reset.
         .route("/near", any(async |_: Bytes| Redirect::to("../echo")))
         .route("/again", any(async |_: Bytes| Redirect::temporary("/echo")))
         .route("/found", any(|| async { (axum::http::StatusCode::FOUND, [("location", "/echo")]) }))
@@ -170,7 +170,7 @@ async fn redirects_are_followed_as_far_as_the_rules_go() {
     assert!(near.contains("Bearer secret") && near.ends_with("\n\n0") && !near.contains("content-type"), "{near}");
     let away = body(call(&server, json!({ "url": peer.url("/away"), "headers": secret })).await);
     assert!(away.contains("host: localhost") && !away.contains("secret") && !away.contains("cookie"), "{away}");
-    // A body is gone by: the component gets the redirect.
+    // The body is consumed: the component gets the redirect.
     let again = json!({ "url": peer.url("/again"), "method": "POST", "bytes": 9 });
     assert_eq!(call(&server, again).await.expect(200)["status"], 307);
 
@@ -302,7 +302,7 @@ async fn a_refusal_says_what_would_allow_it_and_is_told() {
     assert_eq!((&payload["component"], &payload["method"]), (&json!("http"), &json!("GET")));
     assert_eq!(payload["host"], "named.example");
     assert!(payload["reason"].as_str().unwrap().contains(way) && !payload.to_string().contains("secret"), "{payload}");
-    // It works as it is written.
+    // The suggested request works as written.
     paste(&server, &told).await.expect(200);
     let told = fails(&server, json!({ "url": url })).await;
     assert!(told.contains("the host has no address") && !told.contains("accept"), "{told}");
@@ -346,7 +346,7 @@ async fn a_skill_may_ask_for_any_host_and_reaches_those_that_are_named() {
     for wrong in ["host:docs.rs POST", "host:* GET+POST", "host:*.com GET", "host:config:x GET", "host:Docs.rs GET"] {
         install(json!([wrong])).await.error(400, "invalid_input");
     }
-    // All that it asks for is no host yet.
+    // The skill requests any host, so `all` grants no host yet.
     assert_eq!(install(json!("all")).await.expect(201)["granted"]["hosts"], json!([]));
     let fetch = async || server.invoke("ada", "fetch", "fetch", json!({ "url": peer.url("/") })).await;
     let told = fetch().await.error(500, "tool_failed");

@@ -1,4 +1,4 @@
-//! One shape for every error, whoever made it.
+//! Format of errors: the same for every error, whatever its source.
 
 use reqwest::Method;
 use serde_json::json;

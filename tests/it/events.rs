@@ -113,7 +113,7 @@ async fn a_reader_that_lags_misses_nothing() {
     let server = Server::start().await;
     let words = "word ".repeat(3000);
     server.offline("ada", "echo").await;
-    // Nobody reads while far more happens than is held for a reader.
+    // Read nothing while more events occur than the server buffers for a subscriber.
     let mut slow = server.events("agent_id=ada").await;
     for _ in 0..3 {
         server.run("ada", &words).await;
@@ -160,7 +160,7 @@ async fn a_selection_that_nothing_can_match_is_refused() {
     }
     stream("agent_id=ada&agent_id=bob").await.error(404, "agent_not_found");
     stream("run_id=run_019b7c5e-8f00-7000-8000-000000000001").await.error(404, "run_not_found");
-    // Whoever follows an agent learns of its end, and after it.
+    // A subscriber of an agent gets its deletion, also afterwards.
     server.delete("/v1/agents/ada").await.expect(204);
     let mut events = server.events("agent_id=ada&after=0").await;
     assert_eq!(events.next().await.unwrap().kind, "agent.deleted");

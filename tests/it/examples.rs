@@ -1,4 +1,4 @@
-//! The skills that reach the network, against a service of the test's own under the real one's name.
+//! Skills that use the network, with a test service under the real service's name.
 
 use std::{
     net::SocketAddr,
@@ -37,7 +37,7 @@ struct Search {
     q: String,
 }
 
-/// Knows one repository, which is private.
+/// Returns a service with one private repository.
 fn github() -> Router {
     let known = |headers: &HeaderMap| {
         let right = format!("Bearer {TOKEN}");
@@ -60,7 +60,7 @@ fn github() -> Router {
     };
     let file = move |headers: HeaderMap| async move {
         match known(&headers) {
-            // A service that echoes gives nothing away.
+            // A service that echoes the token does not reveal it.
             true => ([(header::CONTENT_TYPE, "text/plain")], format!("The token is {TOKEN}.")).into_response(),
             false => (StatusCode::NOT_FOUND, Json(json!({ "message": "Not Found" }))).into_response(),
         }
@@ -82,7 +82,7 @@ async fn github_is_read_with_a_token_that_the_skill_never_sees() {
         let arguments = json!({ "repo": "ada/engine", "path": "docs/notes.md" });
         server.invoke("ada", "github", "read_file", arguments).await
     };
-    // Each refusal is the request that goes on.
+    // Each rejection contains the request that resolves it.
     let refused = read().await.error(500, "tool_failed");
     assert!(refused.contains("host:api.github.com GET"), "{refused}");
     paste(&server, &refused).await.expect(200);

@@ -1,5 +1,5 @@
-//! Skills that use up what the server has: time, memory, handles, and the compiler. Each attack
-//! ends in the way that its test states, and harms nothing else.
+//! Skills that exhaust the server's resources: time, memory, handles and the compiler. Each attack ends as its
+//! test states, and harms nothing else.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ async fn endless_loops_end_wherever_they_are() {
         .await;
     let list_tools = Crafted::new("loop-in-list").list_tools(SPIN);
     server.refuses(list_tools, &format!("Its list-tools() failed: `component` {CPU}")).await;
-    // The engine looks at the clock between the fills, not in one.
+    // The engine checks the time between the fills, not during one.
     let fill = "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 67108864))";
     server.ends(Crafted::new("fill").pages(1100).forever(fill), CPU).await;
 }
@@ -42,7 +42,8 @@ async fn a_destructor_runs_in_its_own_time_or_not_at_all() {
     server.ends(dropped, CPU).await;
     let left = "(drop (call $new (i32.const 1)))";
     server.bears(Crafted::with_resource("left-behind", SPIN).call(left)).await;
-    // What a call leaves behind goes with its store: a provider's completion is not asked either.
+    // The store drops what a call leaves behind without running its destructor; the same for a provider's
+    // completion.
     let source = json!({ "base64": BASE64_STANDARD.encode(fs::read(test_component("spin_in_drop")).unwrap()) });
     server.server.post("/v1/providers", json!({ "id": "spin", "component": source })).await.expect(201);
     let agent = json!({ "name": "eve", "provider": "spin", "model": "last" });
@@ -52,7 +53,7 @@ async fn a_destructor_runs_in_its_own_time_or_not_at_all() {
     server.is_unharmed("spin_in_drop").await;
 }
 
-/// A skill that takes a mebibyte and writes to it, again and again.
+/// Returns a skill that repeatedly allocates a mebibyte and writes to it.
 fn memory_bomb() -> Crafted {
     let bomb = "(if (i32.lt_s (memory.grow (i32.const 16)) (i32.const 0)) (then unreachable))
         (memory.fill (i32.mul (i32.sub (memory.size) (i32.const 16)) (i32.const 65536)) (i32.const 1) (i32.const 1048576))";
@@ -63,7 +64,7 @@ fn memory_bomb() -> Crafted {
 async fn memory_has_one_limit_for_all_of_it() {
     let server = Besieged::start().await;
     server.ends(memory_bomb(), MEMORY).await;
-    // It was real memory, and it is back.
+    // The memory was really used, and it is released.
     assert!(server.status("VmHWM:") > 100 * 1024);
     server
         .refuses(Crafted::new("memory-large").pages(3200), &format!("Its get-manifest() failed: `component` {MEMORY}"))
@@ -71,11 +72,11 @@ async fn memory_has_one_limit_for_all_of_it() {
     server
         .refuses(Crafted::new("memory-huge").pages(65536), "4294967296 which exceeds the limit of 0x20000000 bytes")
         .await;
-    // Who can do without what it was refused goes on; what ends it then is another limit.
+    // A skill that handles a failed allocation continues, until another limit ends it.
     let refused = "(drop (memory.grow (i32.const 60000)))";
     server.bears(Crafted::new("memory-refused").call(refused)).await;
     server.ends(Crafted::new("memory-refused-loop").forever(refused), CPU).await;
-    // Each is small, and none is refused but the last.
+    // Each memory is small, and only the last allocation fails.
     let memories = "(memory $a 1) (memory $b 1) (memory $c 1)";
     let grow = ["$a", "$b", "$c"].map(|memory| {
         format!("(if (i32.lt_s (memory.grow {memory} (i32.const 16)) (i32.const 0)) (then unreachable))")
@@ -109,7 +110,7 @@ async fn tables_have_an_end() {
     let grow = "(drop (table.grow $t (ref.null func) (i32.const 1000000)))";
     let table = |name| Crafted::new(name).fields("(table $t 0 funcref)");
     server.ends(table("table-bomb").forever(grow), CPU).await;
-    // What was refused counts for nothing.
+    // Failed allocations do not count.
     let room = "(if (i32.lt_s (memory.grow (i32.const 1000)) (i32.const 0)) (then unreachable))";
     server.bears(table("table-refused").call(grow.repeat(30) + room)).await;
 }
@@ -122,7 +123,7 @@ async fn deep_recursion_ends_at_the_bottom_of_the_stack() {
     server.ends(skill, "ran out of stack: it recursed too deeply").await;
 }
 
-/// A skill that answers with the first 64 MiB of its memory.
+/// Returns a skill whose result is the first 64 MiB of its memory.
 fn large_result() -> Crafted {
     let result = "(i32.store offset=8 (i32.const 131072) (i32.const 67108864)) (return (i32.const 131072))";
     Crafted::new("result").pages(1100).call(result)
@@ -132,7 +133,7 @@ fn large_result() -> Crafted {
 async fn large_values_do_not_cross() {
     let server = Besieged::start().await;
     server.ends(large_result(), RESULT).await;
-    // Two million tools of 28 bytes, all of whose texts are empty.
+    // Two million tools of 28 bytes, with empty texts.
     let many = "(i32.store (i32.const 65536) (i32.const 131072))
         (i32.store offset=4 (i32.const 65536) (i32.const 2000000)) (return (i32.const 65536))";
     server.refuses(Crafted::new("strings-many").pages(1100).list_tools(many), RESULT).await;
@@ -174,7 +175,7 @@ async fn host_calls_have_an_end() {
     server.ends(config, "`host-calls` ").await;
 }
 
-/// A skill that reads this much randomness, again and again.
+/// Returns a skill that repeatedly reads this many random bytes.
 fn random(name: &'static str, bytes: u64) -> Crafted {
     Crafted::new(name)
         .wit(
@@ -197,12 +198,12 @@ async fn sleep_ends_with_the_call() {
     let server = Besieged::with(&[("MOXXY_PLUGINS_SKILL_WALL", "2000")]).await;
     let sleep = "(call $block (call $timer (i64.const 3600000000000)))";
     server.ends(Crafted::with_timers("sleep").call(sleep), "`sleep` took more than its 2000 ms").await;
-    // The processor time of a description, and five seconds.
+    // The limit of a description's processor time, plus five seconds.
     let at_install = "Its list-tools() failed: `component` took more than its 5300 ms";
     server.refuses(Crafted::with_timers("sleep-in-list").list_tools(sleep), at_install).await;
 }
 
-/// A server whose compiler may take little, and that has compiled nothing before.
+/// Starts a server with low limits for the compiler and an empty cache.
 async fn with_little_compiler() -> Besieged {
     let options = [
         // In the data directory.
@@ -218,7 +219,7 @@ const COMPILING: &str = "Compiling it takes more than 5 s of processor time or 5
 #[tokio::test]
 async fn code_that_takes_too_long_to_compile_is_refused() {
     let server = with_little_compiler().await;
-    // The compiler weighs each of the locals at each of the branches.
+    // The compiler considers each local at each branch.
     let locals = "(local i64)".repeat(10_000);
     let branches: String = (0..10_000)
         .map(|i| format!("(if (i64.eqz (local.get {i})) (then (local.set {} (i64.const {i}))))", (i + 1) % 10_000))
@@ -235,11 +236,11 @@ async fn much_code_is_compiled_as_long_as_it_takes_little() {
     server.refuses(Crafted::new("functions-many").fields(functions(100_000)), COMPILING).await;
     let straight =
         |code: &str, times: usize| format!("(global $g (mut i64) (i64.const 0)) (func {})", code.repeat(times));
-    // Two megabytes that amount to nothing, and one and a half of work.
+    // Two megabytes of code without effect, and one and a half with effect.
     server.bears(Crafted::new("straight").fields(straight("(drop (i32.const 1))", 700_000))).await;
     let work = straight("(global.set $g (i64.add (global.get $g) (i64.const 1)))", 200_000);
     server.refuses(Crafted::new("straight-work").fields(work), COMPILING).await;
-    // WebAssembly has a limit of its own, of 7,654,321 bytes.
+    // WebAssembly's own limit is 7,654,321 bytes.
     let long = straight("(drop (i64.const -9223372036854775808))", 640_000);
     server.refuses(Crafted::new("straight-long").fields(long), "exceeds limit of 7654321").await;
 }

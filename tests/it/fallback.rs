@@ -1,4 +1,4 @@
-//! What a run does when its model fails and its agent has others.
+//! Fallback of a run to the agent's other models when one fails.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     harness::{Server, Stream},
 };
 
-/// A provider with a script.
+/// Installs a provider with a script.
 async fn provider(server: &Server, id: &str, config: Value) {
     let body = json!({ "id": id, "component": { "bundled": "script" }, "config": config });
     server.post("/v1/providers", body).await.expect(201);
@@ -17,7 +17,7 @@ fn fallbacks(providers: &[&str]) -> Value {
     providers.iter().map(|id| json!({ "provider": id, "model": "script" })).collect()
 }
 
-/// An agent whose providers play back these, one after the other.
+/// Creates an agent with providers that play back these scripts, in this order.
 async fn agent(server: &Server, name: &str, configs: Vec<Value>, limits: Value) {
     let ids: Vec<_> = (0..configs.len()).map(|index| format!("{name}-{index}")).collect();
     for (id, config) in ids.iter().zip(configs) {
@@ -38,7 +38,7 @@ fn steps(step: Value) -> Value {
     json!({ "steps": [step], "repeat": true, "model": { "price": { "input": 1.0, "output": 1.0 } } })
 }
 
-/// Who made the model calls of a run, and how they ended.
+/// Returns the provider and the status of each model call of a run.
 async fn calls(server: &Server, run: &Value) -> Vec<(String, String)> {
     let (agent, id) = (run["agent_id"].as_str().unwrap(), run["run_id"].as_str().unwrap());
     let detail = server.get(&format!("/v1/agents/{agent}/runs/{id}")).await.expect(200);
@@ -100,7 +100,7 @@ async fn what_another_model_must_not_do_ends_the_run() {
         assert_eq!(run["error"]["code"], code, "{run}");
         assert_eq!(calls(&server, &run).await.len(), 1);
     }
-    // The last one that fails says why.
+    // The error is that of the last one.
     let all = vec![steps(fails("overloaded")), steps(json!({ "trap": true })), steps(fails("authentication"))];
     agent(&server, "all", all, json!({})).await;
     let run = server.run("all", "go").await;

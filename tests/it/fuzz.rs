@@ -1,4 +1,4 @@
-//! What fuzzing checks, on the committed corpus: each file of `tests/fuzz/corpus/`.
+//! Checks of the fuzz targets on the committed corpus: each file of `tests/fuzz/corpus/`.
 
 use std::{fs, path::Path};
 
@@ -20,7 +20,7 @@ const CHECKS: [(&str, Check); 6] = [
     ("urls", checks::urls::check),
 ];
 
-/// Of each file of the corpus so many variants are tried, the same ones each time.
+/// Number of variants of each file of the corpus, the same ones each time.
 const VARIANTS: u64 = 400;
 
 #[test]
@@ -41,7 +41,8 @@ fn the_corpus_and_what_is_near_it_hold() {
     }
 }
 
-/// With some bytes changed, taken out, doubled, or put in of those that mean something.
+/// Returns the seed with some bytes changed, removed, duplicated or inserted. New bytes have a meaning in the
+/// formats.
 fn mutated(seed: &[u8], number: u64) -> Vec<u8> {
     const TELLING: &[u8] = b"\0\x01\n%2e%2f/\\@:;.&=?#[]*\"{}'+-09azAZ\x7f\xc3\xff";
     let mut state = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -67,10 +68,10 @@ fn mutated(seed: &[u8], number: u64) -> Vec<u8> {
     bytes
 }
 
-/// Cases for secrets and responses that are made at random.
+/// Number of random cases of secrets and responses.
 const CASES: u64 = 10_000;
 
-/// As many pieces as early release betrays a secret by are tried with the other ways.
+/// Early release reveals a secret within the cases, which shows that the test can detect it.
 #[test]
 fn redaction_tells_nothing_of_a_secret() {
     let case = |number: u64| {
@@ -91,7 +92,7 @@ fn redaction_tells_nothing_of_a_secret() {
     outcome("a guess at a secret, by the pieces that a component sees", &format!("{CASES} cases tell nothing"));
 }
 
-/// Components that are whole, and each with some bytes of it changed.
+/// Intact components, and each with bytes changed or truncated.
 #[test]
 fn damaged_uploads_are_refused_in_words() {
     for name in ["text_module", "plain", "keeper"] {

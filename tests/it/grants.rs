@@ -1,4 +1,4 @@
-//! `/v1/vault/grants`: who may use which secret.
+//! `/v1/vault/grants`: the components that may use a secret.
 
 use std::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ async fn secret(server: &Server, name: &str) -> String {
     server.post("/v1/vault/secrets", body).await.expect(201)["id"].as_str().unwrap().to_owned()
 }
 
-/// A server with a skill that asks for the secret `key`, and that secret.
+/// Starts a server with a skill that requests the secret `key`, and that secret.
 async fn asking() -> (Server, String) {
     let server = Server::start().await;
     server.offline("ada", "echo").await;
@@ -59,18 +59,18 @@ async fn what_comes_later_asks_anew() {
     assert!(message.contains("No skill of agent 'ada' asks for a secret 'key'"), "{message}");
     server.upload("ada", "misbehave").await.expect(201);
     server.post(GRANTS, short.clone()).await.expect(201);
-    // Removed and installed again, it is another.
+    // Removed and installed again, the skill is another installation.
     server.delete(SKILL).await.expect(204);
     assert_eq!(server.get(GRANTS).await.expect(200), json!([]));
     server.upload("ada", "misbehave").await.expect(201);
     assert_eq!(missing(&server).await, 1);
-    // Another agent's is another, too.
+    // So is another agent's skill.
     server.offline("bob", "echo").await;
     server.upload("bob", "misbehave").await.expect(201);
     server.post(GRANTS, short).await.expect(201);
     let bobs = server.get("/v1/agents/bob/skills/misbehave").await.expect(200);
     assert_eq!(bobs["granted"]["secrets"], json!([]));
-    // With the secret its grants go.
+    // Deleting the secret deletes its grants.
     server.delete(&format!("/v1/vault/secrets/{id}")).await.expect(204);
     assert_eq!((server.get(GRANTS).await.expect(200), missing(&server).await), (json!([]), 1));
 }
@@ -93,7 +93,7 @@ async fn a_grant_says_exactly_what_it_allows() {
     assert_eq!((&grant["hosts"], &grant["place"]), (&json!(["*.example.org", "b.example.com"]), &json!("query:key")));
     assert_eq!((&grant["expires_at"], &grant["max_uses"]), (&json!("2998-12-31T22:00:00.000Z"), &json!(3)));
     assert_eq!((&grant["name"], &grant["secret"]), (&json!("key"), &json!("other")));
-    // By one name a component knows one secret.
+    // A component's name for a secret stands for one secret.
     let message = server.post(GRANTS, with(json!({ "mode": "reveal" }))).await.error(409, "name_taken");
     let path = format!("{GRANTS}/{}", grant["id"].as_str().unwrap());
     assert!(message.contains(grant["id"].as_str().unwrap()), "{message}");

@@ -1,4 +1,4 @@
-//! Skills that make the host keep things for them: handles, and what stands behind these.
+//! Skills that make the host allocate: handles and the data behind them.
 
 use reqwest::Method;
 
@@ -18,7 +18,7 @@ async fn handles_have_an_end() {
     server.ends(timers, HANDLES).await;
 }
 
-/// A skill that makes requests' bodies, writes as much into each as it takes, and keeps them all.
+/// Returns a skill that creates request bodies, fills each, and keeps them all.
 fn bodies() -> Crafted {
     Crafted::new("bodies")
         .wit(
@@ -62,7 +62,7 @@ fn bodies() -> Crafted {
         )
 }
 
-/// A skill that keeps a thousand values, with long keys, and lists them with handle after handle.
+/// Returns a skill that stores a thousand values with long keys, and lists them with handle after handle.
 fn listings() -> Crafted {
     Crafted::new("listings")
         .imports(
@@ -87,7 +87,7 @@ fn listings() -> Crafted {
         )
 }
 
-/// A skill that makes headers of this size, and keeps them all.
+/// Returns a skill that creates headers of this size, and keeps them all.
 fn headers(name: &'static str, bytes: usize) -> Crafted {
     Crafted::new(name)
         .wit(
@@ -113,7 +113,7 @@ fn headers(name: &'static str, bytes: usize) -> Crafted {
         ))
 }
 
-/// What an upload sends, and what is wrong with it.
+/// Large uploads, and large bodies with errors.
 #[tokio::test]
 async fn large_bodies_take_little_more_than_their_size() {
     let server = Besieged::start().await;
@@ -127,7 +127,7 @@ async fn large_bodies_take_little_more_than_their_size() {
         let request = server.server.request(Method::POST, "/v1/agents/ada/skills/install");
         send(request.header("Content-Type", "application/json").body(body)).await.error(400, code);
     }
-    // The text as it comes, as it is parsed, and what it stands for.
+    // The received text, its parsed form, and the decoded value.
     let most = server.status("VmHWM:");
     assert!(most < 256 * 1024, "{most} KiB");
     server.is_unharmed("large bodies").await;
@@ -139,7 +139,7 @@ async fn what_the_host_keeps_for_a_call_has_an_end() {
     for attack in [bodies(), listings(), headers("headers", 16_000)] {
         let name = attack.name();
         server.ends(attack, HANDLES).await;
-        // Less than the call may have of its own, with all that the server needs besides.
+        // Less than the call's own memory limit, including the rest of the server.
         let most = server.status("VmHWM:");
         assert!(most < 128 * 1024, "{name}: {most} KiB");
     }

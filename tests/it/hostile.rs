@@ -1,5 +1,5 @@
-//! Components that misbehave: refused at install with the reason, or ended with a precise error,
-//! while everything else goes on.
+//! Components that misbehave: rejected at install with the reason, or ended with a precise error, while
+//! everything else continues.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ async fn server() -> Server {
         config.plugins.memory = 32 << 20;
         config.plugins.result = 1 << 20;
         config.server.upload_limit = 1 << 20;
-        // A cache of its own, to see what is left in it.
+        // Its own cache, to see the remaining files.
         config.data.cache = config.data.home.join("cache");
     })
     .await;
@@ -85,7 +85,7 @@ fn files_below(folder: &std::path::Path) -> usize {
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
 }
 
-/// Nothing was installed, nothing was left, and the server serves.
+/// Checks that nothing was installed or left behind, and that the server works.
 async fn unchanged(server: &Server) {
     assert_eq!(server.get("/v1/agents/ada/skills").await.expect(200), json!([]));
     assert_eq!(server.get("/v1/health").await.expect(200)["components"], 1);
@@ -153,7 +153,7 @@ async fn the_sandbox_gives_nothing() {
     let url = format!("{}/v1/health", server.url);
     let refused = call("http", "get", json!({ "url": url })).await;
     assert!(refused.body.to_string().contains("is this server itself, which no rule allows"), "{refused:?}");
-    // A flood of lines is dropped, not kept.
+    // Excess lines are dropped, not stored.
     call("misbehave", "print", json!({ "lines": 10_000, "text": "spam" })).await.expect(200);
 }
 
@@ -168,7 +168,7 @@ async fn others_go_on_while_one_spins() {
             server.invoke("ada", "misbehave", "echo", json!({ "text": "a" })).await.expect(200);
         }
     };
-    // All fifty answers are there before the loop has used up its time.
+    // All fifty answers arrive before the loop has used up its time.
     tokio::select! {
         biased;
         ended = spin => panic!("the loop ended first: {ended:?}"),

@@ -1,4 +1,4 @@
-//! The commands against servers that nobody should trust: what they send is answered by hand here.
+//! Commands against untrusted servers, whose responses the tests write by hand.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write},
@@ -17,12 +17,12 @@ use tempfile::TempDir;
 
 use crate::cli::{moxxy, text};
 
-/// An answer with its status line, headers of its own, and a body.
+/// Returns a response with its status line, headers and body.
 fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// Gives one answer to each connection, and says what was asked.
+/// Starts a server that sends one answer to each connection. Returns its address and the requests.
 fn forge(
     answers: impl FnOnce(&str) -> Vec<String>,
     tls: Option<Arc<ServerConfig>>,
@@ -44,7 +44,7 @@ fn forge(
     (url, asked)
 }
 
-/// What was asked; empty if the client went away.
+/// Reads a request and sends the answer. Returns the request's head; empty if the client disconnected.
 fn exchange(stream: impl Read + Write, answer: &str) -> String {
     let mut stream = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what is sent again is not done again.
+//! `Idempotency-Key`: a repeated request has no further effect.
 
 use std::sync::Arc;
 
@@ -27,21 +27,21 @@ async fn a_request_that_is_sent_again_has_the_answer_of_the_first() {
     assert_eq!(again.headers["location"], "/v1/agents/bob");
     assert_eq!(again.headers["idempotency-replayed"], "true");
     assert_ne!(again.headers["x-request-id"], first.headers["x-request-id"]);
-    // For another body, another key; elsewhere the key is another.
+    // Another body needs another key; on another route the same key is a different one.
     let other = json!({ "name": "eve", "provider": "offline", "model": "echo" });
     post(&server, "/v1/agents", "one", other.clone()).await.error(409, "idempotency_key_reused");
     post(&server, "/v1/agents", "two", agent.clone()).await.error(409, "agent_exists");
     server.install("bob", "text").await;
     let call = json!({ "tool": "word_count", "arguments": { "text": "a b" } });
     post(&server, "/v1/agents/bob/skills/text/invoke", "one", call).await.expect(200);
-    // What was refused did nothing, and leaves the key free.
+    // A rejected request has no effect and leaves the key free.
     let wrong = json!({ "name": "E V E", "provider": "offline", "model": "echo" });
     post(&server, "/v1/agents", "three", wrong).await.error(400, "invalid_input");
     post(&server, "/v1/agents", "three", other).await.expect(201);
     for key in ["", &"k".repeat(256)] {
         post(&server, "/v1/agents", key, agent.clone()).await.error(400, "invalid_input");
     }
-    // And all that after a restart.
+    // The same after a restart.
     let server = Server::at(server.stop().await, |_| {}).await;
     post(&server, "/v1/agents", "one", agent).await.expect(201);
 }
@@ -97,7 +97,7 @@ async fn of_many_at_once_one_makes_the_run_and_all_are_told_of_it() {
     }
     ids.dedup();
     assert_eq!(ids.len(), 1);
-    // Later it is told of as it is then, and waited for if that is wanted.
+    // A later replay returns the run as it is then, and waits for it if requested.
     let request = server.request(Method::POST, "/v1/agents/ada/runs").header("Idempotency-Key", "one");
     let later = send(request.header("Prefer", "wait=60").json(&json!({ "task": "hello" }))).await;
     assert_eq!(later.headers["idempotency-replayed"], "true");

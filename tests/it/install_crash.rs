@@ -1,5 +1,5 @@
-//! Installs and upgrades that a kill cuts off: what is there afterwards is the old or the new, it
-//! works, and nothing else lies about.
+//! Installs and upgrades that are interrupted by a kill: afterwards the old or the new version works, and no
+//! other files remain.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use crate::{
 
 const SKILLS: &str = "/v1/agents/ada/skills";
 
-/// A server in a process of its own, with a cache of its own.
+/// Server in its own process, with its own cache.
 struct Running {
     server: Server,
     child: Child,
@@ -41,10 +41,10 @@ impl Running {
     }
 }
 
-/// Every file below with its size, in order.
+/// Returns the name and the size of every file below, sorted.
 fn files(folder: &Path) -> Vec<(String, u64)> {
     let mut found = Vec::new();
-    // What is gone when it is looked at was not there.
+    // Files may disappear meanwhile.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         match entry.metadata() {
             Ok(data) if data.is_dir() => found.extend(files(&entry.path())),
@@ -56,8 +56,8 @@ fn files(folder: &Path) -> Vec<(String, u64)> {
     found
 }
 
-/// Kills the server at the n-th change of the files of its components and of its database, or when
-/// the request has ended without that many. Says whether there were.
+/// Kills the server at the n-th change of the files of its components and its database, or when the request has
+/// ended with fewer. Returns the data directory, and whether there were that many.
 async fn kill_at(running: Running, request: reqwest::RequestBuilder, change: usize) -> (TempDir, bool) {
     let home = running.server.home.path().to_owned();
     let sending = tokio::spawn(request.send());
@@ -90,8 +90,8 @@ fn consented(component: &str) -> Form {
     form(fs::read(test_component(component)).unwrap(), Some("all"))
 }
 
-/// Only the files of what is installed are there, once whatever the start does has ended, and no
-/// process compiles any more.
+/// Checks that only the files of installed components remain, once the cleanup at the start has ended, and that
+/// no compiler runs any more.
 async fn is_tidy(server: &Server) {
     let skills = server.get(SKILLS).await.expect(200);
     let provider = server.get("/v1/providers/offline").await.expect(200)["digest"].clone();
@@ -111,7 +111,7 @@ async fn is_tidy(server: &Server) {
     }
 }
 
-/// The processes that compile for this data directory.
+/// Returns the number of processes that compile for this data directory.
 fn compilers(home: &Path) -> usize {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let commands = processes.filter_map(|process| fs::read_to_string(process.path().join("cmdline")).ok());
@@ -124,7 +124,7 @@ async fn a_kill_leaves_the_old_or_the_new_and_no_litter() {
     running.server.offline("ada", "planner").await;
     let (mut old, mut new) = (0, 0);
     for change in 1.. {
-        // The install first: there is nothing, or version 1.
+        // First the install: afterwards there is nothing, or version 1.
         let install = running.server.request(Method::POST, &format!("{SKILLS}/install")).multipart(consented("plain"));
         let (home, install_reached) = kill_at(running, install, change).await;
         running = Running::start(home);

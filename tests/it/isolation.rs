@@ -1,4 +1,4 @@
-//! Many calls at once, none of which sees anything of another.
+//! Concurrent calls: none sees data of another.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,14 @@ const CONNECTIONS: usize = 32;
 const CALLS: usize = 2000;
 const AGENTS: [&str; 2] = ["ada", "bob"];
 
-/// What a connection left behind: the titles of its notes, and the texts that it tallied.
+/// Data that a connection stored: the titles of its notes, and the texts that it tallied.
 #[derive(Default)]
 struct Left {
     notes: BTreeSet<String>,
     tallied: BTreeSet<String>,
 }
 
-/// One connection's calls, one after another, each with a text of its own.
+/// Makes the calls of one connection sequentially, each with a unique text.
 async fn calls(url: String, number: usize) -> Left {
     let connection = Server::elsewhere(url, TempDir::new().unwrap());
     let (agent, mut left, mut last) = (AGENTS[number % 2], Left::default(), None);

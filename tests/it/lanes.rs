@@ -1,4 +1,4 @@
-//! How many completions of a provider run at once.
+//! Concurrency limit for the completions of a provider.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use tokio::sync::{
 
 use crate::{harness::Server, llm::DONE, peer::Peer};
 
-/// A service that answers as many as it is told to, and counts who is there.
+/// Service that sends as many answers as it has permits, and counts its concurrent requests.
 #[derive(Clone)]
 struct Service {
     open: Arc<AtomicUsize>,
@@ -39,7 +39,7 @@ impl Service {
     }
 }
 
-/// An agent that may have so many calls of the peer at once, and runs of it, each in its own conversation.
+/// Creates an agent with this limit of concurrent calls to the peer, and starts runs, each in its own session.
 async fn runs(server: &Server, peer: &Peer, concurrency: Value, number: usize) -> Vec<String> {
     let config = json!({ "base_url": peer.url("/v1"), "auth": "none", "models": [{ "id": "large-1" }] });
     let install = json!({
@@ -56,14 +56,14 @@ async fn runs(server: &Server, peer: &Peer, concurrency: Value, number: usize) -
     paths
 }
 
-/// The runs that wait for their turn, once there are so many.
+/// Returns the runs that wait for a permit, once there are so many.
 async fn waiting(server: &Server, paths: &[String], number: usize) -> Vec<String> {
     loop {
         let mut waiting = Vec::new();
         for path in paths {
             let run = server.get(path).await.expect(200);
             if run["waits_for"] == "ada" {
-                // Nothing has begun that a limit on time or money would count.
+                // No step has begun that would count towards a limit on time or money.
                 assert_eq!((&run["status"], &run["steps"]), (&json!("running"), &json!([])));
                 waiting.push(path.clone());
             }
@@ -82,7 +82,7 @@ async fn a_provider_makes_so_many_calls_at_once_and_the_others_wait() {
     let waits = waiting(&server, &paths, 4).await;
     coming.recv().await.unwrap();
     coming.recv().await.unwrap();
-    // Who waits can be stopped.
+    // A waiting run can be stopped.
     let stopped = server.post(&format!("{}/stop", waits[0]), json!({ "mode": "now" })).await.expect(200);
     assert_eq!(stopped["status"], "cancelled");
     let stopped = server.post(&format!("{}/stop", waits[1]), json!({ "mode": "step" })).await.expect(200);
@@ -114,7 +114,7 @@ async fn the_configuration_says_how_many_unless_the_provider_does() {
     }
     let changed = server.patch("/v1/providers/ada", json!({ "concurrency": 3 })).await.expect(200);
     assert_eq!(changed["concurrency"], 3);
-    // Those that wait have them at once.
+    // Waiting runs get the new permits at once.
     coming.recv().await.unwrap();
     coming.recv().await.unwrap();
     service.answers.add_permits(100);
@@ -127,7 +127,7 @@ async fn the_configuration_says_how_many_unless_the_provider_does() {
     assert_eq!(changed["concurrency"], Value::Null);
 }
 
-/// Both runs of the agent, of which one waited, when they have ended.
+/// Returns the outputs of the agent's runs, of which one waited, when they have ended.
 async fn outputs(server: &Server, service: &Service, paths: &[String]) -> Vec<Value> {
     service.answers.add_permits(100);
     let mut told = server.events("after=0&agent_id=ada").await;

@@ -1,11 +1,10 @@
-//! Skills in other languages, built by their own tools against the same WIT, under the default
-//! limits.
+//! Skills in other languages, built with their own tools for the same WIT, under the default limits.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Server, test_component};
 
-/// A server with the component, or `None` if it could not be built here.
+/// Starts a server with the component, or returns `None` if it was not built.
 async fn server(component: &str) -> Option<Server> {
     if !test_component(component).exists() {
         assert!(std::env::var_os("CI").is_none(), "{component} was not built");

@@ -1,4 +1,4 @@
-//! The providers of real services, against a peer from a registry that speaks like them.
+//! Providers of real services, tested with a mock server from a package registry.
 
 use std::{
     io,
@@ -31,7 +31,7 @@ use crate::{
 
 const KEY: &str = "sk-0123456789abcdef";
 
-/// What the peer answers, by what was said.
+/// Answers of the peer, by message.
 const RULES: &str = r#"
 version: 1
 defaults:
@@ -51,7 +51,7 @@ rules:
     respond: { content: "Hi there! \u00e4\u4e16 \U0001F600" }
 "#;
 
-/// A service of the two wires, that ends with the test.
+/// Service with both protocols, which ends with the test.
 struct Peer {
     child: Child,
     port: u16,
@@ -59,7 +59,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// `None` where it is not installed.
+    /// Starts the service, or returns `None` if it is not installed.
     async fn start() -> Option<Self> {
         let program = target("clients/python/bin/fakellm");
         if !program.is_file() {
@@ -69,7 +69,7 @@ impl Peer {
         let folder = TempDir::new().unwrap();
         let rules = folder.path().join("fakellm.yaml");
         std::fs::write(&rules, RULES).unwrap();
-        // It cannot choose a port by itself.
+        // It cannot choose a free port by itself.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -131,10 +131,10 @@ async fn converses(provider: &str, path: &str) {
         .map(|step| &step["output"]["words"])
         .collect();
     assert_eq!(outputs, [3, 2]);
-    // Where the peer tells no usage, what was reserved counts.
+    // If the peer reports no usage, the reserved tokens count.
     let counted = ["input_tokens", "reserved_tokens"].map(|name| detail["usage"][name].as_u64().unwrap());
     assert!(counted.iter().sum::<u64>() > 0, "{detail}");
-    // The key is in nothing that can be read.
+    // Nothing that can be read contains the key.
     let history = server.get(&format!("/v1/agents/{provider}/history")).await.expect(200).to_string();
     assert!(!history.contains(KEY) && !detail.to_string().contains(KEY));
 }
@@ -149,13 +149,13 @@ async fn the_wire_of_anthropic_carries_text_and_parallel_calls() {
     converses("anthropic", "").await;
 }
 
-/// What a service answers, one after the other; the last one from then on.
+/// Answers of a service, in order; the last one repeats.
 type Answers = Arc<Mutex<Vec<(StatusCode, &'static str)>>>;
 
 pub const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 const CUT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"do\"}}]}\n\n";
 
-/// An agent of a service that gives these answers.
+/// Creates an agent of a service with these answers.
 async fn answering(server: &Server, agent: &str, answers: Vec<(StatusCode, &'static str)>) -> peer::Peer {
     let next = async |State(answers): State<Answers>| {
         let mut answers = answers.lock().unwrap();
@@ -166,7 +166,7 @@ async fn answering(server: &Server, agent: &str, answers: Vec<(StatusCode, &'sta
     served(server, agent, post(next).with_state(Arc::new(Mutex::new(answers)))).await
 }
 
-/// An agent of a service that answers so.
+/// Creates an agent of a service with this handler.
 async fn served(server: &Server, agent: &str, answer: MethodRouter) -> peer::Peer {
     let peer = peer::Peer::new(Router::new().route("/v1/chat/completions", answer)).await;
     let config = json!({ "base_url": peer.url("/v1"), "auth": "none", "models": [{ "id": "large-1" }] });
@@ -191,7 +191,7 @@ async fn a_failure_that_passes_is_tried_again() {
     let peer = answering(&server, "bob", vec![busy]).await;
     let run = server.run("bob", "go").await;
     assert_eq!((&run["error"]["code"], peer.asked()), (&json!("provider_rate_limited"), 3), "{run}");
-    // Once something of an answer was passed on, it is not.
+    // A call is not retried once part of its answer was passed on.
     let peer = answering(&server, "eve", vec![(StatusCode::OK, CUT)]).await;
     let run = server.run("eve", "go").await;
     assert_eq!((&run["error"]["code"], peer.asked()), (&json!("provider_unreachable"), 1), "{run}");

@@ -1,4 +1,4 @@
-//! Components that are installed, of which only a few are loaded.
+//! Installed components, of which only a few are loaded.
 
 use std::{
     collections::HashSet,
@@ -14,7 +14,8 @@ use crate::harness::{Server, config};
 
 const SKILLS: [&str; 4] = ["text", "notes", "plain", "misbehave"];
 
-/// A server with four skills and a compiled code of its own, of which so many may be loaded.
+/// Starts a server with four skills and its own compiled code. `loaded` is the maximum number of loaded
+/// components.
 async fn server(loaded: usize) -> Server {
     let server = Server::with(|config| {
         config.plugins.loaded = loaded;
@@ -32,8 +33,8 @@ async fn server(loaded: usize) -> Server {
     server
 }
 
-/// Leaves a line for each compilation. Written by another process: a file that this one has open
-/// for writing, or has forked with meanwhile, could not be started.
+/// Returns a compiler that writes a line for each compilation. Another process writes the script: a file that
+/// this process, or a fork of it, has open for writing cannot be executed.
 fn counting_compiler(home: &Path) -> PathBuf {
     let path = home.join("compiler");
     let real = config(home).plugins.compiler.unwrap();
@@ -47,7 +48,7 @@ fn compilations(server: &Server) -> usize {
     fs::read_to_string(server.home.path().join("compiler.count")).unwrap().lines().count()
 }
 
-/// How many components' code this process has mapped for a server.
+/// Returns the number of components whose code this process has mapped for a server.
 fn mapped(server: &Server) -> usize {
     let (maps, home) = (fs::read_to_string("/proc/self/maps").unwrap(), server.home.path().to_str().unwrap());
     let paths = maps.lines().filter_map(|line| line.split_once(home)).map(|(_, path)| path);
@@ -64,7 +65,7 @@ async fn answers(server: &Server, skill: &str) {
     assert_eq!(server.invoke("ada", skill, tool, arguments).await.expect(200), answer);
 }
 
-/// The path of a skill's file, by the folder below the data directory and the extension.
+/// Returns the path of a skill's file, by the folder below the data directory and the extension.
 async fn file(server: &Server, skill: &str, folder: &str, extension: &str) -> PathBuf {
     let shown = server.get(&format!("/v1/agents/ada/skills/{skill}")).await.expect(200);
     let name = format!("{}.{extension}", shown["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap());

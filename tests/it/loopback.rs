@@ -1,5 +1,5 @@
-//! Loopback trust and peers that leave: a program of the server's user may get the address of another
-//! user's program, and the requests of that one may still wait to be read.
+//! Loopback trust and disconnected peers: a program of the server's user may get the address of another user's
+//! program whose requests have not been read yet.
 
 use std::{
     fs,
@@ -16,6 +16,7 @@ use tokio::{net::TcpSocket, task::yield_now};
 
 use crate::{harness::Server, outcomes::outcome, tools};
 
+/// UID of the other user.
 const STRANGER: u32 = 65_534;
 const ATTEMPTS: usize = 20;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -31,7 +32,7 @@ impl Stranger {
     async fn connect(server: &Server, device: Option<&'static [u8]>) -> Self {
         let to: SocketAddr = server.authority().parse().unwrap();
         let open = move || {
-            // The system's call, which is for one thread.
+            // The raw system call, which affects only this thread.
             set_thread_uid(rustix::process::Uid::from_raw(STRANGER)).unwrap();
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_reuseaddr(true).unwrap();
@@ -64,8 +65,8 @@ impl Stranger {
         }
     }
 
-    /// Asks for an agent. What stands behind it keeps the server from reading on, so that it does not see
-    /// how the connection ends.
+    /// Requests the creation of an agent. The partial request behind it keeps the server from reading on, so that
+    /// it does not see how the connection ends.
     fn ask(&self, server: &Server, agent: usize) {
         let body = format!(r#"{{"name":"a{agent}","provider":"offline","model":"echo"}}"#);
         let head = format!("POST /v1/agents HTTP/1.1\r\nHost: {}\r\n", server.authority());
@@ -75,14 +76,14 @@ impl Stranger {
         ));
     }
 
-    /// Resets the connection. What was sent can still be read.
+    /// Resets the connection. Data that was sent can still be read.
     fn reset(self) {
         sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// A connection of the server's own user from a port, or `None` where the port is not free: another test took it,
-/// or a process that one starts holds the stranger's socket until it runs its program.
+/// Connects from a port as the server's own user. Returns `None` if the port is not free: another test took it,
+/// or a child process of a test holds the other user's socket until it executes its program.
 fn successor(server: &Server, socket: TcpSocket, port: u16) -> Option<TcpSocket> {
     let mapped = |address: SocketAddr| match socket.local_addr().unwrap() {
         SocketAddr::V4(_) => address,
@@ -99,7 +100,7 @@ fn successor(server: &Server, socket: TcpSocket, port: u16) -> Option<TcpSocket>
     }
 }
 
-/// The inode of the server's socket that is connected to a port.
+/// Returns the inode of the server's socket that is connected to a port.
 fn inode(server: &Server, port: u16) -> String {
     let to: SocketAddr = server.authority().parse().unwrap();
     let ends = [format!(":{:04X}", to.port()), format!(":{port:04X}")];
@@ -121,8 +122,8 @@ async fn closed(inode: &str) {
     }
 }
 
-/// How many of the attempts made an agent. The server runs on the test's own thread, so it does nothing between
-/// two steps that do not wait.
+/// Returns the number of attempts that created an agent. The server runs on the test's own thread, so it does
+/// nothing between two steps that do not wait.
 async fn wins(attack: &str, device: Option<&'static [u8]>, open: fn() -> std::io::Result<TcpSocket>) -> usize {
     let server = Server::start().await;
     server.offline("ada", "echo").await;
@@ -131,7 +132,7 @@ async fn wins(attack: &str, device: Option<&'static [u8]>, open: fn() -> std::io
         let stranger = Stranger::connect(&server, device).await;
         let (port, socket) = (stranger.port, inode(&server, stranger.port));
         stranger.ask(&server, attempt);
-        // Sockets of different devices share an address, so this one stays.
+        // Sockets of different devices share an address, so this one stays open.
         let _stays = match device {
             Some(_) => Some(stranger),
             None => {

@@ -1,5 +1,5 @@
-//! Moxxy from outside: through HTTP, WIT and the command line, with a real database and real
-//! components. One file for each noun, as in `host/server/src/http`.
+//! Integration tests over HTTP, WIT and the command line, with a real database and real components. One file per
+//! noun, as in `host/server/src/http`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,27 +1,27 @@
-//! Skills crafted from WebAssembly text, for what no compiler would write. Each is in order but for
-//! the pieces that a test puts in; it is uploaded as a core module, which the host wraps.
+//! Skills written as WebAssembly text, which no compiler would produce. Each is valid except for the parts that a
+//! test inserts. It is uploaded as a core module, which the host wraps.
 
 use std::path::Path;
 
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-/// Where the values lie that the exports return, by the canonical ABI.
+/// Addresses of the values that the exports return, by the canonical ABI.
 const MANIFEST: usize = 1024;
 const MANIFEST_SIZE: usize = 104;
 const TOOLS: usize = MANIFEST + MANIFEST_SIZE;
 const TOOL: usize = TOOLS + 8;
 const OUTPUT: usize = TOOL + 28;
 const TEXTS: usize = OUTPUT + 20;
-/// Every value from the host is put here, one over the other: no attack reads them.
+/// Address of every value from the host. The values overwrite each other: no attack reads them.
 const SCRATCH: usize = 64 * 1024;
-/// Room for scratch values of up to 64 KiB.
+/// Size of the memory, in pages of 64 KiB: room for scratch values of up to 64 KiB.
 const PAGES: u32 = 3;
 
 /// A loop that never ends.
 pub const SPIN: &str = "(loop $spin (br $spin))";
 
-/// A skill with one tool, `go`.
+/// Skill with one tool, `go`.
 pub struct Crafted {
     name: &'static str,
     wit: (&'static str, &'static str),
@@ -34,7 +34,7 @@ pub struct Crafted {
 }
 
 impl Crafted {
-    /// A skill that does nothing wrong.
+    /// Creates a skill that does nothing wrong.
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -48,7 +48,7 @@ impl Crafted {
         }
     }
 
-    /// A skill with a resource of its own, whose destructor has this body.
+    /// Creates a skill with its own resource, whose destructor has this body.
     pub fn with_resource(name: &'static str, destructor: &str) -> Self {
         Self::new(name)
             .wit("export things;", "interface things { resource thing; }")
@@ -59,7 +59,7 @@ impl Crafted {
             .fields(format!(r#"(func (export "crafted:skill/things#[dtor]thing") (param i32) {destructor})"#))
     }
 
-    /// A skill that can wait.
+    /// Creates a skill that can wait.
     pub fn with_timers(name: &'static str) -> Self {
         Self::new(name)
             .wit(
@@ -77,42 +77,42 @@ impl Crafted {
             )
     }
 
-    /// What its world has beside what every skill has, and the packages that this comes from.
+    /// Sets the additional items of its world, and the packages that define them.
     pub fn wit(self, items: &'static str, packages: &'static str) -> Self {
         Self { wit: (items, packages), ..self }
     }
 
-    /// The core module's imports.
+    /// Sets the core module's imports.
     pub fn imports(self, imports: &'static str) -> Self {
         Self { imports, ..self }
     }
 
-    /// The size of its memory, in pages of 64 KiB.
+    /// Sets the size of its memory, in pages of 64 KiB.
     pub fn pages(self, pages: u32) -> Self {
         Self { pages, ..self }
     }
 
-    /// More functions, memories, tables and the like.
+    /// Sets additional functions, memories, tables and the like.
     pub fn fields(self, fields: impl Into<String>) -> Self {
         Self { fields: fields.into(), ..self }
     }
 
-    /// What `cabi_realloc` does before it names the place of a value from the host.
+    /// Sets the code that `cabi_realloc` runs before it returns the address for a value from the host.
     pub fn realloc(self, realloc: &'static str) -> Self {
         Self { realloc, ..self }
     }
 
-    /// What `list-tools` does before it lists the tool. It has a local, `$i`.
+    /// Sets the code that `list-tools` runs before it lists the tool. It has a local, `$i`.
     pub fn list_tools(self, body: impl Into<String>) -> Self {
         Self { list_tools: body.into(), ..self }
     }
 
-    /// What `call` does before it answers. It has the locals `$i` and `$handle`.
+    /// Sets the code that `call` runs before it answers. It has the locals `$i` and `$handle`.
     pub fn call(self, body: impl Into<String>) -> Self {
         Self { call: body.into(), ..self }
     }
 
-    /// A tool that repeats something for ever.
+    /// Sets a tool that repeats `body` forever.
     pub fn forever(self, body: &str) -> Self {
         self.call(format!("(loop $more {body} (br $more))"))
     }
@@ -121,7 +121,7 @@ impl Crafted {
         self.name
     }
 
-    /// The core module, with the metadata that says what it is.
+    /// Returns the core module, with the metadata that describes it.
     pub fn module(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
         let mut resolve = Resolve::default();
@@ -150,8 +150,8 @@ impl Crafted {
         )
     }
 
-    /// The memory from `MANIFEST` on: a manifest that asks for nothing, a list of one tool, and an
-    /// output that says so.
+    /// Returns the memory from `MANIFEST` on: a manifest that requests nothing, a list of one tool, and an
+    /// output.
     fn data(&self) -> Vec<u8> {
         let mut data = vec![0; TEXTS - MANIFEST];
         let texts = [

@@ -1,4 +1,4 @@
-//! What a start does with a database of an older version, and with a file that is none of ours.
+//! Start of a server on a database of an older version, or on a file that is not a Moxxy database.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Instant};
 
@@ -25,7 +25,7 @@ async fn database(home: &Path) -> SqliteConnection {
     options.connect().await.unwrap()
 }
 
-/// A data directory as version 6 of the schema left it.
+/// Returns a data directory with version 6 of the schema.
 async fn older() -> TempDir {
     let home = TempDir::new().unwrap();
     let mut db = database(home.path()).await;
@@ -34,7 +34,7 @@ async fn older() -> TempDir {
     home
 }
 
-/// What a start says that does not work.
+/// Returns the error output of a start that fails.
 fn refused(home: &Path) -> String {
     let output = moxxy(home).args(["--port", "0", "serve"]).output().unwrap();
     assert!(!output.status.success(), "{output:?}");
@@ -61,7 +61,7 @@ async fn a_database_is_copied_before_it_is_migrated() {
     let version: i64 =
         sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&mut copied).await.unwrap();
     assert_eq!(version, 6);
-    // With the copy in its place, the start is the same again; one that has nothing to migrate makes none.
+    // The next start works as well: without a migration it makes no copy.
     let written = fs::metadata(&copy).unwrap().modified().unwrap();
     let home = Server::at(home, |_| {}).await.stop().await;
     assert_eq!(fs::metadata(home.path().join(&copies(home.path())[0])).unwrap().modified().unwrap(), written);
@@ -94,7 +94,7 @@ async fn what_is_no_database_of_ours_is_left_as_it_is() {
     db.execute("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 3").await.unwrap();
     db.close().await.unwrap();
     let changed = fs::read(config(changed.path()).database()).unwrap();
-    // The page with the schema.
+    // Overwrite the page with the schema.
     migrated[100..3000].fill(0xa5);
     let cases = [
         ("is not a SQLite database, or is damaged", b"Dear diary, this is no database.".repeat(64)),
@@ -113,10 +113,10 @@ async fn what_is_no_database_of_ours_is_left_as_it_is() {
     }
 }
 
-/// When the server stopped that left `data/home-0.1.0.tar.gz`, in seconds since 1970.
+/// Time when the server that left `data/home-0.1.0.tar.gz` stopped, in seconds since 1970.
 const KILLED_AT: i64 = 1_796_033_520;
 
-/// The data directory of a server of an earlier version that was killed, at the time when that was.
+/// Starts a server on the data directory of a killed server of an earlier version, at the time of the kill.
 async fn killed() -> Server {
     let home = TempDir::new().unwrap();
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/data/home-0.1.0.tar.gz");
@@ -129,7 +129,7 @@ async fn killed() -> Server {
     Server::configured(home, config, clock).await
 }
 
-/// An agent's runs, once the newest of them is as it should be.
+/// Returns an agent's runs, once the newest has this status.
 async fn runs(server: &Server, agent: &str, newest: &str) -> Value {
     let path = format!("/v1/agents/{agent}/runs");
     let mut events = server.events(&format!("agent_id={agent}&event_type=run.*")).await;
@@ -146,7 +146,7 @@ async fn runs(server: &Server, agent: &str, newest: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_of_an_earlier_version_opens_and_works() {
     let server = killed().await;
-    // A tool call that was cut off is not made again.
+    // An interrupted tool call is not repeated.
     let eve = runs(&server, "eve", "completed").await;
     let detail = server.get(&format!("/v1/agents/eve/runs/{}", eve[0]["run_id"].as_str().unwrap())).await.expect(200);
     let steps = detail["steps"].as_array().unwrap();
@@ -155,13 +155,13 @@ async fn a_data_directory_of_an_earlier_version_opens_and_works() {
     let questions = server.get("/v1/agents/bob/questions").await.expect(200);
     let id = questions[0]["question_id"].as_str().unwrap();
     server.post(&format!("/v1/agents/bob/ask-responses/{id}"), json!({ "answer": "Blue" })).await.expect(200);
-    // The run that was queued behind it has its turn, for which the script has no step left.
+    // The queued run is next; the script has no step left for it.
     let bob = runs(&server, "bob", "failed").await;
     assert_eq!(bob[1]["status"], "completed", "{bob}");
 
     let standing = server.get("/v1/agents/ada/tool-policy/decisions").await.expect(200);
     assert_eq!(standing[0]["scope"], "always");
-    // The script goes on where the session is.
+    // The script continues at the session's position.
     let count = json!({ "tool_calls": [{ "name": "text__word_count", "arguments": { "text": "a b c" } }] });
     let steps = json!([count, { "text": "Counted." }, count, { "text": "Counted again." }]);
     let config = json!({ "config": { "steps": steps } });

@@ -1,4 +1,4 @@
-//! The official clients of OpenAI's API, which talk to agents as to models.
+//! Official clients of OpenAI's API, which use agents as models.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// What a program prints that succeeds.
+/// Returns the output of a program that succeeds.
 async fn run(program: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     let output = command.args(arguments).stdin(Stdio::null()).output().await.unwrap();
@@ -30,7 +30,7 @@ async fn run(program: &Path, arguments: &[&str]) -> String {
     told.into_owned()
 }
 
-/// Runs a program of the clients' Python; `None` where that is missing.
+/// Runs a program of the clients' Python; returns `None` if that is missing.
 async fn python(arguments: &[&str]) -> Option<String> {
     let tools = target("clients/python");
     if !tools.join("installed").exists() {
@@ -40,7 +40,8 @@ async fn python(arguments: &[&str]) -> Option<String> {
     Some(run(&tools.join("bin/python"), arguments).await)
 }
 
-/// One that counts words, one that shows what it is shown, one whose service is busy and one whose breaks off.
+/// Creates four agents: one counts words, one returns the request it receives, one has a busy service, and one
+/// has a service that breaks off.
 async fn agents(server: &Server) {
     server.scripted("ada", counting()).await;
     server.install("ada", "text").await;
@@ -79,7 +80,7 @@ async fn the_official_client_in_python_talks_to_agents() {
         "cut: APIError provider_unreachable it broke off",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
-    // The client did not send again what had failed in a run.
+    // The client did not retry after a run had failed.
     assert_eq!(server.get("/v1/agents/busy/runs").await.expect(200).as_array().unwrap().len(), 1);
 }
 
@@ -92,7 +93,7 @@ async fn the_official_client_in_javascript_talks_to_agents() {
     let server = Server::start().await;
     agents(&server).await;
     let token = server.token(None, &["*"]).await;
-    // Beside the packages, where Node.js looks for them.
+    // Next to the packages, where Node.js looks for them.
     let program = target("clients/chat.mjs");
     fs::copy(root().join("tests/clients/chat.mjs"), &program).unwrap();
     let told = run(&node, &[program.to_str().unwrap(), &server.url, &token]).await;

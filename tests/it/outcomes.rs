@@ -1,4 +1,4 @@
-//! The table of what became of each attack; `make test` prints it.
+//! Table of the outcome of each attack; `make test` prints it.
 
 use std::{fs::OpenOptions, io::Write as _};
 
@@ -9,6 +9,6 @@ pub fn outcome(attack: &str, outcome: &str) {
     let file = target("outcomes.txt");
     let short = |text: &str, width| text.chars().filter(|c| !c.is_control()).take(width).collect::<String>();
     let line = format!("{:<54} | {}\n", short(attack, 54), short(outcome, 120));
-    // One write, so that tests beside this one do not come between.
+    // A single write, so that the lines of concurrent tests do not mix.
     OpenOptions::new().create(true).append(true).open(file).unwrap().write_all(line.as_bytes()).unwrap();
 }

@@ -1,10 +1,10 @@
-//! Pages of lists: every item once, in a stable order, by the `Link` of the page before.
+//! Pagination of lists: every item once, in a stable order, by the `Link` of the previous page.
 
 use serde_json::{Value, json};
 
 use crate::harness::Server;
 
-/// Walks a list from page to page.
+/// Reads a list page by page. Returns a field of each item, and the number of pages.
 async fn walk(server: &Server, path: &str, field: &str) -> (Vec<String>, usize) {
     let (mut next, mut items, mut pages) = (Some(path.to_owned()), Vec::new(), 0);
     while let Some(path) = next {
@@ -49,7 +49,7 @@ async fn lists_come_in_pages() {
     assert_eq!(walk(&server, "/v1/providers?limit=1", "id").await.1, 1);
     let again = server.get("/v1/agents?%6cimit=2&%63ursor=YTE").await.headers["link"].to_str().unwrap().to_owned();
     assert_eq!(again, "</v1/agents?limit=2&cursor=YTM>; rel=\"next\"");
-    // A cursor of one list is none of another.
+    // A cursor is valid for its own list only.
     let link = server.get("/v1/agents?limit=2").await.headers["link"].to_str().unwrap().to_owned();
     let cursor = link.split_once("cursor=").unwrap().1.split_once('>').unwrap().0.to_owned();
     server.get(&format!("/v1/agents/a1/runs?cursor={cursor}")).await.error(400, "invalid_input");

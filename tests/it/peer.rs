@@ -1,4 +1,4 @@
-//! Servers of the tests' own that components may reach, and what fetches from them.
+//! Test servers that components may reach, and the skill that sends requests to them.
 
 use std::{
     net::SocketAddr,
@@ -25,7 +25,7 @@ use crate::{
     outcomes::outcome,
 };
 
-/// A server that components may reach: what it was asked, and where it is.
+/// Test server that components may reach, with its number of requests.
 pub struct Peer {
     pub port: u16,
     asked: Arc<AtomicUsize>,
@@ -45,7 +45,7 @@ impl Peer {
         Self { port, asked }
     }
 
-    /// One that speaks TLS, as `localhost` and 127.0.0.1.
+    /// Starts a server with TLS, as `localhost` and 127.0.0.1.
     pub async fn encrypted(routes: Router) -> Self {
         let pem = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls").join(name);
         let chain = CertificateDer::pem_file_iter(pem("server.pem")).unwrap().map(Result::unwrap).collect();
@@ -60,7 +60,7 @@ impl Peer {
         Self { port, asked: Arc::default() }
     }
 
-    /// One that answers every connection with these bytes again and again.
+    /// Starts a server that answers every connection with `head`, and then with `again` repeatedly.
     pub async fn raw(head: &'static [u8], again: &'static [u8], pause: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -113,7 +113,7 @@ impl axum::serve::Listener for Encrypted {
     }
 }
 
-/// A server whose components may reach these hosts beside public ones.
+/// Starts a server whose components may reach these private hosts and the public ones.
 pub async fn server(private: &[String], change: impl FnOnce(&mut Config)) -> Server {
     let private = serde_json::from_value(json!(private)).unwrap();
     let server = Server::with(|config| {
@@ -138,7 +138,7 @@ pub async fn fetch(server: &Server, url: &str) -> Answer {
     call(server, json!({ "url": url })).await
 }
 
-/// Why a request failed.
+/// Returns the reason why a request failed.
 pub async fn fails(server: &Server, arguments: Value) -> String {
     let attack = format!("{} {}", arguments["method"].as_str().unwrap_or("GET"), arguments["url"].as_str().unwrap());
     let told = call(server, arguments).await.error(500, "tool_failed");
@@ -147,7 +147,7 @@ pub async fn fails(server: &Server, arguments: Value) -> String {
     told
 }
 
-/// Sends the request that a refusal says would let it be.
+/// Sends the request that a rejection suggests to allow it.
 pub async fn paste(server: &Server, refusal: &str) -> Answer {
     let (_, request) = refusal.split_once("this would").unwrap();
     let (_, request) = request.split_once(": ").unwrap();

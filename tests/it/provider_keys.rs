@@ -1,5 +1,5 @@
-//! The key of a provider's service: the service sees it, and nobody else, the component that uses it least of
-//! all. The component is a stranger's: two requests install it and give it to an agent.
+//! Key of a provider's service: only the service sees it, not even the component that uses it. The component is
+//! untrusted: two requests install it and give it to an agent.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ use crate::{
 
 const KEY: &str = "sk-live-Kq8vYw3nT5xZ1sD7Mb2c";
 
-/// A service that tells everybody which key it was sent: in its first answer, and then where it refuses.
+/// Starts a service that reveals the key that it was sent: in its first answer, and then in its errors.
 async fn indiscreet() -> (Peer, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::<Mutex<Vec<String>>>::default();
     let kept = Arc::clone(&seen);
@@ -60,7 +60,7 @@ async fn the_key_of_a_service_is_seen_by_the_service_alone() {
     assert_eq!(installed["granted"]["secrets"][0]["mode"], "inject", "{installed}");
     server.post("/v1/agents", json!({ "name": "ada", "provider": "spy", "model": "large-1" })).await.expect(201);
 
-    // Each half alone gives nothing away.
+    // Each half alone reveals nothing.
     let (one, other) = KEY.split_at(14);
     let run = server.run("ada", &format!("{one} {other}")).await;
     assert_eq!(run["output"], "You sent Bearer [secret key]. seen: false", "{run}");

@@ -1,4 +1,4 @@
-//! Loopback trust behind a real nginx on the same machine, whose workers have a user of their own.
+//! Loopback trust behind a real nginx on the same machine, whose workers run as their own user.
 
 use std::{
     fs,
@@ -24,10 +24,10 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Starts with these lines in `location /`, and nothing else that is not the default.
+    /// Starts nginx with these lines in `location /`, and otherwise its defaults.
     fn start(program: &Path, location: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        // At an address that nobody else uses the port stays free.
+        // On an address that nothing else uses, the port stays free.
         let address = TcpListener::bind("127.0.0.80:0").unwrap().local_addr().unwrap();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .iter()
@@ -50,7 +50,7 @@ impl Nginx {
         let ready =
             log.by_ref().inspect(|line| told.push(line.clone())).any(|line| line.contains("start worker process "));
         assert!(ready, "{told:#?}");
-        // What it says later is read too, so that it can say it.
+        // Read the rest of its log, so that nginx can keep writing.
         std::thread::spawn(move || log.for_each(drop));
         nginx
     }
@@ -62,7 +62,7 @@ impl Nginx {
 }
 
 impl Drop for Nginx {
-    /// Asks it to end, and its workers with it.
+    /// Ends nginx with its workers.
     fn drop(&mut self) {
         let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
         if asked.is_ok_and(|status| status.success()) {
@@ -71,8 +71,7 @@ impl Drop for Nginx {
     }
 }
 
-/// Sends through the proxy what programs on this machine may do, with the server itself for
-/// comparison.
+/// Sends the requests that local programs may make through the proxy, and to the server itself for comparison.
 async fn expect_no_trust(server: &Server, proxy: &Nginx) {
     let through = |method, path: &str| proxy.request(method, path);
     send(through(Method::GET, "/v1/health")).await.expect(200);
@@ -111,7 +110,7 @@ async fn a_stock_proxy_is_not_trusted() {
     expect_no_trust(&server, &proxy).await;
 }
 
-/// Its requests look like those of a program on this machine: only its user gives it away.
+/// Its requests look like those of a local program: only its user differs.
 #[tokio::test]
 async fn a_proxy_that_does_not_show_is_not_trusted() {
     let Some(program) = nginx() else { return };

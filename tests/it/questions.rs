@@ -1,4 +1,4 @@
-//! Questions to people: of the model, of skills, and for approval. Nothing is held while a person thinks.
+//! Questions to people: of the model, of skills, and for approval. A waiting run holds no resources.
 
 use moxxy_types::digest::Digest;
 use reqwest::Method;
@@ -10,7 +10,7 @@ fn call(tool: &str, arguments: Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
 }
 
-/// An agent whose model makes these calls, and then tells what it was shown.
+/// Creates an agent whose model makes these calls, and then returns the request that it received.
 async fn asking(server: &Server, agent: &str, calls: Value) {
     server.scripted(agent, json!([{ "tool_calls": calls }, { "record": true }])).await;
     server.upload(agent, "asker").await.expect(201);
@@ -35,7 +35,7 @@ async fn respond(server: &Server, agent: &str, question: &Value, body: Value) ->
     server.post(&path(agent, question), body).await
 }
 
-/// What the model was told of its calls, once the run has completed.
+/// Returns the results of the model's calls, once the run has completed.
 async fn told(server: &Server, run: &Value) -> Vec<String> {
     let events = server.events(&format!("after=0&run_id={}", run["run_id"].as_str().unwrap())).await;
     results({ events }.until("run.completed").await.last().unwrap().data["payload"]["output"].as_str().unwrap())
@@ -81,7 +81,7 @@ async fn a_skill_asks_and_is_called_again_with_the_answer() {
     )
     .await;
     let run = waiting(&server, "ada").await;
-    // What comes behind a call that waits may count on it, and is not made yet.
+    // A later call may depend on the waiting one, and is not made yet.
     let open = questions(&server, "ada").await;
     assert_eq!(open.len(), 1);
     assert_eq!((&open[0]["question"], &open[0]["tool"]), (&json!("Delete x?"), &json!("hostile__delete")));
@@ -93,7 +93,7 @@ async fn a_skill_asks_and_is_called_again_with_the_answer() {
         assert_eq!(open[0]["question"], question);
         respond(&server, "ada", &open[0], json!({ "answer": answer })).await.expect(200);
     }
-    // What the call wrote before it asked was discarded.
+    // The call's writes before its question were discarded.
     assert_eq!(told(&server, &run).await, ["deleted x in call 1", r#"["Ada","36"]"#]);
     let detail = server.get(&format!("/v1/agents/ada/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
     let steps = detail["steps"].as_array().unwrap();
@@ -142,7 +142,7 @@ async fn what_needs_approval_is_called_once_a_person_allows_it() {
     assert_eq!(told(&server, &run).await, expected);
     let events = server.events("after=0&agent_id=ada").await.until("run.completed").await;
     assert_eq!(events.iter().filter(|event| event.kind == "skill.denied").count(), 2);
-    // What is decided for good is not asked again, but for other arguments.
+    // A permanent decision is not asked again, except for other arguments.
     let again = server.run("ada", "go").await;
     assert_eq!(again["status"], "failed", "the script has no step left: {again}");
     let standing = server.get("/v1/agents/ada/tool-policy/decisions").await.expect(200);
@@ -152,7 +152,7 @@ async fn what_needs_approval_is_called_once_a_person_allows_it() {
     let audit = server.get("/v1/audit?event_type=ask.answered").await.expect(200);
     assert_eq!(audit.as_array().unwrap().len(), 2);
     assert_eq!(audit[0]["payload"]["decision"], "allow");
-    // What it was about can be proved, but is not kept for longer than the agent.
+    // The digest proves the arguments, which are not stored for longer than the agent.
     assert_eq!(audit[0]["payload"]["digest"], open[0]["digest"]);
     let digest = Digest::of(open[0]["arguments"].to_string().as_bytes());
     assert_eq!(audit[0]["payload"]["arguments_digest"], digest.as_str());
@@ -189,7 +189,7 @@ async fn a_decision_lasts_as_long_as_it_says_and_for_the_component_that_it_was_a
     decide("always").await;
     server.post("/v1/agents/ada/reset", json!({})).await.expect(200);
     assert_eq!(server.run("ada", "go").await["status"], "completed");
-    // A new policy forgets it.
+    // A new policy deletes the decision.
     let policy = server.request(Method::PUT, "/v1/agents/ada/tool-policy").json(&json!({}));
     send(policy).await.expect(200);
     assert_eq!(server.get("/v1/agents/ada/tool-policy/decisions").await.expect(200), json!([]));
@@ -226,7 +226,7 @@ async fn an_approval_takes_another_token_than_the_one_that_started_the_run() {
     decide(&runner).await.error(403, "insufficient_scope");
     assert!(decide(&starter).await.error(403, "own_run").contains("self_approval"));
     decide(&other).await.expect(200);
-    // To call a tool oneself that a person is asked about takes what an approval takes.
+    // A direct call of a tool that needs approval takes the scope of an approval.
     let invoke = |token: &str| {
         let body = json!({ "tool": "word_count", "arguments": { "text": "a b" } });
         send(by(token, Method::POST, "/v1/agents/ada/skills/text/invoke").json(&body))
@@ -244,11 +244,11 @@ async fn a_question_that_nobody_answers_is_given_up() {
     asking(&server, "ada", json!(calls)).await;
     let run = waiting(&server, "ada").await;
     ahead.fetch_add(4000, std::sync::atomic::Ordering::Relaxed);
-    // The server looks when something else is asked.
+    // The server checks for expired questions when a run asks another one.
     asking(&server, "bob", json!([call("ask_user", json!({ "question": "Which?" }))])).await;
     waiting(&server, "bob").await;
     server.events("after=0&agent_id=ada").await.until("ask.expired").await;
-    // The time that it waited is not the run's, and the next question waits anew.
+    // The waiting time does not count towards the run, and the next question waits anew.
     server.events("after=0&agent_id=ada").await.until_asked("Delete x?").await;
     let open = questions(&server, "ada").await;
     respond(&server, "ada", &open[0], json!({ "answer": "no" })).await.expect(200);

@@ -1,4 +1,4 @@
-//! Rate limits: a bucket for each token or address; and what stands around every request.
+//! Rate limits: a bucket per token or address; and the middleware around every request.
 
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
@@ -28,14 +28,14 @@ async fn each_token_and_each_address_has_its_own_bucket() {
     answer.error(429, "too_many_requests");
     with(&first).await.expect(200);
     server.get("/v1/agents").await.expect(200);
-    // An address behind a trusted proxy is known by what the proxy says, and by nothing before that.
+    // Behind a trusted proxy, the address that the proxy adds counts, and nothing before it.
     let from = |forwarded: &'static str| send(server.request(Method::GET, "/v2").header("X-Forwarded-For", forwarded));
     for forged in ["198.51.100.1, 192.0.2.1", "198.51.100.2, 192.0.2.1", "x, 192.0.2.1, 127.0.0.9", "192.0.2.1"] {
         from(forged).await.error(404, "route_not_found");
     }
     from("198.51.100.3, 192.0.2.1").await.error(429, "too_many_requests");
     from("192.0.2.2").await.error(404, "route_not_found");
-    // Of version 6 a network of 64 bits is one.
+    // An IPv6 network of 64 bits counts as one address.
     for address in ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3", "2001:db8::4"] {
         from(address).await.error(404, "route_not_found");
     }
@@ -73,11 +73,11 @@ async fn pages_of_configured_origins_may_call_with_a_token() {
         ["etag", "link", "location", "retry-after", "x-request-id", "traceparent", "idempotency-replayed", "allow"];
     assert!(wanted.iter().all(|wanted| shown.split(',').any(|shown| shown == *wanted)), "{shown}");
     answer.expect(200);
-    // The page can read what is wrong, too; and it is not trusted for being on this machine.
+    // The page can read errors, too, and it is not trusted for being on this machine.
     let answer = send(get()).await;
     assert!(allowed(&answer.headers).is_some());
     answer.error(401, "unauthenticated");
-    // Without origins nothing is said of them.
+    // Without allowed origins there are no CORS headers.
     let server = Server::start().await;
     let answer = send(server.request(Method::GET, "/v1/health").header("Origin", "https://app.example.com")).await;
     assert_eq!(allowed(&answer.headers), None);
@@ -99,7 +99,7 @@ async fn a_trace_goes_on() {
         let parent = answer.headers["traceparent"].to_str().unwrap();
         assert!(parent.len() == 55 && !parent.contains(trace) && !parent.contains(&zero), "{wrong}: {parent}");
     }
-    // One byte of it another, one too few, one too many.
+    // With one byte changed, one too few, and one too many.
     let whole = format!("00-{trace}-00f067aa0ba902b7-01");
     for at in 0..whole.len() {
         for other in ["0", "g", "A", "-", "", "00"] {
@@ -109,7 +109,7 @@ async fn a_trace_goes_on() {
             let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
             assert_eq!(lengths, [2, 32, 16, 2], "{sent}: {parent}");
             assert!(parent.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-')), "{sent}: {parent}");
-            // Only a digit in the place of a digit leaves it whole.
+            // It stays valid only if a digit replaces a digit.
             let taken = sent == whole || other == "0" && !whole[at..].starts_with('-');
             assert_eq!(parts[1] == &sent[3.min(sent.len())..35.min(sent.len())], taken, "{sent}: {parent}");
         }

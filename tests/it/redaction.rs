@@ -1,4 +1,4 @@
-//! What a component learns of a secret that it holds a grant for from responses that guess at it.
+//! Information about a granted secret that a component can derive from responses with guesses.
 
 use axum::{
     Router,
@@ -14,9 +14,9 @@ use serde_json::json;
 use crate::{harness, outcomes::outcome, peer};
 
 const SECRET: &str = "sk-Tq8vYw3nT5xZ1sD7aB2cE4fG6hJ9kL0mNu4dRiX";
-/// Capital letters first: names of hosts are looked for in small ones.
+/// Capital letters first: host names are searched in lower case.
 const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-/// For each guess: what is sent before it with it, and what after it, as a piece of its own.
+/// By content type: the text before each guess, and the text after it, in its own chunk.
 const KINDS: [(&str, &str, &str); 4] = [
     ("text/plain", "| | | |", ""),
     ("application/octet-stream", "........................................................................", ""),
@@ -24,7 +24,7 @@ const KINDS: [(&str, &str, &str); 4] = [
     ("application/x-ndjson; charset=utf-8", "{\"guess\": \"", "\"}\n"),
 ];
 
-/// Sends every guess at the next byte, each in a piece of its own.
+/// Sends every guess at the next byte, each in its own chunk.
 async fn guesses(
     State((kind, before, after)): State<(&'static str, &'static str, &'static str)>,
     Path(hex): Path<String>,

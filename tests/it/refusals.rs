@@ -1,4 +1,4 @@
-//! Refused tokens: however many come from however many addresses, one entry a minute tells of them.
+//! Rejected tokens: one audit entry per minute, however many requests and addresses.
 
 use std::{
     net::IpAddr,
@@ -18,7 +18,7 @@ use crate::{
 
 const ADDRESSES: usize = 300;
 
-/// Behind a proxy that is trusted to say where a request comes from.
+/// Starts a server that trusts a proxy to report the address of a request.
 async fn behind_proxy() -> (Server, Arc<AtomicI64>) {
     Server::timed(|config| {
         config.server.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -27,13 +27,13 @@ async fn behind_proxy() -> (Server, Arc<AtomicI64>) {
     .await
 }
 
-/// The status of the answer to an unknown token.
+/// Returns the status of the answer to an unknown token.
 async fn refused(server: &Server, forwarded_for: &str) -> u16 {
     let get = server.request(Method::GET, "/v1/agents").header("X-Forwarded-For", forwarded_for);
     send(get.bearer_auth("mox_unknown")).await.status.as_u16()
 }
 
-/// The payloads of the entries that tell of refused tokens, oldest first.
+/// Returns the payloads of the entries about rejected tokens, oldest first.
 async fn entries(server: &Server) -> Vec<Value> {
     let entries = server.get("/v1/audit?event_type=token.denied&limit=1000").await.expect(200);
     entries.as_array().unwrap().iter().rev().map(|entry| entry["payload"].clone()).collect()
@@ -52,7 +52,8 @@ async fn refusals_of_all_addresses_share_one_entry_a_minute() {
     let told = entries(&server).await;
     assert_eq!(counts(&told), [1]);
     assert_eq!(told[0]["sources"], json!([{ "network": "192.0.0.0/32", "count": 1 }]));
-    // Within the minute one address came more often than others; the next refusal is told with them.
+    // Within the minute, one address sends more requests than the others. The next rejection is reported with
+    // them.
     for _ in 0..20 {
         refused(&server, "192.0.0.1").await;
     }
@@ -91,7 +92,7 @@ async fn addresses_of_one_machine_or_site_share_a_bucket() {
     assert_eq!(refused(&server, "::1").await, 429);
     assert!(answers[0] < 15 && answers[1] < 5 && answers[2] < 15 && answers[3] < 15, "{answers:?}");
     assert_eq!(counts(&entries(&server).await), [1]);
-    // A valid token is not kept out.
+    // A valid token is not rejected.
     let token = server.token(None, &["*"]).await;
     send(server.request(Method::GET, "/v1/agents").bearer_auth(&token)).await.expect(200);
 }

@@ -1,4 +1,4 @@
-//! What is there after a restart, and after a crash.
+//! State after a restart, and after a crash.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -28,7 +28,7 @@ async fn everything_is_there_after_a_restart_and_nothing_is_compiled_again() {
     server.run("ada", "Count the words in \"a b\"").await;
     let before = server.get("/v1/agents/ada/history").await.expect(200);
     let home = server.stop().await;
-    // A compiler that cannot run: whoever needs it fails.
+    // A compiler that cannot run: every compilation fails.
     let server = Server::at(home, |config| config.plugins.compiler = Some("/nonexistent".into())).await;
     assert_eq!(server.get("/v1/agents/ada/history").await.expect(200), before);
     let run = server.run("ada", "Count the words in \"a b c\"").await;

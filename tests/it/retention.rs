@@ -1,4 +1,4 @@
-//! How long events are kept, and what a reader is told of those that are gone.
+//! Retention of events, and the report of the gap to subscribers.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::harness::{Sent, Server, config, send};
 
-/// The first event of a stream, once the old ones were removed.
+/// Returns the first event of a stream, once the old ones were removed.
 async fn first_after_removal(server: &Server) -> Sent {
     loop {
         let first = server.events("after=0").await.next().await.unwrap();
@@ -31,7 +31,7 @@ async fn a_reader_that_asks_for_what_is_gone_is_told_of_the_gap_first() {
     let last = i64::try_from(all).unwrap();
     assert_eq!((gap.id, &gap.data["sequence"]), (None, &Value::Null));
     assert_eq!(gap.data["payload"], json!({ "from": 1, "to": last - 5 }));
-    // Then it goes on without another gap, whatever is selected.
+    // Then the stream continues without another gap, whatever the filter.
     let kept: Vec<_> = server.events("after=0").await.until("run.completed").await;
     assert_eq!(
         kept[1..].iter().filter_map(|event| event.id).collect::<Vec<_>>(),
@@ -42,7 +42,7 @@ async fn a_reader_that_asks_for_what_is_gone_is_told_of_the_gap_first() {
     let reconnected = server.request(reqwest::Method::GET, "/v1/events/stream").header("Last-Event-ID", "3");
     let mut reconnected = crate::harness::Stream::of(reconnected.send().await.unwrap());
     assert_eq!(reconnected.next().await.unwrap().data["payload"]["from"], 4);
-    // Who missed nothing is told of none: behind the gap, and of a run that is whole.
+    // A subscriber that missed nothing gets no gap: after the gap, and for a complete run.
     let behind = server.events(&format!("after={}", last - 5)).await.next().await.unwrap();
     assert_eq!(behind.id, Some(last - 4));
     let new = server.run("ada", "three").await;
@@ -52,7 +52,7 @@ async fn a_reader_that_asks_for_what_is_gone_is_told_of_the_gap_first() {
     let lost =
         server.events(&format!("run_id={}&after=0", old["run_id"].as_str().unwrap())).await.next().await.unwrap();
     assert_eq!(lost.kind, "stream.gap");
-    // The run itself is there, and its messages.
+    // The run and its messages are still there.
     assert_eq!(server.get("/v1/agents/ada/history").await.expect(200).as_array().unwrap().len(), 6);
 }
 
@@ -70,7 +70,7 @@ async fn events_go_after_their_time_and_new_ones_follow() {
     let clock = Clock::new(|| OffsetDateTime::now_utc() + time::Duration::days(100));
     let server = Server::configured(home, settings, clock).await;
     let gap = first_after_removal(&server).await;
-    // Nothing is left, and places are not given again.
+    // No event is left, and positions are not reused.
     let last = gap.data["payload"]["to"].as_i64().unwrap();
     let mut events = server.events(&format!("after={last}")).await;
     server.get(&format!("/v1/events/stream?after={}", last + 1)).await.error(400, "invalid_input");

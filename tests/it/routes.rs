@@ -1,5 +1,4 @@
-//! Every route there is, by the document that is made from them: who is let in, and what of bad
-//! input.
+//! Every route of the OpenAPI document: its authorization, and its handling of bad input.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -111,7 +110,7 @@ async fn every_route_names_what_is_wrong_with_its_body() {
             }
             let answer = send(json(&body.to_string())).await;
             let named = answer.body["details"][0]["field"].as_str().unwrap_or_default();
-            // A source that is wrong may be told of as a whole.
+            // A wrong source may be reported for the whole body.
             assert!(named.starts_with(&field) || named == "body", "{id}: {answer:?}");
             answer.error(400, "invalid_input");
         }
@@ -122,7 +121,7 @@ fn schema(operation: &Operation) -> Value {
     operation.document.pointer("/requestBody/content/application~1json/schema").unwrap().clone()
 }
 
-/// Each field of a body, with something that is not of its type.
+/// Returns each field of a body with a value of the wrong type.
 fn wrong_fields(operation: &Operation) -> Vec<(String, Value)> {
     let schema = schema(operation);
     let fields = resolved(&schema)["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -205,8 +204,8 @@ fn the_document_is_complete() {
     assert_eq!(ids.len(), count);
 }
 
-/// The properties without a description, wherever they are. The only one of a schema needs none
-/// beside the schema's.
+/// Collects the properties without a description, at any depth. The only property of a schema needs none in
+/// addition to the schema's.
 fn undescribed(value: &Value, place: &str, missing: &mut Vec<String>) {
     let Some(fields) = value.as_object() else {
         return value.as_array().into_iter().flatten().for_each(|item| undescribed(item, place, missing));

@@ -12,7 +12,7 @@ fn call(name: &str, arguments: Value) -> Value {
     json!({ "name": name, "arguments": arguments })
 }
 
-/// What the model was shown, by a step that records it.
+/// Returns the request that the model received, from a step that records it.
 fn shown(run: &Value) -> Value {
     serde_json::from_str(run["output"].as_str().unwrap()).unwrap()
 }
@@ -267,12 +267,12 @@ async fn a_run_is_carried_out_although_its_client_leaves() {
         let head = "Content-Type: application/json\r\nContent-Length:";
         let request = format!("POST /v1/agents/ada/runs HTTP/1.1\r\nHost: {host}\r\n{head} {length}\r\n\r\n{body}");
         client.write_all(request.as_bytes()).await.unwrap();
-        // So long, or so briefly, that it leaves at another moment each time.
+        // Vary the delay, so that the client disconnects at another moment each time.
         for _ in 0..pause * 10 {
             tokio::task::yield_now().await;
         }
     }
-    // Those that came behind are carried out with what was queued before them, if it has a worker.
+    // A later run is executed with the runs queued before it, if their queue has a worker.
     let last = server.start_run("ada", json!({ "task": "last", "session": "other" })).await;
     server.events(&format!("after=0&run_id={}", last["run_id"].as_str().unwrap())).await.until("run.completed").await;
     let mut events = server.events("after=0&agent_id=ada").await;

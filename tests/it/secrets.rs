@@ -1,4 +1,4 @@
-//! Secrets in calls: where they go, where they do not, and that nobody sees them.
+//! Secrets in calls: where they are sent, where they are not, and that they do not leak.
 
 use std::{
     fs,
@@ -30,13 +30,13 @@ fn authority() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls/authority.pem")
 }
 
-/// A server with the skill `keeper` and its secret, and a service that echoes all that it is sent.
+/// Server with the skill `keeper` and its secret, and a service that echoes every request.
 pub struct Trial {
     pub server: Server,
     pub peer: Peer,
     seen: Arc<Mutex<Vec<String>>>,
     pub secret: String,
-    /// Lets the answer to `/gate` go.
+    /// Releases the answer to `/gate`.
     pub gate: Arc<Notify>,
 }
 
@@ -53,7 +53,7 @@ impl Trial {
         .await
     }
 
-    /// On a server that components may reach this port through.
+    /// Creates the trial on a server whose components may reach this port.
     async fn on(server: impl AsyncFnOnce(u16) -> Server) -> Self {
         let seen = Arc::<Mutex<Vec<String>>>::default();
         let gate = Arc::<Notify>::default();
@@ -63,7 +63,7 @@ impl Trial {
             let head: Vec<_> = headers.iter().map(text).collect();
             let all = format!("{method} {uri}\n{}\n\n{}", head.join("\n"), String::from_utf8_lossy(&body));
             if uri.path() == "/last" {
-                // It remembers.
+                // Returns the last request.
                 return ([("x-echo", uri.to_string())], kept.lock().unwrap().last().cloned().unwrap_or_default());
             }
             kept.lock().unwrap().push(all.clone());
@@ -96,7 +96,7 @@ impl Trial {
         self.server.invoke("ada", "keeper", tool, arguments).await
     }
 
-    /// A request with the secret where it was granted.
+    /// Sends a request with the secret where it was granted.
     pub async fn send(&self) -> Answer {
         let (one, other) = VALUE.split_at(9);
         let headers = json!([["Authorization", "Bearer {key}"]]);
@@ -133,7 +133,7 @@ async fn a_service_gets_the_secret_and_nobody_else() {
     let home = trial.server.stop().await;
     for file in ["moxxy.db", "moxxy.db-wal"].map(|name| home.path().join(name)) {
         let bytes = fs::read(file).unwrap_or_default();
-        // Of the halves that the test itself sent, neither has this.
+        // Neither of the halves that the test itself sends contains these bytes.
         assert!(!bytes.windows(9).any(|bytes| bytes == &VALUE.as_bytes()[5..14]));
     }
 }
@@ -204,12 +204,12 @@ async fn a_secret_goes_nowhere_else() {
             json!({ "url": trial.url("/a"), "method": "POST", "body": "{\"a\": \"{key}\"}" }),
             "where no secret is put in",
         ),
-        // In a body without a length, whose pieces each have a part of it.
+        // In a body without a length, with a part of it in each chunk.
         (
             json!({ "url": trial.url("/a"), "method": "POST", "pieces": ["{\"a\": \"{key:0:20}", "{key:20:43}\"}"] }),
             "where no secret is put in",
         ),
-        // In two headers, and at an end of a piece of it.
+        // In two headers, with a piece of it in each.
         (
             json!({ "url": trial.url("/a"), "headers": [["X-One", "{key:0:20}"], ["X-Two", "{key:20:43}"]] }),
             "a placeholder that stands for no secret of this call, or a piece of one",
@@ -223,7 +223,7 @@ async fn a_secret_goes_nowhere_else() {
         outcome(&format!("a placeholder: {request}"), &message);
     }
     assert_eq!(trial.count(), 0);
-    // Where it is granted it is put in, encoded as it has to be there.
+    // Where it is granted it is inserted, with the encoding of that place.
     trial.grant(json!({ "place": "query:key" })).await;
     trial.call("send", json!({ "url": trial.url("/a?key={key}&b=c") })).await.expect(200);
     assert!(trial.last().starts_with("GET /a?key=ghp_Kq8vYw3nT5xZ1sD7%2B%2F%3D%22%5C&b=c\n"), "{}", trial.last());
@@ -258,7 +258,7 @@ async fn a_service_that_remembers_tells_a_later_call_nothing() {
     trial.grant(json!({})).await;
     let mut events = trial.server.events("after=0").await;
     trial.send().await.expect(200);
-    // This call opens nothing.
+    // This call reads no secret.
     let answer = trial.call("look", json!({ "url": trial.url("/last") })).await.expect(200).to_string();
     assert!(answer.contains("Bearer [secret key]") && !answer.contains(&VALUE[4..16]), "{answer}");
     outcome("an injected secret, asked back by a later call", "the service tells it, and nobody hears it");

@@ -1,5 +1,5 @@
-//! A server under attack, in a process of its own: each attack ends in the way that was stated, and
-//! then the server serves, and its memory is what it was before.
+//! Server under attack, in its own process: each attack ends as stated. Afterwards the server works, and its
+//! memory is what it was before.
 
 use std::{
     fs,
@@ -17,10 +17,10 @@ use crate::{
     outcomes::outcome,
 };
 
-/// What the server's own memory may differ by after an attack, in KiB.
+/// Allowed difference of the server's own memory after an attack, in KiB.
 const SLACK: u64 = 32 * 1024;
 
-/// A server in a process of its own, and the memory that it needs when nothing goes on.
+/// Server in its own process, and its memory when idle.
 pub struct Besieged {
     pub server: Server,
     child: Child,
@@ -50,7 +50,7 @@ impl Besieged {
         besieged
     }
 
-    /// The install is refused with this reason.
+    /// Checks that the install is rejected with this reason.
     pub async fn refuses(&self, skill: Crafted, reason: &str) {
         let message = self.server.upload_bytes("ada", skill.module()).await.error(400, "invalid_component");
         assert!(message.contains(reason), "{}: {message}", skill.name());
@@ -58,7 +58,7 @@ impl Besieged {
         self.is_unharmed(skill.name()).await;
     }
 
-    /// The skill is installed, and its call is ended by a limit, which the message names.
+    /// Checks that the skill is installed and a limit, named in the message, ends its call.
     pub async fn ends(&self, skill: Crafted, message: &str) {
         self.server.upload_bytes("ada", skill.module()).await.expect(201);
         let told = self.server.invoke("ada", skill.name(), "go", json!({})).await.error(500, "component_limit");
@@ -67,7 +67,7 @@ impl Besieged {
         self.is_unharmed(skill.name()).await;
     }
 
-    /// The skill is installed, and its call answers as if nothing were.
+    /// Checks that the skill is installed and its call answers as usual.
     pub async fn bears(&self, skill: Crafted) {
         self.server.upload_bytes("ada", skill.module()).await.expect(201);
         let answer = self.server.invoke("ada", skill.name(), "go", json!({})).await.expect(200);
@@ -92,13 +92,12 @@ impl Besieged {
         assert_eq!(count["words"], 2);
     }
 
-    /// The process's memory, but for pages of files, which the system takes back when it needs
-    /// them.
+    /// Returns the process's memory without the pages of files, which the system reclaims when needed. In KiB.
     fn memory(&self) -> u64 {
         self.status("RssAnon:")
     }
 
-    /// What the system says of the process, in KiB.
+    /// Returns a field of the process's status, in KiB.
     pub fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
@@ -108,7 +107,7 @@ impl Besieged {
 
 impl Drop for Besieged {
     fn drop(&mut self) {
-        // It may be gone already, and the test says so better.
+        // It may have ended already, which the test reports better.
         drop(self.child.kill());
         drop(self.child.wait());
     }

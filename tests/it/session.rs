@@ -1,10 +1,10 @@
-//! What a call knows of itself, and how it says how far it is.
+//! Context of a call, and its reports of progress.
 
 use serde_json::{Value, json};
 
 use crate::harness::Server;
 
-/// An agent whose model makes these calls and then ends.
+/// Starts a server with an agent whose model makes these calls and then ends.
 async fn server(calls: Value) -> Server {
     let server = Server::with(|config| config.plugins.host_calls = 10_000).await;
     server.scripted("ada", json!([{ "tool_calls": calls }, { "text": "done" }])).await;

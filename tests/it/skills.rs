@@ -153,7 +153,7 @@ async fn a_flood_of_installs_is_turned_away_and_the_first_are_carried_out() {
     let server = Server::start().await;
     server.offline("ada", "planner").await;
     let plain = std::fs::read(test_component("plain")).unwrap();
-    // Each another digest: a custom section without a name, with a byte in it that no other has.
+    // Each has another digest: a custom section without a name, with a unique byte.
     let uploads = (0..60).map(|number| server.upload_bytes("ada", [&plain[..], &[0, 2, 0, number]].concat()));
     let answers = join_all(uploads).await;
     let with = |status: u16, code: &str| {

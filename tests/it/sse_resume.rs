@@ -1,4 +1,4 @@
-//! A subscriber whose connection breaks again and again, with a client from a registry.
+//! Subscriber whose connection breaks repeatedly, with a client from a package registry.
 
 use std::{
     path::Path,
@@ -25,12 +25,12 @@ use crate::{
 
 const EVENTS: usize = 10_000;
 const BREAKS: usize = 500;
-/// Events of one call.
+/// Number of events of one call.
 const LINES: usize = 64;
 
-/// Stands before a server, and breaks connections in the midst of what it answers.
+/// Runs a proxy before a server, which breaks connections in the middle of a response.
 async fn fragile(listener: TcpListener, server: String, broken: Arc<AtomicUsize>) {
-    // Any numbers will do, as long as they are others each time.
+    // Any seed will do, as long as the numbers differ.
     let mut random: usize = 88_172_645_463_325_252;
     let own = listener.local_addr().unwrap().to_string();
     loop {
@@ -44,7 +44,7 @@ async fn fragile(listener: TcpListener, server: String, broken: Arc<AtomicUsize>
         tokio::spawn(async move {
             let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
                 (client.split(), upstream.split());
-            // Only a request for the server's own address needs no token.
+            // Only a request to the server's own address needs no token.
             let asking = async {
                 let mut piece = vec![0; 4096];
                 while let Ok(length @ 1..) = from_client.read(&mut piece).await {
@@ -59,7 +59,7 @@ async fn fragile(listener: TcpListener, server: String, broken: Arc<AtomicUsize>
                 while left > 0 {
                     let Ok(length @ 1..) = from_server.read(&mut piece).await else { return };
                     let passed = length.min(left);
-                    // The client is to come back at once.
+                    // Make the client reconnect at once.
                     let text = String::from_utf8_lossy(&piece[..passed]).replace("retry: 1000", "retry: 0001");
                     if to_client.write_all(text.as_bytes()).await.is_err() {
                         return;
@@ -90,7 +90,7 @@ async fn a_subscriber_that_is_cut_off_sees_each_event_once_and_in_order() {
     let broken = Arc::new(AtomicUsize::new(0));
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
     let proxy = tokio::spawn(fragile(listener, address, Arc::clone(&broken)));
-    // Beside the packages, where Node.js looks for them.
+    // Next to the packages, where Node.js looks for them.
     let script = target("clients/resume.mjs");
     std::fs::copy(root.join("tests/clients/resume.mjs"), &script).unwrap();
     let mut subscriber = Command::new(node);

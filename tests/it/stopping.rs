@@ -1,4 +1,4 @@
-//! Stops at once: what the world outside still sees of a run after that.
+//! Immediate stops: the requests of a run that a service still sees afterwards.
 
 use std::{
     convert::Infallible,
@@ -19,7 +19,7 @@ use crate::{
     trust::caller,
 };
 
-/// What a service sees of a caller.
+/// Observations of a service about a caller.
 #[derive(Default)]
 struct Seen {
     last: Mutex<Option<Instant>>,
@@ -27,7 +27,7 @@ struct Seen {
     gone: Notify,
 }
 
-/// Tells that an answer is not wanted any more.
+/// Records on drop that the answer is not wanted any more.
 struct Wanted(Arc<Seen>);
 
 impl Seen {
@@ -48,7 +48,7 @@ impl Drop for Wanted {
     }
 }
 
-/// A service that answers for ever, never, and at once.
+/// Starts a service with an endless answer, one that never comes, and an immediate one.
 async fn service() -> (Peer, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let endless = async |State(seen): State<Arc<Seen>>| {
@@ -73,9 +73,10 @@ async fn service() -> (Peer, Arc<Seen>) {
     (Peer::new(routes).await, seen)
 }
 
-/// Starts a run, stops it once the service has seen it, and says when the service saw it last.
+/// Starts a run and stops it once the service has seen it. Returns how long after the stop the service last saw
+/// it.
 async fn stopped(server: &Server, agent: &str, seen: &Seen, closes: bool) -> Duration {
-    // Of the run before.
+    // Discard the notification of the run before.
     let _stale = seen.first.notified().now_or_never();
     let run = server.start_run(agent, json!({ "task": "go" })).await;
     timeout(PATIENCE, seen.first.notified()).await.unwrap();
@@ -86,7 +87,7 @@ async fn stopped(server: &Server, agent: &str, seen: &Seen, closes: bool) -> Dur
     if closes {
         timeout(PATIENCE, seen.gone.notified()).await.expect("the connection is held");
     } else {
-        // Whatever comes now was sent before: another run shows that the way is clear.
+        // Requests that arrive now were sent before: once another run has ended, no more follow.
         server.run("echo", "hello").await;
     }
     seen.last.lock().unwrap().unwrap().saturating_duration_since(asked)

@@ -1,4 +1,4 @@
-//! What skills keep between calls, and what they log.
+//! Values that skills store between calls, and their logs.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! TLS by the files of a certificate and its key.
+//! TLS with the files of a certificate and its key.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ async fn a_server_with_a_certificate_speaks_tls_and_nothing_else() {
     let advised = text(&plain.stderr).contains("Does that server speak TLS? Then the address begins with https://.");
     assert!(plain.status.code() == Some(3) && advised, "{plain:?}");
     assert!(server.request(reqwest::Method::GET, "/v1/health").send().await.is_err());
-    // Who never speaks holds no shutdown up.
+    // A silent client does not delay a shutdown.
     server.stop().await;
     drop(silent);
 }

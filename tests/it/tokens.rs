@@ -1,4 +1,4 @@
-//! `/v1/auth/tokens`: how the first token is made, what tokens may do, and when they end.
+//! `/v1/auth/tokens`: creation of the first token, permissions of tokens, and their end.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -20,7 +20,7 @@ async fn of_a_hundred_that_race_one_makes_the_first_token() {
     let race = (0..100).map(|_| {
         let server = Arc::clone(&server);
         tokio::spawn(async move {
-            // A connection each.
+            // A connection for each request.
             let client = http();
             let url = format!("{}/v1/auth/tokens", server.url);
             client.post(url).json(&json!({ "scopes": ["*"] })).send().await.unwrap().status().as_u16()
@@ -58,7 +58,7 @@ async fn from_elsewhere_the_first_token_takes_the_code_of_the_start() {
     let (server, later) = Server::timed(|config| config.server.loopback = false).await;
     let elsewhere = || create(&server).header("X-Forwarded-For", "192.0.2.7");
     send(elsewhere()).await.error(401, "unauthenticated");
-    // With the trust off, this machine is as any other.
+    // Without loopback trust, this machine is like any other.
     let refused = send(create(&server)).await.error(401, "unauthenticated");
     assert!(refused.contains("one-time code that the server printed at its start"), "{refused}");
     outcome("MOXXY_LOOPBACK=false: the first token without the code", &refused);
@@ -68,7 +68,7 @@ async fn from_elsewhere_the_first_token_takes_the_code_of_the_start() {
     for _ in 0..3 {
         send(with(&wrong)).await.error(401, "unauthenticated");
     }
-    // It opens nothing else.
+    // The code is valid for nothing else.
     let agents = server.request(Method::GET, "/v1/agents").bearer_auth(&code);
     send(agents).await.error(401, "unauthenticated");
     later.store(15 * 60, Ordering::SeqCst);
@@ -103,7 +103,7 @@ async fn failed_attempts_have_a_strict_bucket_that_valid_tokens_do_not_touch() {
     let server = Server::with(|config| config.server.loopback = false).await;
     let token = server.token(None, &["*"]).await;
     let get = |token: &str| server.request(Method::GET, "/v1/agents").bearer_auth(token);
-    // The one-time code was an attempt, too.
+    // The one-time code counts as an attempt, too.
     for _ in 0..9 {
         send(get("mox_wrong")).await.error(401, "unauthenticated");
     }

@@ -1,4 +1,4 @@
-//! Tools' names, as services are shown them and as everyone else is.
+//! Names of tools as services receive them, and as everything else does.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ async fn names_that_no_service_takes_are_shown_otherwise_and_lead_back() {
     let listed = shown(&server.run("ada", "go").await)["tools"].clone();
     let listed: Vec<_> = listed.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
     assert!(listed.iter().all(|name| is_taken(name)), "{listed:?}");
-    // The third is called what the first would be, and goes by it.
+    // The third tool has the name that the first would get, and keeps it.
     assert_eq!((listed[2].clone(), listed[3].clone()), (own(tools[2]), own("-")));
     assert!(own(tools[0]).starts_with(&listed[0][..51]) && listed[0] != listed[2], "{listed:?}");
 
@@ -39,7 +39,7 @@ async fn names_that_no_service_takes_are_shown_otherwise_and_lead_back() {
     let again: Vec<_> =
         seen["messages"][1]["tool_calls"].as_array().unwrap().iter().map(|call| &call["name"]).collect();
     assert_eq!(again, listed[..4].iter().collect::<Vec<_>>());
-    // Everyone else is told the tools' own names.
+    // Everything else has the tools' own names.
     let detail = server.get(&format!("/v1/agents/bob/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
     let made: Vec<_> = detail["steps"].as_array().unwrap().iter().filter(|step| step["kind"] == "tool").collect();
     let named: Vec<_> = made.iter().map(|step| step["name"].as_str().unwrap().to_owned()).collect();
@@ -76,7 +76,7 @@ async fn a_model_that_makes_a_name_up_is_told_the_nearest() {
         told.starts_with("There is no tool named \"text.word_count\". Nearest to it are: `text__word_count`"),
         "{told}"
     );
-    // It takes the history of what was made up.
+    // The service accepts the history with the made-up names.
     let calls = seen["messages"][1]["tool_calls"].as_array().unwrap();
     assert!(calls.len() == 3 && calls.iter().all(|call| is_taken(call["name"].as_str().unwrap())), "{calls:?}");
 }

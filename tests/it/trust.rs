@@ -1,4 +1,4 @@
-//! What a token with `agents:write` alone, another agent, or a model can not bring about.
+//! Actions that a token with only `agents:write`, another agent or a model cannot perform.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::{
     secrets::{Trial, VALUE},
 };
 
-/// A token that may do everything but use the vault.
+/// Token with every permission except the vault's.
 struct Agents<'t> {
     trial: &'t Trial,
     token: String,
@@ -52,35 +52,35 @@ async fn a_token_without_the_vault_gives_no_component_a_secret() {
     let mine = agents(&trial).await;
     let skill = "/v1/agents/ada/skills/keeper";
     let held = |answer: &Value| answer["granted"]["secrets"].as_array().unwrap().len();
-    // By consent: at the install, at an upgrade, by itself.
+    // By consent: at the install, at an upgrade, or separately.
     send(mine.request(Method::DELETE, skill)).await.expect(204);
     let installed = mine.upload(Method::POST, "/v1/agents/ada/skills/install", "keeper").await.expect(201);
     assert_eq!((held(&installed), installed["missing"]["secrets"][0]["name"].as_str()), (0, Some("key")));
     assert_eq!(held(&mine.upload(Method::PUT, skill, "keeper").await.expect(200)), 0);
     let accept = json!({ "accept": ["secret:key header:Authorization localhost"] });
     mine.json(Method::PUT, skill, accept.clone()).await.error(403, "insufficient_scope");
-    // By a grant, of whatever kind.
+    // By a grant of any kind.
     let grant = json!({ "agent_id": "ada", "secret_id": trial.secret });
     let denied = mine.json(Method::POST, "/v1/vault/grants", grant).await.error(403, "insufficient_scope");
     assert!(denied.contains("vault:write"), "{denied}");
     outcome("agents:write alone: consent to a secret, by whatever way", "the secret is missing");
     outcome("agents:write alone: a grant", &denied);
-    // By a place that is not public.
+    // By a host that is not public.
     let place = format!("host:127.0.0.1:{} GET", trial.peer.port + 1);
     let refused = mine.json(Method::PUT, skill, json!({ "accept": [place] })).await.error(403, "insufficient_scope");
     outcome("agents:write alone: a place that is not public", &refused);
     trial.send().await.error(500, "tool_failed");
     assert_eq!(trial.count(), 0);
-    // Who may do it is asked for nothing more.
+    // With the scope, the consent needs nothing more.
     send(trial.server.request(Method::PUT, skill).json(&accept)).await.expect(200);
     trial.send().await.expect(200);
-    // What was granted to this version is not the next one's.
+    // A grant to this version does not hold for the next one.
     let next = std::fs::read(test_component("keeper")).unwrap();
     let next = [next, b"\0\x05\x04more".to_vec()].concat();
     let upgraded = send(mine.request(Method::PUT, skill).multipart(form(next, Some("all")))).await.expect(200);
     assert_eq!(held(&upgraded), 0);
     trial.send().await.error(500, "tool_failed");
-    // Nor is it there again with the version before.
+    // Nor does a rollback bring it back.
     let back = send(mine.request(Method::POST, &format!("{skill}/rollback"))).await.expect(200);
     assert_eq!(held(&back), 0);
     outcome("agents:write alone: back to a version that has a secret", "the secret is missing");
@@ -105,7 +105,7 @@ async fn a_secret_follows_a_providers_host_only_with_the_vault() {
     assert!(trial.last().contains(&format!("authorization: Bearer {VALUE}\n")), "{}", trial.last());
     let history = server.get("/v1/agents/eve/history").await.expect(200).to_string();
     assert!(history.contains("Bearer [secret key]") && !history.contains(&VALUE[..8]), "{history}");
-    // Another host, another port, none at all and back again.
+    // Change to another host, to another port, to none, and back again.
     let path = "/v1/providers/caller";
     for moved in ["https://127.0.0.1:1/", "https://localhost:1/", "http://evil.example/", "nonsense"] {
         let config = json!({ "config": { "base_url": moved } });
@@ -115,7 +115,7 @@ async fn a_secret_follows_a_providers_host_only_with_the_vault() {
     }
     mine.json(Method::PATCH, path, json!({ "config": {} })).await.error(403, "insufficient_scope");
     mine.json(Method::PATCH, path, json!({ "secrets": { "key": "key" } })).await.error(403, "insufficient_scope");
-    // What does not move it may change.
+    // Changes that keep the host are allowed.
     let same = json!({ "config": { "base_url": format!("{base}/v1"), "other": true } });
     mine.json(Method::PATCH, path, same).await.expect(200);
     let count = trial.count();
@@ -125,7 +125,7 @@ async fn a_secret_follows_a_providers_host_only_with_the_vault() {
     server.run("eve", "a task").await;
     assert_eq!(trial.count(), count + 1);
     assert!(trial.last().contains(&format!("authorization: Bearer {VALUE}\n")), "{}", trial.last());
-    // Without a host the grant has ended, and says so.
+    // Without a host the grant has ended, and is reported as missing.
     let gone = send(server.request(Method::PATCH, path).json(&json!({ "config": {} }))).await.expect(200);
     assert_eq!((&gone["granted"]["secrets"], &gone["missing"]["secrets"][0]["name"]), (&json!([]), &json!("key")));
 }
@@ -150,7 +150,7 @@ async fn a_place_that_is_not_public_takes_the_vault() {
     let trial = Trial::new().await;
     let mine = agents(&trial).await;
     let path = "/v1/providers/local";
-    // Nobody allowed this one for all.
+    // No rule allows this host for all components.
     let config = json!({ "base_url": "http://localhost:1/" });
     let new = json!({ "id": "local", "component": caller(), "config": config });
     let installed = mine.json(Method::POST, "/v1/providers", new).await.expect(201);
@@ -164,15 +164,15 @@ async fn a_place_that_is_not_public_takes_the_vault() {
         (&granted["missing"]["hosts"], &granted["granted"]["hosts"][0]["host"]),
         (&json!([]), &json!("localhost:1"))
     );
-    // It is that place, not the next that the configuration names.
+    // The consent is for that host, not for the next one in the configuration.
     let moved = json!({ "config": { "base_url": "http://localhost:2/" } });
     let moved = mine.json(Method::PATCH, path, moved).await.expect(200);
     assert_eq!(moved["missing"]["hosts"][0]["host"], "config:base_url");
-    // By its name in the manifest, too.
+    // Consent by the name in the manifest works, too.
     let named = json!({ "accept": ["host:config:base_url GET"] });
     let named = send(trial.server.request(Method::PATCH, path).json(&named)).await.expect(200);
     assert_eq!(named["granted"]["hosts"][0]["host"], "localhost:2");
-    // Who may consent to it does by naming it.
+    // A token with the scope consents by configuring the host.
     let named = json!({ "config": { "base_url": "http://localhost:3/" } });
     let named = send(trial.server.request(Method::PATCH, path).json(&named)).await.expect(200);
     assert_eq!(named["missing"]["hosts"], json!([]));
@@ -192,7 +192,7 @@ async fn a_component_that_knows_a_secret_gets_no_host_more_without_the_vault() {
     let denied = mine.json(Method::PUT, skill, accept.clone()).await.error(403, "insufficient_scope");
     assert!(denied.contains("knows the secret 'key'"), "{denied}");
     outcome("agents:write alone: one host more for who knows a secret", &denied);
-    // Nor by the way over another version.
+    // Nor through an upgrade and back.
     let next = [std::fs::read(test_component("keeper")).unwrap(), b"\0\x05\x04more".to_vec()].concat();
     let over = send(mine.request(Method::PUT, skill).multipart(form(next, Some("host:localhost GET+POST"))));
     over.await.expect(200);
@@ -208,7 +208,7 @@ async fn another_agents_secret_is_another_agents() {
     trial.grant(json!({})).await;
     trial.server.offline("bob", "echo").await;
     trial.server.accepted("bob", "keeper").await;
-    // Consent came with that install, and it is no more than bob's.
+    // The consent of that install is only for bob.
     let mine = trial.server.get("/v1/agents/bob/skills/keeper").await.expect(200);
     let id = mine["granted"]["secrets"][0]["id"].as_str().unwrap();
     trial.server.delete(&format!("/v1/vault/grants/{id}")).await.expect(204);
@@ -239,7 +239,7 @@ async fn a_grant_that_is_revoked_between_two_calls_of_a_run_ends_there() {
     trial.gate.notify_one();
     let told = events.until("run.completed").await;
     assert!(told.iter().any(|event| event.kind == "vault.denied"));
-    // The model is told, and what would allow it.
+    // The model gets the error, with the call that would allow it.
     let output = told.last().unwrap().data["payload"]["output"].as_str().unwrap();
     assert!(
         output.contains("no grant lets `keeper` use the secret") && output.contains("POST /v1/vault/grants"),

@@ -1,4 +1,4 @@
-//! Upgrades of skills, and the way back.
+//! Upgrades of skills, and rollbacks.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ async fn consent_belongs_to_the_version_that_it_was_given_to() {
     assert_eq!((&again["version"], &again["granted"]["hosts"]), (&json!("1.0.0"), &json!([])));
     let forth = server.post(&format!("{SKILL}/rollback"), json!({})).await.expect(200);
     assert_eq!(forth["granted"]["hosts"], forth["asked"]["hosts"]);
-    // Consent that comes later is told of too.
+    // Later consent is reported, too.
     server.delete(SKILL).await.expect(204);
     server.upload("ada", "plain_wider").await.expect(201);
     let granted = upgrade(&server, "plain_wider", Some("host:api.example.com GET+POST")).await.expect(200);

@@ -1,4 +1,4 @@
-//! `/v1/vault/secrets` and `moxxy secret`, `moxxy vault`: values go in and never come out.
+//! `/v1/vault/secrets`, `moxxy secret` and `moxxy vault`: values are stored and never returned.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ async fn values_go_in_and_never_come_out() {
     let path = format!("{SECRETS}/{}", made["id"].as_str().unwrap());
     assert_eq!((&made["version"], &made["created_by"]), (&json!(1), &json!("local")));
     let put = |value: &str| server.request(Method::PUT, &path).json(&json!({ "value": value }));
-    // The same value or another: nothing in the answer tells.
+    // The answer does not reveal whether the value is the same.
     let same = send(put(VALUE)).await.expect(200);
     let other = send(put("ghp_something-else")).await.expect(200);
     assert_eq!((&same["version"], &other["version"]), (&json!(2), &json!(3)));
@@ -72,7 +72,7 @@ fn run(home: &Path, args: &[&str], stdin: &str) -> Output {
     let mut command = moxxy(home);
     let mut child =
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may not want to read it.
+    // The command may not read it.
     drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
     child.wait_with_output().unwrap()
 }
@@ -101,7 +101,7 @@ async fn the_command_line_reads_values_from_stdin_and_files() {
     .unwrap();
 }
 
-/// A data directory with secrets and a key of its own.
+/// Returns a data directory with secrets and its own key.
 async fn with_secrets(count: usize) -> TempDir {
     let server = Server::with(|config| config.data.master_key = Default::default()).await;
     for number in 0..count {
@@ -152,13 +152,13 @@ async fn neither_another_key_nor_another_row_opens_a_secret() {
     let home = with_secrets(2).await;
     let other = home.path().join("new.key");
     fs::write(&other, "00".repeat(32)).unwrap();
-    // A rotation to a key of one's own.
+    // A rotation to a given key.
     let rotated = run(home.path(), &["vault", "rotate-key", "--new-key", other.to_str().unwrap()], "");
     assert_eq!(text(&rotated.stdout), "All secrets are sealed by the new master key: 2.\n");
     assert_eq!(fs::read_to_string(home.path().join("master.key")).unwrap(), "00".repeat(32));
     fs::write(home.path().join("master.key"), "11".repeat(32)).unwrap();
     assert!(check(home.path()).contains("is not the one that the secrets and the audit log here are sealed by"));
-    // A lost one is not replaced.
+    // A lost key is not replaced.
     fs::remove_file(home.path().join("master.key")).unwrap();
     assert!(check(home.path()).contains("is not the one that the secrets and the audit log here are sealed by"));
     assert!(!home.path().join("master.key").exists());

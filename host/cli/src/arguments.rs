@@ -1,4 +1,4 @@
-//! Values on the command line, checked before they are used: names, ids, durations, settings.
+//! Parsers of command-line values: names, IDs, durations and settings.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::failure::{CliResult, Failure};
 
-/// A path; not every shell replaces the `~` of `--home=~/moxxy`.
+/// Parses a path and expands `~`, because not every shell does so in `--home=~/moxxy`.
 pub fn path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().map(config::expanded)
 }
@@ -19,7 +19,7 @@ pub fn name(text: &str) -> Result<Name, String> {
     Name::try_from(text.to_owned()).map_err(|e| e.to_string())
 }
 
-/// A model of a provider, as `PROVIDER/MODEL`.
+/// Parses a model of a provider, given as `PROVIDER/MODEL`.
 pub fn model(text: &str) -> Result<Value, String> {
     let (provider, model) = text.split_once('/').ok_or("it is a provider and a model, as `PROVIDER/MODEL`")?;
     Ok(json!({ "provider": name(provider)?, "model": model }))
@@ -50,7 +50,7 @@ fn id(text: &str, prefix: &str, shown_by: &str) -> Result<String, String> {
     if valid { Ok(text.to_owned()) } else { Err(format!("it is `{prefix}` and a UUID, as `{shown_by}` shows it")) }
 }
 
-/// A duration such as `90s`, `15m`, `12h`, `30d` or `4w`, in seconds.
+/// Parses a duration such as `90s`, `15m`, `12h`, `30d` or `4w`. Returns seconds.
 pub fn duration(text: &str) -> Result<u64, String> {
     let wrong = || "it is a number and a unit: 90s, 15m, 12h, 30d, 4w".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
@@ -66,14 +66,14 @@ pub fn duration(text: &str) -> Result<u64, String> {
     number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or_else(wrong)
 }
 
-/// `KEY=VALUE`. The value is JSON if it can be read so, and a text otherwise.
+/// Parses `KEY=VALUE`. The value is JSON if it parses as JSON, and a string otherwise.
 pub fn setting(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("it is KEY=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((key.to_owned(), value))
 }
 
-/// A JSON object: the text itself, or the content of a file.
+/// Parses a JSON object, given as text or as the path of a file.
 pub fn object(text: &str) -> CliResult<Map<String, Value>> {
     let wrong = |why: String| Failure::usage(format!("{text:?} is no JSON object: {why}"));
     let read = || std::fs::read_to_string(text).map_err(|e| wrong(format!("it is not a file either: {e}")));

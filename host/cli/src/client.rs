@@ -1,4 +1,4 @@
-//! Talks to a server over its REST API.
+//! Client of the server's REST API.
 
 use std::time::Duration;
 
@@ -20,10 +20,11 @@ use super::{
 };
 use crate::hints;
 
-/// The pauses before a request is sent again; the server may ask for longer ones.
+/// Delays before the retries of a request. `Retry-After` takes precedence.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(250), Duration::from_millis(500)];
+/// Longest `Retry-After` that the client waits for, in seconds.
 const LONGEST_PAUSE: u64 = 30;
-/// As much as a server takes in one page.
+/// Maximum number of items that a server returns in a page.
 const PAGE: usize = 1000;
 
 pub struct Client {
@@ -32,7 +33,7 @@ pub struct Client {
     token: Option<HeaderValue>,
 }
 
-/// A request, which can be sent more than once.
+/// Request that can be sent more than once.
 pub struct Call {
     method: Method,
     path: String,
@@ -46,14 +47,14 @@ enum Body {
     Component(Upload),
 }
 
-/// A component's file.
+/// Upload of a component's file.
 pub struct Upload {
     pub component: Bytes,
     pub digest: Option<String>,
     pub accept: Vec<String>,
 }
 
-/// What the server answered: as it came, and as a value.
+/// Response body, as text and parsed.
 pub struct Answer {
     pub text: String,
     pub value: Value,
@@ -94,7 +95,7 @@ impl Client {
         Ok(Self { http, url, token })
     }
 
-    /// Sends a request and reads the answer.
+    /// Sends a request and parses the response body as JSON. An empty body is `null`.
     pub async fn answer(&self, call: Call) -> CliResult<Answer> {
         let text = self.send(&call).await?.text().await.map_err(|e| self.unreachable(&e))?;
         if text.is_empty() {
@@ -108,7 +109,7 @@ impl Client {
         Ok(Answer { text, value })
     }
 
-    /// Reads a list, page by page, to its end or up to a number of items.
+    /// Reads a list page by page, to its end or up to `limit` items.
     pub async fn list(&self, call: Call, limit: Option<usize>) -> CliResult<Vec<Box<RawValue>>> {
         let limit = limit.unwrap_or(usize::MAX);
         let mut items: Vec<Box<RawValue>> = Vec::new();
@@ -128,14 +129,14 @@ impl Client {
         Ok(items)
     }
 
-    /// Sends a request; an error answer becomes a failure with the server's own sentence.
+    /// Sends a request. An error response becomes a failure with the server's message.
     pub async fn send(&self, call: &Call) -> CliResult<Response> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}{}", self.url.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
-        // With it the server knows a request that is sent again.
+        // With this key the server detects a retry.
         let key = if call.method == Method::POST { Some(hex::encode(ids::random::<32>()?)) } else { None };
         self.send_to(&call.method, &url, &call.body, key.as_deref()).await
     }
@@ -188,13 +189,13 @@ impl Client {
         Err(Failure::answered(status, body, wait, self.token.is_some()))
     }
 
-    /// Whether requests show a token, and not the one-time code of the server's start.
+    /// Returns whether requests carry a token, rather than the one-time code from the server's start.
     pub fn shows_token(&self) -> bool {
         let shown = self.token.as_ref().and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
         shown.is_some_and(|shown| !shown.starts_with(bootstrap::PREFIX))
     }
 
-    /// The server's address.
+    /// Returns the server's address.
     pub fn address(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
     }
@@ -218,7 +219,8 @@ impl Upload {
     }
 }
 
-/// Where a list goes on. Only the same server is shown the token.
+/// Returns the next page's address from the `Link` header, if it has the same origin: no other server may get the
+/// token.
 fn next_page(here: &Url, headers: &HeaderMap) -> Option<Url> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let next = links.filter_map(|link| link.split_once(';')).find(|(_, relation)| relation.contains("rel=\"next\""));
@@ -226,12 +228,12 @@ fn next_page(here: &Url, headers: &HeaderMap) -> Option<Url> {
     here.join(address).ok().filter(|next| next.origin() == here.origin())
 }
 
-/// For how many seconds the server asks.
+/// Returns the `Retry-After` of a response, in seconds.
 fn retry_after(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// How many items a page has, where a list is limited.
+/// Returns the page size for a list with this limit.
 pub fn page(limit: usize) -> String {
     limit.clamp(1, PAGE).to_string()
 }

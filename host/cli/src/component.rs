@@ -1,4 +1,4 @@
-//! Components on the command line: where they come from, and what they ask for.
+//! Components on the command line: their source, permissions and tools.
 
 use std::{fs, path::Path};
 
@@ -15,15 +15,16 @@ use super::{
     terminal::{items, text},
 };
 
-/// Where a component comes from.
+/// Source of a component.
 pub enum Source {
-    /// The name of one that the server brings along.
+    /// Name of a component that is bundled with the server.
     Bundled(Name),
     File(Vec<u8>),
 }
 
 impl Source {
-    /// A file, if there is one of this name; otherwise the name of a bundled component.
+    /// Reads the file at this path, or takes the value as the name of a bundled component if there is no such
+    /// file.
     pub fn named(component: &str) -> CliResult<Self> {
         let path = Path::new(component);
         if let (false, Ok(name)) = (path.is_file(), Name::try_from(component.to_owned())) {
@@ -33,7 +34,7 @@ impl Source {
         Ok(Self::File(fs::read(path).map_err(unreadable)?))
     }
 
-    /// As an upload, or by its name, in the way of skills.
+    /// Adds the component to a call of the skills API: an upload, or the name of a bundled component.
     pub fn send(self, call: Call, digest: Option<String>, accept: Vec<String>) -> Call {
         let name = match self {
             Self::File(component) => return call.upload(Upload { component: component.into(), digest, accept }),
@@ -42,7 +43,7 @@ impl Source {
         call.json(json!({ "source": { "bundled": name }, "digest": digest, "accept": accepted(&accept) }))
     }
 
-    /// As a member of a JSON body.
+    /// Returns the component as a member of a JSON body.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Bundled(name) => json!({ "bundled": name }),
@@ -51,7 +52,7 @@ impl Source {
     }
 }
 
-/// Consent in the way of the API.
+/// Returns the consent as the API expects it: a list of names, or `all`.
 pub fn accepted(accept: &[String]) -> Value {
     match (accept.iter().any(|name| name == "all"), accept.is_empty()) {
         (true, _) => json!("all"),
@@ -60,7 +61,8 @@ pub fn accepted(accept: &[String]) -> Value {
     }
 }
 
-/// What to accept for a wish: of any host, one; of one that is not public, a port.
+/// Returns the `--accept` argument for a requested permission. A request for any host needs a host's name, and a
+/// host that is not public needs a port.
 pub fn accept_argument(name: &str) -> String {
     let Some((host, methods)) = name.strip_prefix("host:").and_then(|name| name.split_once(' ')) else {
         return name.to_owned();
@@ -72,7 +74,7 @@ pub fn accept_argument(name: &str) -> String {
     }
 }
 
-/// What it has: hosts, and secrets with what it may do with them.
+/// Returns the granted permissions: hosts, and secrets with their mode.
 pub fn granted(component: &Value) -> String {
     let Some(granted) = component.get("granted") else { return String::new() };
     let secret = |grant: &Value| {
@@ -83,20 +85,20 @@ pub fn granted(component: &Value) -> String {
     hosts.chain(items(granted, "secrets").iter().map(secret)).collect()
 }
 
-/// What it can never do.
+/// Returns the guarantees: what the component can never do.
 pub fn never(component: &Value) -> String {
     let never = items(component, "never").iter().filter_map(Value::as_str);
     never.map(|sentence| format!("{sentence}\n")).collect()
 }
 
-/// What a component asks for, and whether it was granted.
+/// Returns the requested permissions, each with whether it was granted.
 pub fn wishes(component: &Value) -> String {
     let missing = names(component, "missing");
     let state = |name: &String| if missing.contains(name) { "missing" } else { "granted" };
     names(component, "asked").iter().map(|name| format!("{name} ({})\n", state(name))).collect()
 }
 
-/// The names of what is asked, granted or missing.
+/// Returns the names of the permissions in `list`: `asked`, `granted` or `missing`.
 pub fn names(component: &Value, list: &str) -> Vec<String> {
     let Some(list) = component.get(list) else { return Vec::new() };
     let hosts = items(list, "hosts").iter().filter_map(|host| {
@@ -112,7 +114,7 @@ pub fn names(component: &Value, list: &str) -> Vec<String> {
     hosts.chain(secrets).collect()
 }
 
-/// Its tools, each with what it takes.
+/// Returns the tools with their parameters.
 pub fn tools(component: &Value) -> String {
     items(component, "tools").iter().map(tool).collect()
 }

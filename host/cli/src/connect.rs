@@ -1,4 +1,4 @@
-//! Where the server is, whom to trust that it is that one, and what to show it.
+//! Resolution of the server's address, the trusted certificates and the token.
 
 use std::{
     fs,
@@ -17,11 +17,11 @@ use super::{
 
 const CONNECTING: Duration = Duration::from_secs(10);
 
-/// All that a client needs.
+/// Configured HTTP client, server address and token.
 pub struct Connection {
     pub http: reqwest::Client,
     pub url: Url,
-    /// As a request shows it.
+    /// Value of the `Authorization` header.
     pub token: Option<HeaderValue>,
 }
 
@@ -40,14 +40,14 @@ pub fn prepare(options: &Options) -> CliResult<Connection> {
     Ok(Connection { http, url, token })
 }
 
-/// Whether what is sent there stays on this machine.
+/// Returns whether the address is on this machine, so that the traffic does not leave it.
 fn is_here(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let loopback = |address: IpAddr| address.is_loopback();
     host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(loopback)
 }
 
-/// Flags, then the environment, then this machine.
+/// Resolves the server's address: the flags, then the environment, then the server on this machine.
 fn address(options: &Options, variable: Option<String>) -> CliResult<Url> {
     let (named, by) = match (&options.url, options.port) {
         (Some(url), _) => (Some(url.clone()), "--url"),
@@ -80,14 +80,14 @@ fn bearer(token: &str) -> CliResult<HeaderValue> {
 }
 
 fn connector(url: &Url, ca: Option<&Path>) -> CliResult<reqwest::Client> {
-    // Another part of the process may have chosen one already.
+    // Fails if the process has already installed one.
     drop(rustls::crypto::ring::default_provider().install_default());
-    // A proxy would turn a local request into a forwarded one, which is refused; and a redirect is
-    // none of a Moxxy server's answers.
+    // A proxy would turn a local request into a forwarded one, which the server rejects. A Moxxy server never
+    // redirects.
     let builder = reqwest::Client::builder().no_proxy().redirect(Policy::none()).connect_timeout(CONNECTING);
     let builder = match ca {
         Some(file) => builder.tls_certs_only(authorities(file)?),
-        // The system's are not looked for where they are not needed: it may have none.
+        // Plain HTTP needs no certificates, and the system may have none.
         None if url.scheme() == "http" => builder.tls_certs_only([]),
         None => builder,
     };
@@ -104,7 +104,7 @@ fn authorities(file: &Path) -> CliResult<Vec<Certificate>> {
     if certificates.is_empty() { Err(wrong("there is no certificate in it")) } else { Ok(certificates) }
 }
 
-/// The address at which a listener is reached from this machine.
+/// Returns the address at which this machine reaches a listener.
 pub fn near(listens: IpAddr) -> IpAddr {
     match listens {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -113,7 +113,7 @@ pub fn near(listens: IpAddr) -> IpAddr {
     }
 }
 
-/// The reason at the bottom of an error.
+/// Returns the innermost source of an error as text.
 pub fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,4 +1,4 @@
-//! How a command ends that did not work: what is said, what to do next, and the exit code.
+//! Failure of a command: message, hint and exit code.
 
 use std::{io, process::ExitCode};
 
@@ -11,7 +11,7 @@ use crate::hints;
 
 pub type CliResult<T = ()> = Result<T, Failure>;
 
-/// How a command ends, for the shell.
+/// Exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     Success = 0,
@@ -24,14 +24,14 @@ pub enum Exit {
     Interrupted = 130,
 }
 
-/// Why a command did not work.
+/// Failure of a command.
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
-    /// Empty: there is nothing to say, or nobody to say it to.
+    /// Empty if there is nothing to print, or no reader of the output.
     message: String,
     advice: Option<String>,
-    /// The server's answer, or one like it.
+    /// Document for `--json`: the server's error response, or one in its format.
     document: Value,
 }
 
@@ -66,12 +66,12 @@ impl Failure {
         Self { exit, message, advice: None, document }
     }
 
-    /// A wrong command line.
+    /// Creates the failure for a wrong command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "usage", message)
     }
 
-    /// The server's refusal. `token`: whether it was shown one.
+    /// Creates the failure for an error response. `token`: whether the request carried one.
     pub fn answered(status: StatusCode, body: Value, retry_after: Option<u64>, token: bool) -> Self {
         let text = |key: &str| body.get(key).and_then(Value::as_str);
         let unwell = (text("status") == Some("failing")).then_some("The server cannot work: its database is gone");
@@ -94,7 +94,7 @@ impl Failure {
         self
     }
 
-    /// What is said on stderr.
+    /// Returns the text for stderr; `None` if there is none.
     pub fn said(&self, as_json: bool) -> Option<String> {
         match (&self.message, &self.advice) {
             (message, _) if message.is_empty() => None,
@@ -113,7 +113,7 @@ impl From<Error> for Failure {
             Error::Invalid(problem, _) if problem.code.starts_with("unreadable_") => Exit::Usage,
             _ => Exit::Failed,
         };
-        // The person at the command line is the one that can look into an inner error.
+        // The user of the command line may see an inner error, unlike a client of the API.
         let message = match &error {
             Error::Internal(source) => source.to_string(),
             other => other.to_string(),
@@ -130,7 +130,7 @@ impl From<Error> for Failure {
 }
 
 impl From<clap::Error> for Failure {
-    /// The same as a person reads, without the help that follows.
+    /// Keeps clap's message and drops the help after it.
     fn from(error: clap::Error) -> Self {
         use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
         if matches!(error.kind(), DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand) {
@@ -144,7 +144,7 @@ impl From<clap::Error> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// A reader that has enough, such as `head`, is no failure.
+    /// A closed pipe, as with `head`, is not a failure.
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new(Exit::Success, "", ""),

@@ -1,11 +1,11 @@
-//! What to do next: the one place that knows it, by the server's code.
+//! Hints on what to do after a failure, chosen by the server's error code.
 
 use moxxy_types::tokens::Scope;
 use reqwest::StatusCode;
 
 pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 
-/// The advice for a server that cannot be reached, by the innermost reason.
+/// Returns the hint for a server that cannot be reached. `reason` is the innermost error.
 pub fn unreachable(reason: &str) -> &'static str {
     if reason.contains("UnknownIssuer") || reason.contains("CaUsedAsEndEntity") {
         return "Did an authority of your own sign the server's certificate? Then name its certificate: --ca FILE or MOXXY_CA.";
@@ -22,12 +22,12 @@ pub fn unreachable(reason: &str) -> &'static str {
     "Is it running? `moxxy serve` starts it. Is it elsewhere? Look at --url, --port and MOXXY_URL."
 }
 
-/// The advice for an answer of the server. `token`: whether it was shown one.
+/// Returns the hint for an error response. `token`: whether the request carried one.
 pub fn of(status: StatusCode, code: &str, message: &str, retry_after: Option<u64>, token: bool) -> Option<String> {
     let advice = match (status, code) {
         (StatusCode::UNAUTHORIZED, _) => return Some(unauthenticated(token)),
         (StatusCode::FORBIDDEN, _) => return Some(forbidden(message)),
-        // The message says what has to be done first.
+        // The message already says what to do first.
         (_, "disk_full" | "database_failed" | "not_activated") => return None,
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => return Some(later(retry_after)),
         (StatusCode::PAYLOAD_TOO_LARGE, _) => {
@@ -89,7 +89,7 @@ fn unauthenticated(token: bool) -> String {
     format!("{first}\n{}", another_token(&[Scope::All.name()]))
 }
 
-/// The server names the scope that lacks, and those that the token has.
+/// Returns the hint for a missing scope. The message names the missing scope and those that the token has.
 fn forbidden(message: &str) -> String {
     let mut scopes: Vec<_> = message.split('`').filter(|word| Scope::NAMES.contains(word)).collect();
     if scopes.is_empty() {
@@ -98,7 +98,7 @@ fn forbidden(message: &str) -> String {
     another_token(&scopes)
 }
 
-/// Who can make a token with these scopes, and how.
+/// Explains how to create a token with these scopes.
 pub fn another_token(scopes: &[&str]) -> String {
     let command = |offline: &str| {
         let scopes = scopes.iter().map(|scope| format!(" --scope {}", quoted(scope)));
@@ -119,7 +119,7 @@ fn later(seconds: Option<u64>) -> String {
     }
 }
 
-/// A scope as a shell takes it.
+/// Quotes a scope for a shell.
 pub fn quoted(scope: &str) -> String {
     if scope == "*" { "'*'".to_owned() } else { scope.to_owned() }
 }

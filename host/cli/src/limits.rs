@@ -1,4 +1,4 @@
-//! The limits of an agent, as flags.
+//! Flags for the limits of an agent.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -29,7 +29,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those that are set.
+    /// Returns the limits that are set.
     pub fn set(&self) -> Map<String, Value> {
         let all = serde_json::to_value(self).ok();
         let mut set = all.and_then(|all| all.as_object().cloned()).unwrap_or_default();

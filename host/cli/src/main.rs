@@ -1,6 +1,8 @@
-//! The command line. `serve` and `compile` are the server; `init`, `new`, `build`, `inspect`, `vault`,
-//! `backup`, `restore`, `completions`, `openapi` and `version` need none, nor does `provider check` of a
-//! file; the others talk to one.
+//! Command line: parses the arguments and runs the command.
+//!
+//! `serve` and `compile` are the server. `init`, `new`, `build`, `inspect`, `vault`, `backup`, `restore`,
+//! `completions`, `openapi`, `version` and `provider check` of a file work without a server. Most other commands
+//! call the REST API.
 
 mod arguments;
 mod client;
@@ -146,7 +148,7 @@ impl Options {
         Flags { file: self.config.clone(), home: self.home.clone(), port: self.port, listen: None }
     }
 
-    /// A file that is named has to be there.
+    /// Checks that the file of `--config` is readable.
     fn check(&self) -> CliResult {
         let Some(file) = &self.config else { return Ok(()) };
         let unreadable = |e| Failure::usage(format!("--config: cannot read {}: {e}", file.display()));
@@ -158,7 +160,7 @@ impl Options {
     }
 }
 
-/// Runs the command of the process's arguments. The exit codes stand in [`failure`].
+/// Parses the process's arguments and runs the command. [`failure`] defines the exit codes.
 fn main() -> ExitCode {
     let parsed = match Cli::try_parse() {
         Ok(cli) => return cli.run(),
@@ -178,7 +180,7 @@ impl Cli {
             return ended(terminal, Err(unreadable));
         }
         let done = match self.command {
-            // It limits its own memory and time, so nothing else may be started in it.
+            // It limits its own memory and time, so the process must not start anything else.
             Command::Compile(task) => return compile::run(&task),
             Command::Init(args) => block_on(init::run(&options, args)),
             Command::Serve(args) => block_on(serve::run(flags, args)),

@@ -1,4 +1,4 @@
-//! Shows a person at a terminal that something is going on, and for how long.
+//! Spinner on a terminal, with the elapsed time.
 
 use std::{
     io::{self, Write as _},
@@ -12,18 +12,19 @@ use super::terminal;
 
 const FRAMES: [&str; 4] = ["|", "/", "-", "\\"];
 const PAUSE: Duration = Duration::from_millis(120);
-/// What is done sooner needs no sign.
+/// Work that takes less time shows no spinner.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// Maximum width of the text, in columns.
 const WIDTH: usize = 70;
 
-/// A line on stderr that is drawn anew again and again, if that is a terminal.
+/// Spinner line on stderr, redrawn periodically if stderr is a terminal.
 pub struct Progress {
     text: String,
     since: Instant,
     frame: usize,
-    /// Whether somebody watches.
+    /// Whether the spinner is drawn: by default if stderr is a terminal.
     pub visible: bool,
-    /// The cursor is not at the start of a line.
+    /// Set while the cursor is not at the start of a line.
     paused: bool,
 }
 
@@ -36,12 +37,12 @@ impl Progress {
         self.text = text.into();
     }
 
-    /// Leaves the line alone, or not.
+    /// Suspends or resumes the drawing.
     pub fn pause(&mut self, paused: bool) {
         self.paused = paused;
     }
 
-    /// Draws while the work goes on, and leaves nothing behind.
+    /// Draws the spinner while `work` runs, then erases it.
     pub async fn with_spinner<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let mut drawn = false;
@@ -74,11 +75,11 @@ impl Progress {
 
 fn draw(text: &str) {
     let mut out = io::stderr().lock();
-    // A sign that cannot be shown is missed by nobody.
+    // A spinner that cannot be drawn is not worth an error.
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
-/// Shows that one thing is going on.
+/// Runs `work` with a spinner.
 pub async fn with_spinner<T>(text: impl Into<String>, work: impl Future<Output = T>) -> T {
     Progress::new(text).with_spinner(work).await
 }

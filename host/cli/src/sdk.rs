@@ -1,5 +1,7 @@
-//! The SDK that this binary brings along. A crate names `moxxy-sdk` as if a registry had it; where
-//! none has, a file of cargo's configuration says where it is.
+//! SDK embedded in this binary.
+//!
+//! A crate depends on `moxxy-sdk` as if a registry had it. Where none has, a Cargo configuration file gives its
+//! path.
 
 use std::{
     fs, io,
@@ -20,11 +22,10 @@ use super::terminal::Terminal;
 /// them, and of the WIT.
 static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
-/// The first line of a file that is ours to write again.
+/// First line of a file that this program wrote and may overwrite.
 const OURS: &str = "# Written by moxxy: where its SDK is on this machine. Not for version control.";
 
-/// Puts the SDK into the data directory, if it is not there, and returns the folder of
-/// `moxxy-sdk`.
+/// Unpacks the SDK into the data directory if it is missing. Returns the folder of `moxxy-sdk`.
 pub fn unpack(flags: &Flags) -> Result<PathBuf> {
     let sdks = Config::load(flags)?.data.home.join("sdk");
     let all: String = FILES.iter().flat_map(|(path, content)| [*path, "\n", *content, "\n"]).collect();
@@ -36,7 +37,7 @@ pub fn unpack(flags: &Flags) -> Result<PathBuf> {
     folder.join("sdk").canonicalize().map_err(|e| unwritable(&folder, &e))
 }
 
-/// All of it under another name first: a folder that is there is whole.
+/// Writes to a temporary folder and renames it, so that an existing folder is always complete.
 fn write_all(sdks: &Path, folder: &Path) -> io::Result<()> {
     directory::make_private(sdks)?;
     let temporary = tempfile::TempDir::new_in(sdks)?;
@@ -46,20 +47,20 @@ fn write_all(sdks: &Path, folder: &Path) -> io::Result<()> {
         fs::write(path, content)?;
     }
     match fs::rename(temporary.path(), folder) {
-        // Another process was faster.
+        // Another process created it first.
         Err(_) if folder.is_dir() => Ok(()),
         other => other,
     }
 }
 
-/// Cargo's setting that says where the SDK is.
+/// Returns the Cargo setting with the SDK's path.
 pub fn patch(sdk: &Path) -> String {
-    // A string of JSON is one of TOML.
+    // A JSON string is also a TOML string.
     format!("patch.crates-io.moxxy-sdk.path={}", json!(sdk))
 }
 
-/// Tells cargo, in a crate or a workspace of an author's, where the SDK is. A configuration that the
-/// author wrote is left alone.
+/// Writes the SDK's path to the Cargo configuration of an author's crate or workspace. A configuration that the
+/// author wrote stays unchanged.
 pub fn point_to(terminal: Terminal, root: &Path, sdk: &Path) -> Result<()> {
     let path = root.join(".cargo").join("config.toml");
     let patch = patch(sdk);

@@ -1,4 +1,4 @@
-//! The server's events, one after the other.
+//! Client of the server's event stream.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ use super::{
     failure::{CliResult, Exit, Failure},
 };
 
-/// The server says something more often than that.
+/// Maximum time without data. The server sends something more often than that.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Server-sent events, as they come.
+/// Stream of server-sent events.
 pub struct Stream {
     bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     buffer: Vec<u8>,
-    /// The fields of the event that is coming in.
+    /// Fields of the event that is being received.
     id: Option<String>,
     data: String,
 }
 
-/// An event: its place in the log, unless it is only live; as it came, and as a value.
+/// Event with its text and its parsed value. The position in the log is `None` for an event that is not logged.
 pub struct SseEvent {
     pub position: Option<String>,
     pub text: String,
@@ -37,7 +37,7 @@ impl Stream {
         Ok(Self { bytes: response.bytes_stream().boxed(), buffer: Vec::new(), id: None, data: String::new() })
     }
 
-    /// The next event; an error when there will be none.
+    /// Returns the next event, or an error if the stream has ended or is silent.
     pub async fn next(&mut self) -> CliResult<SseEvent> {
         loop {
             while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -54,7 +54,7 @@ impl Stream {
         }
     }
 
-    /// Takes in a line; an empty one completes an event, if it has data.
+    /// Processes a line. An empty line completes an event that has data.
     fn line(&mut self, line: &str) -> CliResult<Option<SseEvent>> {
         match line.split_once(':') {
             Some(("id", id)) => self.id = Some(id.trim().to_owned()),

@@ -1,5 +1,5 @@
-//! What people and programs are shown. Everything for people goes through [`clean`], because it may
-//! be a stranger's text.
+//! Output for people and for programs. All output for people passes through [`clean`], because it may be
+//! untrusted text.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -12,22 +12,22 @@ use super::{
     failure::{CliResult, Failure},
 };
 
-/// Longer texts are cut in tables.
+/// Maximum width of a table cell, in columns. Longer texts are truncated.
 const CELL: usize = 60;
 
-/// Stdout and stderr, for people or for programs.
+/// Output on stdout and stderr, as text or as JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
     pub json: bool,
 }
 
 impl Terminal {
-    /// An answer of the server: as it is, or as people like it.
+    /// Prints an answer of the server: its JSON, or the text that `people` returns.
     pub fn show(self, answer: &Answer, people: impl FnOnce(&Value) -> String) -> CliResult {
         if self.json { self.document(&answer.text) } else { self.print(&people(&answer.value)) }
     }
 
-    /// A list, or what to do when it is empty.
+    /// Prints a list, or the hint `empty` if there are no items.
     pub fn list(self, items: &[Box<RawValue>], empty: &str, people: impl FnOnce(&[Value]) -> String) -> CliResult {
         if self.json {
             return self.document(&serde_json::to_string(items).map_err(|e| Failure::from(io::Error::from(e)))?);
@@ -40,8 +40,7 @@ impl Terminal {
         self.print(&people(&values))
     }
 
-    /// A JSON document in a line of its own. Control characters can only be in its strings, where
-    /// they may be written in another way.
+    /// Prints a JSON document on its own line. Escapes hidden characters, which occur only in strings.
     pub fn document(self, json: &str) -> CliResult {
         if json.is_empty() {
             return Ok(());
@@ -60,18 +59,18 @@ impl Terminal {
         write(&line)
     }
 
-    /// Text for people, on stdout.
+    /// Prints text for people on stdout.
     pub fn print(self, text: &str) -> CliResult {
         write(&clean(text))
     }
 
-    /// What is said beside the result, on stderr.
+    /// Prints a message on stderr.
     pub fn say(self, text: &str) {
-        // There is nobody else to tell.
+        // There is nowhere to report a failure.
         drop(writeln!(io::stderr(), "{}", clean(text)));
     }
 
-    /// What people are told of a success; a program sees the exit code.
+    /// Prints a message about a success, unless the output is JSON: a program uses the exit code.
     pub fn note(self, text: &str) {
         if !self.json {
             self.say(text);
@@ -84,17 +83,17 @@ fn write(text: &str) -> CliResult {
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
 }
 
-/// Whether a person watches what is said.
+/// Returns whether stderr is a terminal.
 pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// A text without what could change how a terminal shows other texts.
+/// Removes characters that could change how a terminal shows other text.
 pub fn clean(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_hidden(*c)).collect()
 }
 
-/// A text in one line of at most `width` columns.
+/// Returns the text as one line of at most `width` columns.
 pub fn line(text: &str, width: usize) -> String {
     let text = clean(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if text.width() <= width {
@@ -110,7 +109,7 @@ pub fn line(text: &str, width: usize) -> String {
     short
 }
 
-/// Rows under their headings, the columns aligned.
+/// Formats rows under headings, with aligned columns.
 pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut lines = vec![headings.map(str::to_owned)];
     lines.extend(rows.into_iter().map(|row| row.map(|cell| line(&cell, CELL))));
@@ -127,7 +126,7 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item =
     lines.iter().map(aligned).collect()
 }
 
-/// Names and what they stand for, aligned; what is empty is left out.
+/// Formats names and values in aligned columns. Omits empty values.
 pub fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
     let filled = || fields.iter().filter(|(_, value)| !value.is_empty());
     let width = filled().map(|(name, _)| name.width()).max().unwrap_or(0);
@@ -144,7 +143,7 @@ fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// A member of an object for people: a text as it is, nothing for what is absent.
+/// Returns a member of an object as text; empty if it is absent or null.
 pub fn text(value: &Value, name: &str) -> String {
     match value.get(name) {
         None | Some(Value::Null) => String::new(),
@@ -153,12 +152,12 @@ pub fn text(value: &Value, name: &str) -> String {
     }
 }
 
-/// A member of an object that is a list.
+/// Returns a member of an object as a list; empty if it is not one.
 pub fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
     value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// A time as people write it, in UTC.
+/// Returns a time formatted for people, in UTC.
 pub fn time(value: &Value, name: &str) -> String {
     let text = text(value, name);
     match text.split_once('T') {

@@ -1,4 +1,4 @@
-//! The paths that a source file names.
+//! Extraction of the paths in a source file.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,7 @@ use syn::{
 /// A path from the root of the crate, or of another crate.
 pub type Path = Vec<String>;
 
-/// Returns every path that the file of `module` names, as an absolute path of its crate. Code of unit tests is left
-/// out.
+/// Returns every path in the file of `module`, as an absolute path of its crate. Skips the code of unit tests.
 pub fn absolute_paths(module: &[String], source: &str) -> Result<Vec<Path>, syn::Error> {
     let mut names = Names { module: module.to_vec(), aliases: HashMap::new(), paths: Vec::new() };
     names.visit_file(&syn::parse_file(source)?);

@@ -1,4 +1,4 @@
-//! The shape of the code: who may name what, and how long things may be.
+//! Structure of the code: the modules that may use a library, and the length of files and functions.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
@@ -7,14 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Maximum length of a file, in lines.
 const LONGEST_FILE: usize = 400;
+/// Maximum length of a function, in lines.
 const LONGEST_FUNCTION: usize = 60;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Every Rust file below a folder, with its path from the root and its text.
+/// Returns every Rust file below a folder, with its path from the root and its text.
 fn files(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -32,7 +34,7 @@ fn files(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The lines of code, without comments.
+/// Returns the lines of code, without comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
@@ -59,12 +61,13 @@ fn each_library_has_its_module() {
     assert_eq!(offenders(&["env::var", "env::vars"], environment), [""; 0]);
     let spawns =
         ["tokio::spawn", "task::spawn", "thread::spawn", "spawn_blocking", "thread::Builder", "runtime::Builder"];
-    // The command line makes the server's own runtime.
+    // The command line creates the server's own runtime.
     let starters = ["host/system/src/tasks.rs", "host/cli/src/main.rs"];
     assert_eq!(offenders(&spawns, |name| starters.contains(&name)), [""; 0]);
 }
 
-/// Values are held against schemas where that keeps nobody waiting, and no transaction waits for components.
+/// Values are validated against schemas only where that blocks nothing else, and no transaction waits for
+/// components.
 #[test]
 fn schemas_are_evaluated_in_one_place() {
     let place = |name: &str| name.starts_with("host/schema/") || name == "host/runtime/src/schemas.rs";
@@ -81,7 +84,7 @@ fn schemas_are_evaluated_in_one_place() {
     assert_eq!(wrong, [""; 0]);
 }
 
-/// A text up to the parenthesis that closes its first.
+/// Returns the text up to the parenthesis that closes its first one.
 fn enclosed(text: &str) -> &str {
     let mut depth = 0;
     let end = text.char_indices().find(|(_, c)| {
@@ -121,7 +124,8 @@ fn files_and_functions_are_short_and_modules_say_what_they_are() {
     assert_eq!(wrong, [""; 0]);
 }
 
-/// Functions whose closing brace, at the indentation of their `fn`, comes too late.
+/// Returns the functions that are too long. A function ends at the closing brace with the indentation of its
+/// `fn`.
 fn long_functions(text: &str) -> impl Iterator<Item = String> {
     let lines: Vec<_> = text.lines().collect();
     let starts = lines.iter().enumerate().filter(|(_, line)| {

@@ -1,4 +1,4 @@
-//! One word for each thing: `tests/it/names.txt` lists the names that were replaced, and nothing is defined by them.
+//! Checks that nothing is defined under a replaced name, as listed in `tests/it/names.txt`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -19,7 +19,7 @@ fn rust_files(path: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-/// Whether a line of code defines a name.
+/// Returns whether a line of code defines a name.
 fn defines(line: &str, kind: &str, name: &str) -> bool {
     let keywords: &[&str] = match kind {
         "type" => &["struct", "enum", "trait", "type", "union"],

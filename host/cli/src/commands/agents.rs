@@ -1,4 +1,4 @@
-//! `moxxy agent`.
+//! `moxxy agent`: manages agents.
 
 use std::{fs, path::PathBuf};
 
@@ -128,7 +128,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What is set, with limits that add to those there are.
+    /// Returns the fields that are set. The limits are merged into the existing ones.
     fn body(self, limits: &Value) -> CliResult<Map<String, Value>> {
         let mut body = Map::new();
         let unreadable = |e, file: &PathBuf| Failure::usage(format!("Cannot read {}: {e}", file.display()));
@@ -222,7 +222,7 @@ fn at(method: Method, agent: &Name, rest: &str) -> Call {
 async fn change(client: &Client, terminal: Terminal, update: Update) -> CliResult {
     let name = update.agent.name;
     let limits = match update.settings.limits.set().is_empty() {
-        // Limits are changed together.
+        // The API replaces all limits together.
         false => client.answer(at(Method::GET, &name, "")).await?.value.get("limits").cloned(),
         true => None,
     };

@@ -1,4 +1,4 @@
-//! `moxxy audit`.
+//! `moxxy audit`: queries and verifies the audit log.
 
 use moxxy_server::{
     config::{Config, Flags},
@@ -21,6 +21,7 @@ const VERIFYING: &str = "It reads the data directory itself, with its master key
 server is not asked. A head that was kept elsewhere proves that nothing before it was changed or cut off:
   moxxy audit head                               # 421:5be1…
   moxxy audit verify --head 421:5be1…";
+/// Maximum width of the payload, in columns.
 const PAYLOAD: usize = 160;
 
 #[derive(Debug, clap::Subcommand)]

@@ -1,4 +1,4 @@
-//! `moxxy backup`.
+//! `moxxy backup`: writes the database and the components to a file.
 
 use std::path::PathBuf;
 

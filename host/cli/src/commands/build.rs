@@ -1,4 +1,4 @@
-//! `moxxy build`: a small and fast component of a crate, checked as an install checks it.
+//! `moxxy build`: builds a small and fast component from a crate, and checks it as an install does.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::{commands::inspect, failure::CliResult, sdk, terminal::Terminal};
 
 const TARGET: &str = "wasm32-wasip2";
-/// Defines the profile `component`, unless the crate does.
+/// Cargo settings that define the profile `component`, unless the crate does.
 const PROFILE: [&str; 6] = [
     "profile.component.inherits=\"release\"",
     "profile.component.opt-level=3",
@@ -40,7 +40,7 @@ pub struct Args {
     cargo: Vec<String>,
 }
 
-/// What cargo says of a workspace.
+/// Output of `cargo metadata`.
 #[derive(Deserialize)]
 pub struct Metadata {
     packages: Vec<Package>,
@@ -57,11 +57,11 @@ pub struct Package {
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
-    /// A registry or a repository; absent for a path.
+    /// Registry or repository; absent for a path.
     source: Option<String>,
 }
 
-/// What cargo says while it builds.
+/// Message that Cargo prints during a build.
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 enum Message {
@@ -77,7 +77,7 @@ pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
     let (package, workspace) = describe(&args.folder)?;
     add_target(&args.folder)?;
     let built = cargo_build(&flags, terminal, &args, &package, &workspace)?;
-    // A good component is not replaced by one that no server takes.
+    // Check first, so that an invalid component does not replace a valid one.
     let description = inspect::inspect(&flags, &built).await?;
     let output = args.output.unwrap_or_else(|| {
         let file = PathBuf::from(format!("{}.wasm", package.name));
@@ -90,7 +90,7 @@ pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
     }
 }
 
-/// The package in a folder, and its workspace.
+/// Returns the package in a folder, and its workspace.
 pub fn describe(folder: &Path) -> Result<(Package, Metadata)> {
     let folder = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
     let manifest = folder.join("Cargo.toml");
@@ -104,7 +104,7 @@ pub fn describe(folder: &Path) -> Result<(Package, Metadata)> {
     Ok((metadata.packages.swap_remove(found), metadata))
 }
 
-/// Adds the target where rustup manages the toolchain; elsewhere cargo says what is missing.
+/// Adds the target if rustup manages the toolchain. Otherwise Cargo reports what is missing.
 fn add_target(folder: &Path) -> Result<()> {
     let rustup = || {
         let mut rustup = Command::new("rustup");
@@ -119,7 +119,7 @@ fn add_target(folder: &Path) -> Result<()> {
     }
 }
 
-/// Builds the crate and returns where cargo put the component.
+/// Builds the crate and returns the path of the component.
 fn cargo_build(
     flags: &Flags,
     terminal: Terminal,
@@ -140,7 +140,7 @@ fn cargo_build(
     if manifest.get("profile").and_then(|profiles| profiles.get("component")).is_none() {
         build.args(PROFILE.iter().flat_map(|setting| ["--config", setting]));
     }
-    // For the component alone, beside whatever flags its author has.
+    // Applies to the component only, in addition to the author's own flags.
     let stack = format!("-Clink-arg=-zstack-size={}", args.stack);
     let output = output(build.args(&args.cargo).args(["--", &stack]).stderr(Stdio::inherit()))?;
     let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
@@ -155,7 +155,7 @@ fn cargo_build(
 }
 
 impl Package {
-    /// Whether it depends on the SDK as if a registry had it.
+    /// Returns whether the package depends on the SDK from a registry.
     fn wants_sdk(&self) -> bool {
         self.dependencies.iter().any(|dependency| {
             let registry = dependency.source.as_ref().is_some_and(|source| source.starts_with("registry"));
@@ -170,7 +170,7 @@ pub fn cargo(folder: &Path) -> Command {
     cargo
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command and returns its output. Fails unless the command succeeds.
 pub fn output(command: &mut Command) -> Result<Output> {
     let program = command.get_program().to_string_lossy().into_owned();
     let missing =

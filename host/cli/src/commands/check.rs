@@ -1,4 +1,4 @@
-//! `moxxy provider check`: the conformance suite, on a component here or on a provider of a server.
+//! `moxxy provider check`: runs the conformance suite on a local component or on a provider of a server.
 
 use std::{fs, path::PathBuf};
 
@@ -54,7 +54,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
     judged(&answer.value)
 }
 
-/// A file's content, or a name.
+/// Returns the content of a file, or the name unchanged.
 fn content(wire: &str) -> CliResult<String> {
     let path = PathBuf::from(wire);
     if !path.is_file() && !wire.contains(['/', '.']) {
@@ -64,7 +64,7 @@ fn content(wire: &str) -> CliResult<String> {
     Ok(fs::read_to_string(path).map_err(unreadable)? + "\n")
 }
 
-/// The component, if it is here.
+/// Returns the component if it is a file or bundled.
 fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
     Ok(match Source::named(component)? {
         Source::File(bytes) => Some(bytes),
@@ -75,7 +75,7 @@ fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
     })
 }
 
-/// Checks without a server.
+/// Runs the check without a server.
 async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> CliResult {
     let (wire, config) = (wire.as_deref().map(ProtocolProfile::named).transpose()?, config.over(Default::default())?);
     let checking = async {
@@ -91,7 +91,7 @@ async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, confi
     judged(&json!(report))
 }
 
-/// Fails where a case failed.
+/// Fails if a case failed.
 fn judged(report: &Value) -> CliResult {
     match report.get("failed").and_then(Value::as_u64) {
         Some(0) => Ok(()),

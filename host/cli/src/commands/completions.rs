@@ -1,4 +1,4 @@
-//! `moxxy completions`.
+//! `moxxy completions`: prints completion scripts for shells.
 
 use clap::{CommandFactory as _, builder::PossibleValuesParser};
 use clap_complete::Shell;
@@ -11,8 +11,8 @@ const INSTALLING: &str = "Put it where your shell finds it:
   zsh   moxxy completions zsh > ~/.zfunc/_moxxy     # with `fpath+=~/.zfunc` before `compinit`
   fish  moxxy completions fish > ~/.config/fish/completions/moxxy.fish";
 
-/// Bash breaks words at the colon of a scope: the pieces are put together before, and what was typed
-/// up to the colon is taken off the answers after.
+/// Bash splits words at the colon of a scope. This function joins the parts before the completion, and removes
+/// the part up to the colon from the results.
 const BASH: &str = r#"
 _moxxy_whole_words() {
     local line=${COMP_LINE:0:COMP_POINT} typed= before
@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 pub fn run(terminal: Terminal, args: &Args) -> CliResult {
-    // Not `*`, in whose place a shell puts the names of files.
+    // Not `*`, which a shell replaces with file names.
     let scopes = Scope::NAMES.iter().filter(|name| **name != Scope::All.name());
     let scopes = PossibleValuesParser::new(scopes);
     let mut command = Cli::command().mut_subcommand("token", |token| {

@@ -1,4 +1,4 @@
-//! `moxxy config`: the configuration as it is, and what is wrong with it. Changes nothing.
+//! `moxxy config`: prints and checks the configuration. Changes nothing.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> CliResult {
     }
 }
 
-/// As a file would have it, with the source of each value behind it.
+/// Formats the configuration as TOML, with the source of each value in a comment.
 fn toml(layers: &Layers, config: &Config) -> String {
     let (mut text, mut section) = (String::new(), "");
     for setting in &layers.settings {
@@ -53,7 +53,7 @@ fn json(layers: &Layers, config: &Config) -> serde_json::Value {
     json!(layers.sections(entry))
 }
 
-/// The value that holds in the end.
+/// Returns the effective value. Hides secrets.
 fn shown(setting: &Setting, config: &Config) -> Value {
     let path = |path: &Path| Value::String(path.display().to_string());
     match &*setting.row.name() {

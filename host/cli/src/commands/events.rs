@@ -1,4 +1,4 @@
-//! `moxxy events`.
+//! `moxxy events`: prints the server's events as they occur.
 
 use moxxy_types::ids::{Name, RunId};
 use serde_json::Value;
@@ -17,6 +17,7 @@ const EXAMPLES: &str = "Examples:
   moxxy events --after 0 --limit 20              # the first that the server keeps
 
 With --json, each line is an event. Pieces of answers (message.delta) have no place in the log.";
+/// Maximum width of the payload, in columns.
 const PAYLOAD: usize = 160;
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +68,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
     Ok(())
 }
 
-/// An event in one line.
+/// Formats an event as one line.
 fn line(sent: &SseEvent) -> String {
     let event = &sent.value;
     let payload = event.get("payload").and_then(Value::as_object);

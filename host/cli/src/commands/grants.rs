@@ -1,4 +1,4 @@
-//! `moxxy grant`.
+//! `moxxy grant`: adds, lists and revokes grants.
 
 use clap::builder::PossibleValuesParser;
 use moxxy_types::{
@@ -101,7 +101,7 @@ fn told(grant: &Value) -> String {
     format!("Granted {secret} to {} ({mode}, {}).\n", holder(grant), text(grant, "id"))
 }
 
-/// Loud where the value is handed out.
+/// Returns the mode, in capitals if the component can read the secret's value.
 fn mode(grant: &Value) -> String {
     let mode = text(grant, "mode");
     if mode == "reveal" { mode.to_uppercase() } else { mode }

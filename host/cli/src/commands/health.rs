@@ -1,4 +1,4 @@
-//! `moxxy health`.
+//! `moxxy health`: shows the server's status.
 
 use crate::{
     Options,

@@ -36,7 +36,7 @@ pub struct Args {
     no_demo: bool,
 }
 
-/// What a person chooses.
+/// Settings that the user chooses.
 struct Choices {
     home: PathBuf,
     port: u16,
@@ -61,7 +61,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
     let usual = offered.home.clone();
     let chosen = if args.yes { offered } else { ask(offered)? };
     let file = write(&chosen)?;
-    // What was written is what the server will read.
+    // Read the file back, as the server will.
     let config = Config::load(&Flags { home: Some(chosen.home.clone()), ..Flags::default() })?;
     let home = fs::canonicalize(&config.data.home).unwrap_or_else(|_| config.data.home.clone());
     let token = if chosen.loopback { None } else { Some(first_token(&config).await?) };
@@ -77,7 +77,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
     terminal.print(&(text + &next(&chosen, named.then_some(&*home), token.as_deref())))
 }
 
-/// The text of a token with which others can be made.
+/// Creates the first token, which can create others, and returns its text.
 async fn first_token(config: &Config) -> CliResult<String> {
     let new = NewToken { scopes: vec!["*".into()], description: Some("The first".into()), expires_in_seconds: None };
     let made = tokens::offline(config, new).await.map_err(|failure| {
@@ -97,7 +97,7 @@ fn refuse_second(home: &Path) -> CliResult {
     Err(Failure::new(Exit::Failed, "already_there", message).advise("Change it with an editor, or start: moxxy serve"))
 }
 
-/// Asks, each question with its default.
+/// Asks for each setting, with its default.
 fn ask(offered: Choices) -> CliResult<Choices> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::usage("There is no terminal to ask questions on; --yes takes the defaults"));
@@ -143,7 +143,7 @@ fn yes(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// Writes the configuration; one that is there stays.
+/// Writes the configuration. Fails if the file exists.
 fn write(chosen: &Choices) -> CliResult<PathBuf> {
     let file = chosen.home.join("moxxy.toml");
     let text = format!(
@@ -166,7 +166,7 @@ fn write(chosen: &Choices) -> CliResult<PathBuf> {
     Ok(fs::canonicalize(&file).unwrap_or(file))
 }
 
-/// Commands to paste, into two terminals.
+/// Returns the next commands, to paste into two terminals.
 fn next(chosen: &Choices, home: Option<&Path>, token: Option<&str>) -> String {
     let home = home.map(|home| format!("  export MOXXY_HOME={}\n", quoted(home))).unwrap_or_default();
     let token = token.map(|token| format!("  export MOXXY_TOKEN={token}\n")).unwrap_or_default();
@@ -178,7 +178,7 @@ fn next(chosen: &Choices, home: Option<&Path>, token: Option<&str>) -> String {
     format!("\nNext:\n{home}  {serve}\nand, while it runs, in another terminal:\n{home}{token}{begin}")
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 pub fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

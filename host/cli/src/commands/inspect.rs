@@ -1,4 +1,4 @@
-//! `moxxy inspect`: what the install pipeline makes of a component, without a server.
+//! `moxxy inspect`: runs the install pipeline on a component, without a server.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,21 +27,21 @@ pub struct Args {
     file: PathBuf,
 }
 
-/// A component that was taken in for as long as this is held.
+/// Component that is loaded until this value is dropped.
 pub struct Admitted {
     pub plugins: Plugins,
     pub prepared: Arc<Prepared>,
     _folder: TempDir,
 }
 
-/// Takes the component through everything that an install does, but for keeping it.
+/// Runs all steps of an install on a component, except storing it.
 pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
     let bytes = std::fs::read(file)
         .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", file.display())))?;
     Ok(Description::clone(&admit(flags, bytes).await?.prepared.description))
 }
 
-/// Takes a component in, without a server.
+/// Loads a component without a server.
 pub async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
     let config = Config::load(flags)?;
     let folder = TempDir::new().map_err(Error::internal)?;
@@ -64,7 +64,7 @@ pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
     }
 }
 
-/// The description for a person.
+/// Formats the description for people.
 pub fn text(component: &Description) -> String {
     let manifest = &component.manifest;
     let mut lines = vec![
@@ -77,7 +77,7 @@ pub fn text(component: &Description) -> String {
     let secrets = secrets.map(|secret| format!("asks for {}: {}", consent::secret(secret), secret.reason));
     let tools = component.tools.iter().map(|tool| format!("tool {}: {}", tool.name, tool.description));
     lines.extend(hosts.chain(secrets).chain(tools).map(|line| format!("  {line}")));
-    // An install refuses control characters, with which a stranger could change what a terminal
-    // shows; what is left are the lines of a text.
+    // An install rejects control characters, which could change what a terminal shows. Only the line breaks of
+    // texts are left.
     lines.into_iter().map(|line| line.replace('\n', "\n    ") + "\n").collect()
 }

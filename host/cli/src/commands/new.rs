@@ -1,4 +1,4 @@
-//! `moxxy new`: a crate to begin with.
+//! `moxxy new`: creates the crate of a skill or a provider.
 
 use std::{fs, path::Path};
 
@@ -38,7 +38,7 @@ pub fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     if folder.exists() {
         return Err(Error::conflict("unwritable", format!("Cannot make {name}: it is there already")).into());
     }
-    // Cargo knows which names a crate cannot have, and adds it to the workspace that it stands in.
+    // Cargo rejects invalid crate names and adds the crate to the workspace around it.
     build::output(build::cargo(Path::new(".")).args(["new", "--quiet", "--lib", "--vcs=none", name.as_str()]))?;
     let (source, description) = match args.kind {
         Kind::Skill => (SKILL, "Greets people."),

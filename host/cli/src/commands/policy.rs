@@ -1,4 +1,4 @@
-//! `moxxy policy`: what an agent's model may call.
+//! `moxxy policy`: shows and sets an agent's tool policy.
 
 use moxxy_types::ids::Name;
 use serde_json::{Map, Value, json};

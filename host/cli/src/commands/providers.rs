@@ -1,4 +1,4 @@
-//! `moxxy provider`.
+//! `moxxy provider`: installs, configures and checks providers.
 
 use moxxy_types::ids::Name;
 use reqwest::Method;
@@ -94,7 +94,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// The vault's names by the component's.
+    /// Maps the component's names of secrets to the vault's.
     fn to_json(&self) -> Value {
         let named = |text: &String| {
             let (name, secret) = text.split_once('=').unwrap_or((text, text));
@@ -105,7 +105,7 @@ impl Secrets {
 }
 
 impl Settings {
-    /// The whole configuration, if it is given, or `before`; with the single options.
+    /// Returns the configuration of `--settings`, or `before`, with the options of `--set`.
     pub fn over(self, before: Map<String, Value>) -> CliResult<Map<String, Value>> {
         let mut config = self.settings.as_deref().map_or(Ok(before), arguments::object)?;
         config.extend(self.set);
@@ -114,7 +114,7 @@ impl Settings {
 }
 
 pub async fn run(options: &Options, command: Command) -> CliResult {
-    // It may need no server.
+    // A check may need no server.
     if let Command::Check(args) = command {
         return check::run(options, args).await;
     }
@@ -149,7 +149,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
                 let how = "--set, --unset, --settings, --secret, --accept or --concurrency say what";
                 return Err(Failure::usage(format!("Nothing is to change; {how}")));
             }
-            // The same again consents to the places that it names.
+            // Sending an unchanged configuration again consents to the hosts that it names.
             let config = given.then_some(config);
             let mut body =
                 json!({ "config": config, "secrets": secrets.to_json(), "accept": component::accepted(&accept) });
@@ -209,7 +209,7 @@ fn shown(provider: &Value) -> String {
     ])
 }
 
-/// What came of its last check.
+/// Returns the result of the last conformance check.
 fn conformance(provider: &Value) -> String {
     let Some(check) = provider.get("check").filter(|check| !check.is_null()) else { return String::new() };
     let [passed, failed] = ["passed", "failed"].map(|name| text(check, name));
@@ -227,7 +227,7 @@ async fn models(client: &Client, terminal: Terminal, id: &Name) -> CliResult {
             let price = |of: &str| model.get("price").map(|price| text(price, of)).unwrap_or_default();
             [text(model, "id"), context, output, price("input"), price("output"), text(model, "display_name")]
         };
-        // Prices are for a million tokens.
+        // Prices are per million tokens.
         terminal::table(["MODEL", "CONTEXT", "OUTPUT", "US$/M IN", "US$/M OUT", "NAME"], models.iter().map(row))
     })
 }

@@ -1,4 +1,4 @@
-//! `moxxy question`: what runs ask, and the answers to it.
+//! `moxxy question`: lists and answers the questions of runs.
 
 use clap::builder::PossibleValuesParser;
 use moxxy_types::ids::Name;
@@ -80,7 +80,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
     terminal.show(&answered, |answered| format!("The run goes on: {}\n", text(answered, "run_id")))
 }
 
-/// In full: what is approved has to be seen.
+/// Formats questions in full, because a person must see what they approve.
 fn told(open: &[Value]) -> String {
     let told = |asked: &Value| {
         let approval = text(asked, "kind") == "approval";

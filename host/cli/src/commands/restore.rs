@@ -1,4 +1,4 @@
-//! `moxxy restore`. It works on the data directory, without a server.
+//! `moxxy restore`: restores a backup. Works on the data directory, without a server.
 
 use std::path::{Path, PathBuf};
 

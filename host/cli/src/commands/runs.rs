@@ -1,4 +1,4 @@
-//! `moxxy run`: gives an agent a task and shows what happens until it ends; and its runs.
+//! `moxxy run`: starts a run and shows its events until it ends. Also lists, shows and stops runs.
 
 use std::io::Read as _;
 
@@ -27,10 +27,10 @@ const EXAMPLES: &str = "Examples:
 A token needs the scopes `runs:write` and `events:read` for this, and `agents:read` for `list` and `show`.
 An agent whose name is `start`, `list`, `show`, `stop` or `help` is given a task with `moxxy run start`.";
 
-/// Columns of a question.
+/// Maximum width of a question, in columns.
 const SHOWN: usize = 2000;
 
-/// Names that are not an agent's when they stand first.
+/// Names of the subcommands, which are not agents in the first position.
 const COMMANDS: [&str; 5] = ["start", "list", "show", "stop", "help"];
 
 #[derive(Debug, clap::Args)]
@@ -94,7 +94,7 @@ struct Start {
 }
 
 pub async fn run(options: &Options, args: Args) -> CliResult {
-    // Behind an option, no subcommand is looked for.
+    // After an option, clap does not look for a subcommand.
     if let Some(Start { agent, .. }) = args.start.as_ref().filter(|start| COMMANDS.contains(&start.agent.as_str())) {
         let message = format!("Options stand behind the command, as in `moxxy run {agent} … --json`");
         let advice = format!("For an agent of that name: moxxy run start {agent} TASK");
@@ -118,12 +118,12 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
     }
 }
 
-/// How to stop, for the server.
+/// Returns the stop mode for the API.
 pub fn mode(now: bool) -> &'static str {
     if now { "now" } else { "step" }
 }
 
-/// How a run is after it was told to stop.
+/// Describes the state of a run after a stop request.
 fn stopped(run: &Value, now: bool) -> String {
     match &*text(run, "status") {
         "queued" | "running" | "waiting" if now => "The run was told to stop at once, but has not ended yet.\n".into(),
@@ -155,7 +155,7 @@ async fn detached(client: &Client, terminal: Terminal, start: &Start) -> CliResu
 
 async fn followed(client: &Client, terminal: Terminal, start: &Start) -> CliResult {
     let call = call(start)?;
-    // Listening begins before the run, so that no piece of the answer is missed.
+    // Subscribe before the run starts, so that no part of the answer is missed.
     let events = Call::get("/v1/events/stream").query("agent_id", start.agent.as_str());
     let mut events = Stream::open(client, events).await?;
     let run_id = text(&client.answer(call).await?.value, "run_id");
@@ -169,7 +169,7 @@ async fn followed(client: &Client, terminal: Terminal, start: &Start) -> CliResu
     watched
 }
 
-/// Shows events until the run's last.
+/// Shows events until the last one of the run.
 async fn watch(screen: &mut Screen, events: &mut Stream, agent: &Name, run_id: &str) -> CliResult {
     let mut interrupts = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     loop {
@@ -192,17 +192,17 @@ fn goes_on(agent: &Name, run: &str) -> String {
     format!("The run goes on.\n  See it:   moxxy run show {agent} {run}\n  Stop it:  moxxy run stop {agent} {run}")
 }
 
-/// What a person sees of a run.
+/// Display of a run.
 struct Screen {
     terminal: Terminal,
-    /// What was printed of the message that is coming in.
+    /// Part of the incoming message that was printed already.
     pending: String,
     progress: Progress,
     agent: Name,
 }
 
 impl Screen {
-    /// Shows an event; `true` when it is the run's last.
+    /// Shows an event. Returns `true` if it is the last one of the run.
     fn show(&mut self, sent: &SseEvent) -> CliResult<bool> {
         if self.terminal.json {
             self.terminal.document(&sent.text)?;
@@ -218,7 +218,7 @@ impl Screen {
                 self.terminal.print(&text("text"))?;
                 self.pending.push_str(&text("text"));
             }
-            // Pieces may have been missed: the whole message has them.
+            // Deltas may have been missed: the event has the whole message.
             "message.assistant" if !text("content").is_empty() => {
                 let content = text("content");
                 let rest = content.strip_prefix(self.pending.as_str()).unwrap_or_default();
@@ -262,7 +262,7 @@ impl Screen {
     }
 }
 
-/// How far a call says that it is.
+/// Formats the progress that a call reports.
 fn told(payload: &Value) -> String {
     let done = payload.get("done").and_then(Value::as_f64);
     let percent = done.map(|done| format!(" {:.0} %", done * 100.0)).unwrap_or_default();

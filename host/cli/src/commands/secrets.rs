@@ -1,4 +1,4 @@
-//! `moxxy secret`.
+//! `moxxy secret`: stores, lists, rotates and removes secrets.
 
 use std::{
     fs,
@@ -148,7 +148,7 @@ fn from_file(file: &Path) -> CliResult<Zeroizing<String>> {
     Ok(Zeroizing::new(text.map_err(|e| Failure::usage(format!("Cannot read {}: {e}", file.display())))?))
 }
 
-/// From a person without showing it, or from whatever is there to its end.
+/// Reads a line without echo from a terminal, or everything from another stdin.
 fn from_stdin(name: &SecretName) -> CliResult<Zeroizing<String>> {
     let stdin = io::stdin();
     let mut value = Zeroizing::new(String::new());

@@ -1,4 +1,4 @@
-//! `moxxy skill`.
+//! `moxxy skill`: installs, upgrades and invokes skills.
 
 use moxxy_types::ids::Name;
 use reqwest::Method;
@@ -184,7 +184,7 @@ fn change(done: &str, skill: &Value) -> String {
     format!("{done} `{}` {} ({})\n", text(skill, "skill_id"), text(skill, "version"), text(skill, "digest"))
 }
 
-/// What the skill asks for in vain, and how it gets it.
+/// Prints the missing permissions and how to grant them.
 fn advise(terminal: Terminal, agent: &Name, skill: &Value) {
     let missing = component::names(skill, "missing");
     if missing.is_empty() {
