@@ -1,6 +1,8 @@
-//! What others feel of a component that misbehaves: the same load of short calls through HTTP,
-//! alone, beside endless loops, and beside memory bombs, in turns in one run;
-//! then health and short calls at a steady pace beside eight endless loops for ten seconds.
+//! Benchmark of the effect of a misbehaving component on other calls.
+//!
+//! Runs the same load of short HTTP calls alone, next to endless loops, and next to memory bombs, alternating in
+//! one run. Then sends health checks and short calls at a steady rate next to eight endless loops for ten
+//! seconds.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
 
 use std::{
@@ -21,10 +23,11 @@ const ROUNDS: usize = 5;
 const CLIENTS: usize = 4;
 const CALLS: usize = 150;
 
-/// For how long loops run, in all, and how many at once.
+/// Total time that the endless loops run.
 const LOOPING: Duration = Duration::from_secs(10);
+/// Number of concurrent endless loops.
 const LOOPS: usize = 8;
-/// How often a request is sent, whether the one before was answered or not.
+/// Interval between requests, whether or not the previous one was answered.
 const PACE: Duration = Duration::from_millis(5);
 
 #[derive(Clone)]
@@ -45,7 +48,7 @@ impl Client {
     }
 }
 
-/// The times of short calls from several clients.
+/// Returns the durations of short calls from several clients.
 async fn load(client: &Client, failed: &Arc<AtomicUsize>) -> Vec<Duration> {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -69,7 +72,7 @@ async fn load(client: &Client, failed: &Arc<AtomicUsize>) -> Vec<Duration> {
     times
 }
 
-/// The same load beside a tool that is called again and again.
+/// Returns the durations of the same load next to a tool that is called repeatedly.
 async fn beside(
     client: &Client,
     tool: &'static str,
@@ -92,7 +95,7 @@ async fn beside(
     times
 }
 
-/// Requests of one kind at a steady pace.
+/// Sends requests of one kind at a steady rate and returns their durations.
 async fn paced(client: Client, short_calls: bool, time: Duration) -> Vec<Duration> {
     let (mut ticks, end) = (tokio::time::interval(PACE), Instant::now() + time);
     let mut requests = JoinSet::new();
@@ -113,7 +116,7 @@ async fn paced(client: Client, short_calls: bool, time: Duration) -> Vec<Duratio
     requests.join_all().await
 }
 
-/// Health and short calls at a steady pace, without loops and beside them.
+/// Measures health checks and short calls at a steady rate, without and next to endless loops.
 async fn beside_loops(client: &Client) {
     let both = async |time| tokio::join!(paced(client.clone(), false, time), paced(client.clone(), true, time));
     let (mut health, mut calls) = both(LOOPING / 2).await;
@@ -148,7 +151,7 @@ async fn beside_loops(client: &Client) {
 
 #[tokio::main]
 async fn main() {
-    // In memory if possible: a busy disk holds up every commit longer than any neighbour does.
+    // In memory if possible: a busy disk delays every commit more than any neighbour does.
     let home = tempfile::TempDir::new_in("/dev/shm").or_else(|_| tempfile::TempDir::new()).unwrap();
     let client = serve(&home).await;
     let failed = Arc::new(AtomicUsize::new(0));
@@ -173,14 +176,15 @@ async fn main() {
     beside_loops(&client).await;
 }
 
-/// A server of our own, with an agent and two skills.
+/// Starts a server with an agent and two skills.
 async fn serve(home: &tempfile::TempDir) -> Client {
     let mut config = Config::at(home.path()).unwrap();
     config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
-    let app = App::start(config, Clock::system(), Tasks::default()).await.unwrap();
+    let config = Arc::new(config);
+    let app = App::start(&config, Clock::system(), Tasks::default()).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(moxxy_server::run(app, listener));
+    tokio::spawn(moxxy_server::run(app, config, listener));
     drop(rustls::crypto::ring::default_provider().install_default());
     let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
     let client = Client { http, url };

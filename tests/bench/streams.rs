@@ -1,12 +1,14 @@
-//! What a stream of tokens costs on its way from a service through the component `openai` and the host: the
-//! first token's delay and the time of the whole, where the floor is a bare client that reads the same body
-//! from the same service, in turns in one run. Then 200 streams at a steady rate, through runs and the event
-//! stream: the gap between tokens as the service makes it and as subscribers see it.
+//! Benchmark of a token stream from a service through the component `openai` and the host.
+//!
+//! Measures the delay of the first token and the total time. The baseline is a bare client that reads the same
+//! body from the same service, alternating in one run. Then runs 200 streams at a steady rate, through runs and
+//! the event stream, and compares the gaps between tokens at the service with those at subscribers.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
 
 use std::{
     collections::HashMap,
     convert::Infallible,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -28,7 +30,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
 const ROUNDS: usize = 15;
-/// Of the long answer.
+/// Number of tokens in the long response.
 const TOKENS: usize = 20_000;
 const STREAMS: usize = 200;
 const PACE: Duration = Duration::from_millis(50);
@@ -47,11 +49,11 @@ fn token(text: &str) -> String {
     format!("data: {piece}\n\n")
 }
 
-/// A service with an answer that is there at once, and one whose tokens come at a steady rate, each of which
-/// says when it was made, in microseconds from `start`.
+/// Starts a service with an immediate response, and one whose tokens come at a steady rate. Each of these tokens
+/// is its time of creation, in microseconds from `start`.
 async fn service(start: Instant) -> String {
     let whole = Bytes::from((0..TOKENS).map(|_| token(" word")).collect::<String>() + END);
-    // What was sent is read first: a connection with something unread is reset.
+    // Read the request body first: a connection with unread data is reset.
     let at_once = async |State(whole): State<Bytes>, _: Bytes| (TYPE, whole).into_response();
     let paced = async move |_: Bytes| -> Response {
         let tokens = stream::unfold((tokio::time::interval(PACE), 0), move |(mut ticks, made)| async move {
@@ -91,10 +93,11 @@ impl Bench {
         config.providers.concurrency = STREAMS as u32;
         config.rate_limit.per_second = 1_000_000;
         config.rate_limit.burst = 1_000_000;
-        let app = App::start(config, Clock::system(), Tasks::default()).await.unwrap();
+        let config = Arc::new(config);
+        let app = App::start(&config, Clock::system(), Tasks::default()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(moxxy_server::run(app.clone(), listener));
+        tokio::spawn(moxxy_server::run(app.clone(), config, listener));
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let bench = Self { app, http, url, service };
@@ -116,7 +119,7 @@ impl Bench {
         body
     }
 
-    /// How long the first piece and the whole take without anything between.
+    /// Returns the time to the first chunk and the total time of a bare client.
     async fn bare(&self) -> (Duration, Duration) {
         let start = Instant::now();
         let url = format!("{}/whole/chat/completions", self.service);
@@ -131,12 +134,12 @@ impl Bench {
         (first.unwrap(), start.elapsed())
     }
 
-    /// The same through the component.
+    /// Returns the same times through the component.
     async fn through(&self) -> (Duration, Duration) {
         let start = Instant::now();
         let id = Name::try_from("whole".to_owned()).unwrap();
-        let provider = store::providers::get(&mut self.app.store.read().await.unwrap(), &id).await.unwrap();
-        let context = providers::context(&self.app, &provider, EventContext::default()).await.unwrap();
+        let provider = store::providers::get(&mut self.app.components.store.read().await.unwrap(), &id).await.unwrap();
+        let context = providers::context(&self.app.components, &provider, EventContext::default()).await.unwrap();
         let message = Message { role: Role::User, parts: vec![Part::Text("go".into())] };
         let request = Request {
             model: "large-1".into(),
@@ -148,7 +151,8 @@ impl Bench {
             response_schema: None,
             idempotency_key: None,
         };
-        let mut completion = self.app.plugins.complete(&provider.component.digest, context, request).await.unwrap();
+        let mut completion =
+            self.app.components.plugins.complete(&provider.component.digest, context, request).await.unwrap();
         let (mut first, mut tokens) = (None, 0);
         while let Some(chunk) = completion.next().await {
             if let Chunk::Text(_) = chunk.unwrap() {
@@ -160,7 +164,7 @@ impl Bench {
         (first.unwrap(), start.elapsed())
     }
 
-    /// When each token of a run was made and when it was seen, in microseconds, by run.
+    /// Returns the times when each token was created and received, in microseconds, by run.
     async fn paced(&self, start: Instant) -> HashMap<String, Vec<(u64, u64)>> {
         let events = format!("{}/v1/events/stream?event_type=message.delta&event_type=run.completed", self.url);
         let mut events = self.http.get(events).send().await.unwrap().bytes_stream();

@@ -1,5 +1,5 @@
-//! A real server on a free port, in a data directory of its own. Compiled components are shared
-//! by all tests, so that each is compiled once.
+//! Test server on a free port, in its own data directory. All tests share the cache of compiled components, so
+//! that each is compiled once.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
 use crate::contract;
 
-/// Longer than anything here takes, even on a busy machine.
+/// Timeout that exceeds every operation of the tests, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Server {
@@ -45,7 +45,7 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// Events of a stream, as they come.
+/// Stream of server-sent events.
 pub struct Stream {
     response: reqwest::Response,
     buffer: String,
@@ -74,19 +74,19 @@ impl Server {
         Self::configured(home, config, Clock::system()).await
     }
 
-    /// Starts with a clock of the test's own.
+    /// Starts with the test's own clock.
     pub async fn configured(home: TempDir, config: Config, clock: Clock) -> Self {
-        let tasks = Tasks::default();
-        let app = App::start(config, clock, tasks.clone()).await.unwrap();
-        let (code, loopback) = (app.bootstrap.code().map(str::to_owned), app.config.server.loopback);
-        let listener = TcpListener::bind(("127.0.0.1", app.config.server.port)).await.unwrap();
+        let (tasks, config) = (Tasks::default(), Arc::new(config));
+        let app = App::start(&config, clock, tasks.clone()).await.unwrap();
+        let (code, loopback) = (app.access.bootstrap_code().map(str::to_owned), config.server.loopback);
+        let listener = TcpListener::bind(("127.0.0.1", config.server.port)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = Some(tokio::spawn(moxxy_server::run(app, listener)));
+        let serving = Some(tokio::spawn(moxxy_server::run(app, Arc::clone(&config), listener)));
         let http = http();
         Self { url, home, http, tasks, serving, code, loopback }
     }
 
-    /// Starts with a clock that the test turns, in seconds.
+    /// Starts with a clock that the test can advance. The returned value is its offset in seconds.
     pub async fn timed(change: impl FnOnce(&mut Config)) -> (Self, Arc<AtomicI64>) {
         let (home, later) = (TempDir::new().unwrap(), Arc::new(AtomicI64::new(0)));
         let (mut config, turned) = (config(home.path()), Arc::clone(&later));
@@ -95,13 +95,13 @@ impl Server {
         (Self::configured(home, config, Clock::new(now)).await, later)
     }
 
-    /// A server in another process.
+    /// Returns the handle of a server in another process.
     pub fn elsewhere(url: String, home: TempDir) -> Self {
         let http = http();
         Self { url, home, http, tasks: Tasks::default(), serving: None, code: None, loopback: true }
     }
 
-    /// Shuts down as a signal would, and gives the data directory back.
+    /// Shuts down as on a signal, and returns the data directory.
     pub async fn stop(mut self) -> TempDir {
         self.tasks.shutdown().cancel();
         if let Some(serving) = self.serving.take() {
@@ -126,17 +126,17 @@ impl Server {
         send(self.request(Method::POST, path).json(&body)).await
     }
 
-    /// What the start would have printed.
+    /// Returns the one-time code that the start would have printed.
     pub fn bootstrap_code(&self) -> String {
         self.code.clone().expect("there was a token at the start")
     }
 
-    /// The address without its scheme.
+    /// Returns the address without its scheme.
     pub fn authority(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
     }
 
-    /// The text of a new token with these scopes.
+    /// Creates a token with these scopes and returns its text.
     pub async fn token(&self, by: Option<&str>, scopes: &[&str]) -> String {
         let mut request = self.request(Method::POST, "/v1/auth/tokens").json(&json!({ "scopes": scopes }));
         if let Some(token) = by {
@@ -151,7 +151,7 @@ impl Server {
         send(self.request(Method::PATCH, path).json(&body)).await
     }
 
-    /// An agent whose model plays back `steps`.
+    /// Creates an agent whose model plays back `steps`.
     pub async fn scripted(&self, agent: &str, steps: Value) {
         self.scripted_with(agent, json!({ "steps": steps }), json!({})).await;
     }
@@ -163,7 +163,7 @@ impl Server {
         self.post("/v1/agents", agent).await.expect(201);
     }
 
-    /// An agent with the offline provider's model.
+    /// Creates an agent with a model of the offline provider.
     pub async fn offline(&self, agent: &str, model: &str) {
         let provider = json!({ "id": "offline", "component": { "bundled": "offline" } });
         let installed = self.post("/v1/providers", provider).await;
@@ -176,7 +176,7 @@ impl Server {
         self.post(&format!("/v1/agents/{agent}/skills/install"), body).await.expect(201);
     }
 
-    /// Uploads one of the components that only the tests use.
+    /// Uploads a component that only the tests use.
     pub async fn upload(&self, agent: &str, component: &str) -> Answer {
         self.upload_bytes(agent, std::fs::read(test_component(component)).unwrap()).await
     }
@@ -186,7 +186,7 @@ impl Server {
         send(self.request(Method::POST, &path).multipart(form(bytes, None))).await
     }
 
-    /// Uploads a component with consent to all that it asks for.
+    /// Uploads a component with consent to all its requested permissions.
     pub async fn accepted(&self, agent: &str, component: &str) {
         let bytes = std::fs::read(test_component(component)).unwrap();
         let path = format!("/v1/agents/{agent}/skills/install");
@@ -209,7 +209,7 @@ impl Server {
         self.post(&format!("/v1/agents/{agent}/runs"), body).await.expect(201)
     }
 
-    /// A run, carried out to its end.
+    /// Starts a run and waits until it has ended.
     pub async fn run(&self, agent: &str, task: &str) -> Value {
         let request = self.request(Method::POST, &format!("/v1/agents/{agent}/runs"));
         send(request.header("Prefer", "wait=60").json(&json!({ "task": task }))).await.expect(201)
@@ -232,14 +232,14 @@ impl Drop for Server {
 }
 
 impl Answer {
-    /// The body of an answer with this status.
+    /// Returns the body of an answer with this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         self.body
     }
 
-    /// The sentence of an error with this status and code, in the one shape.
+    /// Returns the message of an error with this status and code, in the common format.
     #[track_caller]
     pub fn error(self, status: u16, code: &str) -> String {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
@@ -271,7 +271,7 @@ impl Stream {
         }
     }
 
-    /// Skips what comes before this question.
+    /// Skips the events before this question.
     pub async fn until_asked(&mut self, question: &str) {
         while let Some(event) = self.next().await {
             if event.kind == "ask.requested" && event.data["payload"]["question"] == question {
@@ -281,7 +281,7 @@ impl Stream {
         panic!("the stream ended before {question:?} was asked");
     }
 
-    /// Everything up to the first event of this type.
+    /// Returns the events up to the first of this type.
     pub async fn until(&mut self, kind: &str) -> Vec<Sent> {
         let mut seen = Vec::new();
         while let Some(event) = self.next().await {
@@ -295,7 +295,7 @@ impl Stream {
     }
 }
 
-/// Sends a request, and holds the answer against what the server says of itself.
+/// Sends a request and checks the answer against the OpenAPI document.
 pub async fn send(request: RequestBuilder) -> Answer {
     let (client, request) = request.build_split();
     let request = request.unwrap();
@@ -308,13 +308,13 @@ pub async fn send(request: RequestBuilder) -> Answer {
     Answer { status, headers, body }
 }
 
-/// A client for plain HTTP: it needs no certificates of the system's.
+/// Returns a client for plain HTTP, which needs none of the system's certificates.
 pub fn http() -> reqwest::Client {
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
 }
 
-/// An upload of a component, with consent.
+/// Returns the form that uploads a component, with consent.
 pub fn form(component: Vec<u8>, accept: Option<&str>) -> Form {
     let form = Form::new().part("component", Part::bytes(component).file_name("component.wasm"));
     match accept {
@@ -323,7 +323,7 @@ pub fn form(component: Vec<u8>, accept: Option<&str>) -> Form {
     }
 }
 
-/// A path below the folder of everything that is built.
+/// Returns a path below the build directory.
 pub fn target(path: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(path)
 }
@@ -340,7 +340,7 @@ pub fn config(home: &Path) -> Config {
     config.rate_limit.per_second = 1_000_000;
     config.rate_limit.burst = 1_000_000;
     config.server.port = 0;
-    // Nobody waits for a failure to pass.
+    // Fail at once: a retry would only take time.
     config.runs.retries = 0;
     config.plugins.concurrent_skills = 8;
     config.plugins.concurrent_providers = 8;

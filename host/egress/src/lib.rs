@@ -1,6 +1,6 @@
-//! The one way out: a client that reaches what a [`Policy`] names and nothing else. Built in this
-//! order: a [`Target`](target) is one URL, a [`rule`] decides, [`connect`] resolves, judges and dials,
-//! [`client`] sends and follows redirects, [`body`] counts what comes and goes.
+//! HTTP client for all outgoing requests, restricted by a [`Policy`] to an allow-list. A [`Target`](target) is
+//! one parsed URL, a [`rule`] allows it, [`connect`] resolves, checks and connects, [`client`] sends and
+//! follows redirects, and [`body`] limits sizes.
 
 mod address;
 mod body;
@@ -43,16 +43,16 @@ pub use self::{
 use self::{client::Client, connect::Connector, pool::Pool};
 pub use options::{Options, Resolver};
 
-/// How often connections that wait in vain are looked for.
+/// Interval at which idle connections are evicted.
 const TIDY: Duration = Duration::from_secs(5);
-/// How many responses one call may have open at once. It waits for more as for a connection.
+/// Maximum number of concurrent requests per call. Further requests wait up to the connection timeout.
 const MAX_CONCURRENT_REQUESTS: usize = 16;
 
-/// Sends requests, for everybody who may.
+/// The shared HTTP client.
 #[derive(Clone)]
 pub struct Egress(Arc<Client>);
 
-/// What one call may send.
+/// HTTP client of one call, bound to its policy.
 #[derive(Debug)]
 pub struct CallClient {
     egress: Egress,
@@ -71,12 +71,12 @@ impl Egress {
             pool: Arc::clone(&pool),
             server: ServerRuntime::current(),
         };
-        let shutdown = tasks.shutdown().clone();
         tasks.keep_running("egress", move || {
-            let (pool, shutdown) = (Arc::clone(&pool), shutdown.clone());
+            let pool = Arc::clone(&pool);
             async move {
                 let mut tick = interval(TIDY);
-                while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+                loop {
+                    tick.tick().await;
                     pool.tidy();
                 }
             }
@@ -84,18 +84,18 @@ impl Egress {
         Ok(Self(Arc::new(client)))
     }
 
-    /// Refuses a listener of this server's own to everybody.
+    /// Blocks one of this server's own listeners for every policy.
     pub fn refuse(&self, listener: SocketAddr) {
         self.0.dialler.refuse(listener);
     }
 
-    /// The way out for one call.
+    /// Returns a client for one call.
     pub fn for_call(&self, policy: Policy, interceptor: Option<Arc<dyn RequestInterceptor>>) -> CallClient {
         let (sent, turns) = (AtomicU32::new(0), Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)));
         CallClient { egress: self.clone(), policy: Arc::new(policy), interceptor, sent, turns }
     }
 
-    /// The longest waits.
+    /// Returns the configured timeouts, which are the upper limits for every request.
     pub fn timeouts(&self) -> Timeouts {
         let config = &self.0.config;
         Timeouts {
@@ -107,7 +107,7 @@ impl Egress {
 }
 
 impl CallClient {
-    /// Sends a request, if its rules allow it. Dropped, it is given up.
+    /// Sends a request if the policy allows it. Dropping the future cancels the request.
     pub async fn send(&self, request: Request<Body>, timeouts: Timeouts) -> Result<Response<Body>, Error> {
         let (client, most) = (&self.egress.0, self.egress.timeouts());
         let timeouts = Timeouts {

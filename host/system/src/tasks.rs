@@ -1,5 +1,5 @@
-//! The only module that starts tasks and threads, each with a policy for its end, and the runtime
-//! on which components run, apart from the server's.
+//! Background tasks and threads, each with a policy for its end, and the separate runtime for components. No
+//! other module starts tasks or threads.
 
 use std::{
     future::poll_fn,
@@ -20,22 +20,24 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-/// What the end of a task means.
+/// Effect of the end of a task on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// Runs as long as the server. If it ends or panics before a shutdown, the server stops.
     Vital,
     /// Ends with its work, or is aborted after the grace period of a shutdown. A panic is logged.
     Job,
-    /// Ends by itself when nothing feeds it any more, and is never aborted. If it panics, the server stops.
+    /// Ends when its input is closed, and is never aborted. If it panics, the server stops.
     Drain,
 }
 
-/// Between a panic of a task and its restart: doubles each time, until the task has run for longer than the maximum.
+/// First pause before a panicked task is restarted. It doubles with each panic, and is reset once the task has
+/// run for longer than the maximum.
 const MIN_RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// Maximum pause before a panicked task is restarted.
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(60);
 
-/// Knows every task and stops the server when a vital one dies.
+/// Tracks every task and stops the server when a vital one fails.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
@@ -44,16 +46,16 @@ pub struct Tasks {
     failures: Arc<Mutex<Failures>>,
 }
 
-/// The names of tasks that failed.
+/// Names of failed tasks.
 #[derive(Debug, Default)]
 struct Failures {
     first: Option<&'static str>,
-    /// The first that the server could not live without.
+    /// First failed task that stops the server.
     fatal: Option<&'static str>,
 }
 
 impl Tasks {
-    /// Cancelled when the server stops.
+    /// Returns the token that is cancelled when the server stops.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
     }
@@ -66,7 +68,7 @@ impl Tasks {
         let inner = match policy {
             Policy::Drain => tokio::spawn(task),
             Policy::Vital | Policy::Job => {
-                // Boxed, for each layer around it would make room for it once more.
+                // Boxed, because each layer around it would reserve space for it again.
                 let (cut_off, task) = (self.cut_off.clone(), Box::pin(task));
                 tokio::spawn(async move {
                     cut_off.run_until_cancelled_owned(task).await;
@@ -84,7 +86,7 @@ impl Tasks {
         });
     }
 
-    /// Runs a task as long as the server. If it panics, it is restarted, each time after a longer pause.
+    /// Runs a task as long as the server. If it panics, it is restarted with exponential back-off.
     pub fn keep_running<F>(&self, name: &'static str, task: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -94,14 +96,16 @@ impl Tasks {
             let mut pause = MIN_RESTART_PAUSE;
             loop {
                 let started = Instant::now();
-                if !AbortOnDropHandle::new(tokio::spawn(task())).await.is_err_and(|e| e.is_panic()) {
+                let attempt = AbortOnDropHandle::new(tokio::spawn(task()));
+                let ended = tasks.shutdown.run_until_cancelled(attempt).await;
+                if !ended.is_some_and(|ended| ended.is_err_and(|e| e.is_panic())) {
                     return;
                 }
                 tasks.record_failure(name, false);
                 if started.elapsed() > MAX_RESTART_PAUSE {
                     pause = MIN_RESTART_PAUSE;
                 }
-                tracing::error!(task = name, ?pause, "a background task panicked and is restarted after a pause");
+                tracing::error!(task = name, ?pause, "a background task panicked and will restart after a pause");
                 if tasks.shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
                     return;
                 }
@@ -110,19 +114,19 @@ impl Tasks {
         });
     }
 
-    /// Carries a job to its end, even if its caller stops waiting for it.
+    /// Runs a job to its end, even if its caller stops waiting for it.
     pub async fn run_detached<T: Send + 'static>(
         &self,
         name: &'static str,
         job: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let (sender, ended) = oneshot::channel();
-        // The caller may be gone.
+        // The send fails if the caller stopped waiting.
         self.spawn(name, Policy::Job, async move { drop(sender.send(job.await)) });
         ended.await.map_err(|_| Error::unavailable("shutting_down", "The server is shutting down"))?
     }
 
-    /// Ends what is still running, where it is.
+    /// Aborts the tasks that are still running, except those with [`Policy::Drain`].
     pub fn abort_all(&self) {
         self.cut_off.cancel();
     }
@@ -133,12 +137,12 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// An error if a task failed that the server cannot live without.
+    /// Returns an error if a task failed that the server cannot run without.
     pub fn fatal_failure(&self) -> Result<()> {
         failed(self.failures().fatal)
     }
 
-    /// An error if any task failed.
+    /// Returns an error if any task failed.
     pub fn first_failure(&self) -> Result<()> {
         failed(self.failures().first)
     }
@@ -153,7 +157,7 @@ impl Tasks {
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
-        // Each use leaves it whole.
+        // Every use leaves the value consistent, so poisoning is ignored.
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -167,52 +171,51 @@ pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     std::thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(Error::internal)
 }
 
-/// The threads that the server itself runs on.
+/// Runtime of the server itself.
 #[derive(Debug, Clone)]
 pub struct ServerRuntime(runtime::Handle);
 
 impl ServerRuntime {
-    /// Those of the caller.
+    /// Returns the runtime of the caller.
     pub fn current() -> Self {
         Self(runtime::Handle::current())
     }
 
-    /// Runs a future there, whoever waits for it.
+    /// Runs a future on this runtime, even if its caller stops waiting for it.
     pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
         self.0.spawn(work).await.map_err(Error::internal)
     }
 
-    /// Starts a task there that lasts no longer than whoever wants it.
+    /// Spawns a task on this runtime that is aborted when its handle is dropped.
     pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
         Task(AbortOnDropHandle::new(self.0.spawn(work)))
     }
 }
 
-/// Runs blocking work away from the server's threads.
+/// Runs blocking work off the server's worker threads.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }
 
-/// Runs work on so many bytes away from the server's threads, if it takes long.
+/// Runs work on an input of `bytes` bytes, off the server's worker threads if the input is large.
 pub async fn heavy<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     if bytes <= LIGHT { Ok(work()) } else { blocking(work).await }
 }
 
-/// What the server's threads work through without keeping others waiting, in bytes.
+/// Maximum size of an input that is processed on the server's worker threads, in bytes.
 const LIGHT: usize = 64 * 1024;
 
-/// How much the threads of components give way to others, as in nice(1).
+/// Niceness of the threads of components, as in nice(1).
 const NICENESS: i32 = 10;
 
-/// Threads for the work of components. What computes there for long slows others of its kind, never the
-/// server's input and output.
+/// Runtime for components. A component that computes for long slows other components, never the server's I/O.
 #[derive(Debug)]
 pub struct GuestRuntime {
     runtime: Option<runtime::Runtime>,
     handle: runtime::Handle,
 }
 
-/// A task that is ended when this is dropped.
+/// Task that is aborted when this handle is dropped.
 #[derive(Debug)]
 pub struct Task<T>(AbortOnDropHandle<T>);
 
@@ -222,8 +225,8 @@ impl GuestRuntime {
             .worker_threads(threads)
             .thread_name(name)
             .on_thread_start(lower_priority)
-            // A guest that yields at each tick makes every poll last one tick: look at timers
-            // and at new work after each of them.
+            // A guest yields at each tick, so every poll lasts one tick: check timers and new work after each
+            // poll.
             .event_interval(1)
             .global_queue_interval(1)
             .enable_time()
@@ -237,9 +240,9 @@ impl GuestRuntime {
         Task(AbortOnDropHandle::new(self.handle.spawn(task)))
     }
 
-    /// Runs a guest to its end. A change of threads and back takes several times as long as a
-    /// short call, so one that is likely to be `brief` begins where the caller is. If it has not
-    /// ended when it first lets others run, which is after about one tick, it moves.
+    /// Runs a guest to its end. Switching threads and back takes several times as long as a short call, so a task
+    /// that is likely to be `brief` starts on the caller's thread. If it is still pending when it first yields,
+    /// after about one tick, it moves to this runtime.
     pub async fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -258,12 +261,12 @@ impl GuestRuntime {
     }
 }
 
-/// Lowers the priority of the current thread, so that a component that computes for long takes no
-/// time that the server's input and output needs.
+/// Lowers the priority of the current thread, so that a component that computes for long does not delay the
+/// server's I/O.
 fn lower_priority() {
-    // On Linux the process 0 stands for the calling thread. Without it only fairness is worse.
+    // On Linux, process 0 is the calling thread. If this fails, only fairness suffers.
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%error, "guests run at the server's own priority");
+        tracing::debug!(%error, "failed to lower the priority of a thread for components");
     }
 }
 
@@ -276,7 +279,7 @@ impl Drop for GuestRuntime {
 }
 
 impl<T> Task<T> {
-    /// Lets it run to its end.
+    /// Lets the task run to its end after the handle is dropped.
     pub fn detach(self) {
         drop(self.0.detach());
     }

@@ -5,6 +5,11 @@ use serde::Serialize;
 
 use crate::ids::{Name, SessionId};
 
+/// Returns the name of the conversation that a run belongs to if it names none.
+pub fn default_conversation() -> Name {
+    Name::stored("default".into())
+}
+
 /// One conversation of an agent, from its beginning or a reset to the next.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Session {

@@ -8,8 +8,8 @@ use std::{
 
 use crate::imports::absolute_paths;
 
-/// Each module with the modules that it names. A module is its path below `src`, as `vault::seal`; the root is empty.
-/// Edges from a module to one that contains it are left out.
+/// Modules with the modules that they name. A module is its path below `src`, as `vault::seal`; the root is
+/// empty. Edges from a module to one that contains it are omitted.
 pub struct Graph(BTreeMap<String, BTreeSet<String>>);
 
 impl Graph {
@@ -31,7 +31,7 @@ impl Graph {
         edges.collect::<io::Result<_>>().map(Self)
     }
 
-    /// The same graph with modules merged: `name` gives the group of each.
+    /// Returns the graph with modules merged: `name` returns the group of a module.
     #[must_use]
     pub fn grouped(&self, name: impl Fn(&str) -> String) -> Self {
         let mut groups = BTreeMap::<String, BTreeSet<String>>::new();
@@ -43,11 +43,21 @@ impl Graph {
         Self(groups)
     }
 
+    /// Returns the graph without one module and its edges.
+    #[must_use]
+    pub fn without(mut self, module: &str) -> Self {
+        self.0.remove(module);
+        for targets in self.0.values_mut() {
+            targets.remove(module);
+        }
+        self
+    }
+
     pub fn edges(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().flat_map(|(from, targets)| targets.iter().map(move |to| (from.as_str(), to.as_str())))
     }
 
-    /// The groups of modules that reach each other, largest first.
+    /// Returns the groups of modules that reach each other, largest first.
     #[must_use]
     pub fn cycles(&self) -> Vec<BTreeSet<&str>> {
         let reached: BTreeMap<_, _> = self.0.keys().map(|module| (module.as_str(), self.reach(module))).collect();

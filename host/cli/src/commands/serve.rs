@@ -1,4 +1,4 @@
-//! `moxxy serve`.
+//! `moxxy serve`: starts the server.
 
 use std::{
     io::{ErrorKind, Write as _},
@@ -26,9 +26,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{commands::init::quoted, connect::near};
+use std::sync::Arc;
 
-/// How many connections may wait to be accepted; the system may allow fewer. Where there is no room,
-/// a client tries again after a second.
+/// Maximum number of connections that wait to be accepted; the system may allow fewer. If the queue is full, a
+/// client retries after a second.
 const BACKLOG: u32 = 4096;
 
 #[derive(Debug, clap::Args)]
@@ -48,34 +49,35 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    // The port first: a second server must not touch the first one's data.
+    // Bind the port first: a second server must not touch the first one's data.
     let listener = listen(&config)?;
     let tasks = Tasks::default();
-    let app = App::start(config, Clock::system(), tasks.clone()).await?;
-    if !app.config.server.listen.is_loopback() && app.bootstrap.code().is_some() {
+    let config = Arc::new(config);
+    let app = App::start(&config, Clock::system(), tasks.clone()).await?;
+    if !config.server.listen.is_loopback() && app.access.bootstrap_code().is_some() {
         let message = format!(
             "`server.listen` is open to other machines, and there is no token yet: make the first one with \
              `moxxy --home {} token create --offline --scope '*'`",
-            quoted(&app.config.data.home)
+            quoted(&config.data.home)
         );
         return Err(Error::conflict("no_token", message));
     }
-    let made = args.demo && demo::make(&app).await?;
+    let made = args.demo && demo::make(&app.runs).await?;
     let shutdown = tasks.shutdown().clone();
     tasks.spawn("signals", Policy::Vital, async move { stop_on_signal(shutdown).await });
     let address = listener.local_addr().map_err(Error::internal)?;
-    announce(&app.config.server, address, made, app.bootstrap.code());
-    if let Err(waits) = app.check_active() {
+    announce(&config.server, address, made, app.access.bootstrap_code());
+    if let Err(waits) = app.runs.activation().check() {
         tracing::warn!("{waits}");
     }
-    serve(app, listener).await
+    serve(app, config, listener).await
 }
 
 fn listen(config: &Config) -> Result<TcpListener> {
     let (address, port) = (config.server.listen, config.server.port);
     let bind = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // The port of a server that has just ended is free at once.
+        // Allows the port of a server that has just ended.
         socket.set_reuseaddr(true)?;
         socket.bind((address, port).into())?;
         socket.listen(BACKLOG)
@@ -89,11 +91,11 @@ fn listen(config: &Config) -> Result<TcpListener> {
     })
 }
 
-/// Ends the server on SIGINT or SIGTERM.
+/// Shuts the server down on SIGINT or SIGTERM.
 async fn stop_on_signal(shutdown: CancellationToken) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
-        tracing::error!("signals cannot be received; only a kill ends this server");
+        tracing::error!("failed to install the signal handlers; the server ends only when it is killed");
         return shutdown.cancelled().await;
     };
     tokio::select! {
@@ -113,7 +115,7 @@ fn announce(server: &Server, address: SocketAddr, demo: bool, code: Option<&str>
     if !known {
         lines.push("The owners of local sockets cannot be read here, so no request will be trusted.".into());
     }
-    // For this machine, whose own name is in no certificate.
+    // `-k`, because no certificate names this machine's local address.
     let curl = if http::has_tls(server) { "curl -sk" } else { "curl -s" };
     let url = format!("{scheme}://{}", SocketAddr::new(near(address.ip()), address.port()));
     if let Some(code) = code {
@@ -142,7 +144,7 @@ fn announce(server: &Server, address: SocketAddr, demo: bool, code: Option<&str>
         lines.extend([first.into(), String::new()]);
         lines.extend(examples(curl, &url, token));
     }
-    // Nobody has to listen.
+    // Stdout may be closed.
     drop(writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()));
 }
 

@@ -1,7 +1,7 @@
-//! `moxxy token`.
+//! `moxxy token`: creates, lists and revokes tokens.
 
 use clap::builder::PossibleValuesParser;
-use moxxy_server::{config::Config, services::tokens};
+use moxxy_server::{config::Config, services::offline};
 use moxxy_types::error::Error;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ pub struct Create {
     offline: bool,
 }
 
-/// A token to be made.
+/// Token to create.
 pub struct NewToken {
     pub scopes: Vec<String>,
     pub description: Option<String>,
@@ -85,10 +85,10 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
     }
 }
 
-/// Makes a token in the data directory.
+/// Creates a token in the data directory, without a server.
 pub async fn offline(config: &Config, new: NewToken) -> CliResult<Answer> {
     let new = serde_json::from_value(new.body()).map_err(Error::internal)?;
-    let made = tokens::create_offline(config, new).await.map_err(|error| match error.code() {
+    let made = offline::create_token(config, new).await.map_err(|error| match error.code() {
         "data_in_use" => Failure::from(error).advise("Stop that server first, or leave `--offline` out to ask it."),
         _ => error.into(),
     });
@@ -99,7 +99,7 @@ pub async fn offline(config: &Config, new: NewToken) -> CliResult<Answer> {
 async fn ask_for(client: &Client, new: NewToken) -> CliResult<Answer> {
     let wanted = new.scopes.clone();
     client.answer(Call::post("/v1/auth/tokens").json(new.body())).await.map_err(|failure| match failure.exit {
-        // The same command again would be refused again.
+        // The same command would be rejected again.
         Exit::NotAllowed => {
             failure.advise(hints::another_token(&wanted.iter().map(String::as_str).collect::<Vec<_>>()))
         }
@@ -107,7 +107,7 @@ async fn ask_for(client: &Client, new: NewToken) -> CliResult<Answer> {
     })
 }
 
-/// Without a token only the first is made. After it, tokens are made by tokens.
+/// Warns if the first token cannot create others: only the first one is created without a token.
 fn warn_of_last(terminal: Terminal, client: &Client, made: &Value) {
     let admin = ["*", "tokens:admin"].map(Value::from);
     if !client.shows_token() && !items(made, "scopes").iter().any(|scope| admin.contains(scope)) {
@@ -119,14 +119,14 @@ fn warn_of_last(terminal: Terminal, client: &Client, made: &Value) {
 }
 
 impl NewToken {
-    /// As the API takes it.
+    /// Returns the request body for the API.
     fn body(self) -> Value {
         let (description, seconds) = (self.description, self.expires_in_seconds);
         json!({ "scopes": self.scopes, "description": description, "expires_in_seconds": seconds })
     }
 }
 
-/// The token alone on stdout, so that a shell can take it from there.
+/// Prints only the token on stdout, so that a shell can capture it.
 pub fn shown_once(terminal: Terminal, made: &Answer) -> CliResult {
     terminal.show(made, |token| text(token, "token") + "\n")?;
     let expires = time(&made.value, "expires_at");

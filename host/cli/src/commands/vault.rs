@@ -1,4 +1,4 @@
-//! `moxxy vault`: the master key that secrets are sealed by. It works on the data directory, without
+//! `moxxy vault`: checks and rotates the master key that seals the secrets. Works on the data directory, without
 //! a server.
 
 use std::{fs, path::PathBuf};
@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use moxxy_secrets::MasterKey;
 use moxxy_server::{
     config::{Config, Flags},
-    services::vault,
+    services::offline,
 };
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -39,14 +39,14 @@ pub async fn run(flags: &Flags, terminal: Terminal, command: Command) -> CliResu
     let config = Config::load(flags)?;
     let configured = config.data.master_key.expose().is_some();
     let (count, told) = match command {
-        Command::Check => (vault::check_key(&config).await?, "The master key opens all secrets"),
+        Command::Check => (offline::check_key(&config).await?, "The master key opens all secrets"),
         Command::RotateKey { new_key: None } if configured => {
             let message = "The master key is configured, so the new one has to be given: --new-key FILE";
             return Err(Failure::usage(message));
         }
         Command::RotateKey { new_key } => {
             let key = new_key.map_or_else(|| Ok(MasterKey::random()?), |file| read(&file))?;
-            (vault::rotate_key(&config, key).await?, "All secrets are sealed by the new master key")
+            (offline::rotate_key(&config, key).await?, "All secrets are sealed by the new master key")
         }
     };
     if terminal.json {

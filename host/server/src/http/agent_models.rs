@@ -1,7 +1,6 @@
 //! `/v1/models`: agents, as clients of OpenAI's API list models.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{agents::Agent, clock, ids::Name, paging::PageRequest};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,6 +13,7 @@ use crate::{
         extract::Path,
         reply::Body,
     },
+    services::agents,
 };
 
 /// Such clients know no pages.
@@ -42,12 +42,12 @@ pub struct AgentModel {
 }
 
 pub async fn list(State(app): State<App>, _: Caller<AgentsRead>) -> Result<Body<AgentModels>> {
-    let agents = store::agents::list(&mut *app.store.read().await?, &ALL).await?;
-    Ok(Body(AgentModels { object: "list", data: agents.into_iter().map(AgentModel::from).collect() }))
+    let agents = agents::list(&app.runs, &ALL).await?;
+    Ok(Body(AgentModels { object: "list", data: agents.items.into_iter().map(AgentModel::from).collect() }))
 }
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Body<AgentModel>> {
-    Ok(Body(store::agents::get(&mut *app.store.read().await?, &name).await?.into()))
+    Ok(Body(agents::get(&app.runs, &name).await?.into()))
 }
 
 impl From<Agent> for AgentModel {

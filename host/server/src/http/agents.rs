@@ -1,7 +1,6 @@
 //! `/v1/agents`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{
     agents::Agent,
     ids::{Name, SessionId},
@@ -43,8 +42,7 @@ pub struct Reset {
 
 /// By name.
 pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<Agent>> {
-    let agents = store::agents::list(&mut *app.store.read().await?, &paging.page).await?;
-    Ok(paging.list(agents, |agent| agent.name.to_string()))
+    Ok(paging.show(agents::list(&app.runs, &paging.page).await?))
 }
 
 pub async fn create(
@@ -52,12 +50,12 @@ pub async fn create(
     caller: Caller<AgentsWrite>,
     Json(new): Json<NewAgent>,
 ) -> Result<Created<Agent>> {
-    let agent = agents::create(&app, caller.principal, new).await?;
+    let agent = agents::create(&app.runs, caller.principal, new).await?;
     Ok(Created::new(format!("/v1/agents/{}", agent.name), agent))
 }
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<WithEtag<Agent>> {
-    Ok(WithEtag(store::agents::get(&mut *app.store.read().await?, &name).await?))
+    Ok(WithEtag(agents::get(&app.runs, &name).await?))
 }
 
 pub async fn update(
@@ -67,7 +65,7 @@ pub async fn update(
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<WithEtag<Agent>> {
-    Ok(WithEtag(agents::update(&app, caller.principal, name, patch, expected).await?))
+    Ok(WithEtag(agents::update(&app.runs, caller.principal, name, patch, expected).await?))
 }
 
 pub async fn delete(
@@ -76,7 +74,7 @@ pub async fn delete(
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    agents::delete(&app, caller.principal, name, expected).await?;
+    agents::delete(&app.runs, caller.principal, name, expected).await?;
     Ok(Deleted)
 }
 
@@ -87,9 +85,7 @@ pub async fn usage(
     Path(name): Path<Name>,
     paging: Paging,
 ) -> Result<Paginated<DailyUsage>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(paging.show(store::steps::days(&mut db, key, &paging.page).await?))
+    Ok(paging.show(agents::usage(&app.runs, &name, &paging.page).await?))
 }
 
 /// Stops what runs and what waits, and answers with the runs that it stopped.
@@ -99,10 +95,10 @@ pub async fn stop(
     Path(name): Path<Name>,
     OptionalJson(StopMode { mode }): OptionalJson<StopMode>,
 ) -> Result<Body<Vec<Run>>> {
-    Ok(Body(runs::stop_all(&app, &caller.principal, &name, mode).await?))
+    Ok(Body(runs::stop_all(&app.runs, &caller.principal, &name, mode).await?))
 }
 
 pub async fn reset(State(app): State<App>, caller: Caller<RunsWrite>, Path(name): Path<Name>) -> Result<Body<Reset>> {
-    let session_id = sessions::reset(&app, caller.principal, name.clone()).await?;
+    let session_id = sessions::reset(&app.runs, caller.principal, name.clone()).await?;
     Ok(Body(Reset { agent_id: name, session_id }))
 }

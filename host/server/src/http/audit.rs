@@ -1,7 +1,6 @@
 //! `/v1/audit`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{
     audit::{Entry, Filter, Head},
     ids::{Name, RunId},
@@ -9,7 +8,6 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::events::known_types;
 use crate::{
     app::App,
     http::api::{
@@ -18,7 +16,7 @@ use crate::{
         extract::{Paging, Query},
         reply::{Body, Paginated},
     },
-    services::audit,
+    services::{audit, events},
 };
 
 /// Which entries are wanted.
@@ -52,7 +50,7 @@ impl Selection {
             types: self.event_type.iter().cloned().collect(),
             ..moxxy_types::events::Filter::default()
         };
-        known_types(&types)?;
+        events::check_types(&types)?;
         Ok(Filter {
             agent: self.agent_id.map(|agent| agent.to_string()),
             run: self.run_id.map(|run| run.to_string()),
@@ -72,10 +70,9 @@ pub async fn list(
     Query(selection): Query<Selection>,
 ) -> Result<Paginated<Entry>> {
     let filter = selection.filter()?;
-    let entries = store::audit::page(&mut *app.store.read().await?, &filter, &paging.page).await?;
-    Ok(paging.show(entries))
+    Ok(paging.show(audit::list(&app.access, &filter, &paging.page).await?))
 }
 
 pub async fn head(State(app): State<App>, _: Caller<EventsRead>) -> Result<Body<Head>> {
-    Ok(Body(audit::head(&app).await?))
+    Ok(Body(audit::head(&app.access).await?))
 }

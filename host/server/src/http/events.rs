@@ -1,12 +1,7 @@
 //! `/v1/events/stream`: the log as server-sent events.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
-use aide::{
-    OperationOutput,
-    generate::GenContext,
-    openapi::{Operation, Response as Described, StatusCode},
-};
 use axum::{
     extract::State,
     http::HeaderName,
@@ -16,16 +11,14 @@ use axum::{
     },
 };
 use futures_util::{Stream, StreamExt as _, stream};
-use moxxy_store::{self as store, Db, events::Subscription};
 use moxxy_types::{
-    error::{self, Error},
-    events::{Filter, LoggedEvent},
+    error::Error,
+    events::LoggedEvent,
     ids::{Name, RunId},
-    tokens::Principal,
 };
-use schemars::{JsonSchema, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
@@ -34,9 +27,8 @@ use crate::{
         auth::{Caller, EventsRead},
         extract::Query,
         prefer::LastEvent,
-        reply,
     },
-    services::tokens,
+    services::{self, events::Subscription, tokens},
 };
 
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -59,38 +51,6 @@ pub struct Selection {
     after: Option<i64>,
 }
 
-impl Selection {
-    fn filter(&self) -> Filter {
-        Filter {
-            agents: self.agent_id.iter().map(ToString::to_string).collect(),
-            runs: self.run_id.iter().map(ToString::to_string).collect(),
-            types: self.event_type.clone(),
-        }
-    }
-
-    /// Refuses what no event can match.
-    async fn check(&self, db: &mut Db, filter: &Filter) -> Result<()> {
-        known_types(filter)?;
-        for agent in &self.agent_id {
-            if !store::events::knows_agent(db, agent).await? {
-                return Err(Error::not_found("agent", agent).into());
-            }
-        }
-        for run in &self.run_id {
-            store::runs::get(db, run).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Refuses a type that no event is of.
-pub fn known_types(filter: &Filter) -> error::Result<()> {
-    let Some(unknown) = filter.unknown_type() else { return Ok(()) };
-    let reason =
-        format!("no event is of the type {unknown:?}; there are: {}", moxxy_types::events::Event::TYPES.join(", "));
-    Err(Error::invalid_field("event_type", reason))
-}
-
 /// Server-sent events.
 pub struct Events(Response);
 
@@ -103,20 +63,15 @@ pub async fn stream(
     LastEvent(last_seen): LastEvent,
     Query(selection): Query<Selection>,
 ) -> Result<Events> {
-    let after = last_seen.or(selection.after);
-    let filter = selection.filter();
-    let mut db = app.store.read().await?;
-    selection.check(&mut db, &filter).await?;
-    let last = store::events::last_position(&mut db).await?;
-    drop(db);
-    if after.is_some_and(|after| !(0..=last).contains(&after)) {
-        return Err(Error::invalid_field("after", format!("it is 0 to {last}, where the log ends now")).into());
-    }
-    let full = |_| Error::unavailable("busy", "There are as many event streams as may be; try again later");
-    let place = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
-    let subscription = Subscription::new(&app.events, &app.store, filter, after).await?;
-    let allowed = while_allowed(app.clone(), caller.principal);
-    let events = until_shutdown(app, subscription).take_until(allowed).map(move |event| {
+    let Selection { agent_id: agents, run_id: runs, event_type: types, after } = selection;
+    let selection = services::events::Selection { agents, runs, types };
+    let subscription = app.events.subscribe(selection, last_seen.or(after)).await?;
+    let full = || Error::unavailable("busy", "There are as many event streams as may be; try again later");
+    let place = app.events.try_stream().ok_or_else(full)?;
+    let access = app.access.clone();
+    let allowed = async move { tokens::until_invalid(&access, &caller.principal).await };
+    let shutdown = app.background.tasks().shutdown().clone();
+    let events = until_shutdown(shutdown, subscription).take_until(allowed).map(move |event| {
         let _place = &place;
         event
     });
@@ -124,25 +79,15 @@ pub async fn stream(
     Ok(Events((UNBUFFERED, events).into_response()))
 }
 
-/// Ends when the caller's token does.
-async fn while_allowed(app: App, principal: Principal) {
-    let Principal::Token(token) = principal else { return std::future::pending().await };
-    let mut revoked = app.revoked.subscribe();
-    while tokens::still_valid(&app, &token.id).await.unwrap_or(false) {
-        // It may expire, too.
-        drop(timeout(HEARTBEAT, revoked.changed()).await);
-    }
-}
-
-fn until_shutdown(app: App, subscription: Subscription) -> impl Stream<Item = Result<Event, Infallible>> {
+fn until_shutdown(
+    shutdown: CancellationToken,
+    subscription: Subscription,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let hello = stream::iter([Ok(Event::default().retry(RETRY).comment("events"))]);
-    let events = stream::unfold((app, subscription), |(app, mut subscription)| async move {
-        let next = tokio::select! {
-            next = subscription.next() => next,
-            () = app.tasks.shutdown().cancelled() => return None,
-        };
-        let next = next.inspect_err(|error| tracing::error!(?error, "a stream of events broke")).ok()??;
-        Some((Ok(sent(&next)?), (app, subscription)))
+    let events = stream::unfold((shutdown, subscription), |(shutdown, mut subscription)| async move {
+        let next = shutdown.run_until_cancelled(subscription.next()).await?;
+        let next = next.inspect_err(|error| tracing::error!(?error, "an event stream failed")).ok()??;
+        Some((Ok(sent(&next)?), (shutdown, subscription)))
     });
     hello.chain(events)
 }
@@ -158,17 +103,5 @@ fn sent(event: &LoggedEvent) -> Option<Event> {
 impl IntoResponse for Events {
     fn into_response(self) -> Response {
         self.0
-    }
-}
-
-impl OperationOutput for Events {
-    type Inner = ();
-    fn inferred_responses(_: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Described)> {
-        let schema = json_schema!({ "type": "string" });
-        let example = "event: run.started\ndata: {\"event_type\":\"run.started\"}\nid: 7\n\n".into();
-        vec![(
-            Some(StatusCode::Code(200)),
-            reply::typed("text/event-stream", schema, example, "Events, as they come.", &[]),
-        )]
     }
 }

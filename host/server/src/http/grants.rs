@@ -1,7 +1,6 @@
 //! `/v1/vault/grants`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{
     grants::{Grant, NewGrant},
     ids::GrantId,
@@ -23,17 +22,16 @@ pub async fn create(
     caller: Caller<VaultWrite>,
     Json(new): Json<NewGrant>,
 ) -> Result<Created<Granted>> {
-    let granted = grants::create(&app, caller.principal, new).await?;
+    let granted = grants::create(&app.vault, caller.principal, new).await?;
     Ok(Created::new("/v1/vault/grants".into(), granted))
 }
 
 /// Oldest first.
 pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Grant>> {
-    let grants = store::grants::list(&mut *app.store.read().await?, &paging.page).await?;
-    Ok(paging.list(grants, |grant| grant.id.to_string()))
+    Ok(paging.show(grants::list(&app.vault, &paging.page).await?))
 }
 
 pub async fn revoke(State(app): State<App>, caller: Caller<VaultWrite>, Path(id): Path<GrantId>) -> Result<Deleted> {
-    grants::revoke(&app, caller.principal, id).await?;
+    grants::revoke(&app.vault, caller.principal, id).await?;
     Ok(Deleted)
 }

@@ -1,7 +1,6 @@
 //! `/v1/agents/{name}/history` and `/sessions`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{
     ids::{Name, RunId},
     messages::Message,
@@ -18,7 +17,7 @@ use crate::{
         extract::{Paging, Path, Query},
         reply::Paginated,
     },
-    services::{runs, sessions},
+    services::sessions,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,19 +44,8 @@ pub async fn list(
     Query(selection): Query<Selection>,
     paging: Paging<true>,
 ) -> Result<Paginated<Message>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    let of_run = match &selection.run_id {
-        Some(run) => Some(runs::of(&mut db, &name, run).await?.session_id),
-        None => None,
-    };
-    let session = match (selection.session, of_run) {
-        // A run is of one session, so it says which.
-        (None, Some(session)) => Some(session),
-        (wanted, _) => sessions::find(&mut db, key, wanted).await?,
-    };
-    let Some(session) = session else { return Ok(Paginated { items: Vec::new(), next: None }) };
-    Ok(paging.show(store::messages::page(&mut db, &session, selection.run_id.as_ref(), &paging.page).await?))
+    let (session, run) = (selection.session, selection.run_id.as_ref());
+    Ok(paging.show(sessions::messages(&app.runs, &name, session, run, &paging.page).await?))
 }
 
 /// Oldest first.
@@ -67,8 +55,5 @@ pub async fn sessions(
     Path(name): Path<Name>,
     paging: Paging,
 ) -> Result<Paginated<Session>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    let sessions = store::sessions::list(&mut db, key, &paging.page).await?;
-    Ok(paging.list(sessions, |session| session.id.to_string()))
+    Ok(paging.show(sessions::list(&app.runs, &name, &paging.page).await?))
 }

@@ -12,68 +12,64 @@ mod grants;
 mod health;
 mod history;
 mod net;
+mod openapi;
 mod policy;
 mod providers;
 mod questions;
 mod runs;
 mod secrets;
 mod skills;
+mod state;
 mod tokens;
 
 pub use net::socket_owner::is_known as owners_are_known;
 pub use net::tls::{check as check_tls, is_configured as has_tls};
 
-use aide::{axum::ApiRouter, openapi::OpenApi};
 use axum::{Extension, Router, extract::DefaultBodyLimit, routing};
+use moxxy_types::error::Result;
 use tokio::net::TcpListener;
+
+use std::sync::Arc;
 
 use crate::{
     app::App,
+    config::Config,
     http::{
-        api::{
-            answer, body, middleware, openapi,
-            route::{claiming_post, delete, get, patch, post, put},
-        },
+        api::{answer, body, middleware},
         net::{connections, tls::Tls},
+        openapi::{Document, Routes, claiming_post, delete, get, patch, post, put},
+        state::HttpState,
     },
 };
-use docs::Document;
-use moxxy_types::error::Result;
 
 /// Serves until the shutdown, then lets open requests end.
-pub async fn serve(app: App, listener: TcpListener) -> Result<()> {
-    let routes = router(&app)?;
-    let tls = Tls::new(&app.config.server)?;
-    connections::serve(&app, routes, listener, tls).await;
+pub async fn serve(app: App, config: Arc<Config>, listener: TcpListener) -> Result<()> {
+    let state = HttpState::new(app, config);
+    let routes = router(&state)?;
+    let tls = Tls::new(&state.config.server)?;
+    connections::serve(&state, routes, listener, tls).await;
     Ok(())
 }
 
 /// The OpenAPI document.
 pub fn document() -> serde_json::Value {
-    described().2
+    described().1
 }
 
-fn router(app: &App) -> Result<Router> {
-    let (free, limited, document) = described();
+fn router(state: &HttpState) -> Result<Router> {
+    let ([free, limited], document) = described();
     let document = Document(document.to_string().into());
     let limited = limited.route("/docs", routing::get(docs::page)).fallback(answer::no_route).layer((
         Extension(document),
-        Extension(app.clone()),
+        Extension(state.clone()),
         DefaultBodyLimit::disable(),
     ));
-    middleware::apply_middleware(app, limited.with_state(app.clone()), free.with_state(app.clone()))
+    middleware::apply_middleware(state, limited.with_state(state.clone()), free.with_state(state.clone()))
 }
 
 /// The routes without rate limits, those with, and the document of both.
-fn described() -> (Router<App>, Router<App>, serde_json::Value) {
-    let mut api = OpenApi::default();
-    let mut finish = |routes: fn() -> ApiRouter<App>| {
-        openapi::begin();
-        routes().finish_api(&mut api)
-    };
-    // The order in which the document shows them.
-    let (free, limited) = (finish(free), finish(limited));
-    (free, limited, openapi::document(&api))
+fn described() -> ([Router<HttpState>; 2], serde_json::Value) {
+    openapi::describe([free, limited])
 }
 
 /// Whether a path is exempt from rate limits.
@@ -81,17 +77,17 @@ fn is_free(path: &str) -> bool {
     matches!(path, "/v1/health" | "/livez" | "/readyz")
 }
 
-fn free() -> ApiRouter<App> {
-    ApiRouter::new()
+fn free() -> Routes {
+    Routes::new()
         .api_route("/v1/health", get("health", "Is the server well?", health::show))
         .api_route("/livez", get("live", "Does the process answer?", health::live))
         .api_route("/readyz", get("ready", "Can the server work?", health::show))
 }
 
 #[rustfmt::skip]
-fn limited() -> ApiRouter<App> {
+fn limited() -> Routes {
     let uploads = Extension(body::Upload);
-    ApiRouter::new()
+    Routes::new()
         .api_route("/v1/auth/tokens", get("list_tokens", "List tokens, oldest first", tokens::list)
             .merge(post("create_token", CREATE_TOKEN, tokens::create)))
         .api_route("/v1/auth/tokens/{token_id}", delete("revoke_token", "Revoke a token", tokens::revoke))

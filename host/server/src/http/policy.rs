@@ -1,7 +1,6 @@
 //! `/v1/agents/{name}/tool-policy` and `…/decisions`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{
     ids::Name,
     policy::{Policy, Standing},
@@ -19,7 +18,7 @@ use crate::{
 };
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<WithEtag<Policy>> {
-    Ok(WithEtag(policy::show(&app, &name).await?))
+    Ok(WithEtag(policy::show(&app.runs, &name).await?))
 }
 
 pub async fn set(
@@ -29,7 +28,7 @@ pub async fn set(
     IfMatch(expected): IfMatch,
     Json(policy): Json<Policy>,
 ) -> Result<WithEtag<Policy>> {
-    Ok(WithEtag(policy::set(&app, caller.principal, name, policy, expected).await?))
+    Ok(WithEtag(policy::set(&app.runs, caller.principal, name, policy, expected).await?))
 }
 
 /// Oldest first.
@@ -39,8 +38,5 @@ pub async fn decisions(
     Path(name): Path<Name>,
     paging: Paging,
 ) -> Result<Paginated<Standing>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    let standing = store::questions::all_standing(&mut db, key, &paging.page).await?;
-    Ok(paging.list(standing, |decision| decision.question_id.to_string()))
+    Ok(paging.show(policy::decisions(&app.runs, &name, &paging.page).await?))
 }

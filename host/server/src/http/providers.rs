@@ -1,8 +1,7 @@
 //! `/v1/providers`.
 
 use axum::extract::State;
-use moxxy_store as store;
-use moxxy_types::{checks::Report, ids::Name, providers::Provider};
+use moxxy_types::{checks::Report, ids::Name};
 
 use crate::{
     app::App,
@@ -13,7 +12,7 @@ use crate::{
         reply::{Body, Created, Deleted, Paginated, WithEtag},
     },
     services::{
-        checks::Order,
+        checks::{self, Order},
         models::{self, Model},
         providers::{self, NewProvider, Patch, View},
     },
@@ -21,9 +20,7 @@ use crate::{
 
 /// By name.
 pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<View>> {
-    let providers = store::providers::list(&mut *app.store.read().await?, &paging.page).await?;
-    let shown = providers.into_iter().map(|provider| shown(&app, provider)).collect();
-    Ok(paging.list(shown, |provider: &View| provider.id.to_string()))
+    Ok(paging.show(providers::list(&app.components, &paging.page).await?))
 }
 
 pub async fn install(
@@ -31,12 +28,12 @@ pub async fn install(
     caller: Caller<AgentsWrite>,
     Json(new): Json<NewProvider>,
 ) -> Result<Created<View>> {
-    let provider = shown(&app, providers::install(&app, caller.principal, new).await?);
+    let provider = providers::install(&app.components, caller.principal, new).await?;
     Ok(Created::new(format!("/v1/providers/{}", provider.id), provider))
 }
 
 pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<WithEtag<View>> {
-    Ok(WithEtag(shown(&app, store::providers::get(&mut *app.store.read().await?, &id).await?)))
+    Ok(WithEtag(providers::get(&app.components, &id).await?))
 }
 
 pub async fn update(
@@ -46,7 +43,7 @@ pub async fn update(
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<WithEtag<View>> {
-    Ok(WithEtag(shown(&app, providers::update(&app, caller.principal, id, patch, expected).await?)))
+    Ok(WithEtag(providers::update(&app.components, caller.principal, id, patch, expected).await?))
 }
 
 pub async fn delete(
@@ -55,13 +52,12 @@ pub async fn delete(
     Path(id): Path<Name>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    providers::remove(&app, caller.principal, id, expected).await?;
+    providers::remove(&app.components, caller.principal, id, expected).await?;
     Ok(Deleted)
 }
 
 pub async fn models(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Body<Vec<Model>>> {
-    let provider = store::providers::get(&mut *app.store.read().await?, &id).await?;
-    Ok(Body(models::of(&app, &provider).await?))
+    Ok(Body(models::list(&app.components, &id).await?))
 }
 
 pub async fn check(
@@ -70,13 +66,9 @@ pub async fn check(
     Path(id): Path<Name>,
     OptionalJson(order): OptionalJson<Order>,
 ) -> Result<Body<Report>> {
-    Ok(Body(crate::services::checks::check(&app, id, order).await?))
+    Ok(Body(checks::check(&app.components, id, order).await?))
 }
 
 pub async fn checked(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<WithEtag<Report>> {
-    Ok(WithEtag(crate::services::checks::last(&app, &id).await?))
-}
-
-fn shown(app: &App, provider: Provider) -> View {
-    View::new(provider, &app.store.clock().timestamp(), &app.config.egress.private)
+    Ok(WithEtag(checks::last(&app.components, &id).await?))
 }

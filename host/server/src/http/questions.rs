@@ -1,7 +1,6 @@
 //! `/v1/agents/{name}/questions` and `…/ask-responses`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{
     ids::{Name, QuestionId},
     questions::{Question, Response},
@@ -25,10 +24,7 @@ pub async fn list(
     Path(name): Path<Name>,
     paging: Paging,
 ) -> Result<Paginated<Question>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    let open = store::questions::open_of(&mut db, key, &paging.page).await?;
-    Ok(paging.list(open, |question| question.question_id.to_string()))
+    Ok(paging.show(questions::list(&app.runs, &name, &paging.page).await?))
 }
 
 pub async fn answer(
@@ -37,5 +33,5 @@ pub async fn answer(
     Path((name, question_id)): Path<(Name, QuestionId)>,
     Json(response): Json<Response>,
 ) -> Result<Body<Question>> {
-    Ok(Body(questions::answer(&app, caller.principal, name, question_id, response).await?))
+    Ok(Body(questions::answer(&app.runs, caller.principal, name, question_id, response).await?))
 }

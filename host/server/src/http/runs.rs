@@ -1,12 +1,9 @@
 //! `/v1/agents/{name}/runs`.
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
-use moxxy_store as store;
 use moxxy_types::{
     ids::{Name, RunId},
     runs::Run,
@@ -35,9 +32,7 @@ pub async fn list(
     Path(name): Path<Name>,
     paging: Paging,
 ) -> Result<Paginated<Run>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(paging.show(store::runs::list(&mut db, key, &paging.page).await?))
+    Ok(paging.show(runs::list(&app.runs, &name, &paging.page).await?))
 }
 
 /// Queues a run; with `Prefer: wait=SECONDS` the answer waits for its end, or for so long.
@@ -49,13 +44,13 @@ pub async fn start(
     Claimed(claim): Claimed,
     Json(new): Json<NewRun>,
 ) -> Result<Created<Run>> {
-    let Started { mut run, before } = runs::start(&app, caller.principal, name.clone(), new, claim).await?;
+    let Started { mut run, before } = runs::start(&app.runs, caller.principal, name.clone(), new, claim).await?;
     let mut headers = HeaderMap::new();
     headers.extend(before.then_some((REPLAYED, TRUE)));
     // A preference: without a place among those that wait, the answer comes at once.
-    let waiting = patience.and_then(|patience| Some((patience, Arc::clone(&app.streams).try_acquire_owned().ok()?)));
+    let waiting = patience.and_then(|patience| Some((patience, app.events.try_stream()?)));
     if let Some((patience, _place)) = waiting {
-        run = runs::wait(&app, run, patience).await?;
+        run = runs::wait(&app.runs, run, patience).await?;
         headers.extend(HeaderValue::from_str(&format!("wait={}", patience.as_secs())).ok().map(|wait| (APPLIED, wait)));
     }
     Ok(Created::new(format!("/v1/agents/{name}/runs/{}", run.run_id), run).with(headers))
@@ -67,7 +62,7 @@ pub async fn show(
     _: Caller<AgentsRead>,
     Path((name, run_id)): Path<(Name, RunId)>,
 ) -> Result<WithEtag<Detail>> {
-    Ok(WithEtag(runs::detail(&app, &name, &run_id).await?))
+    Ok(WithEtag(runs::detail(&app.runs, &name, &run_id).await?))
 }
 
 pub async fn stop(
@@ -76,6 +71,6 @@ pub async fn stop(
     Path((name, run_id)): Path<(Name, RunId)>,
     OptionalJson(StopMode { mode }): OptionalJson<StopMode>,
 ) -> Result<Body<Run>> {
-    let run = runs::get(&app, &name, &run_id).await?;
-    Ok(Body(runs::stop(&app, &caller.principal, run, mode).await?))
+    let run = runs::get(&app.runs, &name, &run_id).await?;
+    Ok(Body(runs::stop(&app.runs, &caller.principal, run, mode).await?))
 }

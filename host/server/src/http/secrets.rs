@@ -1,7 +1,6 @@
 //! `/v1/vault/secrets`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{ids::SecretId, secrets::Secret};
 
 use crate::{
@@ -20,18 +19,17 @@ pub async fn create(
     caller: Caller<VaultWrite>,
     Json(new): Json<NewSecret>,
 ) -> Result<Created<Secret>> {
-    let secret = vault::create(&app, caller.principal, new).await?;
+    let secret = vault::create(&app.vault, caller.principal, new).await?;
     Ok(Created::new(format!("/v1/vault/secrets/{}", secret.id), secret))
 }
 
 /// Oldest first.
 pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Secret>> {
-    let secrets = store::secrets::list(&mut *app.store.read().await?, &paging.page).await?;
-    Ok(paging.list(secrets, |secret| secret.id.to_string()))
+    Ok(paging.show(vault::list(&app.vault, &paging.page).await?))
 }
 
 pub async fn show(State(app): State<App>, _: Caller<VaultRead>, Path(id): Path<SecretId>) -> Result<WithEtag<Secret>> {
-    Ok(WithEtag(store::secrets::get(&mut *app.store.read().await?, &id).await?))
+    Ok(WithEtag(vault::get(&app.vault, &id).await?))
 }
 
 /// Another value.
@@ -42,7 +40,7 @@ pub async fn rotate(
     IfMatch(expected): IfMatch,
     Json(new): Json<NewValue>,
 ) -> Result<WithEtag<Secret>> {
-    Ok(WithEtag(vault::rotate(&app, caller.principal, id, new, expected).await?))
+    Ok(WithEtag(vault::rotate(&app.vault, caller.principal, id, new, expected).await?))
 }
 
 pub async fn delete(
@@ -51,6 +49,6 @@ pub async fn delete(
     Path(id): Path<SecretId>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    vault::remove(&app, caller.principal, id, expected).await?;
+    vault::remove(&app.vault, caller.principal, id, expected).await?;
     Ok(Deleted)
 }

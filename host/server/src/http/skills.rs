@@ -1,31 +1,26 @@
 //! `/v1/agents/{name}/skills`.
 
-use aide::{
-    OperationInput,
-    generate::GenContext,
-    openapi::{MediaType, Operation, RequestBody, SchemaObject},
-    operation::set_body,
-};
 use axum::{
     body::Body as Sent,
     extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
     http::{StatusCode, header},
 };
-use moxxy_store as store;
-use moxxy_types::{digest::Digest, error::Error, ids::Name, skills::Skill};
-use schemars::{JsonSchema, Schema, json_schema};
+use moxxy_types::{digest::Digest, error::Error, ids::Name};
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
     app::App,
-    http::api::{
-        answer::{ApiError, Result},
-        auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
-        body,
-        extract::{self, IfMatch, Json, Paging, Path, Taken},
-        openapi,
-        reply::{Body, Created, Deleted, Paginated, WithEtag},
+    http::{
+        api::{
+            answer::{ApiError, Result},
+            auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
+            body,
+            extract::{IfMatch, Json, Paging, Path},
+            reply::{Body, Created, Deleted, Paginated, WithEtag},
+        },
+        state::HttpState,
     },
     services::{
         consent::{Accept, All},
@@ -54,10 +49,7 @@ pub async fn list(
     Path(name): Path<Name>,
     paging: Paging,
 ) -> Result<Paginated<View>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    let skills = store::skills::page(&mut db, key, &paging.page).await?;
-    Ok(paging.list(skills.into_iter().map(|skill| shown(&app, skill)).collect(), |skill| skill.skill_id.to_string()))
+    Ok(paging.show(skills::list(&app.components, &name, &paging.page).await?))
 }
 
 pub async fn install(
@@ -66,7 +58,7 @@ pub async fn install(
     Path(name): Path<Name>,
     install: Install,
 ) -> Result<Created<View>> {
-    let skill = shown(&app, skills::install(&app, caller.principal, name.clone(), install).await?);
+    let skill = skills::install(&app.components, caller.principal, name.clone(), install).await?;
     Ok(Created::new(format!("/v1/agents/{name}/skills/{}", skill.skill_id), skill))
 }
 
@@ -79,7 +71,7 @@ pub async fn upgrade(
     upgrade: Upgrade,
 ) -> Result<WithEtag<View>> {
     let place = Place { agent: name, id: skill_id, expected };
-    Ok(WithEtag(shown(&app, upgrade::upgrade(&app, caller.principal, place, upgrade).await?)))
+    Ok(WithEtag(upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?))
 }
 
 /// Goes back to the component before.
@@ -88,7 +80,7 @@ pub async fn rollback(
     caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
 ) -> Result<WithEtag<View>> {
-    Ok(WithEtag(shown(&app, upgrade::rollback(&app, caller.principal, name, skill_id).await?)))
+    Ok(WithEtag(upgrade::rollback(&app.components, caller.principal, name, skill_id).await?))
 }
 
 pub async fn show(
@@ -96,9 +88,7 @@ pub async fn show(
     _: Caller<AgentsRead>,
     Path((name, skill_id)): Path<(Name, Name)>,
 ) -> Result<WithEtag<View>> {
-    let mut db = app.store.read().await?;
-    let key = store::agents::get(&mut db, &name).await?.key;
-    Ok(WithEtag(shown(&app, store::skills::get(&mut db, key, &skill_id).await?)))
+    Ok(WithEtag(skills::get(&app.components, &name, &skill_id).await?))
 }
 
 pub async fn delete(
@@ -107,7 +97,7 @@ pub async fn delete(
     Path((name, skill_id)): Path<(Name, Name)>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    skills::remove(&app, caller.principal, name, skill_id, expected).await?;
+    skills::remove(&app.components, caller.principal, name, skill_id, expected).await?;
     Ok(Deleted)
 }
 
@@ -118,74 +108,38 @@ pub async fn invoke(
     Path((name, skill_id)): Path<(Name, Name)>,
     Json(call): Json<Invocation>,
 ) -> Result<Body<Value>> {
-    let output = invocations::invoke(&app, caller.principal, name, skill_id, call.tool, call.arguments).await?;
+    let output =
+        invocations::invoke(&app.components, caller.principal, name, skill_id, call.tool, call.arguments).await?;
     Ok(Body(output.to_value()))
 }
 
-fn shown(app: &App, skill: Skill) -> View {
-    View::new(skill, &app.store.clock().timestamp(), &app.config.egress.private)
-}
-
-impl FromRequest<App> for Install {
+impl FromRequest<HttpState> for Install {
     type Rejection = ApiError;
-    async fn from_request(request: Request, app: &App) -> Result<Self> {
-        received(request, app).await
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self> {
+        received(request, state).await
     }
 }
 
-impl FromRequest<App> for Upgrade {
+impl FromRequest<HttpState> for Upgrade {
     type Rejection = ApiError;
-    async fn from_request(request: Request, app: &App) -> Result<Self> {
-        received(request, app).await
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self> {
+        received(request, state).await
     }
 }
 
 /// A JSON object, or a form with the component in the part `component`.
-async fn received<T: From<Install> + DeserializeOwned + Send + 'static>(request: Request, app: &App) -> Result<T> {
+async fn received<T: From<Install> + DeserializeOwned + Send + 'static>(
+    request: Request,
+    state: &HttpState,
+) -> Result<T> {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !content_type.is_some_and(|value| value.starts_with("multipart/form-data")) {
-        return Json::from_request(request, app).await.map(|Json(install)| install);
+        return Json::from_request(request, state).await.map(|Json(install)| install);
     }
     let (parts, sent) = request.into_parts();
-    let whole = body::read(&parts, sent, app).await?;
-    let form = Multipart::from_request(Request::from_parts(parts, Sent::from(whole)), app).await;
+    let whole = body::read(&parts, sent, state).await?;
+    let form = Multipart::from_request(Request::from_parts(parts, Sent::from(whole)), state).await;
     read_form(form.map_err(|e| Error::invalid("invalid_form", e.body_text()))?).await.map(T::from)
-}
-
-impl OperationInput for Install {
-    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        describe::<Self>(ctx, operation);
-    }
-}
-
-impl OperationInput for Upgrade {
-    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        describe::<Self>(ctx, operation);
-    }
-}
-
-fn describe<T: Taken>(ctx: &mut GenContext, operation: &mut Operation) {
-    let form = openapi::named(ctx, "InstallForm", form());
-    let form = SchemaObject { json_schema: form, external_docs: None, example: None };
-    let form = MediaType { schema: Some(form), ..MediaType::default() };
-    let json = extract::json_content::<T>(ctx);
-    let content = [("application/json".to_owned(), json), ("multipart/form-data".to_owned(), form)];
-    let content = content.into_iter().collect();
-    set_body(ctx, operation, RequestBody { content, required: true, ..RequestBody::default() });
-}
-
-/// The parts of an upload, for the OpenAPI document.
-fn form() -> Schema {
-    json_schema!({
-        "type": "object",
-        "description": "An upload.",
-        "required": ["component"],
-        "properties": {
-            "component": { "type": "string", "format": "binary", "description": "The component." },
-            "digest": { "type": "string", "description": "`sha256:` and 64 digits; checked if it is given." },
-            "accept": { "type": "string", "description": "`all`, or names with commas between them." },
-        },
-    })
 }
 
 async fn read_form(mut form: Multipart) -> Result<Install> {

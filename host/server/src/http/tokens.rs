@@ -1,7 +1,6 @@
 //! `/v1/auth/tokens`.
 
 use axum::extract::State;
-use moxxy_store as store;
 use moxxy_types::{ids::TokenId, tokens::Token};
 
 use crate::{
@@ -20,18 +19,17 @@ pub async fn create(
     TokenCreator(creator): TokenCreator,
     Json(new): Json<NewToken>,
 ) -> Result<Created<Issued>> {
-    let issued = tokens::create(&app, creator, new).await?;
+    let issued = tokens::create(&app.access, creator, new).await?;
     let place = format!("/v1/auth/tokens/{}", issued.id);
     Ok(Created::new(place, issued).secret())
 }
 
 /// Oldest first, without the tokens themselves.
 pub async fn list(State(app): State<App>, _: Caller<TokensAdmin>, paging: Paging) -> Result<Paginated<Token>> {
-    let tokens = store::tokens::list(&mut *app.store.read().await?, &paging.page).await?;
-    Ok(paging.list(tokens, |token| token.id.to_string()))
+    Ok(paging.show(tokens::list(&app.access, &paging.page).await?))
 }
 
 pub async fn revoke(State(app): State<App>, caller: Caller<TokensAdmin>, Path(id): Path<TokenId>) -> Result<Deleted> {
-    tokens::revoke(&app, caller.principal, id).await?;
+    tokens::revoke(&app.access, caller.principal, id).await?;
     Ok(Deleted)
 }

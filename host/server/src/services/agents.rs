@@ -7,18 +7,19 @@ use moxxy_types::{
     events::{Event, EventContext},
     ids::Name,
     money::Dollars,
+    paging::{Page, PageRequest},
+    runs::DailyUsage,
     tokens::Principal,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use crate::{
-    app::App,
-    services::{
-        etag::Expected,
-        models::{self, Model},
-        runs,
-    },
+use crate::services::{
+    etag::Expected,
+    merge_patch::present,
+    models::{self, Model},
+    runs::{self, Runs},
+    skills,
 };
 
 const PERSONA: usize = 64 * 1024;
@@ -74,7 +75,24 @@ pub struct Patch {
     pub limits: Option<Limits>,
 }
 
-pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Agent> {
+/// Returns a page of agents, by name.
+pub async fn list(runs: &Runs, page: &PageRequest) -> Result<Page<Agent>> {
+    let agents = store::agents::list(&mut *runs.store.read().await?, page).await?;
+    Ok(page.cut(agents, |agent| agent.name.to_string()))
+}
+
+pub async fn get(runs: &Runs, name: &Name) -> Result<Agent> {
+    store::agents::get(&mut *runs.store.read().await?, name).await
+}
+
+/// Returns a page of an agent's usage by day (UTC), latest first. Days without any are left out.
+pub async fn usage(runs: &Runs, name: &Name, page: &PageRequest) -> Result<Page<DailyUsage>> {
+    let mut db = runs.store.read().await?;
+    let key = store::agents::get(&mut db, name).await?.key;
+    store::steps::days(&mut db, key, page).await
+}
+
+pub async fn create(runs: &Runs, principal: Principal, new: NewAgent) -> Result<Agent> {
     if let Some(template) = new.template {
         return Err(Error::not_found("template", template));
     }
@@ -88,8 +106,8 @@ pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Ag
         limits: new.limits,
     };
     check_values(&settings)?;
-    check_models(app, &settings, &[]).await?;
-    app.store
+    check_models(runs, &settings, &[]).await?;
+    runs.store
         .write(move |tx| {
             Box::pin(async move {
                 store::agents::insert(tx, &name, &settings).await?;
@@ -102,15 +120,15 @@ pub async fn create(app: &App, principal: Principal, new: NewAgent) -> Result<Ag
 }
 
 /// Applies a change to the agent as it is when it is written.
-pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
+pub async fn update(runs: &Runs, principal: Principal, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
     let remodelled = patch.provider.is_some() || patch.model.is_some() || patch.fallbacks.is_some();
-    let before = store::agents::get(&mut *app.store.read().await?, &name).await?.settings;
+    let before = store::agents::get(&mut *runs.store.read().await?, &name).await?.settings;
     let mut wanted = before.clone();
     patch.clone().apply(&mut wanted);
     check_values(&wanted)?;
     let known: Vec<_> = before.models().collect();
-    check_models(app, &wanted, &known).await?;
-    app.store
+    check_models(runs, &wanted, &known).await?;
+    runs.store
         .write(move |tx| {
             Box::pin(async move {
                 let mut agent = store::agents::get(tx, &name).await?;
@@ -133,10 +151,10 @@ pub async fn update(app: &App, principal: Principal, name: Name, patch: Patch, e
 }
 
 /// Stops the agent's runs, then removes it with everything that was its own.
-pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expected) -> Result<()> {
-    expected.check(&store::agents::get(&mut *app.store.read().await?, &name).await?)?;
-    runs::stop_all(app, &principal, &name, moxxy_types::runs::Stop::Now).await?;
-    let key = app
+pub async fn delete(runs: &Runs, principal: Principal, name: Name, expected: Expected) -> Result<()> {
+    expected.check(&store::agents::get(&mut *runs.store.read().await?, &name).await?)?;
+    runs::stop_all(runs, &principal, &name, moxxy_types::runs::Stop::Now).await?;
+    let key = runs
         .store
         .write(move |tx| {
             Box::pin(async move {
@@ -148,8 +166,8 @@ pub async fn delete(app: &App, principal: Principal, name: Name, expected: Expec
             })
         })
         .await?;
-    app.runs.forget(key);
-    crate::services::skills::collect(app).await
+    runs.scheduler.forget(key);
+    skills::collect(&runs.components).await
 }
 
 impl Patch {
@@ -200,7 +218,7 @@ fn check_values(settings: &Settings) -> Result<()> {
 }
 
 /// Checks the models that are not known already.
-async fn check_models(app: &App, settings: &Settings, known: &[Fallback]) -> Result<()> {
+async fn check_models(runs: &Runs, settings: &Settings, known: &[Fallback]) -> Result<()> {
     for (index, wanted) in settings.models().enumerate() {
         let field = |name: &str| match index {
             0 => name.to_owned(),
@@ -210,33 +228,28 @@ async fn check_models(app: &App, settings: &Settings, known: &[Fallback]) -> Res
             return Err(Error::invalid_field(&field("model"), "it is there already, and would fail again"));
         }
         if !known.contains(&wanted) {
-            check_model(app, &wanted, field).await?;
+            check_model(runs, &wanted, field).await?;
         }
     }
     Ok(())
 }
 
-async fn check_model(app: &App, wanted: &Fallback, field: impl Fn(&str) -> String) -> Result<()> {
-    let provider = store::providers::get(&mut *app.store.read().await?, &wanted.provider).await;
+async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> String) -> Result<()> {
+    let provider = store::providers::get(&mut *runs.store.read().await?, &wanted.provider).await;
     let provider = provider.map_err(|error| match error {
         Error::NotFound(problem) => Error::invalid_field(&field("provider"), problem.message),
         other => other,
     })?;
     let is_wanted = |model: &Model| model.id == wanted.model;
-    if models::of(app, &provider).await?.iter().any(is_wanted) {
+    if models::of(&runs.components, &provider).await?.iter().any(is_wanted) {
         return Ok(());
     }
     // It may have come since the list that is kept.
-    let models = models::ask(app, &provider).await?;
+    let models = models::ask(&runs.components, &provider).await?;
     if models.iter().any(is_wanted) {
         return Ok(());
     }
     let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();
     let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.id, wanted.model, known.join(", "));
     Err(Error::invalid_field(&field("model"), reason))
-}
-
-/// Tells a field that is `null` from one that is absent.
-pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }

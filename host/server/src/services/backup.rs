@@ -24,9 +24,8 @@ use serde::Serialize;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::{
-    app,
     config::Config,
-    services::{audit, runs, vault},
+    services::{audit, offline, runs, vault},
 };
 
 /// How often a backup begins anew because a component was removed meanwhile.
@@ -128,7 +127,7 @@ async fn fill(config: &Config, now: &mut Db, copy: &Path, about: &About) -> Resu
 pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
     has_magic(file)?;
     let home = &config.data.home;
-    let _lock = app::open_home(home)?;
+    let _lock = directory::lock(home)?;
     refuse_used(config)?;
     let copy = NamedTempFile::new_in(home).map_err(Error::from_write_error)?;
     let copied = fs::File::open(file).and_then(|mut from| io::copy(&mut from, &mut copy.as_file()));
@@ -203,7 +202,7 @@ pub async fn activate(config: &Config, unfinished: Unfinished) -> Result<usize> 
     if !config.database().exists() {
         return Err(not_restored());
     }
-    app::offline(config, async |store, _| {
+    offline::with_store(config, async |store, _| {
         let activated = store.write(move |tx| {
             Box::pin(async move {
                 if !backup::activate(tx).await? {

@@ -10,7 +10,7 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::app::App;
+use crate::services::components::Components;
 
 /// How to check.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -23,23 +23,25 @@ pub struct Order {
 }
 
 /// Tries a provider, and keeps what came of it.
-pub async fn check(app: &App, id: Name, order: Order) -> Result<Report> {
-    let provider = store::providers::get(&mut *app.store.read().await?, &id).await?;
+pub async fn check(components: &Components, id: Name, order: Order) -> Result<Report> {
+    let provider = store::providers::get(&mut *components.store.read().await?, &id).await?;
     let wire = order.wire.as_deref().map(ProtocolProfile::named).transpose()?;
     let busy = |_| Error::unavailable("busy", "Another provider is being checked; try again later");
-    let _turn = app.checks.try_acquire().map_err(busy)?;
-    let mut report = check_component(&app.plugins, &provider.component, provider.config.clone(), wire).await?;
-    report.checked_at = Some(app.store.clock().timestamp());
+    let _turn = components.checks.try_acquire().map_err(busy)?;
+    let mut report = check_component(&components.plugins, &provider.component, provider.config.clone(), wire).await?;
+    report.checked_at = Some(components.store.clock().timestamp());
     let kept = report.clone();
-    let put =
-        app.store.write(move |tx| Box::pin(async move { store::checks::put(tx, &provider, &kept).await })).await?;
+    let put = components
+        .store
+        .write(move |tx| Box::pin(async move { store::checks::put(tx, &provider, &kept).await }))
+        .await?;
     let changed = || Error::conflict("provider_changed", format!("Provider '{id}' was changed while it was checked"));
     if put { Ok(report) } else { Err(changed()) }
 }
 
 /// What came of the last check of a provider as it is now.
-pub async fn last(app: &App, id: &Name) -> Result<Report> {
-    let mut db = app.store.read().await?;
+pub async fn last(components: &Components, id: &Name) -> Result<Report> {
+    let mut db = components.store.read().await?;
     store::providers::get(&mut db, id).await?;
     store::checks::get(&mut db, id).await
 }

@@ -10,26 +10,24 @@ use moxxy_types::{
     tokens::Principal,
 };
 
-use crate::{
-    app::App,
-    services::{
-        agents::{self, NewAgent},
-        providers::{self, NewProvider},
-        skills::{self, Install},
-        source::Source,
-    },
+use crate::services::{
+    agents::{self, NewAgent},
+    providers::{self, NewProvider},
+    runs::Runs,
+    skills::{self, Install},
+    source::Source,
 };
 
 const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";
 
 /// Makes the agent `demo`, its provider and its skill, if the server never had an agent; says
 /// whether it did.
-pub async fn make(app: &App) -> Result<bool> {
-    if !store::agents::none_ever(&mut *app.store.read().await?).await? {
+pub async fn make(runs: &Runs) -> Result<bool> {
+    if !store::agents::none_ever(&mut *runs.store.read().await?).await? {
         return Ok(false);
     }
     let name = |text: &str| Name::stored(text.to_owned());
-    let provider = store::providers::get(&mut *app.store.read().await?, &name("offline")).await;
+    let provider = store::providers::get(&mut *runs.store.read().await?, &name("offline")).await;
     if matches!(provider, Err(Error::NotFound(_))) {
         let offline = NewProvider {
             id: name("offline"),
@@ -39,7 +37,7 @@ pub async fn make(app: &App) -> Result<bool> {
             concurrency: None,
             secrets: BTreeMap::new(),
         };
-        providers::install(app, Principal::Local, offline).await?;
+        providers::install(&runs.components, Principal::Local, offline).await?;
     }
     let demo = NewAgent {
         name: name("demo"),
@@ -51,8 +49,8 @@ pub async fn make(app: &App) -> Result<bool> {
         template: None,
         limits: Limits::default(),
     };
-    agents::create(app, Principal::Local, demo).await?;
+    agents::create(runs, Principal::Local, demo).await?;
     let text = Install { source: Source::Bundled(name("text")), digest: None, accept: None };
-    skills::install(app, Principal::Local, name("demo"), text).await?;
+    skills::install(&runs.components, Principal::Local, name("demo"), text).await?;
     Ok(true)
 }

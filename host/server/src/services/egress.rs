@@ -27,10 +27,7 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{
-    app::App,
-    services::{consent, vault::call_secrets},
-};
+use crate::services::{components::Components, consent, vault::call_secrets};
 
 /// Of what is told, in characters.
 const METHOD: usize = 32;
@@ -59,18 +56,18 @@ struct Told {
 
 impl CallEgress {
     pub fn new(
-        app: &App,
+        components: &Components,
         component: &Name,
         subject: EventContext,
         policy: Policy,
         secrets: Option<&Arc<call_secrets::CallSecrets>>,
     ) -> Arc<Self> {
         let interceptor = secrets.map(|secrets| Arc::clone(secrets) as Arc<dyn RequestInterceptor>);
-        let client = Arc::new(app.egress.for_call(policy, interceptor));
+        let client = Arc::new(components.egress.for_call(policy, interceptor));
         let counted = AtomicBool::new(false);
         let told = Arc::new(Told {
-            store: app.store.clone(),
-            tasks: app.tasks.clone(),
+            store: components.store.clone(),
+            tasks: components.tasks.clone(),
             component: component.clone(),
             subject,
             secrets: secrets.cloned(),
@@ -124,21 +121,21 @@ impl std::fmt::Debug for CallEgress {
 }
 
 /// What a skill reaches for an agent.
-pub fn of_skill(app: &App, agent: &Name, skill: &Skill) -> Policy {
+pub fn of_skill(components: &Components, agent: &Name, skill: &Skill) -> Policy {
     let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
     let way = format!("PUT /v1/agents/{agent}/skills/{}", skill.id);
     let given = |request: &HostRequest| accepted.contains(&consent::host(request));
     let owner = format!("{way} {}", skill.created_at);
-    let asked = Asked { manifest, accepted, way: &way, private: &app.config.egress.private };
+    let asked = Asked { manifest, accepted, way: &way, private: &components.config.egress.private };
     Policy { owner, ..asked.policy(given) }
 }
 
 /// What a provider reaches. Whoever installs one for the whole server consents to its public hosts,
 /// and whoever configures it to the origin that `config:NAME` stands for.
-pub fn of_provider(app: &App, provider: &Provider) -> Policy {
+pub fn of_provider(components: &Components, provider: &Provider) -> Policy {
     let (manifest, accepted) = (&provider.component.manifest, &provider.accepted);
     let way = format!("PATCH /v1/providers/{}", provider.id);
-    let asked = Asked { manifest, accepted, way: &way, private: &app.config.egress.private };
+    let asked = Asked { manifest, accepted, way: &way, private: &components.config.egress.private };
     let mut policy = asked.policy(|request| request.host != ANY);
     policy.owner = format!("{way} {}", provider.created_at);
     policy.rules.extend(asked.configured(&provider.config));

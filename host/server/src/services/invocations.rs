@@ -19,14 +19,12 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    app::App,
-    services::{
-        egress::{self, CallEgress},
-        progress::{self, About},
-        storage::{self, SkillStorage},
-        vault::{call_secrets, secret_use::CallIdentity},
-    },
+use crate::services::{
+    components::Components,
+    egress::{self, CallEgress},
+    progress::{self, About},
+    storage::{self, SkillStorage},
+    vault::{call_secrets, secret_use::CallIdentity},
 };
 
 /// One call of a tool.
@@ -55,14 +53,14 @@ pub struct ToolCallOutcome {
     called: ToolCallResult,
 }
 
-pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<ToolCallOutcome> {
+pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result<ToolCallOutcome> {
     let Invocation { agent, caller, skill, tool, arguments, answers, step, stop } = invocation;
     let run = caller.run.as_ref().map(|(_, run)| run.clone());
     let subject =
         EventContext { agent: Some(caller.agent.clone()), run, ..EventContext::default() }.by_component(&skill.id);
     let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
-    let policy = egress::of_skill(app, &caller.agent, skill);
+    let policy = egress::of_skill(components, &caller.agent, skill);
     let owner = CallIdentity {
         holder: Holder::Skill(agent, skill.id.clone()),
         agent: Some(caller.agent.clone()),
@@ -70,24 +68,24 @@ pub async fn call(app: &App, invocation: Invocation<'_>) -> Result<ToolCallOutco
         digest: skill.component.digest.clone(),
         subject: about.subject.clone(),
     };
-    let secrets = call_secrets::CallSecrets::load(app, owner, &skill.component.manifest).await?;
-    let outgoing = CallEgress::new(app, &skill.id, about.subject.clone(), policy, secrets.as_ref());
+    let secrets = call_secrets::CallSecrets::load(&components.vault, owner, &skill.component.manifest).await?;
+    let outgoing = CallEgress::new(components, &skill.id, about.subject.clone(), policy, secrets.as_ref());
     let context = CallContext {
         caller: Some(caller),
         progress: Some(progress),
         answers,
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
         outgoing: Some(outgoing),
-        storage: Some(Arc::new(SkillStorage::new(&app.store, agent, &skill.id))),
+        storage: Some(Arc::new(SkillStorage::new(&components.store, agent, &skill.id))),
         stop,
         ..CallContext::new(skill.id.clone())
     };
     let text = serde_json::to_string(arguments).map_err(Error::internal)?;
     let ended = CancellationToken::new();
-    let telling = progress::tell(app, about, reports, ended.clone());
+    let telling = progress::tell(components, about, reports, ended.clone());
     let calling = async {
         let _ended = ended.drop_guard();
-        app.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await
+        components.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await
     };
     let (called, ()) = tokio::join!(calling, telling);
     let (id, since) = (skill.id.clone(), skill.created_at.clone());
@@ -153,15 +151,15 @@ pub fn limit_exceeded(component: &Name, failure: &Failure) -> Option<Event> {
 
 /// Calls a tool on a client's behalf, outside any run.
 pub async fn invoke(
-    app: &App,
+    components: &Components,
     principal: Principal,
     agent: Name,
     id: Name,
     tool: String,
     arguments: Map<String, Value>,
 ) -> Result<Output> {
-    app.check_active()?;
-    let mut db = app.store.read().await?;
+    components.activation.check()?;
+    let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     let skill = store::skills::get(&mut db, key, &id).await?;
     let policy = store::agents::policy(&mut db, key).await?;
@@ -179,12 +177,14 @@ pub async fn invoke(
             return Err(Error::conflict("tool_denied", message));
         }
     }
-    let (given, wrong) = app.plugins.check_arguments(&skill.component.digest, &tool, Value::Object(arguments)).await?;
+    let (given, wrong) =
+        components.plugins.check_arguments(&skill.component.digest, &tool, Value::Object(arguments)).await?;
     schema::refuse("invalid_arguments", "arguments", wrong)?;
     let arguments = given.as_object().cloned().unwrap_or_default();
     let invoked = Event::SkillInvoked { step_id: None, skill_id: id.clone(), tool: tool.clone(), arguments: given };
     let about = agent.clone();
-    app.store
+    components
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let subject = same(tx, &about, key).await?.by(principal.name());
@@ -192,9 +192,9 @@ pub async fn invoke(
             })
         })
         .await?;
-    let worker = app.clone();
+    let worker = components.clone();
     // A call that has begun is told of, even if its client leaves.
-    let result = app.tasks.run_detached("invocation", async move {
+    let result = components.tasks.run_detached("invocation", async move {
         let (tool, arguments, stop) = (&*tool, &arguments, CancellationToken::new());
         let caller = Caller { agent: agent.clone(), run: None };
         let invocation =
@@ -205,8 +205,13 @@ pub async fn invoke(
     Ok(result.await??)
 }
 
-async fn record(app: &App, agent: Name, key: AgentKey, ended: ToolCallOutcome) -> Result<Result<Output, Failure>> {
-    let recorded = app.store.persist(move |tx| {
+async fn record(
+    components: &Components,
+    agent: Name,
+    key: AgentKey,
+    ended: ToolCallOutcome,
+) -> Result<Result<Output, Failure>> {
+    let recorded = components.store.persist(move |tx| {
         Box::pin(async move {
             let subject = same(tx, &agent, key).await?;
             ended.record(tx, &subject).await

@@ -1,22 +1,29 @@
 //! The rules: what an agent, a skill, a provider and a run are and may do. Knows no HTTP, no SQL
 //! and no wasmtime.
 
+pub mod access;
+pub mod activation;
 pub mod agents;
 pub mod audit;
 pub mod backup;
 pub mod bootstrap;
 pub mod chat;
 pub mod checks;
+pub mod components;
 pub mod consent;
 pub mod demo;
 pub mod egress;
 pub mod etag;
+pub mod events;
 pub mod grants;
 pub mod guarantees;
 pub mod idempotency;
 pub mod invocations;
+mod merge_patch;
 pub mod messages;
+mod model_lists;
 pub mod models;
+pub mod offline;
 pub mod policy;
 pub mod progress;
 pub mod provider_concurrency;
@@ -30,5 +37,6 @@ pub mod skills;
 pub mod source;
 pub mod storage;
 pub mod tokens;
+pub mod unlock;
 pub mod upgrade;
 pub mod vault;

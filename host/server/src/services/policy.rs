@@ -7,25 +7,34 @@ use moxxy_types::{
     error::{Error, Result},
     events::{Event, EventContext},
     ids::Name,
-    policy::Policy,
+    paging::{Page, PageRequest},
+    policy::{Policy, Standing},
     tokens::Principal,
 };
 
-use crate::{
-    app::App,
-    services::{etag::Expected, runs},
+use crate::services::{
+    etag::Expected,
+    runs::{self, Runs},
 };
 
-pub async fn show(app: &App, agent: &Name) -> Result<Policy> {
-    let mut db = app.store.read().await?;
+pub async fn show(runs: &Runs, agent: &Name) -> Result<Policy> {
+    let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
     store::agents::policy(&mut db, key).await
 }
 
+/// Returns a page of the decisions that hold for longer than one call, oldest first.
+pub async fn decisions(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Standing>> {
+    let mut db = runs.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    let standing = store::questions::all_standing(&mut db, key, page).await?;
+    Ok(page.cut(standing, |decision| decision.question_id.to_string()))
+}
+
 /// Sets the policy, as a whole. What was approved or denied for longer than one call is forgotten.
-pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, expected: Expected) -> Result<Policy> {
+pub async fn set(runs: &Runs, principal: Principal, agent: Name, policy: Policy, expected: Expected) -> Result<Policy> {
     policy.check()?;
-    let (about, worker) = (agent.clone(), app.clone());
+    let (about, worker) = (agent.clone(), runs.clone());
     let setting = async move {
         let set = worker.store.write(move |tx| {
             Box::pin(async move {
@@ -45,6 +54,6 @@ pub async fn set(app: &App, principal: Principal, agent: Name, policy: Policy, e
         waiting.iter().for_each(|run| runs::wake(&worker, run));
         Ok(())
     };
-    app.tasks.run_detached("policy", setting).await?;
-    show(app, &agent).await
+    runs.tasks.run_detached("policy", setting).await?;
+    show(runs, &agent).await
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::services::components::Components;
 
 /// The least time between two events.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +33,12 @@ pub struct About {
 }
 
 /// Tells of reports until the call has ended.
-pub async fn tell(app: &App, about: About, mut reports: watch::Receiver<Option<Progress>>, ended: CancellationToken) {
+pub async fn tell(
+    components: &Components,
+    about: About,
+    mut reports: watch::Receiver<Option<Progress>>,
+    ended: CancellationToken,
+) {
     let mut next = Instant::now();
     while reports.changed().await.is_ok() {
         // The last report of a call waits for nothing.
@@ -43,7 +48,7 @@ pub async fn tell(app: &App, about: About, mut reports: watch::Receiver<Option<P
             return;
         }
         if let Some(progress) = newest
-            && let Err(error) = record(app, &about, progress).await
+            && let Err(error) = record(components, &about, progress).await
         {
             tracing::error!(error = ?error, "the progress of a call could not be told");
         }
@@ -51,10 +56,11 @@ pub async fn tell(app: &App, about: About, mut reports: watch::Receiver<Option<P
     }
 }
 
-async fn record(app: &App, about: &About, Progress { message, done }: Progress) -> Result<()> {
+async fn record(components: &Components, about: &About, Progress { message, done }: Progress) -> Result<()> {
     let (subject, agent, step_id) = (about.subject.clone(), about.agent, about.step.clone());
     let event = Event::SkillProgress { step_id: step_id.clone(), skill_id: about.skill.clone(), message, done };
-    app.store
+    components
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 // Nothing is told of a run that was cancelled meanwhile, or of an agent that is gone.

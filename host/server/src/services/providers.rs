@@ -17,6 +17,7 @@ use moxxy_types::{
     events::{Event, EventContext},
     grants::Holder,
     ids::{Name, SecretName},
+    paging::{Page, PageRequest},
     peer::Peer,
     permissions::Names,
     providers::Provider,
@@ -26,18 +27,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{
-    app::App,
-    services::{
-        agents::present,
-        consent::{self, Accept, Held, Permissions},
-        egress::{self, CallEgress},
-        etag::Expected,
-        grants::{self, Candidate},
-        guarantees, skills,
-        source::Source,
-        vault::{call_secrets, secret_use::CallIdentity},
-    },
+use crate::services::{
+    components::Components,
+    consent::{self, Accept, Held, Permissions},
+    egress::{self, CallEgress},
+    etag::Expected,
+    grants::{self, Candidate},
+    guarantees,
+    merge_patch::present,
+    skills,
+    source::Source,
+    vault::{call_secrets, secret_use::CallIdentity},
 };
 
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;
@@ -119,19 +119,34 @@ pub struct Patch {
     pub accept: Option<Accept>,
 }
 
-/// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
-/// after.
-pub async fn install(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
-    let worker = app.clone();
-    app.tasks.run_detached("install", async move { take_in(&worker, principal, new).await }).await
+/// Returns a page of providers, by name.
+pub async fn list(components: &Components, page: &PageRequest) -> Result<Page<View>> {
+    let providers = store::providers::list(&mut *components.store.read().await?, page).await?;
+    Ok(page.cut(providers, |provider| provider.id.to_string()).map(|provider| view(components, provider)))
 }
 
-async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Provider> {
-    let admitted = skills::admit(app, new.component, new.digest, World::Provider).await?;
+pub async fn get(components: &Components, id: &Name) -> Result<View> {
+    Ok(view(components, store::providers::get(&mut *components.store.read().await?, id).await?))
+}
+
+fn view(components: &Components, provider: Provider) -> View {
+    View::new(provider, &components.store.clock().timestamp(), &components.config.egress.private)
+}
+
+/// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
+/// after.
+pub async fn install(components: &Components, principal: Principal, new: NewProvider) -> Result<View> {
+    let worker = components.clone();
+    let installing = async move { take_in(&worker, principal, new).await };
+    Ok(view(components, components.tasks.run_detached("install", installing).await?))
+}
+
+async fn take_in(components: &Components, principal: Principal, new: NewProvider) -> Result<Provider> {
+    let admitted = skills::admit(components, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
     check_concurrency(new.concurrency)?;
-    check(app, &component.manifest, &new.config).await?;
-    let (now, secrets) = (app.store.clock().timestamp(), new.secrets);
+    check(components, &component.manifest, &new.config).await?;
+    let (now, secrets) = (components.store.clock().timestamp(), new.secrets);
     let provider = Provider {
         id: new.id,
         // What its author wrote is no consent.
@@ -144,7 +159,7 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
         created_at: now.clone(),
         updated_at: now,
     };
-    let installed = app
+    let installed = components
         .store
         .write(move |tx| {
             Box::pin(async move {
@@ -163,20 +178,26 @@ async fn take_in(app: &App, principal: Principal, new: NewProvider) -> Result<Pr
         .await;
     drop(admitted);
     if installed.is_err() {
-        skills::tidy(app).await;
+        skills::tidy(components).await;
     }
     installed
 }
 
 /// Changes the configuration, and what a provider may use.
-pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, expected: Expected) -> Result<Provider> {
-    let config = Arc::clone(&app.config);
+pub async fn update(
+    components: &Components,
+    principal: Principal,
+    id: Name,
+    patch: Patch,
+    expected: Expected,
+) -> Result<View> {
+    let config = Arc::clone(&components.config);
     check_concurrency(patch.concurrency.flatten())?;
     let checked = match &patch.config {
-        Some(config) => Some(check_for(app, &id, config).await?),
+        Some(config) => Some(check_for(components, &id, config).await?),
         None => None,
     };
-    let updated = app
+    let updated = components
         .store
         .write(move |tx| {
             Box::pin(async move {
@@ -217,21 +238,21 @@ pub async fn update(app: &App, principal: Principal, id: Name, patch: Patch, exp
             })
         })
         .await?;
-    app.lanes.resize(&updated.id, updated.places(app.config.providers.concurrency));
-    Ok(updated)
+    components.concurrency.resize(&updated.id, updated.places(components.config.providers.concurrency));
+    Ok(view(components, updated))
 }
 
 /// The component that takes the configuration, as far as it is known.
-async fn check_for(app: &App, id: &Name, config: &Map<String, Value>) -> Result<Digest> {
+async fn check_for(components: &Components, id: &Name, config: &Map<String, Value>) -> Result<Digest> {
     let Description { digest, manifest, .. } =
-        store::providers::get(&mut *app.store.read().await?, id).await?.component;
-    check(app, &manifest, config).await?;
+        store::providers::get(&mut *components.store.read().await?, id).await?.component;
+    check(components, &manifest, config).await?;
     Ok(digest)
 }
 
 /// The configuration is as the component says that it takes it.
-async fn check(app: &App, manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
-    let wrong = app.plugins.check_config(manifest, Value::Object(config.clone())).await?;
+async fn check(components: &Components, manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    let wrong = components.plugins.check_config(manifest, Value::Object(config.clone())).await?;
     schema::refuse("invalid_input", "config", wrong)
 }
 
@@ -277,9 +298,10 @@ fn changed(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
     options.into_iter().filter(|option| old.get(*option) != new.get(*option)).cloned().collect()
 }
 
-pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expected) -> Result<()> {
-    let (config, gone) = (Arc::clone(&app.config), id.clone());
-    app.store
+pub async fn remove(components: &Components, principal: Principal, id: Name, expected: Expected) -> Result<()> {
+    let (config, gone) = (Arc::clone(&components.config), id.clone());
+    components
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let provider = store::providers::get(tx, &id).await?;
@@ -299,13 +321,13 @@ pub async fn remove(app: &App, principal: Principal, id: Name, expected: Expecte
             })
         })
         .await?;
-    app.models.forget(&gone);
-    app.lanes.forget(&gone);
-    skills::collect(app).await
+    components.models.forget(&gone);
+    components.concurrency.forget(&gone);
+    skills::collect(components).await
 }
 
 /// What a call of the provider may use.
-pub async fn context(app: &App, provider: &Provider, subject: EventContext) -> Result<CallContext> {
+pub async fn context(components: &Components, provider: &Provider, subject: EventContext) -> Result<CallContext> {
     let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
     let owner = CallIdentity {
         holder: Holder::Provider(provider.id.clone()),
@@ -314,8 +336,9 @@ pub async fn context(app: &App, provider: &Provider, subject: EventContext) -> R
         digest: provider.component.digest.clone(),
         subject: subject.clone(),
     };
-    let secrets = call_secrets::CallSecrets::load(app, owner, manifest).await?;
-    let outgoing = CallEgress::new(app, &provider.id, subject, egress::of_provider(app, provider), secrets.as_ref());
+    let secrets = call_secrets::CallSecrets::load(&components.vault, owner, manifest).await?;
+    let outgoing =
+        CallEgress::new(components, &provider.id, subject, egress::of_provider(components, provider), secrets.as_ref());
     Ok(CallContext {
         config: plugins::Config::from(&provider.config),
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),

@@ -4,59 +4,52 @@
 
 use std::time::Duration;
 
-use moxxy_store::{self as store, Tx, events};
+use moxxy_store::{self as store, events};
 use moxxy_types::{
     clock,
     digest::Digest,
     error::{Error, Problem, Result},
     events::{Event, EventContext},
     ids::{Name, QuestionId},
-    questions::{Decision, DecisionScope, Kind, NewQuestion, Question, Response, Status},
+    paging::{Page, PageRequest},
+    questions::{Decision, DecisionScope, Kind, Question, Response, Status},
     runs::Run,
     tokens::{Principal, Scope},
 };
 
-use crate::{app::App, services::runs};
+use crate::{
+    background::Background,
+    services::runs::{self, Runs, record_expired},
+};
+
 /// How often to look for questions that are to be given up, at least and at most: clocks may jump.
 const LOOK: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(10);
 
-/// Writes a question down, and tells of it.
-pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<()> {
-    if new.kind == Kind::Approval {
-        // One for another version of the component cannot be given any more.
-        for id in store::questions::withdraw_for_call(tx, &new.message, &new.call_id).await? {
-            tell(tx, run, id, "superseded").await?;
-        }
-    }
-    let question = store::questions::insert(tx, run, new, seconds).await?;
-    let requested = Event::AskRequested {
-        question_id: question.question_id,
-        kind: question.kind.as_str(),
-        question: question.question,
-        tool: question.tool,
-        arguments: question.arguments,
-        expires_at: question.expires_at,
-    };
-    events::record(tx, &EventContext::run(&run.agent_id, &run.run_id), requested).await
+/// Returns a page of the open questions of an agent, oldest first.
+pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Question>> {
+    let mut db = runs.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    let open = store::questions::open_of(&mut db, key, page).await?;
+    Ok(page.cut(open, |question| question.question_id.to_string()))
 }
 
 /// Answers a question of the agent; its run goes on.
 pub async fn answer(
-    app: &App,
+    runs: &Runs,
     principal: Principal,
     agent: Name,
     id: QuestionId,
     response: Response,
 ) -> Result<Question> {
-    app.check_active()?;
-    let worker = app.clone();
+    runs.activation.check()?;
+    let worker = runs.clone();
     // The run goes on, even if the client leaves at this moment.
-    app.tasks.run_detached("answer", async move { take(&worker, principal, agent, id, response).await }).await
+    runs.tasks.run_detached("answer", async move { take(&worker, principal, agent, id, response).await }).await
 }
 
-async fn take(app: &App, principal: Principal, agent: Name, id: QuestionId, response: Response) -> Result<Question> {
-    let (question, run) = app
+async fn take(runs: &Runs, principal: Principal, agent: Name, id: QuestionId, response: Response) -> Result<Question> {
+    let (question, run) = runs
         .store
         .write(move |tx| {
             Box::pin(async move {
@@ -90,7 +83,7 @@ async fn take(app: &App, principal: Principal, agent: Name, id: QuestionId, resp
             })
         })
         .await?;
-    runs::wake(app, &run);
+    runs::wake(runs, &run);
     Ok(question)
 }
 
@@ -105,75 +98,51 @@ fn not_by_starter(principal: &Principal, run: &Run, allowed: bool) -> Result<()>
     Err(Error::Forbidden(Problem::new("own_run", message)))
 }
 
-/// Gives up what nobody answers in time, for as long as the server runs.
-pub fn spawn_expiry_task(app: &App) {
-    if app.restored {
+/// Expires questions that nobody answers in time, for as long as the server runs.
+pub fn spawn_expiry_task(runs: Runs, background: &Background) {
+    if runs.activation.is_pending() {
         return;
     }
-    let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
-    app.tasks.keep_running("questions", move || {
-        let (worker, shutdown) = (worker.clone(), shutdown.clone());
-        async move {
-            shutdown.run_until_cancelled(expire_all(&worker)).await;
-        }
+    background.tasks().keep_running("questions", move || {
+        let runs = runs.clone();
+        async move { expire_all(&runs).await }
     });
 }
 
-async fn expire_all(app: &App) {
+async fn expire_all(runs: &Runs) {
     loop {
-        let next = expire(app).await.unwrap_or_else(|error| {
+        let next = expire(runs).await.unwrap_or_else(|error| {
             tracing::error!(?error, "questions could not be given up");
             LOOK
         });
         tokio::select! {
             () = tokio::time::sleep(next) => {}
-            () = app.asked.notified() => {}
+            () = runs.asked.notified() => {}
         }
     }
 }
 
 /// Gives up what nobody answered in time, and says how long until there may be more.
-async fn expire(app: &App) -> Result<Duration> {
-    let clock = app.store.clock();
-    let late = store::questions::due(&mut *app.store.read().await?, &clock.timestamp()).await?;
+async fn expire(runs: &Runs) -> Result<Duration> {
+    let clock = runs.store.clock();
+    let late = store::questions::due(&mut *runs.store.read().await?, &clock.timestamp()).await?;
     for (run, id) in late {
-        let run = store::runs::get(&mut *app.store.read().await?, &run).await?;
+        let run = store::runs::get(&mut *runs.store.read().await?, &run).await?;
         let expired = run.clone();
-        app.store
+        runs.store
             .write(move |tx| {
                 Box::pin(async move {
                     if store::questions::expire(tx, &id).await? {
-                        tell(tx, &expired, id, "time").await?;
+                        record_expired(tx, &expired, id, "time").await?;
                         store::runs::resume(tx, &expired.run_id).await?;
                     }
                     Ok(())
                 })
             })
             .await?;
-        runs::wake(app, &run);
+        runs::wake(runs, &run);
     }
-    let next = store::questions::next_expiry(&mut *app.store.read().await?).await?;
+    let next = store::questions::next_expiry(&mut *runs.store.read().await?).await?;
     let next = next.as_deref().and_then(clock::parse).map(|next| next - clock.now());
     Ok(next.map_or(LOOK, |next| Duration::try_from(next).unwrap_or_default()).clamp(SOON, LOOK))
-}
-
-/// Gives up the open questions of a run that has ended.
-pub async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
-    for id in store::questions::give_up_all(tx, &run.run_id).await? {
-        tell(tx, run, id, "run_ended").await?;
-    }
-    Ok(())
-}
-
-/// Takes back the approvals that a run waits for: they may not be needed any more, or are asked for anew.
-pub async fn withdraw(tx: &mut Tx, run: &Run) -> Result<()> {
-    for id in store::questions::withdraw_all(tx, &run.run_id).await? {
-        tell(tx, run, id, "superseded").await?;
-    }
-    Ok(())
-}
-
-async fn tell(tx: &mut Tx, run: &Run, question_id: QuestionId, reason: &'static str) -> Result<()> {
-    let subject = EventContext::run(&run.agent_id, &run.run_id);
-    events::record(tx, &subject, Event::AskExpired { question_id, reason }).await
 }

@@ -3,20 +3,18 @@
 
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use ipnet::IpNet;
-use moxxy_store::events;
-use moxxy_system::tasks::Policy;
+use moxxy_store::{Store, events};
+use moxxy_system::tasks::{Policy, Tasks};
 use moxxy_types::{
     clock,
     events::{Event, EventContext, RefusedFrom},
 };
 use time::OffsetDateTime;
-
-use crate::app::App;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// An event names so many networks; refusals of others are counted together.
@@ -89,27 +87,26 @@ impl Counted {
     }
 }
 
-/// Counts a token that is not known, and tells of it when it is time.
-pub async fn count(app: &App, source: IpNet) {
-    let Some(event) = app.refusals.add(source, app.store.clock().now()) else { return };
-    let worker = app.clone();
-    app.tasks.spawn("refused tokens", Policy::Job, async move {
-        let shutdown = worker.tasks.shutdown().clone();
+/// Counts an unknown token, and records an event at most once a minute.
+pub async fn count(refusals: &Arc<Refusals>, store: &Store, tasks: &Tasks, source: IpNet) {
+    let Some(event) = refusals.add(source, store.clock().now()) else { return };
+    let (refusals, later, shutdown) = (Arc::clone(refusals), store.clone(), tasks.shutdown().clone());
+    tasks.spawn("refused tokens", Policy::Job, async move {
         loop {
             let is_over = shutdown.run_until_cancelled(tokio::time::sleep(MINUTE)).await.is_none();
-            let Some(event) = worker.refusals.take(worker.store.clock().now()) else { return };
-            tell(&worker, event).await;
+            let Some(event) = refusals.take(later.clock().now()) else { return };
+            record(&later, event).await;
             if is_over {
                 return;
             }
         }
     });
-    tell(app, event).await;
+    record(store, event).await;
 }
 
-async fn tell(app: &App, event: Event) {
+async fn record(store: &Store, event: Event) {
     let subject = EventContext::default();
-    let told = app.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, event).await })).await;
+    let told = store.write(move |tx| Box::pin(async move { events::record(tx, &subject, event).await })).await;
     // A refusal stands, even if it cannot be written down.
     if let Err(error) = told {
         tracing::error!(?error, "refused tokens could not be told of");

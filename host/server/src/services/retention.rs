@@ -7,7 +7,7 @@ use moxxy_store as store;
 use moxxy_types::error::Result;
 use tokio::time::interval;
 
-use crate::app::App;
+use crate::{background::Background, config, services::events::Events};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400;
@@ -15,35 +15,35 @@ const DAY: i64 = 86_400;
 const BATCH: i64 = 500;
 
 /// Removes what has had its time, now and each minute.
-pub fn spawn_expiry_task(app: &App) {
-    let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
-    app.tasks.keep_running("retention", move || {
-        let (worker, shutdown) = (worker.clone(), shutdown.clone());
+pub fn spawn_expiry_task(events: Events, limits: config::Events, background: &Background) {
+    background.tasks().keep_running("retention", move || {
+        let (events, limits) = (events.clone(), limits.clone());
         async move {
             let mut tick = interval(MINUTE);
-            while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-                match shutdown.run_until_cancelled(prune(&worker)).await {
-                    Some(Err(error)) => tracing::error!(?error, "old events could not be removed; trying again"),
-                    Some(Ok(removed)) if removed > 0 => tracing::info!(removed, "old events were removed"),
-                    _ => {}
+            loop {
+                tick.tick().await;
+                match prune(&events, &limits).await {
+                    Err(error) => tracing::error!(?error, "failed to remove old events; trying again"),
+                    Ok(removed) if removed > 0 => tracing::info!(removed, "old events were removed"),
+                    Ok(_) => {}
                 }
             }
         }
     });
 }
 
-async fn prune(app: &App) -> Result<i64> {
-    let (days, most) = (app.config.events.keep_days, app.config.events.keep_events);
-    let before = (days > 0).then(|| app.store.clock().after(-days.saturating_mul(DAY)));
+async fn prune(events: &Events, limits: &config::Events) -> Result<i64> {
+    let (days, most) = (limits.keep_days, limits.keep_events);
+    let before = (days > 0).then(|| events.store.clock().after(-days.saturating_mul(DAY)));
     let surplus = match most {
         0 => 0,
-        most => store::events::count(&mut *app.store.read().await?).await? - most,
+        most => store::events::count(&mut *events.store.read().await?).await? - most,
     };
     let mut removed = 0;
     loop {
         let (before, surplus) = (before.clone(), surplus - removed);
         let prune = async move |tx: &mut store::Tx| store::events::prune(tx, before.as_deref(), surplus, BATCH).await;
-        let batch = app.store.write(move |tx| Box::pin(async move { prune(tx).await })).await?;
+        let batch = events.store.write(move |tx| Box::pin(async move { prune(tx).await })).await?;
         removed += batch;
         if batch < BATCH {
             return Ok(removed);

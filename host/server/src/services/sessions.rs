@@ -5,40 +5,70 @@ use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     events::{Event, EventContext},
-    ids::{Name, SessionId},
+    ids::{Name, RunId, SessionId},
+    messages::Message,
+    paging::{Page, PageRequest},
+    sessions::{Session, default_conversation},
     tokens::Principal,
 };
 
-use crate::{app::App, services::runs};
-
-/// The conversation of runs that name none.
-pub fn default() -> Name {
-    Name::stored("default".into())
-}
+use crate::services::runs::{self, Runs};
 
 /// Finds a session by its id, or the open one of a conversation by its name. `None` when the
 /// default conversation has not begun; another one is there only once it has.
-pub async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Result<Option<SessionId>> {
+async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Result<Option<SessionId>> {
     let name = match wanted.map(session_id) {
-        None => default(),
+        None => default_conversation(),
         Some(Ok(id)) => return store::sessions::get(db, agent, &id).await.map(|session| Some(session.id)),
         Some(Err(name)) => Name::try_from(name)?,
     };
     match store::sessions::current(db, agent, &name).await? {
-        None if name != default() => Err(Error::not_found("session", name)),
+        None if name != default_conversation() => Err(Error::not_found("session", name)),
         session => Ok(session),
     }
 }
 
+/// Returns a page of an agent's sessions, oldest first.
+pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Session>> {
+    let mut db = runs.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    let sessions = store::sessions::list(&mut db, key, page).await?;
+    Ok(page.cut(sessions, |session| session.id.to_string()))
+}
+
+/// Returns a page of the messages of one session, oldest first: of `session`, an id or a conversation's name, or else
+/// of the session of `run`, or else of the default conversation. With `run`, only its messages.
+pub async fn messages(
+    runs: &Runs,
+    agent: &Name,
+    session: Option<String>,
+    run: Option<&RunId>,
+    page: &PageRequest,
+) -> Result<Page<Message>> {
+    let mut db = runs.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    let of_run = match run {
+        Some(run) => Some(runs::of(&mut db, agent, run).await?.session_id),
+        None => None,
+    };
+    let session = match (session, of_run) {
+        // A run belongs to one session, so it says which.
+        (None, Some(session)) => Some(session),
+        (wanted, _) => find(&mut db, key, wanted).await?,
+    };
+    let Some(session) = session else { return Ok(Page { items: Vec::new(), next: None }) };
+    store::messages::page(&mut db, &session, run, page).await
+}
+
 /// Stops the agent's runs and begins its default conversation anew.
-pub async fn reset(app: &App, principal: Principal, agent: Name) -> Result<SessionId> {
-    runs::stop_all(app, &principal, &agent, moxxy_types::runs::Stop::Now).await?;
-    app.store
+pub async fn reset(runs: &Runs, principal: Principal, agent: Name) -> Result<SessionId> {
+    runs::stop_all(runs, &principal, &agent, moxxy_types::runs::Stop::Now).await?;
+    runs.store
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
-                store::sessions::close(tx, key, &default()).await?;
-                let session_id = store::sessions::open(tx, key, &default()).await?;
+                store::sessions::close(tx, key, &default_conversation()).await?;
+                let session_id = store::sessions::open(tx, key, &default_conversation()).await?;
                 let reset = Event::AgentReset { session_id: session_id.clone() };
                 events::record(tx, &EventContext::agent(&agent).by(principal.name()), reset).await?;
                 Ok(session_id)

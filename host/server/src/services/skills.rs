@@ -11,6 +11,7 @@ use moxxy_types::{
     error::{Error, Result},
     events::{Event, EventContext},
     ids::Name,
+    paging::{Page, PageRequest},
     peer::Peer,
     skills::Skill,
     tokens::Principal,
@@ -19,15 +20,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLockReadGuard;
 
-use crate::{
-    app::App,
-    services::{
-        consent::{self, Accept, Held, Permissions},
-        etag::Expected,
-        grants::{self, Candidate},
-        guarantees,
-        source::Source,
-    },
+use crate::services::{
+    components::Components,
+    consent::{self, Accept, Held, Permissions},
+    etag::Expected,
+    grants::{self, Candidate},
+    guarantees,
+    source::Source,
 };
 
 /// A skill as clients see it.
@@ -75,20 +74,39 @@ pub struct Install {
     pub accept: Option<Accept>,
 }
 
-/// Installs a skill: it goes by its manifest's name. One whose client leaves meanwhile is installed
-/// all the same, or cleaned up after.
-pub async fn install(app: &App, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
-    let worker = app.clone();
-    app.tasks.run_detached("install", async move { take_in(&worker, principal, agent, install).await }).await
+/// Returns a page of an agent's skills, by name.
+pub async fn list(components: &Components, agent: &Name, page: &PageRequest) -> Result<Page<View>> {
+    let mut db = components.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    let skills = page.cut(store::skills::page(&mut db, key, page).await?, |skill| skill.id.to_string());
+    Ok(skills.map(|skill| view(components, skill)))
 }
 
-async fn take_in(app: &App, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
+pub async fn get(components: &Components, agent: &Name, id: &Name) -> Result<View> {
+    let mut db = components.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    Ok(view(components, store::skills::get(&mut db, key, id).await?))
+}
+
+pub(super) fn view(components: &Components, skill: Skill) -> View {
+    View::new(skill, &components.store.clock().timestamp(), &components.config.egress.private)
+}
+
+/// Installs a skill: it goes by its manifest's name. One whose client leaves meanwhile is installed
+/// all the same, or cleaned up after.
+pub async fn install(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<View> {
+    let worker = components.clone();
+    let installing = async move { take_in(&worker, principal, agent, install).await };
+    Ok(view(components, components.tasks.run_detached("install", installing).await?))
+}
+
+async fn take_in(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
     let Install { source, digest, accept } = install;
-    store::agents::get(&mut *app.store.read().await?, &agent).await?;
-    let admitted = admit(app, source, digest, World::Skill).await?;
+    store::agents::get(&mut *components.store.read().await?, &agent).await?;
+    let admitted = admit(components, source, digest, World::Skill).await?;
     let component = Description::clone(&admitted.description);
     let (id, subject) = (component.manifest.name.clone(), EventContext::agent(&agent).by(principal.name()));
-    let installed = app
+    let installed = components
         .store
         .write(move |tx| {
             Box::pin(async move {
@@ -112,14 +130,21 @@ async fn take_in(app: &App, principal: Principal, agent: Name, install: Install)
         .await;
     drop(admitted);
     if installed.is_err() {
-        tidy(app).await;
+        tidy(components).await;
     }
     installed
 }
 
-pub async fn remove(app: &App, principal: Principal, agent: Name, id: Name, expected: Expected) -> Result<()> {
-    let config = Arc::clone(&app.config);
-    app.store
+pub async fn remove(
+    components: &Components,
+    principal: Principal,
+    agent: Name,
+    id: Name,
+    expected: Expected,
+) -> Result<()> {
+    let config = Arc::clone(&components.config);
+    components
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
@@ -131,7 +156,7 @@ pub async fn remove(app: &App, principal: Principal, agent: Name, id: Name, expe
             })
         })
         .await?;
-    collect(app).await
+    collect(components).await
 }
 
 /// A component that was admitted; nothing is collected while it is held.
@@ -159,14 +184,19 @@ pub fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
 }
 
 /// Takes a component into the server, for a skill or a provider.
-pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: World) -> Result<Admitted<'_>> {
-    let installing = app.installing.read().await;
-    let (limit, folders) = (app.config.server.upload_limit, app.config.plugins.folders.clone());
+pub async fn admit(
+    components: &Components,
+    source: Source,
+    digest: Option<Digest>,
+    world: World,
+) -> Result<Admitted<'_>> {
+    let installing = components.installing.read().await;
+    let (limit, folders) = (components.config.server.upload_limit, components.config.plugins.folders.clone());
     // Megabytes to decode and to hash.
     let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::of(&bytes), bytes));
     let (actual, bytes) = tasks::blocking(read).await??;
     same_digest(digest, &actual)?;
-    let prepared = app.plugins.admit(actual, bytes).await?;
+    let prepared = components.plugins.admit(actual, bytes).await?;
     let admitted = Admitted { prepared, _installing: installing };
     let found = admitted.description.world;
     if found != world {
@@ -175,7 +205,7 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
             World::Provider => "POST /v1/providers",
         };
         drop(admitted);
-        tidy(app).await;
+        tidy(components).await;
         return Err(Error::invalid(
             "wrong_world",
             format!("The component is a {}; install it by {place}", found.as_str()),
@@ -185,22 +215,24 @@ pub async fn admit(app: &App, source: Source, digest: Option<Digest>, world: Wor
 }
 
 /// The same where something else has failed already, which is what matters.
-pub async fn tidy(app: &App) {
-    if let Err(error) = collect(app).await {
+pub async fn tidy(components: &Components) {
+    if let Err(error) = collect(components).await {
         tracing::error!(error = ?error, "unused components could not be removed");
     }
 }
 
 /// Removes components that nothing uses any more. While something is being installed they stay:
 /// the next removal, or the next start, takes them.
-pub async fn collect(app: &App) -> Result<()> {
-    let Ok(_alone) = app.installing.try_write() else { return Ok(()) };
-    let used = match app.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await {
+pub async fn collect(components: &Components) -> Result<()> {
+    let Ok(_alone) = components.installing.try_write() else { return Ok(()) };
+    let used = match components.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await {
         // What was not installed is in the way all the more where the disk is full.
-        Err(error) if error.is_storage_error() => store::components::digests(&mut *app.store.read().await?).await?,
+        Err(error) if error.is_storage_error() => {
+            store::components::digests(&mut *components.store.read().await?).await?
+        }
         done => done?,
     };
-    app.plugins.retain(&used).await
+    components.plugins.retain(&used).await
 }
 
 impl View {

@@ -3,6 +3,10 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::services::{access::Access, bootstrap};
 use moxxy_store::{self as store, Tx, events};
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
@@ -10,15 +14,11 @@ use moxxy_types::{
     error::{Error, Problem, Result},
     events::{Event, EventContext, RefusedFrom},
     ids::{self, TokenId},
+    paging::{Page, PageRequest},
     tokens::{Principal, Scope, Scopes, Token},
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::{
-    app::{self, App},
-    config::Config,
-};
+use std::time::Duration;
+use tokio::time::timeout;
 
 pub const PREFIX: &str = "mox_";
 const DESCRIPTION: usize = 1024;
@@ -26,6 +26,9 @@ const DESCRIPTION: usize = 1024;
 const LONGEST: i64 = 315_360_000;
 /// How exactly the last use of a token is known, in seconds.
 const USES: i64 = 60;
+
+/// Between two looks whether the token of an open stream has expired.
+const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Who makes a token.
 #[derive(Debug, Clone)]
@@ -70,37 +73,53 @@ pub struct Issued {
 
 /// Makes a token. Without a principal it has to be the very first, which is decided in the
 /// transaction that writes it.
-pub async fn create(app: &App, creator: Creator, new: NewToken) -> Result<Issued> {
+pub async fn create(access: &Access, creator: Creator, new: NewToken) -> Result<Issued> {
     let new = checked(new)?;
-    app.store.write(move |tx| Box::pin(insert(tx, creator, new))).await
+    access.store.write(move |tx| Box::pin(insert(tx, creator, new))).await
 }
 
-/// Makes a token in a data directory that no server uses, for whoever lost the others.
-pub async fn create_offline(config: &Config, new: NewToken) -> Result<Issued> {
-    let new = checked(new)?;
-    let made = async |store: &store::Store, _| store.write(move |tx| Box::pin(insert(tx, Creator::Offline, new))).await;
-    app::offline(config, made).await
+/// Returns a page of tokens, oldest first.
+pub async fn list(access: &Access, page: &PageRequest) -> Result<Page<Token>> {
+    let tokens = store::tokens::list(&mut *access.store.read().await?, page).await?;
+    Ok(page.cut(tokens, |token| token.id.to_string()))
+}
+
+/// Whether a token, or the code of the bootstrap, stands somewhere in a text.
+pub fn holds_token(text: &str) -> bool {
+    // What follows the prefix: 32 bytes in base64url.
+    const LENGTH: usize = 43;
+    [PREFIX, bootstrap::PREFIX].iter().any(|prefix| {
+        text.match_indices(prefix).any(|(at, _)| {
+            let rest = text.bytes().skip(at + prefix.len());
+            rest.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count() >= LENGTH
+        })
+    })
+}
+
+/// Whether any token was made, valid or not.
+pub async fn any(access: &Access) -> Result<bool> {
+    store::tokens::any(&mut *access.store.read().await?).await
 }
 
 /// The valid token of this text.
-pub async fn find(app: &App, text: &str) -> Result<Option<Token>> {
-    let found = store::tokens::find(&mut *app.store.read().await?, &digest::sha256(text.as_bytes())).await?;
-    let Some(token) = found.filter(|token| token.is_valid(app.store.clock())) else { return Ok(None) };
-    note_use(app, &token);
+pub async fn find(access: &Access, text: &str) -> Result<Option<Token>> {
+    let found = store::tokens::find(&mut *access.store.read().await?, &digest::sha256(text.as_bytes())).await?;
+    let Some(token) = found.filter(|token| token.is_valid(access.store.clock())) else { return Ok(None) };
+    note_use(access, &token);
     Ok(Some(token))
 }
 
 /// Notes that a token is used, now and then, and keeps nobody waiting for it.
-fn note_use(app: &App, token: &Token) {
-    let now = app.store.clock().now();
+fn note_use(access: &Access, token: &Token) {
+    let now = access.store.clock().now();
     let known = token.last_used_at.as_deref().and_then(clock::parse);
     if known.is_some_and(|used| (now - used).whole_seconds() < USES) {
         return;
     }
-    let Some(noting) = app.noting.try_begin(&token.id) else { return };
-    let (app, id) = (app.clone(), token.id.clone());
-    app.tasks.clone().spawn("token use", Policy::Job, async move {
-        let written = app.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));
+    let Some(noting) = access.uses.try_begin(&token.id) else { return };
+    let (access, id) = (access.clone(), token.id.clone());
+    access.tasks.clone().spawn("token use", Policy::Job, async move {
+        let written = access.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));
         // Nobody is kept out by a disk that is full.
         if let Err(error) = written.await {
             tracing::error!(?error, "the use of a token could not be noted");
@@ -109,15 +128,25 @@ fn note_use(app: &App, token: &Token) {
     });
 }
 
-/// Whether a token that was valid still is.
-pub async fn still_valid(app: &App, id: &TokenId) -> Result<bool> {
-    let token = store::tokens::get(&mut *app.store.read().await?, id).await?;
-    Ok(token.is_valid(app.store.clock()))
+/// Waits until the principal's token is revoked or has expired; forever without a token.
+pub async fn until_invalid(access: &Access, principal: &Principal) {
+    let Principal::Token(token) = principal else { return std::future::pending().await };
+    let mut revoked = access.revoked.subscribe();
+    while is_valid(access, &token.id).await.unwrap_or(false) {
+        // Expiry is not notified.
+        drop(timeout(EXPIRY_CHECK_INTERVAL, revoked.changed()).await);
+    }
+}
+
+async fn is_valid(access: &Access, id: &TokenId) -> Result<bool> {
+    let token = store::tokens::get(&mut *access.store.read().await?, id).await?;
+    Ok(token.is_valid(access.store.clock()))
 }
 
 /// From the next request on it is not accepted any more.
-pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> {
-    app.store
+pub async fn revoke(access: &Access, principal: Principal, id: TokenId) -> Result<()> {
+    access
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 store::tokens::get(tx, &id).await?;
@@ -129,23 +158,23 @@ pub async fn revoke(app: &App, principal: Principal, id: TokenId) -> Result<()> 
             })
         })
         .await?;
-    app.revoked.send_replace(());
+    access.revoked.send_replace(());
     Ok(())
 }
 
 /// Tells that a token lacks a scope.
-pub async fn tell_denied(app: &App, token: TokenId, scope: Scope, source: IpNet) -> Result<()> {
+pub async fn tell_denied(access: &Access, token: TokenId, scope: Scope, source: IpNet) -> Result<()> {
     let subject = EventContext::default().by(token.as_str());
     let denied = Event::TokenDenied {
         token_id: Some(token),
         scope: Some(scope.name().into()),
         reason: "insufficient scope",
         count: 1,
-        since: app.store.clock().timestamp(),
+        since: access.store.clock().timestamp(),
         sources: vec![RefusedFrom { network: source.to_string(), count: 1 }],
         other_count: 0,
     };
-    app.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, denied).await })).await
+    access.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, denied).await })).await
 }
 
 /// The bootstrap is over.
@@ -154,7 +183,7 @@ pub fn not_the_first() -> Error {
     Error::Unauthenticated(Problem::new("unauthenticated", message))
 }
 
-fn checked(new: NewToken) -> Result<NewToken> {
+pub(super) fn checked(new: NewToken) -> Result<NewToken> {
     if new.scopes.is_empty() {
         return Err(Error::invalid_field("scopes", "it names at least one scope"));
     }
@@ -167,7 +196,7 @@ fn checked(new: NewToken) -> Result<NewToken> {
     Ok(new)
 }
 
-async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> {
+pub(super) async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> {
     let by = match creator {
         Creator::Offline => "offline".to_owned(),
         Creator::Bootstrap if store::tokens::any(tx).await? => return Err(not_the_first()),

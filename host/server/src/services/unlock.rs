@@ -1,15 +1,15 @@
-//! Which master key fits the vault, and its rotation.
+//! Unlocking: finds the master key that the vault is sealed by.
 
 use moxxy_secrets::{self as secrets, MasterKey};
-use moxxy_store::{self as store, Db, Store, Tx};
-use moxxy_types::error::{Error, Result};
+use moxxy_store as store;
+use moxxy_store::{Store, Tx};
+use moxxy_types::error::Result;
 
 use crate::{
-    app,
     config::Config,
     services::{
         audit,
-        vault::master::{self, Found, Place},
+        vault::master::{self, Found, Place, wrong_key},
     },
 };
 
@@ -59,54 +59,8 @@ async fn sealed_with(store: &Store, id: String) -> Result<()> {
     store.write(move |tx| Box::pin(async move { store::secrets::set_key_id(tx, &id).await })).await
 }
 
-/// The master key that the vault is sealed by, for those who only read: nothing is put right. Any, where the vault
-/// does not say.
-pub async fn master_of(config: &Config, db: &mut Db) -> Result<MasterKey> {
-    let id = store::secrets::key_id(db).await?;
-    let fits = |found: &Found| id.as_ref().is_none_or(|id| *id == found.key.id());
-    let fitting = master::find(config)?.into_iter().find(fits);
-    fitting.map(|found| found.key).ok_or_else(wrong_key)
-}
-
-fn wrong_key() -> Error {
-    let message = "The master key is not the one that the secrets and the audit log here are sealed by: give back that \
-                   key, as MOXXY_MASTER_KEY, MOXXY_MASTER_KEY_FILE or `master.key` in the data directory; without it \
-                   no secret can be read";
-    Error::conflict("wrong_master_key", message)
-}
-
-/// Opens every secret, in a data directory that no server uses. Returns how many there are.
-pub async fn check_key(config: &Config) -> Result<usize> {
-    app::offline(config, async |store, key| open_all(&key, &mut *store.read().await?).await).await
-}
-
-/// Opens every secret of a database. Returns how many there are.
-pub async fn open_all(key: &MasterKey, db: &mut Db) -> Result<usize> {
-    let all = store::secrets::sealed(db).await?;
-    for sealed in &all {
-        secrets::open(key, sealed.into(), &sealed.bytes)?;
-    }
-    Ok(all.len())
-}
-
-/// Seals every secret by another master key, in a data directory that no server uses. Returns how
-/// many there are.
-pub async fn rotate_key(config: &Config, new: MasterKey) -> Result<usize> {
-    app::offline(config, async |store, old| {
-        let in_file = config.data.master_key.expose().is_none();
-        if in_file {
-            master::prepare(config, &new)?;
-        }
-        let count = store.write(move |tx| Box::pin(async move { reseal(tx, &old, &new).await })).await?;
-        if in_file {
-            master::finish(config)?;
-        }
-        Ok(count)
-    })
-    .await
-}
-
-async fn reseal(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<usize> {
+/// Seals every secret and the keys of the audit log by another master key. Returns the number of secrets.
+pub async fn reseal(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<usize> {
     let all = store::secrets::sealed(tx).await?;
     let count = all.len();
     for mut sealed in all {

@@ -19,9 +19,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    app::App,
     config::Config,
     services::{
+        components::Components,
         consent::{self, Accept},
         etag::Expected,
         grants::{self, Candidate},
@@ -55,27 +55,29 @@ pub struct Place {
 
 /// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
 /// It is carried out even if its client leaves.
-pub async fn upgrade(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
-    let worker = app.clone();
-    app.tasks.run_detached("upgrade", async move { replace(&worker, principal, place, upgrade).await }).await
+pub async fn upgrade(components: &Components, principal: Principal, place: Place, upgrade: Upgrade) -> Result<View> {
+    let worker = components.clone();
+    let upgrading = async move { replace(&worker, principal, place, upgrade).await };
+    Ok(skills::view(components, components.tasks.run_detached("upgrade", upgrading).await?))
 }
 
-async fn replace(app: &App, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
-    let mut db = app.store.read().await?;
+async fn replace(components: &Components, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
+    let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, &place.agent).await?.key;
     store::skills::get(&mut db, key, &place.id).await?;
     drop(db);
     let Upgrade { source, digest, accept, revoke } = upgrade;
     let admitted = match source {
-        Some(source) => Some(skills::admit(app, source, digest.clone(), World::Skill).await?),
+        Some(source) => Some(skills::admit(components, source, digest.clone(), World::Skill).await?),
         None => None,
     };
     let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));
-    let change = Change { principal, key, place, component, digest, accept, revoke, config: Arc::clone(&app.config) };
-    let upgraded = app.store.write(move |tx| Box::pin(change.write(tx))).await;
+    let change =
+        Change { principal, key, place, component, digest, accept, revoke, config: Arc::clone(&components.config) };
+    let upgraded = components.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may have lost its last use, or a refused one never had any.
-    skills::tidy(app).await;
+    skills::tidy(components).await;
     upgraded
 }
 
@@ -139,17 +141,18 @@ impl Change {
 
 /// Goes back to the version before the last upgrade; once more, and it is the upgraded one again. Its
 /// grants are there again if `principal` may give them.
-pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) -> Result<Skill> {
-    let mut db = app.store.read().await?;
+pub async fn rollback(components: &Components, principal: Principal, agent: Name, id: Name) -> Result<View> {
+    let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
     let previous = store::skills::get(&mut db, key, &id).await?.previous;
     drop(db);
     if let Some(digest) = previous
-        && let Err(why) = app.plugins.check(&digest).await
+        && let Err(why) = components.plugins.check(&digest).await
     {
         return Err(Error::conflict("component_unusable", format!("The version before cannot be used: {why}")));
     }
-    app.store
+    let skill = components
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
@@ -168,7 +171,8 @@ pub async fn rollback(app: &App, principal: Principal, agent: Name, id: Name) ->
                 store::skills::get(tx, key, &id).await
             })
         })
-        .await
+        .await?;
+    Ok(skills::view(components, skill))
 }
 
 /// An upload takes the place of what is there.

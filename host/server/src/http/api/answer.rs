@@ -9,6 +9,8 @@ use moxxy_types::error::{Detail, Error, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::http::net::limits::RateLimited;
+
 pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// What a 401 asks for (RFC 6750).
@@ -85,6 +87,14 @@ impl ApiError {
             json!({ "type": "about:blank", "title": title, "status": self.0.status.as_u16(), "detail": detail });
         extend(&mut body, standard);
         (self.0.status, [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM))], Json(body)).into_response()
+    }
+}
+
+impl From<RateLimited> for ApiError {
+    fn from(RateLimited { retry_after_seconds: seconds }: RateLimited) -> Self {
+        let message = format!("Too many requests; try again in {seconds} s");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+            .with(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 }
 

@@ -2,34 +2,28 @@
 
 use std::marker::PhantomData;
 
-use aide::{
-    OperationInput,
-    generate::GenContext,
-    openapi::{Operation, SecurityRequirement},
-};
 use axum::{
     extract::{FromRequestParts, Request, State},
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::Response,
 };
-use moxxy_store as store;
 use moxxy_types::{
     error::{Error, Problem},
     tokens::{Principal, Scope, Token},
 };
 
 use crate::{
-    app::App,
     http::{
         api::answer::{ApiError, Result},
         net::{
-            limits::{Client, Failures},
+            limits::{Bucket, Client, Failures},
             loopback,
         },
+        state::HttpState,
     },
     services::{
-        bootstrap, refusals,
+        bootstrap,
         tokens::{self, Creator},
     },
 };
@@ -81,13 +75,20 @@ impl Credential {
 }
 
 /// Reads the credential of every request. What is presented counts, even where nothing is needed.
-pub async fn read(State((app, failures)): State<(App, Failures)>, mut request: Request, next: Next) -> Response {
+pub async fn read(
+    State((state, failures)): State<(HttpState, Failures)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let credential = match presented(request.headers()) {
         Ok(None) => Ok(Credential::Nothing),
-        Ok(Some(text)) => recognised(&app, &failures, request.extensions(), text).await,
+        Ok(Some(text)) => recognised(&state, &failures, request.extensions(), text).await,
         Err(answer) => Err(answer),
     };
     let credential = credential.unwrap_or_else(Credential::Refused);
+    if let Credential::Token(token) = &credential {
+        request.extensions_mut().insert(Bucket::Token(token.id.clone()));
+    }
     request.extensions_mut().insert(credential);
     next.run(request).await
 }
@@ -103,32 +104,20 @@ fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
     Ok(Some(text.trim()))
 }
 
-/// Whether a token, or the code of the bootstrap, stands somewhere in a text.
-pub fn holds_token(text: &str) -> bool {
-    // What follows the prefix: 32 bytes in base64url.
-    const LENGTH: usize = 43;
-    [tokens::PREFIX, bootstrap::PREFIX].iter().any(|prefix| {
-        text.match_indices(prefix).any(|(at, _)| {
-            let rest = text.bytes().skip(at + prefix.len());
-            rest.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count() >= LENGTH
-        })
-    })
-}
-
-async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &str) -> Result<Credential> {
+async fn recognised(state: &HttpState, failures: &Failures, from: &Extensions, text: &str) -> Result<Credential> {
     if text.starts_with(bootstrap::PREFIX) {
         // Before it is looked at: there are few attempts at a code.
         failures.spend(from)?;
-        return match app.bootstrap.accepts(text, app.store.clock()) {
+        return match state.app.access.accepts_bootstrap_code(text) {
             true => Ok(Credential::Code),
             false => Err(unauthenticated("The one-time code is not valid, or not any more")),
         };
     }
-    let found = tokens::find(app, text).await?;
+    let found = tokens::find(&state.app.access, text).await?;
     if let Some(token) = found {
         return Ok(Credential::Token(token));
     }
-    refusals::count(app, Client::network_of(from)).await;
+    state.app.access.count_refusal(Client::network_of(from)).await;
     failures.spend(from)?;
     let answer = unauthenticated("The token is not known here, or it has expired or was revoked");
     Err(answer.with(header::WWW_AUTHENTICATE, INVALID))
@@ -136,76 +125,77 @@ async fn recognised(app: &App, failures: &Failures, from: &Extensions, text: &st
 
 const INVALID: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\", error=\"invalid_token\"");
 
-impl<S: RequiredScope> FromRequestParts<App> for Caller<S> {
+impl<S: RequiredScope> FromRequestParts<HttpState> for Caller<S> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let principal = principal(parts, app).await?;
-        allow(parts, app, &principal, S::SCOPE).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self> {
+        let principal = principal(parts, state).await?;
+        allow(parts, state, &principal, S::SCOPE).await?;
         Ok(Self { principal, scope: PhantomData })
     }
 }
 
 /// Who calls: the token's holder, or a program that is trusted without one.
-pub async fn principal(parts: &Parts, app: &App) -> Result<Principal> {
+pub async fn principal(parts: &Parts, state: &HttpState) -> Result<Principal> {
     match Credential::of(parts) {
         Credential::Token(token) => return Ok(Principal::Token(token.clone())),
         Credential::Refused(answer) => return Err(answer.clone()),
         Credential::Code => return Err(unauthenticated("The one-time code makes the first token and nothing else")),
         Credential::Nothing => {}
     }
-    if !app.config.server.loopback {
+    if !state.config.server.loopback {
         return Err(unauthenticated("This takes a token: send `Authorization: Bearer mox_…`"));
     }
-    match loopback::loopback_rejection(parts, app.config.server.listen.is_loopback()).await? {
+    match loopback::loopback_rejection(parts, state.config.server.listen.is_loopback()).await? {
         None => Ok(Principal::Local),
         Some(why) => Err(untrusted(why)),
     }
 }
 
-async fn allow(parts: &Parts, app: &App, principal: &Principal, scope: Scope) -> Result<()> {
+async fn allow(parts: &Parts, state: &HttpState, principal: &Principal, scope: Scope) -> Result<()> {
     if !principal.may(scope) {
         let Principal::Token(token) = principal else { return Err(unauthenticated("This takes a token")) };
         if Failures::of(parts).is_none_or(|failures| failures.may_tell(&token.id)) {
             let source = Client::network_of(&parts.extensions);
             // A refusal stands, even if it cannot be written down.
-            if let Err(error) = tokens::tell_denied(app, token.id.clone(), scope, source).await {
+            if let Err(error) = tokens::tell_denied(&state.app.access, token.id.clone(), scope, source).await {
                 tracing::error!(?error, "a refused token could not be told of");
             }
         }
         return Err(insufficient(scope, token));
     }
     let local = matches!(principal, Principal::Local);
-    if local && scope == Scope::TokensAdmin && store::tokens::any(&mut *app.store.read().await?).await? {
+    if local && scope == Scope::TokensAdmin && tokens::any(&state.app.access).await? {
         return Err(unauthenticated("There are tokens, so this takes one with `tokens:admin`, on this machine too"));
     }
     Ok(())
 }
 
-impl FromRequestParts<App> for TokenCreator {
+impl FromRequestParts<HttpState> for TokenCreator {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self> {
         match Credential::of(parts) {
             Credential::Token(_) | Credential::Refused(_) => {
-                let Caller { principal, .. } = Caller::<TokensAdmin>::from_request_parts(parts, app).await?;
+                let Caller { principal, .. } = Caller::<TokensAdmin>::from_request_parts(parts, state).await?;
                 return Ok(Self(Creator::Principal(principal)));
             }
             Credential::Code => {}
-            Credential::Nothing if !app.config.server.loopback => {
+            Credential::Nothing if !state.config.server.loopback => {
                 return Err(unauthenticated(
                     "This takes a token with `tokens:admin`; the very first takes the one-time code that the server \
                      printed at its start: send `Authorization: Bearer boot_…`",
                 ));
             }
             Credential::Nothing => {
-                if let Some(why) = loopback::loopback_rejection(parts, app.config.server.listen.is_loopback()).await? {
+                if let Some(why) = loopback::loopback_rejection(parts, state.config.server.listen.is_loopback()).await?
+                {
                     return Err(untrusted(why));
                 }
             }
         }
         // Looked at again in the transaction that makes it.
-        if store::tokens::any(&mut *app.store.read().await?).await? {
+        if tokens::any(&state.app.access).await? {
             return Err(tokens::not_the_first().into());
         }
         Ok(Self(Creator::Bootstrap))
@@ -237,22 +227,4 @@ fn insufficient(scope: Scope, token: &Token) -> ApiError {
         Ok(challenge) => answer.with(header::WWW_AUTHENTICATE, challenge),
         Err(_) => answer,
     }
-}
-
-impl<S: RequiredScope> OperationInput for Caller<S> {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        operation.security = security(S::SCOPE);
-    }
-}
-
-impl OperationInput for TokenCreator {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        operation.security = security(Scope::TokensAdmin);
-    }
-}
-
-/// A token with the scope; or nothing, where loopback trust or the bootstrap suffices.
-fn security(scope: Scope) -> Vec<SecurityRequirement> {
-    let token = [("token".to_owned(), vec![scope.name().to_owned()])].into_iter().collect();
-    vec![token, SecurityRequirement::default()]
 }

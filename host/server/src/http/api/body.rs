@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    app::App,
     config,
+    http::state::HttpState,
     http::{
         api::{answer::ApiError, extract::in_plain_words},
         net::connections::ConnectionSlot,
@@ -35,8 +35,8 @@ fn upload_limit(server: &config::Server) -> usize {
 }
 
 /// Reads a body to its end, within the limits on its size and on how slowly it may come.
-pub async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, ApiError> {
-    let server = &app.config.server;
+pub async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes, ApiError> {
+    let server = &state.config.server;
     let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
     let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
     let announced = parts.headers.get(header::CONTENT_LENGTH);
@@ -60,7 +60,7 @@ pub async fn read(parts: &Parts, body: Body, app: &App) -> Result<Bytes, ApiErro
         }
         if whole.len() + piece.len() > server.body_limit && place.is_none() {
             let busy = |_| Error::unavailable("busy", "Too many components are being uploaded; try again later");
-            place = Some(Arc::clone(&app.uploads).try_acquire_owned().map_err(busy)?);
+            place = Some(Arc::clone(&state.uploads).try_acquire_owned().map_err(busy)?);
             whole.reserve(announced.unwrap_or_default());
         }
         whole.extend_from_slice(&piece);

@@ -1,28 +1,20 @@
 //! Input, checked on its way in: JSON bodies, paths, queries and conditions, each with an error in
 //! the one shape that names the field, and each described in the OpenAPI document.
 
-use aide::{
-    OperationInput,
-    generate::GenContext,
-    openapi::{MediaType, Operation, ReferenceOr, RequestBody, SchemaObject},
-    operation::{ParamLocation, add_parameters, parameters_from_schema, set_body},
-};
 use axum::{
     extract::{FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection},
     http::{Uri, header, request::Parts},
 };
 use moxxy_types::error::{Detail, Error, Problem};
-use schemars::JsonSchema;
 use serde::de::{
     DeserializeOwned, IntoDeserializer as _,
     value::{self, SeqDeserializer},
 };
-use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::{
-    app::App,
-    http::api::{answer::ApiError, body, openapi, paging},
+    http::api::{answer::ApiError, body, paging},
+    http::state::HttpState,
     services::etag::Expected,
 };
 
@@ -48,27 +40,22 @@ pub struct Query<T>(pub T);
 #[derive(Debug)]
 pub struct IfMatch(pub Expected);
 
-/// A body that clients send, with an example of it.
-pub trait Taken: DeserializeOwned + JsonSchema {
-    fn example() -> Value;
-}
-
-impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<HttpState> for Json<T> {
     type Rejection = ApiError;
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
         if !body::is_json(request.headers()) {
             return Err(body::unsupported());
         }
         let (parts, sent) = request.into_parts();
-        body::parsed(body::read(&parts, sent, app).await?).await.map(Self)
+        body::parsed(body::read(&parts, sent, state).await?).await.map(Self)
     }
 }
 
-impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for OptionalJson<T> {
+impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<HttpState> for OptionalJson<T> {
     type Rejection = ApiError;
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
         let (parts, sent) = request.into_parts();
-        let sent = body::read(&parts, sent, app).await?;
+        let sent = body::read(&parts, sent, state).await?;
         match sent.is_empty() {
             true => Ok(Self(T::default())),
             false if body::is_json(&parts.headers) => body::parsed(sent).await.map(Self),
@@ -77,10 +64,10 @@ impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<App> for Option
     }
 }
 
-impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<HttpState> for Path<T> {
     type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let path = axum::extract::Path::<Vec<(String, String)>>::from_request_parts(parts, app).await;
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let axum::extract::Path(named) = path.map_err(unreadable)?;
         let values = named.iter().map(|(_, value)| value.as_str());
         let parsed = match &*named {
@@ -97,9 +84,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+impl<T: DeserializeOwned> FromRequestParts<HttpState> for Query<T> {
     type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, ApiError> {
         query(&parts.uri).map(Self)
     }
 }
@@ -135,9 +122,9 @@ fn wrong(code: &'static str, message: String, field: &str, reason: &str) -> Erro
     Error::Invalid(Problem::new(code, message), vec![Detail { field: field.to_owned(), reason: reason.to_owned() }])
 }
 
-impl FromRequestParts<App> for IfMatch {
+impl FromRequestParts<HttpState> for IfMatch {
     type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, ApiError> {
         let lines = parts.headers.get_all(header::IF_MATCH);
         let mut tags = Vec::new();
         for line in lines {
@@ -178,49 +165,4 @@ pub fn in_plain_words(message: &str) -> String {
     };
     let place = if place.is_empty() { String::new() } else { format!(" at line {place}") };
     format!("{said}expected {plain}{place}")
-}
-
-impl<T: Taken> OperationInput for Json<T> {
-    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        describe_body::<T>(ctx, operation, true);
-    }
-}
-
-impl<T: Taken> OperationInput for OptionalJson<T> {
-    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        describe_body::<T>(ctx, operation, false);
-    }
-}
-
-fn describe_body<T: Taken>(ctx: &mut GenContext, operation: &mut Operation, required: bool) {
-    let content = [("application/json".to_owned(), json_content::<T>(ctx))].into_iter().collect();
-    set_body(ctx, operation, RequestBody { content, required, ..RequestBody::default() });
-}
-
-/// A JSON body as the document describes it.
-pub fn json_content<T: Taken>(ctx: &mut GenContext) -> MediaType {
-    let schema = openapi::taken::<T>(ctx);
-    let schema = SchemaObject { json_schema: schema, external_docs: None, example: None };
-    MediaType { schema: Some(schema), example: Some(T::example()), ..MediaType::default() }
-}
-
-// What a path holds is known from its template.
-impl<T> OperationInput for Path<T> {}
-
-impl<T: JsonSchema> OperationInput for Query<T> {
-    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        describe_query::<T>(ctx, operation);
-    }
-}
-
-pub fn describe_query<T: JsonSchema>(ctx: &mut GenContext, operation: &mut Operation) {
-    let schema = openapi::inline::<T>();
-    let parameters = parameters_from_schema(ctx, schema, ParamLocation::Query);
-    add_parameters(ctx, operation, parameters);
-}
-
-impl OperationInput for IfMatch {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/If-Match"));
-    }
 }

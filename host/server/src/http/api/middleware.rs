@@ -16,16 +16,16 @@ use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::Instrument as _;
 
 use crate::{
-    app::App,
     http::{
-        api::{answer::ApiError, auth, idempotency},
-        chat,
+        api::{answer::ApiError, auth, idempotency, reply},
         net::{
             limits::{Client, Failures, Requests},
             loopback::Peer,
             trace::{self, Trace},
         },
+        state::HttpState,
     },
+    services::tokens,
 };
 
 /// The header fields of our own that a page may send.
@@ -50,21 +50,22 @@ const CORS_EXPOSED_HEADERS: [HeaderName; 11] = [
     header::WWW_AUTHENTICATE,
     idempotency::REPLAYED,
     HeaderName::from_static("preference-applied"),
-    chat::RUN_ID,
+    reply::RUN_ID,
     trace::REQUEST_ID,
     trace::TRACEPARENT,
 ];
 
 /// `limited` is subject to rate limits, `free` is not.
-pub fn apply_middleware(app: &App, limited: Router, free: Router) -> Result<Router> {
-    let requests = Requests::new(&app.config.rate_limit)?;
-    let failures = Failures::new(&app.config.rate_limit)?;
-    crate::http::net::limits::sweep(app, &requests, &failures);
-    let read = from_fn_with_state((app.clone(), failures.clone()), auth::read);
-    let located = from_fn_with_state((app.clone(), failures), identify_client);
-    let limited = limited.layer(requests.layer()).layer(read).layer(located);
+pub fn apply_middleware(state: &HttpState, limited: Router, free: Router) -> Result<Router> {
+    let requests = Requests::new(&state.config.rate_limit)?;
+    let failures = Failures::new(&state.config.rate_limit)?;
+    crate::http::net::limits::sweep(state.app.background.tasks(), &requests, &failures);
+    let read = from_fn_with_state((state.clone(), failures.clone()), auth::read);
+    let located = from_fn_with_state((state.clone(), failures), identify_client);
+    let limited =
+        limited.layer(requests.layer(|refused| ApiError::from(refused).into_response())).layer(read).layer(located);
     let routes = limited.merge(free).layer(from_fn(without_token));
-    let routes = match &*app.config.server.origins {
+    let routes = match &*state.config.server.origins {
         [] => routes,
         origins => routes.layer(cors(origins)),
     };
@@ -138,15 +139,19 @@ fn holds_token(uri: &Uri) -> bool {
     // Decoding leaves a token that stands there plainly as it is.
     let decoded = percent_decode_str(address).decode_utf8_lossy();
     let mut names = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
-    auth::holds_token(&decoded)
+    tokens::holds_token(&decoded)
         || names
             .any(|name| matches!(&*name.to_ascii_lowercase(), "token" | "access_token" | "api_key" | "authorization"))
 }
 
 /// Notes where the request comes from.
-async fn identify_client(State((app, failures)): State<(App, Failures)>, mut request: Request, next: Next) -> Response {
+async fn identify_client(
+    State((state, failures)): State<(HttpState, Failures)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>() {
-        let client = Client::of(peer, request.headers(), &app.config.server);
+        let client = Client::of(peer, request.headers(), &state.config.server);
         request.extensions_mut().insert(client);
     }
     request.extensions_mut().insert(failures);

@@ -3,12 +3,9 @@
 pub mod answer;
 pub mod auth;
 pub mod body;
-pub mod examples;
 pub mod extract;
 pub mod idempotency;
 pub mod middleware;
-pub mod openapi;
 pub mod paging;
 pub mod prefer;
 pub mod reply;
-pub mod route;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use aide::{OperationInput, generate::GenContext, openapi::Operation};
 use axum::{
     extract::FromRequestParts,
     http::{Uri, request::Parts},
@@ -16,12 +15,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    app::App,
     http::api::{
         answer::{ApiError, Result},
         extract,
         reply::Paginated,
     },
+    http::state::HttpState,
 };
 
 const DEFAULT: u32 = 100;
@@ -39,7 +38,7 @@ pub struct Paging<const OTHERS: bool = false> {
 
 /// The parameters of a list. Others are the handler's.
 #[derive(Debug, Deserialize, JsonSchema)]
-struct Parameters {
+pub struct Parameters {
     /// How many items a page has at most.
     #[schemars(range(min = 1, max = 1000), extend("default" = 100))]
     limit: Option<u32>,
@@ -51,11 +50,6 @@ struct Parameters {
 }
 
 impl<const OTHERS: bool> Paging<OTHERS> {
-    /// A page of rows that were fetched with one more than is shown.
-    pub fn list<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> String) -> Paginated<T> {
-        self.show(self.page.cut(rows, key))
-    }
-
     pub fn show<T>(&self, slice: Page<T>) -> Paginated<T> {
         Paginated { items: slice.items, next: slice.next.map(|after| self.next(&after)) }
     }
@@ -70,9 +64,9 @@ impl<const OTHERS: bool> Paging<OTHERS> {
     }
 }
 
-impl<const OTHERS: bool> FromRequestParts<App> for Paging<OTHERS> {
+impl<const OTHERS: bool> FromRequestParts<HttpState> for Paging<OTHERS> {
     type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self> {
         let Parameters { limit, cursor, others } = extract::query(&parts.uri)?;
         if let Some(unknown) = others.keys().next().filter(|_| !OTHERS) {
             return Err(
@@ -92,10 +86,4 @@ fn decoded(cursor: &str) -> Result<String, Error> {
     let bytes = BASE64URL.decode(cursor).ok().filter(|bytes| bytes.len() <= CURSOR);
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     text.ok_or_else(|| Error::invalid_field("cursor", "it is not one that a `Link` of this list had"))
-}
-
-impl<const OTHERS: bool> OperationInput for Paging<OTHERS> {
-    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        extract::describe_query::<Parameters>(ctx, operation);
-    }
 }

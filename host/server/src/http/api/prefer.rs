@@ -3,11 +3,6 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use aide::{
-    OperationInput,
-    generate::GenContext,
-    openapi::{Operation, ReferenceOr},
-};
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
@@ -15,8 +10,8 @@ use axum::{
 use moxxy_types::{error::Error, idempotency::Claim};
 
 use crate::{
-    app::App,
     http::api::answer::{ApiError, Result},
+    http::state::HttpState,
 };
 
 const LONGEST_WAIT: u64 = 300;
@@ -33,23 +28,23 @@ pub struct Claimed(pub Option<Claim>);
 #[derive(Debug)]
 pub struct LastEvent(pub Option<i64>);
 
-impl FromRequestParts<App> for Wait {
+impl FromRequestParts<HttpState> for Wait {
     type Rejection = Infallible;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Infallible> {
         Ok(Self(preferred_wait(&parts.headers)))
     }
 }
 
-impl FromRequestParts<App> for Claimed {
+impl FromRequestParts<HttpState> for Claimed {
     type Rejection = Infallible;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self, Infallible> {
         Ok(Self(parts.extensions.get().cloned()))
     }
 }
 
-impl FromRequestParts<App> for LastEvent {
+impl FromRequestParts<HttpState> for LastEvent {
     type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self> {
         let Some(id) = parts.headers.get("last-event-id") else { return Ok(Self(None)) };
         let id = id.to_str().ok().and_then(|id| id.parse().ok());
         let wrong = || Error::invalid_field("Last-Event-ID", "it is the id of an event of this stream: a number");
@@ -65,18 +60,4 @@ fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let seconds = seconds.trim().trim_matches('"');
     let digits = !seconds.is_empty() && seconds.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| Duration::from_secs(seconds.parse().map_or(LONGEST_WAIT, |wanted: u64| wanted.min(LONGEST_WAIT))))
-}
-
-impl OperationInput for Wait {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/Prefer"));
-    }
-}
-
-impl OperationInput for Claimed {}
-
-impl OperationInput for LastEvent {
-    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
-        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/Last-Event-ID"));
-    }
 }

@@ -4,8 +4,6 @@ mod pieces;
 mod request;
 mod whole;
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
@@ -20,15 +18,17 @@ use crate::{
         extract::Json,
         idempotency::{REPLAYED, TRUE},
         prefer::Claimed,
+        reply,
     },
-    services::chat::{self, OutputStream},
+    services::{
+        chat::{self, OutputStream},
+        runs::Runs,
+    },
 };
 
 pub use request::Request;
 pub use whole::{Completed, Completion};
 
-/// The id of the run that answers.
-pub const RUN_ID: HeaderName = HeaderName::from_static("x-moxxy-run-id");
 /// Whether such a client sends the request again by itself.
 const AGAIN: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -39,21 +39,21 @@ pub async fn complete(
     Json(request): Json<Request>,
 ) -> Result<Completed> {
     let request::Asked { agent, conversation, pieces } = request.understood()?;
-    let full = |_| Error::unavailable("busy", "As many clients wait for answers as may; try again later");
-    let place = Arc::clone(&app.streams).try_acquire_owned().map_err(full)?;
+    let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
+    let place = app.events.try_stream().ok_or_else(full)?;
     let id = RunId::random();
     if let Some(pieces) = pieces {
         // Before the run is there, so that nothing of it is missed.
-        let speech = OutputStream::new(&app, &id).await?;
-        let talk = chat::start(&app, caller.principal, agent, id, conversation, None).await?;
+        let speech = OutputStream::new(&app.runs, &id).await?;
+        let talk = chat::start(&app.runs, caller.principal, agent, id, conversation, None).await?;
         let headers = headers(&talk.run);
-        let stream = pieces::Stream { app, talk, speech, pieces, _place: place };
+        let stream = pieces::Stream { runs: app.runs, talk, speech, pieces, _place: place };
         return Ok(Completed::Pieces(headers, stream.into_response()));
     }
-    let talk = chat::start(&app, caller.principal, agent, id, conversation, claim).await?;
+    let talk = chat::start(&app.runs, caller.principal, agent, id, conversation, claim).await?;
     let mut headers = headers(&talk.run);
     headers.extend(talk.before.then_some((REPLAYED, TRUE)));
-    let whole = whole(&app, &talk.run).await.map_err(|error| {
+    let whole = whole(&app.runs, &talk.run).await.map_err(|error| {
         // What the run did it would do again.
         let answer = ApiError::from(error).with(AGAIN, HeaderValue::from_static("false"));
         headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
@@ -62,15 +62,15 @@ pub async fn complete(
     whole.map(|completion| Completed::Whole(headers, completion))
 }
 
-async fn whole(app: &App, run: &Run) -> Result<Completion, Error> {
-    let run = chat::ended(app, run).await?;
-    let answer = chat::answer(app, &run.agent_id, &run.run_id).await?;
+async fn whole(runs: &Runs, run: &Run) -> Result<Completion, Error> {
+    let run = chat::ended(runs, run).await?;
+    let answer = chat::answer(runs, &run.agent_id, &run.run_id).await?;
     Ok(Completion::new(&run, answer))
 }
 
 fn headers(run: &Run) -> HeaderMap {
     let id = HeaderValue::from_str(run.run_id.as_str()).ok();
-    id.into_iter().map(|id| (RUN_ID, id)).collect()
+    id.into_iter().map(|id| (reply::RUN_ID, id)).collect()
 }
 
 /// When a run was begun, in seconds since 1970.

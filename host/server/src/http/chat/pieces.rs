@@ -13,12 +13,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{created, finish, whole::Tokens};
 use crate::{
-    app::App,
     http::{
         api::answer::ApiError,
         events::{HEARTBEAT, UNBUFFERED},
     },
-    services::chat::{self, ChatRun, OutputStream},
+    services::{
+        chat::{self, ChatRun, OutputStream},
+        runs::Runs,
+    },
 };
 
 /// How an answer is to come in pieces.
@@ -30,7 +32,7 @@ pub struct Pieces {
 
 /// An answer that comes.
 pub struct Stream {
-    pub app: App,
+    pub runs: Runs,
     pub talk: ChatRun,
     pub speech: OutputStream,
     pub pieces: Pieces,
@@ -76,7 +78,7 @@ impl Stream {
     /// The end of the run, well or not.
     async fn end(self) -> (Event, Stage) {
         let run = &self.talk.run;
-        let answer = match chat::answer(&self.app, &run.agent_id, &run.run_id).await {
+        let answer = match chat::answer(&self.runs, &run.agent_id, &run.run_id).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.talk.end();

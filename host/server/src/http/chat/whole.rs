@@ -1,10 +1,5 @@
 //! An answer in one, and what the document says of answers.
 
-use aide::{
-    OperationOutput,
-    generate::GenContext,
-    openapi::{Operation, Response as Described, StatusCode},
-};
 use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -13,14 +8,11 @@ use moxxy_types::{
     ids::{Name, RunId},
     runs::{Run, RunUsage},
 };
-use schemars::{JsonSchema, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{created, finish};
-use crate::{
-    http::api::reply::{self, Body, Shown},
-    services::chat::Answer,
-};
+use crate::{http::api::reply::Body, services::chat::Answer};
 
 /// An agent's answer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -123,18 +115,5 @@ impl IntoResponse for Completed {
             Self::Whole(headers, completion) => (headers, Body(completion)).into_response(),
             Self::Pieces(headers, stream) => (headers, stream).into_response(),
         }
-    }
-}
-
-impl OperationOutput for Completed {
-    type Inner = Completion;
-    fn inferred_responses(ctx: &mut GenContext, _: &mut Operation) -> Vec<(Option<StatusCode>, Described)> {
-        let schema = ctx.schema.subschema_for::<Completion>();
-        let headers = ["X-Moxxy-Run-Id"];
-        let mut whole = reply::described(schema, Completion::example(), "The answer, as `stream` asks.", &headers);
-        let text = json_schema!({ "type": "string" });
-        let example = "data: {\"object\":\"chat.completion.chunk\",\"choices\":[…]}\n\ndata: [DONE]\n\n".into();
-        whole.content.extend(reply::typed("text/event-stream", text, example, "", &[]).content);
-        vec![(Some(StatusCode::Code(200)), whole)]
     }
 }

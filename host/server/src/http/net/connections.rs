@@ -41,8 +41,8 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use crate::{
-    app::App,
     http::net::{loopback::Peer, socket::Socket, tls::Tls},
+    http::state::HttpState,
 };
 
 /// How long to wait where the system has no room for another connection.
@@ -55,10 +55,10 @@ const LEFT_PAUSE: Duration = Duration::from_millis(500);
 const HEAD: usize = 64 * 1024;
 
 /// Serves until the shutdown, then lets open requests end.
-pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option<Tls>) {
-    let seats = Arc::new(ConnectionSlots::new(room(app.config.server.connections)));
+pub async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls: Option<Tls>) {
+    let seats = Arc::new(ConnectionSlots::new(room(state.config.server.connections)));
     let graceful = GracefulShutdown::new();
-    let shutdown = app.tasks.shutdown();
+    let shutdown = state.app.background.tasks().shutdown();
     loop {
         let accepted = tokio::select! {
             accepted = seats.accept(&listener) => accepted,
@@ -74,9 +74,9 @@ pub async fn serve(app: &App, routes: Router, listener: TcpListener, tls: Option
                 continue;
             }
         };
-        let (app, routes, watcher) = (app.clone(), routes.clone(), graceful.watcher());
-        let connection = Connection { app, routes, seat, watcher };
-        let tasks = connection.app.tasks.clone();
+        let (state, routes, watcher) = (state.clone(), routes.clone(), graceful.watcher());
+        let connection = Connection { state, routes, seat, watcher };
+        let tasks = connection.state.app.background.tasks().clone();
         tasks.spawn("connection", Policy::Job, connection.serve(stream, tls.as_ref().map(Tls::acceptor)));
     }
     drop(listener);
@@ -93,7 +93,7 @@ fn room(configured: usize) -> usize {
 }
 
 struct Connection {
-    app: App,
+    state: HttpState,
     routes: Router,
     seat: Arc<ConnectionSlot>,
     watcher: Watcher,
@@ -109,7 +109,7 @@ impl Connection {
             let socket = Socket::new(stream);
             let peer = Peer::new(address, local, socket.state(), tls.is_some());
             let mut stream = TimeoutStream::new(socket);
-            stream.set_write_timeout(Some(Duration::from_secs(self.app.config.server.write_pause)));
+            stream.set_write_timeout(Some(Duration::from_secs(self.state.config.server.write_pause)));
             let stream = Box::pin(stream);
             match tls {
                 None => self.speak(stream, peer).await,
@@ -122,7 +122,7 @@ impl Connection {
 
     /// The TLS handshake. A shutdown does not wait for it.
     async fn greet(self, tls: TlsAcceptor, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let shutdown = self.app.tasks.shutdown().clone();
+        let shutdown = self.state.app.background.tasks().shutdown().clone();
         match shutdown.run_until_cancelled(timeout(self.patience(), tls.accept(stream))).await {
             Some(Ok(Ok(stream))) => self.speak(stream, peer).await,
             Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
@@ -133,14 +133,14 @@ impl Connection {
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let patience = self.patience();
-        let Self { app, routes, seat, watcher } = self;
+        let Self { state, routes, seat, watcher } = self;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (mut routes, busy) = (routes.clone(), seat.busy());
             // Who asks first whether to send a body sends none if it is refused.
             let asks = request.headers().contains_key(header::EXPECT);
             let mut request: Request = request.map(|body| match asks {
                 true => Body::new(body),
-                false => Body::new(DrainOnDrop { body: Some(body), tasks: app.tasks.clone() }),
+                false => Body::new(DrainOnDrop { body: Some(body), tasks: state.app.background.tasks().clone() }),
             });
             request.extensions_mut().insert(peer.clone());
             request.extensions_mut().insert(Arc::clone(&seat));
@@ -159,7 +159,7 @@ impl Connection {
 
     /// How long a head may take.
     fn patience(&self) -> Duration {
-        Duration::from_secs(self.app.config.server.header_time)
+        Duration::from_secs(self.state.config.server.header_time)
     }
 }
 

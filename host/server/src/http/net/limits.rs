@@ -10,10 +10,11 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{Extensions, HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts},
-    response::{IntoResponse as _, Response},
+    http::{Extensions, HeaderMap, Request, request::Parts},
+    response::Response,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use moxxy_system::tasks::Tasks;
 use moxxy_types::{
     error::{Error, Result},
     ids::TokenId,
@@ -25,12 +26,8 @@ use tower_governor::{
 };
 
 use crate::{
-    app::App,
     config::{RateLimitConfig, Server},
-    http::{
-        api::{answer::ApiError, auth::Credential},
-        net::loopback::Peer,
-    },
+    http::net::loopback::Peer,
 };
 
 type NoHeaders = governor::middleware::NoOpMiddleware;
@@ -44,9 +41,9 @@ const NETWORKS: u64 = 1 << 18;
 /// Nobody can choose networks that share a bucket.
 static NUMBERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// Whom a bucket belongs to.
+/// The holder of a bucket. A request with a valid token has it among its extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Key {
+pub enum Bucket {
     Token(TokenId),
     /// A network, or a few that share its number: there are not more buckets than numbers.
     Network(u32),
@@ -58,7 +55,13 @@ pub struct Requests(Config);
 
 /// The buckets of failed authentications.
 #[derive(Debug, Clone)]
-pub struct Failures(SharedRateLimiter<Key, NoHeaders>);
+pub struct Failures(SharedRateLimiter<Bucket, NoHeaders>);
+
+/// A request beyond the limit.
+#[derive(Debug)]
+pub struct RateLimited {
+    pub retry_after_seconds: u64,
+}
 
 /// Where a request comes from: the peer, or what a trusted proxy says of it.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +71,9 @@ pub struct Client(pub IpAddr);
 pub struct ByCaller;
 
 impl KeyExtractor for ByCaller {
-    type Key = Key;
-    fn extract<T>(&self, request: &Request<T>) -> Result<Key, GovernorError> {
-        Ok(match request.extensions().get() {
-            Some(Credential::Token(token)) => Key::Token(token.id.clone()),
-            _ => network(request.extensions()),
-        })
+    type Key = Bucket;
+    fn extract<T>(&self, request: &Request<T>) -> Result<Bucket, GovernorError> {
+        Ok(request.extensions().get().cloned().unwrap_or_else(|| network(request.extensions())))
     }
 }
 
@@ -82,12 +82,19 @@ impl Requests {
         buckets(Duration::from_secs(1), config.per_second, config.burst).map(Self)
     }
 
-    /// Answers 429 to what comes too often.
-    pub fn layer(&self) -> GovernorLayer<ByCaller, NoHeaders, Body> {
-        GovernorLayer::new(Arc::clone(&self.0)).error_handler(|error| match error {
-            GovernorError::TooManyRequests { wait_time, .. } => too_many(wait_time),
-            other => ApiError::from(Error::internal(other)).into_response(),
+    /// Refuses requests beyond the limit with the response that `refuse` makes.
+    pub fn layer(&self, refuse: fn(RateLimited) -> Response) -> GovernorLayer<ByCaller, NoHeaders, Body> {
+        GovernorLayer::new(Arc::clone(&self.0)).error_handler(move |error| {
+            let GovernorError::TooManyRequests { wait_time, .. } = error else { return refuse(RateLimited::after(0)) };
+            refuse(RateLimited::after(wait_time))
         })
+    }
+}
+
+impl RateLimited {
+    /// A client that waits for a second more than the bucket needs is not refused again.
+    fn after(whole_seconds: u64) -> Self {
+        Self { retry_after_seconds: whole_seconds.saturating_add(1) }
     }
 }
 
@@ -103,24 +110,24 @@ impl Failures {
     }
 
     /// Takes one attempt from the request's network.
-    pub fn spend(&self, from: &Extensions) -> Result<(), ApiError> {
-        self.0.check_key(&network(from)).map_err(|until| too_many_answer(wait(&until)))
+    pub fn spend(&self, from: &Extensions) -> Result<(), RateLimited> {
+        self.0.check_key(&network(from)).map_err(|until| RateLimited::after(wait(&until)))
     }
 
     /// Whether an event may tell of what a token was refused: not of each of a thousand.
     pub fn may_tell(&self, token: &TokenId) -> bool {
-        self.0.check_key(&Key::Token(token.clone())).is_ok()
+        self.0.check_key(&Bucket::Token(token.clone())).is_ok()
     }
 }
 
 /// Forgets, once a minute, those who have not called for long.
-pub fn sweep(app: &App, requests: &Requests, failures: &Failures) {
+pub fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
     let (requests, failures) = (Arc::clone(requests.0.limiter()), Arc::clone(&failures.0));
-    let shutdown = app.tasks.shutdown().clone();
-    app.tasks.keep_running("rate limits", move || {
-        let (requests, failures, shutdown) = (Arc::clone(&requests), Arc::clone(&failures), shutdown.clone());
+    tasks.keep_running("rate limits", move || {
+        let (requests, failures) = (Arc::clone(&requests), Arc::clone(&failures));
         async move {
-            while shutdown.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+            loop {
+                tokio::time::sleep(SWEEP).await;
                 for buckets in [&requests, &failures] {
                     buckets.retain_recent();
                     buckets.shrink_to_fit();
@@ -161,9 +168,9 @@ impl Client {
     }
 }
 
-fn network(extensions: &Extensions) -> Key {
+fn network(extensions: &Extensions) -> Bucket {
     let number = NUMBERS.hash_one(Client::network_of(extensions)) % NETWORKS;
-    Key::Network(u32::try_from(number).unwrap_or_default())
+    Bucket::Network(u32::try_from(number).unwrap_or_default())
 }
 
 fn buckets(time: Duration, count: u32, burst: u32) -> Result<Config> {
@@ -175,16 +182,4 @@ fn buckets(time: Duration, count: u32, burst: u32) -> Result<Config> {
 fn wait(until: &governor::NotUntil<governor::clock::QuantaInstant>) -> u64 {
     use governor::clock::{Clock as _, DefaultClock};
     until.wait_time_from(DefaultClock::default().now()).as_secs()
-}
-
-fn too_many(whole_seconds: u64) -> Response {
-    too_many_answer(whole_seconds).into_response()
-}
-
-fn too_many_answer(whole_seconds: u64) -> ApiError {
-    // A client that waits for so long is not refused again.
-    let seconds = whole_seconds.saturating_add(1);
-    let message = format!("Too many requests; try again in {seconds} s");
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
-        .with(header::RETRY_AFTER, HeaderValue::from(seconds))
 }

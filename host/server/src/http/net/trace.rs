@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use moxxy_types::ids;
 
-use crate::http::api::auth;
+use crate::services::tokens;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -53,5 +53,5 @@ pub fn request_id(headers: &HeaderMap) -> String {
 fn acceptable(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    (plain && (1..=128).contains(&text.len()) && !auth::holds_token(text)).then(|| text.to_owned())
+    (plain && (1..=128).contains(&text.len()) && !tokens::holds_token(text)).then(|| text.to_owned())
 }

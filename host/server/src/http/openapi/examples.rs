@@ -19,9 +19,9 @@ use crate::{
     http::{
         agent_models::{AgentModel, AgentModels},
         agents::{Reset, StopMode},
-        api::{extract::Taken, reply::Shown},
         chat,
         health::Health,
+        openapi::{RequestBody, ResponseBody},
         skills::Invocation,
     },
     services::{
@@ -61,7 +61,7 @@ macro_rules! examples {
 }
 
 examples! {
-    Shown Agent: json!({
+    ResponseBody Agent: json!({
         "name": "ada", "provider": "offline", "model": "planner",
         "fallbacks": [{ "provider": "offline", "model": "echo" }], "persona": "You are brief.", "temperature": null, "limits": {
             "max_steps": 10, "max_tokens": null, "max_seconds": null, "max_tool_calls": null, "max_cost": 0.5,
@@ -69,36 +69,36 @@ examples! {
         },
         "template": null, "status": "idle", "created_at": NOW, "updated_at": NOW,
     });
-    Taken NewAgent: json!({ "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief." });
-    Taken Patch: json!({ "persona": null, "limits": { "max_steps": 20 } });
-    Taken StopMode: json!({ "mode": "now" });
-    Shown Reset: json!({ "agent_id": "ada", "session_id": SESSION });
+    RequestBody NewAgent: json!({ "name": "ada", "provider": "offline", "model": "planner", "persona": "You are brief." });
+    RequestBody Patch: json!({ "persona": null, "limits": { "max_steps": 20 } });
+    RequestBody StopMode: json!({ "mode": "now" });
+    ResponseBody Reset: json!({ "agent_id": "ada", "session_id": SESSION });
 
-    Shown Run: run();
-    Shown Vec<Run>: json!([run()]);
-    Shown Detail: detail();
-    Shown DailyUsage: day();
-    Taken NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
-    Shown Message: json!({
+    ResponseBody Run: run();
+    ResponseBody Vec<Run>: json!([run()]);
+    ResponseBody Detail: detail();
+    ResponseBody DailyUsage: day();
+    RequestBody NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
+    ResponseBody Message: json!({
         "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
         "role": "user", "content": "Count the words in \"a b c\"", "created_at": NOW,
     });
-    Shown Question: json!({
+    ResponseBody Question: json!({
         "question_id": QUESTION, "kind": "approval", "run_id": RUN, "session_id": SESSION,
         "question": "May `notes__add` be called with these arguments?", "tool": "notes__add",
         "arguments": { "text": "Buy milk" }, "digest": DIGEST, "status": "open", "answer": null, "decision": null,
         "scope": null, "answered_by": null, "created_at": NOW, "expires_at": LATER, "ended_at": null,
     });
-    Taken Response: json!({ "decision": "allow", "scope": "session" });
-    Shown Standing: json!({
+    RequestBody Response: json!({ "decision": "allow", "scope": "session" });
+    ResponseBody Standing: json!({
         "question_id": QUESTION, "tool": "notes__add", "digest": DIGEST, "arguments": { "text": "Buy milk" },
         "decision": "allow", "scope": "session", "decided_by": TOKEN, "decided_at": NOW,
     });
-    Shown Policy: tool_policy();
-    Taken Policy: tool_policy();
-    Shown Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
+    ResponseBody Policy: tool_policy();
+    RequestBody Policy: tool_policy();
+    ResponseBody Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
 
-    Shown skills::View: json!({
+    ResponseBody skills::View: json!({
         "skill_id": "text", "version": "0.1.0", "description": "Works on texts.", "digest": DIGEST, "size": 123_456,
         "tools": [{
             "name": "word_count", "description": "Count the words of a text",
@@ -108,20 +108,20 @@ examples! {
         "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
         "never": ["Use a secret"], "signature": "unsigned", "previous": null, "created_at": NOW,
     });
-    Taken Install: json!({ "source": { "bundled": "text" } });
-    Taken Upgrade: json!({ "accept": ["host:api.example.com GET"] });
-    Taken Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
-    Shown Value: json!({ "words": 3 });
+    RequestBody Install: json!({ "source": { "bundled": "text" } });
+    RequestBody Upgrade: json!({ "accept": ["host:api.example.com GET"] });
+    RequestBody Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
+    ResponseBody Value: json!({ "words": 3 });
 
-    Shown providers::View: json!({
+    ResponseBody providers::View: json!({
         "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
         "digest": DIGEST, "config": {}, "concurrency": null, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
         "missing": permissions(), "never": ["Reach any host", "Use a secret"], "check": null, "created_at": NOW, "updated_at": NOW,
     });
-    Taken NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
-    Taken ProviderPatch: json!({ "config": { "greeting": "Hello" } });
-    Taken Order: json!({ "wire": "openai" });
-    Shown Report: json!({
+    RequestBody NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
+    RequestBody ProviderPatch: json!({ "config": { "greeting": "Hello" } });
+    RequestBody Order: json!({ "wire": "openai" });
+    ResponseBody Report: json!({
         "suite": "1.0.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,
         "cases": [{
             "id": "text.plain", "expects": "A text comes whole, in order, and its stop last", "outcome": "passed",
@@ -129,17 +129,17 @@ examples! {
         }],
         "text": "passed   text.plain  A text comes whole, in order, and its stop last\n",
     });
-    Shown Vec<Model>: json!([
+    ResponseBody Vec<Model>: json!([
         {
             "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null,
             "price": { "input": 1.25, "cached_input": 0.125, "output": 10.0 },
         },
     ]);
 
-    Taken chat::Request: json!({
+    RequestBody chat::Request: json!({
         "model": "ada", "messages": [{ "role": "user", "content": "Count the words in \"a b c\"" }], "stream": false,
     });
-    Shown chat::Completion: json!({
+    ResponseBody chat::Completion: json!({
         "id": RUN, "object": "chat.completion", "created": 1_767_323_045, "model": "ada",
         "choices": [{
             "index": 0, "message": { "role": "assistant", "content": "3", "refusal": null }, "logprobs": null,
@@ -150,33 +150,33 @@ examples! {
             "prompt_tokens_details": { "cached_tokens": 0 },
         },
     });
-    Shown AgentModel: model();
-    Shown AgentModels: json!({ "object": "list", "data": [model()] });
+    ResponseBody AgentModel: model();
+    ResponseBody AgentModels: json!({ "object": "list", "data": [model()] });
 
-    Shown Issued: json!({
+    ResponseBody Issued: json!({
         "id": TOKEN, "token": "mox_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "scopes": ["agents:read", "runs:write"],
         "description": "For the build", "created_at": NOW, "expires_at": LATER,
     });
-    Shown Token: json!({
+    ResponseBody Token: json!({
         "id": TOKEN, "scopes": ["agents:read", "runs:write"], "description": "For the build", "created_at": NOW,
         "created_by": "bootstrap", "expires_at": LATER, "last_used_at": NOW, "revoked_at": null,
     });
-    Taken NewToken: json!({ "scopes": ["agents:read", "runs:write"], "description": "For the build", "expires_in_seconds": 86400 });
-    Shown Secret: json!({
+    RequestBody NewToken: json!({ "scopes": ["agents:read", "runs:write"], "description": "For the build", "expires_in_seconds": 86400 });
+    ResponseBody Secret: json!({
         "id": SECRET, "name": "github", "description": "Reads issues", "version": 1, "created_by": TOKEN,
         "created_at": NOW, "updated_at": NOW,
     });
-    Taken NewSecret: json!({ "name": "github", "value": "ghp_AAAAAAAAAAAAAAAA", "description": "Reads issues" });
-    Taken NewValue: json!({ "value": "ghp_BBBBBBBBBBBBBBBB" });
-    Shown Grant: grant();
-    Shown Granted: json!({ "grants": [grant()] });
-    Taken NewGrant: json!({ "agent_id": "ada", "secret_id": SECRET });
-    Shown Entry: json!({
+    RequestBody NewSecret: json!({ "name": "github", "value": "ghp_AAAAAAAAAAAAAAAA", "description": "Reads issues" });
+    RequestBody NewValue: json!({ "value": "ghp_BBBBBBBBBBBBBBBB" });
+    ResponseBody Grant: grant();
+    ResponseBody Granted: json!({ "grants": [grant()] });
+    RequestBody NewGrant: json!({ "agent_id": "ada", "secret_id": SECRET });
+    ResponseBody Entry: json!({
         "position": 7, "timestamp": NOW, "actor": TOKEN, "agent_id": "ada", "run_id": null,
         "event_type": "skill.removed", "payload": { "skill_id": "text" },
     });
-    Shown Head: json!({ "position": 7, "hash": "2f".repeat(32) });
-    Shown Health: json!({ "status": "ok", "version": "0.1.0", "database": "ok", "components": 2 });
+    ResponseBody Head: json!({ "position": 7, "hash": "2f".repeat(32) });
+    ResponseBody Health: json!({ "status": "ok", "version": "0.1.0", "database": "ok", "components": 2 });
 }
 
 fn model() -> Value {

@@ -9,14 +9,14 @@ use aide::{
 };
 use axum::{handler::Handler, middleware::from_fn};
 
-use crate::{app::App, http::api::idempotency};
+use crate::{http::api::idempotency, http::state::HttpState};
 
 macro_rules! method {
     ($(#[$doc:meta])* $name:ident, $with:ident $(, $around:path)?) => {
         $(#[$doc])*
-        pub fn $name<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<App>
+        pub fn $name<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<HttpState>
         where
-            H: Handler<T, App> + OperationHandler<I, O>,
+            H: Handler<T, HttpState> + OperationHandler<I, O>,
             I: OperationInput,
             O: OperationOutput,
             T: 'static,

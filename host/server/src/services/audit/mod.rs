@@ -6,9 +6,10 @@ mod verify;
 
 use moxxy_store as store;
 use moxxy_types::{
-    audit::Head,
+    audit::{Entry, Filter, Head},
     clock,
     error::{Error, Result},
+    paging::{Page, PageRequest},
 };
 use std::time::Duration;
 use tokio::time::{Instant, interval_at};
@@ -16,13 +17,19 @@ use tokio::time::{Instant, interval_at};
 pub use keys::{begin, renew};
 pub use verify::{Report, verify, verify_in};
 
-use crate::app::App;
+use crate::{background::Background, services::access::Access};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 86_400;
 
-pub async fn head(app: &App) -> Result<Head> {
-    let ends = store::audit::ends(&mut *app.store.read().await?).await?;
+/// Returns a page of entries, newest first.
+pub async fn list(access: &Access, filter: &Filter, page: &PageRequest) -> Result<Page<Entry>> {
+    store::audit::page(&mut *access.store.read().await?, filter, page).await
+}
+
+/// Returns the position and the hash of the last entry.
+pub async fn head(access: &Access) -> Result<Head> {
+    let ends = store::audit::ends(&mut *access.store.read().await?).await?;
     Ok(Head::from(&ends.unwrap_or_default().0))
 }
 
@@ -33,16 +40,16 @@ pub fn time(field: &str, text: &str) -> Result<String> {
 }
 
 /// Tells the head in the log now and each hour, and removes what has had its time.
-pub async fn spawn_expiry_task(app: &App) -> Result<()> {
-    tend(app).await?;
-    let (worker, shutdown) = (app.clone(), app.tasks.shutdown().clone());
-    app.tasks.keep_running("audit", move || {
-        let (worker, shutdown) = (worker.clone(), shutdown.clone());
+pub async fn spawn_expiry_task(access: Access, keep_days: i64, background: &Background) -> Result<()> {
+    prune_and_log_head(&access, keep_days).await?;
+    background.tasks().keep_running("audit", move || {
+        let access = access.clone();
         async move {
             let mut tick = interval_at(Instant::now() + HOUR, HOUR);
-            while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-                if let Err(error) = tend(&worker).await {
-                    tracing::error!(?error, "the audit log could not be tended");
+            loop {
+                tick.tick().await;
+                if let Err(error) = prune_and_log_head(&access, keep_days).await {
+                    tracing::error!(?error, "failed to prune the audit log");
                 }
             }
         }
@@ -50,21 +57,20 @@ pub async fn spawn_expiry_task(app: &App) -> Result<()> {
     Ok(())
 }
 
-async fn tend(app: &App) -> Result<()> {
-    prune(app).await?;
-    let Head { position, hash } = head(app).await?;
+async fn prune_and_log_head(access: &Access, keep_days: i64) -> Result<()> {
+    prune(access, keep_days).await?;
+    let Head { position, hash } = head(access).await?;
     tracing::info!("the audit log's head is {position}:{hash}");
     Ok(())
 }
 
 /// Removes entries that are older than the operator wants them kept. The hash of the last one stays, from
 /// which the rest can be verified.
-async fn prune(app: &App) -> Result<()> {
-    let days = app.config.audit.keep_days;
+async fn prune(access: &Access, days: i64) -> Result<()> {
     if days == 0 {
         return Ok(());
     }
-    let before = app.store.clock().after(-days.saturating_mul(DAY));
-    let keys = keys::all(&app.master, &mut *app.store.read().await?).await?;
-    app.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before, keys).await })).await
+    let before = access.store.clock().after(-days.saturating_mul(DAY));
+    let keys = keys::all(&access.master, &mut *access.store.read().await?).await?;
+    access.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before, keys).await })).await
 }

@@ -19,10 +19,7 @@ use tokio::sync::oneshot;
 
 pub use output_stream::OutputStream;
 
-use crate::{
-    app::App,
-    services::runs::{self, Started},
-};
+use crate::services::runs::{self, Runs, Started};
 
 /// Between the messages of an answer.
 const BETWEEN: &str = "\n\n";
@@ -66,16 +63,16 @@ pub struct Answer {
 /// Begins a run. With an `Idempotency-Key` it is carried out even if its client leaves: whoever asks again
 /// gets its answer.
 pub async fn start(
-    app: &App,
+    runs: &Runs,
     principal: Principal,
     agent: Name,
     id: RunId,
     conversation: Conversation,
     claim: Option<Claim>,
 ) -> Result<ChatRun> {
-    app.check_active()?;
+    runs.activation.check()?;
     let (stays, leaves) = oneshot::channel();
-    let (worker, is_kept) = (app.clone(), claim.is_some());
+    let (worker, is_kept) = (runs.clone(), claim.is_some());
     let queueing = async move {
         let by = principal.clone();
         let queued = worker
@@ -91,7 +88,7 @@ pub async fn start(
         Ok(started)
     };
     // Whoever leaves at this moment is noticed as soon as the run is there.
-    let Started { run, before } = app.tasks.run_detached("queueing", queueing).await?;
+    let Started { run, before } = runs.tasks.run_detached("queueing", queueing).await?;
     Ok(ChatRun { run, before, stays })
 }
 
@@ -125,16 +122,16 @@ fn session(id: &RunId) -> String {
 
 /// Waits for the client to leave. At a shutdown the run is left as it is, like every other: it goes on
 /// afterwards, and ends by itself.
-async fn stop_if_left(app: &App, principal: &Principal, run: Run, leaves: oneshot::Receiver<()>) {
+async fn stop_if_left(runs: &Runs, principal: &Principal, run: Run, leaves: oneshot::Receiver<()>) {
     let left = tokio::select! {
         biased;
-        () = app.tasks.shutdown().cancelled() => false,
+        () = runs.tasks.shutdown().cancelled() => false,
         stayed = leaves => stayed.is_err(),
     };
     if !left {
         return;
     }
-    match runs::stop(app, principal, run, Stop::Now).await {
+    match runs::stop(runs, principal, run, Stop::Now).await {
         // It went with its agent.
         Ok(_) | Err(Error::NotFound(_)) => {}
         Err(error) => tracing::error!(?error, "a run could not be stopped, whose client has left"),
@@ -150,25 +147,25 @@ impl ChatRun {
 }
 
 /// Waits for the end of a run.
-pub async fn ended(app: &App, run: &Run) -> Result<Run> {
+pub async fn ended(runs: &Runs, run: &Run) -> Result<Run> {
     let filter =
         Filter { runs: vec![run.run_id.to_string()], types: ENDED.map(str::to_owned).into(), ..Filter::default() };
-    let mut subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
+    let mut subscription = Subscription::new(&runs.events, &runs.store, filter, None).await?;
     loop {
-        let now = runs::get(app, &run.agent_id, &run.run_id).await?;
+        let now = runs::get(runs, &run.agent_id, &run.run_id).await?;
         if !now.status.is_open() {
             return Ok(now);
         }
         tokio::select! {
             event = subscription.next() => event?.ok_or_else(cut_off)?,
-            () = app.tasks.shutdown().cancelled() => return Err(cut_off()),
+            () = runs.tasks.shutdown().cancelled() => return Err(cut_off()),
         };
     }
 }
 
 /// What the agent said in a run that has ended, or why it did not come to an answer.
-pub async fn answer(app: &App, agent: &Name, id: &RunId) -> Result<Answer> {
-    let mut db = app.store.read().await?;
+pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
+    let mut db = runs.store.read().await?;
     let run = runs::of(&mut db, agent, id).await?;
     if let Some(failure) = run.error {
         return Err(failed(failure));

@@ -11,15 +11,15 @@ use moxxy_types::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{
-    app::App,
-    services::chat::{BETWEEN, ENDED, cut_off},
+use crate::services::{
+    chat::{BETWEEN, ENDED, cut_off},
+    runs::Runs,
 };
 
 /// The words of a run, in order and without a gap.
 #[derive(Debug)]
 pub struct OutputStream {
-    app: App,
+    runs: Runs,
     run: RunId,
     subscription: Subscription,
     heard: Heard,
@@ -57,12 +57,12 @@ struct Whole {
 
 impl OutputStream {
     /// Of a run that is about to be made.
-    pub async fn new(app: &App, run: &RunId) -> Result<Self> {
+    pub async fn new(runs: &Runs, run: &RunId) -> Result<Self> {
         let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(ENDED);
         let filter =
             Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };
-        let subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
-        Ok(Self { app: app.clone(), run: run.clone(), subscription, heard: Heard::default() })
+        let subscription = Subscription::new(&runs.events, &runs.store, filter, None).await?;
+        Ok(Self { runs: runs.clone(), run: run.clone(), subscription, heard: Heard::default() })
     }
 
     /// The next words; `None` when the run has ended.
@@ -70,12 +70,12 @@ impl OutputStream {
         loop {
             let event = tokio::select! {
                 event = self.subscription.next() => event?,
-                () = self.app.tasks.shutdown().cancelled() => None,
+                () = self.runs.tasks.shutdown().cancelled() => None,
             };
             let event = event.ok_or_else(cut_off)?;
             let words = match &*event.envelope.event_type {
                 "message.delta" => {
-                    let said = |step: &str, from| self.app.runs.said(&self.run, step, from);
+                    let said = |step: &str, from| self.runs.scheduler.said(&self.run, step, from);
                     self.heard.piece(payload(&event)?, said)
                 }
                 "model.response" => self.heard.answered(payload(&event)?),

@@ -12,18 +12,17 @@ use moxxy_types::{
     events::Event,
     grants::{Grant, Mode, NewGrant},
     ids::{GrantId, SecretName},
+    paging::{Page, PageRequest},
     peer::Peer,
     tokens::Principal,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    app::App,
-    services::{
-        consent::PLAIN,
-        grants::issue::{GrantIssuer, Terms},
-    },
+use crate::services::{
+    consent::PLAIN,
+    grants::issue::{GrantIssuer, Terms},
+    vault::Vault,
 };
 pub use from_consent::{carry, check_hosts, from_consent, named, retarget_hosts, revoke_all};
 pub use issue::Candidate;
@@ -39,9 +38,10 @@ pub struct Granted {
 }
 
 /// Grants a secret to what asks for it now; what comes later asks anew.
-pub async fn create(app: &App, principal: Principal, mut new: NewGrant) -> Result<Granted> {
-    check(app, &mut new)?;
-    app.store
+pub async fn create(vault: &Vault, principal: Principal, mut new: NewGrant) -> Result<Granted> {
+    check(vault, &mut new)?;
+    vault
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let secret = match (&new.secret_id, &new.secret) {
@@ -63,9 +63,16 @@ pub async fn create(app: &App, principal: Principal, mut new: NewGrant) -> Resul
         .await
 }
 
+/// Returns a page of grants, oldest first.
+pub async fn list(vault: &Vault, page: &PageRequest) -> Result<Page<Grant>> {
+    let grants = store::grants::list(&mut *vault.store.read().await?, page).await?;
+    Ok(page.cut(grants, |grant| grant.id.to_string()))
+}
+
 /// From the next use on the component is refused, in the midst of a run too.
-pub async fn revoke(app: &App, principal: Principal, id: GrantId) -> Result<()> {
-    app.store
+pub async fn revoke(vault: &Vault, principal: Principal, id: GrantId) -> Result<()> {
+    vault
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let grant = store::grants::get(tx, &id).await?;
@@ -107,7 +114,7 @@ fn terms(new: &NewGrant) -> Terms {
     }
 }
 
-fn check(app: &App, new: &mut NewGrant) -> Result<()> {
+fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
     if new.agent_id.is_some() == new.provider_id.is_some() {
         return Err(Error::invalid_field("agent_id", "name an agent or, in `provider_id`, a provider: one of the two"));
     }
@@ -129,7 +136,7 @@ fn check(app: &App, new: &mut NewGrant) -> Result<()> {
     if let Some(end) = &mut new.expires_at {
         *end = clock::parse(end)
             .map(clock::format)
-            .filter(|end| *end > app.store.clock().timestamp())
+            .filter(|end| *end > vault.store.clock().timestamp())
             .ok_or_else(|| Error::invalid_field("expires_at", "it is a time to come, such as 2030-01-02T03:04:05Z"))?;
     }
     if new.max_uses.is_some_and(|uses| !(1..=MOST_USES).contains(&uses)) {

@@ -15,10 +15,7 @@ use moxxy_types::{
 };
 use serde_json::{Value, json};
 
-use crate::services::{
-    questions,
-    runs::{arguments, executor::RunExecutor, tool_names::ToolNameMap},
-};
+use crate::services::runs::{arguments, executor::RunExecutor, questions, tool_names::ToolNameMap};
 
 /// The tool by which the model asks the user. No skill's tool can have this name.
 pub const ASK_USER: &str = "ask_user";
@@ -75,7 +72,7 @@ impl Answer {
 
 impl<'t> ToolCallGate<'t> {
     pub async fn load(turn: &'t RunExecutor<'t>, message: &'t MessageId) -> Result<Self> {
-        let mut db = turn.app.store.read().await?;
+        let mut db = turn.runs.store.read().await?;
         let policy = store::agents::policy(&mut db, turn.agent.key).await?;
         let questions = store::questions::of_message(&mut db, message).await?;
         Ok(Self { turn, message, policy, questions })
@@ -90,7 +87,7 @@ impl<'t> ToolCallGate<'t> {
             let tools = || offered.iter().map(|tool| tool.name.as_str());
             return Ok(GateDecision::Reply(Answer::error(ToolNameMap::of(tools()).unknown(&call.name, tools()))));
         };
-        if let Some(why) = arguments::wrong(self.turn.app, skill, &tool.name, call).await? {
+        if let Some(why) = arguments::wrong(self.turn.runs, skill, &tool.name, call).await? {
             return Ok(GateDecision::Reply(Answer::error(why)));
         }
         let denied = |reason: &'static str| {
@@ -137,7 +134,7 @@ impl<'t> ToolCallGate<'t> {
                 (_, None) => Approval::Late,
             }));
         }
-        let mut db = self.turn.app.store.read().await?;
+        let mut db = self.turn.runs.store.read().await?;
         let arguments = call.arguments.to_string();
         let standing = store::questions::standing(&mut db, &self.turn.run, &call.name, digest, &arguments).await?;
         Ok(standing.map(Approval::Given))
@@ -198,8 +195,8 @@ impl<'t> ToolCallGate<'t> {
 
     /// Puts questions to whoever may answer.
     pub async fn ask(&self, new: Vec<NewQuestion>) -> Result<()> {
-        let (run, seconds) = (self.turn.run.clone(), self.turn.app.config.runs.question_time);
-        let asking = self.turn.app.store.persist(move |tx| {
+        let (run, seconds) = (self.turn.run.clone(), self.turn.runs.config.runs.question_time);
+        let asking = self.turn.runs.store.persist(move |tx| {
             Box::pin(async move {
                 for question in new {
                     questions::ask(tx, &run, question, seconds).await?;
@@ -208,7 +205,7 @@ impl<'t> ToolCallGate<'t> {
             })
         });
         asking.await?;
-        self.turn.app.asked.notify_one();
+        self.turn.runs.asked.notify_one();
         Ok(())
     }
 }

@@ -5,15 +5,15 @@ use moxxy_system::json;
 use moxxy_types::{error::Result, messages::ToolCall, skills::Skill};
 use serde_json::Value;
 
-use crate::app::App;
+use crate::services::runs::Runs;
 
 /// Nothing if they are as the tool says that it takes them.
-pub async fn wrong(app: &App, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
+pub async fn wrong(runs: &Runs, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
     if let Value::String(text) = &call.arguments {
         return Ok(Some(format!("The arguments are not a JSON object{}.", why(text))));
     }
     let arguments = std::mem::take(&mut call.arguments);
-    let (arguments, wrong) = app.plugins.check_arguments(&skill.component.digest, tool, arguments).await?;
+    let (arguments, wrong) = runs.components.plugins.check_arguments(&skill.component.digest, tool, arguments).await?;
     call.arguments = arguments;
     let why = || format!("The call was not made, as its arguments are wrong: {}.", schema::told(&wrong));
     Ok((!wrong.is_empty()).then(why))

@@ -84,10 +84,10 @@ pub async fn prepare(
 ) -> Result<Result<Call, Failure>> {
     let ModelSelection { provider, model, earlier, .. } = asked;
     let settings = &turn.agent.settings;
-    let about = listed::about(turn.app, provider, model).await;
-    let policy = store::agents::policy(&mut *turn.app.store.read().await?, turn.agent.key).await?;
+    let about = listed::about(&turn.runs.components, provider, model).await;
+    let policy = store::agents::policy(&mut *turn.runs.store.read().await?, turn.agent.key).await?;
     let too_long = ContextOverflow::of(earlier);
-    let output = output(&about, turn.app.config.runs.max_output_tokens);
+    let output = output(&about, turn.runs.config.runs.max_output_tokens);
     let mut request = models::Request {
         model: model.clone(),
         system: settings.persona.clone(),
@@ -131,7 +131,7 @@ pub async fn open(
     let (run, agent, subject) = (turn.run.run_id.clone(), turn.agent.key, turn.subject());
     let (provider, budget) = (asked.provider.id.clone(), turn.budget());
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
-    turn.app
+    turn.runs
         .store
         .persist(move |tx| {
             Box::pin(async move {

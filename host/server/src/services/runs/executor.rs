@@ -14,12 +14,9 @@ use moxxy_types::{
     skills::Skill,
 };
 
-use crate::{
-    app::App,
-    services::{
-        messages, questions,
-        runs::{budget::Budget, control::Control, model, tool, tool_call_limit},
-    },
+use crate::services::{
+    messages,
+    runs::{Runs, budget::Budget, control::Control, model, questions, tool, tool_call_limit},
 };
 
 /// Why a run's loop ended.
@@ -35,7 +32,7 @@ pub enum End {
 
 /// A run with what its steps need.
 pub struct RunExecutor<'a> {
-    pub app: &'a App,
+    pub runs: &'a Runs,
     pub run: Run,
     pub agent: Agent,
     pub control: &'a Control,
@@ -60,15 +57,15 @@ enum NextStep {
     Stop(Stop),
 }
 
-pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> {
-    if !started(app, id).await? {
+pub async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Result<End> {
+    if !started(runs, id).await? {
         return Ok(End::Ended);
     }
-    let mut db = app.store.read().await?;
+    let mut db = runs.store.read().await?;
     let run = store::runs::get(&mut db, id).await?;
     let agent = store::agents::get(&mut db, &run.agent_id).await?;
     drop(db);
-    let turn = RunExecutor { app, run, agent, control };
+    let turn = RunExecutor { runs, run, agent, control };
     let left = turn.time_left(turn.budget().seconds.most);
     tokio::select! {
         ended = turn.steps() => ended,
@@ -78,22 +75,22 @@ pub async fn carry_out(app: &App, id: &RunId, control: &Control) -> Result<End> 
 }
 
 /// Ends a run that the server itself could not carry on.
-pub async fn fail_run(app: &App, id: &RunId, error: &Error) -> Result<()> {
+pub async fn fail_run(runs: &Runs, id: &RunId, error: &Error) -> Result<()> {
     tracing::error!(run = %id, error = ?error, "a run broke");
-    let run = match store::runs::get(&mut *app.store.read().await?, id).await {
+    let run = match store::runs::get(&mut *runs.store.read().await?, id).await {
         Ok(run) => run,
         // Its agent was deleted, and it with it.
         Err(Error::NotFound(_)) => return Ok(()),
         Err(other) => return Err(other),
     };
     let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
-    app.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
+    runs.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
 }
 
 /// Moves a queued run to running, with its user message; `false` if it has ended meanwhile.
-async fn started(app: &App, id: &RunId) -> Result<bool> {
+async fn started(runs: &Runs, id: &RunId) -> Result<bool> {
     let id = id.clone();
-    app.store
+    runs.store
         .persist(move |tx| {
             Box::pin(async move {
                 let run = store::runs::get(tx, &id).await?;
@@ -118,12 +115,12 @@ impl RunExecutor<'_> {
     }
 
     pub fn budget(&self) -> Budget {
-        Budget::of(&self.agent.settings.limits, &self.app.config)
+        Budget::of(&self.agent.settings.limits, &self.runs.config)
     }
 
     async fn steps(&self) -> Result<End> {
         loop {
-            if self.app.tasks.shutdown().is_cancelled() {
+            if self.runs.tasks.shutdown().is_cancelled() {
                 return Ok(End::Paused);
             }
             let Some(next) = self.next().await? else { return Ok(End::Ended) };
@@ -146,7 +143,7 @@ impl RunExecutor<'_> {
                     () = tokio::time::sleep(pause) => {}
                     () = self.control.step.cancelled() => {}
                     () = self.control.now.cancelled() => {}
-                    () = self.app.tasks.shutdown().cancelled() => {}
+                    () = self.runs.tasks.shutdown().cancelled() => {}
                 },
                 Outcome::Failed(failure) => return self.fail(failure).await,
                 Outcome::Stopped => return self.cancel(Stop::Now).await,
@@ -156,7 +153,7 @@ impl RunExecutor<'_> {
 
     /// Derived from what is written alone; `None` when the run has ended.
     async fn next(&self) -> Result<Option<NextStep>> {
-        let mut db = self.app.store.read().await?;
+        let mut db = self.runs.store.read().await?;
         let run = store::runs::get(&mut db, &self.run.run_id).await?;
         if !run.status.is_open() {
             return Ok(None);
@@ -180,7 +177,7 @@ impl RunExecutor<'_> {
     /// Leaves the run waiting, unless one of the questions was answered meanwhile.
     async fn wait(&self, questions: Vec<QuestionId>) -> Result<bool> {
         let (id, subject) = (self.run.run_id.clone(), self.subject());
-        self.app
+        self.runs
             .store
             .persist(move |tx| {
                 Box::pin(async move {
@@ -197,7 +194,7 @@ impl RunExecutor<'_> {
 
     fn time_left(&self, seconds: u64) -> Duration {
         let started = self.run.started_at.as_deref().and_then(clock::parse);
-        let elapsed = started.map_or(time::Duration::ZERO, |started| self.app.store.clock().now() - started);
+        let elapsed = started.map_or(time::Duration::ZERO, |started| self.runs.store.clock().now() - started);
         // A clock that was set back has taken no time.
         let elapsed: Duration = elapsed.try_into().unwrap_or_default();
         Duration::from_secs(seconds).saturating_sub(elapsed.saturating_sub(self.run.waited))
@@ -205,10 +202,10 @@ impl RunExecutor<'_> {
 
     /// Time in which nothing could be stored is not the run's.
     async fn time_up(&self, mut left: Duration) {
-        let mut known = self.app.store.outage();
+        let mut known = self.runs.store.outage();
         while !left.is_zero() {
             tokio::time::sleep(left).await;
-            let outage = self.app.store.outage();
+            let outage = self.runs.store.outage();
             left = outage.saturating_sub(known);
             known = outage;
         }
@@ -216,13 +213,13 @@ impl RunExecutor<'_> {
 
     async fn fail(&self, failure: Failure) -> Result<End> {
         let run = self.run.clone();
-        self.app.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
+        self.runs.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
         Ok(End::Ended)
     }
 
     async fn cancel(&self, stop: Stop) -> Result<End> {
         let (run, subject) = (self.run.clone(), self.subject());
-        self.app
+        self.runs
             .store
             .persist(move |tx| {
                 Box::pin(async move {

@@ -51,7 +51,7 @@ pub struct FailedOver {
 }
 
 pub async fn select_model(turn: &RunExecutor<'_>) -> Result<ModelSelection> {
-    let mut db = turn.app.store.read().await?;
+    let mut db = turn.runs.store.read().await?;
     let mut earlier = steps::model_calls(&mut db, &turn.run.run_id).await?;
     // An agent that was moved off a provider goes on with its new one, since the old may be gone.
     let settings = store::agents::get(&mut db, &turn.run.agent_id).await?.settings;

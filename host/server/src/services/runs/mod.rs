@@ -11,6 +11,7 @@ mod control;
 mod executor;
 mod fallback;
 mod model;
+mod questions;
 mod queue;
 mod resume;
 mod retry;
@@ -18,34 +19,54 @@ mod tool;
 mod tool_call_limit;
 mod tool_names;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+pub use control::Scheduler;
+pub(super) use questions::record_expired;
+pub use queue::wake;
+pub use resume::{cancel_all, resume_all};
+
+use crate::{
+    config::Config,
+    services::{activation::Activation, components::Components},
+};
 use moxxy_store::{
-    self as store, Db, Tx,
-    events::{self, Subscription},
+    self as store, Db, Store, Tx,
+    events::{self, Events as Broadcast, Subscription},
     idempotency::Outcome,
 };
+use moxxy_system::tasks::Tasks;
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     events::{Event, EventContext, Filter},
     idempotency::{Claim, Earlier},
     ids::{Name, RunId},
+    paging::{Page, PageRequest},
     runs::{Run, RunUsage, Status, Step, Stop},
+    sessions::default_conversation,
     tokens::Principal,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::sync::Notify;
 
-pub use control::Scheduler;
-pub use queue::wake;
-pub use resume::{cancel_all, resume_all};
+/// The service of runs, and of what belongs to an agent's conversations: sessions, questions and policies.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    pub(super) store: Store,
+    pub(super) tasks: Tasks,
+    pub(super) config: Arc<Config>,
+    pub(super) components: Components,
+    pub(super) events: Broadcast,
+    pub(super) activation: Activation,
+    pub(super) scheduler: Arc<Scheduler>,
+    /// Notified when a run asks a question.
+    pub(super) asked: Arc<Notify>,
+}
 
-use crate::{
-    app::App,
-    services::{questions, sessions},
-};
 /// The longest task, in bytes.
 pub const TASK: usize = 256 * 1024;
 /// How long a stop waits to see its effect before it answers.
@@ -83,10 +104,43 @@ pub struct Started {
     pub before: bool,
 }
 
+impl Runs {
+    pub fn new(config: &Arc<Config>, components: &Components, events: Broadcast) -> Self {
+        Self {
+            store: components.store.clone(),
+            tasks: components.tasks.clone(),
+            config: Arc::clone(config),
+            components: components.clone(),
+            events,
+            activation: components.activation,
+            scheduler: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
+            asked: Arc::default(),
+        }
+    }
+
+    /// Whether runs start, or wait for the activation of a restored server.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+}
+
+/// Returns a page of an agent's runs, newest first.
+pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Run>> {
+    let mut db = runs.store.read().await?;
+    let key = store::agents::get(&mut db, agent).await?.key;
+    store::runs::list(&mut db, key, page).await
+}
+
 /// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
 /// later one finds the run.
-pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, claim: Option<Claim>) -> Result<Started> {
-    app.check_active()?;
+pub async fn start(
+    runs: &Runs,
+    principal: Principal,
+    agent: Name,
+    new: NewRun,
+    claim: Option<Claim>,
+) -> Result<Started> {
+    runs.activation.check()?;
     let NewRun { task, session } = new;
     if task.trim().is_empty() {
         return Err(Error::invalid_field("task", "it is empty"));
@@ -94,8 +148,8 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
     if task.len() > TASK {
         return Err(Error::invalid_field("task", format!("it has {} bytes; the limit is {TASK}", task.len())));
     }
-    let conversation = session.unwrap_or_else(sessions::default);
-    let (limit, worker) = (app.config.runs.queue, app.clone());
+    let conversation = session.unwrap_or_else(default_conversation);
+    let (limit, worker) = (runs.config.runs.queue, runs.clone());
     let queueing = async move {
         let queued = worker.store.write(move |tx| {
             Box::pin(async move {
@@ -118,7 +172,7 @@ pub async fn start(app: &App, principal: Principal, agent: Name, new: NewRun, cl
         Ok(started)
     };
     // What is queued is carried out, even if its client leaves at this moment.
-    app.tasks.run_detached("queueing", queueing).await
+    runs.tasks.run_detached("queueing", queueing).await
 }
 
 /// The run that a request with the same key made before, if one did; otherwise the key is taken.
@@ -143,8 +197,8 @@ pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Cla
 }
 
 /// One of the agent's own runs.
-pub async fn get(app: &App, agent: &Name, id: &RunId) -> Result<Run> {
-    of(&mut *app.store.read().await?, agent, id).await
+pub async fn get(runs: &Runs, agent: &Name, id: &RunId) -> Result<Run> {
+    of(&mut *runs.store.read().await?, agent, id).await
 }
 
 /// The same, on a connection that is held already.
@@ -153,53 +207,53 @@ pub async fn of(db: &mut Db, agent: &Name, id: &RunId) -> Result<Run> {
     if run.agent_id == *agent { Ok(run) } else { Err(Error::not_found("run", id)) }
 }
 
-pub async fn detail(app: &App, agent: &Name, id: &RunId) -> Result<Detail> {
-    let mut db = app.store.read().await?;
+pub async fn detail(runs: &Runs, agent: &Name, id: &RunId) -> Result<Detail> {
+    let mut db = runs.store.read().await?;
     let run = of(&mut db, agent, id).await?;
     let steps = store::steps::list(&mut db, id).await?;
     let usage = store::steps::spent(&mut db, id).await?;
-    Ok(Detail { run, steps, usage, waits_for: app.lanes.waits_for(id) })
+    Ok(Detail { run, steps, usage, waits_for: runs.components.concurrency.waits_for(id) })
 }
 
 /// Waits until a run has ended or waits for a person, or for so long, and returns it as it is then.
-pub async fn wait(app: &App, run: Run, patience: Duration) -> Result<Run> {
+pub async fn wait(runs: &Runs, run: Run, patience: Duration) -> Result<Run> {
     let filter = Filter {
         runs: vec![run.run_id.to_string()],
         types: ["run.completed", "run.failed", "run.cancelled", "run.waiting"].map(str::to_owned).into(),
         ..Filter::default()
     };
-    let mut subscription = Subscription::new(&app.events, &app.store, filter, None).await?;
-    let now = get(app, &run.agent_id, &run.run_id).await?;
+    let mut subscription = Subscription::new(&runs.events, &runs.store, filter, None).await?;
+    let now = get(runs, &run.agent_id, &run.run_id).await?;
     if matches!(now.status, Status::Queued | Status::Running) {
         tokio::select! {
             // However the wait ends, the answer is the run as it is then.
             _ = timeout(patience, subscription.next()) => {}
-            () = app.tasks.shutdown().cancelled() => {}
+            () = runs.tasks.shutdown().cancelled() => {}
         }
-        return get(app, &run.agent_id, &run.run_id).await;
+        return get(runs, &run.agent_id, &run.run_id).await;
     }
     Ok(now)
 }
 
 /// Stops a run. One that is queued or waits for a person is cancelled at once; a running one at the next
 /// step boundary, or now.
-pub async fn stop(app: &App, principal: &Principal, run: Run, stop: Stop) -> Result<Run> {
+pub async fn stop(runs: &Runs, principal: &Principal, run: Run, stop: Stop) -> Result<Run> {
     if !run.status.is_open() {
         return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
     }
-    let (worker, asked) = (app.clone(), run.clone());
+    let (worker, asked) = (runs.clone(), run.clone());
     let subject = EventContext::run(&run.agent_id, &run.run_id).by(principal.name());
     // A stop that is written takes effect, even if its client leaves at this moment.
-    app.tasks.run_detached("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
+    runs.tasks.run_detached("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
     match stop {
-        Stop::Now => wait(app, run, STOPPING).await,
-        Stop::Step => get(app, &run.agent_id, &run.run_id).await,
+        Stop::Now => wait(runs, run, STOPPING).await,
+        Stop::Step => get(runs, &run.agent_id, &run.run_id).await,
     }
 }
 
-async fn ask_to_stop(app: &App, run: Run, subject: EventContext, stop: Stop) -> Result<()> {
+async fn ask_to_stop(runs: &Runs, run: Run, subject: EventContext, stop: Stop) -> Result<()> {
     let id = run.run_id.clone();
-    app.store
+    runs.store
         .write(move |tx| {
             Box::pin(async move {
                 store::runs::ask_to_stop(tx, &id, stop).await?;
@@ -214,9 +268,9 @@ async fn ask_to_stop(app: &App, run: Run, subject: EventContext, stop: Stop) -> 
         })
         .await?;
     // Written first: a run that begins or resumes from here on sees it by itself.
-    app.runs.stop(&run.run_id, stop);
+    runs.scheduler.stop(&run.run_id, stop);
     // Those behind one that waited have their turn now.
-    queue::wake(app, &run);
+    queue::wake(runs, &run);
     Ok(())
 }
 
@@ -232,15 +286,15 @@ pub async fn reconsider(tx: &mut Tx, agent: AgentKey) -> Result<Vec<Run>> {
 }
 
 /// Stops every run of an agent and returns them.
-pub async fn stop_all(app: &App, principal: &Principal, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
-    let mut db = app.store.read().await?;
+pub async fn stop_all(runs: &Runs, principal: &Principal, agent: &Name, mode: Stop) -> Result<Vec<Run>> {
+    let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
     let open = store::runs::open_of(&mut db, key).await?;
     drop(db);
     let mut stopped = Vec::with_capacity(open.len());
     // Newest first: what is still queued goes before anything takes its turn.
     for run in open {
-        match stop(app, principal, run, mode).await {
+        match stop(runs, principal, run, mode).await {
             Ok(run) => stopped.push(run),
             // It ended by itself meanwhile.
             Err(Error::Conflict(..)) => {}

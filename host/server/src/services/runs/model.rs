@@ -107,13 +107,13 @@ pub async fn run(turn: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]
 
 /// Waits until the provider may make one more call; nothing if the run is to stop instead.
 async fn place(turn: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Permit>> {
-    let most = provider.places(turn.app.config.providers.concurrency);
+    let most = provider.places(turn.runs.config.providers.concurrency);
     tokio::select! {
         biased;
         () = turn.control.step.cancelled() => Ok(None),
         () = turn.control.now.cancelled() => Ok(None),
-        () = turn.app.tasks.shutdown().cancelled() => Ok(None),
-        place = turn.app.lanes.place(&turn.run.run_id, &provider.id, most) => place.map(Some),
+        () = turn.runs.tasks.shutdown().cancelled() => Ok(None),
+        place = turn.runs.components.concurrency.place(&turn.run.run_id, &provider.id, most) => place.map(Some),
     }
 }
 
@@ -124,9 +124,9 @@ async fn answer(
     request: models::Request,
     step: &StepId,
 ) -> Result<Result<Answer, Broken>> {
-    let context = providers::context(turn.app, provider, turn.subject()).await?;
+    let context = providers::context(&turn.runs.components, provider, turn.subject()).await?;
     let context = CallContext { stop: turn.control.now.clone(), ..context };
-    let started = turn.app.plugins.complete(&provider.component.digest, context, request).await;
+    let started = turn.runs.components.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(turn, provider, completion, step).await,
         Err(failure) => Ok(Err(Broken { failure, usage: None, is_free: true, is_silent: true })),
@@ -152,9 +152,9 @@ async fn read(
         if let models::Chunk::Text(text) = &chunk {
             turn.control.say(step, text);
             let delta = Event::MessageDelta { step_id: step.clone(), at: answer.text.len(), text: text.clone() };
-            turn.app.events.publish_ephemeral(turn.app.store.clock().timestamp(), &turn.subject(), &delta)?;
+            turn.runs.events.publish_ephemeral(turn.runs.store.clock().timestamp(), &turn.subject(), &delta)?;
         }
-        if let Err(what) = answer.add(chunk, turn.app.config.plugins.result) {
+        if let Err(what) = answer.add(chunk, turn.runs.config.plugins.result) {
             let message = format!("`{}` broke its contract: {what}", provider.id);
             let (failure, is_silent) = (plugins::Failure::Trapped { message }, answer.text.is_empty());
             return Ok(Err(Broken { failure, usage: None, is_free: false, is_silent }));
@@ -172,7 +172,7 @@ async fn read(
 /// Closes the step and adds the message; without tool calls the run has ended with it.
 async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
     let (run, subject) = (turn.run.clone(), turn.subject());
-    turn.app
+    turn.runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
@@ -219,7 +219,7 @@ async fn failed(turn: &RunExecutor<'_>, asked: &ModelSelection, opened: Opened, 
     let step_id = opened.step;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
-    let pause = retry::pause(&failure, &step_id, tries, turn.app.config.runs.retries).filter(|_| is_free);
+    let pause = retry::pause(&failure, &step_id, tries, turn.runs.config.runs.retries).filter(|_| is_free);
     let next = asked.next(&failure).filter(|_| is_silent && pause.is_none());
     let goes_on = next.is_some() || (code == TOO_LONG && is_silent);
     let output = match next {
@@ -227,7 +227,7 @@ async fn failed(turn: &RunExecutor<'_>, asked: &ModelSelection, opened: Opened, 
         None => json!({ "code": code, "message": message }),
     };
     let (subject, told) = (turn.subject(), told(asked, step_id.clone(), &failure, usage));
-    turn.app
+    turn.runs
         .store
         .persist(move |tx| {
             Box::pin(async move {

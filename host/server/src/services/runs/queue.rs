@@ -13,72 +13,69 @@ use moxxy_types::{
     runs::Run,
 };
 
-use crate::{
-    app::App,
-    services::runs::{executor, resume},
-};
+use crate::services::runs::{Runs, executor, resume};
 
 /// Between two tries when the database does not answer.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes sure that a session's runs are carried out.
-pub fn wake(app: &App, run: &Run) {
-    if app.restored {
+pub fn wake(runs: &Runs, run: &Run) {
+    if runs.activation.is_pending() {
         return;
     }
-    let (worker, agent, session) = (app.clone(), run.agent, run.session_id.clone());
-    if app.runs.claim(&session) {
-        app.tasks.spawn("session", Policy::Job, async move { work(&worker, agent, &session).await });
+    let (worker, agent, session) = (runs.clone(), run.agent, run.session_id.clone());
+    if runs.scheduler.claim(&session) {
+        runs.tasks.spawn("session", Policy::Job, async move { work(&worker, agent, &session).await });
     }
 }
 
-async fn work(app: &App, agent: AgentKey, session: &SessionId) {
+async fn work(runs: &Runs, agent: AgentKey, session: &SessionId) {
     let mut again = false;
     loop {
-        let drained = drain(app, agent, session, again).await;
+        let drained = drain(runs, agent, session, again).await;
         again = drained.is_err();
         if let Err(error) = drained {
             tracing::error!(%session, error = ?error, "a session's runs cannot go on; trying again");
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}
-                () = app.tasks.shutdown().cancelled() => {}
+                () = runs.tasks.shutdown().cancelled() => {}
             }
         }
-        app.runs.release(session);
+        runs.scheduler.release(session);
         // A run may have been queued after the last look and before the release.
-        let more = !app.tasks.shutdown().is_cancelled() && !matches!(next(app, session).await, Ok(None));
-        if !(more && app.runs.claim(session)) {
+        let more = !runs.tasks.shutdown().is_cancelled() && !matches!(next(runs, session).await, Ok(None));
+        if !(more && runs.scheduler.claim(session)) {
             return;
         }
     }
 }
 
-async fn drain(app: &App, agent: AgentKey, session: &SessionId, again: bool) -> Result<()> {
+async fn drain(runs: &Runs, agent: AgentKey, session: &SessionId, again: bool) -> Result<()> {
     if again {
-        resume::again(app, session).await?;
+        resume::again(runs, session).await?;
     }
-    while let Some(run) = next(app, session).await? {
-        let turns = app.runs.turns(agent);
+    while let Some(run) = next(runs, session).await? {
+        let turns = runs.scheduler.turns(agent);
         let turn = tokio::select! {
             turn = turns.acquire() => turn.map_err(Error::internal)?,
-            () = app.tasks.shutdown().cancelled() => return Ok(()),
+            () = runs.tasks.shutdown().cancelled() => return Ok(()),
         };
-        let control = app.runs.begin(&run);
-        let ended = AssertUnwindSafe(executor::carry_out(app, &run, &control)).catch_unwind().await;
+        let control = runs.scheduler.begin(&run);
+        let ended = AssertUnwindSafe(executor::carry_out(runs, &run, &control)).catch_unwind().await;
         let ended = ended.unwrap_or_else(|_| Err(Error::internal("a run panicked")));
-        app.runs.end(&run);
+        runs.scheduler.end(&run);
         drop(turn);
         match ended {
             Ok(executor::End::Ended | executor::End::Waiting) => {}
             Ok(executor::End::Paused) => return Ok(()),
             // Nothing that was done is lost, and there may be room again.
             Err(error) if error.is_storage_error() => return Err(error),
-            Err(error) => executor::fail_run(app, &run, &error).await?,
+            Err(error) => executor::fail_run(runs, &run, &error).await?,
         }
     }
     Ok(())
 }
 
-async fn next(app: &App, session: &SessionId) -> Result<Option<RunId>> {
-    store::runs::next_in(&mut *app.store.read().await?, session).await
+async fn next(runs: &Runs, session: &SessionId) -> Result<Option<RunId>> {
+    store::runs::next_in(&mut *runs.store.read().await?, session).await
 }

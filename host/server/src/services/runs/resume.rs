@@ -11,39 +11,36 @@ use moxxy_types::{
     runs::{Run, Status, StepKind, Stop},
 };
 
-use crate::{
-    app::App,
-    services::runs::{executor, queue},
-};
+use crate::services::runs::{Runs, executor, queue};
 
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
                        effect or not. Find out before you repeat it.";
 
 /// Takes up every run that had not ended. In a restored server they wait for its activation.
-pub async fn resume_all(app: &App) -> Result<()> {
-    if app.restored {
+pub async fn resume_all(runs: &Runs) -> Result<()> {
+    if runs.activation.is_pending() {
         return Ok(());
     }
-    for run in store::runs::open(&mut *app.store.read().await?).await? {
+    for run in store::runs::open(&mut *runs.store.read().await?).await? {
         if run.status == Status::Running {
             let interrupted = run.clone();
-            app.store.write(move |tx| Box::pin(async move { resume(tx, &interrupted).await })).await?;
+            runs.store.write(move |tx| Box::pin(async move { resume(tx, &interrupted).await })).await?;
         }
-        queue::wake(app, &run);
+        queue::wake(runs, &run);
     }
     Ok(())
 }
 
 /// Takes up the run of a session whose carrying out broke off, as after a restart.
-pub async fn again(app: &App, session: &SessionId) -> Result<()> {
-    let mut db = app.store.read().await?;
+pub async fn again(runs: &Runs, session: &SessionId) -> Result<()> {
+    let mut db = runs.store.read().await?;
     let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
     let run = store::runs::get(&mut db, &id).await?;
     let is_open = |step: &moxxy_types::runs::Step| step.ended_at.is_none();
     let cut_off = store::steps::list(&mut db, &id).await?.iter().any(is_open);
     drop(db);
     match run.status {
-        Status::Running if cut_off => app.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await,
+        Status::Running if cut_off => runs.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await,
         _ => Ok(()),
     }
 }

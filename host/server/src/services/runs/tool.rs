@@ -18,10 +18,10 @@ use serde_json::{Map, Value, json};
 
 use crate::services::{
     invocations::{self, Invocation, ToolCallOutcome},
-    questions,
     runs::{
         approval::{Answer, Denied, GateDecision, ToolCallGate, changes_something},
         executor::{Outcome, RunExecutor},
+        questions,
     },
 };
 
@@ -116,7 +116,7 @@ async fn make(
     let caller = Caller { agent: turn.run.agent_id.clone(), run: Some(run) };
     let answers = Some(answers);
     let invocation = Invocation { agent, caller, skill, tool, arguments, answers, step: Some(&step), stop };
-    let ended = invocations::call(turn.app, invocation).await?;
+    let ended = invocations::call(&turn.runs.components, invocation).await?;
     if turn.control.now.is_cancelled() {
         // What came too late is not told to anyone: the run is cancelled with its open steps.
         return Ok(Made::Answered);
@@ -150,7 +150,7 @@ async fn open(
     let (run, subject, call_id) = (turn.run.run_id.clone(), turn.subject(), call.id.clone());
     let (name, skill_id, tool) = (call.name.clone(), skill.id.clone(), tool.name.clone());
     let arguments = Value::Object(arguments.clone());
-    turn.app
+    turn.runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
@@ -167,8 +167,8 @@ async fn open(
 /// Leaves a call that asked the user something: nothing of it counts, and it is made again when there is
 /// an answer.
 async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> Result<()> {
-    let (run, seconds) = (turn.run.clone(), turn.app.config.runs.question_time);
-    let pausing = turn.app.store.persist(move |tx| {
+    let (run, seconds) = (turn.run.clone(), turn.runs.config.runs.question_time);
+    let pausing = turn.runs.store.persist(move |tx| {
         Box::pin(async move {
             let end = steps::End { status: "pending", output: Value::Null };
             match steps::close(tx, &step, end).await? {
@@ -178,7 +178,7 @@ async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> R
         })
     });
     pausing.await?;
-    turn.app.asked.notify_one();
+    turn.runs.asked.notify_one();
     Ok(())
 }
 
@@ -186,7 +186,7 @@ async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> R
 /// closed meanwhile.
 async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: ToolCallOutcome) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
-    turn.app
+    turn.runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
@@ -216,7 +216,7 @@ async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: Too
 /// Answers a call that was not made.
 async fn tell(turn: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
-    turn.app
+    turn.runs
         .store
         .persist(move |tx| {
             Box::pin(async move {

@@ -16,7 +16,7 @@ pub async fn admit(turn: &RunExecutor<'_>, mut calls: Vec<ToolCall>) -> Result<R
     let budget = turn.budget();
     let most = usize::try_from(budget.tool_calls.most).unwrap_or(usize::MAX);
     let (session, run) = (&turn.run.session_id, &turn.run.run_id);
-    let ours = store::messages::list(&mut *turn.app.store.read().await?, session, Some(run)).await?;
+    let ours = store::messages::list(&mut *turn.runs.store.read().await?, session, Some(run)).await?;
     // Counted by what was asked for, which is written: so a restart changes nothing.
     let (last, earlier) = match ours.iter().rposition(|message| message.role == Role::Assistant) {
         Some(last) => (ours.get(last), ours.get(..last).unwrap_or_default()),
@@ -39,7 +39,7 @@ async fn refuse(turn: &RunExecutor<'_>, calls: Vec<ToolCall>, most: usize) -> Re
     let why = format!(
         "This call was not made: the task used up its {most} tool calls. Answer with what you have; another call ends it."
     );
-    turn.app
+    turn.runs
         .store
         .write(move |tx| {
             Box::pin(async move {

@@ -23,9 +23,9 @@ use moxxy_types::{
     ids::SecretName,
 };
 
-use crate::{
-    app::App,
-    services::vault::secret_use::{CallIdentity, SecretUseRecorder},
+use crate::services::vault::{
+    Vault,
+    secret_use::{CallIdentity, SecretUseRecorder},
 };
 
 /// How often one call signs and has values revealed.
@@ -44,14 +44,14 @@ pub struct CallSecrets {
 impl CallSecrets {
     /// With the values of all that the component was granted, in whatever mode and whether it opens it
     /// or not: one that a service was sent before may come back in any answer.
-    pub async fn load(app: &App, owner: CallIdentity, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
+    pub async fn load(vault: &Vault, owner: CallIdentity, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
         if manifest.secrets.is_empty() {
             return Ok(None);
         }
         let call = Self {
-            master: app.master.clone(),
+            master: vault.master.clone(),
             server: ServerRuntime::current(),
-            voice: SecretUseRecorder::new(&app.store, owner),
+            voice: SecretUseRecorder::new(&vault.store, owner),
             asked: manifest.secrets.iter().map(|wish| wish.name.clone()).collect(),
             opened: Mutex::default(),
             uses: AtomicU32::new(0),

@@ -9,7 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use moxxy_secrets::MasterKey;
+use moxxy_secrets::{self as secrets, MasterKey};
+use moxxy_store::{self as store, Db};
 use moxxy_system::directory;
 use moxxy_types::error::{Error, Result};
 use tempfile::NamedTempFile;
@@ -108,4 +109,29 @@ fn sync(directory: &Path) -> Result<()> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::conflict("data_unusable", format!("Cannot use the master key {}: {error}", path.display()))
+}
+
+/// The master key that the vault is sealed by, for those who only read: nothing is put right. Any, where the vault
+/// does not say.
+pub async fn master_of(config: &Config, db: &mut Db) -> Result<MasterKey> {
+    let id = store::secrets::key_id(db).await?;
+    let fits = |found: &Found| id.as_ref().is_none_or(|id| *id == found.key.id());
+    let fitting = find(config)?.into_iter().find(fits);
+    fitting.map(|found| found.key).ok_or_else(wrong_key)
+}
+
+pub(in crate::services) fn wrong_key() -> Error {
+    let message = "The master key is not the one that the secrets and the audit log here are sealed by: give back that \
+                   key, as MOXXY_MASTER_KEY, MOXXY_MASTER_KEY_FILE or `master.key` in the data directory; without it \
+                   no secret can be read";
+    Error::conflict("wrong_master_key", message)
+}
+
+/// Opens every secret of a database. Returns how many there are.
+pub async fn open_all(key: &MasterKey, db: &mut Db) -> Result<usize> {
+    let all = store::secrets::sealed(db).await?;
+    for sealed in &all {
+        secrets::open(key, sealed.into(), &sealed.bytes)?;
+    }
+    Ok(all.len())
 }

@@ -3,18 +3,18 @@
 pub mod call_secrets;
 mod credentials;
 pub mod master;
-mod rotation;
 pub mod secret_use;
 
-use crate::{app::App, services::etag::Expected};
-pub use rotation::{check_key, master_of, open_all, rotate_key, unlock};
+use crate::services::etag::Expected;
+pub use master::{master_of, open_all};
 
-use moxxy_secrets::{self as secrets, Row, seal};
-use moxxy_store::{self as store, events};
+use moxxy_secrets::{self as secrets, MasterKey, Row, seal};
+use moxxy_store::{self as store, Store, events};
 use moxxy_types::{
     error::{Error, Result},
     events::{Event, EventContext},
     ids::{SecretId, SecretName},
+    paging::{Page, PageRequest},
     secrets::Secret,
     tokens::Principal,
 };
@@ -23,6 +23,19 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use zeroize::Zeroizing;
 
 const DESCRIPTION: usize = 1024;
+
+/// The service of secrets and of the grants to use them.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    pub(super) store: Store,
+    pub(super) master: MasterKey,
+}
+
+impl Vault {
+    pub fn new(store: &Store, master: &MasterKey) -> Self {
+        Self { store: store.clone(), master: master.clone() }
+    }
+}
 
 /// A secret's value as clients send it. Nothing shows it.
 #[derive(JsonSchema)]
@@ -65,13 +78,24 @@ impl std::fmt::Debug for Value {
     }
 }
 
+/// Returns a page of secrets without their values, oldest first.
+pub async fn list(vault: &Vault, page: &PageRequest) -> Result<Page<Secret>> {
+    let secrets = store::secrets::list(&mut *vault.store.read().await?, page).await?;
+    Ok(page.cut(secrets, |secret| secret.id.to_string()))
+}
+
+pub async fn get(vault: &Vault, id: &SecretId) -> Result<Secret> {
+    store::secrets::get(&mut *vault.store.read().await?, id).await
+}
+
 /// Keeps a new secret.
-pub async fn create(app: &App, principal: Principal, new: NewSecret) -> Result<Secret> {
+pub async fn create(vault: &Vault, principal: Principal, new: NewSecret) -> Result<Secret> {
     check(&new.value, new.description.as_deref())?;
     let (id, version) = (SecretId::random(), 1);
     let row = Row { id: id.as_str(), name: new.name.as_str(), version };
-    let sealed = seal(&app.master, row, new.value.0.as_bytes())?;
-    app.store
+    let sealed = seal(&vault.master, row, new.value.0.as_bytes())?;
+    vault
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let (by, now) = (principal.name().to_owned(), tx.now());
@@ -95,15 +119,16 @@ pub async fn create(app: &App, principal: Principal, new: NewSecret) -> Result<S
 
 /// Gives a secret another value, which the next call uses. Whether it is another is not told.
 pub async fn rotate(
-    app: &App,
+    vault: &Vault,
     principal: Principal,
     id: SecretId,
     new: NewValue,
     expected: Expected,
 ) -> Result<Secret> {
     check(&new.value, new.description.as_deref())?;
-    let master = app.master.clone();
-    app.store
+    let master = vault.master.clone();
+    vault
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let mut secret = store::secrets::get(tx, &id).await?;
@@ -124,8 +149,9 @@ pub async fn rotate(
 }
 
 /// Removes a secret with its value.
-pub async fn remove(app: &App, principal: Principal, id: SecretId, expected: Expected) -> Result<()> {
-    app.store
+pub async fn remove(vault: &Vault, principal: Principal, id: SecretId, expected: Expected) -> Result<()> {
+    vault
+        .store
         .write(move |tx| {
             Box::pin(async move {
                 let secret = store::secrets::get(tx, &id).await?;

@@ -1,0 +1,142 @@
+//! Extractors as the document describes them: parameters, bodies and the scope of the caller.
+
+use aide::{
+    OperationInput,
+    generate::GenContext,
+    openapi::{MediaType, Operation, ReferenceOr, RequestBody as DescribedBody, SchemaObject, SecurityRequirement},
+    operation::{ParamLocation, add_parameters, parameters_from_schema, set_body},
+};
+use moxxy_types::tokens::Scope;
+use schemars::{JsonSchema, Schema, json_schema};
+
+use crate::{
+    http::{
+        api::{
+            auth::{Caller, RequiredScope, TokenCreator},
+            extract::{IfMatch, Json, OptionalJson, Path, Query},
+            paging::{self, Paging},
+            prefer::{Claimed, LastEvent, Wait},
+        },
+        openapi::{RequestBody, schemas},
+    },
+    services::{skills::Install, upgrade::Upgrade},
+};
+
+impl<S: RequiredScope> OperationInput for Caller<S> {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.security = security(S::SCOPE);
+    }
+}
+
+impl OperationInput for TokenCreator {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.security = security(Scope::TokensAdmin);
+    }
+}
+
+/// A token with the scope; or nothing, where loopback trust or the bootstrap suffices.
+fn security(scope: Scope) -> Vec<SecurityRequirement> {
+    let token = [("token".to_owned(), vec![scope.name().to_owned()])].into_iter().collect();
+    vec![token, SecurityRequirement::default()]
+}
+
+impl<T: RequestBody> OperationInput for Json<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_body::<T>(ctx, operation, true);
+    }
+}
+
+impl<T: RequestBody> OperationInput for OptionalJson<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_body::<T>(ctx, operation, false);
+    }
+}
+
+fn describe_body<T: RequestBody>(ctx: &mut GenContext, operation: &mut Operation, required: bool) {
+    let content = [("application/json".to_owned(), json_content::<T>(ctx))].into_iter().collect();
+    set_body(ctx, operation, DescribedBody { content, required, ..DescribedBody::default() });
+}
+
+/// A JSON body as the document describes it.
+fn json_content<T: RequestBody>(ctx: &mut GenContext) -> MediaType {
+    let schema = schemas::request::<T>(ctx);
+    let schema = SchemaObject { json_schema: schema, external_docs: None, example: None };
+    MediaType { schema: Some(schema), example: Some(T::example()), ..MediaType::default() }
+}
+
+// What a path holds is known from its template.
+impl<T> OperationInput for Path<T> {}
+
+impl<T: JsonSchema> OperationInput for Query<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_query::<T>(ctx, operation);
+    }
+}
+
+fn describe_query<T: JsonSchema>(ctx: &mut GenContext, operation: &mut Operation) {
+    let schema = schemas::inline::<T>();
+    let parameters = parameters_from_schema(ctx, schema, ParamLocation::Query);
+    add_parameters(ctx, operation, parameters);
+}
+
+impl OperationInput for IfMatch {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/If-Match"));
+    }
+}
+
+impl<const OTHERS: bool> OperationInput for Paging<OTHERS> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_query::<paging::Parameters>(ctx, operation);
+    }
+}
+
+impl OperationInput for Wait {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/Prefer"));
+    }
+}
+
+impl OperationInput for Claimed {}
+
+impl OperationInput for LastEvent {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.parameters.push(ReferenceOr::ref_("#/components/parameters/Last-Event-ID"));
+    }
+}
+
+impl OperationInput for Install {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_upload::<Self>(ctx, operation);
+    }
+}
+
+impl OperationInput for Upgrade {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        describe_upload::<Self>(ctx, operation);
+    }
+}
+
+fn describe_upload<T: RequestBody>(ctx: &mut GenContext, operation: &mut Operation) {
+    let form = schemas::named(ctx, "InstallForm", form());
+    let form = SchemaObject { json_schema: form, external_docs: None, example: None };
+    let form = MediaType { schema: Some(form), ..MediaType::default() };
+    let json = json_content::<T>(ctx);
+    let content = [("application/json".to_owned(), json), ("multipart/form-data".to_owned(), form)];
+    let content = content.into_iter().collect();
+    set_body(ctx, operation, DescribedBody { content, required: true, ..DescribedBody::default() });
+}
+
+/// The parts of an upload, for the OpenAPI document.
+fn form() -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "An upload.",
+        "required": ["component"],
+        "properties": {
+            "component": { "type": "string", "format": "binary", "description": "The component." },
+            "digest": { "type": "string", "description": "`sha256:` and 64 digits; checked if it is given." },
+            "accept": { "type": "string", "description": "`all`, or names with commas between them." },
+        },
+    })
+}

@@ -1,0 +1,86 @@
+//! The service of installed components: their life cycle, and everything that a call of one may use.
+
+use std::sync::Arc;
+
+use moxxy_egress::Egress;
+use moxxy_runtime::Plugins;
+use moxxy_store::{self as store, Store};
+use moxxy_system::tasks::{Policy, Tasks};
+use moxxy_types::error::Result;
+use tokio::sync::{RwLock, Semaphore};
+
+use crate::{
+    config::Config,
+    services::{
+        activation::Activation, model_lists::ModelLists, provider_concurrency::ProviderConcurrency, vault::Vault,
+    },
+};
+
+/// Skills and providers, and the calls of both.
+#[derive(Debug, Clone)]
+pub struct Components {
+    pub store: Store,
+    /// Compiled components, and the threads that run them.
+    pub plugins: Arc<Plugins>,
+    pub(super) config: Arc<Config>,
+    pub(super) tasks: Tasks,
+    pub(super) egress: Egress,
+    pub(super) vault: Vault,
+    pub(super) activation: Activation,
+    pub(super) models: Arc<ModelLists>,
+    pub(super) concurrency: Arc<ProviderConcurrency>,
+    /// Permits for conformance checks: one runs at a time.
+    pub(super) checks: Arc<Semaphore>,
+    /// Read while a component is being installed, written while unused ones are removed.
+    pub(super) installing: Arc<RwLock<()>>,
+}
+
+impl Components {
+    pub fn new(
+        config: &Arc<Config>,
+        store: &Store,
+        tasks: &Tasks,
+        vault: &Vault,
+        activation: Activation,
+    ) -> Result<Self> {
+        let data = &config.data;
+        let seal = vault.master.derive("moxxy compiled code 1");
+        let plugins = Plugins::new(&config.plugins, config.connections(), &data.home, &data.cache, seal)?;
+        Ok(Self {
+            store: store.clone(),
+            plugins: Arc::new(plugins),
+            config: Arc::clone(config),
+            tasks: tasks.clone(),
+            egress: Egress::new(&config.egress, tasks)?,
+            vault: vault.clone(),
+            activation,
+            models: Arc::default(),
+            concurrency: Arc::default(),
+            checks: Arc::new(Semaphore::new(1)),
+            installing: Arc::default(),
+        })
+    }
+
+    /// Registers every installed component. Loading many takes seconds, so the server does not wait for it: a call
+    /// loads the component that it needs, a background task the others.
+    pub async fn restore(&self) -> Result<()> {
+        self.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await?;
+        let known = store::components::list(&mut *self.store.read().await?).await?;
+        self.plugins.restore(known);
+        let (plugins, shutdown) = (Arc::clone(&self.plugins), self.tasks.shutdown().clone());
+        self.tasks.spawn("loading", Policy::Job, async move {
+            shutdown.run_until_cancelled(plugins.load_all()).await;
+        });
+        Ok(())
+    }
+
+    /// Number of distinct components that are installed.
+    pub async fn count(&self) -> Result<i64> {
+        store::components::count(&mut *self.store.read().await?).await
+    }
+
+    /// Refuses outgoing requests to the server's own address.
+    pub fn refuse_own_address(&self, address: std::net::SocketAddr) {
+        self.egress.refuse(address);
+    }
+}
