@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The services of a running server. None holds another that holds it.
+/// The services of a running server. No two of them hold each other.
 #[derive(Debug, Clone)]
 pub struct App {
     pub access: Access,

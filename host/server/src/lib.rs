@@ -1,7 +1,7 @@
-//! The REST API and the rules behind it.
+//! The REST API and the services that implement it.
 //!
-//! In reading order: [`run`] serves; [`http`] contains the routes, one file per noun; [`services`] the rules; [`app`]
-//! wires the handles together. `http` calls `services`, which calls the crates below.
+//! In reading order: [`run`] runs the server, [`http`] contains the routes (one file per noun), [`services`] the
+//! business logic, and [`app`] wires the services together. `http` calls `services`, which calls the crates below.
 
 pub mod app;
 pub mod background;
@@ -16,12 +16,12 @@ use tokio::{net::TcpListener, time::timeout};
 
 use crate::{app::App, config::Config};
 
-/// For tasks that were cut off, to let go of what they hold.
+/// Time limit for aborted tasks to release their resources.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
-/// Serves on `listener` until the shutdown that belongs to the app's tasks: stops accepting, ends
-/// streams, lets requests and runs come to a step boundary, and cuts off what is left after the
-/// grace period. An error means that a background task died.
+/// Serves on `listener` until the shutdown of the app's tasks. Then stops accepting connections, ends streams, lets
+/// requests and runs reach a step boundary, and aborts the rest after the grace period. Returns an error if a
+/// background task died.
 pub async fn run(app: App, config: Arc<Config>, listener: TcpListener) -> Result<()> {
     let grace = Duration::from_secs(config.server.shutdown_grace);
     let tasks = app.background.tasks().clone();
@@ -39,9 +39,9 @@ pub async fn run(app: App, config: Arc<Config>, listener: TcpListener) -> Result
     tokio::select! {
         ended = ended => ended?,
         () = late => {
-            tracing::warn!("requests or runs were still going after the grace period; runs go on at the next start");
+            tracing::warn!("requests or runs did not end within the grace period; runs resume at the next start");
             tasks.abort_all();
-            // What cannot end by itself is dropped with the process.
+            // Tasks that do not end in time are dropped with the process.
             drop(timeout(CUT_OFF, tasks.finished()).await);
         }
     }

@@ -1,14 +1,14 @@
-//! The service of background work: every task of the server, and the shutdown that ends them.
+//! Background service: the tasks of the server and their shutdown.
 
 use std::{fs::File, sync::Arc};
 
 use moxxy_system::tasks::Tasks;
 
-/// All tasks, and the data directory that they work on.
+/// All tasks, and the lock on the data directory that they use.
 #[derive(Debug, Clone)]
 pub struct Background {
     tasks: Tasks,
-    /// Keeps other servers away from the data directory.
+    /// Prevents other servers from using the data directory.
     _lock: Arc<File>,
 }
 

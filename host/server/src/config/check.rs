@@ -1,4 +1,4 @@
-//! What options have to be together.
+//! Checks of options that depend on each other.
 
 use std::{fs::File, net::IpAddr};
 
@@ -11,7 +11,7 @@ pub fn together(layers: &mut Layers) {
     public(layers);
 }
 
-/// Certificate and key go together, and can be read.
+/// Checks that certificate and key are both set or both empty, and that their files can be read.
 fn tls(layers: &mut Layers) {
     const OPTIONS: [&str; 2] = ["server.tls_certificate", "server.tls_key"];
     let files = OPTIONS.map(|option| layers.right(option).and_then(|(value, _)| value.as_str()).map(str::to_owned));
@@ -34,7 +34,7 @@ fn tls(layers: &mut Layers) {
     }
 }
 
-/// Other machines get in with a token only.
+/// Checks that a server that other machines can reach requires a token, and warns if it has no TLS.
 fn public(layers: &mut Layers) {
     let (Some((listen, place)), Some((loopback, trust))) =
         (layers.right("server.listen"), layers.right("server.loopback"))

@@ -1,5 +1,5 @@
-//! The environment: `MOXXY_SERVER_PORT` sets `server.port`, and `MOXXY_SERVER_PORT_FILE` names a file
-//! that holds its value.
+//! Options from environment variables: `MOXXY_SERVER_PORT` sets `server.port`, and `MOXXY_SERVER_PORT_FILE` names a
+//! file that contains its value.
 
 use std::{ffi::OsString, fs::File, io::Read as _, path::PathBuf};
 
@@ -8,25 +8,26 @@ use super::{
     nearest::suggest,
 };
 
-/// Short names of options.
+/// Short variable names and their options.
 const SHORT: [(&str, &str); 4] = [
     ("MOXXY_PORT", "server.port"),
     ("MOXXY_HOME", "data.home"),
     ("MOXXY_MASTER_KEY", "data.master_key"),
     ("MOXXY_LOOPBACK", "server.loopback"),
 ];
-/// What the commands that talk to a server read; they are no options.
+/// Variables that the client commands read. They are not options.
 const CLIENT: [&str; 4] = ["MOXXY_URL", "MOXXY_TOKEN", "MOXXY_TOKEN_FILE", "MOXXY_CA"];
+/// Size limit of a file that contains a value, in bytes.
 const LARGEST_FILE: u64 = 64 * 1024;
 
-/// A value that a variable gives to an option.
+/// Value of an option from an environment variable.
 pub struct Given {
     pub option: String,
     pub text: String,
     pub source: Source,
 }
 
-/// What the environment sets. Variables that are none of ours are problems.
+/// Returns the values that the environment sets, and reports unknown `MOXXY_` variables as problems.
 pub fn read(layers: &mut Layers) -> Vec<Given> {
     let mut variables: Vec<(String, OsString)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
@@ -59,14 +60,14 @@ pub fn read(layers: &mut Layers) -> Vec<Given> {
     given.into_iter().map(|(_, given)| given).collect()
 }
 
-/// The variables that there are, with their options.
+/// Returns the known variables with their options.
 fn names(layers: &Layers) -> Vec<(String, String)> {
     let short = SHORT.map(|(name, option)| (name.to_owned(), option.to_owned()));
     let long = layers.settings.iter().map(|setting| (setting.row.variable(), setting.row.name()));
     short.into_iter().chain(long).collect()
 }
 
-/// The option of a variable, and whether the variable names a file with its value.
+/// Returns the option of a variable, and whether the variable names a file with the value.
 fn option(names: &[(String, String)], variable: &str) -> Option<(String, bool)> {
     let find = |name: &str| names.iter().find(|(known, _)| known == name).map(|(_, option)| option.clone());
     let contents = || find(variable.strip_suffix("_FILE")?).map(|option| (option, true));
@@ -98,7 +99,7 @@ fn text(name: &str, value: OsString, in_file: bool) -> Result<(String, Source), 
 fn unknown(layers: &mut Layers, names: &[(String, String)], variable: &str) {
     let (stem, suffix) = variable.strip_suffix("_FILE").map_or((variable, ""), |stem| (stem, "_FILE"));
     let options = names.iter().map(|(name, option)| (name.clone(), option.replace('.', "_").to_ascii_uppercase()));
-    // `MOXXY_LISTEN` comes near to `MOXXY_SERVER_LISTEN` by its end.
+    // Keys are compared without their section too: `MOXXY_LISTEN` suggests `MOXXY_SERVER_LISTEN`.
     let ends = layers.settings.iter().map(|setting| (setting.row.variable(), setting.row.key.to_ascii_uppercase()));
     let client = CLIENT.map(|name| (name.to_owned(), name.to_owned()));
     let end = stem.strip_prefix("MOXXY_").unwrap_or(stem);
@@ -109,8 +110,8 @@ fn unknown(layers: &mut Layers, names: &[(String, String)], variable: &str) {
     layers.problem(variable, format!("{variable}: there is no such option; {advice}"));
 }
 
-/// Kubernetes, and Docker's links, tell a program of services called `moxxy` or `moxxy-…` by variables
-/// of these forms, `MOXXY_PORT=tcp://10.0.0.1:3000` among them.
+/// Returns whether a variable has a form in which Kubernetes and Docker links announce services named `moxxy` or
+/// `moxxy-…`, such as `MOXXY_PORT=tcp://10.0.0.1:3000`.
 fn is_service_link(name: &str, value: &str) -> bool {
     const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
     let protocol = value.split_once("://").map(|(protocol, _)| protocol.to_ascii_uppercase());

@@ -1,4 +1,4 @@
-//! The file of the configuration.
+//! The configuration file.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use super::{
     nearest::suggest,
 };
 
-/// Takes what the file sets. One that was not asked for need not be there.
+/// Applies the options of the file. A missing file is a problem only if it is `required`.
 pub fn read(layers: &mut Layers, required: bool) {
     let path = layers.file.clone();
     let wrong = |reason: &str| format!("The configuration file {} {reason}", path.display());
@@ -33,7 +33,7 @@ pub fn read(layers: &mut Layers, required: bool) {
         return layers.problem("config", wrong("is not a text in UTF-8"));
     };
     let (table, errors) = DeTable::parse_recoverable(&text);
-    // What could be read of a file that is not TOML is nothing to go by.
+    // The recovered part of invalid TOML is ignored.
     if errors.is_empty() {
         File { path: &path, text: &text }.take(table.into_inner(), layers);
     }
@@ -76,7 +76,7 @@ impl File<'_> {
             let reason = "`data.home` cannot be set in a file, which is found by it; use --home or MOXXY_HOME";
             return layers.problem(option, format!("{source}: {reason}"));
         }
-        // A number that has no room in 64 bits is shown as it is written.
+        // A number that does not fit into 64 bits is reported as it is written.
         let written = self.text.get(value.span()).unwrap_or_default().to_owned();
         let value = Value::deserialize(ValueDeserializer::from(value)).unwrap_or(Value::String(written));
         let folder = self.path.parent().unwrap_or(Path::new(""));
@@ -116,7 +116,7 @@ fn line(text: &str, place: usize) -> usize {
     text.bytes().take(place).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// A file that holds the master key is its owner's alone.
+/// Warns if the file contains the master key and users other than its owner can read it.
 fn warn_of_readers(layers: &mut Layers, path: &Path) {
     let holds_key = layers.setting("data.master_key").is_some_and(|setting| matches!(setting.source, Source::File(..)));
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());

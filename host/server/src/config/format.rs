@@ -1,4 +1,4 @@
-//! What a value may be, and how it is read from a text.
+//! Formats of option values: validation, and conversion from text.
 
 use std::{net::IpAddr, ops::RangeInclusive, path::Path};
 
@@ -13,7 +13,7 @@ use super::ModelPrice;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Format {
     Number(RangeInclusive<i64>),
-    /// A number that may have a fraction.
+    /// Number that may have a fraction.
     Amount(RangeInclusive<i64>),
     Switch,
     Text(Kind),
@@ -33,7 +33,7 @@ pub enum Kind {
     Unknown,
 }
 
-/// How the manual begins to say what a value may be; numbers have a range and a unit.
+/// First words of a `# Value:` comment in the manual, and their format. Numbers have a range and a unit instead.
 const DESCRIPTIONS: [(&str, Format); 12] = [
     ("true or false", Format::Switch),
     ("an IP address", Format::Text(Kind::Address)),
@@ -50,7 +50,7 @@ const DESCRIPTIONS: [(&str, Format); 12] = [
 ];
 
 impl Format {
-    /// The format that the manual describes.
+    /// Returns the format for a `# Value:` text of the manual, or `None` if the text is unknown.
     pub fn described(text: &str) -> Option<Self> {
         let named = || DESCRIPTIONS.into_iter().find(|(start, _)| text.starts_with(start)).map(|(_, format)| format);
         let ranged = |(range, unit): (_, &str)| match unit.starts_with("US dollars") {
@@ -64,8 +64,8 @@ impl Format {
         *self == Self::Text(Kind::Key)
     }
 
-    /// A value from a text that has no types: of a variable, a file or a flag. A text that is none of
-    /// this format is taken as it is, for the check to refuse.
+    /// Converts untyped text (of a variable, a file or a flag) to a value. Text that does not match the format
+    /// becomes a string, which validation rejects.
     pub fn read(&self, text: &str) -> Value {
         let as_it_is = || Value::String(text.to_owned());
         match self {
@@ -84,7 +84,7 @@ impl Format {
         }
     }
 
-    /// Nothing if the value is right, or what more there is to say than what it may be.
+    /// Returns `None` if the value is valid, or a reason to append to the error message, which may be empty.
     pub fn wrong(&self, value: &Value) -> Option<String> {
         match (self, value) {
             (Self::Number(range), Value::Integer(number)) => (!range.contains(number)).then(String::new),
@@ -110,9 +110,9 @@ impl Format {
         }
     }
 
-    /// The value with its paths starting at `folder`.
+    /// Resolves the relative paths of a value against `folder`.
     pub fn based(&self, value: Value, folder: &Path) -> Value {
-        // An empty path stands for none.
+        // An empty path means that none is set.
         let join = |text: String| match text.as_str() {
             "" => text,
             path => folder.join(path).to_string_lossy().into_owned(),
@@ -144,7 +144,7 @@ impl Kind {
     }
 }
 
-/// An origin has to be as browsers send it, or it would never be found.
+/// Returns why an origin is invalid. It must be written as browsers send it, or it would never match.
 fn wrong_origin(text: &str) -> Option<String> {
     match text {
         "*" => return Some("`*` would open the API to every page: name those that may call it".into()),
@@ -158,7 +158,7 @@ fn wrong_origin(text: &str) -> Option<String> {
     (origin != text).then(|| format!("write `{text}` as `{origin}`"))
 }
 
-/// `1 to 86_400 seconds`, with the unit, which there always is.
+/// Parses text such as `1 to 86_400 seconds` into range and unit. The unit is required.
 fn range(text: &str) -> Option<(RangeInclusive<i64>, &str)> {
     let (least, rest) = text.split_once(" to ")?;
     let (most, unit) = rest.split_once(' ')?;

@@ -1,5 +1,5 @@
-//! The layers of the configuration, one above the other: defaults, a file, the environment, flags.
-//! What is wrong is collected, so that all of it is told at once.
+//! Layers of the configuration: defaults, a file, the environment and flags. Each overrides the ones before it.
+//! Problems are collected and reported together.
 
 use std::{
     fmt,
@@ -17,30 +17,30 @@ use super::{
     table::{self, OptionSpec},
 };
 
-/// Where a value comes from.
+/// Source of a value.
 #[derive(Debug, Clone)]
 pub enum Source {
     Default,
-    /// A line of a file.
+    /// Path and line of a file.
     File(PathBuf, usize),
     Variable(String),
-    /// A variable that names a file with the value.
+    /// Variable that names a file with the value, and that file.
     Contents(String, PathBuf),
     Flag(&'static str),
 }
 
-/// Without `Debug`, as it may hold a secret.
+/// Option with its value. Does not implement `Debug`, because the value may be a secret.
 pub struct Setting {
     pub row: OptionSpec,
     pub value: Value,
     pub source: Source,
 }
 
-/// What holds for each option.
+/// Effective value of each option, with the warnings and problems that were found.
 pub struct Layers {
     pub settings: Vec<Setting>,
     pub home: PathBuf,
-    /// The file of the configuration.
+    /// Path of the configuration file.
     pub file: PathBuf,
     pub file_is_there: bool,
     pub warnings: Vec<String>,
@@ -48,7 +48,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// The defaults on a data directory.
+    /// Returns the defaults for a data directory.
     pub fn defaults(home: PathBuf) -> Result<Self> {
         let setting = |row: OptionSpec| Setting { value: row.default.clone(), row, source: Source::Default };
         let settings = table::rows()?.into_iter().map(setting).collect();
@@ -56,7 +56,7 @@ impl Layers {
         Ok(Self { settings, home, file, file_is_there: false, warnings: Vec::new(), problems: Vec::new() })
     }
 
-    /// All layers, checked; what is wrong lies in `problems`.
+    /// Reads and checks all layers. Problems are collected in `problems`.
     pub fn read(flags: &Flags) -> Result<Self> {
         let mut layers = Self::defaults(PathBuf::new())?;
         let given = environment::read(&mut layers);
@@ -76,7 +76,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// Every option with its value, if all are right.
+    /// Returns every option with its value, or an error that lists all problems.
     pub fn values(&self) -> Result<Table> {
         if self.problems.is_empty() {
             return Ok(self.sections(|setting| setting.value.clone()));
@@ -86,7 +86,7 @@ impl Layers {
         Err(Error::Invalid(Problem::new("invalid_configuration", message), self.problems.clone()))
     }
 
-    /// A table of sections, with something for each option.
+    /// Returns a table of sections with the result of `shown` for each option.
     pub fn sections(&self, mut shown: impl FnMut(&Setting) -> Value) -> Table {
         let mut sections = Table::new();
         for setting in &self.settings {
@@ -102,7 +102,7 @@ impl Layers {
         self.settings.iter().find(|setting| setting.row.name() == option)
     }
 
-    /// The value of an option unless something is wrong with it.
+    /// Returns the value and source of an option, unless the option has a problem.
     pub fn right(&self, option: &str) -> Option<(&Value, &Source)> {
         let wrong = self.problems.iter().any(|problem| problem.field == option);
         self.setting(option).filter(|_| !wrong).map(|setting| (&setting.value, &setting.source))
@@ -144,14 +144,15 @@ impl fmt::Display for Source {
 }
 
 fn told(row: &OptionSpec, value: &Value, source: &Source, reason: &str) -> String {
+    /// Maximum length of a reported value, in characters.
     const LONGEST: usize = 100;
     let (name, allowed) = (row.name(), &row.allowed);
     let more = if reason.is_empty() { String::new() } else { format!("; {reason}") };
-    // A secret does not belong into a log, even if it is wrong; nor does a file that may be one.
+    // An invalid secret must not get into a log either, nor the contents of a file, which may be a secret.
     if row.format.is_secret() || matches!(source, Source::Contents(..)) {
         return format!("{source}: `{name}` has to be {allowed}{more}");
     }
-    // On one line, and written nearly as in TOML.
+    // JSON stays on one line and looks like TOML.
     let mut shown = serde_json::json!(value).to_string();
     if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
         shown.truncate(end);
@@ -160,7 +161,7 @@ fn told(row: &OptionSpec, value: &Value, source: &Source, reason: &str) -> Strin
     format!("{source}: `{name}` is {shown}, but has to be {allowed}{more}")
 }
 
-/// The data directory of the environment, or the platform's.
+/// Returns the data directory that the environment sets, or the platform's default.
 fn home(given: &[Given]) -> Result<PathBuf> {
     let named = given.iter().find(|given| given.option == "data.home" && !given.text.is_empty());
     if let Some(given) = named {

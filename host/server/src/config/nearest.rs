@@ -1,7 +1,7 @@
-//! What someone who wrote a name that there is not may have meant.
+//! Suggestions for unknown names.
 
-/// The nearest of some names, if one is near: each with the part of it that says most, as has what was
-/// written.
+/// Returns the name with the smallest edit distance to `written`, if it is close enough. `written` and each of
+/// `names` consist of a full name and its most significant part.
 pub fn suggest(written: (&str, &str), names: impl IntoIterator<Item = (String, String)>) -> Option<String> {
     let distance = |(name, part): (String, String)| {
         let whole = if name.starts_with(written.0) { 1 } else { strsim::osa_distance(written.0, &name) };

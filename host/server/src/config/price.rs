@@ -3,7 +3,7 @@
 use moxxy_types::money::Price;
 use serde::Deserialize;
 
-/// What is to happen to runs with a limit on money whose model has no known price.
+/// Handling of runs that have a cost limit and a model without a known price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownPrice {
@@ -29,7 +29,7 @@ impl TryFrom<String> for ModelPrice {
                 "a price is a provider, a slash and a model, then three numbers, as in openai/gpt-5 1.25 0.125 10",
             );
         };
-        // What follows the first slash is the model's, slashes among it.
+        // The model is everything after the first slash, and may contain slashes itself.
         let (provider, model) = name.split_once('/').ok_or("a model is written behind its provider and a slash")?;
         let number = |text: &str| text.parse::<f64>().ok();
         let price = number(input).zip(number(cached)).zip(number(output));

@@ -1,5 +1,5 @@
-//! The table of options, read from the text of `config.default.toml`, the manual: a comment on each
-//! option ends in `# Value: ….`, which says what it may be, for people and for the check alike.
+//! Table of options, parsed from `config.default.toml`, the manual. The comment on each option ends in
+//! `# Value: ….`, which describes the allowed values both to readers and to validation.
 
 use moxxy_types::error::{Error, Result};
 use toml::{Table, Value};
@@ -8,30 +8,30 @@ use super::format::Format;
 
 const MANUAL: &str = include_str!("../../config.default.toml");
 
-/// An option.
+/// Specification of an option.
 #[derive(Debug, Clone)]
 pub struct OptionSpec {
     pub section: String,
     pub key: String,
-    /// What it may be, such as `1 to 3600 seconds`.
+    /// Allowed values, such as `1 to 3600 seconds`.
     pub allowed: String,
     pub format: Format,
     pub default: Value,
 }
 
 impl OptionSpec {
-    /// Such as `server.port`.
+    /// Returns the full name, such as `server.port`.
     pub fn name(&self) -> String {
         format!("{}.{}", self.section, self.key)
     }
 
-    /// The variable that sets it, such as `MOXXY_SERVER_PORT`.
+    /// Returns the environment variable that sets the option, such as `MOXXY_SERVER_PORT`.
     pub fn variable(&self) -> String {
         format!("MOXXY_{}_{}", self.section, self.key).to_ascii_uppercase()
     }
 }
 
-/// All options, in the order of the manual.
+/// Returns all options, in the order of the manual.
 pub fn rows() -> Result<Vec<OptionSpec>> {
     let (mut rows, mut section, mut allowed) = (Vec::new(), "", None);
     for line in MANUAL.lines() {
@@ -47,7 +47,7 @@ pub fn rows() -> Result<Vec<OptionSpec>> {
     Ok(rows)
 }
 
-/// Nothing where the manual is wrong.
+/// Parses one option, or returns `None` if the manual is malformed.
 fn row(section: &str, line: &str, allowed: &str) -> Option<OptionSpec> {
     let (key, default) = line.parse::<Table>().ok()?.into_iter().next()?;
     let format = Format::described(allowed)?;

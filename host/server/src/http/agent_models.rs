@@ -1,4 +1,4 @@
-//! `/v1/models`: agents, as clients of OpenAI's API list models.
+//! `/v1/models`: agents, in the format in which OpenAI's API lists models.
 
 use axum::extract::State;
 use moxxy_types::{agents::Agent, clock, ids::Name, paging::PageRequest};
@@ -16,7 +16,7 @@ use crate::{
     services::agents,
 };
 
-/// Such clients know no pages.
+/// All agents, because clients of OpenAI's API do not request further pages.
 const ALL: PageRequest = PageRequest { limit: u32::MAX, after: None };
 
 /// Agents, as models.

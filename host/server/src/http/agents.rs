@@ -40,7 +40,7 @@ pub struct Reset {
     pub session_id: SessionId,
 }
 
-/// By name.
+/// Lists agents, by name.
 pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<Agent>> {
     Ok(paging.show(agents::list(&app.runs, &paging.page).await?))
 }
@@ -78,7 +78,7 @@ pub async fn delete(
     Ok(Deleted)
 }
 
-/// Latest first; a day on which it did nothing is left out.
+/// Lists usage per day, latest first. Days without usage are omitted.
 pub async fn usage(
     State(app): State<App>,
     _: Caller<AgentsRead>,
@@ -88,7 +88,7 @@ pub async fn usage(
     Ok(paging.show(agents::usage(&app.runs, &name, &paging.page).await?))
 }
 
-/// Stops what runs and what waits, and answers with the runs that it stopped.
+/// Stops running and queued runs, and returns them.
 pub async fn stop(
     State(app): State<App>,
     caller: Caller<RunsWrite>,

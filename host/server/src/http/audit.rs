@@ -62,7 +62,7 @@ impl Selection {
     }
 }
 
-/// Newest first.
+/// Lists entries, newest first.
 pub async fn list(
     State(app): State<App>,
     _: Caller<EventsRead>,

@@ -1,4 +1,4 @@
-//! `/v1/openapi.json` and the page that shows it, `/docs`, with all that it needs.
+//! `/v1/openapi.json`, and `/docs`, a self-contained page that shows it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,8 +15,7 @@ pub async fn document(Extension(document): Extension<Document>) -> Document {
     document
 }
 
-/// The page, and the policy under which a browser shows it: its one script, and nothing from
-/// elsewhere.
+/// HTML page with its content security policy, which allows the page's only script and nothing from other hosts.
 struct Page {
     html: String,
     policy: String,

@@ -54,9 +54,9 @@ pub struct Selection {
 /// Server-sent events.
 pub struct Events(Response);
 
-/// Streams events until the client leaves, the server stops, or the client's token is not valid any
-/// more. The `id` of an event is its position in the log; `Last-Event-ID` or `after` goes on behind
-/// one. Where events behind it were removed after their time, `stream.gap` comes first and says which.
+/// Streams events until the client disconnects, the server stops, or the client's token becomes invalid. The `id` of an
+/// event is its position in the log; `Last-Event-ID` or `after` resumes after a position. If events after that position
+/// have expired and were removed, `stream.gap` is sent first and names their positions.
 pub async fn stream(
     State(app): State<App>,
     caller: Caller<EventsRead>,

@@ -26,7 +26,7 @@ pub async fn create(
     Ok(Created::new("/v1/vault/grants".into(), granted))
 }
 
-/// Oldest first.
+/// Lists grants, oldest first.
 pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Grant>> {
     Ok(paging.show(grants::list(&app.vault, &paging.page).await?))
 }

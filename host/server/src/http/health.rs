@@ -24,7 +24,7 @@ pub struct Health {
     pub components: Option<i64>,
 }
 
-/// 200 when the server can work, 503 when the database is gone.
+/// Returns 200 if the server can work, 503 if the database is unreachable.
 pub async fn show(State(app): State<App>) -> Health {
     let components = app.components.count().await;
     let (status, database) = match components {
@@ -35,7 +35,7 @@ pub async fn show(State(app): State<App>) -> Health {
     Health { status, version: env!("CARGO_PKG_VERSION"), database, components: components.ok() }
 }
 
-/// Whether the process answers at all.
+/// Returns 200 whenever the process responds.
 pub async fn live() -> Live {
     Live
 }

@@ -36,7 +36,7 @@ pub struct Selection {
     _cursor: Option<IgnoredAny>,
 }
 
-/// The messages of a session, oldest first.
+/// Lists the messages of a session, oldest first.
 pub async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
@@ -48,7 +48,7 @@ pub async fn list(
     Ok(paging.show(sessions::messages(&app.runs, &name, session, run, &paging.page).await?))
 }
 
-/// Oldest first.
+/// Lists sessions, oldest first.
 pub async fn sessions(
     State(app): State<App>,
     _: Caller<AgentsRead>,

@@ -1,5 +1,5 @@
-//! The REST API: the only module that names axum. Routes here, one line each; one file for each
-//! noun; what is common to all of them in `api`; connections in `net`.
+//! REST API, and the only module that uses axum. This file lists the routes. Handlers are in one file per noun, shared
+//! parts in `api`, connections in `net`.
 
 mod agent_models;
 mod agents;
@@ -42,7 +42,7 @@ use crate::{
     },
 };
 
-/// Serves until the shutdown, then lets open requests end.
+/// Serves until the shutdown, then lets open requests finish.
 pub async fn serve(app: App, config: Arc<Config>, listener: TcpListener) -> Result<()> {
     let state = HttpState::new(app, config);
     let routes = router(&state)?;
@@ -51,7 +51,7 @@ pub async fn serve(app: App, config: Arc<Config>, listener: TcpListener) -> Resu
     Ok(())
 }
 
-/// The OpenAPI document.
+/// Returns the OpenAPI document.
 pub fn document() -> serde_json::Value {
     described().1
 }
@@ -67,12 +67,12 @@ fn router(state: &HttpState) -> Result<Router> {
     middleware::apply_middleware(state, limited.with_state(state.clone()), free.with_state(state.clone()))
 }
 
-/// The routes without rate limits, those with, and the document of both.
+/// Returns the routes without rate limits, those with rate limits, and the OpenAPI document of both.
 fn described() -> ([Router<HttpState>; 2], serde_json::Value) {
     openapi::describe([free, limited])
 }
 
-/// Whether a path is exempt from rate limits.
+/// Returns whether a path is exempt from rate limits.
 fn is_free(path: &str) -> bool {
     matches!(path, "/v1/health" | "/livez" | "/readyz")
 }

@@ -31,7 +31,7 @@ pub async fn set(
     Ok(WithEtag(policy::set(&app.runs, caller.principal, name, policy, expected).await?))
 }
 
-/// Oldest first.
+/// Lists lasting decisions, oldest first.
 pub async fn decisions(
     State(app): State<App>,
     _: Caller<AgentsRead>,

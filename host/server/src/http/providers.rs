@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// By name.
+/// Lists providers, by name.
 pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<View>> {
     Ok(paging.show(providers::list(&app.components, &paging.page).await?))
 }

@@ -17,7 +17,7 @@ use crate::{
     services::questions,
 };
 
-/// Oldest first.
+/// Lists questions, oldest first.
 pub async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,

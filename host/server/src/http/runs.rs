@@ -25,7 +25,7 @@ use crate::{
 
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// Newest first.
+/// Lists runs, newest first.
 pub async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
@@ -35,7 +35,7 @@ pub async fn list(
     Ok(paging.show(runs::list(&app.runs, &name, &paging.page).await?))
 }
 
-/// Queues a run; with `Prefer: wait=SECONDS` the answer waits for its end, or for so long.
+/// Queues a run. With `Prefer: wait=SECONDS`, responds when the run ends or after that time.
 pub async fn start(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
@@ -47,7 +47,7 @@ pub async fn start(
     let Started { mut run, before } = runs::start(&app.runs, caller.principal, name.clone(), new, claim).await?;
     let mut headers = HeaderMap::new();
     headers.extend(before.then_some((REPLAYED, TRUE)));
-    // A preference: without a place among those that wait, the answer comes at once.
+    // A preference may be ignored: without a free stream permit, the response is sent at once.
     let waiting = patience.and_then(|patience| Some((patience, app.events.try_stream()?)));
     if let Some((patience, _place)) = waiting {
         run = runs::wait(&app.runs, run, patience).await?;
@@ -56,7 +56,7 @@ pub async fn start(
     Ok(Created::new(format!("/v1/agents/{name}/runs/{}", run.run_id), run).with(headers))
 }
 
-/// One run with its steps and what they used.
+/// Returns a run with its steps and their usage.
 pub async fn show(
     State(app): State<App>,
     _: Caller<AgentsRead>,

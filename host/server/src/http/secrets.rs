@@ -23,7 +23,7 @@ pub async fn create(
     Ok(Created::new(format!("/v1/vault/secrets/{}", secret.id), secret))
 }
 
-/// Oldest first.
+/// Lists secrets, oldest first.
 pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Secret>> {
     Ok(paging.show(vault::list(&app.vault, &paging.page).await?))
 }
@@ -32,7 +32,7 @@ pub async fn show(State(app): State<App>, _: Caller<VaultRead>, Path(id): Path<S
     Ok(WithEtag(vault::get(&app.vault, &id).await?))
 }
 
-/// Another value.
+/// Replaces the value of a secret.
 pub async fn rotate(
     State(app): State<App>,
     caller: Caller<VaultWrite>,

@@ -42,7 +42,7 @@ pub struct Invocation {
     arguments: Map<String, Value>,
 }
 
-/// By name.
+/// Lists skills, by name.
 pub async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
@@ -62,7 +62,7 @@ pub async fn install(
     Ok(Created::new(format!("/v1/agents/{name}/skills/{}", skill.skill_id), skill))
 }
 
-/// Replaces the component; 409 if the new one asks for more than was consented to.
+/// Replaces the component. Returns 409 if the new one requests permissions without consent.
 pub async fn upgrade(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
@@ -74,7 +74,7 @@ pub async fn upgrade(
     Ok(WithEtag(upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?))
 }
 
-/// Goes back to the component before.
+/// Restores the previous component.
 pub async fn rollback(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
@@ -101,7 +101,7 @@ pub async fn delete(
     Ok(Deleted)
 }
 
-/// Calls one tool; the answer is its result, a JSON string if it is text.
+/// Calls one tool and returns its result, as a JSON string if it is text.
 pub async fn invoke(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
@@ -127,7 +127,7 @@ impl FromRequest<HttpState> for Upgrade {
     }
 }
 
-/// A JSON object, or a form with the component in the part `component`.
+/// Reads a JSON object, or a form with the component in the part `component`.
 async fn received<T: From<Install> + DeserializeOwned + Send + 'static>(
     request: Request,
     state: &HttpState,
@@ -159,7 +159,7 @@ async fn read_form(mut form: Multipart) -> Result<Install> {
     Ok(Install { source: Source::Upload(component), digest, accept })
 }
 
-/// In a form: `all`, or names with commas between them.
+/// Parses the form part `accept`: `all`, or comma-separated names.
 fn consent(text: &str) -> Accept {
     match text.trim() {
         "all" => Accept::All(All::All),

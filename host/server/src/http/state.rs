@@ -1,4 +1,4 @@
-//! The state of the router.
+//! State of the router.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use tokio::sync::Semaphore;
 
 use crate::{app::App, config::Config};
 
-/// Large bodies that are received at once: each is held in memory.
+/// Maximum number of large bodies that are received concurrently. Each is held in memory.
 const MAX_CONCURRENT_UPLOADS: usize = 16;
 
-/// What extractors and middleware need beside the services.
+/// The services, and what extractors and middleware need besides them.
 #[derive(Debug, Clone)]
 pub struct HttpState {
     pub app: App,

@@ -24,7 +24,7 @@ pub async fn create(
     Ok(Created::new(place, issued).secret())
 }
 
-/// Oldest first, without the tokens themselves.
+/// Lists tokens, oldest first, without their values.
 pub async fn list(State(app): State<App>, _: Caller<TokensAdmin>, paging: Paging) -> Result<Paginated<Token>> {
     Ok(paging.show(tokens::list(&app.access, &paging.page).await?))
 }

@@ -1,4 +1,4 @@
-//! The service of callers: tokens, the bootstrap, idempotency keys and the audit log of what they did.
+//! Access service: tokens, the bootstrap code, idempotency keys and the audit log.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::services::{
     refusals::{self, Refusals},
 };
 
-/// Who may call the server, and what they did.
+/// Access control of the server, and the record of its use.
 #[derive(Debug, Clone)]
 pub struct Access {
     pub(super) store: Store,
@@ -46,17 +46,17 @@ impl Access {
         })
     }
 
-    /// The one-time code that makes the first token, for the operator's terminal.
+    /// Returns the one-time code that creates the first token, for the operator's terminal.
     pub fn bootstrap_code(&self) -> Option<&str> {
         self.bootstrap.code()
     }
 
-    /// Counts a request with an unknown token, for an event once a minute.
+    /// Counts a request with an unknown token. An event reports the count at most once a minute.
     pub async fn count_refusal(&self, source: IpNet) {
         refusals::count(&self.refusals, &self.store, &self.tasks, source).await;
     }
 
-    /// Whether a text is the one-time code and has not expired.
+    /// Whether a text is the one-time code and the code has not expired.
     pub fn accepts_bootstrap_code(&self, text: &str) -> bool {
         self.bootstrap.accepts(text, self.store.clock())
     }

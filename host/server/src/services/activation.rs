@@ -1,15 +1,15 @@
-//! Whether a restored server was activated: until then it starts no run and makes no call.
+//! Activation of a restored server. Until it is activated, it starts no runs and makes no calls.
 
 use moxxy_types::error::{Error, Result};
 
-/// The state of a server that may have been restored from a backup.
+/// Activation state of a server that may have been restored from a backup.
 #[derive(Debug, Clone, Copy)]
 pub struct Activation {
     is_pending: bool,
 }
 
 impl Activation {
-    /// `restored` says whether the database still has the mark of a backup.
+    /// Creates the state. `restored`: whether the database is still marked as restored.
     pub fn new(restored: bool) -> Self {
         Self { is_pending: restored }
     }
@@ -19,7 +19,7 @@ impl Activation {
         self.is_pending
     }
 
-    /// Refuses to act in a restored server that waits for its activation.
+    /// Returns an error if the restored server has not been activated.
     pub fn check(self) -> Result<()> {
         if !self.is_pending {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Agents: a persona, a model and limits, under a name.
+//! Agents: named configurations of a persona, models and limits.
 
 use moxxy_store::{self as store, events};
 use moxxy_types::{
@@ -22,8 +22,11 @@ use crate::services::{
     skills,
 };
 
+/// Maximum length of a persona, in bytes.
 const PERSONA: usize = 64 * 1024;
+/// Maximum length of a model name, in bytes.
 const MODEL: usize = 256;
+/// Maximum number of fallback models.
 const FALLBACKS: usize = 8;
 const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
@@ -85,7 +88,7 @@ pub async fn get(runs: &Runs, name: &Name) -> Result<Agent> {
     store::agents::get(&mut *runs.store.read().await?, name).await
 }
 
-/// Returns a page of an agent's usage by day (UTC), latest first. Days without any are left out.
+/// Returns a page of an agent's usage by day (UTC), latest first. Days without usage are omitted.
 pub async fn usage(runs: &Runs, name: &Name, page: &PageRequest) -> Result<Page<DailyUsage>> {
     let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, name).await?.key;
@@ -119,7 +122,7 @@ pub async fn create(runs: &Runs, principal: Principal, new: NewAgent) -> Result<
         .await
 }
 
-/// Applies a change to the agent as it is when it is written.
+/// Applies a patch to the agent's state at the time of the write.
 pub async fn update(runs: &Runs, principal: Principal, name: Name, patch: Patch, expected: Expected) -> Result<Agent> {
     let remodelled = patch.provider.is_some() || patch.model.is_some() || patch.fallbacks.is_some();
     let before = store::agents::get(&mut *runs.store.read().await?, &name).await?.settings;
@@ -150,7 +153,7 @@ pub async fn update(runs: &Runs, principal: Principal, name: Name, patch: Patch,
         .await
 }
 
-/// Stops the agent's runs, then removes it with everything that was its own.
+/// Stops the agent's runs, then deletes the agent and all its data.
 pub async fn delete(runs: &Runs, principal: Principal, name: Name, expected: Expected) -> Result<()> {
     expected.check(&store::agents::get(&mut *runs.store.read().await?, &name).await?)?;
     runs::stop_all(runs, &principal, &name, moxxy_types::runs::Stop::Now).await?;
@@ -171,7 +174,7 @@ pub async fn delete(runs: &Runs, principal: Principal, name: Name, expected: Exp
 }
 
 impl Patch {
-    /// Applies the change and names the settings that it touches.
+    /// Applies the patch and returns the names of the settings that it sets.
     fn apply(self, settings: &mut Settings) -> Vec<&'static str> {
         let mut changed = Vec::new();
         set(&mut settings.provider, self.provider, "provider", &mut changed);
@@ -191,7 +194,7 @@ fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut V
     }
 }
 
-/// What can be checked without asking anyone.
+/// Checks the settings that need no lookup.
 fn check_values(settings: &Settings) -> Result<()> {
     let persona = settings.persona.as_ref().map_or(0, String::len);
     if persona > PERSONA {
@@ -217,7 +220,7 @@ fn check_values(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Checks the models that are not known already.
+/// Checks that models are distinct, and that providers have those that are not in `known`.
 async fn check_models(runs: &Runs, settings: &Settings, known: &[Fallback]) -> Result<()> {
     for (index, wanted) in settings.models().enumerate() {
         let field = |name: &str| match index {
@@ -244,7 +247,7 @@ async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> Str
     if models::of(&runs.components, &provider).await?.iter().any(is_wanted) {
         return Ok(());
     }
-    // It may have come since the list that is kept.
+    // The cached list may be older than the model.
     let models = models::ask(&runs.components, &provider).await?;
     if models.iter().any(is_wanted) {
         return Ok(());

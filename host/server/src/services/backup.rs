@@ -1,6 +1,6 @@
-//! Backups: everything but the master key in one file, taken from the data directory while a server uses
-//! it or not; and what is restored from one, whole and verified or not at all. A restored server does
-//! nothing of its own accord until it is activated: nobody knows what was done since the backup.
+//! Backup and restore. A backup is one file with everything except the master key, taken while a server runs or
+//! not. A restore is verified, and all or nothing. A restored server does nothing by itself until it is activated,
+//! because actions since the backup are unknown.
 
 use std::{
     collections::HashSet,
@@ -28,43 +28,43 @@ use crate::{
     services::{audit, offline, runs, vault},
 };
 
-/// How often a backup begins anew because a component was removed meanwhile.
+/// Maximum number of attempts. A backup restarts if a component was removed meanwhile.
 const TRIES: usize = 5;
-/// What a database consists of.
+/// Suffixes of the files of a database.
 const DATABASE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// A backup that was taken.
+/// Result of a backup.
 #[derive(Debug, Serialize)]
 pub struct Taken {
     pub file: PathBuf,
     pub taken_at: String,
     pub components: usize,
-    /// In bytes.
+    /// Size of the file, in bytes.
     pub size: u64,
 }
 
-/// A backup that was restored.
+/// Result of a restore.
 #[derive(Debug, Serialize)]
 pub struct Restored {
     pub taken_at: String,
     pub components: usize,
-    /// How many secrets the master key opens.
+    /// Number of secrets that the master key opens.
     pub secrets: usize,
-    /// How many runs had not ended.
+    /// Number of runs that had not ended.
     pub unfinished: usize,
     pub audit: audit::Report,
 }
 
-/// What becomes of runs that had not ended.
+/// Action for runs that had not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// They go on at the next start.
+    /// Resume them at the next start.
     Resume,
     Cancel,
 }
 
-/// Writes a backup into a new file.
+/// Writes a backup to a new file.
 pub async fn take(config: &Config, file: &Path) -> Result<Taken> {
     let database = config.database();
     if !database.exists() {
@@ -94,7 +94,7 @@ pub async fn take(config: &Config, file: &Path) -> Result<Taken> {
     Err(Error::unavailable("busy", "Components were removed all the while; try again"))
 }
 
-/// Only what this program knows is what it can restore.
+/// Checks that the database has the newest schema, so that this version can restore the backup.
 async fn up_to_date(db: &mut Db, path: &Path) -> Result<()> {
     if store::migration::version(db, path).await? == store::migration::newest() {
         return Ok(());
@@ -103,7 +103,7 @@ async fn up_to_date(db: &mut Db, path: &Path) -> Result<()> {
     Err(Error::conflict("database_too_old", message))
 }
 
-/// Adds the components to a copy of the database; `None` if one was removed meanwhile.
+/// Adds the components to a copy of the database. Returns their number, or `None` if one was removed meanwhile.
 async fn fill(config: &Config, now: &mut Db, copy: &Path, about: &About) -> Result<Option<usize>> {
     let mut db = backup::open(copy).await?;
     backup::begin(&mut db, about).await?;
@@ -123,7 +123,7 @@ async fn fill(config: &Config, now: &mut Db, copy: &Path, about: &About) -> Resu
     Ok(Some(digests.len()))
 }
 
-/// Makes a data directory of a backup. Its master key has to be given, as for a start.
+/// Restores a backup into an empty data directory. The master key must be provided, as for a start.
 pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
     has_magic(file)?;
     let home = &config.data.home;
@@ -141,7 +141,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
     let audit = audit::verify_in(&mut db, &master, None).await?;
     let unfinished = store::runs::open(&mut db).await?.len();
     backup::close(db).await?;
-    // Without the database the components are nothing, and with it they are there.
+    // Components first: they have no effect without the database, which requires them.
     place(&staged, home, &components)?;
     copy.as_file().sync_all().map_err(Error::from_write_error)?;
     copy.persist_noclobber(config.database()).map_err(|e| Error::from_write_error(e.error))?;
@@ -167,7 +167,7 @@ fn refuse_used(config: &Config) -> Result<()> {
     Err(Error::conflict("data_not_empty", message))
 }
 
-/// Writes the components into a folder that goes away, each as it was.
+/// Writes the components to a temporary folder, after checking their digests.
 async fn unpack(db: &mut Db, home: &Path) -> Result<(TempDir, HashSet<Digest>)> {
     let staged = TempDir::new_in(home).map_err(Error::from_write_error)?;
     let digests = store::components::digests(db).await?;
@@ -197,7 +197,7 @@ fn place(staged: &TempDir, home: &Path, digests: &HashSet<Digest>) -> Result<()>
     move_all().map_err(Error::from_write_error)
 }
 
-/// Lets a restored server act again. Returns how many runs had not ended.
+/// Activates a restored server. Returns the number of runs that had not ended.
 pub async fn activate(config: &Config, unfinished: Unfinished) -> Result<usize> {
     if !config.database().exists() {
         return Err(not_restored());

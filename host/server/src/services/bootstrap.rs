@@ -1,5 +1,5 @@
-//! The bootstrap: how the very first token is made with a code that is printed at start. In loopback mode
-//! it needs none from this machine.
+//! Bootstrap: creation of the first token with a code that is printed at start. In loopback mode, requests from this
+//! machine need no code.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use moxxy_types::{clock::Clock, digest, error::Result, ids};
@@ -7,11 +7,11 @@ use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 
 pub const PREFIX: &str = "boot_";
-/// How long a code is valid.
+/// Lifetime of a code.
 pub const LIFE: Duration = Duration::minutes(15);
 
-/// The code of this start, if there was no token yet. It ends with the first token, which is
-/// decided where tokens are made.
+/// The code of this start, or `None` if a token already existed. It is valid until the first token is created, which
+/// the creation of tokens checks.
 #[derive(Debug, Default)]
 pub struct Bootstrap(Option<Code>);
 
@@ -29,7 +29,7 @@ impl Bootstrap {
         Ok(Self(Some(Code { text, until: clock.now() + LIFE })))
     }
 
-    /// The code, to be printed once.
+    /// Returns the code, to be printed once.
     pub fn code(&self) -> Option<&str> {
         self.0.as_ref().map(|code| code.text.as_str())
     }

@@ -1,4 +1,4 @@
-//! Checks of providers that are installed, as they are configured.
+//! Conformance checks of installed providers with their configuration.
 
 use moxxy_conformance::{ProtocolProfile, check as check_component};
 use moxxy_store as store;
@@ -22,7 +22,7 @@ pub struct Order {
     pub wire: Option<String>,
 }
 
-/// Tries a provider, and keeps what came of it.
+/// Checks a provider and stores the report.
 pub async fn check(components: &Components, id: Name, order: Order) -> Result<Report> {
     let provider = store::providers::get(&mut *components.store.read().await?, &id).await?;
     let wire = order.wire.as_deref().map(ProtocolProfile::named).transpose()?;
@@ -39,7 +39,7 @@ pub async fn check(components: &Components, id: Name, order: Order) -> Result<Re
     if put { Ok(report) } else { Err(changed()) }
 }
 
-/// What came of the last check of a provider as it is now.
+/// Returns the report of the last check of a provider in its current version and configuration.
 pub async fn last(components: &Components, id: &Name) -> Result<Report> {
     let mut db = components.store.read().await?;
     store::providers::get(&mut db, id).await?;

@@ -1,4 +1,4 @@
-//! The service of installed components: their life cycle, and everything that a call of one may use.
+//! The service of installed components: their life cycle, and the resources of their calls.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Skills and providers, and the calls of both.
+/// Installed skills and providers, and the resources of their calls.
 #[derive(Debug, Clone)]
 pub struct Components {
     pub store: Store,
@@ -31,7 +31,7 @@ pub struct Components {
     pub(super) concurrency: Arc<ProviderConcurrency>,
     /// Permits for conformance checks: one runs at a time.
     pub(super) checks: Arc<Semaphore>,
-    /// Read while a component is being installed, written while unused ones are removed.
+    /// Read-locked during an installation, write-locked during the removal of unused components.
     pub(super) installing: Arc<RwLock<()>>,
 }
 
@@ -74,12 +74,12 @@ impl Components {
         Ok(())
     }
 
-    /// Number of distinct components that are installed.
+    /// Returns the number of distinct installed components.
     pub async fn count(&self) -> Result<i64> {
         store::components::count(&mut *self.store.read().await?).await
     }
 
-    /// Refuses outgoing requests to the server's own address.
+    /// Blocks outgoing requests to the server's own address.
     pub fn refuse_own_address(&self, address: std::net::SocketAddr) {
         self.egress.refuse(address);
     }

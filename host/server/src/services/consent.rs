@@ -1,6 +1,6 @@
-//! Consent: what a component asks for, by name, and what of it the operator agreed to. Public hosts
-//! are granted by it. Secrets, and hosts at a port of their own, which may be private, take
-//! `vault:write`: without it, consent to them only lets an upgrade go on.
+//! Consent: the permissions that a component requests, as text, and those that the operator accepted. Consent grants
+//! public hosts. Secrets, and hosts with a port, which may be private, require `vault:write`; without it, consent to
+//! them only lets an upgrade proceed.
 
 use moxxy_egress::{Pattern, Target, configured, is_public};
 use moxxy_runtime::{self as plugins, ANY};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Host;
 
-/// What stands before a place that is reached without encryption.
+/// Prefix of a destination that is reached without encryption.
 pub const PLAIN: &str = "http://";
 
 /// What the operator consents to: names, or all that is asked for.
@@ -54,24 +54,24 @@ pub struct Held {
     pub secrets: Vec<Grant>,
 }
 
-/// A wish that was narrowed by the name of the consent to it, such as `host:docs.rs GET` where a
-/// component asks for any host, `host:nas.lan:8080 GET` where it asks for `nas.lan`, or
-/// `host:api.example.com/repos/ada GET` where it asks for all of `api.example.com`.
+/// A requested host that the consent to it narrows, such as `host:docs.rs GET` where a component requests any host,
+/// `host:nas.lan:8080 GET` where it requests `nas.lan`, or `host:api.example.com/repos/ada GET` where it requests all
+/// of `api.example.com`.
 #[derive(Debug)]
 pub struct Opening<'a> {
     pub wish: &'a HostRequest,
-    /// The host, with the port and the path if there are any.
+    /// The narrowed request: the host, with port and path if there are any.
     pub request: HostRequest,
-    /// The host alone.
+    /// The host without its path.
     pub host: String,
-    /// Where it is, if it has a port.
+    /// Host and port, if it has a port.
     pub peer: Option<Peer>,
-    /// All that is meant, if it is not everything there.
+    /// Path that requests must be below, if they are restricted to one.
     pub path: Option<String>,
 }
 
 impl Accept {
-    /// Both together.
+    /// Returns the union of both.
     pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Names(one), Self::Names(other)) => Self::Names(one.union(&other).cloned().collect()),
@@ -79,8 +79,8 @@ impl Accept {
         }
     }
 
-    /// The names that are meant, as far as they are for `principal` to accept. One that nobody asks for
-    /// is an error: it may be misspelt.
+    /// Returns the accepted permissions that `principal` may accept. One that the component does not request is an
+    /// error, because it may be misspelt.
     pub fn names(accept: Option<Self>, manifest: &Manifest, principal: &Principal) -> Result<Names> {
         let mut names = Self::all_names(accept, manifest)?;
         if !principal.may(Scope::VaultWrite) {
@@ -89,7 +89,7 @@ impl Accept {
         Ok(names)
     }
 
-    /// Refuses what is named and is not for `principal` to accept.
+    /// Returns an error if a listed permission is one that `principal` may not accept.
     pub fn require(accept: Option<&Self>, manifest: &Manifest, principal: &Principal) -> Result<()> {
         let Some(Self::Names(names)) = accept else { return Ok(()) };
         let trusted = |name: &&String| {
@@ -101,7 +101,7 @@ impl Accept {
         }
     }
 
-    /// What is meant by names of what a configuration names, or by all.
+    /// Replaces permissions for `config:NAME` hosts, and `all`, by those for the hosts in the configuration.
     pub fn placed(self, manifest: &Manifest, config: &Map<String, Value>) -> Self {
         let at_place = |request: &HostRequest| {
             let peer = configured::place(request, config)?;
@@ -146,7 +146,7 @@ impl Accept {
     }
 }
 
-/// Refuses a version that asks for more than the one before, without consent to that.
+/// Returns an error if a version requests more than the previous one without consent to it.
 pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
     let known = |request: &&HostRequest| old.hosts.iter().any(|before| covers(before, request));
     let before: Names = old.secrets.iter().map(secret).collect();
@@ -163,7 +163,8 @@ pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
     Err(Error::Conflict(Problem::new("consent_required", message), details))
 }
 
-/// What of the consent to one version holds for the next: hosts with no more methods than before.
+/// Returns the part of the consent to one version that applies to the next: hosts without additional methods, and
+/// unchanged secrets.
 pub fn carried(old: &Manifest, accepted: &Names, new: &Manifest) -> Names {
     let granted = |request: &&HostRequest| {
         old.hosts.iter().any(|before| covers(before, request) && accepted.contains(&host(before)))
@@ -173,13 +174,13 @@ pub fn carried(old: &Manifest, accepted: &Names, new: &Manifest) -> Names {
     hosts.chain(named).chain(new.secrets.iter().map(secret).filter(|name| accepted.contains(name))).collect()
 }
 
-/// Whether a wish goes no further than the one before: the same host, and no method more.
+/// Whether a request goes no further than the previous one: the same host, and no additional methods.
 fn covers(before: &HostRequest, request: &HostRequest) -> bool {
     before.host == request.host && request.methods.iter().all(|method| before.methods.contains(method))
 }
 
-/// What is asked for, what of it is granted now, and what is missing. At `private` places every component
-/// may have a host that is granted to it.
+/// Returns the requested, granted and missing permissions at the time `now`. Every component may also reach its
+/// granted hosts at `private` addresses.
 pub fn permissions(
     manifest: &Manifest,
     accepted: &Names,
@@ -202,12 +203,12 @@ pub fn permissions(
     (Permissions { hosts: asked, secrets }, Held { hosts, secrets: held }, missing)
 }
 
-/// The wishes that were narrowed by the consent to them.
+/// Returns the requested hosts that the consent to them narrows.
 pub fn openings<'a>(manifest: &'a Manifest, accepted: &'a Names) -> impl Iterator<Item = Opening<'a>> + 'a {
     accepted.iter().filter_map(|name| opening(manifest, name))
 }
 
-/// What a name opens that is not itself the name of a wish.
+/// Parses a permission that narrows a requested host. Returns `None` for the permission of a whole request.
 fn opening<'a>(manifest: &'a Manifest, name: &str) -> Option<Opening<'a>> {
     let (place, methods) = name.strip_prefix("host:")?.split_once(' ')?;
     let methods: Vec<_> = methods.split('+').map(str::to_owned).collect();
@@ -234,19 +235,18 @@ fn opening<'a>(manifest: &'a Manifest, name: &str) -> Option<Opening<'a>> {
     Some(Opening { wish, request, host: pattern.to_owned(), peer, path: path.map(str::to_owned) })
 }
 
-/// Whether requests can lie below it: as a URL has it, with every character that would be encoded.
+/// Whether requests can be below a path: it must be in the normal form of a URL, without encoded slashes.
 fn is_path(path: &str) -> bool {
     let target = Target::parse(&format!("https://host.example{path}"));
     target.is_ok_and(|target| target.url().path() == path && !target.has_encoded_slashes())
 }
 
-/// Whether a host that is asked for is there.
+/// Whether a requested host matches `peer`.
 pub fn is_at(request: &HostRequest, peer: &Peer) -> bool {
     Pattern::parse(&request.host).is_some_and(|pattern| pattern.matches(&peer.host()))
 }
 
-/// What a component asks for once it is configured: the hosts that its configuration names are as it
-/// names them.
+/// Returns the manifest of a configured component: `config:NAME` hosts are replaced by those in the configuration.
 pub fn resolved(manifest: &Manifest, config: &Map<String, Value>) -> Manifest {
     let mut manifest = manifest.clone();
     for request in &mut manifest.hosts {
@@ -258,8 +258,7 @@ pub fn resolved(manifest: &Manifest, config: &Map<String, Value>) -> Manifest {
     manifest
 }
 
-/// What `principal` consents to by a configuration that names it: with `vault:write`, hosts that are not
-/// public.
+/// Returns the consent that a configuration implies: with `vault:write`, to the non-public hosts in it.
 pub fn named(manifest: &Manifest, config: &Map<String, Value>, principal: &Principal) -> Names {
     if !principal.may(Scope::VaultWrite) {
         return Names::new();
@@ -271,8 +270,8 @@ pub fn named(manifest: &Manifest, config: &Map<String, Value>, principal: &Princ
     manifest.hosts.iter().filter_map(named).collect()
 }
 
-/// Where a secret for this origin goes, as a grant says it: to the host, encrypted; on this machine also
-/// by plain HTTP, to the one port.
+/// Returns the destination of a secret for this origin, in the notation of grants: the host, by HTTPS. On this
+/// machine it may also be one port by plain HTTP.
 pub fn destination(origin: &Target) -> String {
     let here = match origin.host() {
         Host::Domain(name) => name == "localhost",
@@ -282,13 +281,13 @@ pub fn destination(origin: &Target) -> String {
     if here && !origin.is_https() { format!("{PLAIN}{}", origin.authority()) } else { origin.host().to_string() }
 }
 
-/// What of it is still a name for something that is asked for, with this configuration.
+/// Returns the accepted permissions that still match a request, with this configuration.
 pub fn known(accepted: Names, manifest: &Manifest, config: &Map<String, Value>) -> Names {
     let resolved = resolved(manifest, config);
     let asked = asked(&resolved);
     let is_there = |opening: &Opening<'_>| {
         let mut wishes = manifest.hosts.iter().zip(&resolved.hosts).filter(|(_, wish)| *wish == opening.wish);
-        // A configured host is at one place.
+        // A configured host has exactly one port.
         wishes.any(|(wish, _)| !wish.host.starts_with("config:") || configured::place(wish, config) == opening.peer)
     };
     let fits = |name: &String| asked.contains(name) || opening(&resolved, name).as_ref().is_some_and(is_there);
@@ -300,17 +299,17 @@ fn asked(manifest: &Manifest) -> Names {
     hosts.chain(manifest.secrets.iter().map(secret)).collect()
 }
 
-/// The name of a wish for a host.
+/// Returns the permission for a requested host.
 pub fn host(request: &HostRequest) -> String {
     format!("host:{} {}", request.host, request.methods.join("+"))
 }
 
-/// The name of a wish for a host at one place.
+/// Returns the permission for a requested host at one host and port.
 pub fn at(request: &HostRequest, peer: &Peer) -> String {
     host(&HostRequest { host: peer.to_string(), ..request.clone() })
 }
 
-/// The name of a wish for a secret.
+/// Returns the permission for a requested secret.
 pub fn secret(request: &SecretRequest) -> String {
     format!("secret:{} {} {}", request.name, request.place, request.hosts.join("+"))
 }

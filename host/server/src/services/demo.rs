@@ -1,4 +1,4 @@
-//! What a first start can begin with: an agent that works without a network.
+//! Demo agent for a first start. It works without a network.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,7 @@ use crate::services::{
 
 const PERSONA: &str = "You carry out small tasks on texts with your tools, and report their results.";
 
-/// Makes the agent `demo`, its provider and its skill, if the server never had an agent; says
-/// whether it did.
+/// Creates the agent `demo`, its provider and its skill, if the server never had an agent. Returns whether it did.
 pub async fn make(runs: &Runs) -> Result<bool> {
     if !store::agents::none_ever(&mut *runs.store.read().await?).await? {
         return Ok(false);

@@ -1,5 +1,5 @@
-//! What a component reaches: the hosts that it asked for and that somebody consented to, as rules for
-//! the one way out; and what is told of requests that no rule allows.
+//! Outgoing requests of components: egress rules for the hosts that a component requests and that an operator
+//! accepted, and events for denied requests.
 
 use std::sync::{
     Arc,
@@ -29,28 +29,30 @@ use serde_json::{Map, Value, json};
 
 use crate::services::{components::Components, consent, vault::call_secrets};
 
-/// Of what is told, in characters.
+/// Maximum length of the method in an event, in characters.
 const METHOD: usize = 32;
+/// Maximum length of the host in an event, in characters.
 const HOST: usize = 255;
+/// Maximum length of the reason in an event, in characters.
 const REASON: usize = 2048;
 
-/// The way out of one call. The server's threads do the sending.
+/// HTTP client of one call. It sends on the server's threads.
 pub struct CallEgress {
     client: Arc<CallClient>,
     server: ServerRuntime,
     told: Arc<Told>,
 }
 
-/// Whose refusals are told, and where. It holds no more of the server than it needs: a call that is cut
-/// off ends a little later than the server.
+/// Records the denied requests of a call. Holds only the parts of the server that it needs, because an aborted call
+/// ends slightly later than the server.
 struct Told {
     store: Store,
     tasks: Tasks,
     component: Name,
     subject: EventContext,
-    /// What is not told.
+    /// Secrets to redact in events.
     secrets: Option<Arc<call_secrets::CallSecrets>>,
-    /// Of the requests beyond their number only the first is told.
+    /// Whether a request over the limit was recorded: only the first one is.
     counted: AtomicBool,
 }
 
@@ -82,7 +84,7 @@ impl Outgoing for CallEgress {
         let (client, told) = (Arc::clone(&self.client), Arc::clone(&self.told));
         let method = request.method().as_str().chars().take(METHOD).collect();
         let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
-        // What stands before an `@` are credentials.
+        // The part before an `@` contains credentials.
         let host = authority.rsplit('@').next().unwrap_or_default().chars().take(HOST).collect();
         let sending = self.server.spawn(async move {
             let result = client.send(request, timeouts).await;
@@ -107,9 +109,9 @@ impl Told {
         let event = Event::EgressDenied { component: self.component.clone(), host, method, reason };
         let record =
             async move { store.write(|tx| Box::pin(async move { events::record(tx, &subject, event).await })).await };
-        // Told even if the call ends meanwhile.
+        // Recorded even if the call ends meanwhile.
         if let Err(error) = self.tasks.run_detached("refusal", record).await {
-            tracing::error!(error = ?error, "a refused request could not be told");
+            tracing::error!(error = ?error, "failed to record a denied request");
         }
     }
 }
@@ -120,7 +122,7 @@ impl std::fmt::Debug for CallEgress {
     }
 }
 
-/// What a skill reaches for an agent.
+/// Returns the egress policy of an agent's skill.
 pub fn of_skill(components: &Components, agent: &Name, skill: &Skill) -> Policy {
     let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
     let way = format!("PUT /v1/agents/{agent}/skills/{}", skill.id);
@@ -130,8 +132,8 @@ pub fn of_skill(components: &Components, agent: &Name, skill: &Skill) -> Policy 
     Policy { owner, ..asked.policy(given) }
 }
 
-/// What a provider reaches. Whoever installs one for the whole server consents to its public hosts,
-/// and whoever configures it to the origin that `config:NAME` stands for.
+/// Returns the egress policy of a provider. Installing a provider is consent to its public hosts, and configuring it
+/// is consent to the origin of each `config:NAME`.
 pub fn of_provider(components: &Components, provider: &Provider) -> Policy {
     let (manifest, accepted) = (&provider.component.manifest, &provider.accepted);
     let way = format!("PATCH /v1/providers/{}", provider.id);
@@ -142,18 +144,18 @@ pub fn of_provider(components: &Components, provider: &Provider) -> Policy {
     policy
 }
 
-/// What a component asks for, and what of it was consented to.
+/// Requested hosts of a component, and the consent to them.
 struct Asked<'a> {
     manifest: &'a Manifest,
     accepted: &'a Names,
-    /// The request that consents to more.
+    /// The API request that gives further consent.
     way: &'a str,
-    /// The places that all may reach that may reach their hosts.
+    /// Private addresses open to every component that may reach their hosts.
     private: &'a [Peer],
 }
 
 impl Asked<'_> {
-    /// Its own hosts, as far as they are `given`, and those that consent named.
+    /// Returns the policy for the requested hosts that are `given`, and for those that consent narrows.
     fn policy(&self, given: impl Fn(&HostRequest) -> bool) -> Policy {
         let mut policy = Policy::default();
         for request in &self.manifest.hosts {
@@ -187,7 +189,7 @@ impl Asked<'_> {
         policy
     }
 
-    /// The one origin that each option of a configuration names.
+    /// Returns a rule for the origin of each `config:NAME` host.
     fn configured(&self, config: &Map<String, Value>) -> Vec<Rule> {
         let resolved = consent::resolved(self.manifest, config);
         let opened: Vec<_> = consent::openings(&resolved, self.accepted).collect();
@@ -205,18 +207,18 @@ impl Asked<'_> {
         self.manifest.hosts.iter().filter_map(rule).collect()
     }
 
-    /// What consents to a wish.
+    /// Returns advice on how to consent to a requested host.
     fn advice(&self, request: &HostRequest) -> String {
         format!("this would let it: {} {}", self.way, json!({ "accept": [consent::host(request)] }))
     }
 
-    /// What consents to it at one port, be that public or not.
+    /// Returns advice on how to consent to a requested host at one port, public or not.
     fn advice_at_port(&self, request: &HostRequest) -> String {
         self.advice(&HostRequest { host: "{host}:{port}".to_owned(), ..request.clone() })
     }
 }
 
-/// What an operator allows at a place that may not be public.
+/// Returns the rules for an address that may be private, by HTTPS and by plain HTTP.
 fn at(rule: &Rule, peer: &Peer) -> [Rule; 2] {
     let rule = rule.clone().host(Pattern::Exact(peer.host.clone())).port(peer.port).private();
     [rule.clone(), rule.plain()]
@@ -279,7 +281,7 @@ mod tests {
             let (policy, named) = pinned(configured, &Names::new());
             assert_eq!(allows(&policy, url), allowed, "{configured} {url}");
             assert!(!policy.rules.iter().any(Rule::allows_private), "{configured}");
-            // What is not public takes consent, which whoever may name it so gives by naming it.
+            // A non-public host requires consent, which the configuration implies with `vault:write`.
             let (policy, _) = pinned(configured, &named);
             let private = policy.rules.iter().any(Rule::allows_private);
             assert_eq!(private, configured.contains("localhost"), "{configured}");
@@ -308,7 +310,7 @@ mod tests {
         assert!(!allowed(false, &["host:nas.home.arpa:8080 GET"], &[], "http://nas.home.arpa:8081/"));
         assert!(allowed(false, &["host:a.home.lan:80 GET"], &[], "http://a.home.lan/"));
         assert!(!allowed(false, &["host:b.example:80 GET"], &[], "http://b.example/"));
-        // A wish can be narrowed to what is below a path.
+        // A requested host can be narrowed to a path.
         for (name, url, expected) in [
             ("host:api.example.com/repos/ada GET", "https://api.example.com/repos/ada/x", true),
             ("host:api.example.com/repos/ada GET", "https://api.example.com/repos/adam", false),

@@ -1,4 +1,4 @@
-//! Versions of things, by which a client says which one it means to change.
+//! Versions of resources, with which a client says which one it means to change (`If-Match`).
 
 use moxxy_types::{
     digest,
@@ -6,7 +6,7 @@ use moxxy_types::{
 };
 use serde::Serialize;
 
-/// Which version a client expects to find.
+/// Versions that a client accepts.
 #[derive(Debug, Clone, Default)]
 pub enum Expected {
     #[default]
@@ -14,7 +14,7 @@ pub enum Expected {
     OneOf(Vec<String>),
 }
 
-/// The version of a thing as it is shown: it changes with any of it.
+/// Returns the version of a serialized resource: a hash of all its bytes.
 pub fn of(shown: &[u8]) -> String {
     let mut version = hex::encode(digest::sha256(shown));
     // 128 bits.
@@ -23,7 +23,7 @@ pub fn of(shown: &[u8]) -> String {
 }
 
 impl Expected {
-    /// An error if the thing is not what the client expects.
+    /// Returns an error if the version of the resource is not an expected one.
     pub fn check(&self, thing: &impl Serialize) -> Result<()> {
         let Self::OneOf(versions) = self else { return Ok(()) };
         let actual = of(&serde_json::to_vec(thing).map_err(Error::internal)?);

@@ -1,4 +1,4 @@
-//! The service of the event log: subscriptions, their number, and the retention of events.
+//! The service of the event log: subscriptions, their limit, and the retention of events.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Events {
     streams: Arc<Semaphore>,
 }
 
-/// Which events a client asked for.
+/// Events that a client asks for.
 #[derive(Debug, Default)]
 pub struct Selection {
     pub agents: Vec<Name>,
@@ -29,18 +29,18 @@ pub struct Selection {
 }
 
 impl Events {
-    /// At most `streams` clients wait for events at once.
+    /// Creates the service. At most `streams` clients stream events at the same time.
     pub fn new(store: &Store, broadcast: Broadcast, streams: usize) -> Self {
         Self { store: store.clone(), broadcast, streams: Arc::new(Semaphore::new(streams)) }
     }
 
-    /// A place among the clients that wait for events, if one is free.
+    /// Returns a permit to stream events, or `None` if all are in use.
     pub fn try_stream(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.streams).try_acquire_owned().ok()
     }
 
-    /// Subscribes to events behind a position in the log. Refuses a selection that no event can match, and a
-    /// position that the log does not have yet.
+    /// Subscribes to events after a position in the log. Rejects a selection that no event can match, and a position
+    /// that the log does not have yet.
     pub async fn subscribe(&self, selection: Selection, after: Option<i64>) -> Result<Subscription> {
         let Selection { agents, runs, types } = selection;
         let filter = Filter {
@@ -67,7 +67,7 @@ impl Events {
     }
 }
 
-/// Refuses a type that no event has.
+/// Returns an error if the filter has an unknown event type.
 pub fn check_types(filter: &Filter) -> Result<()> {
     let Some(unknown) = filter.unknown_type() else { return Ok(()) };
     let reason = format!("no event is of the type {unknown:?}; there are: {}", Event::TYPES.join(", "));

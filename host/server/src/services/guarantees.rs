@@ -1,5 +1,5 @@
-//! What a component can never do, in words: computed from what it imports and what it is granted, and
-//! true whatever its code tries.
+//! Guarantees of what a component can never do, as text. They follow from its imports and grants, and hold whatever
+//! its code does.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use moxxy_types::{components::Description, grants::Mode};
 
 use crate::services::consent::Held;
 
-/// Sentences without a subject.
+/// Returns the guarantees as sentences without a subject.
 pub fn of(component: &Description, granted: &Held) -> Vec<String> {
     let lacks = |interface: &str| {
         component.imports.as_ref().is_some_and(|imports| !imports.iter().any(|import| import == interface))

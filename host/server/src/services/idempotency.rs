@@ -1,5 +1,4 @@
-//! What was asked for under an `Idempotency-Key`, so that a request that is sent again is not carried
-//! out again.
+//! Idempotency keys: a repeated request with the same `Idempotency-Key` is not carried out again.
 
 use hmac::Mac as _;
 use moxxy_store::{self as store, Store, Tx, idempotency::Outcome as Row};
@@ -13,10 +12,10 @@ use moxxy_types::{
     idempotency::{Claim, Earlier, Key},
 };
 
-/// Size limit of a response that is stored, in bytes.
+/// Maximum size of a stored response body, in bytes.
 const MAX_STORED_BYTES: usize = 256 * 1024;
 
-/// The keys of this server, and those whose requests this process carries out now.
+/// The stored keys, and those of requests in progress.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKeys {
     store: Store,
@@ -25,12 +24,12 @@ pub struct IdempotencyKeys {
     open: InFlight<Key>,
 }
 
-/// How the first request with a key ended.
+/// Outcome of the first request with a key.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Nothing was carried out: the key is free again.
+    /// The request was not carried out, so the key may be used again.
     Released,
-    /// It was carried out; its response shows a secret, and only this id of what it made is stored.
+    /// The response contains a secret, so only this id of the created resource is stored.
     Secret(String),
     Response {
         status: u16,
@@ -40,19 +39,19 @@ pub enum Outcome {
 }
 
 impl IdempotencyKeys {
-    /// Bodies are compared by a HMAC with `mac`.
+    /// Creates the service. Bodies are compared by their HMAC with the key `mac`.
     pub fn new(store: &Store, tasks: &Tasks, mac: MacKey) -> Self {
         Self { store: store.clone(), tasks: tasks.clone(), mac, open: InFlight::default() }
     }
 
-    /// A claim on a key, with the body that came with it.
+    /// Returns a claim on a key with the HMAC of the request's body.
     pub fn claim(&self, key: Key, body: &[u8]) -> Claim {
         let mut mac = self.mac.start();
         mac.update(body);
         Claim { key, mac: mac.finalize().into_bytes().into() }
     }
 
-    /// Takes a key for its first request, or returns the outcome of that request.
+    /// Claims a key for its first request, or returns the state of that request.
     pub async fn take(&self, claim: &Claim) -> Result<Result<InFlightGuard<Key>, Earlier>> {
         let Some(open) = self.open.try_begin(&claim.key) else {
             let earlier = store::idempotency::find(&mut *self.store.read().await?, claim).await?;
@@ -66,11 +65,11 @@ impl IdempotencyKeys {
         Ok(earlier.await?.map_or(Ok(open), Err))
     }
 
-    /// Stores how a request ended. If that fails, later requests are told that the outcome is unknown.
+    /// Stores the outcome of a request. If that fails, later requests with the key learn that the outcome is unknown.
     pub async fn finish(&self, key: Key, outcome: Outcome, open: InFlightGuard<Key>) {
         let (first, again) = (outcome.clone(), key.clone());
         match self.store.write(move |tx| Box::pin(async move { write(tx, &key, &first).await })).await {
-            // The key stays taken until there is room to store the outcome.
+            // The key stays claimed until there is space to store the outcome.
             Err(error) if error.is_storage_error() => {
                 let store = self.store.clone();
                 self.tasks.spawn("idempotency", Policy::Job, async move {

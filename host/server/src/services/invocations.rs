@@ -1,4 +1,4 @@
-//! Calls of skills' tools: with what a call may use, and what is told of it.
+//! Calls of skill tools, with their resources and their events.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::services::{
     vault::{call_secrets, secret_use::CallIdentity},
 };
 
-/// One call of a tool.
+/// A tool call.
 #[derive(Debug)]
 pub struct Invocation<'a> {
     pub agent: AgentKey,
@@ -35,14 +35,14 @@ pub struct Invocation<'a> {
     pub skill: &'a Skill,
     pub tool: &'a str,
     pub arguments: &'a Map<String, Value>,
-    /// What the user answered it before; `None` where nobody can be asked.
+    /// The user's earlier answers to the call; `None` if nobody can be asked.
     pub answers: Option<Vec<Answered>>,
-    /// Of the run that makes the call, if one does.
+    /// Step of the run that makes the call, if a run does.
     pub step: Option<&'a StepId>,
     pub stop: CancellationToken,
 }
 
-/// A call that has ended, to be recorded with whatever else changes by it.
+/// A call that has ended, to be recorded in the transaction of its effects.
 #[derive(Debug, Clone)]
 pub struct ToolCallOutcome {
     agent: AgentKey,
@@ -93,7 +93,7 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
 }
 
 impl ToolCallOutcome {
-    /// What the call asked the user, if it has to be made again with the answer.
+    /// Returns the call's question to the user, if the call must be repeated with the answer.
     pub fn question(&self) -> Option<&str> {
         match &self.called.result {
             Err(Failure::Pending { question }) => Some(question),
@@ -101,7 +101,7 @@ impl ToolCallOutcome {
         }
     }
 
-    /// Commits what the call wrote, if it has a result, tells of it, and gives the result.
+    /// Commits the call's writes if it has a result, records its events, and returns the result.
     pub async fn record(self, tx: &mut Tx, subject: &EventContext) -> Result<Result<Output, Failure>> {
         let Self { agent, skill, since, tool, step, called } = self;
         let result = match called.result {
@@ -143,7 +143,7 @@ fn logged(skill: &Name, step: Option<&StepId>, log: Log) -> Vec<Event> {
     log.lines.into_iter().chain(dropped).map(event).collect()
 }
 
-/// The event for a component that ran over a limit.
+/// Returns the event for a component that exceeded a limit.
 pub fn limit_exceeded(component: &Name, failure: &Failure) -> Option<Event> {
     let Failure::Limit { limit, message } = failure else { return None };
     Some(Event::LimitExceeded { component: component.clone(), limit: limit.as_str().into(), message: message.clone() })
@@ -169,7 +169,7 @@ pub async fn invoke(
     };
     match policy.verdict(&moxxy_types::runs::tool_name(&id, &tool), Some(&known.hints)) {
         Verdict::Allow => {}
-        // Whoever calls it approves it.
+        // The call itself is the approval.
         Verdict::Ask => principal.require(Scope::AgentsWrite, "to call a tool that needs approval")?,
         Verdict::Deny => {
             let message =
@@ -193,7 +193,7 @@ pub async fn invoke(
         })
         .await?;
     let worker = components.clone();
-    // A call that has begun is told of, even if its client leaves.
+    // A started call is recorded, even if the client disconnects.
     let result = components.tasks.run_detached("invocation", async move {
         let (tool, arguments, stop) = (&*tool, &arguments, CancellationToken::new());
         let caller = Caller { agent: agent.clone(), run: None };
@@ -217,14 +217,14 @@ async fn record(
             ended.record(tx, &subject).await
         })
     });
-    // The call was made: who is told that nothing was done would make it again.
+    // The call was made. A client that gets a storage error would assume otherwise and repeat it.
     recorded.await.map_err(|error| match error.is_storage_error() {
         true => Error::internal("the server stopped before it could store what the call did"),
         false => error,
     })
 }
 
-/// The subject of an agent's events, unless it is gone: a new one of its name is another.
+/// Returns the event context of an agent, or an error if it was deleted, even if a new agent has its name.
 async fn same(tx: &mut Tx, agent: &Name, key: AgentKey) -> Result<EventContext> {
     match store::agents::exists(tx, key).await? {
         true => Ok(EventContext::agent(agent)),

@@ -1,4 +1,4 @@
-//! Messages: what a session's history is made of, and how a provider is shown it.
+//! Messages of a session's history, and their conversion for providers.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use moxxy_runtime::models;
@@ -7,7 +7,7 @@ use moxxy_types::{
     messages::{Message, Role, Thinking, ToolCall},
 };
 
-/// The calls of the last assistant message that no message answers yet.
+/// Returns the calls of the last assistant message that have no result yet.
 pub fn unanswered(messages: &[Message]) -> Vec<ToolCall> {
     let Some(asked) = messages.iter().rposition(|message| message.role == Role::Assistant) else { return Vec::new() };
     let (before, after) = messages.split_at(asked + 1);
@@ -15,8 +15,8 @@ pub fn unanswered(messages: &[Message]) -> Vec<ToolCall> {
     before.last().map(Message::calls).unwrap_or_default().iter().filter(answered).cloned().collect()
 }
 
-/// A history as providers take it: the results of a message's calls follow it in one message, and
-/// a call that a stopped run left open is answered here.
+/// Converts a history for providers. The results of a message's calls follow it in one message. A call that a stopped
+/// run left without a result gets an error as its result.
 pub fn for_provider(messages: &[Message]) -> Result<Vec<models::Message>> {
     let mut shown = Vec::with_capacity(messages.len());
     let mut rest = messages;
@@ -33,7 +33,7 @@ pub fn for_provider(messages: &[Message]) -> Result<Vec<models::Message>> {
                     shown.push(answers(message.calls(), results));
                 }
             }
-            // A result without its call: there is nothing it could answer.
+            // A result without its call, which providers cannot use.
             Role::Tool => {}
         }
     }
@@ -73,7 +73,7 @@ fn answers(calls: &[ToolCall], results: &[Message]) -> models::Message {
     models::Message { role: models::Role::Tool, parts: calls.iter().map(answer).collect() }
 }
 
-/// A thought of a model, as it is kept.
+/// Converts a model's thinking for storage.
 pub fn thinking(thinking: models::Thinking) -> Thinking {
     Thinking { text: thinking.text, opaque: BASE64.encode(thinking.opaque) }
 }

@@ -1,5 +1,4 @@
-//! The rules: what an agent, a skill, a provider and a run are and may do. Knows no HTTP, no SQL
-//! and no wasmtime.
+//! Domain rules of agents, skills, providers and runs, without HTTP, SQL or wasmtime.
 
 pub mod access;
 pub mod activation;

@@ -1,4 +1,4 @@
-//! The model lists of providers, cached for a while: each model call needs the window and the price of its model.
+//! Cache of providers' model lists. Each model call needs the context window and the price of its model.
 
 use std::{
     collections::HashMap,
@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
-/// How long a list is cached.
+/// Lifetime of a cached list.
 const MAX_AGE: Duration = Duration::minutes(10);
-/// How long a provider that gave none is not asked again by runs.
+/// Pause before runs ask a provider again that returned no list.
 const RETRY_PAUSE: Duration = Duration::minutes(1);
 
 /// A model of a provider.
@@ -31,16 +31,16 @@ pub struct Model {
     pub price: Option<Price>,
 }
 
-/// The lists that are cached.
+/// Cached model lists by provider.
 #[derive(Debug, Default)]
 pub struct ModelLists(Mutex<HashMap<Name, Cached>>);
 
 #[derive(Debug, Clone)]
 pub struct Cached {
-    /// The component and its configuration.
+    /// Digest of the component and its configuration.
     of: (Digest, Map<String, Value>),
     since: OffsetDateTime,
-    /// None where it gave none.
+    /// `None` if the provider returned no list.
     pub models: Option<Arc<Vec<Model>>>,
 }
 
@@ -49,7 +49,7 @@ impl ModelLists {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&provider.id).cloned()?;
         let age = now - cached.since;
         let longest = if cached.models.is_some() { MAX_AGE } else { RETRY_PAUSE };
-        // A clock that was set back makes it old, too.
+        // A list from the future, after the clock was set back, counts as expired.
         let fresh = (Duration::ZERO..longest).contains(&age);
         (fresh && cached.of.0 == provider.component.digest && cached.of.1 == provider.config).then_some(cached)
     }
@@ -58,12 +58,12 @@ impl ModelLists {
         let of = (provider.component.digest.clone(), provider.config.clone());
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = lists.get(&provider.id).filter(|cached| cached.of == of).and_then(|cached| cached.models.clone());
-        // Where it does not tell now, what it told before is as good as any.
+        // Without a new list, the previous one stays valid.
         let models = models.cloned().map(Arc::new).or(before);
         lists.insert(provider.id.clone(), Cached { of, since, models });
     }
 
-    /// Drops what is known of a provider that is gone.
+    /// Removes the list of a removed provider.
     pub fn forget(&self, provider: &Name) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(provider);
     }

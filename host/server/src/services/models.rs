@@ -1,5 +1,4 @@
-//! The models of providers: asked of the component, and kept for a while, as each model call needs to
-//! know the window and the price of its model.
+//! Models of providers, listed by the component and cached.
 
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use moxxy_types::{error::Result, events::EventContext, ids::Name, money::Price, 
 pub use crate::services::model_lists::Model;
 use crate::services::{components::Components, providers};
 
-/// What is known of a model.
+/// Known properties of a model.
 #[derive(Debug, Default)]
 pub struct About {
     pub context_window: Option<u32>,
@@ -24,7 +23,7 @@ pub async fn list(components: &Components, id: &Name) -> Result<Vec<Model>> {
     of(components, &provider).await
 }
 
-/// The models of a provider, as it told them within the last minutes, or else as it tells them now.
+/// Returns the models of a provider, from the cache if possible.
 pub async fn of(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
     match components.models.get(provider, components.store.clock().now()).and_then(|cached| cached.models) {
         Some(models) => Ok(models.to_vec()),
@@ -32,7 +31,7 @@ pub async fn of(components: &Components, provider: &Provider) -> Result<Vec<Mode
     }
 }
 
-/// Asks a provider which models it has now.
+/// Lists the models of a provider without the cache, and caches the result.
 pub async fn ask(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
     components.activation.check()?;
     let context = providers::context(components, provider, EventContext::default()).await?;
@@ -43,14 +42,15 @@ pub async fn ask(components: &Components, provider: &Provider) -> Result<Vec<Mod
     Ok(listed?)
 }
 
-/// What is known of a model. A provider that does not tell is not waited for at each call.
+/// Returns the known properties of a model. A failure to list models is cached too, so that not every call waits for
+/// the provider.
 pub async fn about(components: &Components, provider: &Provider, model: &str) -> About {
     let models = match components.models.get(provider, components.store.clock().now()) {
         Some(cached) => cached.models,
         None => match ask(components, provider).await {
             Ok(models) => Some(Arc::new(models)),
             Err(error) => {
-                tracing::warn!(provider = %provider.id, %error, "a provider does not tell its models");
+                tracing::warn!(provider = %provider.id, %error, "failed to list the models of a provider");
                 None
             }
         },
@@ -66,7 +66,7 @@ pub async fn about(components: &Components, provider: &Provider, model: &str) ->
     }
 }
 
-/// The price that the configuration gives a model.
+/// Returns the price of a model in the server's configuration.
 fn configured(components: &Components, provider: &Name, model: &str) -> Option<Price> {
     let prices = &components.config.prices.models;
     prices.iter().rfind(|price| price.provider == provider.as_str() && price.model == model).map(|price| price.price)
@@ -79,7 +79,7 @@ impl Model {
             price: configured(components, provider, &model.id).or(told),
             id: model.id,
             display_name: model.display_name,
-            // None would leave no room for anything.
+            // A limit of 0 would leave no room for anything.
             context_window: model.context_window.filter(|window| *window > 0),
             max_output_tokens: model.max_output_tokens.filter(|most| *most > 0),
         }

@@ -1,6 +1,5 @@
-//! The tool policy of an agent: what its model may call, what a person is asked about first, and what
-//! may be called again after a crash. Only the operator sets it; what a skill says of its tools is a
-//! hint.
+//! Tool policy of an agent: the tools that its model may call, those that need approval, and those that may be called
+//! again after a crash. Only the operator sets it; statements of a skill about its tools are hints.
 
 use moxxy_store::{self as store, events};
 use moxxy_types::{
@@ -23,7 +22,7 @@ pub async fn show(runs: &Runs, agent: &Name) -> Result<Policy> {
     store::agents::policy(&mut db, key).await
 }
 
-/// Returns a page of the decisions that hold for longer than one call, oldest first.
+/// Returns a page of the decisions that apply to more than one call, oldest first.
 pub async fn decisions(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Standing>> {
     let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
@@ -31,7 +30,7 @@ pub async fn decisions(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<
     Ok(page.cut(standing, |decision| decision.question_id.to_string()))
 }
 
-/// Sets the policy, as a whole. What was approved or denied for longer than one call is forgotten.
+/// Replaces the policy, and revokes all decisions that apply to more than one call.
 pub async fn set(runs: &Runs, principal: Principal, agent: Name, policy: Policy, expected: Expected) -> Result<Policy> {
     policy.check()?;
     let (about, worker) = (agent.clone(), runs.clone());

@@ -1,5 +1,5 @@
-//! How far a call is: events while it runs. A report that comes too soon after the last one waits,
-//! and the newest of those that wait is told.
+//! Progress events of running calls, with a rate limit. A report that arrives too soon after the last event waits,
+//! and only the newest waiting report is recorded.
 
 use std::time::Duration;
 
@@ -19,20 +19,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::services::components::Components;
 
-/// The least time between two events.
+/// Minimum time between two events.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The call that is told of.
+/// The call that reports progress.
 pub struct About {
     pub subject: EventContext,
-    /// The agent: a new one of its name is another.
+    /// Key of the agent, which differs for a new agent of the same name.
     pub agent: AgentKey,
     pub skill: Name,
     pub step: Option<StepId>,
     pub stop: CancellationToken,
 }
 
-/// Tells of reports until the call has ended.
+/// Records reports as events until the call has ended.
 pub async fn tell(
     components: &Components,
     about: About,
@@ -41,7 +41,7 @@ pub async fn tell(
 ) {
     let mut next = Instant::now();
     while reports.changed().await.is_ok() {
-        // The last report of a call waits for nothing.
+        // The last report of a call does not wait.
         ended.run_until_cancelled(sleep_until(next)).await;
         let newest = reports.borrow_and_update().clone();
         if about.stop.is_cancelled() {
@@ -50,7 +50,7 @@ pub async fn tell(
         if let Some(progress) = newest
             && let Err(error) = record(components, &about, progress).await
         {
-            tracing::error!(error = ?error, "the progress of a call could not be told");
+            tracing::error!(error = ?error, "failed to record the progress of a call");
         }
         next = Instant::now() + PAUSE;
     }
@@ -63,7 +63,7 @@ async fn record(components: &Components, about: &About, Progress { message, done
         .store
         .write(move |tx| {
             Box::pin(async move {
-                // Nothing is told of a run that was cancelled meanwhile, or of an agent that is gone.
+                // The run may have been cancelled or the agent deleted meanwhile.
                 let open = match &step_id {
                     Some(step) => store::steps::is_open(tx, step).await?,
                     None => store::agents::exists(tx, agent).await?,

@@ -1,5 +1,4 @@
-//! How many calls of a provider run at once. Those that wait have their turn in the order in which they
-//! came.
+//! Concurrency limits of providers. Waiting calls are served in FIFO order.
 
 use std::{
     collections::HashMap,
@@ -12,14 +11,14 @@ use moxxy_types::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Of every provider that was called since the start.
+/// Limits of all providers that were called since the start.
 #[derive(Debug, Default)]
 pub struct ProviderConcurrency(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     lanes: HashMap<Name, Arc<Queue>>,
-    /// For which provider each run waits.
+    /// The provider that each waiting run waits for.
     waiting: HashMap<RunId, Name>,
 }
 
@@ -32,25 +31,25 @@ struct Queue {
 #[derive(Debug)]
 struct Size {
     most: u32,
-    /// Places that are taken although there are fewer by now; they go when they become free.
+    /// Permits in use beyond a lowered limit. They are discarded on release.
     surplus: usize,
 }
 
-/// A place that is taken until this is dropped.
+/// A permit for one call. Dropping it releases it.
 #[derive(Debug)]
 pub struct Permit {
     lane: Arc<Queue>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// A run is seen to wait until this is dropped.
+/// Lists a run as waiting until dropped.
 struct Waiting<'l> {
     lanes: &'l ProviderConcurrency,
     run: &'l RunId,
 }
 
 impl ProviderConcurrency {
-    /// Waits for a place among so many.
+    /// Waits for a permit of a provider. `most` is the initial limit if the provider was not called before.
     pub async fn place(&self, run: &RunId, provider: &Name, most: u32) -> Result<Permit> {
         let lane = self.lane(provider, most);
         let places = Arc::clone(&lane.places);
@@ -64,30 +63,30 @@ impl ProviderConcurrency {
         Ok(Permit { lane, permit: Some(permit) })
     }
 
-    /// The provider that a run waits for.
+    /// Returns the provider that a run waits for.
     pub fn waits_for(&self, run: &RunId) -> Option<Name> {
         self.state().waiting.get(run).cloned()
     }
 
-    /// Gives a provider so many places from now on, whoever waits for one.
+    /// Changes the limit of a provider, also for calls that already wait.
     pub fn resize(&self, provider: &Name, most: u32) {
         let new = || Arc::new(Queue::new(most));
         self.state().lanes.entry(provider.clone()).or_insert_with(new).resize(most);
     }
 
-    /// Drops what is known of a provider that is gone.
+    /// Removes the state of a removed provider.
     pub fn forget(&self, provider: &Name) {
         self.state().lanes.remove(provider);
     }
 
     fn lane(&self, provider: &Name, most: u32) -> Arc<Queue> {
         let new = || Arc::new(Queue::new(most));
-        // Of one that is there the size is known better than by who read it before.
+        // The limit of an existing queue is at least as new as `most`, which the caller read earlier.
         Arc::clone(self.state().lanes.entry(provider.clone()).or_insert_with(new))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each use leaves the state whole, so a panic elsewhere has not harmed it.
+        // No update panics halfway, so the state is valid even if the lock is poisoned.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -152,14 +151,14 @@ mod tests {
         let mut fourth = Box::pin(take(3, 2));
         assert!((&mut third).now_or_never().is_none() && (&mut fourth).now_or_never().is_none());
         assert_eq!(lanes.waits_for(&runs[2]), Some(provider.clone()));
-        // There is one place less, and it is the first to become free.
+        // The limit was lowered by one, so the first released permit is discarded.
         drop(first);
         assert!((&mut third).now_or_never().is_none());
         drop(second);
         assert!((&mut fourth).now_or_never().is_none());
         let third = (&mut third).now_or_never().unwrap().unwrap();
         assert_eq!(lanes.waits_for(&runs[2]), None);
-        // Who gives up is waited for by nobody.
+        // A dropped future no longer waits.
         drop(fourth);
         assert_eq!(lanes.waits_for(&runs[3]), None);
         let mut waits = Box::pin(take(3, 1));

@@ -40,6 +40,7 @@ use crate::services::{
     vault::{call_secrets, secret_use::CallIdentity},
 };
 
+/// Allowed numbers of concurrent completions of a provider.
 const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;
 
 /// A provider as clients see it.
@@ -133,8 +134,7 @@ fn view(components: &Components, provider: Provider) -> View {
     View::new(provider, &components.store.clock().timestamp(), &components.config.egress.private)
 }
 
-/// Installs a provider. One whose client leaves meanwhile is installed all the same, or cleaned up
-/// after.
+/// Installs a provider. If the client disconnects, the installation still completes or is cleaned up.
 pub async fn install(components: &Components, principal: Principal, new: NewProvider) -> Result<View> {
     let worker = components.clone();
     let installing = async move { take_in(&worker, principal, new).await };
@@ -149,7 +149,7 @@ async fn take_in(components: &Components, principal: Principal, new: NewProvider
     let (now, secrets) = (components.store.clock().timestamp(), new.secrets);
     let provider = Provider {
         id: new.id,
-        // What its author wrote is no consent.
+        // Before the author's defaults are added, which are no consent.
         accepted: consent::named(&component.manifest, &new.config, &principal),
         config: completed(&component.manifest, new.config),
         component,
@@ -183,7 +183,7 @@ async fn take_in(components: &Components, principal: Principal, new: NewProvider
     installed
 }
 
-/// Changes the configuration, and what a provider may use.
+/// Changes the configuration, the concurrency and the permissions of a provider.
 pub async fn update(
     components: &Components,
     principal: Principal,
@@ -242,7 +242,7 @@ pub async fn update(
     Ok(view(components, updated))
 }
 
-/// The component that takes the configuration, as far as it is known.
+/// Checks a configuration against the current component of a provider, and returns the component's digest.
 async fn check_for(components: &Components, id: &Name, config: &Map<String, Value>) -> Result<Digest> {
     let Description { digest, manifest, .. } =
         store::providers::get(&mut *components.store.read().await?, id).await?.component;
@@ -250,7 +250,7 @@ async fn check_for(components: &Components, id: &Name, config: &Map<String, Valu
     Ok(digest)
 }
 
-/// The configuration is as the component says that it takes it.
+/// Checks a configuration against the component's schema.
 async fn check(components: &Components, manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
     let wrong = components.plugins.check_config(manifest, Value::Object(config.clone())).await?;
     schema::refuse("invalid_input", "config", wrong)
@@ -265,7 +265,7 @@ fn check_concurrency(concurrency: Option<u32>) -> Result<()> {
     }
 }
 
-/// A configuration with the hosts that it does not name, as far as the component has a default for them.
+/// Adds the component's default hosts to a configuration that does not set them.
 fn completed(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String, Value> {
     for option in manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:")) {
         let default =
@@ -277,7 +277,7 @@ fn completed(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String,
     config
 }
 
-/// Lets secrets follow the hosts that the configuration names.
+/// Updates the hosts of grants after the hosts in the configuration changed.
 async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before: &Map<String, Value>) -> Result<()> {
     let options = provider.component.manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:"));
     for option in options {
@@ -292,7 +292,7 @@ async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before:
     Ok(())
 }
 
-/// The options that differ.
+/// Returns the options that differ.
 fn changed(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<String> {
     let options: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     options.into_iter().filter(|option| old.get(*option) != new.get(*option)).cloned().collect()
@@ -326,7 +326,7 @@ pub async fn remove(components: &Components, principal: Principal, id: Name, exp
     skills::collect(components).await
 }
 
-/// What a call of the provider may use.
+/// Returns the context of a call to the provider: its configuration, secrets and egress.
 pub async fn context(components: &Components, provider: &Provider, subject: EventContext) -> Result<CallContext> {
     let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
     let owner = CallIdentity {
@@ -348,18 +348,18 @@ pub async fn context(components: &Components, provider: &Provider, subject: Even
 }
 
 impl View {
-    /// As it is at a time, with the places that are allowed to all.
+    /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
     pub fn new(provider: Provider, now: &str, private: &[Peer]) -> Self {
         let resolved = consent::resolved(&provider.component.manifest, &provider.config);
-        // Of a configured host only its own port counts.
+        // For a configured host, only the configured port counts.
         let configured = |request| configured::place(request, &provider.config);
         let configured: Vec<_> = provider.component.manifest.hosts.iter().filter_map(configured).collect();
         let counts = |peer: &&Peer| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
         let private: Vec<_> = private.iter().filter(counts).cloned().collect();
-        // Who installs a provider consents to its public hosts.
+        // Installing a provider is consent to its public hosts.
         let accepted = resolved.hosts.iter().map(consent::host).chain(provider.accepted).collect();
         let (_, granted, mut missing) = consent::permissions(&resolved, &accepted, &provider.grants, now, &private);
-        // As the manifest asks for it.
+        // As the manifest requests them, with `config:NAME` unresolved.
         let wishes = provider.component.manifest.hosts.iter().zip(&resolved.hosts);
         let lacking = |(_, wish): &(&HostRequest, &HostRequest)| missing.hosts.contains(wish);
         missing.hosts = wishes.filter(lacking).map(|(wish, _)| wish.clone()).collect();

@@ -1,6 +1,5 @@
-//! What runs ask people: questions of the model and of skills, and approvals of tool calls. Each is a
-//! row, so nothing is held in memory while a person thinks, and a restart loses none. The first answer
-//! counts.
+//! Questions of runs to people: questions of models and skills, and approvals of tool calls. Each is stored as a row,
+//! so a waiting run holds nothing in memory and a restart loses none. The first answer counts.
 
 use std::time::Duration;
 
@@ -22,8 +21,9 @@ use crate::{
     services::runs::{self, Runs, record_expired},
 };
 
-/// How often to look for questions that are to be given up, at least and at most: clocks may jump.
+/// Maximum interval between checks for expired questions. Clocks may jump, so a check may be due early.
 const LOOK: Duration = Duration::from_secs(60);
+/// Minimum interval between checks for expired questions.
 const SOON: Duration = Duration::from_millis(10);
 
 /// Returns a page of the open questions of an agent, oldest first.
@@ -34,7 +34,7 @@ pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<
     Ok(page.cut(open, |question| question.question_id.to_string()))
 }
 
-/// Answers a question of the agent; its run goes on.
+/// Answers a question of the agent, and resumes its run.
 pub async fn answer(
     runs: &Runs,
     principal: Principal,
@@ -44,7 +44,7 @@ pub async fn answer(
 ) -> Result<Question> {
     runs.activation.check()?;
     let worker = runs.clone();
-    // The run goes on, even if the client leaves at this moment.
+    // The run resumes even if the client disconnects now.
     runs.tasks.run_detached("answer", async move { take(&worker, principal, agent, id, response).await }).await
 }
 
@@ -87,7 +87,7 @@ async fn take(runs: &Runs, principal: Principal, agent: Name, id: QuestionId, re
     Ok(question)
 }
 
-/// A token that starts runs must not approve by itself what they want to do.
+/// Returns an error if a token answers an approval of a run that it started itself, unless that is allowed.
 fn not_by_starter(principal: &Principal, run: &Run, allowed: bool) -> Result<()> {
     let own = matches!(principal, Principal::Token(_)) && run.started_by == principal.name();
     if !own || allowed {
@@ -98,7 +98,7 @@ fn not_by_starter(principal: &Principal, run: &Run, allowed: bool) -> Result<()>
     Err(Error::Forbidden(Problem::new("own_run", message)))
 }
 
-/// Expires questions that nobody answers in time, for as long as the server runs.
+/// Starts the task that expires unanswered questions.
 pub fn spawn_expiry_task(runs: Runs, background: &Background) {
     if runs.activation.is_pending() {
         return;
@@ -112,7 +112,7 @@ pub fn spawn_expiry_task(runs: Runs, background: &Background) {
 async fn expire_all(runs: &Runs) {
     loop {
         let next = expire(runs).await.unwrap_or_else(|error| {
-            tracing::error!(?error, "questions could not be given up");
+            tracing::error!(?error, "failed to expire questions");
             LOOK
         });
         tokio::select! {
@@ -122,7 +122,7 @@ async fn expire_all(runs: &Runs) {
     }
 }
 
-/// Gives up what nobody answered in time, and says how long until there may be more.
+/// Expires overdue questions, and returns the time until the next check.
 async fn expire(runs: &Runs) -> Result<Duration> {
     let clock = runs.store.clock();
     let late = store::questions::due(&mut *runs.store.read().await?, &clock.timestamp()).await?;

@@ -1,5 +1,5 @@
-//! Refused tokens: all that are not known, from wherever, are told of by one event a minute, so that nobody
-//! without a token fills the logs.
+//! Refused tokens. One event a minute reports all unknown tokens from all sources, so that nobody without a token can
+//! fill the logs.
 
 use std::{
     mem,
@@ -17,16 +17,16 @@ use moxxy_types::{
 use time::OffsetDateTime;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// An event names so many networks; refusals of others are counted together.
+/// Maximum number of networks in an event; refusals of others are counted together.
 const SOURCES: usize = 16;
 
-/// The refusals that no event has told of.
+/// Refusals that no event has reported yet.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Until then refusals are counted and not told of.
+    /// Until this time, refusals are only counted.
     quiet_until: Option<OffsetDateTime>,
     counted: Counted,
 }
@@ -34,29 +34,29 @@ struct State {
 #[derive(Debug, Default)]
 struct Counted {
     count: u64,
-    /// The first of them.
+    /// Time of the first refusal.
     since: Option<OffsetDateTime>,
     sources: Vec<RefusedFrom>,
     other_count: u64,
 }
 
 impl Refusals {
-    /// Returns what is to be told of now: the first refusal, and then those of each minute.
+    /// Counts a refusal. Returns an event if none was recorded within the last minute.
     fn add(&self, source: IpNet, now: OffsetDateTime) -> Option<Event> {
         let mut state = self.state();
         state.counted.add(source, now);
-        // A clock that was set back must not silence more than a minute.
+        // After the clock was set back, the quiet period must not exceed a minute.
         let is_quiet = state.quiet_until.is_some_and(|until| now < until && until <= now + MINUTE);
         if is_quiet { None } else { state.take(now) }
     }
 
-    /// Returns all that is not told of yet, and begins the next minute.
+    /// Returns an event for all unreported refusals, and starts the next minute.
     fn take(&self, now: OffsetDateTime) -> Option<Event> {
         self.state().take(now)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each use leaves the state whole.
+        // No update panics halfway, so the state is valid even if the lock is poisoned.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -107,8 +107,8 @@ pub async fn count(refusals: &Arc<Refusals>, store: &Store, tasks: &Tasks, sourc
 async fn record(store: &Store, event: Event) {
     let subject = EventContext::default();
     let told = store.write(move |tx| Box::pin(async move { events::record(tx, &subject, event).await })).await;
-    // A refusal stands, even if it cannot be written down.
+    // The request is refused even if the event cannot be stored.
     if let Err(error) = told {
-        tracing::error!(?error, "refused tokens could not be told of");
+        tracing::error!(?error, "failed to record refused tokens");
     }
 }

@@ -1,5 +1,5 @@
-//! How long the log of events is kept: it goes from its oldest place on, whatever the events are about. A
-//! run goes on without the events that told of its beginning, for it is carried on from its steps.
+//! Retention of the event log: the oldest events are removed first, whatever they are about. A run does not need its
+//! earlier events, because it resumes from its steps.
 
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use tokio::time::interval;
 use crate::{background::Background, config, services::events::Events};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// One day, in seconds.
 const DAY: i64 = 86_400;
-/// How many events one transaction removes: others come in between.
+/// Maximum number of events that one transaction removes, so that others can run in between.
 const BATCH: i64 = 500;
 
-/// Removes what has had its time, now and each minute.
+/// Starts the task that removes expired events, now and every minute.
 pub fn spawn_expiry_task(events: Events, limits: config::Events, background: &Background) {
     background.tasks().keep_running("retention", move || {
         let (events, limits) = (events.clone(), limits.clone());

@@ -14,8 +14,8 @@ use moxxy_types::{
 
 use crate::services::runs::{self, Runs};
 
-/// Finds a session by its id, or the open one of a conversation by its name. `None` when the
-/// default conversation has not begun; another one is there only once it has.
+/// Finds a session by its id, or the open session of a conversation by its name. Returns `None` if the default
+/// conversation has not started; for any other conversation that is an error.
 async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Result<Option<SessionId>> {
     let name = match wanted.map(session_id) {
         None => default_conversation(),
@@ -52,7 +52,7 @@ pub async fn messages(
         None => None,
     };
     let session = match (session, of_run) {
-        // A run belongs to one session, so it says which.
+        // A run belongs to exactly one session.
         (None, Some(session)) => Some(session),
         (wanted, _) => find(&mut db, key, wanted).await?,
     };
@@ -60,7 +60,7 @@ pub async fn messages(
     store::messages::page(&mut db, &session, run, page).await
 }
 
-/// Stops the agent's runs and begins its default conversation anew.
+/// Stops the agent's runs and starts a new session of its default conversation.
 pub async fn reset(runs: &Runs, principal: Principal, agent: Name) -> Result<SessionId> {
     runs::stop_all(runs, &principal, &agent, moxxy_types::runs::Stop::Now).await?;
     runs.store
@@ -77,7 +77,7 @@ pub async fn reset(runs: &Runs, principal: Principal, agent: Name) -> Result<Ses
         .await
 }
 
-/// The id that a text is, or the text back.
+/// Parses a session id. Returns the text as the error.
 fn session_id(text: String) -> Result<SessionId, String> {
     SessionId::try_from(text.clone()).map_err(|_| text)
 }

@@ -92,8 +92,8 @@ pub(super) fn view(components: &Components, skill: Skill) -> View {
     View::new(skill, &components.store.clock().timestamp(), &components.config.egress.private)
 }
 
-/// Installs a skill: it goes by its manifest's name. One whose client leaves meanwhile is installed
-/// all the same, or cleaned up after.
+/// Installs a skill under its manifest's name. If the client disconnects, the installation still completes or is
+/// cleaned up.
 pub async fn install(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<View> {
     let worker = components.clone();
     let installing = async move { take_in(&worker, principal, agent, install).await };
@@ -159,7 +159,7 @@ pub async fn remove(
     collect(components).await
 }
 
-/// A component that was admitted; nothing is collected while it is held.
+/// An admitted component. While this exists, no unused components are removed.
 pub struct Admitted<'a> {
     prepared: Arc<Prepared>,
     _installing: RwLockReadGuard<'a, ()>,
@@ -172,7 +172,7 @@ impl std::ops::Deref for Admitted<'_> {
     }
 }
 
-/// Refuses another component than the client expects.
+/// Returns an error if the digest is not the one that the client expects.
 pub fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
     match expected.filter(|expected| expected != actual) {
         Some(expected) => {
@@ -183,7 +183,7 @@ pub fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
     }
 }
 
-/// Takes a component into the server, for a skill or a provider.
+/// Reads, checks and compiles the component of a skill or a provider.
 pub async fn admit(
     components: &Components,
     source: Source,
@@ -192,7 +192,7 @@ pub async fn admit(
 ) -> Result<Admitted<'_>> {
     let installing = components.installing.read().await;
     let (limit, folders) = (components.config.server.upload_limit, components.config.plugins.folders.clone());
-    // Megabytes to decode and to hash.
+    // Decoding and hashing megabytes blocks the thread.
     let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::of(&bytes), bytes));
     let (actual, bytes) = tasks::blocking(read).await??;
     same_digest(digest, &actual)?;
@@ -214,19 +214,18 @@ pub async fn admit(
     Ok(admitted)
 }
 
-/// The same where something else has failed already, which is what matters.
+/// Removes unused components like [`collect`], but only logs a failure.
 pub async fn tidy(components: &Components) {
     if let Err(error) = collect(components).await {
-        tracing::error!(error = ?error, "unused components could not be removed");
+        tracing::error!(error = ?error, "failed to remove unused components");
     }
 }
 
-/// Removes components that nothing uses any more. While something is being installed they stay:
-/// the next removal, or the next start, takes them.
+/// Removes unused components. During an installation it does nothing: the next removal or start removes them.
 pub async fn collect(components: &Components) -> Result<()> {
     let Ok(_alone) = components.installing.try_write() else { return Ok(()) };
     let used = match components.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await {
-        // What was not installed is in the way all the more where the disk is full.
+        // On a full disk, components that were not installed must be removed all the more.
         Err(error) if error.is_storage_error() => {
             store::components::digests(&mut *components.store.read().await?).await?
         }
@@ -236,7 +235,7 @@ pub async fn collect(components: &Components) -> Result<()> {
 }
 
 impl View {
-    /// As it is at a time, with the places that are allowed to all.
+    /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
     pub fn new(skill: Skill, now: &str, private: &[Peer]) -> Self {
         let component = skill.component;
         let (asked, granted, missing) =

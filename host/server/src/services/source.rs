@@ -1,4 +1,4 @@
-//! Where components come from: the client, the binary, or a folder of the operator's.
+//! Sources of components: the client, the binary, or a folder of the operator.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ use moxxy_types::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Name and bytes of each component that lay in `target/components` when the server was built.
+/// Name and bytes of each component that was in `target/components` when the server was built.
 const BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
 /// Where a component comes from.
@@ -34,14 +34,14 @@ pub enum Source {
     Path(PathBuf),
 }
 
-/// The names of the components in the binary that are of this world.
+/// Returns the names of the components in the binary that are of this world.
 fn names(world: World) -> Vec<&'static str> {
     BUNDLED.iter().filter(|(_, bytes)| plugins::world_of(bytes) == Some(world)).map(|(name, _)| *name).collect()
 }
 
 impl Source {
-    /// The component's bytes, at most `limit` of them; a path is in one of `folders`. Where a name is
-    /// wrong, those of `world` are named.
+    /// Returns the component's bytes, at most `limit`. A path must be in one of `folders`. The error for an unknown
+    /// name lists the names of `world`.
     pub fn bytes(self, limit: usize, folders: &[PathBuf], world: World) -> Result<Vec<u8>> {
         let bytes = match self {
             Self::Upload(bytes) => bytes,
@@ -71,15 +71,14 @@ fn bundled(name: &Name, world: World) -> Result<Vec<u8>> {
 fn file(path: &Path, limit: usize, folders: &[PathBuf]) -> Result<Vec<u8>> {
     let refused = |reason: String| Error::invalid_field("source.path", reason);
     let outside = || refused("it is in none of the folders of `plugins.folders`".into());
-    // What the path really leads to: links and dots are followed first. A file outside and a
-    // missing one get the same answer.
+    // Links and dots are resolved first. A file outside and a missing one get the same error.
     let real = path.canonicalize().map_err(|_| outside())?;
     let inside = folders.iter().filter_map(|folder| folder.canonicalize().ok()).any(|folder| real.starts_with(folder));
     if !inside {
         return Err(outside());
     }
     let unreadable = |e: std::io::Error| refused(format!("it cannot be read: {e}"));
-    // Before it is opened: a pipe would wait for its other end.
+    // Before it is opened, because opening a pipe would wait for its other end.
     if !real.is_file() {
         return Err(refused("it is not a file".into()));
     }

@@ -1,4 +1,4 @@
-//! The durable values of a skill, for one agent.
+//! Durable key-value storage of a skill, for one agent.
 
 use futures_util::future::BoxFuture;
 use moxxy_runtime::{Failure, Limit, Storage};
@@ -11,11 +11,12 @@ use moxxy_types::{
     ids::Name,
 };
 
-/// What a skill keeps for an agent at most.
+/// Maximum number of values that a skill stores for an agent.
 const KEYS: i64 = 10_000;
+/// Maximum size of the keys and values that a skill stores for an agent, in bytes.
 const BYTES: i64 = 16 * 1024 * 1024;
 
-/// Reads what was committed. Guests ask it, and the server's threads do the reading.
+/// Reads committed values for guests, on the server's threads.
 #[derive(Debug)]
 pub struct SkillStorage {
     store: Store,
@@ -44,8 +45,8 @@ impl Storage for SkillStorage {
     }
 }
 
-/// Commits what a call wrote. If it does not fit, or if the skill was removed meanwhile, nothing
-/// is written, and the call has failed. `since` tells the skill from a later one of its name.
+/// Commits the writes of a call. If they exceed a limit, or if the skill was removed meanwhile, nothing is written and
+/// the call fails. `since` is the time of the installation, to distinguish a later skill of the same name.
 pub async fn commit(
     tx: &mut Tx,
     agent: AgentKey,
@@ -74,6 +75,6 @@ pub async fn commit(
 }
 
 fn unreadable(error: Error) -> String {
-    tracing::error!(error = ?error, "stored values cannot be read");
+    tracing::error!(error = ?error, "failed to read stored values");
     "the values cannot be read now".to_owned()
 }

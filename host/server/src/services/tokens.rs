@@ -1,5 +1,5 @@
-//! Tokens: what a caller may do. A token is `mox_` and 32 random bytes in base64url (RFC 4648); only
-//! its SHA-256 is kept, so it is shown once.
+//! API tokens and their scopes. A token is `mox_` and 32 random bytes in base64url (RFC 4648). Only its SHA-256 hash
+//! is stored, so it is shown once.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ipnet::IpNet;
@@ -21,22 +21,23 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 pub const PREFIX: &str = "mox_";
+/// Maximum length of a description, in bytes.
 const DESCRIPTION: usize = 1024;
-/// Ten years, in seconds.
+/// Maximum lifetime of a token, in seconds: ten years.
 const LONGEST: i64 = 315_360_000;
-/// How exactly the last use of a token is known, in seconds.
+/// Resolution of a token's last use, in seconds.
 const USES: i64 = 60;
 
-/// Between two looks whether the token of an open stream has expired.
+/// Interval between checks whether the token of an open stream has expired.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Who makes a token.
+/// Creator of a token.
 #[derive(Debug, Clone)]
 pub enum Creator {
     Principal(Principal),
-    /// Nobody has to be anybody for the first one.
+    /// The first token needs no principal.
     Bootstrap,
-    /// Whoever can write to the data directory.
+    /// A command with write access to the data directory.
     Offline,
 }
 
@@ -71,8 +72,7 @@ pub struct Issued {
     pub expires_at: Option<String>,
 }
 
-/// Makes a token. Without a principal it has to be the very first, which is decided in the
-/// transaction that writes it.
+/// Creates a token. A bootstrap token must be the first one, which the transaction that writes it checks.
 pub async fn create(access: &Access, creator: Creator, new: NewToken) -> Result<Issued> {
     let new = checked(new)?;
     access.store.write(move |tx| Box::pin(insert(tx, creator, new))).await
@@ -84,9 +84,9 @@ pub async fn list(access: &Access, page: &PageRequest) -> Result<Page<Token>> {
     Ok(page.cut(tokens, |token| token.id.to_string()))
 }
 
-/// Whether a token, or the code of the bootstrap, stands somewhere in a text.
+/// Whether a text contains a token or a bootstrap code.
 pub fn holds_token(text: &str) -> bool {
-    // What follows the prefix: 32 bytes in base64url.
+    // Length after the prefix: 32 bytes in base64url.
     const LENGTH: usize = 43;
     [PREFIX, bootstrap::PREFIX].iter().any(|prefix| {
         text.match_indices(prefix).any(|(at, _)| {
@@ -96,12 +96,12 @@ pub fn holds_token(text: &str) -> bool {
     })
 }
 
-/// Whether any token was made, valid or not.
+/// Whether any token was created, valid or not.
 pub async fn any(access: &Access) -> Result<bool> {
     store::tokens::any(&mut *access.store.read().await?).await
 }
 
-/// The valid token of this text.
+/// Returns the token with this text, if it is valid.
 pub async fn find(access: &Access, text: &str) -> Result<Option<Token>> {
     let found = store::tokens::find(&mut *access.store.read().await?, &digest::sha256(text.as_bytes())).await?;
     let Some(token) = found.filter(|token| token.is_valid(access.store.clock())) else { return Ok(None) };
@@ -109,7 +109,7 @@ pub async fn find(access: &Access, text: &str) -> Result<Option<Token>> {
     Ok(Some(token))
 }
 
-/// Notes that a token is used, now and then, and keeps nobody waiting for it.
+/// Records the use of a token in the background, at most once per minute.
 fn note_use(access: &Access, token: &Token) {
     let now = access.store.clock().now();
     let known = token.last_used_at.as_deref().and_then(clock::parse);
@@ -120,9 +120,9 @@ fn note_use(access: &Access, token: &Token) {
     let (access, id) = (access.clone(), token.id.clone());
     access.tasks.clone().spawn("token use", Policy::Job, async move {
         let written = access.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));
-        // Nobody is kept out by a disk that is full.
+        // A full disk must not block authentication.
         if let Err(error) = written.await {
-            tracing::error!(?error, "the use of a token could not be noted");
+            tracing::error!(?error, "failed to record the use of a token");
         }
         drop(noting);
     });
@@ -143,7 +143,7 @@ async fn is_valid(access: &Access, id: &TokenId) -> Result<bool> {
     Ok(token.is_valid(access.store.clock()))
 }
 
-/// From the next request on it is not accepted any more.
+/// Revokes a token. Later requests with it are rejected.
 pub async fn revoke(access: &Access, principal: Principal, id: TokenId) -> Result<()> {
     access
         .store
@@ -162,7 +162,7 @@ pub async fn revoke(access: &Access, principal: Principal, id: TokenId) -> Resul
     Ok(())
 }
 
-/// Tells that a token lacks a scope.
+/// Records that a token lacks a scope.
 pub async fn tell_denied(access: &Access, token: TokenId, scope: Scope, source: IpNet) -> Result<()> {
     let subject = EventContext::default().by(token.as_str());
     let denied = Event::TokenDenied {
@@ -177,7 +177,7 @@ pub async fn tell_denied(access: &Access, token: TokenId, scope: Scope, source: 
     access.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, denied).await })).await
 }
 
-/// The bootstrap is over.
+/// Returns the error for a bootstrap after the first token was created.
 pub fn not_the_first() -> Error {
     let message = "The first token has been made already: making another takes one with `tokens:admin`";
     Error::Unauthenticated(Problem::new("unauthenticated", message))

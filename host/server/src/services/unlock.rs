@@ -1,4 +1,4 @@
-//! Unlocking: finds the master key that the vault is sealed by.
+//! Unlocking of the vault: finds the master key that it is sealed with.
 
 use moxxy_secrets::{self as secrets, MasterKey};
 use moxxy_store as store;
@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// The master key that the vault is sealed by, and whether the vault is new. What a rotation left that did
-/// not end is put right.
+/// Returns the master key that the vault is sealed with, and whether the vault is new. Completes or reverts an
+/// interrupted rotation.
 pub async fn unlock(config: &Config, store: &Store) -> Result<(MasterKey, bool)> {
     let found = master::find(config)?;
     let sealed_by = store::secrets::key_id(&mut *store.read().await?).await?;
@@ -33,7 +33,7 @@ pub async fn unlock(config: &Config, store: &Store) -> Result<(MasterKey, bool)>
     Ok((key.clone(), sealed_by.is_none()))
 }
 
-/// Where no secret is sealed yet, any key is taken, or made.
+/// Returns the master key of a vault without sealed secrets: any key that is found, or else a new one.
 async fn first(config: &Config, store: &Store, found: Vec<Found>) -> Result<MasterKey> {
     let mut db = store.read().await?;
     if !store::secrets::sealed(&mut db).await?.is_empty() {
@@ -47,7 +47,7 @@ async fn first(config: &Config, store: &Store, found: Vec<Found>) -> Result<Mast
         sealed_with(store, key.id()).await?;
         return Ok(key);
     }
-    // The audit log goes on under a key that is configured now, if the one before is there still.
+    // The audit log continues under a key that is configured now, if the previous one still exists.
     let before = master::files(config)?.into_iter().find(|found| id.as_ref() == Some(&found.key.id()));
     let (Some(new), Some(before)) = (given, before) else { return Err(wrong_key()) };
     let key = new.clone();
@@ -59,7 +59,7 @@ async fn sealed_with(store: &Store, id: String) -> Result<()> {
     store.write(move |tx| Box::pin(async move { store::secrets::set_key_id(tx, &id).await })).await
 }
 
-/// Seals every secret and the keys of the audit log by another master key. Returns the number of secrets.
+/// Seals every secret and the keys of the audit log with another master key. Returns the number of secrets.
 pub async fn reseal(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<usize> {
     let all = store::secrets::sealed(tx).await?;
     let count = all.len();

@@ -1,5 +1,5 @@
-//! A skill's way from one version to another, and back. A version that asks for more than the one
-//! before waits for consent to that; until then the old one stays.
+//! Upgrade and rollback of skills. A version that requests more permissions than the previous one requires consent;
+//! until then the old version stays.
 
 use std::sync::Arc;
 
@@ -46,15 +46,15 @@ pub struct Upgrade {
     pub revoke: Names,
 }
 
-/// The skill whose version is to change.
+/// The skill to upgrade.
 pub struct Place {
     pub agent: Name,
     pub id: Name,
     pub expected: Expected,
 }
 
-/// Replaces a skill's component. Calls under way end on the old one; the next one is of the new.
-/// It is carried out even if its client leaves.
+/// Replaces a skill's component. Running calls finish on the old one; later calls use the new one. The upgrade
+/// completes even if the client disconnects.
 pub async fn upgrade(components: &Components, principal: Principal, place: Place, upgrade: Upgrade) -> Result<View> {
     let worker = components.clone();
     let upgrading = async move { replace(&worker, principal, place, upgrade).await };
@@ -76,12 +76,12 @@ async fn replace(components: &Components, principal: Principal, place: Place, up
         Change { principal, key, place, component, digest, accept, revoke, config: Arc::clone(&components.config) };
     let upgraded = components.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
-    // An older version may have lost its last use, or a refused one never had any.
+    // An older version may be unused now, or a refused one was never used.
     skills::tidy(components).await;
     upgraded
 }
 
-/// A change that is decided in the transaction that makes it.
+/// A change that is checked in the transaction that applies it.
 struct Change {
     principal: Principal,
     key: AgentKey,
@@ -100,7 +100,7 @@ impl Change {
         expected.check(&View::new(current.clone(), &tx.now(), &self.config.egress.private))?;
         let Skill { component: old, accepted: before, .. } = current;
         if self.component.is_none() {
-            // There is nothing else that this could be for.
+            // Without a component, the request can only be about consent.
             Accept::require(self.accept.as_ref(), &old.manifest, &principal)?;
         }
         let component = self.component.unwrap_or_else(|| old.clone());
@@ -117,7 +117,7 @@ impl Change {
         if old.digest != component.digest {
             store::components::insert(tx, &component).await?;
             store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
-            // What this version was granted once is not granted again by that.
+            // Earlier grants of this version must not become effective again.
             grants::revoke_all(tx, &principal, &candidate).await?;
             grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
         } else if accepted != before {
@@ -139,8 +139,8 @@ impl Change {
     }
 }
 
-/// Goes back to the version before the last upgrade; once more, and it is the upgraded one again. Its
-/// grants are there again if `principal` may give them.
+/// Swaps the current version with the previous one, so that a second rollback restores the upgraded version. The
+/// grants of the previous version become effective again if `principal` has `vault:write`.
 pub async fn rollback(components: &Components, principal: Principal, agent: Name, id: Name) -> Result<View> {
     let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
@@ -175,7 +175,7 @@ pub async fn rollback(components: &Components, principal: Principal, agent: Name
     Ok(skills::view(components, skill))
 }
 
-/// An upload takes the place of what is there.
+/// Converts an upload to an upgrade that replaces the component.
 impl From<Install> for Upgrade {
     fn from(Install { source, digest, accept }: Install) -> Self {
         Self { source: Some(source), digest, accept, revoke: Names::new() }

@@ -1,4 +1,4 @@
-//! The one place that chooses a status code, and the one shape of errors.
+//! Error responses: maps errors to status codes, and renders all of them in one format.
 
 use axum::{
     Json,
@@ -13,13 +13,13 @@ use crate::http::net::limits::RateLimited;
 
 pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
-/// What a 401 asks for (RFC 6750).
+/// `WWW-Authenticate` value of a 401 (RFC 6750).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\"");
 
-/// The type of errors in the shape of RFC 9457.
+/// Media type of errors in the format of RFC 9457.
 const PROBLEM: &str = "application/problem+json";
 
-/// An error for a client. The middleware turns it into a body, when the request's id is known.
+/// Error response. The middleware adds its body, because only there the request id is known.
 #[derive(Debug, Clone)]
 pub struct ApiError(Box<Parts>);
 
@@ -31,7 +31,7 @@ struct Parts {
     headers: HeaderMap,
 }
 
-/// What is kept of an error that is answered again.
+/// Stored part of an error that is replayed.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     code: String,
@@ -56,19 +56,19 @@ impl ApiError {
         &self.0.problem
     }
 
-    /// The problem, to be kept.
+    /// Serializes the problem for storage.
     pub fn keep(&self) -> Vec<u8> {
         let kept = Kept { code: self.0.problem.code.clone().into_owned(), message: self.0.problem.message.clone() };
         serde_json::to_vec(&kept).unwrap_or_default()
     }
 
-    /// The answer that was kept.
+    /// Restores an error from its stored problem.
     pub fn kept(status: StatusCode, kept: &[u8]) -> Result<Self, Error> {
         let Kept { code, message } = serde_json::from_slice(kept).map_err(Error::internal)?;
         Ok(Self::of(status, Problem::new(code, message), Vec::new()))
     }
 
-    /// The answer as it is sent: RFC 9457 if the client accepts it, the plain shape otherwise.
+    /// Renders the response: as RFC 9457 if the client accepts it, in the plain format otherwise.
     pub fn render(self, asked: &HeaderMap, request_id: &str) -> Response {
         let mut body = json!({
             "error": self.0.problem.message,
@@ -146,7 +146,7 @@ pub async fn no_route() -> ApiError {
     )
 }
 
-/// Whether `Accept` names this type, and not to refuse it (RFC 9110). `*/*` names none.
+/// Returns whether `Accept` lists this media type with a weight above 0 (RFC 9110). `*/*` does not count.
 fn accepts(headers: &HeaderMap, media: &str) -> bool {
     let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|range| {

@@ -1,4 +1,4 @@
-//! Who may do what: each handler names the scope that it needs in its signature.
+//! Authentication and authorization. Each handler names the scope that it requires in its signature.
 
 use std::marker::PhantomData;
 
@@ -28,14 +28,14 @@ use crate::{
     },
 };
 
-/// A caller that may use the scope `S`.
+/// Caller that has the scope `S`.
 #[derive(Debug)]
 pub struct Caller<S> {
     pub principal: Principal,
     scope: PhantomData<S>,
 }
 
-/// A type that stands for a scope.
+/// Type that represents a scope.
 pub trait RequiredScope {
     const SCOPE: Scope;
 }
@@ -54,15 +54,15 @@ macro_rules! scopes {
 
 scopes! { AgentsRead, AgentsWrite, RunsWrite, EventsRead, VaultRead, VaultWrite, TokensAdmin }
 
-/// Who makes a token: one with `tokens:admin`, or whoever makes the very first.
+/// Creator of a token: a principal with `tokens:admin`, or the bootstrap for the first token.
 #[derive(Debug)]
 pub struct TokenCreator(pub Creator);
 
-/// What a request presents, found out before anything else looks at it.
+/// Credential of a request, determined before the handler and the rate limits.
 #[derive(Debug, Clone)]
 pub enum Credential {
     Nothing,
-    /// The one-time code of the bootstrap.
+    /// One-time code of the bootstrap.
     Code,
     Token(Token),
     Refused(ApiError),
@@ -74,7 +74,7 @@ impl Credential {
     }
 }
 
-/// Reads the credential of every request. What is presented counts, even where nothing is needed.
+/// Reads the credential of every request. A credential is checked even where none is required.
 pub async fn read(
     State((state, failures)): State<(HttpState, Failures)>,
     mut request: Request,
@@ -93,7 +93,7 @@ pub async fn read(
     next.run(request).await
 }
 
-/// The text behind `Bearer` (RFC 6750).
+/// Returns the text after `Bearer` (RFC 6750).
 fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -106,7 +106,7 @@ fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
 
 async fn recognised(state: &HttpState, failures: &Failures, from: &Extensions, text: &str) -> Result<Credential> {
     if text.starts_with(bootstrap::PREFIX) {
-        // Before it is looked at: there are few attempts at a code.
+        // Charged before the check, because attempts at a code are limited.
         failures.spend(from)?;
         return match state.app.access.accepts_bootstrap_code(text) {
             true => Ok(Credential::Code),
@@ -135,7 +135,7 @@ impl<S: RequiredScope> FromRequestParts<HttpState> for Caller<S> {
     }
 }
 
-/// Who calls: the token's holder, or a program that is trusted without one.
+/// Returns the principal of a request: its token, or `local` for a program that is trusted without a token.
 pub async fn principal(parts: &Parts, state: &HttpState) -> Result<Principal> {
     match Credential::of(parts) {
         Credential::Token(token) => return Ok(Principal::Token(token.clone())),
@@ -157,9 +157,9 @@ async fn allow(parts: &Parts, state: &HttpState, principal: &Principal, scope: S
         let Principal::Token(token) = principal else { return Err(unauthenticated("This takes a token")) };
         if Failures::of(parts).is_none_or(|failures| failures.may_tell(&token.id)) {
             let source = Client::network_of(&parts.extensions);
-            // A refusal stands, even if it cannot be written down.
+            // The request is denied even if the denial cannot be recorded.
             if let Err(error) = tokens::tell_denied(&state.app.access, token.id.clone(), scope, source).await {
-                tracing::error!(?error, "a refused token could not be told of");
+                tracing::error!(?error, "failed to record the denial of a token");
             }
         }
         return Err(insufficient(scope, token));
@@ -194,7 +194,7 @@ impl FromRequestParts<HttpState> for TokenCreator {
                 }
             }
         }
-        // Looked at again in the transaction that makes it.
+        // Checked again in the transaction that creates the token.
         if tokens::any(&state.app.access).await? {
             return Err(tokens::not_the_first().into());
         }

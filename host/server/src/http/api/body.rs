@@ -1,4 +1,4 @@
-//! Bodies, read within the limits on their size and on how slowly they may come, and parsed.
+//! Request bodies: reads them within limits on size and time, and parses them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,16 +25,16 @@ use crate::{
     },
 };
 
-/// On routes whose bodies carry components.
+/// Marker of routes whose bodies carry components.
 #[derive(Debug, Clone, Copy)]
 pub struct Upload;
 
-/// The largest body that carries a component: in base64 it is a third larger.
+/// Returns the maximum size of a body that carries a component, in bytes. Base64 adds a third.
 fn upload_limit(server: &config::Server) -> usize {
     server.upload_limit.saturating_add(server.upload_limit / 3).saturating_add(server.body_limit)
 }
 
-/// Reads a body to its end, within the limits on its size and on how slowly it may come.
+/// Reads a body to its end. Returns an error if the body is too large, or arrives too slowly.
 pub async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes, ApiError> {
     let server = &state.config.server;
     let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
@@ -44,9 +44,9 @@ pub async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes,
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large().into());
     }
-    // There are only so many large ones at once.
+    // Held by a body above `body_limit`; the number of such bodies is limited.
     let mut place = None;
-    // A connection whose client sends nothing may be closed for another's sake.
+    // The connection counts as idle while it waits for the body, so it may be evicted.
     let _waiting = parts.extensions.get::<Arc<ConnectionSlot>>().map(|seat| seat.waiting());
     let end = Instant::now() + Duration::from_secs(server.body_time);
     let pause = Duration::from_secs(server.body_pause);
@@ -67,7 +67,7 @@ pub async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes,
     }
 }
 
-/// A body, with its place among the large ones.
+/// Body with its upload permit, if it is large.
 struct Held {
     whole: Bytes,
     _place: Option<OwnedSemaphorePermit>,
@@ -85,7 +85,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
 }
 
-/// What a JSON body says; a large one is parsed away from the server's threads.
+/// Parses a JSON body, off the server's worker threads if it is large.
 pub async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
     tasks::heavy(body.len(), move || parse(&body)).await?.map_err(Into::into)
 }
@@ -100,7 +100,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     }
     let _: IgnoredAny = serde_json::from_slice(body)
         .map_err(|error| Error::invalid("malformed_json", format!("The body is not JSON: {error}")))?;
-    // A list would be taken for an object's fields.
+    // Serde would read an array as the fields of a struct.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::invalid_field("body", "it is a JSON object"));
     }

@@ -1,5 +1,5 @@
-//! Input, checked on its way in: JSON bodies, paths, queries and conditions, each with an error in
-//! the one shape that names the field, and each described in the OpenAPI document.
+//! Extractors that validate input: JSON bodies, paths, queries and conditions. Their errors name the invalid field, and
+//! the OpenAPI document describes each of them.
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection},
@@ -32,11 +32,11 @@ pub struct OptionalJson<T>(pub T);
 #[derive(Debug)]
 pub struct Path<T>(pub T);
 
-/// The parameters behind the question mark.
+/// The query parameters.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
-/// `If-Match`: the versions that a change is meant for.
+/// `If-Match`: the versions that a change may replace.
 #[derive(Debug)]
 pub struct IfMatch(pub Expected);
 
@@ -107,7 +107,7 @@ fn wrong_path(name: &str, reason: &str) -> Error {
     wrong("invalid_path", format!("The address is wrong: `{name}`: {reason}"), name, reason)
 }
 
-/// Of a path whose names are no text.
+/// Converts the rejection of a path, such as one that is not UTF-8.
 fn unreadable(rejection: PathRejection) -> Error {
     match rejection {
         PathRejection::FailedToDeserializePathParams(failure) => match failure.into_kind() {
@@ -134,13 +134,13 @@ impl FromRequestParts<HttpState> for IfMatch {
         if tags.is_empty() || tags.contains(&"*") {
             return Ok(Self(Expected::Any));
         }
-        // A weak tag never matches here (RFC 9110), and neither does what is no tag.
+        // Weak tags never match here (RFC 9110), and neither do malformed ones.
         let strong = |tag: &&str| tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).map(str::to_owned);
         Ok(Self(Expected::OneOf(tags.iter().filter_map(strong).collect())))
     }
 }
 
-/// What the parser says, without the names of Rust's types.
+/// Rewrites a parser message without the names of Rust types.
 pub fn in_plain_words(message: &str) -> String {
     match message {
         "invalid digit found in string" | "cannot parse integer from empty string" => {

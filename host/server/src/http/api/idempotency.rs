@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: a POST that is sent again with its key is not carried out again. Keys hold for
-//! 24 hours, each for one caller and one address.
+//! `Idempotency-Key`: a POST that is repeated with its key is not executed again. Keys are valid for 24 hours, each for
+//! one caller and one URL.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -31,18 +31,19 @@ use crate::{
 };
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Maximum length of a key, in characters.
 const LONGEST: usize = 255;
-/// Headers of a response that are stored beside its body.
+/// Response headers that are stored with the body.
 const STORED_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
-/// On answers of requests that were carried out before.
+/// Header of responses to requests that were executed before.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 pub const TRUE: HeaderValue = HeaderValue::from_static("true");
 
-/// What an answer has made, if it shows a secret and must not be kept.
+/// Id of the created resource, on a response that shows a secret and must not be stored.
 #[derive(Debug, Clone)]
 pub struct Secret(pub String);
 
-/// Carries a request out once, and answers later ones with its answer.
+/// Executes a request once, and replays its response to later requests with the same key.
 pub async fn once(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
     let (request, claim) = claimed(&state, request).await?;
     let Some(claim) = claim else { return Ok(next.run(request).await) };
@@ -51,9 +52,9 @@ pub async fn once(Extension(state): Extension<HttpState>, request: Request, next
         Err(earlier) => return replay(earlier),
     };
     let keys = state.app.access.idempotency.clone();
-    // What has begun is told of to whoever asks again, even if this client leaves.
+    // Detached, so that a repeated request gets the response even if this client disconnects.
     let carried_out = state.app.background.tasks().run_detached("request", async move {
-        // A panic is an answer too, and must not leave the key taken.
+        // A panic is a response too, and must not leave the key claimed.
         let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let response = response.unwrap_or_else(middleware::panicked);
         finish(&keys, claim, open, response).await
@@ -61,7 +62,7 @@ pub async fn once(Extension(state): Extension<HttpState>, request: Request, next
     Ok(carried_out.await?)
 }
 
-/// Leaves the key to the handler, which writes it with what it makes.
+/// Leaves the key to the handler, which stores it together with the resource that it creates.
 pub async fn left_to_handler(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
     let (mut request, claim) = claimed(&state, request).await?;
     if let Some(claim) = claim {
@@ -70,7 +71,7 @@ pub async fn left_to_handler(Extension(state): Extension<HttpState>, request: Re
     Ok(next.run(request).await)
 }
 
-/// The request, whole, and the claim that it makes, if it brings a key.
+/// Returns the request, and its claim if it has a key. The body has then been read to its end.
 async fn claimed(state: &HttpState, request: Request) -> Result<(Request, Option<Claim>)> {
     let Some(key) = request.headers().get(&KEY) else { return Ok((request, None)) };
     let key = key.to_str().unwrap_or_default().to_owned();
@@ -78,12 +79,12 @@ async fn claimed(state: &HttpState, request: Request) -> Result<(Request, Option
         return Err(Error::invalid_field("Idempotency-Key", format!("it has 1 to {LONGEST} visible characters")).into());
     }
     let (mut parts, sent) = request.into_parts();
-    // Whoever may not call is told so by the handler.
+    // The handler rejects callers without authentication.
     let Ok(principal) = auth::principal(&parts, state).await else {
         return Ok((Request::from_parts(parts, sent), None));
     };
     let bytes = body::read(&parts, sent, state).await?;
-    // What has begun goes on, even if its connection ends.
+    // The request continues even if its connection ends, so it must not hold the slot of the connection.
     parts.extensions.remove::<Arc<ConnectionSlot>>();
     let route = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("", |address| address.as_str()));
     let key = Key { caller: principal.name().to_owned(), route, text: key };
@@ -92,7 +93,7 @@ async fn claimed(state: &HttpState, request: Request) -> Result<(Request, Option
     Ok((Request::from_parts(parts, Body::from(bytes)), Some(claim)))
 }
 
-/// Stores the response of a request that was carried out, and frees the key of one that was not.
+/// Stores the response of a request that was executed, and releases the key of one that was not.
 async fn finish(
     keys: &IdempotencyKeys,
     claim: Claim,
@@ -113,7 +114,7 @@ async fn finish(
             .iter()
             .filter_map(|name| Some((name.to_string(), parts.headers.get(name)?.to_str().ok()?.to_owned())));
         let body = match failed {
-            // The component or the server failed after it had begun.
+            // The component or the server failed after execution had started.
             Some(answer) if !status.is_success() => answer.keep(),
             _ => body.to_vec(),
         };

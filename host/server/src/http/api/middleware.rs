@@ -1,5 +1,5 @@
-//! What happens around every request, from the outside in: an id, one shape for every error, one for
-//! a panic; pages of other origins; tokens in addresses; who calls, and how often.
+//! Middleware around every request, from the outside in: request id and error format, panic handler, CORS, rejection of
+//! tokens in URLs, client address, authentication, rate limits.
 
 use std::{any::Any, time::Instant};
 
@@ -28,7 +28,7 @@ use crate::{
     services::tokens,
 };
 
-/// The header fields of our own that a page may send.
+/// Request headers that a web page of an allowed origin may send.
 const CORS_ALLOWED_HEADERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
@@ -40,7 +40,7 @@ const CORS_ALLOWED_HEADERS: [HeaderName; 9] = [
     trace::REQUEST_ID,
     trace::TRACEPARENT,
 ];
-/// And those that it may read.
+/// Response headers that such a page may read.
 const CORS_EXPOSED_HEADERS: [HeaderName; 11] = [
     header::ALLOW,
     header::ETAG,
@@ -55,7 +55,7 @@ const CORS_EXPOSED_HEADERS: [HeaderName; 11] = [
     trace::TRACEPARENT,
 ];
 
-/// `limited` is subject to rate limits, `free` is not.
+/// Adds the middleware to the routes. `limited` is subject to rate limits, `free` is not.
 pub fn apply_middleware(state: &HttpState, limited: Router, free: Router) -> Result<Router> {
     let requests = Requests::new(&state.config.rate_limit)?;
     let failures = Failures::new(&state.config.rate_limit)?;
@@ -74,7 +74,7 @@ pub fn apply_middleware(state: &HttpState, limited: Router, free: Router) -> Res
 
 fn cors(origins: &[String]) -> CorsLayer {
     let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-    // Checked with the configuration.
+    // Validated with the configuration.
     let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
@@ -83,7 +83,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers(CORS_EXPOSED_HEADERS)
 }
 
-/// Gives the request an id, and every error its body.
+/// Assigns the request an id, adds the body of an error, and returns 304 if the client has the response already.
 async fn finalize(mut request: Request, next: Next) -> Response {
     let (id, trace) = (trace::request_id(request.headers()), Trace::of(request.headers()));
     let (headers, method) = (request.headers().clone(), request.method().clone());
@@ -95,11 +95,11 @@ async fn finalize(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
-    span.in_scope(|| tracing::debug!(status = status.as_u16(), elapsed = ?started.elapsed(), "answered"));
+    span.in_scope(|| tracing::debug!(status = status.as_u16(), elapsed = ?started.elapsed(), "request completed"));
     if let Some(answer) = response.extensions_mut().remove::<ApiError>().or_else(|| framework(status)) {
         let (parts, _) = response.into_parts();
         response = answer.render(&headers, &id);
-        // Such as `Allow`.
+        // Keeps headers such as `Allow`.
         for (name, value) in &parts.headers {
             response.headers_mut().entry(name).or_insert_with(|| value.clone());
         }
@@ -116,7 +116,7 @@ async fn finalize(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether the client has this answer already (`If-None-Match`).
+/// Returns whether the client has this response already (`If-None-Match`).
 fn is_known(headers: &HeaderMap, response: &Response) -> bool {
     let Some(tag) = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()) else { return false };
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
@@ -124,7 +124,7 @@ fn is_known(headers: &HeaderMap, response: &Response) -> bool {
     response.status() == StatusCode::OK && known.any(|known| known == tag || known == "*")
 }
 
-/// Refuses a token in an address: it stands in logs and histories from then on.
+/// Rejects a token in a URL, because URLs are written to logs and histories.
 async fn without_token(request: Request, next: Next) -> Response {
     if holds_token(request.uri()) {
         let message = "An address holds a token here: it is in logs now, so revoke it; \
@@ -136,7 +136,7 @@ async fn without_token(request: Request, next: Next) -> Response {
 
 fn holds_token(uri: &Uri) -> bool {
     let address = uri.path_and_query().map_or("", |address| address.as_str());
-    // Decoding leaves a token that stands there plainly as it is.
+    // Decoding does not change a token that is not percent-encoded.
     let decoded = percent_decode_str(address).decode_utf8_lossy();
     let mut names = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
     tokens::holds_token(&decoded)
@@ -144,7 +144,7 @@ fn holds_token(uri: &Uri) -> bool {
             .any(|name| matches!(&*name.to_ascii_lowercase(), "token" | "access_token" | "api_key" | "authorization"))
 }
 
-/// Notes where the request comes from.
+/// Adds the client's address and the failure buckets to the request.
 async fn identify_client(
     State((state, failures)): State<(HttpState, Failures)>,
     mut request: Request,
@@ -158,7 +158,7 @@ async fn identify_client(
     next.run(request).await
 }
 
-/// The body of an error that the framework made by itself.
+/// Returns the error for a response that axum generated itself.
 fn framework(status: StatusCode) -> Option<ApiError> {
     (status == StatusCode::METHOD_NOT_ALLOWED)
         .then(|| ApiError::new(status, "method_not_allowed", "This address does not take this method; see `Allow`"))

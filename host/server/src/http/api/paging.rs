@@ -23,13 +23,14 @@ use crate::{
     http::state::HttpState,
 };
 
+/// Default number of items per page.
 const DEFAULT: u32 = 100;
+/// Maximum number of items per page.
 const MOST: u32 = 1000;
-/// Longer than anything that an item is known by.
+/// Maximum size of a decoded cursor, in bytes. No item's key is longer.
 const CURSOR: usize = 512;
 
-/// Which page of a list is wanted. Only with `OTHERS` may there be other parameters too, which the
-/// handler then checks.
+/// Requested page of a list. Other query parameters are allowed only with `OTHERS`; the handler checks them.
 #[derive(Debug)]
 pub struct Paging<const OTHERS: bool = false> {
     pub page: PageRequest,
@@ -54,7 +55,7 @@ impl<const OTHERS: bool> Paging<OTHERS> {
         Paginated { items: slice.items, next: slice.next.map(|after| self.next(&after)) }
     }
 
-    /// The address of the next page: this one's, with another cursor.
+    /// Returns the URL of the next page: this page's URL with another cursor.
     fn next(&self, after: &str) -> String {
         let given = form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes());
         let kept = given.filter(|(name, _)| name != "cursor");

@@ -1,5 +1,5 @@
-//! What a client prefers, and what it asked for before: `Prefer: wait` (RFC 7240), the claim of an
-//! `Idempotency-Key`, and the last event that it saw.
+//! Extractors for preferences and resumption: `Prefer: wait` (RFC 7240), the claim of an `Idempotency-Key`, and
+//! `Last-Event-ID`.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -14,13 +14,14 @@ use crate::{
     http::state::HttpState,
 };
 
+/// Maximum wait, in seconds.
 const LONGEST_WAIT: u64 = 300;
 
-/// How long the client prefers to wait.
+/// Time that the client prefers to wait.
 #[derive(Debug)]
 pub struct Wait(pub Option<Duration>);
 
-/// The claim that the request makes, for handlers that write it themselves.
+/// Claim of the request, for handlers that store it themselves.
 #[derive(Debug)]
 pub struct Claimed(pub Option<Claim>);
 
@@ -52,7 +53,7 @@ impl FromRequestParts<HttpState> for LastEvent {
     }
 }
 
-/// The `wait` preference (RFC 7240), in seconds; a preference that cannot be read is ignored.
+/// Returns the `wait` preference (RFC 7240), which is in seconds. An unreadable preference is ignored.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     let mut pairs = preferences.flat_map(|value| value.split([',', ';'])).filter_map(|token| token.split_once('='));

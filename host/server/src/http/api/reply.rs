@@ -1,5 +1,4 @@
-//! What handlers answer with: each kind says its status and its headers, to clients and in the
-//! OpenAPI document.
+//! Success responses of handlers. The type determines status and headers, both on the wire and in the OpenAPI document.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -17,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
-/// 200 with one thing and its `ETag`.
+/// 200 with one resource and its `ETag`.
 #[derive(Debug)]
 pub struct WithEtag<T>(pub T);
 
@@ -28,7 +27,7 @@ pub struct Paginated<T> {
     pub next: Option<String>,
 }
 
-/// 201 with what was made, and where it is.
+/// 201 with the created resource and its `Location`.
 #[derive(Debug)]
 pub struct Created<T> {
     location: String,
@@ -46,7 +45,7 @@ impl<T> Created<T> {
         Self { location, made, secret: false, extra: HeaderMap::new() }
     }
 
-    /// Of what shows a secret this once.
+    /// Marks a response that shows a secret, which is shown only once.
     pub fn secret(mut self) -> Self {
         self.secret = true;
         self
@@ -105,11 +104,11 @@ impl IntoResponse for Deleted {
     }
 }
 
-/// The id of the run that answers.
+/// Header with the id of the run that answers.
 pub const RUN_ID: HeaderName = HeaderName::from_static("x-moxxy-run-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Made of checked names and digits, so they are always valid.
+/// Builds a header map. The values consist of checked names and digits, so they are always valid.
 fn headers(pairs: impl IntoIterator<Item = (HeaderName, String)>) -> axum::http::HeaderMap {
     pairs.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?))).collect()
 }

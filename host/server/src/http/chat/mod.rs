@@ -1,4 +1,4 @@
-//! `/v1/chat/completions`: agents, as clients of OpenAI's API talk to models.
+//! `/v1/chat/completions`: agents as models, for clients of OpenAI's API.
 
 mod pieces;
 mod request;
@@ -29,7 +29,7 @@ use crate::{
 pub use request::Request;
 pub use whole::{Completed, Completion};
 
-/// Whether such a client sends the request again by itself.
+/// Header that tells clients of OpenAI's API whether to retry a request.
 const AGAIN: HeaderName = HeaderName::from_static("x-should-retry");
 
 pub async fn complete(
@@ -43,7 +43,7 @@ pub async fn complete(
     let place = app.events.try_stream().ok_or_else(full)?;
     let id = RunId::random();
     if let Some(pieces) = pieces {
-        // Before the run is there, so that nothing of it is missed.
+        // Subscribes before the run exists, so that no output is missed.
         let speech = OutputStream::new(&app.runs, &id).await?;
         let talk = chat::start(&app.runs, caller.principal, agent, id, conversation, None).await?;
         let headers = headers(&talk.run);
@@ -54,7 +54,7 @@ pub async fn complete(
     let mut headers = headers(&talk.run);
     headers.extend(talk.before.then_some((REPLAYED, TRUE)));
     let whole = whole(&app.runs, &talk.run).await.map_err(|error| {
-        // What the run did it would do again.
+        // A retry would repeat the run's effects.
         let answer = ApiError::from(error).with(AGAIN, HeaderValue::from_static("false"));
         headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
     });
@@ -73,12 +73,12 @@ fn headers(run: &Run) -> HeaderMap {
     id.into_iter().map(|id| (reply::RUN_ID, id)).collect()
 }
 
-/// When a run was begun, in seconds since 1970.
+/// Returns when a run was created, in seconds since 1970.
 fn created(run: &Run) -> i64 {
     clock::parse(&run.created_at).map_or(0, |created| created.unix_timestamp())
 }
 
-/// Why the model stopped, in such a client's words.
+/// Maps a stop reason to OpenAI's `finish_reason`.
 fn finish(stop_reason: &str) -> &'static str {
     match stop_reason {
         "max_tokens" => "length",

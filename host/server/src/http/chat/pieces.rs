@@ -1,4 +1,4 @@
-//! An answer in pieces, as server-sent events.
+//! Streamed answer, as server-sent events.
 
 use std::convert::Infallible;
 
@@ -23,14 +23,14 @@ use crate::{
     },
 };
 
-/// How an answer is to come in pieces.
+/// Options of a streamed answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Pieces {
-    /// Whether the last one is to tell what was used.
+    /// Whether the last chunk reports the usage.
     pub usage: bool,
 }
 
-/// An answer that comes.
+/// Answer that is being streamed.
 pub struct Stream {
     pub runs: Runs,
     pub talk: ChatRun,
@@ -39,7 +39,7 @@ pub struct Stream {
     pub _place: OwnedSemaphorePermit,
 }
 
-/// What comes next.
+/// Next event of the stream.
 enum Stage {
     Begin(Stream),
     Speak(Stream),
@@ -75,7 +75,7 @@ impl Stream {
         data(&self.chunk(json!([choice])))
     }
 
-    /// The end of the run, well or not.
+    /// Returns the event for the end of the run, whether it succeeded or failed, and the next stage.
     async fn end(self) -> (Event, Stage) {
         let run = &self.talk.run;
         let answer = match chat::answer(&self.runs, &run.agent_id, &run.run_id).await {
@@ -118,7 +118,7 @@ impl Stage {
     }
 }
 
-/// A failure, in the shape in which such clients read one in the midst of a stream.
+/// Renders an error in the format that clients of OpenAI's API expect within a stream.
 fn broken(error: Error) -> Event {
     let answer = ApiError::from(error);
     let problem = answer.problem();

@@ -1,4 +1,4 @@
-//! What a client of chat completions sends, and what of it an agent is told.
+//! Chat completion requests, and their conversion to a conversation with an agent.
 
 use moxxy_types::{
     error::{Error, Result},
@@ -15,9 +15,9 @@ use crate::services::{
     runs,
 };
 
-/// The most messages of a conversation.
+/// Maximum number of messages in a conversation.
 const MESSAGES: usize = 4096;
-/// How much of a name that no agent has is told back, in characters.
+/// Maximum length of the name of an unknown agent in an error, in characters.
 const NAME: usize = 64;
 
 /// A conversation that an agent is to go on with. What is not named here is passed over.
@@ -113,11 +113,11 @@ struct Part {
     refusal: Option<String>,
 }
 
-/// What is asked for.
+/// Validated request.
 pub struct Asked {
     pub agent: Name,
     pub conversation: Conversation,
-    /// `None` for an answer in one.
+    /// `None` for an answer that is not streamed.
     pub pieces: Option<Pieces>,
 }
 
@@ -131,7 +131,8 @@ impl Request {
         Ok(Asked { agent, conversation: conversation(self.messages)?, pieces })
     }
 
-    /// Refuses what would change the answer, if it could be done. Clients name much that asks for nothing.
+    /// Rejects unsupported parameters that would change the answer. Clients send many whose value requests nothing, and
+    /// those are accepted.
     fn refuse(&self) -> Result<()> {
         let is = |value: &Option<Value>, known: &[&str]| {
             value.as_ref().is_none_or(|value| value.as_str().is_some_and(|value| known.contains(&value)))
@@ -196,7 +197,7 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
 }
 
 impl Message {
-    /// What the agent's model is told of it; the error is a reason.
+    /// Converts the message for the agent's model. The error is the reason why the content is invalid.
     fn told(self) -> Result<Vec<Said>, String> {
         let (role, text) = (self.role, self.text()?);
         let user = |content| Said { role: Role::User, content };

@@ -1,4 +1,4 @@
-//! An answer in one, and what the document says of answers.
+//! Answer that is not streamed, and the schemas of answers.
 
 use axum::{
     http::HeaderMap,
@@ -77,7 +77,7 @@ struct Cached {
     cached_tokens: u64,
 }
 
-/// An answer, in one or in pieces.
+/// Answer, whole or streamed.
 #[derive(Debug)]
 pub enum Completed {
     Whole(HeaderMap, Completion),

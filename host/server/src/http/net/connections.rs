@@ -1,5 +1,5 @@
-//! Connections: accepted, served and counted. Those that wait for their client cost little, and make
-//! room for others when there are too many.
+//! Accepts, serves and limits connections. A connection is idle while it waits for its client; at the limit, the
+//! one that has been idle longest is evicted.
 
 use std::{
     collections::BTreeMap,
@@ -45,16 +45,18 @@ use crate::{
     http::state::HttpState,
 };
 
-/// How long to wait where the system has no room for another connection.
+/// Pause after a connection could not be accepted.
 const SCARCE: Duration = Duration::from_millis(50);
-/// How much is taken in of a body that nobody reads, in bytes, and for how long.
+/// Maximum number of bytes drained from a body that no handler reads.
 const LEFT: usize = 8 * 1024 * 1024;
+/// Time limit for draining a body.
 const LEFT_TIME: Duration = Duration::from_secs(2);
+/// Maximum pause between two frames of a body that is drained.
 const LEFT_PAUSE: Duration = Duration::from_millis(500);
-/// The largest head of a request, in bytes.
+/// Maximum size of a request head, in bytes.
 const HEAD: usize = 64 * 1024;
 
-/// Serves until the shutdown, then lets open requests end.
+/// Serves until the shutdown, then lets open requests finish.
 pub async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls: Option<Tls>) {
     let seats = Arc::new(ConnectionSlots::new(room(state.config.server.connections)));
     let graceful = GracefulShutdown::new();
@@ -67,8 +69,8 @@ pub async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls
         let (stream, seat) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // For want of open files, mostly; a client that was gone again is no trouble.
-                tracing::warn!(%error, "a connection could not be accepted");
+                // Usually the process is out of file descriptors. A client that has disconnected meanwhile is harmless.
+                tracing::warn!(%error, "failed to accept a connection");
                 seats.evict_oldest_idle();
                 tokio::time::sleep(SCARCE).await;
                 continue;
@@ -83,11 +85,11 @@ pub async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls
     graceful.shutdown().await;
 }
 
-/// How many connections there may be: at most half of the files that the process may open.
+/// Returns the maximum number of connections: at most half of the files that the process may open.
 fn room(configured: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
     if files / 2 < configured {
-        tracing::warn!(configured, "the limit on open files (ulimit -n) has room for {} connections only", files / 2);
+        tracing::warn!(configured, "the limit on open files (ulimit -n) allows only {} connections", files / 2);
     }
     configured.min(files / 2).max(1)
 }
@@ -104,7 +106,7 @@ impl Connection {
         let closed = self.seat.closed.clone();
         let serving = async move {
             let (Ok(address), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
-            // Small answers leave at once.
+            // Sends small responses without delay.
             drop(stream.set_nodelay(true));
             let socket = Socket::new(stream);
             let peer = Peer::new(address, local, socket.state(), tls.is_some());
@@ -113,14 +115,14 @@ impl Connection {
             let stream = Box::pin(stream);
             match tls {
                 None => self.speak(stream, peer).await,
-                // Apart, for it takes several times as much room as the rest.
+                // Boxed, because this future is several times larger than the rest.
                 Some(tls) => Box::pin(self.greet(tls, stream, peer)).await,
             }
         };
         closed.run_until_cancelled(serving).await;
     }
 
-    /// The TLS handshake. A shutdown does not wait for it.
+    /// Performs the TLS handshake, then serves. A shutdown does not wait for the handshake.
     async fn greet(self, tls: TlsAcceptor, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let shutdown = self.state.app.background.tasks().shutdown().clone();
         match shutdown.run_until_cancelled(timeout(self.patience(), tls.accept(stream))).await {
@@ -136,7 +138,7 @@ impl Connection {
         let Self { state, routes, seat, watcher } = self;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (mut routes, busy) = (routes.clone(), seat.busy());
-            // Who asks first whether to send a body sends none if it is refused.
+            // A client that sends `Expect: 100-continue` sends no body if the request is rejected.
             let asks = request.headers().contains_key(header::EXPECT);
             let mut request: Request = request.map(|body| match asks {
                 true => Body::new(body),
@@ -153,20 +155,20 @@ impl Connection {
         http.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(HEAD);
         let connection = http.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(%error, "a connection broke");
+            tracing::debug!(%error, "a connection failed");
         }
     }
 
-    /// How long a head may take.
+    /// Returns the time limit for the TLS handshake, and for receiving a request head.
     fn patience(&self) -> Duration {
         Duration::from_secs(self.state.config.server.header_time)
     }
 }
 
-/// A request's body. What nobody reads, as the request was refused, is taken in all the same, within
-/// bounds: a client whose connection breaks while it sends does not read the answer.
+/// Request body that is drained, within limits, when it is dropped before its end, such as after a rejection. A client
+/// whose connection is closed while it sends does not read the response.
 struct DrainOnDrop {
-    /// `None` at its end.
+    /// `None` after the end.
     body: Option<Incoming>,
     tasks: Tasks,
 }
@@ -208,7 +210,7 @@ impl Drop for DrainOnDrop {
     }
 }
 
-/// The room for connections.
+/// Slots for a limited number of connections.
 struct ConnectionSlots {
     limit: usize,
     state: Mutex<State>,
@@ -219,22 +221,22 @@ struct ConnectionSlots {
 struct State {
     taken: usize,
     next: u64,
-    /// Those that wait for their client, longest first.
+    /// Idle connections, the longest idle first.
     waiting: BTreeMap<u64, CancellationToken>,
 }
 
-/// A connection's place.
+/// Slot of one connection.
 pub struct ConnectionSlot {
     seats: Arc<ConnectionSlots>,
-    /// Where it stands among those that wait, if it does.
+    /// Key in `State::waiting` while the connection is idle.
     ticket: Mutex<Option<u64>>,
     closed: CancellationToken,
 }
 
-/// The connection does something for its client.
+/// Guard of a connection that is busy with a request.
 struct Busy(Arc<ConnectionSlot>);
 
-/// The connection waits for its client again, in the midst of a request.
+/// Guard of a connection that is idle in the middle of a request.
 pub struct Waiting(Arc<ConnectionSlot>);
 
 impl ConnectionSlots {
@@ -242,8 +244,8 @@ impl ConnectionSlots {
         Self { limit, state: Mutex::default(), freed: Notify::new() }
     }
 
-    /// Accepts the next connection. If there are as many as may be, the one that has waited for its
-    /// client longest makes room; if all are busy, this waits.
+    /// Accepts the next connection. At the limit, evicts the connection that has been idle longest, or waits if all
+    /// are busy.
     async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<(TcpStream, Arc<ConnectionSlot>)> {
         let (stream, _) = listener.accept().await?;
         while self.state().taken >= self.limit && !self.evict_oldest_idle() {
@@ -259,14 +261,14 @@ impl ConnectionSlots {
         Ok((stream, seat))
     }
 
-    /// Closes the connection that has waited longest, if one waits.
+    /// Closes the connection that has been idle longest. Returns whether there was one.
     fn evict_oldest_idle(&self) -> bool {
         let longest = self.state().waiting.pop_first();
         longest.map(|(_, closed)| closed.cancel()).is_some()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each use leaves the state whole.
+        // Every use leaves the state consistent, so poisoning is ignored.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -280,7 +282,7 @@ impl ConnectionSlot {
         state.waiting.insert(number, self.closed.clone());
         *self.ticket.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
         drop(state);
-        // Whoever wants to be accepted may have its place.
+        // `accept` may evict this connection now.
         self.seats.freed.notify_one();
     }
 
@@ -296,7 +298,7 @@ impl ConnectionSlot {
         Busy(Arc::clone(self))
     }
 
-    /// Until this is dropped, the connection waits for its client.
+    /// Marks the connection as idle until the guard is dropped.
     pub fn waiting(self: &Arc<Self>) -> Waiting {
         self.wait();
         Waiting(Arc::clone(self))
@@ -323,7 +325,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// An answer's body; the connection is busy until it has been sent.
+/// Response body that keeps the connection busy until it has been sent.
 struct BusyBody {
     body: Body,
     _busy: Busy,

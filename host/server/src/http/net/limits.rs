@@ -1,5 +1,5 @@
-//! How often a client may call: one bucket for each valid token or network of addresses, and a strict one
-//! for each network that presents what is not valid.
+//! Rate limits: one bucket per valid token or client network, and a stricter one per network for failed
+//! authentications.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -34,36 +34,37 @@ type NoHeaders = governor::middleware::NoOpMiddleware;
 type Config = Arc<GovernorConfig<ByCaller, NoHeaders>>;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Interval between evictions of idle buckets.
 const SWEEP: Duration = Duration::from_secs(60);
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
-/// How many networks have a bucket of their own.
+/// Maximum number of buckets for networks.
 const NETWORKS: u64 = 1 << 18;
-/// Nobody can choose networks that share a bucket.
+/// Randomly keyed hash, so that clients cannot choose networks that share a bucket.
 static NUMBERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// The holder of a bucket. A request with a valid token has it among its extensions.
+/// Key of a bucket. A request with a valid token has the key in its extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Bucket {
     Token(TokenId),
-    /// A network, or a few that share its number: there are not more buckets than numbers.
+    /// Hash of a network. Networks with the same hash share a bucket, which limits the number of buckets.
     Network(u32),
 }
 
-/// The buckets of requests.
+/// Buckets for requests.
 #[derive(Debug, Clone)]
 pub struct Requests(Config);
 
-/// The buckets of failed authentications.
+/// Buckets for failed authentications.
 #[derive(Debug, Clone)]
 pub struct Failures(SharedRateLimiter<Bucket, NoHeaders>);
 
-/// A request beyond the limit.
+/// Rejection of a request that exceeds the limit.
 #[derive(Debug)]
 pub struct RateLimited {
     pub retry_after_seconds: u64,
 }
 
-/// Where a request comes from: the peer, or what a trusted proxy says of it.
+/// Address that a request comes from: the peer's, or the one that a trusted proxy reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Client(pub IpAddr);
 
@@ -82,7 +83,7 @@ impl Requests {
         buckets(Duration::from_secs(1), config.per_second, config.burst).map(Self)
     }
 
-    /// Refuses requests beyond the limit with the response that `refuse` makes.
+    /// Rejects requests that exceed the limit with the response that `refuse` builds.
     pub fn layer(&self, refuse: fn(RateLimited) -> Response) -> GovernorLayer<ByCaller, NoHeaders, Body> {
         GovernorLayer::new(Arc::clone(&self.0)).error_handler(move |error| {
             let GovernorError::TooManyRequests { wait_time, .. } = error else { return refuse(RateLimited::after(0)) };
@@ -92,7 +93,7 @@ impl Requests {
 }
 
 impl RateLimited {
-    /// A client that waits for a second more than the bucket needs is not refused again.
+    /// Adds one second, because the wait is rounded down and a client that obeys it must not be rejected again.
     fn after(whole_seconds: u64) -> Self {
         Self { retry_after_seconds: whole_seconds.saturating_add(1) }
     }
@@ -104,23 +105,24 @@ impl Failures {
         Ok(Self(Arc::clone(buckets(minute, config.failures_per_minute, config.failures_burst)?.limiter())))
     }
 
-    /// Those of the server that a request came to.
+    /// Returns the buckets from the extensions of a request.
     pub fn of(parts: &Parts) -> Option<&Self> {
         parts.extensions.get()
     }
 
-    /// Takes one attempt from the request's network.
+    /// Consumes one attempt of the request's network. Returns an error if none is left.
     pub fn spend(&self, from: &Extensions) -> Result<(), RateLimited> {
         self.0.check_key(&network(from)).map_err(|until| RateLimited::after(wait(&until)))
     }
 
-    /// Whether an event may tell of what a token was refused: not of each of a thousand.
+    /// Returns whether a denial of this token may be recorded as an event. Rate-limited, so that not every one of a
+    /// thousand denials is recorded.
     pub fn may_tell(&self, token: &TokenId) -> bool {
         self.0.check_key(&Bucket::Token(token.clone())).is_ok()
     }
 }
 
-/// Forgets, once a minute, those who have not called for long.
+/// Evicts idle buckets once a minute.
 pub fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
     let (requests, failures) = (Arc::clone(requests.0.limiter()), Arc::clone(&failures.0));
     tasks.keep_running("rate limits", move || {
@@ -138,7 +140,8 @@ pub fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
 }
 
 impl Client {
-    /// Behind trusted proxies it is the last address in `X-Forwarded-For` that is not one of them.
+    /// Returns the peer's address. Behind trusted proxies, returns the last address in `X-Forwarded-For` that is not
+    /// one of them.
     pub fn of(peer: &Peer, headers: &HeaderMap, server: &Server) -> Self {
         let trusted = |address: &IpAddr| {
             let address = address.to_canonical();
@@ -148,16 +151,16 @@ impl Client {
         if !trusted(&peer) {
             return Self(peer);
         }
-        // A line that cannot be read names nobody, which ends the list.
+        // An unreadable line becomes an empty string, which does not parse and ends the list.
         let lines = headers.get_all(FORWARDED_FOR).iter().rev().map(|line| line.to_str().unwrap_or_default());
         let named = lines.flat_map(|line| line.rsplit(',')).map(|address| address.trim().parse::<IpAddr>());
-        // What stands before something unreadable could be anyone's.
+        // Addresses before an unreadable entry could be forged.
         let named: Vec<_> = named.map_while(Result::ok).collect();
         Self(named.iter().find(|address| !trusted(address)).copied().unwrap_or(peer))
     }
 
-    /// The network that a request comes from: all of this machine, one address of version 4, or the 48 bits of
-    /// version 6 that one site is given.
+    /// Returns the network that a request comes from: one network for all loopback addresses, a single IPv4 address,
+    /// or the IPv6 prefix of 48 bits that one site is assigned.
     pub fn network_of(extensions: &Extensions) -> IpNet {
         let client = extensions.get().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Self(address)| *address);
         match client.to_canonical() {

@@ -1,5 +1,5 @@
-//! Loopback trust: the rules by which a program on this machine needs no token. Neither a web page,
-//! nor a proxy on this machine, nor one of our own components passes them.
+//! Loopback trust: rules that admit programs on this machine without a token. Web pages, proxies on this machine
+//! and the server's own components do not pass them.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -17,7 +17,7 @@ pub struct Peer {
     local: SocketAddr,
     socket: SocketState,
     has_tls: bool,
-    /// Whether the peer's socket belongs to the server's own user or to root: looked up once.
+    /// Whether the peer's socket belongs to the server's own user or to root. Looked up once.
     own: Arc<OnceCell<bool>>,
 }
 
@@ -26,22 +26,22 @@ impl Peer {
         Self { address, local, socket, has_tls, own: Arc::default() }
     }
 
-    /// An error where the system cannot say now, for want of open files perhaps.
+    /// Returns an error if the owner cannot be looked up now, for example without free file descriptors.
     async fn is_own(&self) -> Result<bool> {
         let (peer, local, socket) = (self.address, self.local, self.socket.clone());
-        // The tables can be long. The state comes after them: once the peer has left, another program's
-        // socket can stand there at its address.
+        // The lookup can take long, so it runs as a blocking task. The state is read after it: once the peer has
+        // disconnected, another program's socket can have its address.
         let look = move || socket_owner::is_trusted(peer, local).map(|trusted| trusted && socket.is_established());
         let look = || async move { tasks::blocking(look).await };
         let own = self.own.get_or_try_init(|| async { look().await?.map_err(Error::internal) }).await;
         own.copied().map_err(|error| {
-            tracing::error!(error = ?error, "whose program calls cannot be found out");
+            tracing::error!(error = ?error, "failed to look up the owner of a peer's socket");
             Error::unavailable("busy", "The server cannot find out now who calls it; try again")
         })
     }
 }
 
-/// Why a request is not trusted, if it is not. The text continues the sentence «without a token only
+/// Returns why a request is not trusted, or `None` if it is. The text completes the sentence «without a token only
 /// programs of the server's own user are answered, and».
 pub async fn loopback_rejection(parts: &Parts, listens_on_loopback: bool) -> Result<Option<&'static str>> {
     let Some(peer) = parts.extensions.get::<Peer>() else { return Ok(Some("this request's peer is unknown")) };
@@ -56,7 +56,7 @@ pub async fn loopback_rejection(parts: &Parts, listens_on_loopback: bool) -> Res
     })
 }
 
-/// What a request says of itself that no plain program on this machine would say.
+/// Returns the first property of a request that a plain program on this machine would not send.
 fn suspicious(parts: &Parts, peer: &Peer) -> Option<&'static str> {
     let (headers, host) = (&parts.headers, host(parts).and_then(|host| name_and_port(host, peer.has_tls)));
     if parts.version < Version::HTTP_11 {
@@ -84,7 +84,7 @@ fn is_without_page(headers: &HeaderMap, method: &Method) -> bool {
     !headers.contains_key(header::ORIGIN) && (fetch_site.is_none() || typed_in)
 }
 
-/// The one host that the request names.
+/// Returns the host, if the request names exactly one.
 fn host(parts: &Parts) -> Option<&str> {
     let mut named = parts.headers.get_all(header::HOST).iter();
     let host = named.next()?.to_str().ok()?;
@@ -92,7 +92,7 @@ fn host(parts: &Parts) -> Option<&str> {
     (named.next().is_none() && target).then_some(host)
 }
 
-/// An address of version 6 without its brackets. A port that is absent is the default of the scheme.
+/// Splits a host into name and port. Removes the brackets of an IPv6 address. An absent port is the scheme's default.
 fn name_and_port(host: &str, has_tls: bool) -> Option<(&str, &str)> {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, "")) => (address, None),

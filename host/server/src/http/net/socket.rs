@@ -1,4 +1,4 @@
-//! A connection's socket: the connection reads and writes it, the loopback rules look at its state.
+//! Socket of a connection. The connection reads and writes it; the loopback rules check its state.
 
 use std::{
     io::{self, IoSlice},
@@ -19,7 +19,7 @@ use tokio::{
 #[derive(Debug)]
 pub struct Socket(Arc<TcpStream>);
 
-/// Refers to a socket and does not keep it open.
+/// Weak reference to a socket, which does not keep it open.
 #[derive(Debug, Clone)]
 pub struct SocketState(Weak<TcpStream>);
 
@@ -34,11 +34,11 @@ impl Socket {
 }
 
 impl SocketState {
-    /// Whether the peer has neither reset the connection nor ended its side of it. A connection that
-    /// is established has been so since it was accepted.
+    /// Returns whether the peer has neither reset the connection nor shut down its side. A connection that is
+    /// established has been so since it was accepted.
     pub fn is_established(&self) -> bool {
         let Some(stream) = self.0.upgrade() else { return false };
-        // A hangup and an error are reported unasked.
+        // `poll` reports hang-ups and errors even if they are not requested.
         let mut sockets = [PollFd::new(&*stream, PollFlags::RDHUP)];
         poll(&mut sockets, Some(&Timespec::default())) == Ok(0)
     }

@@ -1,5 +1,5 @@
-//! TLS, by the files of a certificate and its key. When they are renewed, connections use them from
-//! then on, without a restart.
+//! TLS with the files of a certificate and its key. After they are renewed, new connections use them without a
+//! restart.
 
 use std::{
     path::Path,
@@ -22,10 +22,10 @@ use tokio_rustls::{
 
 use crate::config::Server;
 
-/// How often the files are looked at.
+/// Minimum interval between checks of the files for changes.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// What connections are accepted with.
+/// TLS acceptor that reloads changed files.
 pub struct Tls {
     server: Server,
     state: Mutex<State>,
@@ -37,7 +37,7 @@ struct State {
     looked: Instant,
 }
 
-/// Whether the configured files can be used.
+/// Checks that the configured files can be used.
 pub fn check(server: &Server) -> Result<()> {
     if is_configured(server) { acceptor(server).map(drop) } else { Ok(()) }
 }
@@ -47,7 +47,7 @@ pub fn is_configured(server: &Server) -> bool {
 }
 
 impl Tls {
-    /// `None` where plain HTTP is configured.
+    /// Returns `None` if plain HTTP is configured.
     pub fn new(server: &Server) -> Result<Option<Self>> {
         if !is_configured(server) {
             return Ok(None);
@@ -56,7 +56,7 @@ impl Tls {
         Ok(Some(Self { server: server.clone(), state: Mutex::new(state) }))
     }
 
-    /// The acceptor for a new connection.
+    /// Returns the acceptor for a new connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= LOOK {
@@ -68,8 +68,8 @@ impl Tls {
                         tracing::info!("the certificate was renewed");
                         (state.acceptor, state.changed) = (acceptor, changed);
                     }
-                    // Perhaps one of the two files is still to be written.
-                    Err(error) => tracing::error!(%error, "the certificate has changed and cannot be used"),
+                    // One of the two files may not have been written yet, so the next check tries again.
+                    Err(error) => tracing::error!(%error, "failed to load the changed certificate"),
                 }
             }
         }

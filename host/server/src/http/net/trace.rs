@@ -1,4 +1,4 @@
-//! What a request is known by: its id, and its place in a trace (W3C Trace Context).
+//! Request id and trace context (W3C Trace Context) of a request.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use moxxy_types::ids;
@@ -8,7 +8,7 @@ use crate::services::tokens;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// `traceparent`, version 00: the trace, and within it the span that this server is.
+/// `traceparent`, version 00: the trace, and this server's span in it.
 #[derive(Debug, Clone)]
 pub struct Trace {
     pub id: String,
@@ -17,7 +17,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Goes on with the client's trace, or begins one.
+    /// Continues the client's trace, or starts one.
     pub fn of(headers: &HeaderMap) -> Self {
         let span = ids::span();
         match headers.get(TRACEPARENT).and_then(|value| parse(value.to_str().ok()?)) {
@@ -26,13 +26,13 @@ impl Trace {
         }
     }
 
-    /// For the answer, and for what the request leads to.
+    /// Returns the `traceparent` for the response.
     pub fn parent(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(format!("00-{}-{}-{}", self.id, self.span, self.flags)).ok()
     }
 }
 
-/// The trace and its flags. A later version begins like this one.
+/// Returns the trace id and its flags. Later versions begin with the same fields.
 fn parse(text: &str) -> Option<(&str, &str)> {
     let mut parts = text.split('-');
     let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -45,7 +45,7 @@ fn parse(text: &str) -> Option<(&str, &str)> {
     (known && whole).then_some((id, flags))
 }
 
-/// A client's own id, if it is short and plain enough for a log, and no secret; or a new one.
+/// Returns the client's request id if it is short, plain enough for a log and contains no token, or a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
     headers.get(REQUEST_ID).and_then(acceptable).unwrap_or_else(ids::request)
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 const REQUEST: &str = "req_019b7c5e-8f00-7000-8000-000000000000";
 
-/// Each error status: its name, what it means, and an example's sentence and code.
+/// Error statuses: status, name, meaning, and code and message of an example.
 pub const ERRORS: [(u16, &str, &str, &str, &str); 13] = [
     (304, "NotModified", "It is what the client has (`If-None-Match`).", "", ""),
     (400, "Invalid", "The input is invalid; `details` say where.", "invalid_input", "Invalid `limit`: it is 1 to 1000"),
@@ -112,7 +112,7 @@ pub fn error_schema() -> Value {
     })
 }
 
-/// The same with the members of RFC 9457.
+/// Returns the error schema with the members of RFC 9457.
 pub fn problem_schema() -> Value {
     let mut schema = error_schema();
     let standard = json!({

@@ -1,4 +1,4 @@
-//! An example of everything that clients send and are shown.
+//! Examples of all request and response bodies.
 
 use moxxy_types::{
     agents::Agent,

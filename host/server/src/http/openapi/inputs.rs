@@ -1,4 +1,4 @@
-//! Extractors as the document describes them: parameters, bodies and the scope of the caller.
+//! OpenAPI descriptions of extractors: parameters, bodies and the scope of the caller.
 
 use aide::{
     OperationInput,
@@ -34,7 +34,7 @@ impl OperationInput for TokenCreator {
     }
 }
 
-/// A token with the scope; or nothing, where loopback trust or the bootstrap suffices.
+/// Returns the alternatives: a token with the scope, or no token if loopback trust or the bootstrap suffices.
 fn security(scope: Scope) -> Vec<SecurityRequirement> {
     let token = [("token".to_owned(), vec![scope.name().to_owned()])].into_iter().collect();
     vec![token, SecurityRequirement::default()]
@@ -57,14 +57,14 @@ fn describe_body<T: RequestBody>(ctx: &mut GenContext, operation: &mut Operation
     set_body(ctx, operation, DescribedBody { content, required, ..DescribedBody::default() });
 }
 
-/// A JSON body as the document describes it.
+/// Describes a JSON body.
 fn json_content<T: RequestBody>(ctx: &mut GenContext) -> MediaType {
     let schema = schemas::request::<T>(ctx);
     let schema = SchemaObject { json_schema: schema, external_docs: None, example: None };
     MediaType { schema: Some(schema), example: Some(T::example()), ..MediaType::default() }
 }
 
-// What a path holds is known from its template.
+// Path parameters are derived from the path template.
 impl<T> OperationInput for Path<T> {}
 
 impl<T: JsonSchema> OperationInput for Query<T> {
@@ -127,7 +127,7 @@ fn describe_upload<T: RequestBody>(ctx: &mut GenContext, operation: &mut Operati
     set_body(ctx, operation, DescribedBody { content, required: true, ..DescribedBody::default() });
 }
 
-/// The parts of an upload, for the OpenAPI document.
+/// Returns the schema of the parts of an upload.
 fn form() -> Schema {
     json_schema!({
         "type": "object",

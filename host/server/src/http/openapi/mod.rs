@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document, made from the router: what handlers take and give describes itself, and
-//! what is common to all operations is added here.
+//! OpenAPI 3.1 document, generated from the router. Request and response types of handlers describe themselves; this
+//! module adds what all operations share.
 
 mod components;
 mod examples;
@@ -24,15 +24,15 @@ use components::{ERRORS, reference};
 
 pub use routes::{claiming_post, delete, get, patch, post, put};
 
-/// Routes that describe themselves.
+/// Router that collects the descriptions of its routes.
 pub type Routes = ApiRouter<HttpState>;
 
-/// A body that clients send, with an example of it.
+/// Request body, with an example.
 pub trait RequestBody: DeserializeOwned + JsonSchema {
     fn example() -> Value;
 }
 
-/// A body that clients receive, with an example of it.
+/// Response body, with an example.
 pub trait ResponseBody: Serialize + JsonSchema {
     fn example() -> Value;
 }
@@ -45,7 +45,7 @@ const DESCRIPTION: &str = "Agents, the skills and providers they are made of, th
     `traceparent` are taken and given back. Programs of the server's own user on the same machine need \
     no token, unless the server is configured so.";
 
-/// The document, as it is sent.
+/// Serialized document.
 #[derive(Debug, Clone)]
 pub struct Document(pub Bytes);
 
@@ -55,7 +55,7 @@ impl IntoResponse for Document {
     }
 }
 
-/// Builds the routers of groups of routes, and the document of all, which shows the groups in this order.
+/// Builds a router for each group of routes, and one document of all groups in this order.
 pub fn describe<const N: usize>(groups: [fn() -> Routes; N]) -> ([Router<HttpState>; N], Value) {
     let mut api = OpenApi::default();
     let routers = groups.map(|routes| {
@@ -65,7 +65,7 @@ pub fn describe<const N: usize>(groups: [fn() -> Routes; N]) -> ([Router<HttpSta
     (routers, document(&api))
 }
 
-/// The HTML page that shows the document at `url`, with its only script inline.
+/// Returns an HTML page that shows the document at `url`, with its only script inline.
 pub fn page(url: &str) -> String {
     Redoc::new(url).with_title("Moxxy").html()
 }
@@ -110,7 +110,7 @@ fn document(api: &OpenApi) -> Value {
     document
 }
 
-/// What every operation of its kind has.
+/// Adds the parameters, headers and errors that every operation of its kind has.
 fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     let mut parameters: Vec<_> = path.split('/').filter_map(parameter).collect();
     parameters.extend(operation.remove("parameters").and_then(|given| given.as_array().cloned()).into_iter().flatten());
@@ -126,7 +126,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
         parameters.push(reference("parameters", "Idempotency-Key"));
     }
     let has = |name: &str| parameters.contains(&reference("parameters", name));
-    // In its path, its query or its body.
+    // Whether the path, query or body names a resource, which may not exist.
     let names = path.contains('{')
         || parameters.iter().any(|parameter| parameter["name"] == "agent_id")
         || (["/v1/vault/grants", "/v1/chat/completions"].contains(&path) && has_body);
@@ -159,7 +159,7 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     }
 }
 
-/// What stands in braces in a path.
+/// Returns the parameter of a path segment in braces.
 fn parameter(segment: &str) -> Option<Value> {
     let name = segment.strip_prefix('{')?.strip_suffix('}')?;
     let id = |prefix: &str| json!({ "type": "string", "pattern": format!("^{prefix}_[0-9a-f-]{{36}}$") });

@@ -1,4 +1,4 @@
-//! Responses as the document describes them: status, headers, media type and an example.
+//! OpenAPI descriptions of responses: status, headers, media type and an example.
 
 use aide::{
     OperationOutput,
@@ -107,24 +107,24 @@ impl OperationOutput for Document {
     }
 }
 
-/// A response with JSON, for the OpenAPI document.
+/// Describes a response with JSON.
 fn described(schema: schemars::Schema, example: Value, text: &str, headers: &[&str]) -> Described {
     typed("application/json", schema, example, text, headers)
 }
 
-/// A response of another type.
+/// Describes a response with the media type `media`.
 fn typed(media: &str, schema: schemars::Schema, example: Value, text: &str, headers: &[&str]) -> Described {
     let schema = SchemaObject { json_schema: schema, external_docs: None, example: None };
     let content = MediaType { schema: Some(schema), example: Some(example), ..MediaType::default() };
     Described { content: [(media.to_owned(), content)].into_iter().collect(), ..empty(text, headers) }
 }
 
-/// A response with plain text.
+/// Describes a response with plain text.
 fn text(text: &str, example: &str) -> Described {
     typed("text/plain", json_schema!({ "type": "string" }), example.into(), text, &[])
 }
 
-/// A response without a body; its headers are components of the document.
+/// Describes a response without a body. Its headers are components of the document.
 fn empty(text: &str, headers: &[&str]) -> Described {
     let reference = |name: &&str| {
         let reference = format!("#/components/headers/{name}");

@@ -1,5 +1,5 @@
-//! Routes: each has a handler, the name of its operation, and a sentence on it. The first line of the
-//! text is the summary, what follows the description.
+//! Constructors of routes. Each takes an operation id, a text and a handler. The first line of the text is the summary,
+//! the rest the description.
 
 use aide::{
     OperationInput, OperationOutput,
@@ -31,16 +31,16 @@ method!(put, put_with);
 method!(patch, patch_with);
 method!(delete, delete_with);
 method!(
-    /// A POST that is carried out once for each `Idempotency-Key`.
+    /// A POST that is executed once per `Idempotency-Key`.
     post, post_with, idempotency::once
 );
 method!(
-    /// A POST whose handler writes the `Idempotency-Key` with what it makes.
+    /// A POST whose handler stores the `Idempotency-Key` together with the resource that it creates.
     claiming_post, post_with, idempotency::left_to_handler
 );
 
 fn described<H>(id: &'static str, text: &'static str) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
-    // `moxxy::http::agents::list` is about agents.
+    // The tag is the module of the handler: `agents` for `moxxy::http::agents::list`.
     let noun = std::any::type_name::<H>().rsplit("::").nth(1).unwrap_or_default();
     let (summary, description) = text.split_once('\n').unwrap_or((text, ""));
     move |operation| {

@@ -1,4 +1,4 @@
-//! Schemas of the document: those of requests, those of responses, and how client generators read both.
+//! JSON schemas of requests and responses, simplified for client generators.
 
 use aide::generate::GenContext;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::transform_subschemas};
@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 
 use crate::http::openapi::RequestBody;
 
-/// The settings of schemas: those of JSON Schema 2020-12, which OpenAPI 3.1 is made of.
+/// Returns the settings for JSON Schema 2020-12, on which OpenAPI 3.1 is based.
 fn settings() -> SchemaSettings {
     SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = "/components/schemas".into())
 }
 
-/// Describes what is shown, from here on.
+/// Generates schemas of responses from here on.
 pub fn begin() {
     aide::generate::in_context(|ctx| ctx.schema = SchemaGenerator::new(settings().for_serialize()));
 }
 
-/// The schema of something that is taken, whole.
+/// Returns the schema of a request type, with its subschemas inlined.
 pub fn inline<T: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
@@ -25,27 +25,27 @@ pub fn inline<T: JsonSchema>() -> Schema {
     SchemaGenerator::new(settings.for_deserialize()).into_root_schema_for::<T>()
 }
 
-/// The same, as a component of the document.
+/// Adds the schema of a request body as a component of the document, and returns a reference to it.
 pub fn request<T: RequestBody>(ctx: &mut GenContext) -> Schema {
     let mut schema = inline::<T>();
     transform_subschemas(&mut without_default, &mut schema);
     named(ctx, &T::schema_name(), schema)
 }
 
-/// A schema, as a component of the document.
+/// Adds a schema as a component of the document, and returns a reference to it.
 pub fn named(ctx: &mut GenContext, name: &str, schema: Schema) -> Schema {
     ctx.schema.definitions_mut().insert(name.to_owned(), schema.to_value());
     Schema::new_ref(format!("#/components/schemas/{name}"))
 }
 
-/// What a client may leave out has no default that it would have to send.
+/// Removes defaults, so that clients need not send a field that they may omit.
 fn without_default(schema: &mut Schema) {
     schema.remove("default");
     transform_subschemas(&mut without_default, schema);
 }
 
-/// Writes schemas so that generators of clients read them: `{}` for anything, one `enum` for many
-/// constants, which the description then explains.
+/// Rewrites schemas for client generators: `{}` for any value, and one `enum` for several constants, which the
+/// description then explains.
 pub fn simplify(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -84,7 +84,7 @@ fn anything(schema: &mut Value) {
     }
 }
 
-/// What the constants mean that have a text of their own, as a list.
+/// Returns a list of the constants that have a description, with their descriptions.
 fn explained(branches: &[Value]) -> String {
     let explain = |branch: &Value| {
         Some(format!("- `{}`: {}", branch.get("const")?.as_str()?, branch.get("description")?.as_str()?))
@@ -92,7 +92,7 @@ fn explained(branches: &[Value]) -> String {
     branches.iter().filter_map(explain).collect::<Vec<_>>().join("\n")
 }
 
-/// All the texts that the branches allow, if they allow nothing else.
+/// Returns all constants that the branches allow, or `None` if they allow anything else.
 fn constants(branches: &Value) -> Option<Vec<Value>> {
     let mut all = Vec::new();
     for branch in branches.as_array()? {

@@ -1,5 +1,5 @@
-//! The keys of the chain: one for each master key that there was. Those before are kept, sealed by the
-//! newest, so that old entries can be verified.
+//! Keys of the audit chain, one for each master key so far. Earlier keys are stored, sealed with the newest master
+//! key, so that old entries can be verified.
 
 use moxxy_secrets::{self as secrets, MasterKey};
 use moxxy_store::{
@@ -10,8 +10,8 @@ use moxxy_types::error::{Error, Result};
 
 use crate::services::audit::verify::{NO_KEY_ID, loss};
 
-/// Begins to write entries, under the newest key. Whether the vault is `new` says whether the log may be: what was
-/// taken away from either is told of, and written down for good.
+/// Starts to write entries under the newest key. `new` is whether the vault is new: then the log must be new too.
+/// Detected tampering is logged, and the log is marked permanently.
 pub async fn begin(store: &Store, master: &MasterKey, new: bool) -> Result<()> {
     let keys = store::audit::keys(&mut *store.read().await?).await?;
     let key = match keys.last() {
@@ -28,7 +28,7 @@ pub async fn begin(store: &Store, master: &MasterKey, new: bool) -> Result<()> {
         found => found,
     };
     let Some(found) = found else { return Ok(()) };
-    tracing::error!("the audit log was tampered with: {found}; `moxxy audit verify` tells more");
+    tracing::error!("the audit log was tampered with: {found}; run `moxxy audit verify`");
     store.write(|tx| Box::pin(store::audit::mark_broken(tx))).await
 }
 
@@ -44,7 +44,7 @@ async fn first(store: &Store, master: &MasterKey) -> Result<Key> {
     Ok(key)
 }
 
-/// Seals the keys by another master key, and begins one that derives from it.
+/// Seals the keys with another master key, and adds a key that is derived from it.
 pub async fn renew(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<()> {
     let mut newest = None;
     for (first, sealed) in store::audit::keys(tx).await? {
@@ -59,7 +59,7 @@ pub async fn renew(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<()> 
     store::audit::set_ends(tx, &ends, &key).await
 }
 
-/// Every key, with the entry that it begins with.
+/// Returns every key with the position of its first entry.
 pub(super) async fn all(master: &MasterKey, db: &mut Db) -> Result<Vec<(i64, Key)>> {
     let sealed = store::audit::keys(db).await?;
     sealed.iter().map(|(first, sealed)| Ok((*first, open(master, *first, sealed)?))).collect()

@@ -1,5 +1,5 @@
-//! The audit log: who did what, and what components did with secrets or were refused. Each entry is
-//! written with the change that it tells of, and chained to the one before ([`moxxy_store::audit`]).
+//! The audit log: actions of principals, and uses of secrets and denials of components. Each entry is written in
+//! the transaction of its change, and chained to the previous entry ([`moxxy_store::audit`]).
 
 mod keys;
 mod verify;
@@ -20,6 +20,7 @@ pub use verify::{Report, verify, verify_in};
 use crate::{background::Background, services::access::Access};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// One day, in seconds.
 const DAY: i64 = 86_400;
 
 /// Returns a page of entries, newest first.
@@ -33,13 +34,13 @@ pub async fn head(access: &Access) -> Result<Head> {
     Ok(Head::from(&ends.unwrap_or_default().0))
 }
 
-/// Reads a time of a filter.
+/// Parses a time in a filter.
 pub fn time(field: &str, text: &str) -> Result<String> {
     let wrong = || Error::invalid_field(field, "it is a time such as 2030-01-02T03:04:05Z");
     clock::parse(text).map(clock::format).ok_or_else(wrong)
 }
 
-/// Tells the head in the log now and each hour, and removes what has had its time.
+/// Prunes the audit log and logs its head, now and every hour. Fails if the first time fails.
 pub async fn spawn_expiry_task(access: Access, keep_days: i64, background: &Background) -> Result<()> {
     prune_and_log_head(&access, keep_days).await?;
     background.tasks().keep_running("audit", move || {
@@ -64,8 +65,8 @@ async fn prune_and_log_head(access: &Access, keep_days: i64) -> Result<()> {
     Ok(())
 }
 
-/// Removes entries that are older than the operator wants them kept. The hash of the last one stays, from
-/// which the rest can be verified.
+/// Removes entries that are older than `days`, or none if it is 0. The hash of the last removed entry stays, so
+/// that the rest can be verified.
 async fn prune(access: &Access, days: i64) -> Result<()> {
     if days == 0 {
         return Ok(());

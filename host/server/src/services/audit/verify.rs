@@ -1,5 +1,5 @@
-//! Verification: reads the whole log, beside a server that writes it perhaps, and tells what was changed,
-//! is missing, or was cut off.
+//! Verification of the whole audit log, also while a server writes it. Finds changed, missing and truncated
+//! entries.
 
 use moxxy_secrets::MasterKey;
 use moxxy_store::{
@@ -17,39 +17,39 @@ use crate::{
     services::{audit::keys, vault},
 };
 
-/// Of so many findings each is told; more are counted.
+/// Maximum number of findings that are listed; further ones are counted.
 const TOLD: usize = 100;
 
 const NO_ENTRIES: &str = "the log was emptied or taken away: the database was used, and there is no entry";
 const NO_KEYS: &str = "the log was emptied or taken away: the database was used, and there is no key of the log";
 pub(super) const NO_KEY_ID: &str = "the record of the master key was taken away";
 
-/// What a verification found.
+/// Result of a verification.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// How many entries there are.
+    /// Number of entries.
     pub entries: u64,
-    /// The first that is there; those before were removed after their time.
+    /// Position of the first entry; earlier ones were pruned.
     pub first: i64,
     pub head: Option<Head>,
-    /// What is wrong, in sentences; nothing if all is as it was written.
+    /// Findings as sentences; empty if the log is intact.
     pub findings: Vec<String>,
-    /// How many findings are not told.
+    /// Number of findings that are not listed.
     pub more: u64,
 }
 
-/// Reads entry after entry.
+/// Verifies entries one by one.
 struct Reading {
     walk: Walk,
     expected: Option<Head>,
     report: Report,
 }
 
-/// Verifies the log of a data directory. `expected` is a head that was published once.
+/// Verifies the log of a data directory. `expected` is a previously published head.
 pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
     let database = config.database();
     let mut db = store::reader(&database).await?;
-    // In one transaction: a server may write meanwhile.
+    // In one transaction, because a server may write at the same time.
     store::snapshot(&mut db).await?;
     if !store::audit::is_there(&mut db).await? {
         return match store::migration::version(&mut db, &database).await? {
@@ -64,7 +64,7 @@ pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
     verify_in(&mut db, &master, expected).await
 }
 
-/// Verifies the log of a database that does not change meanwhile.
+/// Verifies the log of a database, which must not change meanwhile.
 pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) -> Result<Report> {
     let keys = keys::all(master, db).await?;
     let Some((_, key)) = keys.first().cloned() else { return without_keys(db).await };
@@ -81,8 +81,8 @@ pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) 
     Ok(reading.end(&ends, mac))
 }
 
-/// What a database shows of entries that its log should have and has not, whatever its hashes say: whoever keeps an
-/// older state of the log can put it back.
+/// Returns a finding if other tables show that entries are missing. Hashes cannot show this, because an attacker can
+/// restore an older state of the log.
 pub(super) async fn loss(db: &mut Db, ends: &Ends) -> Result<Option<String>> {
     let (change, entry) = store::audit::newest_change(db).await?;
     if entry.is_none() && (ends.last, ends.broken) == (0, 0) && store::audit::is_used(db).await? {
@@ -93,7 +93,7 @@ pub(super) async fn loss(db: &mut Db, ends: &Ends) -> Result<Option<String>> {
     }))
 }
 
-/// Where no server was used there may be no log.
+/// Handles a log without keys: a finding if the database was used, otherwise an error, as there is no log yet.
 async fn without_keys(db: &mut Db) -> Result<Report> {
     match store::audit::is_used(db).await? {
         true => Ok(Report::lost(NO_KEYS.into())),
@@ -135,7 +135,7 @@ impl Reading {
         self.report.entries += 1;
     }
 
-    /// Looks at the published head, once it is there.
+    /// Compares the published head with the entry at its position.
     fn compare(&mut self, position: i64, hash: Option<&Hash>) {
         let Some(expected) = self.expected.take_if(|expected| expected.position == position) else { return };
         if hash.is_none_or(|hash| hash.to_string() != expected.hash) {

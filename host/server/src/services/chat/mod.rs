@@ -1,6 +1,6 @@
-//! Agents as models of chat completions: each request is a run in a session of its own, and nobody can
-//! be asked anything in it. What its client says was said before stands in front of the task, as text
-//! alone and marked as quoted, so that it passes neither for a tool's result nor for the persona.
+//! Agents as models of chat completions. Each request is an unattended run in its own session. Earlier messages that
+//! the client supplies precede the task as plain text, marked as quoted, so that they cannot pass for a tool result
+//! or for the persona.
 
 mod output_stream;
 
@@ -21,47 +21,47 @@ pub use output_stream::OutputStream;
 
 use crate::services::runs::{self, Runs, Started};
 
-/// Between the messages of an answer.
+/// Separator between the messages of an answer.
 const BETWEEN: &str = "\n\n";
+/// Types of the events that end a run.
 const ENDED: [&str; 3] = ["run.completed", "run.failed", "run.cancelled"];
 
-/// What a client tells an agent.
+/// Messages of a client to an agent.
 #[derive(Debug)]
 pub struct Conversation {
-    /// What it says was said before, oldest first.
+    /// Earlier messages that the client supplies, oldest first.
     pub earlier: Vec<Said>,
     pub task: String,
 }
 
-/// Something that was said, by the client's word.
+/// An earlier message that the client supplies, unverified.
 #[derive(Debug)]
 pub struct Said {
     pub role: Role,
     pub content: String,
 }
 
-/// A run for a client that waits. When this is dropped before the run's end, the client has left: the run
-/// is stopped.
+/// A run for a waiting client. Dropping this before the run ends means that the client disconnected, and stops the
+/// run.
 #[derive(Debug)]
 pub struct ChatRun {
     pub run: Run,
-    /// Whether it was begun before, by a request with the same `Idempotency-Key`.
+    /// Whether an earlier request with the same `Idempotency-Key` started it.
     pub before: bool,
     stays: oneshot::Sender<()>,
 }
 
-/// What an agent said in a run.
+/// An agent's answer in a run.
 #[derive(Debug)]
 pub struct Answer {
-    /// All that it said, its messages before tool calls too.
+    /// Text of all its messages, including those before tool calls.
     pub content: String,
-    /// Why its model stopped at last.
+    /// Stop reason of the last model call.
     pub stop_reason: String,
     pub usage: RunUsage,
 }
 
-/// Begins a run. With an `Idempotency-Key` it is carried out even if its client leaves: whoever asks again
-/// gets its answer.
+/// Starts a run. With an `Idempotency-Key` the run continues if the client disconnects, and a retry gets its answer.
 pub async fn start(
     runs: &Runs,
     principal: Principal,
@@ -87,7 +87,7 @@ pub async fn start(
         }
         Ok(started)
     };
-    // Whoever leaves at this moment is noticed as soon as the run is there.
+    // A client that disconnects now is detected once the run exists.
     let Started { run, before } = runs.tasks.run_detached("queueing", queueing).await?;
     Ok(ChatRun { run, before, stays })
 }
@@ -115,13 +115,13 @@ async fn queue(
     Ok(Started { run, before: false })
 }
 
-/// The name of the conversation that a run is: no other has it.
+/// Returns the unique name of a run's conversation.
 fn session(id: &RunId) -> String {
     id.as_str().replacen("run_", "chat-", 1)
 }
 
-/// Waits for the client to leave. At a shutdown the run is left as it is, like every other: it goes on
-/// afterwards, and ends by itself.
+/// Stops the run if the client disconnects. A shutdown does not stop it: like every other run, it resumes afterwards
+/// and ends by itself.
 async fn stop_if_left(runs: &Runs, principal: &Principal, run: Run, leaves: oneshot::Receiver<()>) {
     let left = tokio::select! {
         biased;
@@ -132,21 +132,21 @@ async fn stop_if_left(runs: &Runs, principal: &Principal, run: Run, leaves: ones
         return;
     }
     match runs::stop(runs, principal, run, Stop::Now).await {
-        // It went with its agent.
+        // The run was deleted with its agent.
         Ok(_) | Err(Error::NotFound(_)) => {}
-        Err(error) => tracing::error!(?error, "a run could not be stopped, whose client has left"),
+        Err(error) => tracing::error!(?error, "failed to stop a run after its client disconnected"),
     }
 }
 
 impl ChatRun {
-    /// The client has all of it.
+    /// Marks the answer as delivered to the client.
     pub fn end(self) {
-        // Nobody listens where the client may leave.
+        // Fails for runs with an `Idempotency-Key`, which have no receiver.
         self.stays.send(()).ok();
     }
 }
 
-/// Waits for the end of a run.
+/// Waits for the end of a run and returns it. Fails at a shutdown.
 pub async fn ended(runs: &Runs, run: &Run) -> Result<Run> {
     let filter =
         Filter { runs: vec![run.run_id.to_string()], types: ENDED.map(str::to_owned).into(), ..Filter::default() };
@@ -163,7 +163,7 @@ pub async fn ended(runs: &Runs, run: &Run) -> Result<Run> {
     }
 }
 
-/// What the agent said in a run that has ended, or why it did not come to an answer.
+/// Returns the agent's answer in a run that has ended, or the reason why there is none as an error.
 pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
     let mut db = runs.store.read().await?;
     let run = runs::of(&mut db, agent, id).await?;
@@ -185,7 +185,7 @@ pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
     })
 }
 
-/// What a client can do about a run that failed.
+/// Maps the failure of a run to an error whose kind tells the client how to react.
 fn failed(failure: Failure) -> Error {
     let Failure { code, message } = failure;
     let kind = code.clone();

@@ -1,5 +1,4 @@
-//! What an agent says in a run, as it comes: pieces while they are live, and from the message itself
-//! whatever of them was missed.
+//! Stream of an agent's output in a run: live deltas, and missed parts from the message itself.
 
 use std::cmp::Ordering;
 
@@ -16,7 +15,7 @@ use crate::services::{
     runs::Runs,
 };
 
-/// The words of a run, in order and without a gap.
+/// Output text of a run, in order and without gaps.
 #[derive(Debug)]
 pub struct OutputStream {
     runs: Runs,
@@ -25,16 +24,16 @@ pub struct OutputStream {
     heard: Heard,
 }
 
-/// What of a run's words was passed on.
+/// Progress in the output: the text that was passed on.
 #[derive(Debug, Default)]
 struct Heard {
-    /// The model call whose message is under way.
+    /// The model call whose message is being streamed.
     step: String,
-    /// How much of the message, in bytes.
+    /// Length of the text passed on from this message, in bytes.
     bytes: usize,
-    /// The model call whose message came last. Ids grow.
+    /// The last completed model call. Step ids increase, so deltas of steps up to it are outdated.
     whole: String,
-    /// Whether a message stands before what comes next.
+    /// Whether text of an earlier message was passed on, so that a separator is needed.
     is_behind: bool,
 }
 
@@ -56,7 +55,7 @@ struct Whole {
 }
 
 impl OutputStream {
-    /// Of a run that is about to be made.
+    /// Subscribes to the output of a run before it is created.
     pub async fn new(runs: &Runs, run: &RunId) -> Result<Self> {
         let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(ENDED);
         let filter =
@@ -65,7 +64,7 @@ impl OutputStream {
         Ok(Self { runs: runs.clone(), run: run.clone(), subscription, heard: Heard::default() })
     }
 
-    /// The next words; `None` when the run has ended.
+    /// Returns the next text, or `None` when the run has ended.
     pub async fn next(&mut self) -> Result<Option<String>> {
         loop {
             let event = tokio::select! {
@@ -81,7 +80,7 @@ impl OutputStream {
                 "model.response" => self.heard.answered(payload(&event)?),
                 "message.assistant" => self.heard.message(payload(&event)?),
                 kind if ENDED.contains(&kind) => return Ok(None),
-                // Of a gap that is in no run.
+                // A `stream.gap` event, which belongs to no run.
                 _ => None,
             };
             if words.is_some() {
@@ -92,13 +91,13 @@ impl OutputStream {
 }
 
 impl Heard {
-    /// What was missed before a piece is among what was `said`, or else comes with the message.
+    /// Handles a delta. Missed text before it comes from `said`, or else later from the message.
     fn piece(&mut self, delta: Delta, said: impl Fn(&str, usize) -> Option<String>) -> Option<String> {
         if delta.step_id <= self.whole {
             return None;
         }
         if delta.step_id != self.step {
-            // Of a call that broke off there is no message.
+            // An interrupted call has no message.
             self.close();
             self.step = delta.step_id;
         }

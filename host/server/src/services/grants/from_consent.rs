@@ -1,5 +1,5 @@
-//! Grants that come with consent: when something is installed, upgraded or configured. Who gives it
-//! may do `vault:write`, whatever the way.
+//! Grants that result from consent at an installation, an upgrade or a configuration. All of them require
+//! `vault:write`.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ use crate::services::{
     grants::issue::{self, Candidate, GrantIssuer, Terms},
 };
 
-/// Grants what was consented to: of each wish for a secret that is named, the secret of that name. One
-/// that is not in the vault yet stays missing, and so does all of them without `vault:write`.
+/// Grants the vault's secret of the same name for each requested secret in `named`. A secret that is not in the vault
+/// yet stays missing. Without `vault:write`, all stay missing.
 pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candidate, named: &Names) -> Result<()> {
     if !principal.may(Scope::VaultWrite) {
         return Ok(());
@@ -39,7 +39,7 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
     Ok(())
 }
 
-/// Grants secrets of the vault by the names that the component has for them.
+/// Grants secrets of the vault, given by the component's names for them. Requires `vault:write`.
 pub async fn named(
     tx: &mut Tx,
     principal: &Principal,
@@ -64,7 +64,7 @@ pub async fn named(
     Ok(())
 }
 
-/// By its id, or its name in the vault.
+/// Returns the secret with this id or this name in the vault.
 async fn find(tx: &mut Tx, secret: &str) -> Result<Secret> {
     match SecretId::try_from(secret.to_owned()) {
         Ok(id) => store::secrets::get(tx, &id).await,
@@ -72,7 +72,7 @@ async fn find(tx: &mut Tx, secret: &str) -> Result<Secret> {
     }
 }
 
-/// Gives a new version the grants of the one before, of the wishes that are consented to.
+/// Copies the grants of the previous version to a new one, for the requested secrets in `named`.
 pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candidate, named: &Names) -> Result<()> {
     if !principal.may(Scope::VaultWrite) {
         return Ok(());
@@ -97,7 +97,7 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
     Ok(())
 }
 
-/// Lets the secrets of a provider follow a host of its configuration, which takes `vault:write`.
+/// Replaces a configured host in the grants of a provider. Requires `vault:write` if a grant is affected.
 pub async fn retarget_hosts(
     tx: &mut Tx,
     principal: &Principal,
@@ -108,7 +108,7 @@ pub async fn retarget_hosts(
     let now = tx.now();
     for mut grant in store::grants::of_provider(tx, provider).await? {
         let sent = from.as_ref().is_some_and(|from| grant.hosts.contains(from));
-        // One that knows the value could send it wherever it may send anything.
+        // A component that knows the value could send it to any host that it may reach.
         if !(sent || grant.mode == Mode::Reveal) || !grant.holds(&now) {
             continue;
         }
@@ -120,7 +120,7 @@ pub async fn retarget_hosts(
         grant.hosts.retain(|host| Some(host) != from.as_ref());
         grant.hosts.extend(to.clone());
         if grant.hosts.is_empty() {
-            // It leads nowhere, and would stand in the way of another.
+            // A grant without hosts is useless, and would block a new one.
             crate::services::grants::remove(tx, principal, &grant).await?;
             continue;
         }
@@ -130,8 +130,8 @@ pub async fn retarget_hosts(
     Ok(())
 }
 
-/// Refuses more hosts to a component that knows the value of a secret, unless `principal` may let that
-/// be sent there.
+/// Returns an error if a component that knows the value of a secret gets further hosts, unless `principal` has
+/// `vault:write`: the component could send the value there.
 pub async fn check_hosts(
     tx: &mut Tx,
     principal: &Principal,
@@ -142,7 +142,7 @@ pub async fn check_hosts(
         return Ok(());
     }
     let grants = store::grants::of(tx, &holder.holder, holder.digest()).await?;
-    // One that has ended is known all the same.
+    // A grant that has ended counts too: the component may still know the value.
     match grants.into_iter().find(|grant| grant.mode == Mode::Reveal) {
         Some(grant) => {
             principal.require(Scope::VaultWrite, &format!("The component knows the secret '{}'", grant.secret))
@@ -151,7 +151,7 @@ pub async fn check_hosts(
     }
 }
 
-/// Ends every grant of a component.
+/// Revokes every grant of a component.
 pub async fn revoke_all(tx: &mut Tx, principal: &Principal, holder: &Candidate) -> Result<()> {
     for grant in store::grants::of(tx, &holder.holder, holder.digest()).await? {
         crate::services::grants::remove(tx, principal, &grant).await?;

@@ -1,5 +1,4 @@
-//! Gives a secret to one component: towards the hosts and in the place that it asks for, or as the
-//! terms say.
+//! Issues grants of secrets to components, for the requested hosts and place unless the terms name others.
 
 use moxxy_egress::configured;
 use moxxy_secrets::inject::SHORTEST;
@@ -19,18 +18,18 @@ use serde_json::{Map, Value};
 
 use crate::services::consent;
 
-/// A component that may be granted something.
+/// A component that may be granted secrets.
 #[derive(Debug)]
 pub struct Candidate {
     pub holder: Holder,
     agent: Option<Name>,
     digest: Digest,
     manifest: Manifest,
-    /// A provider's, in which its hosts may stand.
+    /// Configuration of a provider, which may contain its hosts.
     config: Map<String, Value>,
 }
 
-/// What a grant allows.
+/// Terms of a grant.
 #[derive(Debug, Default)]
 pub struct Terms {
     pub mode: Mode,
@@ -40,11 +39,11 @@ pub struct Terms {
     pub max_uses: Option<i64>,
 }
 
-/// A secret that is given.
+/// Issues grants of one secret.
 #[derive(Debug)]
 pub struct GrantIssuer<'a> {
     pub secret: &'a Secret,
-    /// By whom.
+    /// Name of the principal that grants it.
     pub by: &'a str,
     pub terms: Terms,
 }
@@ -70,7 +69,7 @@ impl Candidate {
         }
     }
 
-    /// What it asks for by this name.
+    /// Returns the request for the secret of this name.
     pub fn wish(&self, name: &SecretName) -> Option<&SecretRequest> {
         self.manifest.secrets.iter().find(|wish| wish.name == name.as_str())
     }
@@ -90,7 +89,7 @@ impl Candidate {
         &self.digest
     }
 
-    /// Hosts as they are: those that its configuration names are looked up now, once and for all.
+    /// Replaces `config:NAME` hosts by those in the configuration. The grant stores the result.
     fn resolved(&self, hosts: Vec<String>) -> Result<Vec<String>> {
         let resolve = |host: String| match host.strip_prefix("config:") {
             None => Ok(host),
@@ -107,7 +106,7 @@ impl Candidate {
 }
 
 impl GrantIssuer<'_> {
-    /// Grants it for what a component asks.
+    /// Grants the secret for a component's request. Returns an equal grant that is in effect instead, if there is one.
     pub async fn issue(&self, tx: &mut Tx, candidate: &Candidate, wish: &SecretRequest) -> Result<Grant> {
         let (secret, terms) = (self.secret, &self.terms);
         let (hosts, place) = match terms.mode {
@@ -115,7 +114,7 @@ impl GrantIssuer<'_> {
                 candidate.resolved(terms.hosts.clone().unwrap_or_else(|| wish.hosts.clone()))?,
                 terms.place.clone().unwrap_or_else(|| wish.place.clone()),
             ),
-            // What is not sent goes nowhere.
+            // These modes do not send the secret.
             Mode::Sign | Mode::Reveal => (Vec::new(), String::new()),
         };
         if terms.mode == Mode::Inject && store::secrets::length(tx, &secret.id).await? < SHORTEST {
@@ -154,7 +153,7 @@ impl GrantIssuer<'_> {
     }
 }
 
-/// Keeps a grant and tells of it.
+/// Stores a grant and records its event.
 pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
     store::grants::insert(tx, agent, grant).await?;
     tell(tx, grant, &grant.granted_by, granted(grant)).await
@@ -183,7 +182,7 @@ pub fn granted(grant: &Grant) -> Event {
     }
 }
 
-/// A component knows one secret by one name.
+/// Checks that a component's name stands for only one secret.
 fn of_one_secret(others: &[Grant], grant: &Grant) -> Result<()> {
     let another = |other: &&Grant| other.name == grant.name && other.secret_id != grant.secret_id;
     let other = others.iter().filter(another).find(|other| other.holds(&grant.created_at));

@@ -1,5 +1,5 @@
-//! Grants: which secret a component may use, as long as it is this very component, in which mode,
-//! towards which hosts, in which place of a request, until when and how many times.
+//! Grants: permissions to use a secret. A grant is for one exact component, with a mode, hosts, the place in a request,
+//! an expiry and a use limit.
 
 mod from_consent;
 mod issue;
@@ -27,6 +27,7 @@ use crate::services::{
 pub use from_consent::{carry, check_hosts, from_consent, named, retarget_hosts, revoke_all};
 pub use issue::Candidate;
 
+/// Maximum use limit of a grant.
 const MOST_USES: i64 = 1_000_000_000;
 
 /// What was granted: one grant for each component.
@@ -37,7 +38,7 @@ pub struct Granted {
     pub grants: Vec<Grant>,
 }
 
-/// Grants a secret to what asks for it now; what comes later asks anew.
+/// Grants a secret to the components that request it now. Components that are installed later need their own grant.
 pub async fn create(vault: &Vault, principal: Principal, mut new: NewGrant) -> Result<Granted> {
     check(vault, &mut new)?;
     vault
@@ -69,7 +70,7 @@ pub async fn list(vault: &Vault, page: &PageRequest) -> Result<Page<Grant>> {
     Ok(page.cut(grants, |grant| grant.id.to_string()))
 }
 
-/// From the next use on the component is refused, in the midst of a run too.
+/// Revokes a grant. This takes effect at the next use, also during a run.
 pub async fn revoke(vault: &Vault, principal: Principal, id: GrantId) -> Result<()> {
     vault
         .store
@@ -90,7 +91,7 @@ async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()>
     issue::tell(tx, grant, principal.name(), event).await
 }
 
-/// The components that are meant.
+/// Returns the components that `new` refers to.
 async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
     if let Some(id) = &new.provider_id {
         return Ok(vec![Candidate::of_provider(&store::providers::get(tx, id).await?)]);
@@ -145,7 +146,7 @@ fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
     Ok(())
 }
 
-/// Hosts, and single ports that are reached by plain HTTP.
+/// Parses hosts, and single ports that are reached by plain HTTP.
 fn places(hosts: &[String]) -> Result<Vec<String>, String> {
     let (plain, encrypted): (Vec<_>, Vec<_>) = hosts.iter().cloned().partition(|host| host.starts_with(PLAIN));
     let place = |host: String| {

@@ -1,5 +1,5 @@
-//! What becomes of the calls of a message: made, refused, or put to a person first, as the tool policy
-//! says and as people have answered so far.
+//! Decisions on the tool calls of a message: execute, refuse or request approval, according to the tool policy and
+//! the answers so far.
 
 use moxxy_runtime::{Answered, models};
 use moxxy_store as store;
@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 
 use crate::services::runs::{arguments, executor::RunExecutor, questions, tool_names::ToolNameMap};
 
-/// The tool by which the model asks the user. No skill's tool can have this name.
+/// Name of the tool with which the model asks the user. No skill's tool can have this name.
 pub const ASK_USER: &str = "ask_user";
-/// The longest question that a model asks, in bytes.
+/// Maximum length of a model's question, in bytes.
 const QUESTION: usize = 16 * 1024;
 
-/// What is known of the calls of one message.
+/// Decides on the tool calls of one message.
 pub struct ToolCallGate<'t> {
     turn: &'t RunExecutor<'t>,
     message: &'t MessageId,
@@ -30,15 +30,15 @@ pub struct ToolCallGate<'t> {
     questions: Vec<Question>,
 }
 
-/// What becomes of a call.
+/// Decision on a tool call.
 pub enum GateDecision<'s> {
-    /// It is made; with what the user answered it before.
+    /// Executes the call, with the user's earlier answers to it.
     Execute(&'s Skill, &'s Tool, Vec<Answered>),
-    /// It is answered without being made.
+    /// Returns a result without executing the call.
     Reply(Answer),
-    /// A person has to say something first.
+    /// Asks a person first.
     RequestApproval(NewQuestion),
-    /// A person was asked and has not answered.
+    /// Waits for a person who was asked.
     AwaitAnswer(QuestionId),
 }
 
@@ -48,12 +48,12 @@ enum Approval {
     Late,
 }
 
-/// What the model is told of a call.
+/// Result of a call for the model.
 #[derive(Clone)]
 pub struct Answer {
     pub content: String,
     pub is_error: bool,
-    /// Why the call was not allowed, if it was not.
+    /// The denial, if the call was not allowed.
     pub denied: Option<Denied>,
 }
 
@@ -98,7 +98,7 @@ impl<'t> ToolCallGate<'t> {
                 denied: Some(denied),
             })
         };
-        // Whatever holds by now, and for whichever version it was.
+        // A denial counts whatever the policy says now, and for every version of the component.
         if self.of(call, Kind::Approval).any(|asked| asked.decision == Some(Decision::Deny)) {
             return Ok(denied("a person denied it"));
         }
@@ -122,10 +122,10 @@ impl<'t> ToolCallGate<'t> {
         Ok(GateDecision::Execute(skill, tool, asked.map(answered).collect()))
     }
 
-    /// What was decided on a call of this component, now or earlier.
+    /// Returns the decision on a call of this component: its own approval, or an earlier decision that applies to it.
     async fn approval(&self, call: &ToolCall, skill: &Skill) -> Result<Option<Approval>> {
         let digest = &skill.component.digest;
-        // One for another version of the component counts for nothing.
+        // An approval for another version of the component does not count.
         let own = self.of(call, Kind::Approval).filter(|asked| asked.approves(digest, &call.arguments)).last();
         if let Some(own) = own {
             return Ok(Some(match (own.status, own.decision) {
@@ -176,7 +176,7 @@ impl<'t> ToolCallGate<'t> {
         }
     }
 
-    /// A question that a call asks, or the model by one.
+    /// Returns the question that a call asks, or the model through it.
     pub fn question(&self, call: &ToolCall, question: String) -> NewQuestion {
         NewQuestion {
             kind: Kind::Question,
@@ -193,7 +193,7 @@ impl<'t> ToolCallGate<'t> {
         self.questions.iter().filter(move |asked| asked.call_id == call.id && asked.kind == kind)
     }
 
-    /// Puts questions to whoever may answer.
+    /// Stores questions to people.
     pub async fn ask(&self, new: Vec<NewQuestion>) -> Result<()> {
         let (run, seconds) = (self.turn.run.clone(), self.turn.runs.config.runs.question_time);
         let asking = self.turn.runs.store.persist(move |tx| {
@@ -210,8 +210,8 @@ impl<'t> ToolCallGate<'t> {
     }
 }
 
-/// The tools that the agent's policy does not deny, in a stable order: those of its skills, and the one
-/// to ask the user, if somebody attends the run.
+/// Returns the tools that the agent's policy does not deny, in a stable order: those of its skills, and
+/// [`ASK_USER`] unless the run is unattended.
 pub fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
     let of_skill = |skill: &Skill| {
         let id = skill.id.clone();
@@ -237,12 +237,12 @@ pub fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Vec<model
     skills.iter().flat_map(of_skill).chain(ask_user).filter(allowed).collect()
 }
 
-/// Whether calls beside it may not be made at the same time.
+/// Whether a call may have side effects, so that no other call may run at the same time.
 pub fn changes_something(call: &ToolCall, skills: &[Skill]) -> bool {
     find(skills, call).is_some_and(|(_, tool)| !tool.hints.read_only)
 }
 
-/// The skill and the tool that a call means.
+/// Returns the skill and the tool of a call.
 fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Option<(&'s Skill, &'s Tool)> {
     let (skill, tool) = call.name.split_once(SEPARATOR)?;
     let skill = skills.iter().find(|known| known.id.as_str() == skill)?;

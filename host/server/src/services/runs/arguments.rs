@@ -1,4 +1,4 @@
-//! What is wrong with the arguments of a call, for the model that wrote them: the call is not made.
+//! Validation of tool call arguments. The model gets the errors, and the call is not made.
 
 use moxxy_schema as schema;
 use moxxy_system::json;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::services::runs::Runs;
 
-/// Nothing if they are as the tool says that it takes them.
+/// Returns what is wrong with the arguments, or `None` if they match the tool's schema.
 pub async fn wrong(runs: &Runs, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
     if let Value::String(text) = &call.arguments {
         return Ok(Some(format!("The arguments are not a JSON object{}.", why(text))));
@@ -19,7 +19,7 @@ pub async fn wrong(runs: &Runs, skill: &Skill, tool: &str, call: &mut ToolCall) 
     Ok((!wrong.is_empty()).then(why))
 }
 
-/// Why a text was not taken for an object.
+/// Returns the reason why a text was not accepted as an object.
 fn why(text: &str) -> String {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(_)) => format!(": they nest more than {} levels deep", json::DEPTH),

@@ -1,5 +1,5 @@
-//! The limits of runs, which hold before a call and not after it: what a model call may use at most is
-//! reserved when its step is opened, in the transaction that adds up what was used and reserved before.
+//! Limits of runs, enforced before a call and not after it. Opening the step of a model call reserves its maximum
+//! usage, in the transaction that adds up earlier usage and reservations.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use moxxy_types::{
 
 use crate::config::{self, UnknownPrice};
 
-/// The fewest tokens that are worth an answer: rather than with less room, a call is not made.
+/// Minimum number of output tokens for a useful answer. With less room, a call is not made.
 const LEAST: u64 = 256;
 
 /// A limit, and whether it is the agent's own.
@@ -21,7 +21,7 @@ pub struct Bound<T> {
     own: bool,
 }
 
-/// What holds for a run: its agent's limits, and those of the configuration where it has none.
+/// Limits of a run: those of its agent, with defaults from the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     pub seconds: Bound<u64>,
@@ -34,25 +34,25 @@ pub struct Budget {
     unknown_price: UnknownPrice,
 }
 
-/// What a model call may need.
+/// Maximum usage of a model call.
 #[derive(Debug, Clone)]
 pub struct Demand {
-    /// Input tokens at most.
+    /// Maximum number of input tokens.
     pub input: u64,
-    /// Output tokens, which may become fewer.
+    /// Desired number of output tokens, which limits may reduce.
     pub output: u32,
     pub price: Option<Price>,
-    /// The provider and the model, as prices are written.
+    /// Provider and model, as in the configuration of prices.
     pub model: String,
 }
 
-/// What is set aside for a model call.
+/// Usage that is reserved for a model call.
 #[derive(Debug, Clone, Copy)]
 pub struct Reservation {
     pub input: u64,
-    /// Output tokens, to which the provider is held.
+    /// Number of output tokens, which is the limit for the provider.
     pub output: u32,
-    /// Nothing where the price is not known.
+    /// `None` if the price is unknown.
     pub cost: Option<Dollars>,
 }
 
@@ -61,7 +61,7 @@ impl<T> Bound<T> {
         Self { own: own.is_some(), most: own.unwrap_or(default) }
     }
 
-    /// None where the configuration has 0 and the agent nothing.
+    /// Returns `None` if the configuration has 0 and the agent no limit.
     fn optional(own: Option<T>, default: T) -> Option<Self>
     where
         T: PartialEq + Default,
@@ -69,7 +69,7 @@ impl<T> Bound<T> {
         (own.is_some() || default != T::default()).then(|| Self::of(own, default))
     }
 
-    /// What to do about it.
+    /// Returns the failure, with advice on how to raise the limit.
     fn failure(&self, code: &str, over: &str, setting: &str) -> Failure {
         let or = if self.own { "" } else { ", or in `[runs]` of the configuration" };
         let message = format!("{over}; to allow more, raise `{setting}` in the agent's limits{or}");
@@ -92,13 +92,13 @@ impl Budget {
         }
     }
 
-    /// Whether it matters what the agent used today.
+    /// Whether there are limits per day.
     pub fn has_days(&self) -> bool {
         self.tokens_per_day.is_some() || self.cost_per_day.is_some()
     }
 
-    /// Finds room for a model call among what its run, and its agent today, used and reserved. Its answer
-    /// is made shorter before it is refused.
+    /// Returns a reservation for a model call, given what its run, and its agent today, used and reserved. Reduces the
+    /// output tokens before it refuses the call.
     pub fn admit(&self, demand: &Demand, run: &RunUsage, today: &RunUsage) -> Result<Reservation, Failure> {
         if run.steps >= self.steps.most {
             let over = format!("The run used up its {} model calls", self.steps.most);
@@ -113,7 +113,7 @@ impl Budget {
         Ok(Reservation { input: demand.input, output, cost: Some(price.worst(demand.input, output.into())) })
     }
 
-    /// How many output tokens the limits on tokens leave.
+    /// Returns the number of output tokens that the token limits allow.
     fn tokens_left(&self, demand: &Demand, run: &RunUsage, today: &RunUsage) -> Result<u32, Failure> {
         let least = LEAST.min(demand.output.into());
         let mut output = u64::from(demand.output);
@@ -134,7 +134,7 @@ impl Budget {
         Ok(u32::try_from(output).unwrap_or(demand.output))
     }
 
-    /// How many output tokens the limits on money leave of so many.
+    /// Returns how many of `output` tokens the cost limits allow.
     fn money_left(
         &self,
         demand: &Demand,
@@ -168,7 +168,7 @@ impl Budget {
         }
         let model = &demand.model;
         if self.unknown_price == UnknownPrice::Warn {
-            tracing::warn!(%model, "the price of a model is not known, so the limit on money does not count its calls");
+            tracing::warn!(%model, "the price of a model is unknown, so the cost limit does not count its calls");
             return Ok(());
         }
         let message = format!(

@@ -1,4 +1,4 @@
-//! A model call before it is made: what it shows the model, and the step that reserves what it may use.
+//! Preparation of a model call: its request, and the step that reserves its maximum usage.
 
 use moxxy_runtime::models;
 use moxxy_store::{self as store, Tx, events, steps};
@@ -29,31 +29,31 @@ use crate::services::{
     },
 };
 
-/// What a provider says of a conversation that does not fit.
+/// Error code of a provider for a conversation that does not fit into the context window.
 pub const TOO_LONG: &str = "context_too_long";
-/// How often a conversation that does not fit is tried again, each time with half of it.
+/// Maximum number of retries of a conversation that does not fit, each with half of it.
 const RETRIES: usize = 3;
 
-/// A call to be made.
+/// A prepared call.
 #[derive(Clone)]
 pub struct Call {
     request: models::Request,
     left_out: usize,
     shortened: usize,
-    /// The size of the request.
+    /// Size of the request, in bytes.
     bytes: u64,
     demand: Demand,
     names: ToolNameMap,
     again: Option<RetryInfo>,
 }
 
-/// That a call is made again.
+/// Information about a retry.
 #[derive(Clone)]
 struct RetryInfo {
-    /// How often it was tried before, and why it failed.
+    /// Number of failed attempts; `reason` is the code of the last failure.
     attempt: usize,
     reason: String,
-    /// The model that failed, if another one is asked now.
+    /// The failed model, if the retry uses another one.
     instead_of: Option<String>,
 }
 
@@ -63,19 +63,19 @@ pub struct Opened {
     pub step: StepId,
     price: Option<Price>,
     reserved: Reservation,
-    /// Of the tools that it offers.
+    /// Names of the offered tools.
     pub names: ToolNameMap,
 }
 
-/// Calls of the run that did not fit, since the last one that did.
+/// Calls of the run that did not fit into the context window, since the last one that did.
 struct ContextOverflow {
     tries: usize,
-    /// The size of the smallest that ever failed.
+    /// Size of the smallest request that ever failed so, in bytes.
     bytes: Option<u64>,
     message: String,
 }
 
-/// What the model is to be shown, or why there is no use in asking it.
+/// Prepares the next call, or returns the failure if the conversation cannot be made to fit.
 pub async fn prepare(
     turn: &RunExecutor<'_>,
     asked: &ModelSelection,
@@ -116,13 +116,14 @@ pub async fn prepare(
     Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, again }))
 }
 
-/// How many tokens the model is to answer with at most. Of a small window half is for the conversation.
+/// Returns the maximum number of output tokens: at most half of the context window, to leave room for the
+/// conversation.
 fn output(about: &About, wanted: u32) -> u32 {
     let window = about.context_window.map(|window| (window / 2).max(1));
     [about.max_output_tokens, window].into_iter().flatten().fold(wanted, u32::min)
 }
 
-/// Opens the step of a call, and says what to ask for, if the limits have room for it.
+/// Opens the step of a call and returns the request, if the limits allow it.
 pub async fn open(
     turn: &RunExecutor<'_>,
     asked: &ModelSelection,
@@ -142,7 +143,7 @@ pub async fn open(
                     Ok(reserved) => reserved,
                     Err(failure) => return Ok(Err(failure)),
                 };
-                // The same for the same request of a run, and only for that: a history grows with each answer.
+                // Equal only for the same request of a run, because the history grows with each answer.
                 let whole = [run.as_str().as_bytes(), provider.as_str().as_bytes(), &reserved.output.to_be_bytes(), &content];
                 let key = digest::sha256(&whole.concat());
                 let key = hex::encode(key);
@@ -186,8 +187,8 @@ async fn today(tx: &mut Tx, agent: AgentKey) -> Result<RunUsage> {
 }
 
 impl Opened {
-    /// What the call used, by what the provider reported, or else by what is known without it: an input as
-    /// large as was reserved, and an answer of so many bytes.
+    /// Returns the usage of the call as reported by the provider. Without a report, it is estimated from the reserved
+    /// input and an answer of `bytes` bytes.
     pub fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> StepUsage {
         let Some(usage) = reported else {
             let output = compaction::most_tokens(bytes as u64).min(self.reserved.output.into());

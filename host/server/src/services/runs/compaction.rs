@@ -1,10 +1,9 @@
-//! What a model is shown of a conversation that outgrew its window. Messages are left out in groups, the
-//! oldest first: a message that calls tools and their results stay together, and so does the task. The
-//! newest group always stays. Results that have no room are shortened. All of it is told to the model; the
-//! history itself stays as it is.
+//! Compaction of a conversation that exceeds the context window. Messages are dropped in groups, the oldest first. A
+//! message that calls tools stays together with the results. The task and the newest group are always kept. Results
+//! that do not fit are shortened. Notes tell the model about both; the stored history is unchanged.
 //!
-//! Sizes are bytes, since only the provider knows how its model counts. As a rule 3 or 4 bytes of text make
-//! a token; a limit that has to hold counts one for 2 of them.
+//! Sizes are in bytes, because only the provider knows how its model counts tokens. Usually 3 or 4 bytes of text make
+//! a token; hard limits assume 2.
 
 use moxxy_runtime::models;
 use moxxy_types::{
@@ -15,33 +14,33 @@ use moxxy_types::{
 
 use crate::services::messages;
 
-/// Bytes of a token, when it is about what has room.
+/// Bytes per token in estimates of what fits.
 const USUAL: u64 = 3;
-/// Bytes of a token, when it is about what a call may use at most.
+/// Bytes per token in the maximum usage of a call.
 const WORST: u64 = 2;
-/// What a part of a message, or a tool, counts for beside its text.
+/// Size of a part of a message, or of a tool, in addition to its text, in bytes.
 const PART: u64 = 24;
-/// What a picture counts for; its price depends on its dimensions.
+/// Assumed size of an image, in bytes; its price depends on its dimensions.
 const IMAGE: u64 = 8192;
-/// Kept free for the note on what is left out.
+/// Space reserved for the note about dropped messages, in bytes.
 const NOTE: u64 = 256;
-/// A result is not shortened to fewer bytes.
+/// Minimum length of a shortened result, in bytes.
 const RESULT: u64 = 256;
 
-/// What a model is shown.
+/// Messages for a model.
 #[derive(Debug)]
 pub struct Context {
     pub messages: Vec<models::Message>,
-    /// How many messages it is not shown.
+    /// Number of dropped messages.
     pub left_out: usize,
-    /// How many results it is not shown in full.
+    /// Number of shortened results.
     pub shortened: usize,
 }
 
 /// Messages that stay together.
 struct Group {
     shown: Vec<models::Message>,
-    /// How many there are in the history.
+    /// Number of messages in the history.
     count: usize,
     size: u64,
     /// Whether it is the task of the run.
@@ -49,17 +48,17 @@ struct Group {
     kept: bool,
 }
 
-/// Bytes that a number of tokens has room for.
+/// Returns the number of bytes that usually fit into `tokens` tokens.
 pub fn room(tokens: u64) -> u64 {
     tokens.saturating_mul(USUAL)
 }
 
-/// Tokens that so many bytes have at most.
+/// Returns the maximum number of tokens of `bytes` bytes.
 pub fn most_tokens(bytes: u64) -> u64 {
     bytes.div_ceil(WORST)
 }
 
-/// The size of a request without its messages.
+/// Returns the size of a request without its messages, in bytes.
 pub fn frame(request: &models::Request) -> u64 {
     let tool = |tool: &models::ToolDefinition| {
         PART + length(&tool.name) + length(&tool.description) + length(&tool.parameters)
@@ -71,7 +70,7 @@ pub fn size(messages: &[models::Message]) -> u64 {
     messages.iter().flat_map(|message| &message.parts).map(part).sum()
 }
 
-/// The part of a history that has room in so many bytes; all of it if nobody knows how many there are.
+/// Returns the part of a history that fits into `room` bytes, or all of it if the window is unknown.
 pub fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Context> {
     let mut groups = groups(history, run)?;
     let room = room.unwrap_or(u64::MAX);
@@ -106,7 +105,7 @@ pub fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Contex
     Ok(Context { messages: alternating(messages), left_out, shortened })
 }
 
-/// Joins user messages that follow each other: some services take no two of a role in a row.
+/// Joins consecutive user messages, because some services reject two messages of a role in a row.
 fn alternating(messages: Vec<models::Message>) -> Vec<models::Message> {
     let mut joined: Vec<models::Message> = Vec::with_capacity(messages.len());
     for message in messages {
@@ -134,7 +133,7 @@ fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// Shortens the results of a group so that it has room, the longest first; returns how many.
+/// Shortens the results of a group, the longest first, so that it fits. Returns the number of shortened results.
 fn shorten(group: &mut Group, room: u64) -> usize {
     let mut results: Vec<_> =
         group.shown.iter_mut().flat_map(|message| &mut message.parts).filter_map(result).collect();
@@ -142,7 +141,7 @@ fn shorten(group: &mut Group, room: u64) -> usize {
     let fixed = group.size - results.iter().map(|result| length(result)).sum::<u64>();
     let (mut left, mut waiting, mut shortened) = (room.saturating_sub(fixed), results.len() as u64, 0);
     for result in results {
-        // What the shorter ones leave goes to the longer ones.
+        // Space that shorter results do not use goes to the longer ones.
         let share = left / waiting;
         shortened += usize::from(cut(result, share.max(RESULT)));
         left = left.saturating_sub(length(result));
@@ -152,7 +151,7 @@ fn shorten(group: &mut Group, room: u64) -> usize {
     shortened
 }
 
-/// Takes the middle out of a text of more bytes than that.
+/// Removes the middle of a text of more than `most` bytes. Returns whether it did.
 fn cut(text: &mut String, most: u64) -> bool {
     const MARK: u64 = 64;
     if length(text) <= most {
@@ -166,8 +165,8 @@ fn cut(text: &mut String, most: u64) -> bool {
     true
 }
 
-/// Puts a note before what is shown, in a message of its own only where no user message begins it: some
-/// services take no two of a role in a row.
+/// Prepends a note about dropped messages. If the first message is the user's, the note is added to it, because some
+/// services reject two messages of a role in a row.
 fn tell(messages: &mut Vec<models::Message>, left_out: usize) {
     let what = if left_out == 1 { "message is" } else { "messages are" };
     let note = format!("[… {left_out} earlier {what} left out here: the conversation outgrew the model's context …]");

@@ -1,5 +1,5 @@
-//! Who is running: which sessions have a worker, how to stop a run, and how many conversations of
-//! an agent run at once.
+//! State of running sessions: which of them have a worker, how to stop a run, and how many sessions of an agent run
+//! concurrently.
 
 use moxxy_types::{
     agents::AgentKey,
@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// The switches of a run, for what it is doing now.
+/// Cancellation tokens and current output of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
     pub step: CancellationToken,
@@ -21,7 +21,7 @@ pub struct Control {
     said: Arc<Mutex<Said>>,
 }
 
-/// What a model said so far, for those who missed a piece.
+/// Output of a model so far, for streams that missed a delta.
 #[derive(Debug, Default)]
 struct Said {
     step: Option<StepId>,
@@ -47,7 +47,7 @@ impl Control {
         self.now.is_cancelled() || self.step.is_cancelled()
     }
 
-    /// Keeps what a model says in a step.
+    /// Appends to the output of a step.
     pub(super) fn say(&self, step: &StepId, text: &str) {
         let mut said = self.said();
         if said.step.as_ref() != Some(step) {
@@ -57,18 +57,18 @@ impl Control {
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {
-        // Each use leaves it whole.
+        // No update panics halfway, so the value is valid even if the lock is poisoned.
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Scheduler {
-    /// `concurrent_sessions` of one agent run at once.
+    /// Creates a scheduler. At most `concurrent_sessions` sessions of one agent run concurrently.
     pub fn new(concurrent_sessions: usize) -> Self {
         Self { state: Mutex::default(), concurrent_sessions }
     }
 
-    /// What a run's model said in a step so far, behind so many bytes.
+    /// Returns the output of a run's step so far, from byte `from` on.
     pub fn said(&self, run: &RunId, step: &str, from: usize) -> Option<String> {
         let control = self.state().runs.get(run).cloned()?;
         let said = control.said();
@@ -76,7 +76,7 @@ impl Scheduler {
         Some(said.text.get(from..).filter(|_| is_this)?.to_owned())
     }
 
-    /// Asks a run to stop, if it has begun.
+    /// Signals a run to stop, if it has started.
     pub(super) fn stop(&self, run: &RunId, stop: Stop) {
         let Some(control) = self.state().runs.get(run).cloned() else { return };
         match stop {
@@ -85,7 +85,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether the caller is to be the session's worker.
+    /// Claims a session. Returns whether the caller is now its worker.
     pub(super) fn claim(&self, session: &SessionId) -> bool {
         self.state().sessions.insert(session.clone())
     }
@@ -102,19 +102,19 @@ impl Scheduler {
         self.state().runs.remove(run);
     }
 
-    /// The turns of an agent's conversations.
+    /// Returns the semaphore that limits the concurrent sessions of an agent.
     pub(super) fn turns(&self, agent: AgentKey) -> Arc<Semaphore> {
         let new = || Arc::new(Semaphore::new(self.concurrent_sessions));
         Arc::clone(self.state().agents.entry(agent).or_insert_with(new))
     }
 
-    /// Drops what is known of an agent that is gone.
+    /// Removes the state of a deleted agent.
     pub fn forget(&self, agent: AgentKey) {
         self.state().agents.remove(&agent);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each use leaves the state whole, so a panic elsewhere has not harmed it.
+        // No update panics halfway, so the state is valid even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

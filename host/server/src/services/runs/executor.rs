@@ -1,4 +1,4 @@
-//! The loop of one run: look at what is written, do what comes next, until it has ended.
+//! Execution loop of one run: derives the next step from the stored state and executes it, until the run has ended.
 
 use std::time::Duration;
 
@@ -22,15 +22,15 @@ use crate::services::{
 /// Why a run's loop ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// The run has ended, well or not.
+    /// The run completed, failed or was cancelled.
     Ended,
-    /// The run waits for a person, and goes on when there is an answer.
+    /// The run waits for a person, and resumes after the answer.
     Waiting,
-    /// The server stops; the run goes on when it starts again.
+    /// The server is shutting down; the run resumes at its next start.
     Paused,
 }
 
-/// A run with what its steps need.
+/// Executes the steps of one run.
 pub struct RunExecutor<'a> {
     pub runs: &'a Runs,
     pub run: Run,
@@ -38,21 +38,21 @@ pub struct RunExecutor<'a> {
     pub control: &'a Control,
 }
 
-/// How a step went, for the run.
+/// Effect of a step on its run.
 pub enum Outcome {
     GoOn,
-    /// Until these are answered.
+    /// Wait until these questions are answered.
     Wait(Vec<QuestionId>),
-    /// After so long.
+    /// Retry after this time.
     Retry(Duration),
     Failed(Failure),
     Stopped,
 }
 
-/// What a run does next.
+/// Next step of a run.
 enum NextStep {
     Model(Vec<Message>, Vec<Skill>),
-    /// The calls of this message that are not answered.
+    /// The calls of this message that have no result yet.
     Tools(MessageId, Vec<ToolCall>, Vec<Skill>),
     Stop(Stop),
 }
@@ -69,17 +69,17 @@ pub async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Result<End
     let left = turn.time_left(turn.budget().seconds.most);
     tokio::select! {
         ended = turn.steps() => ended,
-        // The step under way is dropped with its future, which interrupts its call.
+        // Dropping the future drops the current step, which interrupts its call.
         () = turn.time_up(left) => turn.fail(turn.budget().out_of_time()).await,
     }
 }
 
-/// Ends a run that the server itself could not carry on.
+/// Fails a run after an error of the server itself.
 pub async fn fail_run(runs: &Runs, id: &RunId, error: &Error) -> Result<()> {
-    tracing::error!(run = %id, error = ?error, "a run broke");
+    tracing::error!(run = %id, error = ?error, "failed to execute a run");
     let run = match store::runs::get(&mut *runs.store.read().await?, id).await {
         Ok(run) => run,
-        // Its agent was deleted, and it with it.
+        // The run was deleted with its agent.
         Err(Error::NotFound(_)) => return Ok(()),
         Err(other) => return Err(other),
     };
@@ -87,7 +87,7 @@ pub async fn fail_run(runs: &Runs, id: &RunId, error: &Error) -> Result<()> {
     runs.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
 }
 
-/// Moves a queued run to running, with its user message; `false` if it has ended meanwhile.
+/// Moves a queued run to `running` and stores its user message. Returns `false` if the run has ended meanwhile.
 async fn started(runs: &Runs, id: &RunId) -> Result<bool> {
     let id = id.clone();
     runs.store
@@ -151,7 +151,7 @@ impl RunExecutor<'_> {
         }
     }
 
-    /// Derived from what is written alone; `None` when the run has ended.
+    /// Returns the next step, derived from the stored state alone, or `None` when the run has ended.
     async fn next(&self) -> Result<Option<NextStep>> {
         let mut db = self.runs.store.read().await?;
         let run = store::runs::get(&mut db, &self.run.run_id).await?;
@@ -166,7 +166,7 @@ impl RunExecutor<'_> {
         let last = history.iter().rfind(|m| m.role == Role::Assistant);
         let asked = last.filter(|message| message.run_id == self.run.run_id && !open.is_empty());
         let asked = asked.map(|message| message.id.clone());
-        // Looked up for each step: one that was upgraded or removed meanwhile is not called again.
+        // Loaded for each step, so that a skill that was upgraded or removed meanwhile is not called again.
         let skills = store::skills::list(&mut db, self.agent.key).await?;
         Ok(Some(match asked {
             Some(message) => NextStep::Tools(message, open, skills),
@@ -174,7 +174,7 @@ impl RunExecutor<'_> {
         }))
     }
 
-    /// Leaves the run waiting, unless one of the questions was answered meanwhile.
+    /// Moves the run to `waiting`, unless one of the questions was answered meanwhile. Returns whether it did.
     async fn wait(&self, questions: Vec<QuestionId>) -> Result<bool> {
         let (id, subject) = (self.run.run_id.clone(), self.subject());
         self.runs
@@ -195,12 +195,12 @@ impl RunExecutor<'_> {
     fn time_left(&self, seconds: u64) -> Duration {
         let started = self.run.started_at.as_deref().and_then(clock::parse);
         let elapsed = started.map_or(time::Duration::ZERO, |started| self.runs.store.clock().now() - started);
-        // A clock that was set back has taken no time.
+        // If the clock was set back, no time has elapsed.
         let elapsed: Duration = elapsed.try_into().unwrap_or_default();
         Duration::from_secs(seconds).saturating_sub(elapsed.saturating_sub(self.run.waited))
     }
 
-    /// Time in which nothing could be stored is not the run's.
+    /// Waits until the time is up. Storage outages do not count.
     async fn time_up(&self, mut left: Duration) {
         let mut known = self.runs.store.outage();
         while !left.is_zero() {
@@ -231,7 +231,7 @@ impl RunExecutor<'_> {
     }
 }
 
-/// Ends a run that was stopped.
+/// Cancels a run that was stopped.
 pub async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) -> Result<()> {
     let closed = close_open(tx, &run.run_id, "cancelled").await?;
     record_interrupted_steps(tx, subject, closed, "stopped", "The run was stopped").await?;
@@ -260,7 +260,7 @@ async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
     Ok(())
 }
 
-/// Closes the steps that have no end, and returns them.
+/// Closes the open steps of a run, and returns them.
 pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<Step>> {
     let mut open = steps::list(tx, run).await?;
     open.retain(|step| step.ended_at.is_none());
@@ -271,7 +271,7 @@ pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Resul
     Ok(open)
 }
 
-/// Tells of steps that were cut off.
+/// Records events for interrupted steps.
 async fn record_interrupted_steps(
     tx: &mut Tx,
     subject: &EventContext,

@@ -1,6 +1,6 @@
-//! Which model a run asks: its agent's, until a call of it fails as one of another service may not; then
-//! the next of the agent's list, with which the run stays. Told by what is written: a failed step says
-//! which model is asked next, so a restart changes nothing.
+//! Selection of a run's model. A run starts with its agent's model. After a failure that another service may not
+//! have, it switches to the next model in the agent's list and stays with it. The failed step stores which model is
+//! next, so a restart changes nothing.
 
 use moxxy_runtime::Failure;
 use moxxy_store::{self as store, steps};
@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::services::runs::executor::RunExecutor;
 
-/// Failures of one service that say nothing of another. A conversation that is too long is made shorter
-/// instead; and content that one service refuses is not taken to another behind its back.
+/// Codes of failures that another service may not have. A conversation that is too long is shortened instead. Content
+/// that one service refuses is not sent to another.
 const OTHERS_MAY: [&str; 9] = [
     "provider_rate_limited",
     "provider_overloaded",
@@ -28,32 +28,32 @@ const OTHERS_MAY: [&str; 9] = [
     "component_unavailable",
 ];
 
-/// The model that is asked.
+/// The selected model.
 pub struct ModelSelection {
     pub provider: Provider,
     pub model: String,
-    /// Its calls in this run, in the order in which they began.
+    /// Calls of the model in this run, in the order in which they started.
     pub earlier: Vec<Step>,
-    /// The agent's, as they are now.
+    /// Current settings of the agent.
     settings: Settings,
-    /// Which model failed before it, and how, if that was the last that happened.
+    /// The model that failed before this one and why, if that was the last call.
     pub instead: Option<FailedOver>,
 }
 
-/// A model that failed.
+/// A model whose failure caused a switch to another one.
 #[derive(Debug, Clone)]
 pub struct FailedOver {
-    /// The provider and the model.
+    /// The model, as `provider/model`.
     pub of: String,
     pub reason: String,
-    /// How many calls failed since the last that was answered.
+    /// Number of failed calls since the last successful one.
     pub failed: usize,
 }
 
 pub async fn select_model(turn: &RunExecutor<'_>) -> Result<ModelSelection> {
     let mut db = turn.runs.store.read().await?;
     let mut earlier = steps::model_calls(&mut db, &turn.run.run_id).await?;
-    // An agent that was moved off a provider goes on with its new one, since the old may be gone.
+    // Current settings: if the agent was moved to another provider, the old one may be gone.
     let settings = store::agents::get(&mut db, &turn.run.agent_id).await?.settings;
     let now = current(&settings, &earlier);
     let instead = FailedOver::of(&earlier, &now);
@@ -63,19 +63,19 @@ pub async fn select_model(turn: &RunExecutor<'_>) -> Result<ModelSelection> {
 }
 
 impl ModelSelection {
-    /// The model that is asked after this one failed so, if there is one, as a step's output says it.
+    /// Returns the model to call after this failure, if there is one, in the format of a step's output.
     pub fn next(&self, failure: &Failure) -> Option<serde_json::Value> {
         if !OTHERS_MAY.contains(&failure.code()) {
             return None;
         }
         let is_this = |known: &Fallback| known.provider == self.provider.id && known.model == self.model;
-        // The last, so that a list can only be gone down.
+        // The last position, so that the search only moves down the list.
         let models: Vec<_> = self.settings.models().collect();
         let this = models.iter().rposition(is_this)?;
         Some(json!(models.get(this + 1)?))
     }
 
-    /// Whether a call of it would be the same as of another.
+    /// Whether calls of both selections would be the same.
     pub fn is(&self, other: &Self) -> bool {
         let (one, two) = (&self.provider, &other.provider);
         self.model == other.model
@@ -86,13 +86,13 @@ impl ModelSelection {
     }
 }
 
-/// What is asked now. One that is not in the agent's list any more is not.
+/// Returns the model to call now. A model that is no longer in the agent's list is not called.
 fn current(settings: &Settings, calls: &[Step]) -> Fallback {
     let last = last_made(calls).map(|step| told_next(step).unwrap_or_else(|| made_by(step)));
     last.filter(|last| settings.models().any(|known| known == *last)).unwrap_or_else(|| settings.first())
 }
 
-/// One that was cut off says nothing of its service.
+/// Returns the last call that was not interrupted, because an interruption says nothing about the service.
 fn last_made(calls: &[Step]) -> Option<&Step> {
     calls.iter().rfind(|step| step.status != "interrupted")
 }

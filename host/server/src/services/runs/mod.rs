@@ -1,6 +1,5 @@
-//! Runs: a task, carried out in steps that are written before they begin and closed after they
-//! end. What comes next is derived from what is written, so a run goes on after a restart as it
-//! does from step to step.
+//! Runs: tasks, executed in steps that are stored before they start and closed after they end. The next step is
+//! derived from the stored state, so a run resumes after a restart in the same way as after each step.
 
 mod approval;
 mod arguments;
@@ -53,7 +52,7 @@ use moxxy_types::{
 };
 use tokio::sync::Notify;
 
-/// The service of runs, and of what belongs to an agent's conversations: sessions, questions and policies.
+/// The service of runs and of an agent's sessions, questions and policies.
 #[derive(Debug, Clone)]
 pub struct Runs {
     pub(super) store: Store,
@@ -67,9 +66,9 @@ pub struct Runs {
     pub(super) asked: Arc<Notify>,
 }
 
-/// The longest task, in bytes.
+/// Maximum length of a task, in bytes.
 pub const TASK: usize = 256 * 1024;
-/// How long a stop waits to see its effect before it answers.
+/// Maximum time that a stop waits for the run to end before it returns.
 const STOPPING: Duration = Duration::from_secs(2);
 
 /// A run with all that is known of it.
@@ -96,11 +95,11 @@ pub struct NewRun {
     pub session: Option<Name>,
 }
 
-/// A run that was asked for.
+/// Result of a start.
 #[derive(Debug)]
 pub struct Started {
     pub run: Run,
-    /// Whether it was made before, by a request with the same `Idempotency-Key`.
+    /// Whether an earlier request with the same `Idempotency-Key` started the run.
     pub before: bool,
 }
 
@@ -131,8 +130,8 @@ pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<
     store::runs::list(&mut db, key, page).await
 }
 
-/// Queues a run behind those of its session. The claim of an `Idempotency-Key` is written with it; a
-/// later one finds the run.
+/// Queues a run behind those of its session. The claim of an `Idempotency-Key` is stored with it, so that a later
+/// request with the key finds the run.
 pub async fn start(
     runs: &Runs,
     principal: Principal,
@@ -171,11 +170,11 @@ pub async fn start(
         queue::wake(&worker, &started.run);
         Ok(started)
     };
-    // What is queued is carried out, even if its client leaves at this moment.
+    // A queued run is executed even if the client disconnects now.
     runs.tasks.run_detached("queueing", queueing).await
 }
 
-/// The run that a request with the same key made before, if one did; otherwise the key is taken.
+/// Returns the run of an earlier request with the same key, if there is one. Otherwise claims the key.
 pub(super) async fn claimed(tx: &mut Tx, claim: Option<&Claim>) -> Result<Option<Started>> {
     let Some(claim) = claim else { return Ok(None) };
     match store::idempotency::claim(tx, claim).await? {
@@ -185,7 +184,7 @@ pub(super) async fn claimed(tx: &mut Tx, claim: Option<&Claim>) -> Result<Option
     }
 }
 
-/// A run that was inserted, noted with its key and told of.
+/// Returns an inserted run, after storing it with its key and recording its event.
 pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Claim>) -> Result<Run> {
     if let Some(claim) = claim {
         store::idempotency::note(tx, &claim.key, Outcome::Run(id)).await?;
@@ -196,12 +195,12 @@ pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Cla
     Ok(run)
 }
 
-/// One of the agent's own runs.
+/// Returns a run of the agent.
 pub async fn get(runs: &Runs, agent: &Name, id: &RunId) -> Result<Run> {
     of(&mut *runs.store.read().await?, agent, id).await
 }
 
-/// The same, on a connection that is held already.
+/// Returns a run of the agent, on an existing connection.
 pub async fn of(db: &mut Db, agent: &Name, id: &RunId) -> Result<Run> {
     let run = store::runs::get(db, id).await?;
     if run.agent_id == *agent { Ok(run) } else { Err(Error::not_found("run", id)) }
@@ -215,7 +214,7 @@ pub async fn detail(runs: &Runs, agent: &Name, id: &RunId) -> Result<Detail> {
     Ok(Detail { run, steps, usage, waits_for: runs.components.concurrency.waits_for(id) })
 }
 
-/// Waits until a run has ended or waits for a person, or for so long, and returns it as it is then.
+/// Waits until a run has ended or waits for a person, but at most for `patience`. Returns its state then.
 pub async fn wait(runs: &Runs, run: Run, patience: Duration) -> Result<Run> {
     let filter = Filter {
         runs: vec![run.run_id.to_string()],
@@ -226,7 +225,7 @@ pub async fn wait(runs: &Runs, run: Run, patience: Duration) -> Result<Run> {
     let now = get(runs, &run.agent_id, &run.run_id).await?;
     if matches!(now.status, Status::Queued | Status::Running) {
         tokio::select! {
-            // However the wait ends, the answer is the run as it is then.
+            // However the wait ends, the current state is returned.
             _ = timeout(patience, subscription.next()) => {}
             () = runs.tasks.shutdown().cancelled() => {}
         }
@@ -235,15 +234,14 @@ pub async fn wait(runs: &Runs, run: Run, patience: Duration) -> Result<Run> {
     Ok(now)
 }
 
-/// Stops a run. One that is queued or waits for a person is cancelled at once; a running one at the next
-/// step boundary, or now.
+/// Stops a run. A queued or waiting run is cancelled at once, a running one after its current step or now.
 pub async fn stop(runs: &Runs, principal: &Principal, run: Run, stop: Stop) -> Result<Run> {
     if !run.status.is_open() {
         return Err(Error::conflict("run_ended", format!("Run '{}' has ended already", run.run_id)));
     }
     let (worker, asked) = (runs.clone(), run.clone());
     let subject = EventContext::run(&run.agent_id, &run.run_id).by(principal.name());
-    // A stop that is written takes effect, even if its client leaves at this moment.
+    // A stored stop takes effect even if the client disconnects now.
     runs.tasks.run_detached("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
     match stop {
         Stop::Now => wait(runs, run, STOPPING).await,
@@ -267,14 +265,14 @@ async fn ask_to_stop(runs: &Runs, run: Run, subject: EventContext, stop: Stop) -
             })
         })
         .await?;
-    // Written first: a run that begins or resumes from here on sees it by itself.
+    // Stored first, so that a run that starts or resumes from now on reads it.
     runs.scheduler.stop(&run.run_id, stop);
-    // Those behind one that waited have their turn now.
+    // Runs queued behind a waiting run can start now.
     queue::wake(runs, &run);
     Ok(())
 }
 
-/// Has the runs of an agent that wait decide anew what a person has to approve, and returns them.
+/// Withdraws the open approvals of an agent's waiting runs, so that the runs apply the policy again. Returns them.
 pub async fn reconsider(tx: &mut Tx, agent: AgentKey) -> Result<Vec<Run>> {
     let mut waiting = store::runs::open_of(tx, agent).await?;
     waiting.retain(|run| run.status == Status::Waiting);
@@ -292,11 +290,11 @@ pub async fn stop_all(runs: &Runs, principal: &Principal, agent: &Name, mode: St
     let open = store::runs::open_of(&mut db, key).await?;
     drop(db);
     let mut stopped = Vec::with_capacity(open.len());
-    // Newest first: what is still queued goes before anything takes its turn.
+    // Newest first, so that queued runs are cancelled before they could start.
     for run in open {
         match stop(runs, principal, run, mode).await {
             Ok(run) => stopped.push(run),
-            // It ended by itself meanwhile.
+            // The run ended meanwhile.
             Err(Error::Conflict(..)) => {}
             Err(other) => return Err(other),
         }

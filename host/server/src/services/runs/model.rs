@@ -1,4 +1,4 @@
-//! One model call: written, made, streamed and closed.
+//! Execution of a model call: opens the step, makes the call, streams the answer and closes the step.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +30,13 @@ use crate::services::{
     },
 };
 
+/// Maximum number of tool calls in an answer.
 const PARALLEL_CALLS: usize = 64;
+/// Maximum length of a tool call's id, in bytes.
 const TOOL_CALL_ID: usize = 256;
+/// Maximum length of a tool call's name, in bytes.
 const TOOL_CALL_NAME: usize = 256;
-/// With these a service turns a request down before it does anything for it, or was not reached.
+/// Codes of failures where the service rejected a request before it did any work, or was not reached.
 const TURNED_DOWN: [&str; 6] = [
     "provider_authentication",
     "provider_rate_limited",
@@ -42,10 +45,10 @@ const TURNED_DOWN: [&str; 6] = [
     "provider_unreachable",
     TOO_LONG,
 ];
-/// What a chunk counts for beside its text, in bytes.
+/// Size of a chunk in addition to its text, in bytes.
 const CHUNK: usize = 16;
 
-/// What a model answered.
+/// Answer of a model.
 #[derive(Debug, Clone, Default)]
 struct Answer {
     text: String,
@@ -55,21 +58,21 @@ struct Answer {
     stop: Option<models::StopReason>,
     bytes: usize,
     used: Usage,
-    /// Of the provider's secrets.
+    /// Redactor of the provider's secrets.
     redactor: Redactor,
 }
 
-/// Why there is no answer, and what was used up for it, if a call began.
+/// Failure of a call, with its resource usage if it started.
 struct Broken {
     failure: plugins::Failure,
     usage: Option<Usage>,
-    /// Whether the service did nothing for it, as far as one can know.
+    /// Whether the service presumably did no work for it.
     is_free: bool,
-    /// Whether nothing of an answer was passed on.
+    /// Whether no part of an answer was passed on.
     is_silent: bool,
 }
 
-/// A tool call as it streams in.
+/// A partially received tool call.
 #[derive(Debug, Clone, Default)]
 struct Partial {
     id: Option<String>,
@@ -80,15 +83,15 @@ struct Partial {
 pub async fn run(turn: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
     let asked = fallback::select_model(turn).await?;
     let prepared = call::prepare(turn, &asked, &history, skills);
-    // The provider may be asked for its models first.
+    // Cancellable, because it may list the provider's models first.
     let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
     let call = match prepared? {
         Ok(call) => call,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };
-    // Nothing is reserved while it waits, and no time for a first token runs.
+    // While it waits, nothing is reserved and the timeout of the first token does not run.
     let Some(place) = place(turn, &asked.provider).await? else { return Ok(Outcome::GoOn) };
-    // What it waited for may be another thing by now, or gone.
+    // The provider may have been changed or removed during the wait.
     if !fallback::select_model(turn).await?.is(&asked) {
         return Ok(Outcome::GoOn);
     }
@@ -105,7 +108,7 @@ pub async fn run(turn: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]
     }
 }
 
-/// Waits until the provider may make one more call; nothing if the run is to stop instead.
+/// Waits for a permit of the provider. Returns `None` if the run is to stop instead.
 async fn place(turn: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Permit>> {
     let most = provider.places(turn.runs.config.providers.concurrency);
     tokio::select! {
@@ -117,7 +120,7 @@ async fn place(turn: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Per
     }
 }
 
-/// Makes the call, and passes text on as it comes.
+/// Makes the call, and passes on text as it arrives.
 async fn answer(
     turn: &RunExecutor<'_>,
     provider: &Provider,
@@ -169,7 +172,7 @@ async fn read(
     Ok(Err(Broken { failure: cut(), usage: Some(answer.used), is_free: false, is_silent }))
 }
 
-/// Closes the step and adds the message; without tool calls the run has ended with it.
+/// Closes the step and stores the message. Without tool calls this completes the run.
 async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
     let (run, subject) = (turn.run.clone(), turn.subject());
     turn.runs
@@ -180,7 +183,7 @@ async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result
                 let output = json!({ "stop_reason": stop_reason });
                 steps::settle(tx, &opened.step, &used).await?;
                 if !steps::close(tx, &opened.step, steps::End { status: "completed", output }).await? {
-                    // Too late: the run was stopped, or goes on elsewhere.
+                    // Closed meanwhile: the run was stopped, or continues elsewhere.
                     return Ok(Outcome::GoOn);
                 }
                 let responded = Event::ModelResponse {
@@ -213,7 +216,7 @@ async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result
         .await
 }
 
-/// Closes the step, and says what becomes of the run: the model is asked again, another one is, or neither.
+/// Closes the step of a failed call, and returns whether the run retries, switches to another model or fails.
 async fn failed(turn: &RunExecutor<'_>, asked: &ModelSelection, opened: Opened, broken: Broken) -> Result<Outcome> {
     let Broken { failure, usage, is_free, is_silent } = broken;
     let step_id = opened.step;
@@ -241,13 +244,13 @@ async fn failed(turn: &RunExecutor<'_>, asked: &ModelSelection, opened: Opened, 
         .await?;
     Ok(match pause {
         Some(pause) => Outcome::Retry(pause),
-        // Another model is asked, or the same one with less.
+        // With another model, or with a shorter conversation.
         None if goes_on => Outcome::GoOn,
         None => Outcome::Failed(Failure { code, message }),
     })
 }
 
-/// What is told of a call that failed.
+/// Returns the events of a failed call.
 fn told(asked: &ModelSelection, step_id: StepId, failure: &plugins::Failure, usage: Option<Usage>) -> Vec<Event> {
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let (provider_id, model) = (asked.provider.id.clone(), asked.model.clone());
@@ -263,7 +266,7 @@ fn told(asked: &ModelSelection, step_id: StepId, failure: &plugins::Failure, usa
 }
 
 impl Answer {
-    /// Adds a chunk; the error says how it breaks the contract. `limit` is in bytes, of all of it.
+    /// Adds a chunk. The error says how it violates the contract. `limit` is the maximum size of the answer, in bytes.
     fn add(&mut self, chunk: models::Chunk, limit: usize) -> Result<(), String> {
         self.bytes += CHUNK;
         match chunk {
@@ -271,7 +274,7 @@ impl Answer {
                 self.bytes += text.len();
                 self.text.push_str(&text);
             }
-            // The finished thought has all of it.
+            // The final `Thinking` chunk contains all of it.
             models::Chunk::ThinkingDelta(_) => {}
             models::Chunk::Thinking(thinking) => {
                 self.bytes += thinking.opaque.len() + thinking.text.as_ref().map_or(0, String::len);
@@ -313,12 +316,12 @@ impl Answer {
     fn into_message(self, run: &moxxy_types::runs::Run, names: &ToolNameMap, now: String) -> Message {
         let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
         for mut call in self.calls.into_values().map(Partial::into_call) {
-            // Each result has to find its own call.
+            // Ids must be unique, so that each result refers to one call.
             if call.id.is_empty() || calls.iter().any(|other| other.id == call.id) {
                 call.id = ids::tool_call();
             }
             call.name = names.from_wire(&call.name);
-            // What was escaped in the model's text is read by now.
+            // Again, because the escapes in the model's JSON text are decoded now.
             self.redactor.json(&mut call.arguments);
             calls.push(call);
         }

@@ -1,5 +1,5 @@
-//! Questions of runs, inside the transaction that changes the run: asked, and closed when the run goes on without an
-//! answer.
+//! Questions of runs, in the transaction that changes the run: asks them, and closes them if the run proceeds without
+//! an answer.
 
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -10,10 +10,10 @@ use moxxy_types::{
     runs::Run,
 };
 
-/// Writes a question down, and tells of it.
+/// Stores a question and records its event.
 pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<()> {
     if new.kind == Kind::Approval {
-        // One for another version of the component cannot be given any more.
+        // An approval for another version of the component is obsolete.
         for id in store::questions::withdraw_for_call(tx, &new.message, &new.call_id).await? {
             record_expired(tx, run, id, "superseded").await?;
         }
@@ -30,7 +30,7 @@ pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Resu
     events::record(tx, &EventContext::run(&run.agent_id, &run.run_id), requested).await
 }
 
-/// Gives up the open questions of a run that has ended.
+/// Expires the open questions of a run that has ended.
 pub async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
     for id in store::questions::give_up_all(tx, &run.run_id).await? {
         record_expired(tx, run, id, "run_ended").await?;
@@ -38,7 +38,7 @@ pub async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Takes back the approvals that a run waits for: they may not be needed any more, or are asked for anew.
+/// Withdraws the open approvals of a run: they are no longer needed, or are requested again.
 pub async fn withdraw(tx: &mut Tx, run: &Run) -> Result<()> {
     for id in store::questions::withdraw_all(tx, &run.run_id).await? {
         record_expired(tx, run, id, "superseded").await?;

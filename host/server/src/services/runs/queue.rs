@@ -1,5 +1,4 @@
-//! The runs of a session, one after another: a worker for each session that has any, which ends
-//! when there is none left.
+//! Serial execution of a session's runs. Each session with runs has a worker, which ends when none are left.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -15,10 +14,10 @@ use moxxy_types::{
 
 use crate::services::runs::{Runs, executor, resume};
 
-/// Between two tries when the database does not answer.
+/// Pause before a retry after a database error.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Makes sure that a session's runs are carried out.
+/// Starts the worker of a run's session, unless it is running.
 pub fn wake(runs: &Runs, run: &Run) {
     if runs.activation.is_pending() {
         return;
@@ -35,14 +34,14 @@ async fn work(runs: &Runs, agent: AgentKey, session: &SessionId) {
         let drained = drain(runs, agent, session, again).await;
         again = drained.is_err();
         if let Err(error) = drained {
-            tracing::error!(%session, error = ?error, "a session's runs cannot go on; trying again");
+            tracing::error!(%session, error = ?error, "failed to continue the runs of a session; trying again");
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}
                 () = runs.tasks.shutdown().cancelled() => {}
             }
         }
         runs.scheduler.release(session);
-        // A run may have been queued after the last look and before the release.
+        // A run may have been queued between the last check and the release.
         let more = !runs.tasks.shutdown().is_cancelled() && !matches!(next(runs, session).await, Ok(None));
         if !(more && runs.scheduler.claim(session)) {
             return;
@@ -68,7 +67,7 @@ async fn drain(runs: &Runs, agent: AgentKey, session: &SessionId, again: bool) -
         match ended {
             Ok(executor::End::Ended | executor::End::Waiting) => {}
             Ok(executor::End::Paused) => return Ok(()),
-            // Nothing that was done is lost, and there may be room again.
+            // Nothing that was done is lost, and the storage may recover.
             Err(error) if error.is_storage_error() => return Err(error),
             Err(error) => executor::fail_run(runs, &run, &error).await?,
         }

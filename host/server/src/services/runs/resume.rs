@@ -1,6 +1,6 @@
-//! After a restart: runs that had not ended go on, unless they wait for a person. A model call that was
-//! cut off is made again, a tool call if the operator says that it may be; of another nobody knows what
-//! it did, and the model is told so.
+//! Resumption after a restart. Runs that had not ended resume, unless they wait for a person. An interrupted model
+//! call is repeated, and an interrupted tool call if the operator allows it. Otherwise the outcome of the tool call is
+//! unknown, and the model is told so.
 
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -16,7 +16,7 @@ use crate::services::runs::{Runs, executor, queue};
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
                        effect or not. Find out before you repeat it.";
 
-/// Takes up every run that had not ended. In a restored server they wait for its activation.
+/// Resumes every run that had not ended. In a restored server they wait for its activation.
 pub async fn resume_all(runs: &Runs) -> Result<()> {
     if runs.activation.is_pending() {
         return Ok(());
@@ -31,7 +31,7 @@ pub async fn resume_all(runs: &Runs) -> Result<()> {
     Ok(())
 }
 
-/// Takes up the run of a session whose carrying out broke off, as after a restart.
+/// Resumes the interrupted run of a session, as after a restart.
 pub async fn again(runs: &Runs, session: &SessionId) -> Result<()> {
     let mut db = runs.store.read().await?;
     let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
@@ -45,7 +45,7 @@ pub async fn again(runs: &Runs, session: &SessionId) -> Result<()> {
     }
 }
 
-/// Cancels every run that had not ended, in a restored server. Returns how many there were.
+/// Cancels every run of a restored server that had not ended. Returns the number of runs.
 pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
     let open = store::runs::open(tx).await?;
     for run in &open {

@@ -1,29 +1,30 @@
-//! Which failed model calls are made again, and after how long: those that may pass, of which nothing was
-//! passed on. Counted by what is written, so a restart changes nothing.
+//! Retries of failed model calls with exponential back-off. A call is retried after a transient failure, if no part
+//! of its answer was passed on. Attempts are counted in the stored steps, so a restart changes nothing.
 
 use std::time::Duration;
 
 use moxxy_runtime::Failure;
 use moxxy_types::{ids::StepId, runs::Step};
 
-/// Failures that may pass; `busy` is the server's own.
+/// Codes of transient failures; `busy` is the server's own.
 const PASSING: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];
-/// The first pause; each further one is twice as long.
+/// First pause; each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest. A service that asks for a longer one is not waited for.
+/// Maximum pause. If a service asks for a longer one, the call is not retried.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Why the last call failed, if it may be made again, and how often in a row it failed so.
+/// Returns the number of consecutive transient failures and the code of the last one, or `None` if the last call did
+/// not fail transiently.
 pub fn tries(calls: &[Step]) -> Option<(usize, String)> {
     let code = |step: &Step| Some(step.output.as_ref()?.get("code")?.as_str()?.to_owned());
     let passing = |step: &&Step| step.status == "failed" && code(step).is_some_and(|code| PASSING.contains(&&*code));
-    // One that was cut off says nothing of the service.
+    // An interrupted call says nothing about the service.
     let made = || calls.iter().rev().filter(|step| step.status != "interrupted");
     let last = made().next().filter(passing).and_then(code)?;
     Some((made().take_while(passing).count(), last))
 }
 
-/// How long to wait before a call is made again that failed so often in a row; nothing if it is not.
+/// Returns the pause before the retry of a call that failed `failed` times in a row, or `None` if it is not retried.
 pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
     if !PASSING.contains(&failure.code()) || failed > most {
         return None;
@@ -34,7 +35,7 @@ pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Op
     };
     let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
     let pause = asked.unwrap_or(FIRST.saturating_mul(1 << exponent).min(LONGEST));
-    // Up to a quarter longer, and another for each: those that failed together do not come back together.
+    // Jitter of up to a quarter of the pause, so that calls that failed together are not retried together.
     let spread =
         step.as_str().bytes().rev().take(8).fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte)) % 256;
     (pause <= LONGEST).then(|| pause + pause.mul_f64(f64::from(spread) / 1024.0))

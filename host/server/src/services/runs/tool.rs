@@ -1,5 +1,5 @@
-//! Tool calls that a model asked for. Calls that are all read-only run side by side, others one
-//! after another. What becomes of each is decided in [`asking`](super::asking).
+//! Execution of the tool calls of a message. If all are read-only, they run concurrently, otherwise one after another.
+//! The decision on each call is made in [`approval`](super::approval).
 
 use futures_util::future::try_join_all;
 use moxxy_runtime::{Answered, Caller, Failure};
@@ -41,7 +41,7 @@ pub async fn run_all(
         }
     }
     if !new.is_empty() {
-        // Whoever is asked sees all of them at once.
+        // All at once, so that people see all of them.
         asking.ask(new).await?;
         return Ok(Outcome::GoOn);
     }
@@ -60,15 +60,15 @@ pub async fn run_all(
     })
 }
 
-/// How far a call came.
+/// Progress of a call.
 enum Made {
     Answered,
-    /// It asked something just now.
+    /// The call has just asked a question.
     Asked,
     Waits(QuestionId),
 }
 
-/// One after another, up to the first that has no answer: those behind it may count on what it does.
+/// Runs calls one after another, up to the first without an answer, because later ones may depend on its effects.
 async fn in_order(
     turn: &RunExecutor<'_>,
     asking: &ToolCallGate<'_>,
@@ -86,7 +86,7 @@ async fn in_order(
     Ok(Vec::new())
 }
 
-/// Carries a call out, as far as that is to be done.
+/// Carries out the decision on a call.
 async fn run(
     turn: &RunExecutor<'_>,
     asking: &ToolCallGate<'_>,
@@ -118,7 +118,7 @@ async fn make(
     let invocation = Invocation { agent, caller, skill, tool, arguments, answers, step: Some(&step), stop };
     let ended = invocations::call(&turn.runs.components, invocation).await?;
     if turn.control.now.is_cancelled() {
-        // What came too late is not told to anyone: the run is cancelled with its open steps.
+        // The result is too late and discarded: the run is cancelled with its open steps.
         return Ok(Made::Answered);
     }
     match ended.question() {
@@ -129,7 +129,7 @@ async fn make(
     }
 }
 
-/// What a component wrote before it trapped is for its operator, not for the model.
+/// Returns the text of a failure for the model. The output of a trapped component is only for the operator.
 fn told_to_model(failure: Failure) -> String {
     match failure {
         Failure::Trapped { .. } => "The skill broke while it carried out the call.".to_owned(),
@@ -164,8 +164,7 @@ async fn open(
         .await
 }
 
-/// Leaves a call that asked the user something: nothing of it counts, and it is made again when there is
-/// an answer.
+/// Suspends a call that asked the user a question. Its effects are discarded, and it is repeated after the answer.
 async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> Result<()> {
     let (run, seconds) = (turn.run.clone(), turn.runs.config.runs.question_time);
     let pausing = turn.runs.store.persist(move |tx| {
@@ -182,8 +181,7 @@ async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> R
     Ok(())
 }
 
-/// Commits what a call did: its writes, its events, its step and its message. Nothing, if the step was
-/// closed meanwhile.
+/// Commits the writes, events, step and message of a call. Does nothing if the step was closed meanwhile.
 async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: ToolCallOutcome) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.runs
@@ -213,7 +211,7 @@ async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: Too
         .await
 }
 
-/// Answers a call that was not made.
+/// Stores the result of a call that was not made.
 async fn tell(turn: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
     let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
     turn.runs

@@ -1,6 +1,5 @@
-//! How many tool calls a model may ask for. The limit is kept before any is made: those above it are
-//! answered with what is the matter, so that the model can still come to an end with what it has. Only a
-//! model that was told so and asks for more nevertheless loses its run.
+//! Limit of tool calls per run, enforced before any is made. Calls above the limit get a result that says so, so that
+//! the model can still answer with what it has. If it requests more calls nevertheless, the run fails.
 
 use moxxy_store as store;
 use moxxy_types::{
@@ -11,13 +10,13 @@ use moxxy_types::{
 
 use crate::services::runs::executor::RunExecutor;
 
-/// The calls that may be made.
+/// Returns the calls that may be made, and answers the others.
 pub async fn admit(turn: &RunExecutor<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {
     let budget = turn.budget();
     let most = usize::try_from(budget.tool_calls.most).unwrap_or(usize::MAX);
     let (session, run) = (&turn.run.session_id, &turn.run.run_id);
     let ours = store::messages::list(&mut *turn.runs.store.read().await?, session, Some(run)).await?;
-    // Counted by what was asked for, which is written: so a restart changes nothing.
+    // Counts requested calls, which are stored, so a restart changes nothing.
     let (last, earlier) = match ours.iter().rposition(|message| message.role == Role::Assistant) {
         Some(last) => (ours.get(last), ours.get(..last).unwrap_or_default()),
         None => (None, &[][..]),

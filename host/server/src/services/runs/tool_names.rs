@@ -1,22 +1,23 @@
-//! Tools' names as services take them: 1 to 64 of A-Z, a-z, 0-9, _ and -. One that is none of these is
-//! shown as its beginning and a piece of its hash; what the model calls is the tool again. The names of
-//! a request follow from the tools that it offers, so they are the same after a restart.
+//! Mapping of tool names to names that services accept: 1 to 64 of A-Z, a-z, 0-9, _ and -. Other names are replaced by
+//! their beginning and part of their hash, and mapped back when the model calls them. The names of a request follow
+//! from the tools that it offers, so they are the same after a restart.
 
 use std::collections::HashMap;
 
 use moxxy_runtime::models;
 use moxxy_types::digest;
 
+/// Maximum length of a name, in bytes.
 const LONGEST: usize = 64;
-/// Digits of the hash.
+/// Length of the hash, in hex digits.
 const HASH: usize = 12;
-/// How many names are told to a model that called what there is not.
+/// Number of similar names that are suggested for an unknown tool.
 const NEAR: usize = 5;
 
-/// The names of one request.
+/// Tool names of one request.
 #[derive(Debug, Clone, Default)]
 pub struct ToolNameMap {
-    /// By the tool's own name, those that are shown otherwise.
+    /// Replaced names, by the tool's own name.
     shown: HashMap<String, String>,
 }
 
@@ -26,7 +27,7 @@ impl ToolNameMap {
         long.sort_unstable();
         let mut names = Self::default();
         for name in long {
-            // Another tool may be called what this one would be.
+            // Another tool may have this name already.
             let is_free =
                 |shown: &String| !tools.clone().any(|other| other == shown) && names.from_wire(shown) == *shown;
             let shown = (0..).map(|turn| shortened(name, turn)).find(is_free);
@@ -35,7 +36,7 @@ impl ToolNameMap {
         names
     }
 
-    /// What a service is shown. A tool that is gone still stands in histories.
+    /// Returns the name of a tool for services. Histories may still contain a tool that was removed.
     pub fn to_wire(&self, name: &str) -> String {
         match self.shown.get(name) {
             Some(shown) => shown.clone(),
@@ -44,14 +45,14 @@ impl ToolNameMap {
         }
     }
 
-    /// The tool that a model means.
+    /// Returns the tool with a name that a model called.
     #[expect(clippy::wrong_self_convention, reason = "the name comes from the wire, through this map")]
     pub fn from_wire(&self, shown: &str) -> String {
         let found = self.shown.iter().find(|(_, known)| *known == shown);
         found.map_or(shown, |(name, _)| name).to_owned()
     }
 
-    /// Shows a request by these names.
+    /// Replaces the tool names in a request.
     pub fn show(&self, request: &mut models::Request) {
         for tool in &mut request.tools {
             tool.name = self.to_wire(&tool.name);
@@ -63,7 +64,7 @@ impl ToolNameMap {
         }
     }
 
-    /// What a model is told that called a tool which there is not.
+    /// Returns the message for a model that called an unknown tool.
     pub fn unknown<'n>(&self, name: &str, tools: impl Iterator<Item = &'n str>) -> String {
         let nearness = |tool: &str| strsim::jaro_winkler(name, tool);
         let mut near: Vec<_> = tools.map(|tool| (nearness(tool), self.to_wire(tool))).collect();
@@ -76,7 +77,7 @@ impl ToolNameMap {
     }
 }
 
-/// Whether services take a name as it is.
+/// Whether services accept a name unchanged.
 fn is_taken(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_fit)
 }
@@ -85,7 +86,7 @@ fn is_fit(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-/// The name's beginning and a piece of its hash, which is another each turn.
+/// Returns the beginning of a name and part of its hash, which differs for each `turn`.
 fn shortened(name: &str, turn: u32) -> String {
     let mut hash = hex::encode(digest::sha256(name.as_bytes()));
     for _ in 0..turn {
@@ -117,7 +118,7 @@ mod tests {
             shown.dedup();
             assert_eq!(shown.len(), tools.len());
         }
-        // One that a model made up is shown so that the service takes it.
+        // A name that a model invented is also replaced by a valid one.
         assert!(is_taken(&ToolNameMap::default().to_wire("what ever?")));
     }
 

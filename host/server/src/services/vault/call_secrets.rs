@@ -1,5 +1,5 @@
-//! The secrets of one call: opened under a grant, put into its requests, and taken out of whatever
-//! comes back. Each use looks the grant up again, so that a revocation bites in the midst of a call.
+//! Secrets of one call: opened under a grant, injected into its requests, and redacted in the responses. Each use looks
+//! up the grant again, so that a revocation takes effect during a call.
 
 use std::{
     collections::BTreeMap,
@@ -28,22 +28,23 @@ use crate::services::vault::{
     secret_use::{CallIdentity, SecretUseRecorder},
 };
 
-/// How often one call signs and has values revealed.
+/// Maximum number of signatures and revelations of values per call.
 const USES: u32 = 1000;
 
 pub struct CallSecrets {
     master: MasterKey,
     server: ServerRuntime,
     pub(super) voice: SecretUseRecorder,
-    /// The names that the manifest asks for.
+    /// Names of the secrets that the manifest requests.
     asked: Vec<String>,
     opened: Mutex<BTreeMap<String, Placeholder>>,
     uses: AtomicU32,
 }
 
 impl CallSecrets {
-    /// With the values of all that the component was granted, in whatever mode and whether it opens it
-    /// or not: one that a service was sent before may come back in any answer.
+    /// Loads the values of all secrets that are granted to the component, in any mode and whether opened or not: a
+    /// response may contain any value that a service has received before. Returns `None` if the manifest requests no
+    /// secrets.
     pub async fn load(vault: &Vault, owner: CallIdentity, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
         if manifest.secrets.is_empty() {
             return Ok(None);
@@ -71,8 +72,8 @@ impl CallSecrets {
         Ok(self.holding(&self.all().await?, name))
     }
 
-    /// The grants of a secret that hold now. They are of one secret: what one allows is nothing that
-    /// another's value may be used for.
+    /// Returns the grants for a name that are in effect now. All are of one secret, because the grant of one secret
+    /// must not apply to the value of another.
     pub(super) fn holding(&self, all: &[Grant], name: &str) -> Vec<Grant> {
         let now = self.voice.store.clock().timestamp();
         let holds = |grant: &&Grant| grant.name.as_str() == name && grant.holds(&now);
@@ -82,7 +83,7 @@ impl CallSecrets {
         grants
     }
 
-    /// The secret's value now, which is remembered for as long as the call lasts.
+    /// Returns the current value of a secret, and tracks it until the end of the call.
     pub(super) async fn value(&self, grant: &Grant) -> Result<Value> {
         let sealed = store::secrets::sealed_one(&mut *self.voice.store.read().await?, &grant.secret_id).await?;
         let value = Value::new(secrets::open(&self.master, (&sealed).into(), &sealed.bytes)?.to_vec())?;
@@ -100,7 +101,7 @@ impl CallSecrets {
         Ok(Ok(opened.entry(name).or_insert(placeholder).as_str().to_owned()))
     }
 
-    /// Uses a secret in a mode that takes no request.
+    /// Uses a secret in a mode that needs no request.
     async fn used(&self, name: String, mode: Mode) -> Result<Result<Value, String>> {
         if self.uses.fetch_add(1, Relaxed) >= USES {
             return Ok(Err(format!("a call uses secrets at most {USES} times")));
@@ -113,7 +114,7 @@ impl CallSecrets {
         self.denied(&name, Some(mode)).await.map(Err)
     }
 
-    /// Counts and tells of a use, unless there was none left.
+    /// Counts and records a use. Returns `false` if the grant has expired or has no uses left.
     pub(super) async fn spend(&self, grant: &Grant, host: Option<String>) -> Result<bool> {
         let id = grant.id.clone();
         let event = Event::SecretAccessed {
@@ -127,8 +128,8 @@ impl CallSecrets {
         self.voice.record_if(event, move |tx| Box::pin(async move { store::grants::spend(tx, &id).await })).await
     }
 
-    /// Tells of a refusal. The text names the request that leads on, and nothing that the component
-    /// could not know.
+    /// Records a denial and returns its reason. The text contains the API request that would grant the secret, and
+    /// nothing that the component may not know.
     async fn denied(&self, name: &str, mode: Option<Mode>) -> Result<String> {
         let component = &self.voice.owner.component;
         if !self.asked.iter().any(|asked| asked == name) {
@@ -164,7 +165,7 @@ impl CallSecrets {
         Ok(reason)
     }
 
-    /// The secret of this name in the vault, if there is one.
+    /// Returns the secret of this name in the vault, if there is one.
     async fn kept(&self, name: &str) -> Result<Option<SecretName>> {
         let name = SecretName::stored(name.to_owned());
         match store::secrets::named(&mut *self.voice.store.read().await?, &name).await {
@@ -174,24 +175,24 @@ impl CallSecrets {
         }
     }
 
-    /// What stands for each that was opened.
+    /// Returns the placeholders of the opened secrets, with their names.
     pub(super) fn placeholders(&self) -> Vec<(String, Placeholder)> {
         self.lock().iter().map(|(name, placeholder)| (name.clone(), placeholder.clone())).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Placeholder>> {
-        // Each use leaves it whole.
+        // No update panics halfway, so the value is valid even if the lock is poisoned.
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Guests ask, and the server's threads do the work.
+    /// Runs the work for a guest on the server's threads.
     fn answered<T: Send + 'static>(
         self: Arc<Self>,
         work: impl Future<Output = Result<Result<T, String>>> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, Denial>> {
         Box::pin(async move {
             let unreadable = |error| {
-                tracing::error!(?error, "the vault cannot be read");
+                tracing::error!(?error, "failed to read the vault");
                 Denial::Other(format!("the vault cannot be used now: {error}"))
             };
             self.server.run(work).await.flatten().map_err(unreadable)?.map_err(Denial::Denied)

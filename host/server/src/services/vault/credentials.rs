@@ -1,4 +1,4 @@
-//! Puts the secrets of a call into its requests, as they leave, and takes them out of the answers.
+//! Injects the secrets of a call into its requests as they leave, and redacts them in the responses.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ const LINES: [&str; 8] = [
 ];
 
 impl CallSecrets {
-    /// What may be put into a request now.
+    /// Returns the injector for the secrets that may be injected into a request now, and their grants.
     async fn injector(&self, crossed: bool) -> Result<(Injector, Vec<Grant>)> {
         let (mut secrets, mut all) = (Vec::new(), Vec::new());
         let held = self.all().await?;
@@ -83,7 +83,7 @@ impl CallSecrets {
         Ok(readable(Request::from_parts(parts, body)))
     }
 
-    /// Why nothing is sent, told and with the request that would grant it.
+    /// Records why a request is not sent, and returns the error with the API request that would grant it.
     async fn stopped(&self, hop: &Hop<'_>, stopped: Stopped) -> Result<egress::Error> {
         let (name, reason) = match stopped {
             Stopped::Body(error) => return Ok(error),
@@ -105,7 +105,7 @@ impl CallSecrets {
     }
 
     async fn way(&self, hop: &Hop<'_>, refusal: &inject::Refusal) -> Result<Option<String>> {
-        // Where a redirect leads, no secret goes.
+        // No secret is sent after a redirect to another origin.
         let (Some(name), Some(place), false) = (refusal.secret(), refusal.place(), hop.crossed) else {
             return Ok(None);
         };
@@ -119,10 +119,10 @@ impl CallSecrets {
     }
 }
 
-/// Why nothing is sent.
+/// Reason why a request is not sent.
 enum Stopped {
     Refused(inject::Refusal),
-    /// The last use was the last.
+    /// The grant of this secret has expired or has no uses left.
     Ended(String),
     Body(egress::Error),
     Failed(Error),
@@ -134,7 +134,7 @@ impl From<Error> for Stopped {
     }
 }
 
-/// What comes back is read for secrets: whole, and not compressed.
+/// Requests a complete and uncompressed response, so that secrets can be found in it.
 fn readable(mut request: Request<Body>) -> Request<Body> {
     let headers = request.headers_mut();
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -148,7 +148,7 @@ fn rule(grant: &Grant) -> Option<Rule> {
     Some(Rule { place, admits: Arc::new(move |url| admits(&grant, url)) })
 }
 
-/// To a host that the grant names: encrypted, unless it says otherwise.
+/// Whether a grant allows a URL: its host must be in the grant, by HTTPS unless the grant says plain HTTP.
 fn admits(grant: &Grant, url: &Url) -> bool {
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return false };
     grant.hosts.iter().any(|granted| match granted.strip_prefix(PLAIN) {
@@ -167,7 +167,7 @@ async fn gathered(body: Body) -> Result<Bytes, Stopped> {
     }
 }
 
-/// A body in which no placeholder may stand. The answer may have begun when one is found.
+/// Returns a body that must not contain placeholders. The response may have started when one is found.
 fn watched(body: Body, injector: Injector, voice: SecretUseRecorder) -> Body {
     let state = (body, injector.watch(), injector, voice);
     let frames = stream::unfold(state, |(mut body, mut watch, injector, voice)| async move {
@@ -182,24 +182,24 @@ fn watched(body: Body, injector: Injector, voice: SecretUseRecorder) -> Body {
         });
         if let Some(refusal) = found {
             let told = voice.record_denial(refusal.secret().unwrap_or_default(), &refusal.to_string()).await;
-            told.unwrap_or_else(|error| tracing::error!(?error, "a refused secret could not be told of"));
+            told.unwrap_or_else(|error| tracing::error!(?error, "failed to record a denied secret"));
         }
         Some((frame, (body, watch, injector, voice)))
     });
     StreamBody::new(frames).boxed_unsync()
 }
 
-/// Streams of events and of lines of JSON come to the component line by line.
+/// Returns the release mode of a response. Streams of events and of JSON lines are released line by line.
 fn release(headers: &HeaderMap) -> Release {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if LINES.contains(&&*essence) { Release::Lines } else { Release::Late }
 }
 
-/// A body without the secrets of the call.
+/// A body in which the secrets of the call are redacted.
 struct Cleaning {
     body: Body,
-    /// `None` once all is out.
+    /// `None` once all data is released.
     stream: Option<Stream>,
     trailers: Option<HeaderMap>,
     redactor: Redactor,
@@ -240,7 +240,7 @@ impl Cleaning {
         }
     }
 
-    /// What was held back to the end, and then the trailers.
+    /// Returns the data that was held back until the end. The trailers follow.
     fn rest(mut self) -> Option<(Result<Frame<Bytes>, egress::Error>, Self)> {
         let last = self.stream.take()?.finish();
         Some((Ok(Frame::data(last)), self))
@@ -264,7 +264,7 @@ impl RequestInterceptor for CallSecrets {
                 Err(stopped) => stopped,
             };
             Err(self.stopped(hop, stopped).await.unwrap_or_else(|error| {
-                tracing::error!(?error, "a secret could not be put into a request");
+                tracing::error!(?error, "failed to inject a secret into a request");
                 egress::Error::Secret(error.to_string())
             }))
         })
@@ -282,13 +282,13 @@ impl RequestInterceptor for CallSecrets {
             if !encodings.all(|how| how.as_bytes().eq_ignore_ascii_case(b"identity")) {
                 let reason = "the answer is compressed, though it must not be, so no secret can be found in it";
                 if let Err(error) = self.voice.record_denial("", reason).await {
-                    tracing::error!(?error, "a refused answer could not be told of");
+                    tracing::error!(?error, "failed to record a refused response");
                 }
                 return Err(Refusal::Secret(reason.into()).into());
             }
             let release = release(&parts.headers);
             redactor.headers(&mut parts.headers);
-            // It may be shorter now, or longer.
+            // Redaction may change the length.
             parts.headers.remove(header::CONTENT_LENGTH);
             Ok(Response::from_parts(parts, cleaned(body, redactor, release)))
         })

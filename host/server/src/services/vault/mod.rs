@@ -1,4 +1,4 @@
-//! The vault: secrets, sealed at rest. Their values are written and never read over REST.
+//! The vault: secrets, sealed at rest. REST clients can write values but never read them.
 
 pub mod call_secrets;
 mod credentials;
@@ -22,6 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use zeroize::Zeroizing;
 
+/// Maximum length of a description, in bytes.
 const DESCRIPTION: usize = 1024;
 
 /// The service of secrets and of the grants to use them.
@@ -66,7 +67,7 @@ pub struct NewValue {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // In words of our own: the parser's would show what was sent.
+        // A message of our own, because the parser's would contain the value.
         let text = String::deserialize(deserializer).map_err(|_| D::Error::custom("expected a text"))?;
         Ok(Self(Zeroizing::new(text)))
     }
@@ -88,7 +89,7 @@ pub async fn get(vault: &Vault, id: &SecretId) -> Result<Secret> {
     store::secrets::get(&mut *vault.store.read().await?, id).await
 }
 
-/// Keeps a new secret.
+/// Stores a new secret.
 pub async fn create(vault: &Vault, principal: Principal, new: NewSecret) -> Result<Secret> {
     check(&new.value, new.description.as_deref())?;
     let (id, version) = (SecretId::random(), 1);
@@ -117,7 +118,7 @@ pub async fn create(vault: &Vault, principal: Principal, new: NewSecret) -> Resu
         .await
 }
 
-/// Gives a secret another value, which the next call uses. Whether it is another is not told.
+/// Replaces the value of a secret. The next call uses it. The result does not reveal whether the value differs.
 pub async fn rotate(
     vault: &Vault,
     principal: Principal,

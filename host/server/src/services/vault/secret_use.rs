@@ -1,4 +1,4 @@
-//! Tells of what a call does with secrets, without the secrets.
+//! Records a call's use of secrets, without their values.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -17,10 +17,10 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value as Json};
 
-/// Of one call so many refusals are told.
+/// Maximum number of denials that are recorded per call.
 const TOLD: u32 = 32;
 
-/// Whose call it is.
+/// Identity of a call.
 #[derive(Debug, Clone)]
 pub struct CallIdentity {
     pub holder: Holder,
@@ -30,7 +30,7 @@ pub struct CallIdentity {
     pub subject: EventContext,
 }
 
-/// Clones speak of the same call.
+/// Records the use of secrets by one call, which all clones share.
 #[derive(Clone)]
 pub struct SecretUseRecorder {
     pub store: Store,
@@ -41,9 +41,9 @@ pub struct SecretUseRecorder {
 
 #[derive(Default)]
 struct Known {
-    /// Each value that a secret had while the call ran, by the component's name for it.
+    /// All values that secrets had during the call, with the component's names for them.
     values: Vec<(String, Value)>,
-    /// Of all of them, made when it is needed.
+    /// Redactor of all values, created on demand.
     redactor: Option<Redactor>,
 }
 
@@ -60,7 +60,7 @@ impl SecretUseRecorder {
         }
     }
 
-    /// Takes what is known out of texts, if anything is.
+    /// Returns a redactor of all known values, or `None` if there are none.
     pub fn redactor(&self) -> Option<Redactor> {
         let mut known = self.lock();
         if known.values.is_empty() {
@@ -70,17 +70,17 @@ impl SecretUseRecorder {
         Some(redactor.get_or_insert_with(|| Redactor::new(values.iter().cloned())).clone())
     }
 
-    /// What was last known of a secret.
+    /// Returns the last known value of a secret.
     pub fn last(&self, name: &str) -> Option<Value> {
         self.lock().values.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        // Each use leaves it whole.
+        // No update panics halfway, so the value is valid even if the lock is poisoned.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The request that would grant a secret of the vault under the component's name for it.
+    /// Returns the API request that would grant a secret of the vault under the component's name for it.
     pub fn grant(&self, secret: &SecretName, name: &str, terms: Vec<(&str, Json)>) -> String {
         let CallIdentity { agent, component, .. } = &*self.owner;
         let holder = match agent {
@@ -93,7 +93,7 @@ impl SecretUseRecorder {
         format!("POST /v1/vault/grants {}", Json::Object(body))
     }
 
-    /// Tells of a refusal, unless the call was refused too often already.
+    /// Records a denial, unless the call has reached the maximum.
     pub async fn record_denial(&self, name: &str, reason: &str) -> Result<()> {
         if self.told.fetch_add(1, Relaxed) >= TOLD {
             return Ok(());
@@ -105,7 +105,7 @@ impl SecretUseRecorder {
         self.record_if(event, |_| Box::pin(async { Ok(true) })).await.map(drop)
     }
 
-    /// Records an event together with a change that it tells of, if that is made.
+    /// Makes a change and, if it returns `true`, records its event in the same transaction.
     pub async fn record_if<F>(&self, event: Event, change: F) -> Result<bool>
     where
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<bool>> + Send + 'static,
