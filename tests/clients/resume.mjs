@@ -6,6 +6,10 @@ const [url, type, many] = process.argv.slice(2);
 const source = new EventSource(url);
 let [seen, opened] = [0, 0];
 source.addEventListener("open", () => (opened += 1));
+// After an answer that is no stream, the client does not reconnect.
+source.addEventListener("error", ({ code, message }) => {
+  if (source.readyState === EventSource.CLOSED) console.error(`gave up: ${code} ${message}`);
+});
 source.addEventListener("stream.gap", () => console.log("gap"));
 source.addEventListener(type, (event) => {
   // It may tell of events yet that came before it was closed.

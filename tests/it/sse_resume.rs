@@ -111,8 +111,8 @@ async fn a_subscriber_that_is_cut_off_sees_each_event_once_and_in_order() {
     while expected.len() < EVENTS {
         expected.extend(log.next().await.unwrap().id);
     }
-    assert!(ids == expected, "{} events instead of {EVENTS}", ids.len());
     let (broken, opened) = (broken.load(SeqCst), String::from_utf8(seen.stderr).unwrap());
+    assert!(ids == expected, "{} events instead of {EVENTS}: {opened}", ids.len());
     assert!(broken >= BREAKS, "{broken} breaks");
     let told = format!("{broken} connections broken, {} made: each once, in order", opened.trim());
     outcome(&format!("{EVENTS} events to a subscriber"), &told);

@@ -1,100 +1,153 @@
-//! Whose socket is at the other end of a local connection: `/proc/net/tcp` and `tcp6` name each
-//! socket's user (proc(5)).
+//! Owner of the socket at the other end of a local connection, queried from the kernel (sock_diag(7)).
 
 use std::{
-    fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
 };
 
-const ROOT: u32 = 0;
-const ESTABLISHED: &str = "01";
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with};
 
-/// Whether the peer's socket belongs to the server's own user or to root. That holds for a connection that
-/// is still established afterwards. Where there are no tables, nobody is trusted.
+const ROOT: u32 = 0;
+/// State of an established connection (TCP_ESTABLISHED).
+const ESTABLISHED: u8 = 1;
+/// Type of a request, and of a message about a socket (SOCK_DIAG_BY_FAMILY).
+const BY_FAMILY: u16 = 20;
+/// Types of the last message (NLMSG_ERROR, NLMSG_DONE).
+const LAST: [u16; 2] = [2, 3];
+const HEADER_BYTES: usize = 16;
+const REQUEST_BYTES: u32 = 72;
+/// Maximum size of one part of an answer, in bytes.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Returns whether the peer's socket belongs to the server's own user or to root. `true` is valid only if the
+/// connection is still established afterwards. If the kernel reports no socket, the peer is not trusted.
 pub fn is_trusted(peer: SocketAddr, local: SocketAddr) -> io::Result<bool> {
     let own = rustix::process::geteuid().as_raw();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let text = match fs::read_to_string(table) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            text => text?,
-        };
-        match users(&text, peer, local).as_slice() {
-            [] => {}
-            [Some(user)] => return Ok(*user == own || *user == ROOT),
-            // Which of them is the peer's is not known.
-            _ => return Ok(false),
+    let mut found = sockets(AddressFamily::INET, peer, local)?;
+    // An IPv6 socket may have IPv4 addresses.
+    found.extend(sockets(AddressFamily::INET6, peer, local)?);
+    match found.as_slice() {
+        [Some(user)] => Ok(*user == own || *user == ROOT),
+        // Sockets of different devices may have the same addresses, so the peer's socket is unknown.
+        _ => Ok(false),
+    }
+}
+
+/// Returns whether the kernel reports the owners of sockets, tested on a connection of this process.
+pub fn is_known() -> bool {
+    let is_own = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        is_trusted(client.local_addr()?, client.peer_addr()?)
+    };
+    is_own().unwrap_or(false)
+}
+
+/// Returns the user of each socket of a family with these addresses. The user is `None` if the socket is not
+/// established, or if its program has closed it: the kernel would report root.
+fn sockets(family: AddressFamily, peer: SocketAddr, local: SocketAddr) -> io::Result<Vec<Option<u32>>> {
+    let kernel =
+        socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
+    let request = request(family, peer.port(), local.port());
+    sendto(&kernel, &request, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0))?;
+    let (mut found, mut answer) = (Vec::new(), vec![0; MAX_ANSWER_BYTES]);
+    loop {
+        let (length, _) = recv(&kernel, &mut answer, RecvFlags::empty())?;
+        let mut rest = answer.get(..length).unwrap_or_default();
+        while let Some((kind, message, behind)) = split(rest) {
+            if LAST.contains(&kind) {
+                return Ok(found);
+            }
+            found.extend(owner(family, message, peer, local).filter(|_| kind == BY_FAMILY));
+            rest = behind;
+        }
+        if length == 0 {
+            return Ok(found);
         }
     }
-    Ok(false)
 }
 
-/// Whether the tables can be read here at all.
-pub fn is_known() -> bool {
-    fs::read_to_string("/proc/net/tcp").is_ok()
+/// Builds a `nlmsghdr` with an `inet_diag_req_v2` for the sockets of a family with these ports.
+fn request(family: AddressFamily, peer: u16, local: u16) -> Vec<u8> {
+    // NLM_F_REQUEST and NLM_F_DUMP.
+    const FLAGS: u16 = 0x301;
+    const TCP: u8 = 6;
+    const ANY_STATE: u32 = u32::MAX;
+    let mut bytes = Vec::with_capacity(REQUEST_BYTES as usize);
+    bytes.extend(REQUEST_BYTES.to_ne_bytes());
+    bytes.extend(BY_FAMILY.to_ne_bytes());
+    bytes.extend(FLAGS.to_ne_bytes());
+    // Sequence number, and the port of the kernel.
+    bytes.extend([0; 8]);
+    bytes.extend([u8::try_from(family.as_raw()).unwrap_or_default(), TCP, 0, 0]);
+    bytes.extend(ANY_STATE.to_ne_bytes());
+    bytes.extend(peer.to_be_bytes());
+    bytes.extend(local.to_be_bytes());
+    // Any addresses, interface and cookie.
+    bytes.resize(REQUEST_BYTES as usize, 0);
+    bytes
 }
 
-/// The user of each socket that is connected so, or `None` where it is not established: it is being opened,
-/// or its program has closed it, after which its user reads as root.
-fn users(table: &str, peer: SocketAddr, local: SocketAddr) -> Vec<Option<u32>> {
-    let same = |a: SocketAddr, b: SocketAddr| a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical();
-    let user = |line: &str| {
-        let mut columns = line.split_ascii_whitespace().skip(1);
-        let (from, to) = (address(columns.next()?)?, address(columns.next()?)?);
-        let state = columns.next()?;
-        // Then queues, timer, retransmissions; then user, timeout, inode.
-        let (user, inode) = (columns.nth(3)?, columns.nth(1)?);
-        let found = same(from, peer) && same(to, local);
-        found.then(|| if state == ESTABLISHED && inode != "0" { user.parse().ok() } else { None })
+/// Splits off the first message. Returns its type, its content, and the remaining messages.
+fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+    let message = bytes.get(HEADER_BYTES..length)?;
+    Some((kind, message, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+/// Returns the user in an `inet_diag_msg`, or `None` if the socket has other addresses.
+fn owner(family: AddressFamily, message: &[u8], peer: SocketAddr, local: SocketAddr) -> Option<Option<u32>> {
+    let number = |at: usize| Some(u32::from_ne_bytes(message.get(at..at + 4)?.try_into().ok()?));
+    let port = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+    let ip = |at: usize| {
+        let words: [u8; 16] = message.get(at..at + 16)?.try_into().ok()?;
+        let [a, b, c, d, ..] = words;
+        Some(match family {
+            AddressFamily::INET => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+            _ => IpAddr::V6(Ipv6Addr::from(words)).to_canonical(),
+        })
     };
-    table.lines().skip(1).filter_map(user).collect()
-}
-
-/// Reads `0100007F:0BB8`: the address in words of the machine's byte order, the port in hex.
-fn address(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    let bytes = hex::decode(address).ok()?;
-    let words: Vec<u8> = bytes
-        .chunks_exact(4)
-        .filter_map(|w| w.try_into().ok())
-        .flat_map(|w| u32::from_be_bytes(w).to_ne_bytes())
-        .collect();
-    let ip = match words.len() {
-        4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(words).ok()?)),
-        16 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(words).ok()?)),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+    let has = |end: SocketAddr, ip: IpAddr, port: u16| end.ip().to_canonical() == ip && end.port() == port;
+    if !(has(peer, ip(8)?, port(4)?) && has(local, ip(24)?, port(6)?)) {
+        return None;
+    }
+    let (state, user, inode) = (*message.get(1)?, number(64)?, number(68)?);
+    Some((state == ESTABLISHED && inode != 0).then_some(user))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::users;
+    use super::*;
 
-    const TABLE: &str = "\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:9C40 0100007F:0BB8 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0000 20 4 30 10 -1
-   1: 0100007F:9C41 0100007F:0BB8 05 00000000:00000000 00:00000000 00000000     0        0 0 1 0000 20 4 30 10 -1
-   2: 0000000000000000FFFF00000100007F:9C42 0000000000000000FFFF00000100007F:0BB8 01 0:0 0:0 0  7 0 4243 1
-   3: 0100007F:9C44 0100007F:0BB8 02 00000000:00000000 00:00000000 00000000     0        0 4244 1 0000 20 4 30 10 -1
-   4: 0100007F:9C45 0100007F:0BB8 02 00000000:00000000 00:00000000 00000000     0        0 4245 1 0000 20 4 30 10 -1
-   5: 0100007F:9C45 0100007F:0BB8 01 00000000:00000000 00:00000000 00000000  1000        0 4246 1 0000 20 4 30 10 -1
-   6: 0100007F:9C46 0100007F:0BB8 01 00000000:00000000 00:00000000 00000000     0        0 0 1 0000 20 4 30 10 -1
-   7: 0100007F:0BB8 0100007F:9C47 01 00000000:00000000 00:00000000 00000000     0        0 4247 1 0000 20 4 30 10 -1";
-
-    fn of(port: u16) -> Vec<Option<u32>> {
-        let local = |port: u16| ([127, 0, 0, 1], port).into();
-        users(TABLE, local(port), local(3000))
+    fn is_own(ip: IpAddr) -> bool {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, local) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        let found = is_trusted(peer, local).unwrap();
+        // A listener's own port is nobody's connection.
+        assert!(!is_trusted(local, local).unwrap());
+        assert!(!is_trusted(SocketAddr::new(ip, peer.port() ^ 1), local).unwrap());
+        drop(client);
+        assert!(!is_trusted(peer, local).unwrap());
+        found
     }
 
     #[test]
-    fn a_socket_has_an_owner_while_it_is_established() {
-        assert_eq!(of(40000), [Some(1000)]);
-        assert_eq!(of(40001), [None]);
-        assert_eq!(of(40002), [Some(7)]);
-        assert_eq!(of(40003), []);
-        assert_eq!(of(40004), [None]);
-        assert_eq!(of(40005), [None, Some(1000)]);
-        assert_eq!(of(40006), [None]);
-        assert_eq!(of(40007), []);
+    fn a_socket_has_an_owner_while_its_program_holds_it() {
+        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            assert!(is_own(Ipv6Addr::LOCALHOST.into()));
+        }
+        assert!(is_known());
+    }
+
+    #[test]
+    fn a_client_of_version_4_is_found_at_a_listener_of_version_6() {
+        let Ok(listener) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)) else { return };
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port())).unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
+        assert!(is_trusted(peer, accepted.local_addr().unwrap()).unwrap());
+        drop(client);
     }
 }
