@@ -159,7 +159,7 @@ async fn the_sandbox_gives_nothing() {
 
 #[tokio::test]
 async fn others_go_on_while_one_spins() {
-    let server = Server::with(|config| config.plugins.skill_cpu = 1500).await;
+    let server = Server::with(|config| config.plugins.skill_cpu = 5000).await;
     server.offline("ada", "planner").await;
     server.upload("ada", "misbehave").await.expect(201);
     let spin = server.invoke("ada", "misbehave", "spin", json!({}));
