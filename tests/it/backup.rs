@@ -19,7 +19,7 @@ use crate::{
 };
 
 fn key(home: &Path) -> String {
-    config(home).data.master_key.expose().unwrap().to_owned()
+    config(home).data.configured_key().unwrap().to_owned()
 }
 
 fn command(home: &Path, key: &str, arguments: &[&str]) -> Output {

@@ -134,7 +134,7 @@ fn what_a_start_prints_can_be_pasted() {
             let refused = server(home.path(), &[("MOXXY_LOOPBACK", "false")]).args(arguments).output().unwrap();
             let advice = text(&refused.stderr).split('`').nth_back(1).unwrap().replace("moxxy ", "\"$0\" ");
             let mut advised = Command::new("bash");
-            let key = config(home.path()).data.master_key.expose().unwrap().to_owned();
+            let key = config(home.path()).data.configured_key().unwrap().to_owned();
             advised.env_clear().env("HOME", home.path()).env("MOXXY_MASTER_KEY", key);
             advised.args(["-c", &advice, env!("CARGO_BIN_EXE_moxxy")]);
             advised.output().unwrap().stdout
@@ -186,7 +186,7 @@ fn server(home: &Path, options: &[(&str, &str)]) -> Command {
     let mut command = moxxy(home);
     command
         .env("MOXXY_DATA_CACHE", &config.data.cache)
-        .env("MOXXY_MASTER_KEY", config.data.master_key.expose().unwrap())
+        .env("MOXXY_MASTER_KEY", config.data.configured_key().unwrap())
         .envs(options.iter().copied());
     command
 }

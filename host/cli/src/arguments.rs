@@ -52,18 +52,8 @@ fn id(text: &str, prefix: &str, shown_by: &str) -> Result<String, String> {
 
 /// Parses a duration such as `90s`, `15m`, `12h`, `30d` or `4w`. Returns seconds.
 pub fn duration(text: &str) -> Result<u64, String> {
-    let wrong = || "it is a number and a unit: 90s, 15m, 12h, 30d, 4w".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 604_800,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
-    number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or_else(wrong)
+    let seconds = humantime::parse_duration(text).map_or(0, |duration| duration.as_secs());
+    if seconds > 0 { Ok(seconds) } else { Err("it is a number and a unit: 90s, 15m, 12h, 30d, 4w".to_owned()) }
 }
 
 /// Parses `KEY=VALUE`. The value is JSON if it parses as JSON, and a string otherwise.

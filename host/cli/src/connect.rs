@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use moxxy_server::config::{self, Config, Hidden, Remote};
+use moxxy_server::config::{self, Config, Remote};
 use reqwest::{Certificate, Url, header::HeaderValue, redirect::Policy};
+use secrecy::ExposeSecret as _;
 
 use super::{
     Options,
@@ -32,7 +33,7 @@ pub fn prepare(options: &Options) -> CliResult<Connection> {
         Some(file) => Some(config::token_in(file)?),
         None => token,
     };
-    let token = token.as_ref().and_then(Hidden::expose).map(bearer).transpose()?;
+    let token = token.as_ref().map(|token| bearer(token.expose_secret())).transpose()?;
     if token.is_some() && url.scheme() == "http" && !is_here(&url) {
         options.terminal().say("moxxy: the token goes over the network unencrypted; use an https address");
     }

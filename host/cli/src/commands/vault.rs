@@ -37,7 +37,7 @@ pub enum Command {
 
 pub async fn run(flags: &Flags, terminal: Terminal, command: Command) -> CliResult {
     let config = Config::load(flags)?;
-    let configured = config.data.master_key.expose().is_some();
+    let configured = config.data.configured_key().is_some();
     let (count, told) = match command {
         Command::Check => (offline::check_key(&config).await?, "The master key opens all secrets"),
         Command::RotateKey { new_key: None } if configured => {

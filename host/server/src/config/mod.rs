@@ -1,5 +1,5 @@
-//! The configuration: `config.default.toml` is the table of options and their manual, then comes
-//! a file, then the environment, then flags. The only module that reads the environment.
+//! The configuration. `config.default.toml` defines, documents and sets the default of every option; a file, the
+//! environment and flags override it, in this order. No other module reads the environment.
 
 mod check;
 mod environment;
@@ -20,6 +20,7 @@ use moxxy_types::{
     error::{Error, Result},
     money::Dollars,
 };
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 pub use self::{
@@ -28,7 +29,7 @@ pub use self::{
     remote::{Remote, token_in},
 };
 
-/// Every option; each stands in `config.default.toml`, which says what it is.
+/// Every option. `config.default.toml` documents each of them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -82,24 +83,13 @@ pub struct RateLimitConfig {
 pub struct Data {
     pub home: PathBuf,
     pub cache: PathBuf,
-    pub master_key: Hidden,
+    pub master_key: SecretString,
 }
 
-/// A text that is not shown by `Debug`.
-#[derive(Clone, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// The text, if there is one.
-    pub fn expose(&self) -> Option<&str> {
-        (!self.0.is_empty()).then_some(&*self.0)
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("hidden")
+impl Data {
+    /// Returns the configured master key, if any.
+    pub fn configured_key(&self) -> Option<&str> {
+        Some(self.master_key.expose_secret()).filter(|key| !key.is_empty())
     }
 }
 
@@ -152,7 +142,7 @@ pub struct Prices {
     pub unknown: UnknownPrice,
 }
 
-/// What the command line sets.
+/// Options that the command line sets.
 #[derive(Debug, Default, Clone)]
 pub struct Flags {
     pub file: Option<PathBuf>,
@@ -167,12 +157,12 @@ impl Config {
         Self::of(&Layers::read(flags)?)
     }
 
-    /// The defaults on a data directory, for programs that embed the server.
+    /// Returns the defaults for a data directory, for programs that embed the server.
     pub fn at(home: impl Into<PathBuf>) -> Result<Self> {
         Self::of(&Layers::defaults(home.into())?)
     }
 
-    /// What the layers come to, or all that is wrong with them.
+    /// Builds the configuration from its layers, or returns an error that lists all problems.
     pub fn of(layers: &Layers) -> Result<Self> {
         let mut config = Self::deserialize(layers.values()?).map_err(Error::internal)?;
         config.data.home.clone_from(&layers.home);
@@ -183,23 +173,23 @@ impl Config {
         Ok(config)
     }
 
-    /// What works, but is worth a second look.
+    /// Returns warnings about a configuration that is valid but questionable.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
     }
 
-    /// The most connections at once, to clients and to the outside.
+    /// Returns the maximum number of concurrent connections, inbound and outbound.
     pub fn connections(&self) -> usize {
         self.server.connections + self.egress.connections
     }
 
-    /// Where the embedded database lies.
+    /// Returns the path of the embedded database.
     pub fn database(&self) -> PathBuf {
         self.data.home.join("moxxy.db")
     }
 }
 
-/// A path that a person wrote: `~/` at its beginning is the home directory.
+/// Expands `~/` at the start of a path to the home directory.
 pub fn expanded(path: PathBuf) -> PathBuf {
     match (path.strip_prefix("~"), etcetera::home_dir()) {
         (Ok(rest), Ok(home)) => home.join(rest),
@@ -208,7 +198,7 @@ pub fn expanded(path: PathBuf) -> PathBuf {
 }
 
 impl Flags {
-    /// The options that they set, as texts.
+    /// Returns option, text and flag name of each flag that is set.
     fn given(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
         let home = self.home.as_ref().map(|home| ("data.home", home.display().to_string(), "--home"));
         let port = self.port.map(|port| ("server.port", port.to_string(), "--port"));
@@ -218,7 +208,8 @@ impl Flags {
 }
 
 impl Server {
-    /// How many connections may wait for events, or for the end of a run: others find room, too.
+    /// Returns how many connections may wait for events or for the end of a run. A quarter of the connections is
+    /// reserved for other requests.
     pub fn waiting(&self) -> usize {
         self.streams.min(self.connections - self.connections / 4)
     }

@@ -1,24 +1,23 @@
-//! What the environment says to the commands that talk to a server; flags stand above it.
+//! Environment variables of the client commands. Flags override them.
 
 use std::path::{Path, PathBuf};
 
 use moxxy_types::error::{Error, Result};
+use secrecy::SecretString;
 
-use super::Hidden;
-
-/// Where the server is, and how it is reached.
+/// Address of the server and credentials for it.
 #[derive(Debug, Default)]
 pub struct Remote {
     pub url: Option<String>,
-    pub token: Option<Hidden>,
-    /// The certificate of an authority to trust instead of the system's.
+    pub token: Option<SecretString>,
+    /// File with the CA certificate to trust instead of the system's.
     pub ca: Option<PathBuf>,
 }
 
 impl Remote {
     pub fn load() -> Result<Self> {
         let token = match (variable("MOXXY_TOKEN"), variable("MOXXY_TOKEN_FILE")) {
-            (Some(token), _) => Some(Hidden(token)),
+            (Some(token), _) => Some(token.into()),
             (None, Some(file)) => Some(token_in(Path::new(&file))?),
             (None, None) => None,
         };
@@ -26,17 +25,17 @@ impl Remote {
     }
 }
 
-/// A token's text, the only one in a file.
-pub fn token_in(file: &Path) -> Result<Hidden> {
+/// Reads a token from a file that contains nothing else.
+pub fn token_in(file: &Path) -> Result<SecretString> {
     let text = std::fs::read_to_string(file)
         .map_err(|e| Error::invalid("unreadable_token", format!("Cannot read the token in {}: {e}", file.display())))?;
     match text.trim() {
         "" => Err(Error::invalid("unreadable_token", format!("There is no token in {}", file.display()))),
-        token => Ok(Hidden(token.to_owned())),
+        token => Ok(token.into()),
     }
 }
 
-/// A variable of the environment that is not empty.
+/// Returns an environment variable, or `None` if it is empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

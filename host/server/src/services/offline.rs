@@ -31,7 +31,7 @@ pub async fn with_store<T>(config: &Config, work: impl AsyncFnOnce(&Store, Maste
     done
 }
 
-/// Makes a token in a data directory that no server uses, for whoever lost the others.
+/// Creates a token in a data directory that no server uses, for an operator that lost all others.
 pub async fn create_token(config: &Config, new: NewToken) -> Result<Issued> {
     let new = tokens::checked(new)?;
     let made =
@@ -39,16 +39,16 @@ pub async fn create_token(config: &Config, new: NewToken) -> Result<Issued> {
     with_store(config, made).await
 }
 
-/// Opens every secret, in a data directory that no server uses. Returns how many there are.
+/// Opens every secret in a data directory that no server uses. Returns the number of secrets.
 pub async fn check_key(config: &Config) -> Result<usize> {
     with_store(config, async |store, key| vault::open_all(&key, &mut *store.read().await?).await).await
 }
 
-/// Seals every secret by another master key, in a data directory that no server uses. Returns how
-/// many there are.
+/// Seals every secret with another master key, in a data directory that no server uses. Returns the number of
+/// secrets.
 pub async fn rotate_key(config: &Config, new: MasterKey) -> Result<usize> {
     with_store(config, async |store, old| {
-        let in_file = config.data.master_key.expose().is_none();
+        let in_file = config.data.configured_key().is_none();
         if in_file {
             master::prepare(config, &new)?;
         }

@@ -1,7 +1,6 @@
-//! The master key, from which every other key derives: configured, or in a file of the data
-//! directory that is made at the first start. Its rotation seals every secret anew in one
-//! transaction; the new file lies beside the old one until then, so that a start after a crash
-//! takes the one that fits.
+//! The master key, from which every other key is derived. It is configured, or in a file of the data directory that
+//! is created at the first start. A rotation seals every secret again in one transaction. The new file is stored
+//! beside the old one until then, so that a start after a crash uses the matching one.
 
 use std::{
     fs,
@@ -21,7 +20,7 @@ use crate::config::Config;
 const FILE: &str = "master.key";
 const NEXT: &str = "master.key.next";
 
-/// A key, and where it comes from.
+/// A key and its source.
 #[derive(Debug)]
 pub struct Found {
     pub key: MasterKey,
@@ -32,19 +31,19 @@ pub struct Found {
 pub enum Place {
     Configured,
     File,
-    /// Of a rotation that did not end.
+    /// The new key of an interrupted rotation.
     Next,
 }
 
-/// The configured key, or those in the data directory.
+/// Returns the configured key, or those in the data directory.
 pub fn find(config: &Config) -> Result<Vec<Found>> {
-    if let Some(text) = config.data.master_key.expose() {
+    if let Some(text) = config.data.configured_key() {
         return Ok(vec![Found { key: MasterKey::read(text, "`data.master_key`")?, place: Place::Configured }]);
     }
     files(config)
 }
 
-/// The keys in the data directory.
+/// Returns the keys in the data directory.
 pub fn files(config: &Config) -> Result<Vec<Found>> {
     let home = &config.data.home;
     let mut found = Vec::new();
@@ -58,14 +57,14 @@ pub fn files(config: &Config) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Makes the data directory's key.
+/// Creates the key of the data directory.
 pub fn make(config: &Config) -> Result<MasterKey> {
     let key = MasterKey::random()?;
     write(&config.data.home.join(FILE), &key)?;
     Ok(key)
 }
 
-/// Lays a new key beside the one in use.
+/// Stores a new key beside the one in use.
 pub fn prepare(config: &Config, key: &MasterKey) -> Result<()> {
     let path = next(config);
     if path.exists() {
@@ -74,14 +73,14 @@ pub fn prepare(config: &Config, key: &MasterKey) -> Result<()> {
     write(&path, key)
 }
 
-/// Puts the new key in the place of the old one.
+/// Replaces the old key by the new one.
 pub fn finish(config: &Config) -> Result<()> {
     let path = config.data.home.join(FILE);
     fs::rename(next(config), &path).map_err(|e| unreadable(&path, &e))?;
     sync(&config.data.home)
 }
 
-/// Removes what a rotation left that had not sealed anything.
+/// Removes the new key of an interrupted rotation that had not sealed anything.
 pub fn abandon(config: &Config) -> Result<()> {
     match fs::remove_file(next(config)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unreadable(&next(config), &error)),
@@ -93,7 +92,7 @@ fn next(config: &Config) -> PathBuf {
     config.data.home.join(NEXT)
 }
 
-/// Readable by its owner alone; whole, or not there.
+/// Writes a key file atomically, readable only by its owner.
 fn write(path: &Path, key: &MasterKey) -> Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(directory).map_err(Error::internal)?;
@@ -111,8 +110,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::conflict("data_unusable", format!("Cannot use the master key {}: {error}", path.display()))
 }
 
-/// The master key that the vault is sealed by, for those who only read: nothing is put right. Any, where the vault
-/// does not say.
+/// Returns the master key that the vault is sealed with, for read-only use: an interrupted rotation stays as it is.
+/// Returns any key if the vault does not record which one.
 pub async fn master_of(config: &Config, db: &mut Db) -> Result<MasterKey> {
     let id = store::secrets::key_id(db).await?;
     let fits = |found: &Found| id.as_ref().is_none_or(|id| *id == found.key.id());
@@ -127,7 +126,7 @@ pub(in crate::services) fn wrong_key() -> Error {
     Error::conflict("wrong_master_key", message)
 }
 
-/// Opens every secret of a database. Returns how many there are.
+/// Opens every secret of a database. Returns the number of secrets.
 pub async fn open_all(key: &MasterKey, db: &mut Db) -> Result<usize> {
     let all = store::secrets::sealed(db).await?;
     for sealed in &all {
