@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, time::timeout};
 use crate::{app::App, config::Config};
 
 /// Time limit for aborted tasks to release their resources.
-const CUT_OFF: Duration = Duration::from_secs(1);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves on `listener` until the shutdown of the app's tasks. Then stops accepting connections, ends streams, lets
 /// requests and runs reach a step boundary, and aborts the rest after the grace period. Returns an error if a
@@ -42,7 +42,7 @@ pub async fn run(app: App, config: Arc<Config>, listener: TcpListener) -> Result
             tracing::warn!("requests or runs did not end within the grace period; runs resume at the next start");
             tasks.abort_all();
             // Tasks that do not end in time are dropped with the process.
-            drop(timeout(CUT_OFF, tasks.finished()).await);
+            drop(timeout(ABORT_TIMEOUT, tasks.finished()).await);
         }
     }
     tasks.fatal_failure()

@@ -6,15 +6,16 @@ use toml::Value;
 
 use super::layers::Layers;
 
-pub fn together(layers: &mut Layers) {
+pub fn check_combinations(layers: &mut Layers) {
     tls(layers);
-    public(layers);
+    check_public_address(layers);
 }
 
 /// Checks that certificate and key are both set or both empty, and that their files can be read.
 fn tls(layers: &mut Layers) {
     const OPTIONS: [&str; 2] = ["server.tls_certificate", "server.tls_key"];
-    let files = OPTIONS.map(|option| layers.right(option).and_then(|(value, _)| value.as_str()).map(str::to_owned));
+    let files =
+        OPTIONS.map(|option| layers.valid_value(option).and_then(|(value, _)| value.as_str()).map(str::to_owned));
     let [Some(certificate), Some(key)] = files else { return };
     if certificate.is_empty() != key.is_empty() {
         let [first, second] = OPTIONS;
@@ -35,9 +36,9 @@ fn tls(layers: &mut Layers) {
 }
 
 /// Checks that a server that other machines can reach requires a token, and warns if it has no TLS.
-fn public(layers: &mut Layers) {
+fn check_public_address(layers: &mut Layers) {
     let (Some((listen, place)), Some((loopback, trust))) =
-        (layers.right("server.listen"), layers.right("server.loopback"))
+        (layers.valid_value("server.listen"), layers.valid_value("server.loopback"))
     else {
         return;
     };
@@ -51,7 +52,7 @@ fn public(layers: &mut Layers) {
         );
         layers.problem("server.listen", reason);
     }
-    let plain = layers.right("server.tls_certificate").is_some_and(|(value, _)| value.as_str() == Some(""));
+    let plain = layers.valid_value("server.tls_certificate").is_some_and(|(value, _)| value.as_str() == Some(""));
     if plain {
         layers.warnings.push(format!(
             "{address} is served without TLS, so tokens can be read on the way: set `server.tls_certificate` and \

@@ -3,10 +3,8 @@
 
 use std::{ffi::OsString, fs::File, io::Read as _, path::PathBuf};
 
-use super::{
-    layers::{Layers, Source},
-    nearest::suggest,
-};
+use super::layers::{Layers, Source};
+use crate::config::suggest::suggest;
 
 /// Short variable names and their options.
 const SHORT: [(&str, &str); 4] = [

@@ -13,10 +13,8 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::{
-    layers::{Layers, Source},
-    nearest::suggest,
-};
+use super::layers::{Layers, Source};
+use crate::config::suggest::suggest;
 
 /// Applies the options of the file. A missing file is a problem only if it is `required`.
 pub fn read(layers: &mut Layers, required: bool) {
@@ -80,7 +78,7 @@ impl File<'_> {
         let written = self.text.get(value.span()).unwrap_or_default().to_owned();
         let value = Value::deserialize(ValueDeserializer::from(value)).unwrap_or(Value::String(written));
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        let value = setting.row.format.based(value, folder);
+        let value = setting.row.format.resolve_paths(value, folder);
         layers.set(option, value, source);
     }
 

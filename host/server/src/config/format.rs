@@ -85,7 +85,7 @@ impl Format {
     }
 
     /// Returns `None` if the value is valid, or a reason to append to the error message, which may be empty.
-    pub fn wrong(&self, value: &Value) -> Option<String> {
+    pub fn validate(&self, value: &Value) -> Option<String> {
         match (self, value) {
             (Self::Number(range), Value::Integer(number)) => (!range.contains(number)).then(String::new),
             (Self::Amount(range), Value::Integer(number)) => (!range.contains(number)).then(String::new),
@@ -94,10 +94,10 @@ impl Format {
                 (!within.contains(number)).then(String::new)
             }
             (Self::Switch, Value::Boolean(_)) => None,
-            (Self::Text(kind), Value::String(text)) => kind.wrong(text),
+            (Self::Text(kind), Value::String(text)) => kind.validate(text),
             (Self::List(kind), Value::Array(items)) => {
                 let wrong =
-                    items.iter().filter_map(|item| item.as_str().map_or(Some(String::new()), |t| kind.wrong(t)));
+                    items.iter().filter_map(|item| item.as_str().map_or(Some(String::new()), |t| kind.validate(t)));
                 let reasons: Vec<_> = wrong.collect();
                 (!reasons.is_empty()).then(|| reasons.join("; "))
             }
@@ -111,7 +111,7 @@ impl Format {
     }
 
     /// Resolves the relative paths of a value against `folder`.
-    pub fn based(&self, value: Value, folder: &Path) -> Value {
+    pub fn resolve_paths(&self, value: Value, folder: &Path) -> Value {
         // An empty path means that none is set.
         let join = |text: String| match text.as_str() {
             "" => text,
@@ -120,7 +120,7 @@ impl Format {
         match (self, value) {
             (Self::Text(Kind::Path), Value::String(text)) => Value::String(join(text)),
             (Self::List(Kind::Path), Value::Array(items)) => {
-                Value::Array(items.into_iter().map(|item| Self::Text(Kind::Path).based(item, folder)).collect())
+                Value::Array(items.into_iter().map(|item| Self::Text(Kind::Path).resolve_paths(item, folder)).collect())
             }
             (_, value) => value,
         }
@@ -128,7 +128,7 @@ impl Format {
 }
 
 impl Kind {
-    fn wrong(self, text: &str) -> Option<String> {
+    fn validate(self, text: &str) -> Option<String> {
         let right = match self {
             Self::Address => text.parse::<IpAddr>().is_ok(),
             Self::Network => text.parse::<IpNet>().is_ok(),

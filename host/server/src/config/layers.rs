@@ -72,7 +72,7 @@ impl Layers {
         for (option, text, flag) in flags.given() {
             layers.set_text(option, &text, Source::Flag(flag));
         }
-        check::together(&mut layers);
+        check::check_combinations(&mut layers);
         Ok(layers)
     }
 
@@ -103,17 +103,17 @@ impl Layers {
     }
 
     /// Returns the value and source of an option, unless the option has a problem.
-    pub fn right(&self, option: &str) -> Option<(&Value, &Source)> {
+    pub fn valid_value(&self, option: &str) -> Option<(&Value, &Source)> {
         let wrong = self.problems.iter().any(|problem| problem.field == option);
         self.setting(option).filter(|_| !wrong).map(|setting| (&setting.value, &setting.source))
     }
 
     pub fn set(&mut self, option: &str, value: Value, source: Source) {
         let Some(setting) = self.settings.iter_mut().find(|setting| setting.row.name() == option) else { return };
-        match setting.row.format.wrong(&value) {
+        match setting.row.format.validate(&value) {
             None => (setting.value, setting.source) = (value, source),
             Some(reason) => {
-                let reason = told(&setting.row, &value, &source, &reason);
+                let reason = invalid_value_message(&setting.row, &value, &source, &reason);
                 self.problem(option, reason);
             }
         }
@@ -143,7 +143,7 @@ impl fmt::Display for Source {
     }
 }
 
-fn told(row: &OptionSpec, value: &Value, source: &Source, reason: &str) -> String {
+fn invalid_value_message(row: &OptionSpec, value: &Value, source: &Source, reason: &str) -> String {
     /// Maximum length of a reported value, in characters.
     const LONGEST: usize = 100;
     let (name, allowed) = (row.name(), &row.allowed);

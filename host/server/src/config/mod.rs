@@ -6,9 +6,9 @@ mod environment;
 mod file;
 mod format;
 mod layers;
-mod nearest;
 mod price;
 mod remote;
+mod suggest;
 mod table;
 
 use std::{net::IpAddr, path::PathBuf};

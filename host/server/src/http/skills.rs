@@ -116,19 +116,19 @@ pub async fn invoke(
 impl FromRequest<HttpState> for Install {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &HttpState) -> Result<Self> {
-        received(request, state).await
+        read_install(request, state).await
     }
 }
 
 impl FromRequest<HttpState> for Upgrade {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &HttpState) -> Result<Self> {
-        received(request, state).await
+        read_install(request, state).await
     }
 }
 
 /// Reads a JSON object, or a form with the component in the part `component`.
-async fn received<T: From<Install> + DeserializeOwned + Send + 'static>(
+async fn read_install<T: From<Install> + DeserializeOwned + Send + 'static>(
     request: Request,
     state: &HttpState,
 ) -> Result<T> {

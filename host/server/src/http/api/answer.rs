@@ -33,7 +33,7 @@ struct Parts {
 
 /// Stored part of an error that is replayed.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredError {
     code: String,
     message: String,
 }
@@ -57,14 +57,15 @@ impl ApiError {
     }
 
     /// Serializes the problem for storage.
-    pub fn keep(&self) -> Vec<u8> {
-        let kept = Kept { code: self.0.problem.code.clone().into_owned(), message: self.0.problem.message.clone() };
-        serde_json::to_vec(&kept).unwrap_or_default()
+    pub fn to_stored(&self) -> Vec<u8> {
+        let from_stored =
+            StoredError { code: self.0.problem.code.clone().into_owned(), message: self.0.problem.message.clone() };
+        serde_json::to_vec(&from_stored).unwrap_or_default()
     }
 
     /// Restores an error from its stored problem.
-    pub fn kept(status: StatusCode, kept: &[u8]) -> Result<Self, Error> {
-        let Kept { code, message } = serde_json::from_slice(kept).map_err(Error::internal)?;
+    pub fn from_stored(status: StatusCode, from_stored: &[u8]) -> Result<Self, Error> {
+        let StoredError { code, message } = serde_json::from_slice(from_stored).map_err(Error::internal)?;
         Ok(Self::of(status, Problem::new(code, message), Vec::new()))
     }
 

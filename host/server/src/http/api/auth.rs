@@ -80,9 +80,9 @@ pub async fn read(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let credential = match presented(request.headers()) {
+    let credential = match bearer_token(request.headers()) {
         Ok(None) => Ok(Credential::Nothing),
-        Ok(Some(text)) => recognised(&state, &failures, request.extensions(), text).await,
+        Ok(Some(text)) => authenticate(&state, &failures, request.extensions(), text).await,
         Err(answer) => Err(answer),
     };
     let credential = credential.unwrap_or_else(Credential::Refused);
@@ -94,7 +94,7 @@ pub async fn read(
 }
 
 /// Returns the text after `Bearer` (RFC 6750).
-fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
+fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let (scheme, text) = value.to_str().ok().and_then(|value| value.split_once(' ')).unwrap_or_default();
@@ -104,10 +104,10 @@ fn presented(headers: &HeaderMap) -> Result<Option<&str>> {
     Ok(Some(text.trim()))
 }
 
-async fn recognised(state: &HttpState, failures: &Failures, from: &Extensions, text: &str) -> Result<Credential> {
+async fn authenticate(state: &HttpState, failures: &Failures, from: &Extensions, text: &str) -> Result<Credential> {
     if text.starts_with(bootstrap::PREFIX) {
         // Charged before the check, because attempts at a code are limited.
-        failures.spend(from)?;
+        failures.consume(from)?;
         return match state.app.access.accepts_bootstrap_code(text) {
             true => Ok(Credential::Code),
             false => Err(unauthenticated("The one-time code is not valid, or not any more")),
@@ -118,7 +118,7 @@ async fn recognised(state: &HttpState, failures: &Failures, from: &Extensions, t
         return Ok(Credential::Token(token));
     }
     state.app.access.count_refusal(Client::network_of(from)).await;
-    failures.spend(from)?;
+    failures.consume(from)?;
     let answer = unauthenticated("The token is not known here, or it has expired or was revoked");
     Err(answer.with(header::WWW_AUTHENTICATE, INVALID))
 }
@@ -130,7 +130,7 @@ impl<S: RequiredScope> FromRequestParts<HttpState> for Caller<S> {
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self> {
         let principal = principal(parts, state).await?;
-        allow(parts, state, &principal, S::SCOPE).await?;
+        authorize(parts, state, &principal, S::SCOPE).await?;
         Ok(Self { principal, scope: PhantomData })
     }
 }
@@ -152,10 +152,10 @@ pub async fn principal(parts: &Parts, state: &HttpState) -> Result<Principal> {
     }
 }
 
-async fn allow(parts: &Parts, state: &HttpState, principal: &Principal, scope: Scope) -> Result<()> {
+async fn authorize(parts: &Parts, state: &HttpState, principal: &Principal, scope: Scope) -> Result<()> {
     if !principal.may(scope) {
         let Principal::Token(token) = principal else { return Err(unauthenticated("This takes a token")) };
-        if Failures::of(parts).is_none_or(|failures| failures.may_tell(&token.id)) {
+        if Failures::of(parts).is_none_or(|failures| failures.may_record(&token.id)) {
             let source = Client::network_of(&parts.extensions);
             // The request is denied even if the denial cannot be recorded.
             if let Err(error) = tokens::tell_denied(&state.app.access, token.id.clone(), scope, source).await {

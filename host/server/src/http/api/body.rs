@@ -53,7 +53,9 @@ pub async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes,
     let (mut pieces, mut whole) = (body.into_data_stream(), BytesMut::new());
     loop {
         let next = timeout_at(end.min(Instant::now() + pause), pieces.next()).await.map_err(|_| too_slow())?;
-        let Some(piece) = next else { return Ok(Bytes::from_owner(Held { whole: whole.freeze(), _place: place })) };
+        let Some(piece) = next else {
+            return Ok(Bytes::from_owner(BodyWithPermit { whole: whole.freeze(), _place: place }));
+        };
         let piece = piece.map_err(|_| Error::invalid("broken_body", "The body could not be read to its end"))?;
         if whole.len() + piece.len() > limit {
             return Err(too_large().into());
@@ -68,12 +70,12 @@ pub async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes,
 }
 
 /// Body with its upload permit, if it is large.
-struct Held {
+struct BodyWithPermit {
     whole: Bytes,
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for BodyWithPermit {
     fn as_ref(&self) -> &[u8] {
         &self.whole
     }

@@ -32,7 +32,7 @@ use crate::{
 
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum length of a key, in characters.
-const LONGEST: usize = 255;
+const MAX_KEY_CHARACTERS: usize = 255;
 /// Response headers that are stored with the body.
 const STORED_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 /// Header of responses to requests that were executed before.
@@ -44,8 +44,8 @@ pub const TRUE: HeaderValue = HeaderValue::from_static("true");
 pub struct Secret(pub String);
 
 /// Executes a request once, and replays its response to later requests with the same key.
-pub async fn once(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
-    let (request, claim) = claimed(&state, request).await?;
+pub async fn execute_once(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
+    let (request, claim) = read_claim(&state, request).await?;
     let Some(claim) = claim else { return Ok(next.run(request).await) };
     let open = match state.app.access.idempotency.take(&claim).await? {
         Ok(open) => open,
@@ -63,8 +63,8 @@ pub async fn once(Extension(state): Extension<HttpState>, request: Request, next
 }
 
 /// Leaves the key to the handler, which stores it together with the resource that it creates.
-pub async fn left_to_handler(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
-    let (mut request, claim) = claimed(&state, request).await?;
+pub async fn delegate_key(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
+    let (mut request, claim) = read_claim(&state, request).await?;
     if let Some(claim) = claim {
         request.extensions_mut().insert(claim);
     }
@@ -72,11 +72,15 @@ pub async fn left_to_handler(Extension(state): Extension<HttpState>, request: Re
 }
 
 /// Returns the request, and its claim if it has a key. The body has then been read to its end.
-async fn claimed(state: &HttpState, request: Request) -> Result<(Request, Option<Claim>)> {
+async fn read_claim(state: &HttpState, request: Request) -> Result<(Request, Option<Claim>)> {
     let Some(key) = request.headers().get(&KEY) else { return Ok((request, None)) };
     let key = key.to_str().unwrap_or_default().to_owned();
-    if !(1..=LONGEST).contains(&key.len()) {
-        return Err(Error::invalid_field("Idempotency-Key", format!("it has 1 to {LONGEST} visible characters")).into());
+    if !(1..=MAX_KEY_CHARACTERS).contains(&key.len()) {
+        return Err(Error::invalid_field(
+            "Idempotency-Key",
+            format!("it has 1 to {MAX_KEY_CHARACTERS} visible characters"),
+        )
+        .into());
     }
     let (mut parts, sent) = request.into_parts();
     // The handler rejects callers without authentication.
@@ -115,7 +119,7 @@ async fn finish(
             .filter_map(|name| Some((name.to_string(), parts.headers.get(name)?.to_str().ok()?.to_owned())));
         let body = match failed {
             // The component or the server failed after execution had started.
-            Some(answer) if !status.is_success() => answer.keep(),
+            Some(answer) if !status.is_success() => answer.to_stored(),
             _ => body.to_vec(),
         };
         Outcome::Response { status: status.as_u16(), headers: headers.collect(), body }
@@ -132,7 +136,7 @@ fn replay(earlier: Earlier) -> Result<Response> {
     let status = StatusCode::from_u16(status).map_err(Error::internal)?;
     let mut response = match status.is_success() {
         true => (status, body).into_response(),
-        false => ApiError::kept(status, &body)?.into_response(),
+        false => ApiError::from_stored(status, &body)?.into_response(),
     };
     for (name, value) in headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {

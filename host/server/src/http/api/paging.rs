@@ -24,11 +24,11 @@ use crate::{
 };
 
 /// Default number of items per page.
-const DEFAULT: u32 = 100;
+const DEFAULT_LIMIT: u32 = 100;
 /// Maximum number of items per page.
-const MOST: u32 = 1000;
+const MAX_LIMIT: u32 = 1000;
 /// Maximum size of a decoded cursor, in bytes. No item's key is longer.
-const CURSOR: usize = 512;
+const MAX_CURSOR_BYTES: usize = 512;
 
 /// Requested page of a list. Other query parameters are allowed only with `OTHERS`; the handler checks them.
 #[derive(Debug)]
@@ -74,9 +74,9 @@ impl<const OTHERS: bool> FromRequestParts<HttpState> for Paging<OTHERS> {
                 extract::wrong_query(unknown, "this list has no such parameter, only `limit` and `cursor`").into()
             );
         }
-        let limit = limit.unwrap_or(DEFAULT);
-        if !(1..=MOST).contains(&limit) {
-            return Err(Error::invalid_field("limit", format!("it is 1 to {MOST}")).into());
+        let limit = limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(Error::invalid_field("limit", format!("it is 1 to {MAX_LIMIT}")).into());
         }
         let after = cursor.map(|cursor| decoded(&cursor)).transpose()?;
         Ok(Self { page: PageRequest { limit, after }, uri: parts.uri.clone() })
@@ -84,7 +84,7 @@ impl<const OTHERS: bool> FromRequestParts<HttpState> for Paging<OTHERS> {
 }
 
 fn decoded(cursor: &str) -> Result<String, Error> {
-    let bytes = BASE64URL.decode(cursor).ok().filter(|bytes| bytes.len() <= CURSOR);
+    let bytes = BASE64URL.decode(cursor).ok().filter(|bytes| bytes.len() <= MAX_CURSOR_BYTES);
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     text.ok_or_else(|| Error::invalid_field("cursor", "it is not one that a `Link` of this list had"))
 }

@@ -1,8 +1,8 @@
 //! `/v1/chat/completions`: agents as models, for clients of OpenAI's API.
 
-mod pieces;
+mod completion;
 mod request;
-mod whole;
+mod stream;
 
 use axum::{
     extract::State,
@@ -26,11 +26,11 @@ use crate::{
     },
 };
 
+pub use completion::{Completed, Completion};
 pub use request::Request;
-pub use whole::{Completed, Completion};
 
 /// Header that tells clients of OpenAI's API whether to retry a request.
-const AGAIN: HeaderName = HeaderName::from_static("x-should-retry");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 pub async fn complete(
     State(app): State<App>,
@@ -38,27 +38,27 @@ pub async fn complete(
     Claimed(claim): Claimed,
     Json(request): Json<Request>,
 ) -> Result<Completed> {
-    let request::Asked { agent, conversation, pieces } = request.understood()?;
+    let request::ParsedRequest { agent, conversation, format } = request.parse()?;
     let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
     let place = app.events.try_stream().ok_or_else(full)?;
     let id = RunId::random();
-    if let Some(pieces) = pieces {
+    if let Some(format) = format {
         // Subscribes before the run exists, so that no output is missed.
-        let speech = OutputStream::new(&app.runs, &id).await?;
-        let talk = chat::start(&app.runs, caller.principal, agent, id, conversation, None).await?;
-        let headers = headers(&talk.run);
-        let stream = pieces::Stream { runs: app.runs, talk, speech, pieces, _place: place };
-        return Ok(Completed::Pieces(headers, stream.into_response()));
+        let output = OutputStream::new(&app.runs, &id).await?;
+        let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, None).await?;
+        let headers = headers(&chat_run.run);
+        let stream = stream::CompletionStream { runs: app.runs, chat_run, output, format, _place: place };
+        return Ok(Completed::Stream(headers, stream.into_response()));
     }
-    let talk = chat::start(&app.runs, caller.principal, agent, id, conversation, claim).await?;
-    let mut headers = headers(&talk.run);
-    headers.extend(talk.before.then_some((REPLAYED, TRUE)));
-    let whole = whole(&app.runs, &talk.run).await.map_err(|error| {
+    let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, claim).await?;
+    let mut headers = headers(&chat_run.run);
+    headers.extend(chat_run.before.then_some((REPLAYED, TRUE)));
+    let whole = whole(&app.runs, &chat_run.run).await.map_err(|error| {
         // A retry would repeat the run's effects.
-        let answer = ApiError::from(error).with(AGAIN, HeaderValue::from_static("false"));
+        let answer = ApiError::from(error).with(SHOULD_RETRY, HeaderValue::from_static("false"));
         headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
     });
-    talk.end();
+    chat_run.end();
     whole.map(|completion| Completed::Whole(headers, completion))
 }
 

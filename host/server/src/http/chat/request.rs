@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::pieces::Pieces;
+use crate::http::chat::stream::StreamFormat;
 use crate::services::{
     chat::{Conversation, Said},
     runs,
@@ -114,21 +114,21 @@ struct Part {
 }
 
 /// Validated request.
-pub struct Asked {
+pub struct ParsedRequest {
     pub agent: Name,
     pub conversation: Conversation,
     /// `None` for an answer that is not streamed.
-    pub pieces: Option<Pieces>,
+    pub format: Option<StreamFormat>,
 }
 
 impl Request {
-    pub fn understood(self) -> Result<Asked> {
+    pub fn parse(self) -> Result<ParsedRequest> {
         self.refuse()?;
         let unknown = |_| Error::not_found("agent", self.model.chars().take(NAME).collect::<String>());
         let agent = Name::try_from(self.model.clone()).map_err(unknown)?;
         let usage = self.stream_options.and_then(|options| options.include_usage) == Some(true);
-        let pieces = (self.stream == Some(true)).then_some(Pieces { usage });
-        Ok(Asked { agent, conversation: conversation(self.messages)?, pieces })
+        let format = (self.stream == Some(true)).then_some(StreamFormat { usage });
+        Ok(ParsedRequest { agent, conversation: conversation(self.messages)?, format })
     }
 
     /// Rejects unsupported parameters that would change the answer. Clients send many whose value requests nothing, and
@@ -178,8 +178,9 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
     }
     let mut earlier: Vec<Said> = Vec::with_capacity(count);
     for (index, message) in messages.into_iter().enumerate() {
-        let told = message.told().map_err(|reason| Error::invalid_field(&place(index, "content"), reason))?;
-        for said in told.into_iter().filter(|said| !said.content.trim().is_empty()) {
+        let to_agent_messages =
+            message.to_agent_messages().map_err(|reason| Error::invalid_field(&place(index, "content"), reason))?;
+        for said in to_agent_messages.into_iter().filter(|said| !said.content.trim().is_empty()) {
             match earlier.last_mut() {
                 Some(before) if before.role == Role::Assistant && said.role == Role::Assistant => {
                     before.content = format!("{}\n\n{}", before.content, said.content);
@@ -198,7 +199,7 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
 
 impl Message {
     /// Converts the message for the agent's model. The error is the reason why the content is invalid.
-    fn told(self) -> Result<Vec<Said>, String> {
+    fn to_agent_messages(self) -> Result<Vec<Said>, String> {
         let (role, text) = (self.role, self.text()?);
         let user = |content| Said { role: Role::User, content };
         let marked = |what: &str| {

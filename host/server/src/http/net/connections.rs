@@ -46,38 +46,38 @@ use crate::{
 };
 
 /// Pause after a connection could not be accepted.
-const SCARCE: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Maximum number of bytes drained from a body that no handler reads.
-const LEFT: usize = 8 * 1024 * 1024;
+const MAX_DRAIN_BYTES: usize = 8 * 1024 * 1024;
 /// Time limit for draining a body.
-const LEFT_TIME: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum pause between two frames of a body that is drained.
-const LEFT_PAUSE: Duration = Duration::from_millis(500);
+const DRAIN_PAUSE: Duration = Duration::from_millis(500);
 /// Maximum size of a request head, in bytes.
-const HEAD: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Serves until the shutdown, then lets open requests finish.
 pub async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls: Option<Tls>) {
-    let seats = Arc::new(ConnectionSlots::new(room(state.config.server.connections)));
+    let slots = Arc::new(ConnectionSlots::new(max_connections(state.config.server.connections)));
     let graceful = GracefulShutdown::new();
     let shutdown = state.app.background.tasks().shutdown();
     loop {
         let accepted = tokio::select! {
-            accepted = seats.accept(&listener) => accepted,
+            accepted = slots.accept(&listener) => accepted,
             () = shutdown.cancelled() => break,
         };
-        let (stream, seat) = match accepted {
+        let (stream, slot) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Usually the process is out of file descriptors. A client that has disconnected meanwhile is harmless.
                 tracing::warn!(%error, "failed to accept a connection");
-                seats.evict_oldest_idle();
-                tokio::time::sleep(SCARCE).await;
+                slots.evict_oldest_idle();
+                tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
                 continue;
             }
         };
         let (state, routes, watcher) = (state.clone(), routes.clone(), graceful.watcher());
-        let connection = Connection { state, routes, seat, watcher };
+        let connection = Connection { state, routes, slot, watcher };
         let tasks = connection.state.app.background.tasks().clone();
         tasks.spawn("connection", Policy::Job, connection.serve(stream, tls.as_ref().map(Tls::acceptor)));
     }
@@ -86,7 +86,7 @@ pub async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls
 }
 
 /// Returns the maximum number of connections: at most half of the files that the process may open.
-fn room(configured: usize) -> usize {
+fn max_connections(configured: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
     if files / 2 < configured {
         tracing::warn!(configured, "the limit on open files (ulimit -n) allows only {} connections", files / 2);
@@ -97,13 +97,13 @@ fn room(configured: usize) -> usize {
 struct Connection {
     state: HttpState,
     routes: Router,
-    seat: Arc<ConnectionSlot>,
+    slot: Arc<ConnectionSlot>,
     watcher: Watcher,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let closed = self.seat.closed.clone();
+        let closed = self.slot.closed.clone();
         let serving = async move {
             let (Ok(address), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return };
             // Sends small responses without delay.
@@ -114,30 +114,35 @@ impl Connection {
             stream.set_write_timeout(Some(Duration::from_secs(self.state.config.server.write_pause)));
             let stream = Box::pin(stream);
             match tls {
-                None => self.speak(stream, peer).await,
+                None => self.serve_http(stream, peer).await,
                 // Boxed, because this future is several times larger than the rest.
-                Some(tls) => Box::pin(self.greet(tls, stream, peer)).await,
+                Some(tls) => Box::pin(self.handshake(tls, stream, peer)).await,
             }
         };
         closed.run_until_cancelled(serving).await;
     }
 
     /// Performs the TLS handshake, then serves. A shutdown does not wait for the handshake.
-    async fn greet(self, tls: TlsAcceptor, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    async fn handshake(
+        self,
+        tls: TlsAcceptor,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+    ) {
         let shutdown = self.state.app.background.tasks().shutdown().clone();
-        match shutdown.run_until_cancelled(timeout(self.patience(), tls.accept(stream))).await {
-            Some(Ok(Ok(stream))) => self.speak(stream, peer).await,
+        match shutdown.run_until_cancelled(timeout(self.head_timeout(), tls.accept(stream))).await {
+            Some(Ok(Ok(stream))) => self.serve_http(stream, peer).await,
             Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
             Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
             None => {}
         }
     }
 
-    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let patience = self.patience();
-        let Self { state, routes, seat, watcher } = self;
+    async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let head_timeout = self.head_timeout();
+        let Self { state, routes, slot, watcher } = self;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let (mut routes, busy) = (routes.clone(), seat.busy());
+            let (mut routes, busy) = (routes.clone(), slot.busy());
             // A client that sends `Expect: 100-continue` sends no body if the request is rejected.
             let asks = request.headers().contains_key(header::EXPECT);
             let mut request: Request = request.map(|body| match asks {
@@ -145,14 +150,14 @@ impl Connection {
                 false => Body::new(DrainOnDrop { body: Some(body), tasks: state.app.background.tasks().clone() }),
             });
             request.extensions_mut().insert(peer.clone());
-            request.extensions_mut().insert(Arc::clone(&seat));
+            request.extensions_mut().insert(Arc::clone(&slot));
             async move {
                 let response = routes.call(request).await?;
                 Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(HEAD);
+        http.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD_BYTES);
         let connection = http.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection failed");
@@ -160,7 +165,7 @@ impl Connection {
     }
 
     /// Returns the time limit for the TLS handshake, and for receiving a request head.
-    fn patience(&self) -> Duration {
+    fn head_timeout(&self) -> Duration {
         Duration::from_secs(self.state.config.server.header_time)
     }
 }
@@ -198,13 +203,13 @@ impl HttpBody for DrainOnDrop {
 impl Drop for DrainOnDrop {
     fn drop(&mut self) {
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
-        let end = Instant::now() + LEFT_TIME;
+        let end = Instant::now() + DRAIN_TIMEOUT;
         self.tasks.spawn("the rest of a body", Policy::Job, async move {
-            let (mut pieces, mut room) = (Body::new(body).into_data_stream(), LEFT);
-            while let Ok(Some(Ok(piece))) = timeout_at(end.min(Instant::now() + LEFT_PAUSE), pieces.next()).await
-                && piece.len() < room
+            let (mut pieces, mut max_connections) = (Body::new(body).into_data_stream(), MAX_DRAIN_BYTES);
+            while let Ok(Some(Ok(piece))) = timeout_at(end.min(Instant::now() + DRAIN_PAUSE), pieces.next()).await
+                && piece.len() < max_connections
             {
-                room -= piece.len();
+                max_connections -= piece.len();
             }
         });
     }
@@ -227,9 +232,9 @@ struct State {
 
 /// Slot of one connection.
 pub struct ConnectionSlot {
-    seats: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
     /// Key in `State::waiting` while the connection is idle.
-    ticket: Mutex<Option<u64>>,
+    idle_key: Mutex<Option<u64>>,
     closed: CancellationToken,
 }
 
@@ -252,13 +257,13 @@ impl ConnectionSlots {
             self.freed.notified().await;
         }
         self.state().taken += 1;
-        let seat = Arc::new(ConnectionSlot {
-            seats: Arc::clone(self),
-            ticket: Mutex::default(),
+        let slot = Arc::new(ConnectionSlot {
+            slots: Arc::clone(self),
+            idle_key: Mutex::default(),
             closed: CancellationToken::new(),
         });
-        seat.wait();
-        Ok((stream, seat))
+        slot.wait();
+        Ok((stream, slot))
     }
 
     /// Closes the connection that has been idle longest. Returns whether there was one.
@@ -276,20 +281,20 @@ impl ConnectionSlots {
 impl ConnectionSlot {
     fn wait(&self) {
         self.stop_waiting();
-        let mut state = self.seats.state();
+        let mut state = self.slots.state();
         let number = state.next;
         state.next += 1;
         state.waiting.insert(number, self.closed.clone());
-        *self.ticket.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
+        *self.idle_key.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
         drop(state);
         // `accept` may evict this connection now.
-        self.seats.freed.notify_one();
+        self.slots.freed.notify_one();
     }
 
     fn stop_waiting(&self) {
-        let number = self.ticket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let number = self.idle_key.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(number) = number {
-            self.seats.state().waiting.remove(&number);
+            self.slots.state().waiting.remove(&number);
         }
     }
 
@@ -320,8 +325,8 @@ impl Drop for Waiting {
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.stop_waiting();
-        self.seats.state().taken -= 1;
-        self.seats.freed.notify_one();
+        self.slots.state().taken -= 1;
+        self.slots.freed.notify_one();
     }
 }
 

@@ -35,12 +35,12 @@ type Config = Arc<GovernorConfig<ByCaller, NoHeaders>>;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Interval between evictions of idle buckets.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 /// Maximum number of buckets for networks.
-const NETWORKS: u64 = 1 << 18;
+const MAX_NETWORK_BUCKETS: u64 = 1 << 18;
 /// Randomly keyed hash, so that clients cannot choose networks that share a bucket.
-static NUMBERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Key of a bucket. A request with a valid token has the key in its extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -111,13 +111,13 @@ impl Failures {
     }
 
     /// Consumes one attempt of the request's network. Returns an error if none is left.
-    pub fn spend(&self, from: &Extensions) -> Result<(), RateLimited> {
+    pub fn consume(&self, from: &Extensions) -> Result<(), RateLimited> {
         self.0.check_key(&network(from)).map_err(|until| RateLimited::after(wait(&until)))
     }
 
     /// Returns whether a denial of this token may be recorded as an event. Rate-limited, so that not every one of a
     /// thousand denials is recorded.
-    pub fn may_tell(&self, token: &TokenId) -> bool {
+    pub fn may_record(&self, token: &TokenId) -> bool {
         self.0.check_key(&Bucket::Token(token.clone())).is_ok()
     }
 }
@@ -129,7 +129,7 @@ pub fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
         let (requests, failures) = (Arc::clone(&requests), Arc::clone(&failures));
         async move {
             loop {
-                tokio::time::sleep(SWEEP).await;
+                tokio::time::sleep(SWEEP_INTERVAL).await;
                 for buckets in [&requests, &failures] {
                     buckets.retain_recent();
                     buckets.shrink_to_fit();
@@ -172,7 +172,7 @@ impl Client {
 }
 
 fn network(extensions: &Extensions) -> Bucket {
-    let number = NUMBERS.hash_one(Client::network_of(extensions)) % NETWORKS;
+    let number = HASHER.hash_one(Client::network_of(extensions)) % MAX_NETWORK_BUCKETS;
     Bucket::Network(u32::try_from(number).unwrap_or_default())
 }
 

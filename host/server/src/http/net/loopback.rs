@@ -18,12 +18,12 @@ pub struct Peer {
     socket: SocketState,
     has_tls: bool,
     /// Whether the peer's socket belongs to the server's own user or to root. Looked up once.
-    own: Arc<OnceCell<bool>>,
+    owner_trust: Arc<OnceCell<bool>>,
 }
 
 impl Peer {
     pub fn new(address: SocketAddr, local: SocketAddr, socket: SocketState, has_tls: bool) -> Self {
-        Self { address, local, socket, has_tls, own: Arc::default() }
+        Self { address, local, socket, has_tls, owner_trust: Arc::default() }
     }
 
     /// Returns an error if the owner cannot be looked up now, for example without free file descriptors.
@@ -31,10 +31,10 @@ impl Peer {
         let (peer, local, socket) = (self.address, self.local, self.socket.clone());
         // The lookup can take long, so it runs as a blocking task. The state is read after it: once the peer has
         // disconnected, another program's socket can have its address.
-        let look = move || socket_owner::is_trusted(peer, local).map(|trusted| trusted && socket.is_established());
-        let look = || async move { tasks::blocking(look).await };
-        let own = self.own.get_or_try_init(|| async { look().await?.map_err(Error::internal) }).await;
-        own.copied().map_err(|error| {
+        let lookup = move || socket_owner::is_trusted(peer, local).map(|trusted| trusted && socket.is_established());
+        let lookup = || async move { tasks::blocking(lookup).await };
+        let owner_trust = self.owner_trust.get_or_try_init(|| async { lookup().await?.map_err(Error::internal) }).await;
+        owner_trust.copied().map_err(|error| {
             tracing::error!(error = ?error, "failed to look up the owner of a peer's socket");
             Error::unavailable("busy", "The server cannot find out now who calls it; try again")
         })

@@ -23,7 +23,7 @@ use tokio_rustls::{
 use crate::config::Server;
 
 /// Minimum interval between checks of the files for changes.
-const LOOK: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// TLS acceptor that reloads changed files.
 pub struct Tls {
@@ -59,7 +59,7 @@ impl Tls {
     /// Returns the acceptor for a new connection.
     pub fn acceptor(&self) -> TlsAcceptor {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.looked.elapsed() >= LOOK {
+        if state.looked.elapsed() >= CHECK_INTERVAL {
             state.looked = Instant::now();
             let changed = changed(&self.server);
             if changed != state.changed {

@@ -32,11 +32,11 @@ method!(patch, patch_with);
 method!(delete, delete_with);
 method!(
     /// A POST that is executed once per `Idempotency-Key`.
-    post, post_with, idempotency::once
+    post, post_with, idempotency::execute_once
 );
 method!(
     /// A POST whose handler stores the `Idempotency-Key` together with the resource that it creates.
-    claiming_post, post_with, idempotency::left_to_handler
+    claiming_post, post_with, idempotency::delegate_key
 );
 
 fn described<H>(id: &'static str, text: &'static str) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {

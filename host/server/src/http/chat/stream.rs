@@ -11,7 +11,8 @@ use moxxy_types::error::Error;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{created, finish, whole::Tokens};
+use super::{created, finish};
+use crate::http::chat::completion::Tokens;
 use crate::{
     http::{
         api::answer::ApiError,
@@ -25,30 +26,30 @@ use crate::{
 
 /// Options of a streamed answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Pieces {
+pub struct StreamFormat {
     /// Whether the last chunk reports the usage.
     pub usage: bool,
 }
 
 /// Answer that is being streamed.
-pub struct Stream {
+pub struct CompletionStream {
     pub runs: Runs,
-    pub talk: ChatRun,
-    pub speech: OutputStream,
-    pub pieces: Pieces,
+    pub chat_run: ChatRun,
+    pub output: OutputStream,
+    pub format: StreamFormat,
     pub _place: OwnedSemaphorePermit,
 }
 
 /// Next event of the stream.
 enum Stage {
-    Begin(Stream),
-    Speak(Stream),
+    Begin(CompletionStream),
+    Speak(CompletionStream),
     Used(Value),
     Done,
     Over,
 }
 
-impl Stream {
+impl CompletionStream {
     pub fn into_response(self) -> Response {
         let events = stream::unfold(Stage::Begin(self), |stage| async move {
             let (event, next) = stage.step().await?;
@@ -59,12 +60,12 @@ impl Stream {
     }
 
     fn chunk(&self, choices: Value) -> Value {
-        let run = &self.talk.run;
+        let run = &self.chat_run.run;
         let mut chunk = json!({
             "id": run.run_id, "object": "chat.completion.chunk", "created": created(run), "model": run.agent_id,
             "choices": choices,
         });
-        if let Some(fields) = chunk.as_object_mut().filter(|_| self.pieces.usage) {
+        if let Some(fields) = chunk.as_object_mut().filter(|_| self.format.usage) {
             fields.insert("usage".into(), Value::Null);
         }
         chunk
@@ -77,16 +78,16 @@ impl Stream {
 
     /// Returns the event for the end of the run, whether it succeeded or failed, and the next stage.
     async fn end(self) -> (Event, Stage) {
-        let run = &self.talk.run;
+        let run = &self.chat_run.run;
         let answer = match chat::answer(&self.runs, &run.agent_id, &run.run_id).await {
             Ok(answer) => answer,
             Err(error) => {
-                self.talk.end();
+                self.chat_run.end();
                 return (broken(error), Stage::Over);
             }
         };
         let last = self.delta(json!({}), Some(finish(&answer.stop_reason)));
-        let next = if self.pieces.usage {
+        let next = if self.format.usage {
             let mut used = self.chunk(json!([]));
             if let Some(fields) = used.as_object_mut() {
                 fields.insert("usage".into(), json!(Tokens::from(answer.usage)));
@@ -95,7 +96,7 @@ impl Stream {
         } else {
             Stage::Done
         };
-        self.talk.end();
+        self.chat_run.end();
         (last, next)
     }
 }
@@ -106,7 +107,7 @@ impl Stage {
             Self::Begin(stream) => {
                 (stream.delta(json!({ "role": "assistant", "content": "" }), None), Self::Speak(stream))
             }
-            Self::Speak(mut stream) => match stream.speech.next().await {
+            Self::Speak(mut stream) => match stream.output.next().await {
                 Ok(Some(words)) => (stream.delta(json!({ "content": words }), None), Self::Speak(stream)),
                 Ok(None) => stream.end().await,
                 Err(error) => (broken(error), Self::Over),

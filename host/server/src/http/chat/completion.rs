@@ -81,7 +81,7 @@ struct Cached {
 #[derive(Debug)]
 pub enum Completed {
     Whole(HeaderMap, Completion),
-    Pieces(HeaderMap, Response),
+    Stream(HeaderMap, Response),
 }
 
 impl Completion {
@@ -113,7 +113,7 @@ impl IntoResponse for Completed {
     fn into_response(self) -> Response {
         match self {
             Self::Whole(headers, completion) => (headers, Body(completion)).into_response(),
-            Self::Pieces(headers, stream) => (headers, stream).into_response(),
+            Self::Stream(headers, stream) => (headers, stream).into_response(),
         }
     }
 }
