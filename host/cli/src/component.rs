@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use moxxy_egress as egress;
 use moxxy_runtime as plugins;
-use moxxy_server::services::consent;
+use moxxy_server::services::permissions;
 use moxxy_types::ids::Name;
 use serde_json::{Value, json};
 
@@ -104,12 +104,12 @@ pub fn names(component: &Value, list: &str) -> Vec<String> {
     let hosts = items(list, "hosts").iter().filter_map(|host| {
         serde_json::from_value::<moxxy_types::components::HostRequest>(host.clone())
             .ok()
-            .map(|host| consent::host(&host))
+            .map(|host| permissions::host_permission(&host))
     });
     let secrets = items(list, "secrets").iter().filter_map(|secret| {
         serde_json::from_value::<moxxy_types::components::SecretRequest>(secret.clone())
             .ok()
-            .map(|secret| consent::secret(&secret))
+            .map(|secret| permissions::secret_permission(&secret))
     });
     hosts.chain(secrets).collect()
 }

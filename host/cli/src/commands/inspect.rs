@@ -8,7 +8,7 @@ use std::{
 use moxxy_runtime::{Plugins, Prepared};
 use moxxy_server::{
     config::{Config, Flags},
-    services::consent,
+    services::permissions,
 };
 use moxxy_types::{
     components::Description,
@@ -72,9 +72,10 @@ pub fn text(component: &Description) -> String {
         format!("  {}", manifest.description),
         format!("  {}, {} bytes", component.digest, component.size),
     ];
-    let hosts = manifest.hosts.iter().map(|host| format!("asks for {}: {}", consent::host(host), host.reason));
+    let hosts =
+        manifest.hosts.iter().map(|host| format!("asks for {}: {}", permissions::host_permission(host), host.reason));
     let secrets = manifest.secrets.iter();
-    let secrets = secrets.map(|secret| format!("asks for {}: {}", consent::secret(secret), secret.reason));
+    let secrets = secrets.map(|secret| format!("asks for {}: {}", permissions::secret_permission(secret), secret.reason));
     let tools = component.tools.iter().map(|tool| format!("tool {}: {}", tool.name, tool.description));
     lines.extend(hosts.chain(secrets).chain(tools).map(|line| format!("  {line}")));
     // An install rejects control characters, which could change what a terminal shows. Only the line breaks of

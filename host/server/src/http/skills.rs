@@ -23,8 +23,8 @@ use crate::{
         state::HttpState,
     },
     services::{
-        consent::{Accept, All},
         invocations,
+        permissions::{Accept, All},
         skills::{self, Install, View},
         source::Source,
         upgrade::{self, Place, Upgrade},

@@ -27,7 +27,7 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::services::{components::Components, consent, vault::call_secrets};
+use crate::services::{components::Components, permissions, vault::call_secrets};
 
 /// Maximum length of the method in an event, in characters.
 const METHOD: usize = 32;
@@ -126,7 +126,7 @@ impl std::fmt::Debug for CallEgress {
 pub fn of_skill(components: &Components, agent: &Name, skill: &Skill) -> Policy {
     let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
     let way = format!("PUT /v1/agents/{agent}/skills/{}", skill.id);
-    let given = |request: &HostRequest| accepted.contains(&consent::host(request));
+    let given = |request: &HostRequest| accepted.contains(&permissions::host_permission(request));
     let owner = format!("{way} {}", skill.created_at);
     let asked = Asked { manifest, accepted, way: &way, private: &components.config.egress.private };
     Policy { owner, ..asked.policy(given) }
@@ -168,7 +168,7 @@ impl Asked<'_> {
             let Some(host) = Pattern::parse(&request.host) else { continue };
             let rule = Rule::new(host.clone(), &request.methods).advice(&at_port);
             if given(request) {
-                let peers = self.private.iter().filter(|peer| consent::is_at(request, peer));
+                let peers = self.private.iter().filter(|peer| permissions::is_at(request, peer));
                 policy.rules.extend(peers.flat_map(|peer| at(&rule, peer)));
             }
             match given(request) && is_public(&request.host) {
@@ -176,8 +176,8 @@ impl Asked<'_> {
                 false => policy.missing.push(Missing { host, advice, at_port }),
             }
         }
-        for opening in consent::openings(self.manifest, self.accepted) {
-            let advice = self.advice_at_port(opening.wish);
+        for opening in permissions::narrowed_hosts(self.manifest, self.accepted) {
+            let advice = self.advice_at_port(opening.requested);
             let rule = Rule::new(Pattern::Any, &opening.request.methods).advice(&advice);
             let rule = opening.path.iter().fold(rule, |rule, path| rule.below(path));
             match (&opening.peer, Pattern::parse(&opening.host)) {
@@ -191,8 +191,8 @@ impl Asked<'_> {
 
     /// Returns a rule for the origin of each `config:NAME` host.
     fn configured(&self, config: &Map<String, Value>) -> Vec<Rule> {
-        let resolved = consent::resolved(self.manifest, config);
-        let opened: Vec<_> = consent::openings(&resolved, self.accepted).collect();
+        let resolved = permissions::with_configured_hosts(self.manifest, config);
+        let opened: Vec<_> = permissions::narrowed_hosts(&resolved, self.accepted).collect();
         let rule = |request: &HostRequest| {
             let origin = configured::origin(request.host.strip_prefix("config:")?, config)?;
             let peer = configured::place(request, config)?;
@@ -209,7 +209,7 @@ impl Asked<'_> {
 
     /// Returns advice on how to consent to a requested host.
     fn advice(&self, request: &HostRequest) -> String {
-        format!("this would let it: {} {}", self.way, json!({ "accept": [consent::host(request)] }))
+        format!("this would let it: {} {}", self.way, json!({ "accept": [permissions::host_permission(request)] }))
     }
 
     /// Returns advice on how to consent to a requested host at one port, public or not.
@@ -263,7 +263,7 @@ mod tests {
         let pinned = |url: &str, accepted: &Names| {
             let config = json!({ "base_url": url }).as_object().unwrap().clone();
             let asked = Asked { manifest: &manifest, accepted, way: "PATCH", private: &[] };
-            let named = consent::named(&manifest, &config, &Principal::Local);
+            let named = permissions::implied_by_config(&manifest, &config, &Principal::Local);
             (Policy { rules: asked.configured(&config), ..Policy::default() }, named)
         };
         let cases = [

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use moxxy_types::{components::Description, grants::Mode};
 
-use crate::services::consent::Held;
+use crate::services::permissions::GrantedPermissions;
 
 /// Returns the guarantees as sentences without a subject.
-pub fn of(component: &Description, granted: &Held) -> Vec<String> {
+pub fn of(component: &Description, granted: &GrantedPermissions) -> Vec<String> {
     let lacks = |interface: &str| {
         component.imports.as_ref().is_some_and(|imports| !imports.iter().any(|import| import == interface))
     };

@@ -29,12 +29,12 @@ use serde_json::{Map, Value};
 
 use crate::services::{
     components::Components,
-    consent::{self, Accept, Held, Permissions},
     egress::{self, CallEgress},
     etag::Expected,
     grants::{self, Candidate},
     guarantees,
     merge_patch::present,
+    permissions::{self, Accept, GrantedPermissions, Permissions},
     skills,
     source::Source,
     vault::{call_secrets, secret_use::CallIdentity},
@@ -65,7 +65,7 @@ pub struct View {
     pub asked: Permissions,
     /// What of that it has: public hosts, what its configuration names, and grants of secrets that hold
     /// now.
-    pub granted: Held,
+    pub granted: GrantedPermissions,
     /// What of that it lacks.
     pub missing: Permissions,
     /// In words, what it can never do, whatever it tries.
@@ -150,7 +150,7 @@ async fn take_in(components: &Components, principal: Principal, new: NewProvider
     let provider = Provider {
         id: new.id,
         // Before the author's defaults are added, which are no consent.
-        accepted: consent::named(&component.manifest, &new.config, &principal),
+        accepted: permissions::implied_by_config(&component.manifest, &new.config, &principal),
         config: completed(&component.manifest, new.config),
         component,
         concurrency: new.concurrency,
@@ -210,21 +210,21 @@ pub async fn update(
                         let message = format!("The component of provider '{id}' was changed meanwhile; look again");
                         return Err(Error::conflict("changed_meanwhile", message));
                     }
-                    let named = consent::named(&provider.component.manifest, &config, &principal);
+                    let named = permissions::implied_by_config(&provider.component.manifest, &config, &principal);
                     provider.config = completed(&provider.component.manifest, config);
                     follow(tx, &principal, &provider, &before).await?;
                     provider.accepted.extend(named);
                 }
                 let manifest = &provider.component.manifest;
-                let resolved = consent::resolved(manifest, &provider.config);
+                let resolved = permissions::with_configured_hosts(manifest, &provider.config);
                 let accept = patch.accept.map(|accept| match accept {
                     Accept::All(_) if !principal.may(Scope::VaultWrite) => Accept::Names(Names::new()),
-                    accept => accept.placed(manifest, &provider.config),
+                    accept => accept.resolve_configured(manifest, &provider.config),
                 });
-                Accept::require(accept.as_ref(), &resolved, &principal)?;
-                let named = Accept::names(accept, &resolved, &principal)?;
+                Accept::check_scope(accept.as_ref(), &resolved, &principal)?;
+                let named = Accept::resolve(accept, &resolved, &principal)?;
                 provider.accepted.extend(named.iter().cloned());
-                provider.accepted = consent::known(provider.accepted, manifest, &provider.config);
+                provider.accepted = permissions::retain_requested(provider.accepted, manifest, &provider.config);
                 store::providers::update(tx, &provider).await?;
                 let candidate = Candidate::of_provider(&provider);
                 grants::check_hosts(tx, &principal, &candidate, provider.accepted.difference(&accepted)).await?;
@@ -284,7 +284,7 @@ async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before:
         let (from, to) = (configured::origin(option, before), configured::origin(option, &provider.config));
         let same = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| to.is_of_origin(from));
         if !same {
-            let destination = |origin: Target| consent::destination(&origin);
+            let destination = |origin: Target| permissions::destination(&origin);
             let (from, to) = (from.map(destination), to.map(destination));
             grants::retarget_hosts(tx, principal, &provider.id, from, to).await?;
         }
@@ -350,15 +350,15 @@ pub async fn context(components: &Components, provider: &Provider, subject: Even
 impl View {
     /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
     pub fn new(provider: Provider, now: &str, private: &[Peer]) -> Self {
-        let resolved = consent::resolved(&provider.component.manifest, &provider.config);
+        let resolved = permissions::with_configured_hosts(&provider.component.manifest, &provider.config);
         // For a configured host, only the configured port counts.
         let configured = |request| configured::place(request, &provider.config);
         let configured: Vec<_> = provider.component.manifest.hosts.iter().filter_map(configured).collect();
         let counts = |peer: &&Peer| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
         let private: Vec<_> = private.iter().filter(counts).cloned().collect();
         // Installing a provider is consent to its public hosts.
-        let accepted = resolved.hosts.iter().map(consent::host).chain(provider.accepted).collect();
-        let (_, granted, mut missing) = consent::permissions(&resolved, &accepted, &provider.grants, now, &private);
+        let accepted = resolved.hosts.iter().map(permissions::host_permission).chain(provider.accepted).collect();
+        let (_, granted, mut missing) = permissions::summarize(&resolved, &accepted, &provider.grants, now, &private);
         // As the manifest requests them, with `config:NAME` unresolved.
         let wishes = provider.component.manifest.hosts.iter().zip(&resolved.hosts);
         let lacking = |(_, wish): &(&HostRequest, &HostRequest)| missing.hosts.contains(wish);

@@ -22,10 +22,10 @@ use tokio::sync::RwLockReadGuard;
 
 use crate::services::{
     components::Components,
-    consent::{self, Accept, Held, Permissions},
     etag::Expected,
     grants::{self, Candidate},
     guarantees,
+    permissions::{self, Accept, GrantedPermissions, Permissions},
     source::Source,
 };
 
@@ -47,7 +47,7 @@ pub struct View {
     /// What its manifest asks for.
     pub asked: Permissions,
     /// What of that it has: hosts that `accept` named, and grants of secrets that hold now.
-    pub granted: Held,
+    pub granted: GrantedPermissions,
     /// What of that it lacks: a tool that needs it fails and says what would grant it.
     pub missing: Permissions,
     /// In words, what it can never do, whatever it tries.
@@ -111,7 +111,7 @@ async fn take_in(components: &Components, principal: Principal, agent: Name, ins
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
-                let accepted = Accept::names(accept, &component.manifest, &principal)?;
+                let accepted = Accept::resolve(accept, &component.manifest, &principal)?;
                 store::components::insert(tx, &component).await?;
                 store::skills::insert(tx, key, &id, &component.digest, &accepted).await?;
                 let candidate = Candidate::of_skill(key, &agent, &id, &component);
@@ -239,7 +239,7 @@ impl View {
     pub fn new(skill: Skill, now: &str, private: &[Peer]) -> Self {
         let component = skill.component;
         let (asked, granted, missing) =
-            consent::permissions(&component.manifest, &skill.accepted, &skill.grants, now, private);
+            permissions::summarize(&component.manifest, &skill.accepted, &skill.grants, now, private);
         let never = guarantees::of(&component, &granted);
         Self {
             skill_id: skill.id,

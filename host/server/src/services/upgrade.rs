@@ -22,9 +22,9 @@ use crate::{
     config::Config,
     services::{
         components::Components,
-        consent::{self, Accept},
         etag::Expected,
         grants::{self, Candidate},
+        permissions::{self, Accept},
         skills::{self, Install, View},
         source::Source,
     },
@@ -101,14 +101,14 @@ impl Change {
         let Skill { component: old, accepted: before, .. } = current;
         if self.component.is_none() {
             // Without a component, the request can only be about consent.
-            Accept::require(self.accept.as_ref(), &old.manifest, &principal)?;
+            Accept::check_scope(self.accept.as_ref(), &old.manifest, &principal)?;
         }
         let component = self.component.unwrap_or_else(|| old.clone());
         skills::same_digest(self.digest, &component.digest)?;
         same_skill(&id, &component.manifest.name)?;
-        let named = Accept::names(self.accept, &component.manifest, &principal)?;
-        consent::check(&old.manifest, &component.manifest, &named)?;
-        let carried = consent::carried(&old.manifest, &before, &component.manifest);
+        let named = Accept::resolve(self.accept, &component.manifest, &principal)?;
+        permissions::check_consent(&old.manifest, &component.manifest, &named)?;
+        let carried = permissions::carried_over(&old.manifest, &before, &component.manifest);
         if let Some(unknown) = self.revoke.difference(&before).next() {
             return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
         }

@@ -15,8 +15,8 @@ use moxxy_types::{
 };
 
 use crate::services::{
-    consent,
     grants::issue::{self, Candidate, GrantIssuer, Terms},
+    permissions,
 };
 
 /// Grants the vault's secret of the same name for each requested secret in `named`. A secret that is not in the vault
@@ -27,7 +27,11 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
     }
     let held = store::grants::of(tx, &candidate.holder, candidate.digest()).await?;
     let lacking = |name: &str| !held.iter().any(|grant| grant.name.as_str() == name);
-    for wish in candidate.wishes().iter().filter(|wish| named.contains(&consent::secret(wish)) && lacking(&wish.name)) {
+    for wish in candidate
+        .wishes()
+        .iter()
+        .filter(|wish| named.contains(&permissions::secret_permission(wish)) && lacking(&wish.name))
+    {
         let secret = match store::secrets::named(tx, &SecretName::stored(wish.name.clone())).await {
             Err(Error::NotFound(_)) => continue,
             secret => secret?,
@@ -78,7 +82,8 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
         return Ok(());
     }
     let now = tx.now();
-    let consented = |grant: &Grant| to.wish(&grant.name).is_some_and(|wish| named.contains(&consent::secret(wish)));
+    let consented =
+        |grant: &Grant| to.wish(&grant.name).is_some_and(|wish| named.contains(&permissions::secret_permission(wish)));
     let grants = store::grants::of(tx, &to.holder, from).await?;
     let held = store::grants::of(tx, &to.holder, to.digest()).await?;
     let lacking = |grant: &Grant| !held.iter().any(|other| other.name == grant.name);

@@ -16,7 +16,7 @@ use moxxy_types::{
 };
 use serde_json::{Map, Value};
 
-use crate::services::consent;
+use crate::services::permissions;
 
 /// A component that may be granted secrets.
 #[derive(Debug)]
@@ -93,13 +93,13 @@ impl Candidate {
     fn resolved(&self, hosts: Vec<String>) -> Result<Vec<String>> {
         let resolve = |host: String| match host.strip_prefix("config:") {
             None => Ok(host),
-            Some(option) => {
-                configured::origin(option, &self.config).map(|origin| consent::destination(&origin)).ok_or_else(|| {
+            Some(option) => configured::origin(option, &self.config)
+                .map(|origin| permissions::destination(&origin))
+                .ok_or_else(|| {
                     let message =
                         format!("It would be sent to the host in `{option}`, which is not configured: do that first");
                     Error::conflict("not_configured", message)
-                })
-            }
+                }),
         };
         hosts.into_iter().map(resolve).collect()
     }

@@ -20,8 +20,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::services::{
-    consent::PLAIN,
     grants::issue::{GrantIssuer, Terms},
+    permissions::PLAIN_HTTP_PREFIX,
     vault::Vault,
 };
 pub use from_consent::{carry, check_hosts, from_consent, named, retarget_hosts, revoke_all};
@@ -148,10 +148,11 @@ fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
 
 /// Parses hosts, and single ports that are reached by plain HTTP.
 fn places(hosts: &[String]) -> Result<Vec<String>, String> {
-    let (plain, encrypted): (Vec<_>, Vec<_>) = hosts.iter().cloned().partition(|host| host.starts_with(PLAIN));
+    let (plain, encrypted): (Vec<_>, Vec<_>) =
+        hosts.iter().cloned().partition(|host| host.starts_with(PLAIN_HTTP_PREFIX));
     let place = |host: String| {
-        let peer = Peer::try_from(host.trim_start_matches(PLAIN).to_owned());
-        peer.map(|peer| format!("{PLAIN}{peer}")).map_err(|reason| format!("{host:?}: {reason}"))
+        let peer = Peer::try_from(host.trim_start_matches(PLAIN_HTTP_PREFIX).to_owned());
+        peer.map(|peer| format!("{PLAIN_HTTP_PREFIX}{peer}")).map_err(|reason| format!("{host:?}: {reason}"))
     };
     let plain = plain.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
     Ok([permission_requests::places(&encrypted)?, plain].concat())

@@ -16,7 +16,7 @@ use moxxy_types::{
 use url::Url;
 
 use crate::services::{
-    consent::PLAIN,
+    permissions::PLAIN_HTTP_PREFIX,
     vault::{call_secrets::CallSecrets, secret_use::SecretUseRecorder},
 };
 
@@ -111,7 +111,7 @@ impl CallSecrets {
         };
         let Some(grant) = self.grants(name).await?.into_iter().next() else { return Ok(None) };
         let host = match (hop.url.scheme(), hop.url.host_str(), hop.url.port_or_known_default()) {
-            ("http", Some(host), Some(port)) => format!("{PLAIN}{host}:{port}"),
+            ("http", Some(host), Some(port)) => format!("{PLAIN_HTTP_PREFIX}{host}:{port}"),
             (_, host, _) => host.unwrap_or_default().to_owned(),
         };
         let terms = vec![("hosts", vec![host].into()), ("place", place.to_string().into())];
@@ -151,7 +151,7 @@ fn rule(grant: &Grant) -> Option<Rule> {
 /// Whether a grant allows a URL: its host must be in the grant, by HTTPS unless the grant says plain HTTP.
 fn admits(grant: &Grant, url: &Url) -> bool {
     let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return false };
-    grant.hosts.iter().any(|granted| match granted.strip_prefix(PLAIN) {
+    grant.hosts.iter().any(|granted| match granted.strip_prefix(PLAIN_HTTP_PREFIX) {
         Some(place) => url.scheme() == "http" && format!("{host}:{port}") == place,
         None => url.scheme() == "https" && Pattern::parse(granted).is_some_and(|pattern| pattern.matches(&host)),
     })

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use url::Host;
 
 /// Prefix of a destination that is reached without encryption.
-pub const PLAIN: &str = "http://";
+pub const PLAIN_HTTP_PREFIX: &str = "http://";
 
 /// What the operator consents to: names, or all that is asked for.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -46,7 +46,7 @@ pub struct Permissions {
 /// What of it a component has.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Granted")]
-pub struct Held {
+pub struct GrantedPermissions {
     /// Hosts, with the methods used there. One with a port is reached there alone, also by plain HTTP
     /// and at an address that is not public.
     pub hosts: Vec<HostRequest>,
@@ -58,8 +58,8 @@ pub struct Held {
 /// `host:nas.lan:8080 GET` where it requests `nas.lan`, or `host:api.example.com/repos/ada GET` where it requests all
 /// of `api.example.com`.
 #[derive(Debug)]
-pub struct Opening<'a> {
-    pub wish: &'a HostRequest,
+pub struct NarrowedHost<'a> {
+    pub requested: &'a HostRequest,
     /// The narrowed request: the host, with port and path if there are any.
     pub request: HostRequest,
     /// The host without its path.
@@ -81,19 +81,19 @@ impl Accept {
 
     /// Returns the accepted permissions that `principal` may accept. One that the component does not request is an
     /// error, because it may be misspelt.
-    pub fn names(accept: Option<Self>, manifest: &Manifest, principal: &Principal) -> Result<Names> {
-        let mut names = Self::all_names(accept, manifest)?;
+    pub fn resolve(accept: Option<Self>, manifest: &Manifest, principal: &Principal) -> Result<Names> {
+        let mut names = Self::named_or_all(accept, manifest)?;
         if !principal.may(Scope::VaultWrite) {
-            names.retain(|name| opening(manifest, name).is_none_or(|opening| opening.peer.is_none()));
+            names.retain(|name| narrowed_host(manifest, name).is_none_or(|opening| opening.peer.is_none()));
         }
         Ok(names)
     }
 
     /// Returns an error if a listed permission is one that `principal` may not accept.
-    pub fn require(accept: Option<&Self>, manifest: &Manifest, principal: &Principal) -> Result<()> {
+    pub fn check_scope(accept: Option<&Self>, manifest: &Manifest, principal: &Principal) -> Result<()> {
         let Some(Self::Names(names)) = accept else { return Ok(()) };
         let trusted = |name: &&String| {
-            name.starts_with("secret:") || opening(manifest, name).is_some_and(|opening| opening.peer.is_some())
+            name.starts_with("secret:") || narrowed_host(manifest, name).is_some_and(|opening| opening.peer.is_some())
         };
         match names.iter().find(trusted) {
             None => Ok(()),
@@ -102,21 +102,23 @@ impl Accept {
     }
 
     /// Replaces permissions for `config:NAME` hosts, and `all`, by those for the hosts in the configuration.
-    pub fn placed(self, manifest: &Manifest, config: &Map<String, Value>) -> Self {
+    pub fn resolve_configured(self, manifest: &Manifest, config: &Map<String, Value>) -> Self {
         let at_place = |request: &HostRequest| {
             let peer = configured::place(request, config)?;
             let public = is_public(&peer.host.to_string());
             let request = HostRequest { host: peer.host.to_string(), ..request.clone() };
-            Some(if public { host(&request) } else { at(&request, &peer) })
+            Some(if public { host_permission(&request) } else { host_permission_at(&request, &peer) })
         };
         match self {
             Self::All(_) => {
                 let places = manifest.hosts.iter().filter_map(at_place);
-                Self::Names(asked(&resolved(manifest, config)).into_iter().chain(places).collect())
+                Self::Names(
+                    requested_names(&with_configured_hosts(manifest, config)).into_iter().chain(places).collect(),
+                )
             }
             Self::Names(names) => {
                 let known = |name: String| {
-                    let wish = manifest.hosts.iter().find(|request| host(request) == name);
+                    let wish = manifest.hosts.iter().find(|request| host_permission(request) == name);
                     wish.and_then(at_place).unwrap_or(name)
                 };
                 Self::Names(names.into_iter().map(known).collect())
@@ -124,14 +126,14 @@ impl Accept {
         }
     }
 
-    fn all_names(accept: Option<Self>, manifest: &Manifest) -> Result<Names> {
-        let asked = asked(manifest);
+    fn named_or_all(accept: Option<Self>, manifest: &Manifest) -> Result<Names> {
+        let asked = requested_names(manifest);
         let names = match accept {
             None => return Ok(Names::new()),
             Some(Self::All(All::All)) => return Ok(asked),
             Some(Self::Names(names)) => names,
         };
-        let unknown = |name: &&String| opening(manifest, name).is_none();
+        let unknown = |name: &&String| narrowed_host(manifest, name).is_none();
         let Some(unknown) = names.difference(&asked).find(unknown) else { return Ok(names) };
         let list: Vec<_> = asked.iter().map(String::as_str).collect();
         let wishes = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
@@ -147,12 +149,12 @@ impl Accept {
 }
 
 /// Returns an error if a version requests more than the previous one without consent to it.
-pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
-    let known = |request: &&HostRequest| old.hosts.iter().any(|before| covers(before, request));
-    let before: Names = old.secrets.iter().map(secret).collect();
-    let hosts = new.hosts.iter().filter(|request| !known(request)).map(host);
-    let secrets = new.secrets.iter().map(secret).filter(|name| !before.contains(name));
-    let narrowed: Names = openings(new, accepted).map(|opening| host(opening.wish)).collect();
+pub fn check_consent(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
+    let known = |request: &&HostRequest| old.hosts.iter().any(|before| includes(before, request));
+    let before: Names = old.secrets.iter().map(secret_permission).collect();
+    let hosts = new.hosts.iter().filter(|request| !known(request)).map(host_permission);
+    let secrets = new.secrets.iter().map(secret_permission).filter(|name| !before.contains(name));
+    let narrowed: Names = narrowed_hosts(new, accepted).map(|opening| host_permission(opening.requested)).collect();
     let open = |name: &String| !accepted.contains(name) && !narrowed.contains(name);
     let more: Vec<_> = hosts.chain(secrets).filter(open).collect();
     if more.is_empty() {
@@ -165,51 +167,55 @@ pub fn check(old: &Manifest, new: &Manifest, accepted: &Names) -> Result<()> {
 
 /// Returns the part of the consent to one version that applies to the next: hosts without additional methods, and
 /// unchanged secrets.
-pub fn carried(old: &Manifest, accepted: &Names, new: &Manifest) -> Names {
+pub fn carried_over(old: &Manifest, accepted: &Names, new: &Manifest) -> Names {
     let granted = |request: &&HostRequest| {
-        old.hosts.iter().any(|before| covers(before, request) && accepted.contains(&host(before)))
+        old.hosts.iter().any(|before| includes(before, request) && accepted.contains(&host_permission(before)))
     };
-    let hosts = new.hosts.iter().filter(granted).map(host);
-    let named = accepted.iter().filter(|name| opening(old, name).is_some() && opening(new, name).is_some()).cloned();
-    hosts.chain(named).chain(new.secrets.iter().map(secret).filter(|name| accepted.contains(name))).collect()
+    let hosts = new.hosts.iter().filter(granted).map(host_permission);
+    let named = accepted
+        .iter()
+        .filter(|name| narrowed_host(old, name).is_some() && narrowed_host(new, name).is_some())
+        .cloned();
+    hosts.chain(named).chain(new.secrets.iter().map(secret_permission).filter(|name| accepted.contains(name))).collect()
 }
 
 /// Whether a request goes no further than the previous one: the same host, and no additional methods.
-fn covers(before: &HostRequest, request: &HostRequest) -> bool {
+fn includes(before: &HostRequest, request: &HostRequest) -> bool {
     before.host == request.host && request.methods.iter().all(|method| before.methods.contains(method))
 }
 
 /// Returns the requested, granted and missing permissions at the time `now`. Every component may also reach its
 /// granted hosts at `private` addresses.
-pub fn permissions(
+pub fn summarize(
     manifest: &Manifest,
     accepted: &Names,
     grants: &[Grant],
     now: &str,
     private: &[Peer],
-) -> (Permissions, Held, Permissions) {
+) -> (Permissions, GrantedPermissions, Permissions) {
     let (asked, secrets) = (manifest.hosts.clone(), manifest.secrets.clone());
-    let opened: Vec<_> = openings(manifest, accepted).collect();
+    let opened: Vec<_> = narrowed_hosts(manifest, accepted).collect();
     let placed = |request: &HostRequest| private.iter().any(|peer| is_at(request, peer));
-    let granted =
-        |request: &&HostRequest| accepted.contains(&host(request)) && (is_public(&request.host) || placed(request));
-    let narrowed = |request: &HostRequest| opened.iter().any(|opening| opening.wish == request);
+    let granted = |request: &&HostRequest| {
+        accepted.contains(&host_permission(request)) && (is_public(&request.host) || placed(request))
+    };
+    let narrowed = |request: &HostRequest| opened.iter().any(|opening| opening.requested == request);
     let denied = asked.iter().filter(|request| !granted(request) && !narrowed(request)).cloned().collect();
     let reached = asked.iter().filter(granted).cloned();
     let hosts = reached.chain(opened.iter().map(|opening| opening.request.clone())).collect();
     let held: Vec<_> = grants.iter().filter(|grant| grant.holds(now)).cloned().collect();
     let lacking = |wish: &&SecretRequest| !held.iter().any(|grant| grant.name.as_str() == wish.name);
     let missing = Permissions { hosts: denied, secrets: secrets.iter().filter(lacking).cloned().collect() };
-    (Permissions { hosts: asked, secrets }, Held { hosts, secrets: held }, missing)
+    (Permissions { hosts: asked, secrets }, GrantedPermissions { hosts, secrets: held }, missing)
 }
 
 /// Returns the requested hosts that the consent to them narrows.
-pub fn openings<'a>(manifest: &'a Manifest, accepted: &'a Names) -> impl Iterator<Item = Opening<'a>> + 'a {
-    accepted.iter().filter_map(|name| opening(manifest, name))
+pub fn narrowed_hosts<'a>(manifest: &'a Manifest, accepted: &'a Names) -> impl Iterator<Item = NarrowedHost<'a>> + 'a {
+    accepted.iter().filter_map(|name| narrowed_host(manifest, name))
 }
 
 /// Parses a permission that narrows a requested host. Returns `None` for the permission of a whole request.
-fn opening<'a>(manifest: &'a Manifest, name: &str) -> Option<Opening<'a>> {
+fn narrowed_host<'a>(manifest: &'a Manifest, name: &str) -> Option<NarrowedHost<'a>> {
     let (place, methods) = name.strip_prefix("host:")?.split_once(' ')?;
     let methods: Vec<_> = methods.split('+').map(str::to_owned).collect();
     let (pattern, path) = place.split_at(place.find('/').unwrap_or(place.len()));
@@ -227,12 +233,12 @@ fn opening<'a>(manifest: &'a Manifest, name: &str) -> Option<Opening<'a>> {
         };
         host && methods.iter().all(|method| request.methods.contains(method))
     };
-    if manifest.hosts.iter().any(|request| host(request) == name) {
+    if manifest.hosts.iter().any(|request| host_permission(request) == name) {
         return None;
     }
     let wish = manifest.hosts.iter().find(fits)?;
     let request = HostRequest { host: place.to_owned(), methods, reason: wish.reason.clone() };
-    Some(Opening { wish, request, host: pattern.to_owned(), peer, path: path.map(str::to_owned) })
+    Some(NarrowedHost { requested: wish, request, host: pattern.to_owned(), peer, path: path.map(str::to_owned) })
 }
 
 /// Whether requests can be below a path: it must be in the normal form of a URL, without encoded slashes.
@@ -247,7 +253,7 @@ pub fn is_at(request: &HostRequest, peer: &Peer) -> bool {
 }
 
 /// Returns the manifest of a configured component: `config:NAME` hosts are replaced by those in the configuration.
-pub fn resolved(manifest: &Manifest, config: &Map<String, Value>) -> Manifest {
+pub fn with_configured_hosts(manifest: &Manifest, config: &Map<String, Value>) -> Manifest {
     let mut manifest = manifest.clone();
     for request in &mut manifest.hosts {
         if let Some(origin) = request.host.strip_prefix("config:").and_then(|option| configured::origin(option, config))
@@ -259,13 +265,13 @@ pub fn resolved(manifest: &Manifest, config: &Map<String, Value>) -> Manifest {
 }
 
 /// Returns the consent that a configuration implies: with `vault:write`, to the non-public hosts in it.
-pub fn named(manifest: &Manifest, config: &Map<String, Value>, principal: &Principal) -> Names {
+pub fn implied_by_config(manifest: &Manifest, config: &Map<String, Value>, principal: &Principal) -> Names {
     if !principal.may(Scope::VaultWrite) {
         return Names::new();
     }
     let named = |request: &HostRequest| {
         let peer = configured::place(request, config)?;
-        (!is_public(&peer.host.to_string())).then(|| at(request, &peer))
+        (!is_public(&peer.host.to_string())).then(|| host_permission_at(request, &peer))
     };
     manifest.hosts.iter().filter_map(named).collect()
 }
@@ -278,38 +284,42 @@ pub fn destination(origin: &Target) -> String {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
     };
-    if here && !origin.is_https() { format!("{PLAIN}{}", origin.authority()) } else { origin.host().to_string() }
+    if here && !origin.is_https() {
+        format!("{PLAIN_HTTP_PREFIX}{}", origin.authority())
+    } else {
+        origin.host().to_string()
+    }
 }
 
 /// Returns the accepted permissions that still match a request, with this configuration.
-pub fn known(accepted: Names, manifest: &Manifest, config: &Map<String, Value>) -> Names {
-    let resolved = resolved(manifest, config);
-    let asked = asked(&resolved);
-    let is_there = |opening: &Opening<'_>| {
-        let mut wishes = manifest.hosts.iter().zip(&resolved.hosts).filter(|(_, wish)| *wish == opening.wish);
+pub fn retain_requested(accepted: Names, manifest: &Manifest, config: &Map<String, Value>) -> Names {
+    let resolved = with_configured_hosts(manifest, config);
+    let asked = requested_names(&resolved);
+    let is_there = |opening: &NarrowedHost<'_>| {
+        let mut wishes = manifest.hosts.iter().zip(&resolved.hosts).filter(|(_, wish)| *wish == opening.requested);
         // A configured host has exactly one port.
         wishes.any(|(wish, _)| !wish.host.starts_with("config:") || configured::place(wish, config) == opening.peer)
     };
-    let fits = |name: &String| asked.contains(name) || opening(&resolved, name).as_ref().is_some_and(is_there);
+    let fits = |name: &String| asked.contains(name) || narrowed_host(&resolved, name).as_ref().is_some_and(is_there);
     accepted.into_iter().filter(fits).collect()
 }
 
-fn asked(manifest: &Manifest) -> Names {
-    let hosts = manifest.hosts.iter().map(host);
-    hosts.chain(manifest.secrets.iter().map(secret)).collect()
+fn requested_names(manifest: &Manifest) -> Names {
+    let hosts = manifest.hosts.iter().map(host_permission);
+    hosts.chain(manifest.secrets.iter().map(secret_permission)).collect()
 }
 
 /// Returns the permission for a requested host.
-pub fn host(request: &HostRequest) -> String {
+pub fn host_permission(request: &HostRequest) -> String {
     format!("host:{} {}", request.host, request.methods.join("+"))
 }
 
 /// Returns the permission for a requested host at one host and port.
-pub fn at(request: &HostRequest, peer: &Peer) -> String {
-    host(&HostRequest { host: peer.to_string(), ..request.clone() })
+pub fn host_permission_at(request: &HostRequest, peer: &Peer) -> String {
+    host_permission(&HostRequest { host: peer.to_string(), ..request.clone() })
 }
 
 /// Returns the permission for a requested secret.
-pub fn secret(request: &SecretRequest) -> String {
+pub fn secret_permission(request: &SecretRequest) -> String {
     format!("secret:{} {} {}", request.name, request.place, request.hosts.join("+"))
 }
