@@ -75,7 +75,8 @@ pub fn text(component: &Description) -> String {
     let hosts =
         manifest.hosts.iter().map(|host| format!("asks for {}: {}", permissions::host_permission(host), host.reason));
     let secrets = manifest.secrets.iter();
-    let secrets = secrets.map(|secret| format!("asks for {}: {}", permissions::secret_permission(secret), secret.reason));
+    let secrets =
+        secrets.map(|secret| format!("asks for {}: {}", permissions::secret_permission(secret), secret.reason));
     let tools = component.tools.iter().map(|tool| format!("tool {}: {}", tool.name, tool.description));
     lines.extend(hosts.chain(secrets).chain(tools).map(|line| format!("  {line}")));
     // An install rejects control characters, which could change what a terminal shows. Only the line breaks of

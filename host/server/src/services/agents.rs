@@ -23,12 +23,12 @@ use crate::services::{
 };
 
 /// Maximum length of a persona, in bytes.
-const PERSONA: usize = 64 * 1024;
+const MAX_PERSONA_BYTES: usize = 64 * 1024;
 /// Maximum length of a model name, in bytes.
-const MODEL: usize = 256;
+const MAX_MODEL_NAME_BYTES: usize = 256;
 /// Maximum number of fallback models.
-const FALLBACKS: usize = 8;
-const TEMPERATURES: std::ops::RangeInclusive<f64> = 0.0..=2.0;
+const MAX_FALLBACKS: usize = 8;
+const TEMPERATURE_RANGE: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
 /// An agent to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -170,7 +170,7 @@ pub async fn delete(runs: &Runs, principal: Principal, name: Name, expected: Exp
         })
         .await?;
     runs.scheduler.forget(key);
-    skills::collect(&runs.components).await
+    skills::remove_unused(&runs.components).await
 }
 
 impl Patch {
@@ -197,10 +197,13 @@ fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut V
 /// Checks the settings that need no lookup.
 fn check_values(settings: &Settings) -> Result<()> {
     let persona = settings.persona.as_ref().map_or(0, String::len);
-    if persona > PERSONA {
-        return Err(Error::invalid_field("persona", format!("it has {persona} bytes; the limit is {PERSONA}")));
+    if persona > MAX_PERSONA_BYTES {
+        return Err(Error::invalid_field(
+            "persona",
+            format!("it has {persona} bytes; the limit is {MAX_PERSONA_BYTES}"),
+        ));
     }
-    if settings.temperature.is_some_and(|t| !TEMPERATURES.contains(&t)) {
+    if settings.temperature.is_some_and(|t| !TEMPERATURE_RANGE.contains(&t)) {
         return Err(Error::invalid_field("temperature", "it is a number from 0 to 2"));
     }
     let limits = &settings.limits;
@@ -211,11 +214,11 @@ fn check_values(settings: &Settings) -> Result<()> {
     if [limits.max_cost, limits.max_cost_per_day].into_iter().flatten().any(Dollars::is_zero) {
         return Err(Error::invalid_field("limits", "a limit on money is more than 0"));
     }
-    if settings.fallbacks.len() > FALLBACKS {
-        return Err(Error::invalid_field("fallbacks", format!("it has at most {FALLBACKS} models")));
+    if settings.fallbacks.len() > MAX_FALLBACKS {
+        return Err(Error::invalid_field("fallbacks", format!("it has at most {MAX_FALLBACKS} models")));
     }
-    if settings.models().any(|known| !(1..=MODEL).contains(&known.model.len())) {
-        return Err(Error::invalid_field("model", format!("it has 1 to {MODEL} bytes")));
+    if settings.models().any(|known| !(1..=MAX_MODEL_NAME_BYTES).contains(&known.model.len())) {
+        return Err(Error::invalid_field("model", format!("it has 1 to {MAX_MODEL_NAME_BYTES} bytes")));
     }
     Ok(())
 }

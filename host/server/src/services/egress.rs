@@ -30,22 +30,22 @@ use serde_json::{Map, Value, json};
 use crate::services::{components::Components, permissions, vault::call_secrets};
 
 /// Maximum length of the method in an event, in characters.
-const METHOD: usize = 32;
+const MAX_METHOD_CHARACTERS: usize = 32;
 /// Maximum length of the host in an event, in characters.
-const HOST: usize = 255;
+const MAX_HOST_CHARACTERS: usize = 255;
 /// Maximum length of the reason in an event, in characters.
-const REASON: usize = 2048;
+const MAX_REASON_CHARACTERS: usize = 2048;
 
 /// HTTP client of one call. It sends on the server's threads.
 pub struct CallEgress {
     client: Arc<CallClient>,
     server: ServerRuntime,
-    told: Arc<Told>,
+    recorder: Arc<DenialRecorder>,
 }
 
 /// Records the denied requests of a call. Holds only the parts of the server that it needs, because an aborted call
 /// ends slightly later than the server.
-struct Told {
+struct DenialRecorder {
     store: Store,
     tasks: Tasks,
     component: Name,
@@ -67,7 +67,7 @@ impl CallEgress {
         let interceptor = secrets.map(|secrets| Arc::clone(secrets) as Arc<dyn RequestInterceptor>);
         let client = Arc::new(components.egress.for_call(policy, interceptor));
         let counted = AtomicBool::new(false);
-        let told = Arc::new(Told {
+        let recorder = Arc::new(DenialRecorder {
             store: components.store.clone(),
             tasks: components.tasks.clone(),
             component: component.clone(),
@@ -75,21 +75,21 @@ impl CallEgress {
             secrets: secrets.cloned(),
             counted,
         });
-        Arc::new(Self { client, server: ServerRuntime::current(), told })
+        Arc::new(Self { client, server: ServerRuntime::current(), recorder })
     }
 }
 
 impl Outgoing for CallEgress {
     fn send(&self, request: Request<Body>, timeouts: Timeouts) -> BoxFuture<'static, Result<Response<Body>, Error>> {
-        let (client, told) = (Arc::clone(&self.client), Arc::clone(&self.told));
-        let method = request.method().as_str().chars().take(METHOD).collect();
+        let (client, recorder) = (Arc::clone(&self.client), Arc::clone(&self.recorder));
+        let method = request.method().as_str().chars().take(MAX_METHOD_CHARACTERS).collect();
         let authority = request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default();
         // The part before an `@` contains credentials.
-        let host = authority.rsplit('@').next().unwrap_or_default().chars().take(HOST).collect();
+        let host = authority.rsplit('@').next().unwrap_or_default().chars().take(MAX_HOST_CHARACTERS).collect();
         let sending = self.server.spawn(async move {
             let result = client.send(request, timeouts).await;
             if let Err(Error::Refused(refusal)) = &result {
-                told.tell(host, method, refusal).await;
+                recorder.tell(host, method, refusal).await;
             }
             result
         });
@@ -97,15 +97,15 @@ impl Outgoing for CallEgress {
     }
 }
 
-impl Told {
+impl DenialRecorder {
     async fn tell(&self, host: String, method: String, refusal: &Refusal) {
         if matches!(refusal, Refusal::Count(_)) && self.counted.swap(true, Relaxed) {
             return;
         }
         let (store, subject) = (self.store.clone(), self.subject.clone());
         let redactor = self.secrets.as_ref().and_then(|secrets| secrets.redactor()).unwrap_or_default();
-        let told = |text: &str| redactor.text(text).chars().take(REASON).collect::<String>();
-        let (host, method, reason) = (told(&host), told(&method), told(&refusal.to_string()));
+        let recorder = |text: &str| redactor.text(text).chars().take(MAX_REASON_CHARACTERS).collect::<String>();
+        let (host, method, reason) = (recorder(&host), recorder(&method), recorder(&refusal.to_string()));
         let event = Event::EgressDenied { component: self.component.clone(), host, method, reason };
         let record =
             async move { store.write(|tx| Box::pin(async move { events::record(tx, &subject, event).await })).await };
@@ -118,45 +118,47 @@ impl Told {
 
 impl std::fmt::Debug for CallEgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OfCall").field("outlet", &self.client).finish_non_exhaustive()
+        f.debug_struct("CallEgress").field("client", &self.client).finish_non_exhaustive()
     }
 }
 
 /// Returns the egress policy of an agent's skill.
 pub fn of_skill(components: &Components, agent: &Name, skill: &Skill) -> Policy {
     let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
-    let way = format!("PUT /v1/agents/{agent}/skills/{}", skill.id);
-    let given = |request: &HostRequest| accepted.contains(&permissions::host_permission(request));
-    let owner = format!("{way} {}", skill.created_at);
-    let asked = Asked { manifest, accepted, way: &way, private: &components.config.egress.private };
-    Policy { owner, ..asked.policy(given) }
+    let grant_request = format!("PUT /v1/agents/{agent}/skills/{}", skill.id);
+    let is_accepted = |request: &HostRequest| accepted.contains(&permissions::host_permission(request));
+    let owner = format!("{grant_request} {}", skill.created_at);
+    let asked =
+        HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
+    Policy { owner, ..asked.policy(is_accepted) }
 }
 
 /// Returns the egress policy of a provider. Installing a provider is consent to its public hosts, and configuring it
 /// is consent to the origin of each `config:NAME`.
 pub fn of_provider(components: &Components, provider: &Provider) -> Policy {
     let (manifest, accepted) = (&provider.component.manifest, &provider.accepted);
-    let way = format!("PATCH /v1/providers/{}", provider.id);
-    let asked = Asked { manifest, accepted, way: &way, private: &components.config.egress.private };
+    let grant_request = format!("PATCH /v1/providers/{}", provider.id);
+    let asked =
+        HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
     let mut policy = asked.policy(|request| request.host != ANY);
-    policy.owner = format!("{way} {}", provider.created_at);
+    policy.owner = format!("{grant_request} {}", provider.created_at);
     policy.rules.extend(asked.configured(&provider.config));
     policy
 }
 
 /// Requested hosts of a component, and the consent to them.
-struct Asked<'a> {
+struct HostRequests<'a> {
     manifest: &'a Manifest,
     accepted: &'a Names,
     /// The API request that gives further consent.
-    way: &'a str,
+    grant_request: &'a str,
     /// Private addresses open to every component that may reach their hosts.
     private: &'a [Peer],
 }
 
-impl Asked<'_> {
-    /// Returns the policy for the requested hosts that are `given`, and for those that consent narrows.
-    fn policy(&self, given: impl Fn(&HostRequest) -> bool) -> Policy {
+impl HostRequests<'_> {
+    /// Returns the policy for the requested hosts that are `is_accepted`, and for those that consent narrows.
+    fn policy(&self, is_accepted: impl Fn(&HostRequest) -> bool) -> Policy {
         let mut policy = Policy::default();
         for request in &self.manifest.hosts {
             let (advice, at_port) = (self.advice(request), self.advice_at_port(request));
@@ -167,11 +169,11 @@ impl Asked<'_> {
             }
             let Some(host) = Pattern::parse(&request.host) else { continue };
             let rule = Rule::new(host.clone(), &request.methods).advice(&at_port);
-            if given(request) {
+            if is_accepted(request) {
                 let peers = self.private.iter().filter(|peer| permissions::is_at(request, peer));
                 policy.rules.extend(peers.flat_map(|peer| at(&rule, peer)));
             }
-            match given(request) && is_public(&request.host) {
+            match is_accepted(request) && is_public(&request.host) {
                 true => policy.rules.push(rule),
                 false => policy.missing.push(Missing { host, advice, at_port }),
             }
@@ -209,7 +211,11 @@ impl Asked<'_> {
 
     /// Returns advice on how to consent to a requested host.
     fn advice(&self, request: &HostRequest) -> String {
-        format!("this would let it: {} {}", self.way, json!({ "accept": [permissions::host_permission(request)] }))
+        format!(
+            "this would let it: {} {}",
+            self.grant_request,
+            json!({ "accept": [permissions::host_permission(request)] })
+        )
     }
 
     /// Returns advice on how to consent to a requested host at one port, public or not.
@@ -262,7 +268,7 @@ mod tests {
         let manifest = manifest(&["config:base_url"]);
         let pinned = |url: &str, accepted: &Names| {
             let config = json!({ "base_url": url }).as_object().unwrap().clone();
-            let asked = Asked { manifest: &manifest, accepted, way: "PATCH", private: &[] };
+            let asked = HostRequests { manifest: &manifest, accepted, grant_request: "PATCH", private: &[] };
             let named = permissions::implied_by_config(&manifest, &config, &Principal::Local);
             (Policy { rules: asked.configured(&config), ..Policy::default() }, named)
         };
@@ -292,10 +298,10 @@ mod tests {
     fn a_private_host_takes_consent_and_a_place() {
         let manifest = manifest(&["127.0.0.1", "nas.home.arpa", "*.home.lan", "api.example.com"]);
         let private = peers(&["127.0.0.1:81", "api.example.com:82"]);
-        let allowed = |given: bool, accepted: &[&str], private: &[Peer], url: &str| {
+        let allowed = |is_accepted: bool, accepted: &[&str], private: &[Peer], url: &str| {
             let accepted = accepted.iter().map(|name| (*name).to_owned()).collect();
-            let asked = Asked { manifest: &manifest, accepted: &accepted, way: "PUT", private };
-            allows(&asked.policy(|_| given), url)
+            let asked = HostRequests { manifest: &manifest, accepted: &accepted, grant_request: "PUT", private };
+            allows(&asked.policy(|_| is_accepted), url)
         };
         for url in
             ["http://127.0.0.1:81/", "https://127.0.0.1:81/", "https://api.example.com/", "http://api.example.com:82/"]

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::services::components::Components;
 
 /// Minimum time between two events.
-const PAUSE: Duration = Duration::from_millis(100);
+const MIN_EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The call that reports progress.
 pub struct About {
@@ -52,7 +52,7 @@ pub async fn tell(
         {
             tracing::error!(error = ?error, "failed to record the progress of a call");
         }
-        next = Instant::now() + PAUSE;
+        next = Instant::now() + MIN_EVENT_INTERVAL;
     }
 }
 

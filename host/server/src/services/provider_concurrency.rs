@@ -17,7 +17,7 @@ pub struct ProviderConcurrency(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    lanes: HashMap<Name, Arc<Queue>>,
+    queues: HashMap<Name, Arc<Queue>>,
     /// The provider that each waiting run waits for.
     waiting: HashMap<RunId, Name>,
 }
@@ -30,37 +30,37 @@ struct Queue {
 
 #[derive(Debug)]
 struct Size {
-    most: u32,
+    limit: u32,
     /// Permits in use beyond a lowered limit. They are discarded on release.
-    surplus: usize,
+    excess: usize,
 }
 
 /// A permit for one call. Dropping it releases it.
 #[derive(Debug)]
 pub struct Permit {
-    lane: Arc<Queue>,
+    queue: Arc<Queue>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Lists a run as waiting until dropped.
 struct Waiting<'l> {
-    lanes: &'l ProviderConcurrency,
+    queues: &'l ProviderConcurrency,
     run: &'l RunId,
 }
 
 impl ProviderConcurrency {
-    /// Waits for a permit of a provider. `most` is the initial limit if the provider was not called before.
-    pub async fn place(&self, run: &RunId, provider: &Name, most: u32) -> Result<Permit> {
-        let lane = self.lane(provider, most);
-        let places = Arc::clone(&lane.places);
+    /// Waits for a permit of a provider. `limit` is the initial limit if the provider was not called before.
+    pub async fn acquire(&self, run: &RunId, provider: &Name, limit: u32) -> Result<Permit> {
+        let queue = self.queue(provider, limit);
+        let places = Arc::clone(&queue.places);
         if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
-            return Ok(Permit { lane, permit: Some(permit) });
+            return Ok(Permit { queue, permit: Some(permit) });
         }
         self.state().waiting.insert(run.clone(), provider.clone());
-        let waiting = Waiting { lanes: self, run };
+        let waiting = Waiting { queues: self, run };
         let permit = places.acquire_owned().await.map_err(Error::internal)?;
         drop(waiting);
-        Ok(Permit { lane, permit: Some(permit) })
+        Ok(Permit { queue, permit: Some(permit) })
     }
 
     /// Returns the provider that a run waits for.
@@ -69,20 +69,20 @@ impl ProviderConcurrency {
     }
 
     /// Changes the limit of a provider, also for calls that already wait.
-    pub fn resize(&self, provider: &Name, most: u32) {
-        let new = || Arc::new(Queue::new(most));
-        self.state().lanes.entry(provider.clone()).or_insert_with(new).resize(most);
+    pub fn resize(&self, provider: &Name, limit: u32) {
+        let new = || Arc::new(Queue::new(limit));
+        self.state().queues.entry(provider.clone()).or_insert_with(new).resize(limit);
     }
 
     /// Removes the state of a removed provider.
     pub fn forget(&self, provider: &Name) {
-        self.state().lanes.remove(provider);
+        self.state().queues.remove(provider);
     }
 
-    fn lane(&self, provider: &Name, most: u32) -> Arc<Queue> {
-        let new = || Arc::new(Queue::new(most));
-        // The limit of an existing queue is at least as new as `most`, which the caller read earlier.
-        Arc::clone(self.state().lanes.entry(provider.clone()).or_insert_with(new))
+    fn queue(&self, provider: &Name, limit: u32) -> Arc<Queue> {
+        let new = || Arc::new(Queue::new(limit));
+        // The limit of an existing queue is at least as new as `limit`, which the caller read earlier.
+        Arc::clone(self.state().queues.entry(provider.clone()).or_insert_with(new))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -92,20 +92,20 @@ impl ProviderConcurrency {
 }
 
 impl Queue {
-    fn new(most: u32) -> Self {
-        Self { places: Arc::new(Semaphore::new(most as usize)), size: Mutex::new(Size { most, surplus: 0 }) }
+    fn new(limit: u32) -> Self {
+        Self { places: Arc::new(Semaphore::new(limit as usize)), size: Mutex::new(Size { limit, excess: 0 }) }
     }
 
-    fn resize(&self, most: u32) {
+    fn resize(&self, limit: u32) {
         let mut size = self.size();
-        let (before, now) = (size.most as usize, most as usize);
-        size.most = most;
+        let (before, now) = (size.limit as usize, limit as usize);
+        size.limit = limit;
         if now > before {
-            let kept = size.surplus.min(now - before);
-            size.surplus -= kept;
+            let kept = size.excess.min(now - before);
+            size.excess -= kept;
             self.places.add_permits(now - before - kept);
         } else {
-            size.surplus += (before - now) - self.places.forget_permits(before - now);
+            size.excess += (before - now) - self.places.forget_permits(before - now);
         }
     }
 
@@ -116,11 +116,11 @@ impl Queue {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut size = self.lane.size();
-        if size.surplus > 0
+        let mut size = self.queue.size();
+        if size.excess > 0
             && let Some(permit) = self.permit.take()
         {
-            size.surplus -= 1;
+            size.excess -= 1;
             permit.forget();
         }
     }
@@ -128,7 +128,7 @@ impl Drop for Permit {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.lanes.state().waiting.remove(self.run);
+        self.queues.state().waiting.remove(self.run);
     }
 }
 
@@ -140,30 +140,30 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_as_many_as_they_are_now_and_go_in_order() {
-        let (lanes, provider) = (ProviderConcurrency::default(), Name::stored("p".into()));
+        let (queues, provider) = (ProviderConcurrency::default(), Name::stored("p".into()));
         let runs: Vec<_> = (0..4).map(|_| RunId::random()).collect();
-        let take = |index: usize, most| lanes.place(&runs[index], &provider, most);
+        let take = |index: usize, limit| queues.acquire(&runs[index], &provider, limit);
         let first = take(0, 2).now_or_never().unwrap().unwrap();
         let second = take(1, 2).now_or_never().unwrap().unwrap();
         let mut third = Box::pin(take(2, 2));
         assert!((&mut third).now_or_never().is_none());
-        lanes.resize(&provider, 1);
+        queues.resize(&provider, 1);
         let mut fourth = Box::pin(take(3, 2));
         assert!((&mut third).now_or_never().is_none() && (&mut fourth).now_or_never().is_none());
-        assert_eq!(lanes.waits_for(&runs[2]), Some(provider.clone()));
+        assert_eq!(queues.waits_for(&runs[2]), Some(provider.clone()));
         // The limit was lowered by one, so the first released permit is discarded.
         drop(first);
         assert!((&mut third).now_or_never().is_none());
         drop(second);
         assert!((&mut fourth).now_or_never().is_none());
         let third = (&mut third).now_or_never().unwrap().unwrap();
-        assert_eq!(lanes.waits_for(&runs[2]), None);
+        assert_eq!(queues.waits_for(&runs[2]), None);
         // A dropped future no longer waits.
         drop(fourth);
-        assert_eq!(lanes.waits_for(&runs[3]), None);
+        assert_eq!(queues.waits_for(&runs[3]), None);
         let mut waits = Box::pin(take(3, 1));
         assert!((&mut waits).now_or_never().is_none());
-        lanes.resize(&provider, 2);
+        queues.resize(&provider, 2);
         drop((third, (&mut waits).now_or_never().unwrap().unwrap()));
     }
 }

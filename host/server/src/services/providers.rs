@@ -41,7 +41,7 @@ use crate::services::{
 };
 
 /// Allowed numbers of concurrent completions of a provider.
-const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=1000;
+const CONCURRENCY_RANGE: std::ops::RangeInclusive<u32> = 1..=1000;
 
 /// A provider as clients see it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -137,11 +137,11 @@ fn view(components: &Components, provider: Provider) -> View {
 /// Installs a provider. If the client disconnects, the installation still completes or is cleaned up.
 pub async fn install(components: &Components, principal: Principal, new: NewProvider) -> Result<View> {
     let worker = components.clone();
-    let installing = async move { take_in(&worker, principal, new).await };
+    let installing = async move { install_now(&worker, principal, new).await };
     Ok(view(components, components.tasks.run_detached("install", installing).await?))
 }
 
-async fn take_in(components: &Components, principal: Principal, new: NewProvider) -> Result<Provider> {
+async fn install_now(components: &Components, principal: Principal, new: NewProvider) -> Result<Provider> {
     let admitted = skills::admit(components, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
     check_concurrency(new.concurrency)?;
@@ -151,7 +151,7 @@ async fn take_in(components: &Components, principal: Principal, new: NewProvider
         id: new.id,
         // Before the author's defaults are added, which are no consent.
         accepted: permissions::implied_by_config(&component.manifest, &new.config, &principal),
-        config: completed(&component.manifest, new.config),
+        config: with_defaults(&component.manifest, new.config),
         component,
         concurrency: new.concurrency,
         grants: Vec::new(),
@@ -178,7 +178,7 @@ async fn take_in(components: &Components, principal: Principal, new: NewProvider
         .await;
     drop(admitted);
     if installed.is_err() {
-        skills::tidy(components).await;
+        skills::try_remove_unused(components).await;
     }
     installed
 }
@@ -211,8 +211,8 @@ pub async fn update(
                         return Err(Error::conflict("changed_meanwhile", message));
                     }
                     let named = permissions::implied_by_config(&provider.component.manifest, &config, &principal);
-                    provider.config = completed(&provider.component.manifest, config);
-                    follow(tx, &principal, &provider, &before).await?;
+                    provider.config = with_defaults(&provider.component.manifest, config);
+                    retarget_grants(tx, &principal, &provider, &before).await?;
                     provider.accepted.extend(named);
                 }
                 let manifest = &provider.component.manifest;
@@ -258,7 +258,7 @@ async fn check(components: &Components, manifest: &Manifest, config: &Map<String
 
 fn check_concurrency(concurrency: Option<u32>) -> Result<()> {
     match concurrency {
-        Some(most) if !CONCURRENCY.contains(&most) => {
+        Some(most) if !CONCURRENCY_RANGE.contains(&most) => {
             Err(Error::invalid_field("concurrency", "it is a number from 1 to 1000"))
         }
         _ => Ok(()),
@@ -266,7 +266,7 @@ fn check_concurrency(concurrency: Option<u32>) -> Result<()> {
 }
 
 /// Adds the component's default hosts to a configuration that does not set them.
-fn completed(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String, Value> {
+fn with_defaults(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String, Value> {
     for option in manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:")) {
         let default =
             manifest.config_schema.as_ref().and_then(|schema| schema.get("properties")?.get(option)?.get("default"));
@@ -278,7 +278,12 @@ fn completed(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String,
 }
 
 /// Updates the hosts of grants after the hosts in the configuration changed.
-async fn follow(tx: &mut Tx, principal: &Principal, provider: &Provider, before: &Map<String, Value>) -> Result<()> {
+async fn retarget_grants(
+    tx: &mut Tx,
+    principal: &Principal,
+    provider: &Provider,
+    before: &Map<String, Value>,
+) -> Result<()> {
     let options = provider.component.manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:"));
     for option in options {
         let (from, to) = (configured::origin(option, before), configured::origin(option, &provider.config));
@@ -323,7 +328,7 @@ pub async fn remove(components: &Components, principal: Principal, id: Name, exp
         .await?;
     components.models.forget(&gone);
     components.concurrency.forget(&gone);
-    skills::collect(components).await
+    skills::remove_unused(components).await
 }
 
 /// Returns the context of a call to the provider: its configuration, secrets and egress.

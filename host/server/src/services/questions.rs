@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// Maximum interval between checks for expired questions. Clocks may jump, so a check may be due early.
-const LOOK: Duration = Duration::from_secs(60);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// Minimum interval between checks for expired questions.
-const SOON: Duration = Duration::from_millis(10);
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Returns a page of the open questions of an agent, oldest first.
 pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Question>> {
@@ -45,10 +45,16 @@ pub async fn answer(
     runs.activation.check()?;
     let worker = runs.clone();
     // The run resumes even if the client disconnects now.
-    runs.tasks.run_detached("answer", async move { take(&worker, principal, agent, id, response).await }).await
+    runs.tasks.run_detached("answer", async move { record_answer(&worker, principal, agent, id, response).await }).await
 }
 
-async fn take(runs: &Runs, principal: Principal, agent: Name, id: QuestionId, response: Response) -> Result<Question> {
+async fn record_answer(
+    runs: &Runs,
+    principal: Principal,
+    agent: Name,
+    id: QuestionId,
+    response: Response,
+) -> Result<Question> {
     let (question, run) = runs
         .store
         .write(move |tx| {
@@ -60,7 +66,7 @@ async fn take(runs: &Runs, principal: Principal, agent: Name, id: QuestionId, re
                 if question.kind == Kind::Approval {
                     principal.require(Scope::AgentsWrite, "to decide on an approval")?;
                     let policy = store::agents::policy(tx, key).await?;
-                    not_by_starter(&principal, &run, policy.self_approval)?;
+                    check_not_own_run(&principal, &run, policy.self_approval)?;
                 }
                 if question.status != Status::Open {
                     let message = format!("Question '{id}' was answered already, or given up");
@@ -88,7 +94,7 @@ async fn take(runs: &Runs, principal: Principal, agent: Name, id: QuestionId, re
 }
 
 /// Returns an error if a token answers an approval of a run that it started itself, unless that is allowed.
-fn not_by_starter(principal: &Principal, run: &Run, allowed: bool) -> Result<()> {
+fn check_not_own_run(principal: &Principal, run: &Run, allowed: bool) -> Result<()> {
     let own = matches!(principal, Principal::Token(_)) && run.started_by == principal.name();
     if !own || allowed {
         return Ok(());
@@ -113,7 +119,7 @@ async fn expire_all(runs: &Runs) {
     loop {
         let next = expire(runs).await.unwrap_or_else(|error| {
             tracing::error!(?error, "failed to expire questions");
-            LOOK
+            MAX_CHECK_INTERVAL
         });
         tokio::select! {
             () = tokio::time::sleep(next) => {}
@@ -144,5 +150,7 @@ async fn expire(runs: &Runs) -> Result<Duration> {
     }
     let next = store::questions::next_expiry(&mut *runs.store.read().await?).await?;
     let next = next.as_deref().and_then(clock::parse).map(|next| next - clock.now());
-    Ok(next.map_or(LOOK, |next| Duration::try_from(next).unwrap_or_default()).clamp(SOON, LOOK))
+    Ok(next
+        .map_or(MAX_CHECK_INTERVAL, |next| Duration::try_from(next).unwrap_or_default())
+        .clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL))
 }

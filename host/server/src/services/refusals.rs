@@ -16,9 +16,9 @@ use moxxy_types::{
 };
 use time::OffsetDateTime;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum number of networks in an event; refusals of others are counted together.
-const SOURCES: usize = 16;
+const MAX_SOURCES: usize = 16;
 
 /// Refusals that no event has reported yet.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Refusals {
         let mut state = self.state();
         state.counted.add(source, now);
         // After the clock was set back, the quiet period must not exceed a minute.
-        let is_quiet = state.quiet_until.is_some_and(|until| now < until && until <= now + MINUTE);
+        let is_quiet = state.quiet_until.is_some_and(|until| now < until && until <= now + REPORT_INTERVAL);
         if is_quiet { None } else { state.take(now) }
     }
 
@@ -65,7 +65,7 @@ impl State {
     fn take(&mut self, now: OffsetDateTime) -> Option<Event> {
         let Counted { count, since, mut sources, other_count } = mem::take(&mut self.counted);
         let since = clock::format(since?);
-        self.quiet_until = Some(now + MINUTE);
+        self.quiet_until = Some(now + REPORT_INTERVAL);
         sources.sort_by_key(|source| std::cmp::Reverse(source.count));
         let (token_id, scope, reason) = (None, None, "unknown token");
         Some(Event::TokenDenied { token_id, scope, reason, count, since, sources, other_count })
@@ -79,7 +79,7 @@ impl Counted {
         let network = source.to_string();
         if let Some(known) = self.sources.iter_mut().find(|known| known.network == network) {
             known.count += 1;
-        } else if self.sources.len() < SOURCES {
+        } else if self.sources.len() < MAX_SOURCES {
             self.sources.push(RefusedFrom { network, count: 1 });
         } else {
             self.other_count += 1;
@@ -93,7 +93,7 @@ pub async fn count(refusals: &Arc<Refusals>, store: &Store, tasks: &Tasks, sourc
     let (refusals, later, shutdown) = (Arc::clone(refusals), store.clone(), tasks.shutdown().clone());
     tasks.spawn("refused tokens", Policy::Job, async move {
         loop {
-            let is_over = shutdown.run_until_cancelled(tokio::time::sleep(MINUTE)).await.is_none();
+            let is_over = shutdown.run_until_cancelled(tokio::time::sleep(REPORT_INTERVAL)).await.is_none();
             let Some(event) = refusals.take(later.clock().now()) else { return };
             record(&later, event).await;
             if is_over {

@@ -9,18 +9,18 @@ use tokio::time::interval;
 
 use crate::{background::Background, config, services::events::Events};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 /// One day, in seconds.
-const DAY: i64 = 86_400;
+const SECONDS_PER_DAY: i64 = 86_400;
 /// Maximum number of events that one transaction removes, so that others can run in between.
-const BATCH: i64 = 500;
+const EVENTS_PER_TRANSACTION: i64 = 500;
 
 /// Starts the task that removes expired events, now and every minute.
 pub fn spawn_expiry_task(events: Events, limits: config::Events, background: &Background) {
     background.tasks().keep_running("retention", move || {
         let (events, limits) = (events.clone(), limits.clone());
         async move {
-            let mut tick = interval(MINUTE);
+            let mut tick = interval(PRUNE_INTERVAL);
             loop {
                 tick.tick().await;
                 match prune(&events, &limits).await {
@@ -35,7 +35,7 @@ pub fn spawn_expiry_task(events: Events, limits: config::Events, background: &Ba
 
 async fn prune(events: &Events, limits: &config::Events) -> Result<i64> {
     let (days, most) = (limits.keep_days, limits.keep_events);
-    let before = (days > 0).then(|| events.store.clock().after(-days.saturating_mul(DAY)));
+    let before = (days > 0).then(|| events.store.clock().after(-days.saturating_mul(SECONDS_PER_DAY)));
     let surplus = match most {
         0 => 0,
         most => store::events::count(&mut *events.store.read().await?).await? - most,
@@ -43,10 +43,12 @@ async fn prune(events: &Events, limits: &config::Events) -> Result<i64> {
     let mut removed = 0;
     loop {
         let (before, surplus) = (before.clone(), surplus - removed);
-        let prune = async move |tx: &mut store::Tx| store::events::prune(tx, before.as_deref(), surplus, BATCH).await;
+        let prune = async move |tx: &mut store::Tx| {
+            store::events::prune(tx, before.as_deref(), surplus, EVENTS_PER_TRANSACTION).await
+        };
         let batch = events.store.write(move |tx| Box::pin(async move { prune(tx).await })).await?;
         removed += batch;
-        if batch < BATCH {
+        if batch < EVENTS_PER_TRANSACTION {
             return Ok(removed);
         }
     }

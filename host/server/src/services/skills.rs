@@ -96,11 +96,11 @@ pub(super) fn view(components: &Components, skill: Skill) -> View {
 /// cleaned up.
 pub async fn install(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<View> {
     let worker = components.clone();
-    let installing = async move { take_in(&worker, principal, agent, install).await };
+    let installing = async move { install_now(&worker, principal, agent, install).await };
     Ok(view(components, components.tasks.run_detached("install", installing).await?))
 }
 
-async fn take_in(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
+async fn install_now(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
     let Install { source, digest, accept } = install;
     store::agents::get(&mut *components.store.read().await?, &agent).await?;
     let admitted = admit(components, source, digest, World::Skill).await?;
@@ -130,7 +130,7 @@ async fn take_in(components: &Components, principal: Principal, agent: Name, ins
         .await;
     drop(admitted);
     if installed.is_err() {
-        tidy(components).await;
+        try_remove_unused(components).await;
     }
     installed
 }
@@ -156,7 +156,7 @@ pub async fn remove(
             })
         })
         .await?;
-    collect(components).await
+    remove_unused(components).await
 }
 
 /// An admitted component. While this exists, no unused components are removed.
@@ -205,7 +205,7 @@ pub async fn admit(
             World::Provider => "POST /v1/providers",
         };
         drop(admitted);
-        tidy(components).await;
+        try_remove_unused(components).await;
         return Err(Error::invalid(
             "wrong_world",
             format!("The component is a {}; install it by {place}", found.as_str()),
@@ -215,14 +215,14 @@ pub async fn admit(
 }
 
 /// Removes unused components like [`collect`], but only logs a failure.
-pub async fn tidy(components: &Components) {
-    if let Err(error) = collect(components).await {
+pub async fn try_remove_unused(components: &Components) {
+    if let Err(error) = remove_unused(components).await {
         tracing::error!(error = ?error, "failed to remove unused components");
     }
 }
 
 /// Removes unused components. During an installation it does nothing: the next removal or start removes them.
-pub async fn collect(components: &Components) -> Result<()> {
+pub async fn remove_unused(components: &Components) -> Result<()> {
     let Ok(_alone) = components.installing.try_write() else { return Ok(()) };
     let used = match components.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await {
         // On a full disk, components that were not installed must be removed all the more.

@@ -12,9 +12,9 @@ use moxxy_types::{
 };
 
 /// Maximum number of values that a skill stores for an agent.
-const KEYS: i64 = 10_000;
+const MAX_KEYS: i64 = 10_000;
 /// Maximum size of the keys and values that a skill stores for an agent, in bytes.
-const BYTES: i64 = 16 * 1024 * 1024;
+const MAX_BYTES: i64 = 16 * 1024 * 1024;
 
 /// Reads committed values for guests, on the server's threads.
 #[derive(Debug)]
@@ -62,9 +62,9 @@ pub async fn commit(
         return Ok(Err(Failure::refused("skill_removed", message)));
     }
     let (keys, bytes) = store::keyvalue::size_with(tx, agent, skill, &staged).await?;
-    if keys > KEYS || bytes > BYTES {
+    if keys > MAX_KEYS || bytes > MAX_BYTES {
         let message = format!(
-            "`{skill}` keeps at most {KEYS} values and {BYTES} bytes for an agent; this would make it {keys} and {bytes}"
+            "`{skill}` keeps at most {MAX_KEYS} values and {MAX_BYTES} bytes for an agent; this would make it {keys} and {bytes}"
         );
         return Ok(Err(Failure::Limit { limit: Limit::Storage, message }));
     }

@@ -22,11 +22,11 @@ use tokio::time::timeout;
 
 pub const PREFIX: &str = "mox_";
 /// Maximum length of a description, in bytes.
-const DESCRIPTION: usize = 1024;
+const MAX_DESCRIPTION_BYTES: usize = 1024;
 /// Maximum lifetime of a token, in seconds: ten years.
-const LONGEST: i64 = 315_360_000;
+const MAX_LIFETIME_SECONDS: i64 = 315_360_000;
 /// Resolution of a token's last use, in seconds.
-const USES: i64 = 60;
+const LAST_USE_RESOLUTION_SECONDS: i64 = 60;
 
 /// Interval between checks whether the token of an open stream has expired.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(15);
@@ -113,7 +113,7 @@ pub async fn find(access: &Access, text: &str) -> Result<Option<Token>> {
 fn note_use(access: &Access, token: &Token) {
     let now = access.store.clock().now();
     let known = token.last_used_at.as_deref().and_then(clock::parse);
-    if known.is_some_and(|used| (now - used).whole_seconds() < USES) {
+    if known.is_some_and(|used| (now - used).whole_seconds() < LAST_USE_RESOLUTION_SECONDS) {
         return;
     }
     let Some(noting) = access.uses.try_begin(&token.id) else { return };
@@ -163,7 +163,7 @@ pub async fn revoke(access: &Access, principal: Principal, id: TokenId) -> Resul
 }
 
 /// Records that a token lacks a scope.
-pub async fn tell_denied(access: &Access, token: TokenId, scope: Scope, source: IpNet) -> Result<()> {
+pub async fn record_denial(access: &Access, token: TokenId, scope: Scope, source: IpNet) -> Result<()> {
     let subject = EventContext::default().by(token.as_str());
     let denied = Event::TokenDenied {
         token_id: Some(token),
@@ -187,11 +187,11 @@ pub(super) fn checked(new: NewToken) -> Result<NewToken> {
     if new.scopes.is_empty() {
         return Err(Error::invalid_field("scopes", "it names at least one scope"));
     }
-    if new.description.as_ref().is_some_and(|text| text.len() > DESCRIPTION) {
-        return Err(Error::invalid_field("description", format!("it has at most {DESCRIPTION} bytes")));
+    if new.description.as_ref().is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES) {
+        return Err(Error::invalid_field("description", format!("it has at most {MAX_DESCRIPTION_BYTES} bytes")));
     }
-    if new.expires_in_seconds.is_some_and(|seconds| !(1..=LONGEST).contains(&seconds)) {
-        return Err(Error::invalid_field("expires_in_seconds", format!("it is 1 to {LONGEST}")));
+    if new.expires_in_seconds.is_some_and(|seconds| !(1..=MAX_LIFETIME_SECONDS).contains(&seconds)) {
+        return Err(Error::invalid_field("expires_in_seconds", format!("it is 1 to {MAX_LIFETIME_SECONDS}")));
     }
     Ok(new)
 }

@@ -77,7 +77,7 @@ async fn replace(components: &Components, principal: Principal, place: Place, up
     let upgraded = components.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may be unused now, or a refused one was never used.
-    skills::tidy(components).await;
+    skills::try_remove_unused(components).await;
     upgraded
 }
 

@@ -158,7 +158,7 @@ async fn authorize(parts: &Parts, state: &HttpState, principal: &Principal, scop
         if Failures::of(parts).is_none_or(|failures| failures.may_record(&token.id)) {
             let source = Client::network_of(&parts.extensions);
             // The request is denied even if the denial cannot be recorded.
-            if let Err(error) = tokens::tell_denied(&state.app.access, token.id.clone(), scope, source).await {
+            if let Err(error) = tokens::record_denial(&state.app.access, token.id.clone(), scope, source).await {
                 tracing::error!(?error, "failed to record the denial of a token");
             }
         }

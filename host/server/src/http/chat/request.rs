@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::http::chat::stream::StreamFormat;
 use crate::services::{
-    chat::{Conversation, Said},
+    chat::{Conversation, EarlierMessage},
     runs,
 };
 
@@ -176,7 +176,7 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
         let reason = "the last message is from the user: it is what the agent is to do";
         return Err(Error::invalid_field(&place(count, "role"), reason));
     }
-    let mut earlier: Vec<Said> = Vec::with_capacity(count);
+    let mut earlier: Vec<EarlierMessage> = Vec::with_capacity(count);
     for (index, message) in messages.into_iter().enumerate() {
         let to_agent_messages =
             message.to_agent_messages().map_err(|reason| Error::invalid_field(&place(index, "content"), reason))?;
@@ -190,8 +190,8 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
         }
     }
     let task = last.text().map_err(|reason| Error::invalid_field(&place(count, "content"), reason))?;
-    if task.trim().is_empty() || task.len() > runs::TASK {
-        let reason = format!("the last message has 1 to {} bytes, and not only spaces", runs::TASK);
+    if task.trim().is_empty() || task.len() > runs::MAX_TASK_BYTES {
+        let reason = format!("the last message has 1 to {} bytes, and not only spaces", runs::MAX_TASK_BYTES);
         return Err(Error::invalid_field(&place(count, "content"), reason));
     }
     Ok(Conversation { earlier, task })
@@ -199,9 +199,9 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
 
 impl Message {
     /// Converts the message for the agent's model. The error is the reason why the content is invalid.
-    fn to_agent_messages(self) -> Result<Vec<Said>, String> {
+    fn to_agent_messages(self) -> Result<Vec<EarlierMessage>, String> {
         let (role, text) = (self.role, self.text()?);
-        let user = |content| Said { role: Role::User, content };
+        let user = |content| EarlierMessage { role: Role::User, content };
         let marked = |what: &str| {
             user(format!(
                 "[The program through which the user talks to you says {what}]\n{text}\n[So far the program.]"
@@ -214,7 +214,7 @@ impl Message {
                     let calls: Value = calls.into();
                     user(format!("[The program through which the user talks to you says that tools of its own were called.]\n{calls}\n[So far the program.]"))
                 });
-                [Said { role: Role::Assistant, content: text }].into_iter().chain(calls).collect()
+                [EarlierMessage { role: Role::Assistant, content: text }].into_iter().chain(calls).collect()
             }
             _ if text.trim().is_empty() => Vec::new(),
             Speaker::System | Speaker::Developer => {

@@ -19,9 +19,9 @@ pub use verify::{Report, verify, verify_in};
 
 use crate::{background::Background, services::access::Access};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 /// One day, in seconds.
-const DAY: i64 = 86_400;
+const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Returns a page of entries, newest first.
 pub async fn list(access: &Access, filter: &Filter, page: &PageRequest) -> Result<Page<Entry>> {
@@ -46,7 +46,7 @@ pub async fn spawn_expiry_task(access: Access, keep_days: i64, background: &Back
     background.tasks().keep_running("audit", move || {
         let access = access.clone();
         async move {
-            let mut tick = interval_at(Instant::now() + HOUR, HOUR);
+            let mut tick = interval_at(Instant::now() + PRUNE_INTERVAL, PRUNE_INTERVAL);
             loop {
                 tick.tick().await;
                 if let Err(error) = prune_and_log_head(&access, keep_days).await {
@@ -71,7 +71,7 @@ async fn prune(access: &Access, days: i64) -> Result<()> {
     if days == 0 {
         return Ok(());
     }
-    let before = access.store.clock().after(-days.saturating_mul(DAY));
+    let before = access.store.clock().after(-days.saturating_mul(SECONDS_PER_DAY));
     let keys = keys::all(&access.master, &mut *access.store.read().await?).await?;
     access.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before, keys).await })).await
 }

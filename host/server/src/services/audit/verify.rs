@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Maximum number of findings that are listed; further ones are counted.
-const TOLD: usize = 100;
+const MAX_FINDINGS: usize = 100;
 
 const NO_ENTRIES: &str = "the log was emptied or taken away: the database was used, and there is no entry";
 const NO_KEYS: &str = "the log was emptied or taken away: the database was used, and there is no key of the log";
@@ -39,7 +39,7 @@ pub struct Report {
 }
 
 /// Verifies entries one by one.
-struct Reading {
+struct Verifier {
     walk: Walk,
     expected: Option<Head>,
     report: Report,
@@ -70,7 +70,7 @@ pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) 
     let Some((_, key)) = keys.first().cloned() else { return without_keys(db).await };
     let (ends, mac) = store::audit::ends(db).await?.unwrap_or_default();
     let report = Report { first: ends.pruned + 1, ..Report::default() };
-    let mut reading = Reading { walk: Walk::new(keys, key, &ends), expected, report };
+    let mut reading = Verifier { walk: Walk::new(keys, key, &ends), expected, report };
     store::audit::each(db, |entry, hash| reading.take(&entry, hash)).await?;
     if let Some(finding) = loss(db, &ends).await? {
         reading.find(finding);
@@ -111,9 +111,9 @@ impl Report {
     }
 }
 
-impl Reading {
+impl Verifier {
     fn find(&mut self, finding: String) {
-        match self.report.findings.len() < TOLD {
+        match self.report.findings.len() < MAX_FINDINGS {
             true => self.report.findings.push(finding),
             false => self.report.more += 1,
         }
@@ -126,7 +126,7 @@ impl Reading {
         if !step.follows {
             let what = if position <= last { "was there before" } else { "is missing" };
             let entries = if position <= last { position..=position } else { last + 1..=position - 1 };
-            self.find(format!("{} {what}", named(*entries.start(), *entries.end())));
+            self.find(format!("{} {what}", describe_range(*entries.start(), *entries.end())));
         }
         if !step.fits {
             self.find(format!("entry {position} was changed, or is not where it was written"));
@@ -155,10 +155,10 @@ impl Reading {
         }
         match ends.last {
             last if last > self.walk.last => {
-                self.find(format!("{} is missing at the end", named(self.walk.last + 1, last)))
+                self.find(format!("{} is missing at the end", describe_range(self.walk.last + 1, last)))
             }
             last if last < self.walk.last => {
-                self.find(format!("{} was added at the end", named(last + 1, self.walk.last)))
+                self.find(format!("{} was added at the end", describe_range(last + 1, self.walk.last)))
             }
             _ if self.walk.hash != Some(ends.last_hash) => self.find(format!("entry {} has another hash", ends.last)),
             _ => {}
@@ -170,7 +170,7 @@ impl Reading {
             Some(head) if head.position > self.walk.last => {
                 let finding = format!(
                     "{} is missing: the head that was published is newer",
-                    named(self.walk.last + 1, head.position)
+                    describe_range(self.walk.last + 1, head.position)
                 );
                 self.find(finding);
             }
@@ -186,6 +186,6 @@ impl Reading {
     }
 }
 
-fn named(from: i64, to: i64) -> String {
+fn describe_range(from: i64, to: i64) -> String {
     if from == to { format!("entry {from}") } else { format!("each of the entries {from} to {to}") }
 }

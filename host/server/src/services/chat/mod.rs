@@ -22,21 +22,21 @@ pub use output_stream::OutputStream;
 use crate::services::runs::{self, Runs, Started};
 
 /// Separator between the messages of an answer.
-const BETWEEN: &str = "\n\n";
+const MESSAGE_SEPARATOR: &str = "\n\n";
 /// Types of the events that end a run.
-const ENDED: [&str; 3] = ["run.completed", "run.failed", "run.cancelled"];
+const FINAL_EVENTS: [&str; 3] = ["run.completed", "run.failed", "run.cancelled"];
 
 /// Messages of a client to an agent.
 #[derive(Debug)]
 pub struct Conversation {
     /// Earlier messages that the client supplies, oldest first.
-    pub earlier: Vec<Said>,
+    pub earlier: Vec<EarlierMessage>,
     pub task: String,
 }
 
 /// An earlier message that the client supplies, unverified.
 #[derive(Debug)]
-pub struct Said {
+pub struct EarlierMessage {
     pub role: Role,
     pub content: String,
 }
@@ -108,7 +108,7 @@ async fn queue(
     let session_id = store::sessions::open(tx, key, &Name::stored(session(&id))).await?;
     store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), true).await?;
     let run = runs::queued(tx, &id, principal.name(), claim.as_ref()).await?;
-    for Said { role, content } in earlier {
+    for EarlierMessage { role, content } in earlier {
         let quoted = Message { quoted: true, ..Message::new(&run, role, content, tx.now()) };
         store::messages::insert(tx, &quoted).await?;
     }
@@ -148,8 +148,11 @@ impl ChatRun {
 
 /// Waits for the end of a run and returns it. Fails at a shutdown.
 pub async fn ended(runs: &Runs, run: &Run) -> Result<Run> {
-    let filter =
-        Filter { runs: vec![run.run_id.to_string()], types: ENDED.map(str::to_owned).into(), ..Filter::default() };
+    let filter = Filter {
+        runs: vec![run.run_id.to_string()],
+        types: FINAL_EVENTS.map(str::to_owned).into(),
+        ..Filter::default()
+    };
     let mut subscription = Subscription::new(&runs.events, &runs.store, filter, None).await?;
     loop {
         let now = runs::get(runs, &run.agent_id, &run.run_id).await?;
@@ -157,8 +160,8 @@ pub async fn ended(runs: &Runs, run: &Run) -> Result<Run> {
             return Ok(now);
         }
         tokio::select! {
-            event = subscription.next() => event?.ok_or_else(cut_off)?,
-            () = runs.tasks.shutdown().cancelled() => return Err(cut_off()),
+            event = subscription.next() => event?.ok_or_else(shutting_down)?,
+            () = runs.tasks.shutdown().cancelled() => return Err(shutting_down()),
         };
     }
 }
@@ -179,7 +182,7 @@ pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
     let calls = store::steps::model_calls(&mut db, id).await?;
     let stop_reason = calls.last().and_then(|call| call.output.as_ref()?.get("stop_reason")?.as_str());
     Ok(Answer {
-        content: said.join(BETWEEN),
+        content: said.join(MESSAGE_SEPARATOR),
         stop_reason: stop_reason.unwrap_or_default().to_owned(),
         usage: store::steps::spent(&mut db, id).await?,
     })
@@ -205,6 +208,6 @@ fn failed(failure: Failure) -> Error {
     }
 }
 
-fn cut_off() -> Error {
+fn shutting_down() -> Error {
     Error::unavailable("shutting_down", "The server is shutting down; the run goes on when it starts again")
 }

@@ -11,7 +11,7 @@ use moxxy_types::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::services::{
-    chat::{BETWEEN, ENDED, cut_off},
+    chat::{FINAL_EVENTS, MESSAGE_SEPARATOR, shutting_down},
     runs::Runs,
 };
 
@@ -21,20 +21,20 @@ pub struct OutputStream {
     runs: Runs,
     run: RunId,
     subscription: Subscription,
-    heard: Heard,
+    position: StreamPosition,
 }
 
 /// Progress in the output: the text that was passed on.
 #[derive(Debug, Default)]
-struct Heard {
+struct StreamPosition {
     /// The model call whose message is being streamed.
     step: String,
     /// Length of the text passed on from this message, in bytes.
     bytes: usize,
     /// The last completed model call. Step ids increase, so deltas of steps up to it are outdated.
-    whole: String,
+    last_completed: String,
     /// Whether text of an earlier message was passed on, so that a separator is needed.
-    is_behind: bool,
+    needs_separator: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,18 +50,18 @@ struct Response {
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct CompleteMessage {
     content: String,
 }
 
 impl OutputStream {
     /// Subscribes to the output of a run before it is created.
     pub async fn new(runs: &Runs, run: &RunId) -> Result<Self> {
-        let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(ENDED);
+        let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(FINAL_EVENTS);
         let filter =
             Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };
         let subscription = Subscription::new(&runs.events, &runs.store, filter, None).await?;
-        Ok(Self { runs: runs.clone(), run: run.clone(), subscription, heard: Heard::default() })
+        Ok(Self { runs: runs.clone(), run: run.clone(), subscription, position: StreamPosition::default() })
     }
 
     /// Returns the next text, or `None` when the run has ended.
@@ -71,15 +71,15 @@ impl OutputStream {
                 event = self.subscription.next() => event?,
                 () = self.runs.tasks.shutdown().cancelled() => None,
             };
-            let event = event.ok_or_else(cut_off)?;
+            let event = event.ok_or_else(shutting_down)?;
             let words = match &*event.envelope.event_type {
                 "message.delta" => {
-                    let said = |step: &str, from| self.runs.scheduler.said(&self.run, step, from);
-                    self.heard.piece(payload(&event)?, said)
+                    let said = |step: &str, from| self.runs.scheduler.live_output(&self.run, step, from);
+                    self.position.piece(payload(&event)?, said)
                 }
-                "model.response" => self.heard.answered(payload(&event)?),
-                "message.assistant" => self.heard.message(payload(&event)?),
-                kind if ENDED.contains(&kind) => return Ok(None),
+                "model.response" => self.position.answered(payload(&event)?),
+                "message.assistant" => self.position.message(payload(&event)?),
+                kind if FINAL_EVENTS.contains(&kind) => return Ok(None),
                 // A `stream.gap` event, which belongs to no run.
                 _ => None,
             };
@@ -90,10 +90,10 @@ impl OutputStream {
     }
 }
 
-impl Heard {
+impl StreamPosition {
     /// Handles a delta. Missed text before it comes from `said`, or else later from the message.
     fn piece(&mut self, delta: Delta, said: impl Fn(&str, usize) -> Option<String>) -> Option<String> {
-        if delta.step_id <= self.whole {
+        if delta.step_id <= self.last_completed {
             return None;
         }
         if delta.step_id != self.step {
@@ -112,11 +112,11 @@ impl Heard {
         if response.step_id != self.step {
             self.close();
         }
-        self.whole = response.step_id;
+        self.last_completed = response.step_id;
         None
     }
 
-    fn message(&mut self, message: Whole) -> Option<String> {
+    fn message(&mut self, message: CompleteMessage) -> Option<String> {
         let rest = message.content.get(self.bytes..).and_then(|rest| self.pass_on(rest));
         self.close();
         rest
@@ -126,13 +126,13 @@ impl Heard {
         if text.is_empty() {
             return None;
         }
-        let between = if self.bytes == 0 && self.is_behind { BETWEEN } else { "" };
+        let between = if self.bytes == 0 && self.needs_separator { MESSAGE_SEPARATOR } else { "" };
         self.bytes += text.len();
         Some(format!("{between}{text}"))
     }
 
     fn close(&mut self) {
-        self.is_behind |= self.bytes > 0;
+        self.needs_separator |= self.bytes > 0;
         self.bytes = 0;
     }
 }

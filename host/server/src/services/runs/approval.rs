@@ -20,11 +20,11 @@ use crate::services::runs::{arguments, executor::RunExecutor, questions, tool_na
 /// Name of the tool with which the model asks the user. No skill's tool can have this name.
 pub const ASK_USER: &str = "ask_user";
 /// Maximum length of a model's question, in bytes.
-const QUESTION: usize = 16 * 1024;
+const MAX_QUESTION_BYTES: usize = 16 * 1024;
 
 /// Decides on the tool calls of one message.
 pub struct ToolCallGate<'t> {
-    turn: &'t RunExecutor<'t>,
+    executor: &'t RunExecutor<'t>,
     message: &'t MessageId,
     policy: Policy,
     questions: Vec<Question>,
@@ -45,7 +45,7 @@ pub enum GateDecision<'s> {
 enum Approval {
     Open(QuestionId),
     Given(Decision),
-    Late,
+    Expired,
 }
 
 /// Result of a call for the model.
@@ -71,11 +71,11 @@ impl Answer {
 }
 
 impl<'t> ToolCallGate<'t> {
-    pub async fn load(turn: &'t RunExecutor<'t>, message: &'t MessageId) -> Result<Self> {
-        let mut db = turn.runs.store.read().await?;
-        let policy = store::agents::policy(&mut db, turn.agent.key).await?;
+    pub async fn load(executor: &'t RunExecutor<'t>, message: &'t MessageId) -> Result<Self> {
+        let mut db = executor.runs.store.read().await?;
+        let policy = store::agents::policy(&mut db, executor.agent.key).await?;
         let questions = store::questions::of_message(&mut db, message).await?;
-        Ok(Self { turn, message, policy, questions })
+        Ok(Self { executor, message, policy, questions })
     }
 
     pub async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Skill]) -> Result<GateDecision<'s>> {
@@ -83,11 +83,11 @@ impl<'t> ToolCallGate<'t> {
             return Ok(self.asked_by_model(call));
         }
         let Some((skill, tool)) = find(skills, call) else {
-            let offered = offered(skills, &self.policy, self.turn.run.unattended);
+            let offered = offered(skills, &self.policy, self.executor.run.unattended);
             let tools = || offered.iter().map(|tool| tool.name.as_str());
             return Ok(GateDecision::Reply(Answer::error(ToolNameMap::of(tools()).unknown(&call.name, tools()))));
         };
-        if let Some(why) = arguments::wrong(self.turn.runs, skill, &tool.name, call).await? {
+        if let Some(why) = arguments::wrong(self.executor.runs, skill, &tool.name, call).await? {
             return Ok(GateDecision::Reply(Answer::error(why)));
         }
         let denied = |reason: &'static str| {
@@ -99,7 +99,7 @@ impl<'t> ToolCallGate<'t> {
             })
         };
         // A denial counts whatever the policy says now, and for every version of the component.
-        if self.of(call, Kind::Approval).any(|asked| asked.decision == Some(Decision::Deny)) {
+        if self.questions_for(call, Kind::Approval).any(|asked| asked.decision == Some(Decision::Deny)) {
             return Ok(denied("a person denied it"));
         }
         match self.policy.verdict(&call.name, Some(&tool.hints)) {
@@ -108,13 +108,13 @@ impl<'t> ToolCallGate<'t> {
             Verdict::Ask => match self.approval(call, skill).await? {
                 Some(Approval::Given(Decision::Allow)) => {}
                 Some(Approval::Given(Decision::Deny)) => return Ok(denied("a person denied it")),
-                Some(Approval::Late) => return Ok(denied("nobody approved it in time")),
+                Some(Approval::Expired) => return Ok(denied("nobody approved it in time")),
                 Some(Approval::Open(id)) => return Ok(GateDecision::AwaitAnswer(id)),
-                None if self.turn.run.unattended => return Ok(denied("nobody is there to approve it")),
+                None if self.executor.run.unattended => return Ok(denied("nobody is there to approve it")),
                 None => return Ok(GateDecision::RequestApproval(self.for_approval(call, skill))),
             },
         }
-        let asked = self.of(call, Kind::Question);
+        let asked = self.questions_for(call, Kind::Question);
         if let Some(open) = asked.clone().find(|question| question.status == Status::Open) {
             return Ok(GateDecision::AwaitAnswer(open.question_id.clone()));
         }
@@ -126,17 +126,18 @@ impl<'t> ToolCallGate<'t> {
     async fn approval(&self, call: &ToolCall, skill: &Skill) -> Result<Option<Approval>> {
         let digest = &skill.component.digest;
         // An approval for another version of the component does not count.
-        let own = self.of(call, Kind::Approval).filter(|asked| asked.approves(digest, &call.arguments)).last();
+        let own =
+            self.questions_for(call, Kind::Approval).filter(|asked| asked.approves(digest, &call.arguments)).last();
         if let Some(own) = own {
             return Ok(Some(match (own.status, own.decision) {
                 (Status::Open, _) => Approval::Open(own.question_id.clone()),
                 (_, Some(decision)) => Approval::Given(decision),
-                (_, None) => Approval::Late,
+                (_, None) => Approval::Expired,
             }));
         }
-        let mut db = self.turn.runs.store.read().await?;
+        let mut db = self.executor.runs.store.read().await?;
         let arguments = call.arguments.to_string();
-        let standing = store::questions::standing(&mut db, &self.turn.run, &call.name, digest, &arguments).await?;
+        let standing = store::questions::standing(&mut db, &self.executor.run, &call.name, digest, &arguments).await?;
         Ok(standing.map(Approval::Given))
     }
 
@@ -156,10 +157,10 @@ impl<'t> ToolCallGate<'t> {
         if self.policy.verdict(ASK_USER, None) == Verdict::Deny {
             return GateDecision::Reply(Answer::error("Nobody can be asked."));
         }
-        if self.turn.run.unattended {
+        if self.executor.run.unattended {
             return GateDecision::Reply(Answer::error("Nobody can be asked now: ask in your answer."));
         }
-        match self.of(call, Kind::Question).next() {
+        match self.questions_for(call, Kind::Question).next() {
             Some(asked) => match (asked.status, &asked.answer) {
                 (Status::Open, _) => GateDecision::AwaitAnswer(asked.question_id.clone()),
                 (_, Some(answer)) => {
@@ -168,10 +169,12 @@ impl<'t> ToolCallGate<'t> {
                 (_, None) => GateDecision::Reply(Answer::error("Nobody answered in time.")),
             },
             None => match call.arguments.get("question").and_then(Value::as_str).map(str::trim) {
-                Some(question) if (1..=QUESTION).contains(&question.len()) => {
+                Some(question) if (1..=MAX_QUESTION_BYTES).contains(&question.len()) => {
                     GateDecision::RequestApproval(self.question(call, question.to_owned()))
                 }
-                _ => GateDecision::Reply(Answer::error(format!("`question` is a text of 1 to {QUESTION} bytes."))),
+                _ => GateDecision::Reply(Answer::error(format!(
+                    "`question` is a text of 1 to {MAX_QUESTION_BYTES} bytes."
+                ))),
             },
         }
     }
@@ -189,14 +192,14 @@ impl<'t> ToolCallGate<'t> {
         }
     }
 
-    fn of<'a>(&'a self, call: &'a ToolCall, kind: Kind) -> impl Iterator<Item = &'a Question> + Clone {
+    fn questions_for<'a>(&'a self, call: &'a ToolCall, kind: Kind) -> impl Iterator<Item = &'a Question> + Clone {
         self.questions.iter().filter(move |asked| asked.call_id == call.id && asked.kind == kind)
     }
 
     /// Stores questions to people.
     pub async fn ask(&self, new: Vec<NewQuestion>) -> Result<()> {
-        let (run, seconds) = (self.turn.run.clone(), self.turn.runs.config.runs.question_time);
-        let asking = self.turn.runs.store.persist(move |tx| {
+        let (run, seconds) = (self.executor.run.clone(), self.executor.runs.config.runs.question_time);
+        let asking = self.executor.runs.store.persist(move |tx| {
             Box::pin(async move {
                 for question in new {
                     questions::ask(tx, &run, question, seconds).await?;
@@ -205,7 +208,7 @@ impl<'t> ToolCallGate<'t> {
             })
         });
         asking.await?;
-        self.turn.runs.asked.notify_one();
+        self.executor.runs.asked.notify_one();
         Ok(())
     }
 }

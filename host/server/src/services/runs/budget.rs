@@ -12,12 +12,12 @@ use moxxy_types::{
 use crate::config::{self, UnknownPrice};
 
 /// Minimum number of output tokens for a useful answer. With less room, a call is not made.
-const LEAST: u64 = 256;
+const MIN_OUTPUT_TOKENS: u64 = 256;
 
 /// A limit, and whether it is the agent's own.
 #[derive(Debug, Clone, Copy)]
 pub struct Bound<T> {
-    pub most: T,
+    pub limit: T,
     own: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct Reservation {
 
 impl<T> Bound<T> {
     fn of(own: Option<T>, default: T) -> Self {
-        Self { own: own.is_some(), most: own.unwrap_or(default) }
+        Self { own: own.is_some(), limit: own.unwrap_or(default) }
     }
 
     /// Returns `None` if the configuration has 0 and the agent no limit.
@@ -93,15 +93,15 @@ impl Budget {
     }
 
     /// Whether there are limits per day.
-    pub fn has_days(&self) -> bool {
+    pub fn has_daily_limits(&self) -> bool {
         self.tokens_per_day.is_some() || self.cost_per_day.is_some()
     }
 
     /// Returns a reservation for a model call, given what its run, and its agent today, used and reserved. Reduces the
     /// output tokens before it refuses the call.
     pub fn admit(&self, demand: &Demand, run: &RunUsage, today: &RunUsage) -> Result<Reservation, Failure> {
-        if run.steps >= self.steps.most {
-            let over = format!("The run used up its {} model calls", self.steps.most);
+        if run.steps >= self.steps.limit {
+            let over = format!("The run used up its {} model calls", self.steps.limit);
             return Err(self.steps.failure("step_limit", &over, "max_steps"));
         }
         let output = self.tokens_left(demand, run, today)?;
@@ -115,7 +115,7 @@ impl Budget {
 
     /// Returns the number of output tokens that the token limits allow.
     fn tokens_left(&self, demand: &Demand, run: &RunUsage, today: &RunUsage) -> Result<u32, Failure> {
-        let least = LEAST.min(demand.output.into());
+        let least = MIN_OUTPUT_TOKENS.min(demand.output.into());
         let mut output = u64::from(demand.output);
         let limits = [
             (Some(self.tokens), run.tokens(), "The run", "", "token_limit", "max_tokens"),
@@ -124,9 +124,9 @@ impl Budget {
         for (bound, used, who, when, code, setting) in limits {
             let Some(bound) = bound else { continue };
             let needed = demand.input.saturating_add(least);
-            let left = bound.most.saturating_sub(used);
+            let left = bound.limit.saturating_sub(used);
             if left < needed {
-                let of = format!("{} tokens", bound.most);
+                let of = format!("{} tokens", bound.limit);
                 return Err(bound.failure(code, &short(who, used, &of, when, needed), setting));
             }
             output = output.min(left - demand.input);
@@ -143,7 +143,7 @@ impl Budget {
         run: &RunUsage,
         today: &RunUsage,
     ) -> Result<u32, Failure> {
-        let least = LEAST.min(output.into());
+        let least = MIN_OUTPUT_TOKENS.min(output.into());
         let mut output = u64::from(output);
         let limits = [
             (self.cost, run.money(), "The run", "", "cost_limit", "max_cost"),
@@ -152,9 +152,9 @@ impl Budget {
         for (bound, used, who, when, code, setting) in limits {
             let Some(bound) = bound else { continue };
             let needed = price.worst(demand.input, least);
-            let left = bound.most.saturating_sub(used);
+            let left = bound.limit.saturating_sub(used);
             if left < needed {
-                let of = bound.most.to_string();
+                let of = bound.limit.to_string();
                 return Err(bound.failure(code, &short(who, used, &of, when, needed), setting));
             }
             output = output.min(price.output_for(left.saturating_sub(price.worst(demand.input, 0))));
@@ -179,12 +179,12 @@ impl Budget {
     }
 
     pub fn out_of_time(&self) -> Failure {
-        let over = format!("The run used up its {} seconds", self.seconds.most);
+        let over = format!("The run used up its {} seconds", self.seconds.limit);
         self.seconds.failure("time_limit", &over, "max_seconds")
     }
 
     pub fn out_of_tool_calls(&self) -> Failure {
-        let over = format!("The run used up its {} tool calls", self.tool_calls.most);
+        let over = format!("The run used up its {} tool calls", self.tool_calls.limit);
         self.tool_calls.failure("tool_call_limit", &over, "max_tool_calls")
     }
 }

@@ -30,7 +30,7 @@ use crate::services::{
 };
 
 /// Error code of a provider for a conversation that does not fit into the context window.
-pub const TOO_LONG: &str = "context_too_long";
+pub const CONTEXT_TOO_LONG: &str = "context_too_long";
 /// Maximum number of retries of a conversation that does not fit, each with half of it.
 const RETRIES: usize = 3;
 
@@ -77,22 +77,22 @@ struct ContextOverflow {
 
 /// Prepares the next call, or returns the failure if the conversation cannot be made to fit.
 pub async fn prepare(
-    turn: &RunExecutor<'_>,
+    executor: &RunExecutor<'_>,
     asked: &ModelSelection,
     history: &[Message],
     skills: &[Skill],
 ) -> Result<Result<Call, Failure>> {
     let ModelSelection { provider, model, earlier, .. } = asked;
-    let settings = &turn.agent.settings;
-    let about = listed::about(&turn.runs.components, provider, model).await;
-    let policy = store::agents::policy(&mut *turn.runs.store.read().await?, turn.agent.key).await?;
+    let settings = &executor.agent.settings;
+    let about = listed::about(&executor.runs.components, provider, model).await;
+    let policy = store::agents::policy(&mut *executor.runs.store.read().await?, executor.agent.key).await?;
     let too_long = ContextOverflow::of(earlier);
-    let output = output(&about, turn.runs.config.runs.max_output_tokens);
+    let output = output(&about, executor.runs.config.runs.max_output_tokens);
     let mut request = models::Request {
         model: model.clone(),
         system: settings.persona.clone(),
         messages: Vec::new(),
-        tools: approval::offered(skills, &policy, turn.run.unattended),
+        tools: approval::offered(skills, &policy, executor.run.unattended),
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
         response_schema: None,
@@ -102,11 +102,11 @@ pub async fn prepare(
     let frame = compaction::frame(&request);
     let window = about.context_window.map(|window| compaction::room(u64::from(window.saturating_sub(output))));
     let room = window.into_iter().chain(too_long.bytes.map(|bytes| bytes / 2)).min();
-    let context = compaction::fit(history, &turn.run.run_id, room.map(|room| room.saturating_sub(frame)))?;
+    let context = compaction::fit(history, &executor.run.run_id, room.map(|room| room.saturating_sub(frame)))?;
     request.messages = context.messages;
     let bytes = frame + compaction::size(&request.messages);
     if too_long.tries > RETRIES || (too_long.tries > 0 && too_long.bytes.is_some_and(|before| bytes >= before)) {
-        return Ok(Err(Failure { code: TOO_LONG.into(), message: too_long.message }));
+        return Ok(Err(Failure { code: CONTEXT_TOO_LONG.into(), message: too_long.message }));
     }
     names.show(&mut request);
     let model = format!("{}/{model}", provider.id);
@@ -125,20 +125,20 @@ fn output(about: &About, wanted: u32) -> u32 {
 
 /// Opens the step of a call and returns the request, if the limits allow it.
 pub async fn open(
-    turn: &RunExecutor<'_>,
+    executor: &RunExecutor<'_>,
     asked: &ModelSelection,
     call: Call,
 ) -> Result<Result<(Opened, models::Request), Failure>> {
-    let (run, agent, subject) = (turn.run.run_id.clone(), turn.agent.key, turn.subject());
-    let (provider, budget) = (asked.provider.id.clone(), turn.budget());
+    let (run, agent, subject) = (executor.run.run_id.clone(), executor.agent.key, executor.subject());
+    let (provider, budget) = (asked.provider.id.clone(), executor.budget());
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
-    turn.runs
+    executor.runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
                 let Call { mut request, left_out, shortened, bytes, demand, names, again } = call;
                 let spent = steps::spent(tx, &run).await?;
-                let today = if budget.has_days() { today(tx, agent).await? } else { RunUsage::default() };
+                let today = if budget.has_daily_limits() { today(tx, agent).await? } else { RunUsage::default() };
                 let reserved = match budget.admit(&demand, &spent, &today) {
                     Ok(reserved) => reserved,
                     Err(failure) => return Ok(Err(failure)),
@@ -211,7 +211,7 @@ impl RetryInfo {
             let instead_of = Some(instead.of);
             return Some(Self { attempt: instead.failed, reason: instead.reason, instead_of });
         }
-        let smaller = (too_long.tries > 0).then(|| (too_long.tries, TOO_LONG.to_owned()));
+        let smaller = (too_long.tries > 0).then(|| (too_long.tries, CONTEXT_TOO_LONG.to_owned()));
         let (attempt, reason) = smaller.or_else(|| retry::tries(&asked.earlier))?;
         Some(Self { attempt, reason, instead_of: None })
     }
@@ -219,7 +219,7 @@ impl RetryInfo {
 
 impl ContextOverflow {
     fn of(calls: &[Step]) -> Self {
-        let failed = |step: &&Step| step.output.as_ref().is_some_and(|output| output["code"] == TOO_LONG);
+        let failed = |step: &&Step| step.output.as_ref().is_some_and(|output| output["code"] == CONTEXT_TOO_LONG);
         let bytes = |step: &Step| step.input.as_ref()?.get("bytes")?.as_u64();
         let made = calls.iter().rev().filter(|step| step.status != "interrupted");
         let last: Vec<_> = made.take_while(failed).collect();

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 pub struct Control {
     pub step: CancellationToken,
     pub now: CancellationToken,
-    said: Arc<Mutex<Said>>,
+    live_output: Arc<Mutex<LiveOutput>>,
 }
 
 /// Output of a model so far, for streams that missed a delta.
 #[derive(Debug, Default)]
-struct Said {
+struct LiveOutput {
     step: Option<StepId>,
     text: String,
 }
@@ -48,17 +48,17 @@ impl Control {
     }
 
     /// Appends to the output of a step.
-    pub(super) fn say(&self, step: &StepId, text: &str) {
-        let mut said = self.said();
-        if said.step.as_ref() != Some(step) {
-            *said = Said { step: Some(step.clone()), text: String::new() };
+    pub(super) fn append(&self, step: &StepId, text: &str) {
+        let mut live_output = self.live_output();
+        if live_output.step.as_ref() != Some(step) {
+            *live_output = LiveOutput { step: Some(step.clone()), text: String::new() };
         }
-        said.text.push_str(text);
+        live_output.text.push_str(text);
     }
 
-    fn said(&self) -> MutexGuard<'_, Said> {
+    fn live_output(&self) -> MutexGuard<'_, LiveOutput> {
         // No update panics halfway, so the value is valid even if the lock is poisoned.
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live_output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,11 +69,11 @@ impl Scheduler {
     }
 
     /// Returns the output of a run's step so far, from byte `from` on.
-    pub fn said(&self, run: &RunId, step: &str, from: usize) -> Option<String> {
+    pub fn live_output(&self, run: &RunId, step: &str, from: usize) -> Option<String> {
         let control = self.state().runs.get(run).cloned()?;
-        let said = control.said();
-        let is_this = said.step.as_ref().is_some_and(|known| known.as_str() == step);
-        Some(said.text.get(from..).filter(|_| is_this)?.to_owned())
+        let live_output = control.live_output();
+        let is_this = live_output.step.as_ref().is_some_and(|known| known.as_str() == step);
+        Some(live_output.text.get(from..).filter(|_| is_this)?.to_owned())
     }
 
     /// Signals a run to stop, if it has started.

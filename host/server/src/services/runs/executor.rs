@@ -40,7 +40,7 @@ pub struct RunExecutor<'a> {
 
 /// Effect of a step on its run.
 pub enum Outcome {
-    GoOn,
+    Continue,
     /// Wait until these questions are answered.
     Wait(Vec<QuestionId>),
     /// Retry after this time.
@@ -65,12 +65,12 @@ pub async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Result<End
     let run = store::runs::get(&mut db, id).await?;
     let agent = store::agents::get(&mut db, &run.agent_id).await?;
     drop(db);
-    let turn = RunExecutor { runs, run, agent, control };
-    let left = turn.time_left(turn.budget().seconds.most);
+    let executor = RunExecutor { runs, run, agent, control };
+    let left = executor.time_left(executor.budget().seconds.limit);
     tokio::select! {
-        ended = turn.steps() => ended,
+        ended = executor.steps() => ended,
         // Dropping the future drops the current step, which interrupts its call.
-        () = turn.time_up(left) => turn.fail(turn.budget().out_of_time()).await,
+        () = executor.time_up(left) => executor.fail(executor.budget().out_of_time()).await,
     }
 }
 
@@ -133,7 +133,7 @@ impl RunExecutor<'_> {
                 NextStep::Model(history, skills) => model::run(self, history, &skills).await?,
             };
             match outcome {
-                Outcome::GoOn => {}
+                Outcome::Continue => {}
                 Outcome::Wait(questions) => {
                     if self.wait(questions).await? {
                         return Ok(End::Waiting);

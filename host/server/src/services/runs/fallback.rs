@@ -16,7 +16,7 @@ use crate::services::runs::executor::RunExecutor;
 
 /// Codes of failures that another service may not have. A conversation that is too long is shortened instead. Content
 /// that one service refuses is not sent to another.
-const OTHERS_MAY: [&str; 9] = [
+const FAILOVER_CODES: [&str; 9] = [
     "provider_rate_limited",
     "provider_overloaded",
     "provider_unreachable",
@@ -50,11 +50,11 @@ pub struct FailedOver {
     pub failed: usize,
 }
 
-pub async fn select_model(turn: &RunExecutor<'_>) -> Result<ModelSelection> {
-    let mut db = turn.runs.store.read().await?;
-    let mut earlier = steps::model_calls(&mut db, &turn.run.run_id).await?;
+pub async fn select_model(executor: &RunExecutor<'_>) -> Result<ModelSelection> {
+    let mut db = executor.runs.store.read().await?;
+    let mut earlier = steps::model_calls(&mut db, &executor.run.run_id).await?;
     // Current settings: if the agent was moved to another provider, the old one may be gone.
-    let settings = store::agents::get(&mut db, &turn.run.agent_id).await?.settings;
+    let settings = store::agents::get(&mut db, &executor.run.agent_id).await?.settings;
     let now = current(&settings, &earlier);
     let instead = FailedOver::of(&earlier, &now);
     earlier.retain(|step| made_by(step) == now);
@@ -65,7 +65,7 @@ pub async fn select_model(turn: &RunExecutor<'_>) -> Result<ModelSelection> {
 impl ModelSelection {
     /// Returns the model to call after this failure, if there is one, in the format of a step's output.
     pub fn next(&self, failure: &Failure) -> Option<serde_json::Value> {
-        if !OTHERS_MAY.contains(&failure.code()) {
+        if !FAILOVER_CODES.contains(&failure.code()) {
             return None;
         }
         let is_this = |known: &Fallback| known.provider == self.provider.id && known.model == self.model;

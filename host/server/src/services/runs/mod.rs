@@ -67,9 +67,9 @@ pub struct Runs {
 }
 
 /// Maximum length of a task, in bytes.
-pub const TASK: usize = 256 * 1024;
+pub const MAX_TASK_BYTES: usize = 256 * 1024;
 /// Maximum time that a stop waits for the run to end before it returns.
-const STOPPING: Duration = Duration::from_secs(2);
+const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// A run with all that is known of it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -144,8 +144,11 @@ pub async fn start(
     if task.trim().is_empty() {
         return Err(Error::invalid_field("task", "it is empty"));
     }
-    if task.len() > TASK {
-        return Err(Error::invalid_field("task", format!("it has {} bytes; the limit is {TASK}", task.len())));
+    if task.len() > MAX_TASK_BYTES {
+        return Err(Error::invalid_field(
+            "task",
+            format!("it has {} bytes; the limit is {MAX_TASK_BYTES}", task.len()),
+        ));
     }
     let conversation = session.unwrap_or_else(default_conversation);
     let (limit, worker) = (runs.config.runs.queue, runs.clone());
@@ -244,7 +247,7 @@ pub async fn stop(runs: &Runs, principal: &Principal, run: Run, stop: Stop) -> R
     // A stored stop takes effect even if the client disconnects now.
     runs.tasks.run_detached("stop", async move { ask_to_stop(&worker, asked, subject, stop).await }).await?;
     match stop {
-        Stop::Now => wait(runs, run, STOPPING).await,
+        Stop::Now => wait(runs, run, STOP_WAIT).await,
         Stop::Step => get(runs, &run.agent_id, &run.run_id).await,
     }
 }

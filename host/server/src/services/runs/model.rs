@@ -22,7 +22,7 @@ use crate::services::{
     provider_concurrency::Permit,
     providers,
     runs::{
-        call::{self, Opened, TOO_LONG},
+        call::{self, CONTEXT_TOO_LONG, Opened},
         executor::{Outcome, RunExecutor},
         fallback::{self, ModelSelection},
         retry,
@@ -31,22 +31,22 @@ use crate::services::{
 };
 
 /// Maximum number of tool calls in an answer.
-const PARALLEL_CALLS: usize = 64;
+const MAX_PARALLEL_CALLS: usize = 64;
 /// Maximum length of a tool call's id, in bytes.
-const TOOL_CALL_ID: usize = 256;
+const MAX_CALL_ID_BYTES: usize = 256;
 /// Maximum length of a tool call's name, in bytes.
-const TOOL_CALL_NAME: usize = 256;
+const MAX_CALL_NAME_BYTES: usize = 256;
 /// Codes of failures where the service rejected a request before it did any work, or was not reached.
-const TURNED_DOWN: [&str; 6] = [
+const REJECTED_CODES: [&str; 6] = [
     "provider_authentication",
     "provider_rate_limited",
     "provider_overloaded",
     "provider_rejected_request",
     "provider_unreachable",
-    TOO_LONG,
+    CONTEXT_TOO_LONG,
 ];
 /// Size of a chunk in addition to its text, in bytes.
-const CHUNK: usize = 16;
+const CHUNK_OVERHEAD_BYTES: usize = 16;
 
 /// Answer of a model.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +63,7 @@ struct Answer {
 }
 
 /// Failure of a call, with its resource usage if it started.
-struct Broken {
+struct CallFailure {
     failure: plugins::Failure,
     usage: Option<Usage>,
     /// Whether the service presumably did no work for it.
@@ -80,87 +80,91 @@ struct Partial {
     arguments: String,
 }
 
-pub async fn run(turn: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
-    let asked = fallback::select_model(turn).await?;
-    let prepared = call::prepare(turn, &asked, &history, skills);
+pub async fn run(executor: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
+    let asked = fallback::select_model(executor).await?;
+    let prepared = call::prepare(executor, &asked, &history, skills);
     // Cancellable, because it may list the provider's models first.
-    let Some(prepared) = turn.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
+    let Some(prepared) = executor.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
     let call = match prepared? {
         Ok(call) => call,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };
     // While it waits, nothing is reserved and the timeout of the first token does not run.
-    let Some(place) = place(turn, &asked.provider).await? else { return Ok(Outcome::GoOn) };
+    let Some(permit) = acquire(executor, &asked.provider).await? else { return Ok(Outcome::Continue) };
     // The provider may have been changed or removed during the wait.
-    if !fallback::select_model(turn).await?.is(&asked) {
-        return Ok(Outcome::GoOn);
+    if !fallback::select_model(executor).await?.is(&asked) {
+        return Ok(Outcome::Continue);
     }
-    let (opened, request) = match call::open(turn, &asked, call).await? {
+    let (opened, request) = match call::open(executor, &asked, call).await? {
         Ok(opened) => opened,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };
-    let answered = answer(turn, &asked.provider, request, &opened.step).await?;
-    drop(place);
+    let answered = answer(executor, &asked.provider, request, &opened.step).await?;
+    drop(permit);
     match answered {
-        Ok(answer) => close(turn, opened, answer).await,
-        Err(_) if turn.control.now.is_cancelled() => Ok(Outcome::Stopped),
-        Err(broken) => failed(turn, &asked, opened, broken).await,
+        Ok(answer) => close(executor, opened, answer).await,
+        Err(_) if executor.control.now.is_cancelled() => Ok(Outcome::Stopped),
+        Err(call_failure) => failed(executor, &asked, opened, call_failure).await,
     }
 }
 
 /// Waits for a permit of the provider. Returns `None` if the run is to stop instead.
-async fn place(turn: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Permit>> {
-    let most = provider.places(turn.runs.config.providers.concurrency);
+async fn acquire(executor: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Permit>> {
+    let most = provider.places(executor.runs.config.providers.concurrency);
     tokio::select! {
         biased;
-        () = turn.control.step.cancelled() => Ok(None),
-        () = turn.control.now.cancelled() => Ok(None),
-        () = turn.runs.tasks.shutdown().cancelled() => Ok(None),
-        place = turn.runs.components.concurrency.place(&turn.run.run_id, &provider.id, most) => place.map(Some),
+        () = executor.control.step.cancelled() => Ok(None),
+        () = executor.control.now.cancelled() => Ok(None),
+        () = executor.runs.tasks.shutdown().cancelled() => Ok(None),
+        place = executor.runs.components.concurrency.acquire(&executor.run.run_id, &provider.id, most) => place.map(Some),
     }
 }
 
 /// Makes the call, and passes on text as it arrives.
 async fn answer(
-    turn: &RunExecutor<'_>,
+    executor: &RunExecutor<'_>,
     provider: &Provider,
     request: models::Request,
     step: &StepId,
-) -> Result<Result<Answer, Broken>> {
-    let context = providers::context(&turn.runs.components, provider, turn.subject()).await?;
-    let context = CallContext { stop: turn.control.now.clone(), ..context };
-    let started = turn.runs.components.plugins.complete(&provider.component.digest, context, request).await;
+) -> Result<Result<Answer, CallFailure>> {
+    let context = providers::context(&executor.runs.components, provider, executor.subject()).await?;
+    let context = CallContext { stop: executor.control.now.clone(), ..context };
+    let started = executor.runs.components.plugins.complete(&provider.component.digest, context, request).await;
     match started {
-        Ok(completion) => read(turn, provider, completion, step).await,
-        Err(failure) => Ok(Err(Broken { failure, usage: None, is_free: true, is_silent: true })),
+        Ok(completion) => read(executor, provider, completion, step).await,
+        Err(failure) => Ok(Err(CallFailure { failure, usage: None, is_free: true, is_silent: true })),
     }
 }
 
 async fn read(
-    turn: &RunExecutor<'_>,
+    executor: &RunExecutor<'_>,
     provider: &Provider,
     mut completion: Completion,
     step: &StepId,
-) -> Result<Result<Answer, Broken>> {
+) -> Result<Result<Answer, CallFailure>> {
     let mut answer = Answer::default();
     while let Some(chunk) = completion.next().await {
         let chunk = match chunk {
             Ok(chunk) => chunk,
             Err(failure) => {
-                let is_free = answer.bytes == 0 && TURNED_DOWN.contains(&failure.code());
+                let is_free = answer.bytes == 0 && REJECTED_CODES.contains(&failure.code());
                 let is_silent = answer.text.is_empty();
-                return Ok(Err(Broken { failure, usage: Some(completion.usage()), is_free, is_silent }));
+                return Ok(Err(CallFailure { failure, usage: Some(completion.usage()), is_free, is_silent }));
             }
         };
         if let models::Chunk::Text(text) = &chunk {
-            turn.control.say(step, text);
+            executor.control.append(step, text);
             let delta = Event::MessageDelta { step_id: step.clone(), at: answer.text.len(), text: text.clone() };
-            turn.runs.events.publish_ephemeral(turn.runs.store.clock().timestamp(), &turn.subject(), &delta)?;
+            executor.runs.events.publish_ephemeral(
+                executor.runs.store.clock().timestamp(),
+                &executor.subject(),
+                &delta,
+            )?;
         }
-        if let Err(what) = answer.add(chunk, turn.runs.config.plugins.result) {
+        if let Err(what) = answer.add(chunk, executor.runs.config.plugins.result) {
             let message = format!("`{}` broke its contract: {what}", provider.id);
             let (failure, is_silent) = (plugins::Failure::Trapped { message }, answer.text.is_empty());
-            return Ok(Err(Broken { failure, usage: None, is_free: false, is_silent }));
+            return Ok(Err(CallFailure { failure, usage: None, is_free: false, is_silent }));
         }
     }
     (answer.used, answer.redactor) = (completion.usage(), completion.redactor());
@@ -169,13 +173,14 @@ async fn read(
         return Ok(Ok(answer));
     }
     let is_silent = answer.text.is_empty();
-    Ok(Err(Broken { failure: cut(), usage: Some(answer.used), is_free: false, is_silent }))
+    Ok(Err(CallFailure { failure: cut(), usage: Some(answer.used), is_free: false, is_silent }))
 }
 
 /// Closes the step and stores the message. Without tool calls this completes the run.
-async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
-    let (run, subject) = (turn.run.clone(), turn.subject());
-    turn.runs
+async fn close(executor: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
+    let (run, subject) = (executor.run.clone(), executor.subject());
+    executor
+        .runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
@@ -184,7 +189,7 @@ async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result
                 steps::settle(tx, &opened.step, &used).await?;
                 if !steps::close(tx, &opened.step, steps::End { status: "completed", output }).await? {
                     // Closed meanwhile: the run was stopped, or continues elsewhere.
-                    return Ok(Outcome::GoOn);
+                    return Ok(Outcome::Continue);
                 }
                 let responded = Event::ModelResponse {
                     step_id: opened.step,
@@ -199,38 +204,44 @@ async fn close(turn: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result
                 let message = answer.into_message(&run, &opened.names, tx.now());
                 store::messages::insert(tx, &message).await?;
                 let calls = message.calls().to_vec();
-                let told = Event::MessageAssistant {
+                let failure_events = Event::MessageAssistant {
                     message_id: message.id.to_string(),
                     content: message.content.clone(),
                     tool_calls: json!(calls),
                 };
-                events::record(tx, &subject, told).await?;
+                events::record(tx, &subject, failure_events).await?;
                 let output = message.content;
                 if calls.is_empty() && store::runs::end(tx, &run.run_id, Status::Completed, Some(&output), None).await?
                 {
                     events::record(tx, &subject, Event::RunCompleted { output }).await?;
                 }
-                Ok(Outcome::GoOn)
+                Ok(Outcome::Continue)
             })
         })
         .await
 }
 
 /// Closes the step of a failed call, and returns whether the run retries, switches to another model or fails.
-async fn failed(turn: &RunExecutor<'_>, asked: &ModelSelection, opened: Opened, broken: Broken) -> Result<Outcome> {
-    let Broken { failure, usage, is_free, is_silent } = broken;
+async fn failed(
+    executor: &RunExecutor<'_>,
+    asked: &ModelSelection,
+    opened: Opened,
+    call_failure: CallFailure,
+) -> Result<Outcome> {
+    let CallFailure { failure, usage, is_free, is_silent } = call_failure;
     let step_id = opened.step;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
-    let pause = retry::pause(&failure, &step_id, tries, turn.runs.config.runs.retries).filter(|_| is_free);
+    let pause = retry::pause(&failure, &step_id, tries, executor.runs.config.runs.retries).filter(|_| is_free);
     let next = asked.next(&failure).filter(|_| is_silent && pause.is_none());
-    let goes_on = next.is_some() || (code == TOO_LONG && is_silent);
+    let goes_on = next.is_some() || (code == CONTEXT_TOO_LONG && is_silent);
     let output = match next {
         Some(next) => json!({ "code": code, "message": message, "next": next }),
         None => json!({ "code": code, "message": message }),
     };
-    let (subject, told) = (turn.subject(), told(asked, step_id.clone(), &failure, usage));
-    turn.runs
+    let (subject, failure_events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, usage));
+    executor
+        .runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
@@ -238,20 +249,25 @@ async fn failed(turn: &RunExecutor<'_>, asked: &ModelSelection, opened: Opened, 
                     steps::settle(tx, &step_id, &StepUsage::default()).await?;
                 }
                 steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
-                events::record_all(tx, &subject, told).await
+                events::record_all(tx, &subject, failure_events).await
             })
         })
         .await?;
     Ok(match pause {
         Some(pause) => Outcome::Retry(pause),
         // With another model, or with a shorter conversation.
-        None if goes_on => Outcome::GoOn,
+        None if goes_on => Outcome::Continue,
         None => Outcome::Failed(Failure { code, message }),
     })
 }
 
 /// Returns the events of a failed call.
-fn told(asked: &ModelSelection, step_id: StepId, failure: &plugins::Failure, usage: Option<Usage>) -> Vec<Event> {
+fn failure_events(
+    asked: &ModelSelection,
+    step_id: StepId,
+    failure: &plugins::Failure,
+    usage: Option<Usage>,
+) -> Vec<Event> {
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let (provider_id, model) = (asked.provider.id.clone(), asked.model.clone());
     let limit = invocations::limit_exceeded(&provider_id, failure);
@@ -268,7 +284,7 @@ fn told(asked: &ModelSelection, step_id: StepId, failure: &plugins::Failure, usa
 impl Answer {
     /// Adds a chunk. The error says how it violates the contract. `limit` is the maximum size of the answer, in bytes.
     fn add(&mut self, chunk: models::Chunk, limit: usize) -> Result<(), String> {
-        self.bytes += CHUNK;
+        self.bytes += CHUNK_OVERHEAD_BYTES;
         match chunk {
             models::Chunk::Text(text) => {
                 self.bytes += text.len();
@@ -290,7 +306,7 @@ impl Answer {
     fn add_call(&mut self, delta: models::ToolCallDelta) -> Result<(), String> {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         self.bytes += delta.arguments.len() + length(&delta.id) + length(&delta.name);
-        if length(&delta.id) > TOOL_CALL_ID || length(&delta.name) > TOOL_CALL_NAME {
+        if length(&delta.id) > MAX_CALL_ID_BYTES || length(&delta.name) > MAX_CALL_NAME_BYTES {
             return Err("the id or the name of a tool call is too long".into());
         }
         let call = self.calls.entry(delta.index).or_default();
@@ -299,8 +315,8 @@ impl Answer {
             call.name = name;
         }
         call.arguments.push_str(&delta.arguments);
-        let crowded = self.calls.len() > PARALLEL_CALLS;
-        if crowded { Err(format!("an answer makes at most {PARALLEL_CALLS} calls")) } else { Ok(()) }
+        let crowded = self.calls.len() > MAX_PARALLEL_CALLS;
+        if crowded { Err(format!("an answer makes at most {MAX_PARALLEL_CALLS} calls")) } else { Ok(()) }
     }
 
     fn stop_reason(&self) -> String {

@@ -15,7 +15,7 @@ use moxxy_types::{
 use crate::services::runs::{Runs, executor, resume};
 
 /// Pause before a retry after a database error.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts the worker of a run's session, unless it is running.
 pub fn wake(runs: &Runs, run: &Run) {
@@ -36,7 +36,7 @@ async fn work(runs: &Runs, agent: AgentKey, session: &SessionId) {
         if let Err(error) = drained {
             tracing::error!(%session, error = ?error, "failed to continue the runs of a session; trying again");
             tokio::select! {
-                () = tokio::time::sleep(AGAIN) => {}
+                () = tokio::time::sleep(RETRY_INTERVAL) => {}
                 () = runs.tasks.shutdown().cancelled() => {}
             }
         }
@@ -55,15 +55,15 @@ async fn drain(runs: &Runs, agent: AgentKey, session: &SessionId, again: bool) -
     }
     while let Some(run) = next(runs, session).await? {
         let turns = runs.scheduler.turns(agent);
-        let turn = tokio::select! {
-            turn = turns.acquire() => turn.map_err(Error::internal)?,
+        let executor = tokio::select! {
+            executor = turns.acquire() => executor.map_err(Error::internal)?,
             () = runs.tasks.shutdown().cancelled() => return Ok(()),
         };
         let control = runs.scheduler.begin(&run);
         let ended = AssertUnwindSafe(executor::carry_out(runs, &run, &control)).catch_unwind().await;
         let ended = ended.unwrap_or_else(|_| Err(Error::internal("a run panicked")));
         runs.scheduler.end(&run);
-        drop(turn);
+        drop(executor);
         match ended {
             Ok(executor::End::Ended | executor::End::Waiting) => {}
             Ok(executor::End::Paused) => return Ok(()),

@@ -7,17 +7,18 @@ use moxxy_runtime::Failure;
 use moxxy_types::{ids::StepId, runs::Step};
 
 /// Codes of transient failures; `busy` is the server's own.
-const PASSING: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];
+const TRANSIENT_CODES: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];
 /// First pause; each further one is twice as long.
-const FIRST: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// Maximum pause. If a service asks for a longer one, the call is not retried.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Returns the number of consecutive transient failures and the code of the last one, or `None` if the last call did
 /// not fail transiently.
 pub fn tries(calls: &[Step]) -> Option<(usize, String)> {
     let code = |step: &Step| Some(step.output.as_ref()?.get("code")?.as_str()?.to_owned());
-    let passing = |step: &&Step| step.status == "failed" && code(step).is_some_and(|code| PASSING.contains(&&*code));
+    let passing =
+        |step: &&Step| step.status == "failed" && code(step).is_some_and(|code| TRANSIENT_CODES.contains(&&*code));
     // An interrupted call says nothing about the service.
     let made = || calls.iter().rev().filter(|step| step.status != "interrupted");
     let last = made().next().filter(passing).and_then(code)?;
@@ -26,7 +27,7 @@ pub fn tries(calls: &[Step]) -> Option<(usize, String)> {
 
 /// Returns the pause before the retry of a call that failed `failed` times in a row, or `None` if it is not retried.
 pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
-    if !PASSING.contains(&failure.code()) || failed > most {
+    if !TRANSIENT_CODES.contains(&failure.code()) || failed > most {
         return None;
     }
     let asked = match failure {
@@ -34,11 +35,11 @@ pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Op
         _ => None,
     };
     let exponent = u32::try_from(failed.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
-    let pause = asked.unwrap_or(FIRST.saturating_mul(1 << exponent).min(LONGEST));
+    let pause = asked.unwrap_or(MIN_PAUSE.saturating_mul(1 << exponent).min(MAX_PAUSE));
     // Jitter of up to a quarter of the pause, so that calls that failed together are not retried together.
     let spread =
         step.as_str().bytes().rev().take(8).fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte)) % 256;
-    (pause <= LONGEST).then(|| pause + pause.mul_f64(f64::from(spread) / 1024.0))
+    (pause <= MAX_PAUSE).then(|| pause + pause.mul_f64(f64::from(spread) / 1024.0))
 }
 
 #[cfg(test)]

@@ -26,42 +26,42 @@ use crate::services::{
 };
 
 pub async fn run_all(
-    turn: &RunExecutor<'_>,
+    executor: &RunExecutor<'_>,
     message: &MessageId,
     mut calls: Vec<ToolCall>,
     skills: &[Skill],
 ) -> Result<Outcome> {
-    let asking = ToolCallGate::load(turn, message).await?;
-    let mut fates = Vec::with_capacity(calls.len());
+    let gate = ToolCallGate::load(executor, message).await?;
+    let mut decisions = Vec::with_capacity(calls.len());
     let mut new = Vec::new();
     for call in &mut calls {
-        match asking.decide(call, skills).await? {
+        match gate.decide(call, skills).await? {
             GateDecision::RequestApproval(question) => new.push(question),
-            fate => fates.push(fate),
+            decision => decisions.push(decision),
         }
     }
     if !new.is_empty() {
         // All at once, so that people see all of them.
-        asking.ask(new).await?;
-        return Ok(Outcome::GoOn);
+        gate.ask(new).await?;
+        return Ok(Outcome::Continue);
     }
-    let fates: Vec<_> = calls.iter().zip(fates).collect();
+    let decisions: Vec<_> = calls.iter().zip(decisions).collect();
     let made = if calls.iter().any(|call| changes_something(call, skills)) {
-        in_order(turn, &asking, &fates).await?
+        in_order(executor, &gate, &decisions).await?
     } else {
-        try_join_all(fates.iter().map(|(call, fate)| run(turn, &asking, call, fate))).await?
+        try_join_all(decisions.iter().map(|(call, decision)| run(executor, &gate, call, decision))).await?
     };
-    let waits = |made| if let Made::Waits(question) = made { Some(question) } else { None };
+    let waits = |made| if let CallProgress::Waits(question) = made { Some(question) } else { None };
     let waiting: Vec<_> = made.into_iter().filter_map(waits).collect();
     Ok(match waiting.is_empty() {
-        _ if turn.control.now.is_cancelled() => Outcome::Stopped,
-        true => Outcome::GoOn,
+        _ if executor.control.now.is_cancelled() => Outcome::Stopped,
+        true => Outcome::Continue,
         false => Outcome::Wait(waiting),
     })
 }
 
 /// Progress of a call.
-enum Made {
+enum CallProgress {
     Answered,
     /// The call has just asked a question.
     Asked,
@@ -70,16 +70,16 @@ enum Made {
 
 /// Runs calls one after another, up to the first without an answer, because later ones may depend on its effects.
 async fn in_order(
-    turn: &RunExecutor<'_>,
-    asking: &ToolCallGate<'_>,
-    fates: &[(&ToolCall, GateDecision<'_>)],
-) -> Result<Vec<Made>> {
-    for (call, fate) in fates {
-        if turn.control.is_asked() {
+    executor: &RunExecutor<'_>,
+    gate: &ToolCallGate<'_>,
+    decisions: &[(&ToolCall, GateDecision<'_>)],
+) -> Result<Vec<CallProgress>> {
+    for (call, decision) in decisions {
+        if executor.control.is_asked() {
             break;
         }
-        match run(turn, asking, call, fate).await? {
-            Made::Answered => {}
+        match run(executor, gate, call, decision).await? {
+            CallProgress::Answered => {}
             open => return Ok(vec![open]),
         }
     }
@@ -88,44 +88,44 @@ async fn in_order(
 
 /// Carries out the decision on a call.
 async fn run(
-    turn: &RunExecutor<'_>,
-    asking: &ToolCallGate<'_>,
+    executor: &RunExecutor<'_>,
+    gate: &ToolCallGate<'_>,
     call: &ToolCall,
-    fate: &GateDecision<'_>,
-) -> Result<Made> {
-    match fate {
-        GateDecision::AwaitAnswer(question) => Ok(Made::Waits(question.clone())),
-        GateDecision::RequestApproval(_) => Ok(Made::Asked),
-        GateDecision::Reply(answer) => tell(turn, call, answer.clone()).await.map(|()| Made::Answered),
-        GateDecision::Execute(skill, tool, answers) => make(turn, asking, call, (skill, tool), answers.clone()).await,
+    decision: &GateDecision<'_>,
+) -> Result<CallProgress> {
+    match decision {
+        GateDecision::AwaitAnswer(question) => Ok(CallProgress::Waits(question.clone())),
+        GateDecision::RequestApproval(_) => Ok(CallProgress::Asked),
+        GateDecision::Reply(answer) => reply(executor, call, answer.clone()).await.map(|()| CallProgress::Answered),
+        GateDecision::Execute(skill, tool, answers) => make(executor, gate, call, (skill, tool), answers.clone()).await,
     }
 }
 
 async fn make(
-    turn: &RunExecutor<'_>,
-    asking: &ToolCallGate<'_>,
+    executor: &RunExecutor<'_>,
+    gate: &ToolCallGate<'_>,
     call: &ToolCall,
     (skill, tool): (&Skill, &Tool),
     answers: Vec<Answered>,
-) -> Result<Made> {
-    let Value::Object(arguments) = &call.arguments else { return Ok(Made::Answered) };
-    let step = open(turn, call, skill, tool, arguments).await?;
-    let stop = turn.control.now.clone();
-    let (agent, tool) = (turn.agent.key, tool.name.as_str());
-    let run = (turn.run.session_id.clone(), turn.run.run_id.clone());
-    let caller = Caller { agent: turn.run.agent_id.clone(), run: Some(run) };
+) -> Result<CallProgress> {
+    let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::Answered) };
+    let step = open(executor, call, skill, tool, arguments).await?;
+    let stop = executor.control.now.clone();
+    let (agent, tool) = (executor.agent.key, tool.name.as_str());
+    let run = (executor.run.session_id.clone(), executor.run.run_id.clone());
+    let caller = Caller { agent: executor.run.agent_id.clone(), run: Some(run) };
     let answers = Some(answers);
     let invocation = Invocation { agent, caller, skill, tool, arguments, answers, step: Some(&step), stop };
-    let ended = invocations::call(&turn.runs.components, invocation).await?;
-    if turn.control.now.is_cancelled() {
+    let ended = invocations::call(&executor.runs.components, invocation).await?;
+    if executor.control.now.is_cancelled() {
         // The result is too late and discarded: the run is cancelled with its open steps.
-        return Ok(Made::Answered);
+        return Ok(CallProgress::Answered);
     }
     match ended.question() {
-        Some(question) if !turn.run.unattended => {
-            pause(turn, asking.question(call, question.to_owned()), step).await.map(|()| Made::Asked)
+        Some(question) if !executor.run.unattended => {
+            pause(executor, gate.question(call, question.to_owned()), step).await.map(|()| CallProgress::Asked)
         }
-        _ => close(turn, call, step, ended).await.map(|()| Made::Answered),
+        _ => close(executor, call, step, ended).await.map(|()| CallProgress::Answered),
     }
 }
 
@@ -141,16 +141,17 @@ fn told_to_model(failure: Failure) -> String {
 }
 
 async fn open(
-    turn: &RunExecutor<'_>,
+    executor: &RunExecutor<'_>,
     call: &ToolCall,
     skill: &Skill,
     tool: &Tool,
     arguments: &Map<String, Value>,
 ) -> Result<StepId> {
-    let (run, subject, call_id) = (turn.run.run_id.clone(), turn.subject(), call.id.clone());
+    let (run, subject, call_id) = (executor.run.run_id.clone(), executor.subject(), call.id.clone());
     let (name, skill_id, tool) = (call.name.clone(), skill.id.clone(), tool.name.clone());
     let arguments = Value::Object(arguments.clone());
-    turn.runs
+    executor
+        .runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
@@ -165,9 +166,9 @@ async fn open(
 }
 
 /// Suspends a call that asked the user a question. Its effects are discarded, and it is repeated after the answer.
-async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> Result<()> {
-    let (run, seconds) = (turn.run.clone(), turn.runs.config.runs.question_time);
-    let pausing = turn.runs.store.persist(move |tx| {
+async fn pause(executor: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> Result<()> {
+    let (run, seconds) = (executor.run.clone(), executor.runs.config.runs.question_time);
+    let pausing = executor.runs.store.persist(move |tx| {
         Box::pin(async move {
             let end = steps::End { status: "pending", output: Value::Null };
             match steps::close(tx, &step, end).await? {
@@ -177,14 +178,15 @@ async fn pause(turn: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> R
         })
     });
     pausing.await?;
-    turn.runs.asked.notify_one();
+    executor.runs.asked.notify_one();
     Ok(())
 }
 
 /// Commits the writes, events, step and message of a call. Does nothing if the step was closed meanwhile.
-async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: ToolCallOutcome) -> Result<()> {
-    let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
-    turn.runs
+async fn close(executor: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: ToolCallOutcome) -> Result<()> {
+    let (run, subject, call_id) = (executor.run.clone(), executor.subject(), call.id.clone());
+    executor
+        .runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
@@ -212,9 +214,10 @@ async fn close(turn: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: Too
 }
 
 /// Stores the result of a call that was not made.
-async fn tell(turn: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
-    let (run, subject, call_id) = (turn.run.clone(), turn.subject(), call.id.clone());
-    turn.runs
+async fn reply(executor: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
+    let (run, subject, call_id) = (executor.run.clone(), executor.subject(), call.id.clone());
+    executor
+        .runs
         .store
         .persist(move |tx| {
             Box::pin(async move {

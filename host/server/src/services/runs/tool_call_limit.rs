@@ -11,34 +11,35 @@ use moxxy_types::{
 use crate::services::runs::executor::RunExecutor;
 
 /// Returns the calls that may be made, and answers the others.
-pub async fn admit(turn: &RunExecutor<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {
-    let budget = turn.budget();
-    let most = usize::try_from(budget.tool_calls.most).unwrap_or(usize::MAX);
-    let (session, run) = (&turn.run.session_id, &turn.run.run_id);
-    let ours = store::messages::list(&mut *turn.runs.store.read().await?, session, Some(run)).await?;
+pub async fn admit(executor: &RunExecutor<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {
+    let budget = executor.budget();
+    let limit = usize::try_from(budget.tool_calls.limit).unwrap_or(usize::MAX);
+    let (session, run) = (&executor.run.session_id, &executor.run.run_id);
+    let ours = store::messages::list(&mut *executor.runs.store.read().await?, session, Some(run)).await?;
     // Counts requested calls, which are stored, so a restart changes nothing.
     let (last, earlier) = match ours.iter().rposition(|message| message.role == Role::Assistant) {
         Some(last) => (ours.get(last), ours.get(..last).unwrap_or_default()),
         None => (None, &[][..]),
     };
     let earlier: usize = earlier.iter().map(|message| message.calls().len()).sum();
-    if earlier > most {
+    if earlier > limit {
         return Ok(Err(budget.out_of_tool_calls()));
     }
-    let allowed: Vec<_> = last.iter().flat_map(|message| message.calls()).take(most - earlier).collect();
+    let allowed: Vec<_> = last.iter().flat_map(|message| message.calls()).take(limit - earlier).collect();
     let refused = calls.extract_if(.., |call| !allowed.iter().any(|allowed| allowed.id == call.id)).collect::<Vec<_>>();
     if !refused.is_empty() {
-        refuse(turn, refused, most).await?;
+        refuse(executor, refused, limit).await?;
     }
     Ok(Ok(calls))
 }
 
-async fn refuse(turn: &RunExecutor<'_>, calls: Vec<ToolCall>, most: usize) -> Result<()> {
-    let run = turn.run.clone();
+async fn refuse(executor: &RunExecutor<'_>, calls: Vec<ToolCall>, limit: usize) -> Result<()> {
+    let run = executor.run.clone();
     let why = format!(
-        "This call was not made: the task used up its {most} tool calls. Answer with what you have; another call ends it."
+        "This call was not made: the task used up its {limit} tool calls. Answer with what you have; another call ends it."
     );
-    turn.runs
+    executor
+        .runs
         .store
         .write(move |tx| {
             Box::pin(async move {

@@ -12,7 +12,7 @@ const LONGEST: usize = 64;
 /// Length of the hash, in hex digits.
 const HASH: usize = 12;
 /// Number of similar names that are suggested for an unknown tool.
-const NEAR: usize = 5;
+const MAX_SUGGESTIONS: usize = 5;
 
 /// Tool names of one request.
 #[derive(Debug, Clone, Default)]
@@ -23,14 +23,14 @@ pub struct ToolNameMap {
 
 impl ToolNameMap {
     pub fn of<'n>(tools: impl Iterator<Item = &'n str> + Clone) -> Self {
-        let mut long: Vec<_> = tools.clone().filter(|name| !is_taken(name)).collect();
+        let mut long: Vec<_> = tools.clone().filter(|name| !is_accepted(name)).collect();
         long.sort_unstable();
         let mut names = Self::default();
         for name in long {
             // Another tool may have this name already.
             let is_free =
                 |shown: &String| !tools.clone().any(|other| other == shown) && names.from_wire(shown) == *shown;
-            let shown = (0..).map(|turn| shortened(name, turn)).find(is_free);
+            let shown = (0..).map(|executor| shortened(name, executor)).find(is_free);
             names.shown.extend(shown.map(|shown| (name.to_owned(), shown)));
         }
         names
@@ -40,7 +40,7 @@ impl ToolNameMap {
     pub fn to_wire(&self, name: &str) -> String {
         match self.shown.get(name) {
             Some(shown) => shown.clone(),
-            None if is_taken(name) => name.to_owned(),
+            None if is_accepted(name) => name.to_owned(),
             None => shortened(name, 0),
         }
     }
@@ -69,7 +69,7 @@ impl ToolNameMap {
         let nearness = |tool: &str| strsim::jaro_winkler(name, tool);
         let mut near: Vec<_> = tools.map(|tool| (nearness(tool), self.to_wire(tool))).collect();
         near.sort_by(|one, other| other.0.total_cmp(&one.0));
-        let near: Vec<_> = near.into_iter().take(NEAR).map(|(_, tool)| format!("`{tool}`")).collect();
+        let near: Vec<_> = near.into_iter().take(MAX_SUGGESTIONS).map(|(_, tool)| format!("`{tool}`")).collect();
         match near.is_empty() {
             true => format!("There is no tool named {name:?}."),
             false => format!("There is no tool named {name:?}. Nearest to it are: {}.", near.join(", ")),
@@ -78,7 +78,7 @@ impl ToolNameMap {
 }
 
 /// Whether services accept a name unchanged.
-fn is_taken(name: &str) -> bool {
+fn is_accepted(name: &str) -> bool {
     (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_fit)
 }
 
@@ -86,10 +86,10 @@ fn is_fit(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-/// Returns the beginning of a name and part of its hash, which differs for each `turn`.
-fn shortened(name: &str, turn: u32) -> String {
+/// Returns the beginning of a name and part of its hash, which differs for each `executor`.
+fn shortened(name: &str, executor: u32) -> String {
     let mut hash = hex::encode(digest::sha256(name.as_bytes()));
-    for _ in 0..turn {
+    for _ in 0..executor {
         hash = hex::encode(digest::sha256(hash.as_bytes()));
     }
     hash.truncate(HASH);
@@ -111,7 +111,7 @@ mod tests {
         for order in [tools.to_vec(), tools.iter().rev().copied().collect()] {
             let names = ToolNameMap::of(order.iter().copied());
             let mut shown: Vec<_> = tools.iter().map(|tool| names.to_wire(tool)).collect();
-            assert!(shown.iter().all(|name| is_taken(name)), "{shown:?}");
+            assert!(shown.iter().all(|name| is_accepted(name)), "{shown:?}");
             assert_eq!(shown.iter().map(|name| names.from_wire(name)).collect::<Vec<_>>(), tools);
             assert_eq!((&*shown[0], &*shown[3], &*shown[7]), ("notes__add", &*twin, "a_b"));
             shown.sort();
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(shown.len(), tools.len());
         }
         // A name that a model invented is also replaced by a valid one.
-        assert!(is_taken(&ToolNameMap::default().to_wire("what ever?")));
+        assert!(is_accepted(&ToolNameMap::default().to_wire("what ever?")));
     }
 
     #[test]

@@ -29,12 +29,12 @@ use crate::services::vault::{
 };
 
 /// Maximum number of signatures and revelations of values per call.
-const USES: u32 = 1000;
+const MAX_USES_PER_CALL: u32 = 1000;
 
 pub struct CallSecrets {
     master: MasterKey,
     server: ServerRuntime,
-    pub(super) voice: SecretUseRecorder,
+    pub(super) recorder: SecretUseRecorder,
     /// Names of the secrets that the manifest requests.
     asked: Vec<String>,
     opened: Mutex<BTreeMap<String, Placeholder>>,
@@ -52,7 +52,7 @@ impl CallSecrets {
         let call = Self {
             master: vault.master.clone(),
             server: ServerRuntime::current(),
-            voice: SecretUseRecorder::new(&vault.store, owner),
+            recorder: SecretUseRecorder::new(&vault.store, owner),
             asked: manifest.secrets.iter().map(|wish| wish.name.clone()).collect(),
             opened: Mutex::default(),
             uses: AtomicU32::new(0),
@@ -64,18 +64,18 @@ impl CallSecrets {
     }
 
     pub(super) async fn all(&self) -> Result<Vec<Grant>> {
-        let SecretUseRecorder { store, owner, .. } = &self.voice;
+        let SecretUseRecorder { store, owner, .. } = &self.recorder;
         store::grants::of(&mut *store.read().await?, &owner.holder, &owner.digest).await
     }
 
     pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {
-        Ok(self.holding(&self.all().await?, name))
+        Ok(self.effective_grants(&self.all().await?, name))
     }
 
     /// Returns the grants for a name that are in effect now. All are of one secret, because the grant of one secret
     /// must not apply to the value of another.
-    pub(super) fn holding(&self, all: &[Grant], name: &str) -> Vec<Grant> {
-        let now = self.voice.store.clock().timestamp();
+    pub(super) fn effective_grants(&self, all: &[Grant], name: &str) -> Vec<Grant> {
+        let now = self.recorder.store.clock().timestamp();
         let holds = |grant: &&Grant| grant.name.as_str() == name && grant.holds(&now);
         let mut grants: Vec<_> = all.iter().filter(holds).cloned().collect();
         let secret = grants.first().map(|grant| grant.secret_id.clone());
@@ -85,15 +85,15 @@ impl CallSecrets {
 
     /// Returns the current value of a secret, and tracks it until the end of the call.
     pub(super) async fn value(&self, grant: &Grant) -> Result<Value> {
-        let sealed = store::secrets::sealed_one(&mut *self.voice.store.read().await?, &grant.secret_id).await?;
+        let sealed = store::secrets::sealed_one(&mut *self.recorder.store.read().await?, &grant.secret_id).await?;
         let value = Value::new(secrets::open(&self.master, (&sealed).into(), &sealed.bytes)?.to_vec())?;
-        self.voice.track_value(grant.name.as_str(), &value);
+        self.recorder.track_value(grant.name.as_str(), &value);
         Ok(value)
     }
 
-    async fn opening(&self, name: String) -> Result<Result<String, String>> {
+    async fn open_secret(&self, name: String) -> Result<Result<String, String>> {
         let Some(grant) = self.grants(&name).await?.into_iter().next() else {
-            return self.denied(&name, None).await.map(Err);
+            return self.deny(&name, None).await.map(Err);
         };
         self.value(&grant).await?;
         let placeholder = Placeholder::random()?;
@@ -102,16 +102,16 @@ impl CallSecrets {
     }
 
     /// Uses a secret in a mode that needs no request.
-    async fn used(&self, name: String, mode: Mode) -> Result<Result<Value, String>> {
-        if self.uses.fetch_add(1, Relaxed) >= USES {
-            return Ok(Err(format!("a call uses secrets at most {USES} times")));
+    async fn use_secret(&self, name: String, mode: Mode) -> Result<Result<Value, String>> {
+        if self.uses.fetch_add(1, Relaxed) >= MAX_USES_PER_CALL {
+            return Ok(Err(format!("a call uses secrets at most {MAX_USES_PER_CALL} times")));
         }
         for grant in self.grants(&name).await?.into_iter().filter(|grant| grant.mode == mode) {
             if self.spend(&grant, None).await? {
                 return self.value(&grant).await.map(Ok);
             }
         }
-        self.denied(&name, Some(mode)).await.map(Err)
+        self.deny(&name, Some(mode)).await.map(Err)
     }
 
     /// Counts and records a use. Returns `false` if the grant has expired or has no uses left.
@@ -121,39 +121,39 @@ impl CallSecrets {
             grant_id: grant.id.clone(),
             secret_id: grant.secret_id.clone(),
             name: grant.name.clone(),
-            component: self.voice.owner.component.clone(),
+            component: self.recorder.owner.component.clone(),
             mode: grant.mode.as_str(),
             host,
         };
-        self.voice.record_if(event, move |tx| Box::pin(async move { store::grants::spend(tx, &id).await })).await
+        self.recorder.record_if(event, move |tx| Box::pin(async move { store::grants::spend(tx, &id).await })).await
     }
 
     /// Records a denial and returns its reason. The text contains the API request that would grant the secret, and
     /// nothing that the component may not know.
-    async fn denied(&self, name: &str, mode: Option<Mode>) -> Result<String> {
-        let component = &self.voice.owner.component;
+    async fn deny(&self, name: &str, mode: Option<Mode>) -> Result<String> {
+        let component = &self.recorder.owner.component;
         if !self.asked.iter().any(|asked| asked == name) {
             let name: String = name.chars().take(64).collect();
             let reason =
                 format!("`{component}` does not ask for a secret {name:?} in its manifest, so it can be granted none");
-            self.voice.record_denial(&name, &reason).await?;
+            self.recorder.record_denial(&name, &reason).await?;
             return Ok(reason);
         }
         let to = mode.map_or("use", Mode::verb);
         let before = self.all().await?.into_iter().find(|grant| grant.name.as_str() == name);
-        let ended = before.as_ref().filter(|grant| !grant.holds(&self.voice.store.clock().timestamp()));
+        let ended = before.as_ref().filter(|grant| !grant.holds(&self.recorder.store.clock().timestamp()));
         let why = match ended {
             Some(grant) => format!("the grant {} that let `{component}` {to} the secret {name:?} has ended", grant.id),
             None => format!("no grant lets `{component}` {to} the secret {name:?}"),
         };
         let vaults = match &before {
             Some(grant) => Some(grant.secret.clone()),
-            None => self.kept(name).await?,
+            None => self.find_in_vault(name).await?,
         };
         let way = match vaults {
             Some(secret) => {
                 let mode = mode.map(|mode| ("mode", mode.as_str().into()));
-                self.voice.grant(&secret, name, mode.into_iter().collect())
+                self.recorder.grant(&secret, name, mode.into_iter().collect())
             }
             None => format!(
                 "POST /v1/vault/secrets {}, and then to grant it",
@@ -161,14 +161,14 @@ impl CallSecrets {
             ),
         };
         let reason = format!("{why}; this would: {way}");
-        self.voice.record_denial(name, &reason).await?;
+        self.recorder.record_denial(name, &reason).await?;
         Ok(reason)
     }
 
     /// Returns the secret of this name in the vault, if there is one.
-    async fn kept(&self, name: &str) -> Result<Option<SecretName>> {
+    async fn find_in_vault(&self, name: &str) -> Result<Option<SecretName>> {
         let name = SecretName::stored(name.to_owned());
-        match store::secrets::named(&mut *self.voice.store.read().await?, &name).await {
+        match store::secrets::named(&mut *self.recorder.store.read().await?, &name).await {
             Ok(secret) => Ok(Some(secret.name)),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
@@ -186,7 +186,7 @@ impl CallSecrets {
     }
 
     /// Runs the work for a guest on the server's threads.
-    fn answered<T: Send + 'static>(
+    fn run_on_server<T: Send + 'static>(
         self: Arc<Self>,
         work: impl Future<Output = Result<Result<T, String>>> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, Denial>> {
@@ -202,27 +202,27 @@ impl CallSecrets {
 
 impl Secrets for CallSecrets {
     fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>> {
-        self.clone().answered(async move { self.opening(name).await })
+        self.clone().run_on_server(async move { self.open_secret(name).await })
     }
 
     fn sign(self: Arc<Self>, name: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>> {
-        self.clone().answered(async move {
-            let value = self.used(name, Mode::Sign).await?;
+        self.clone().run_on_server(async move {
+            let value = self.use_secret(name, Mode::Sign).await?;
             Ok(value.map(|value| digest::hmac(value.expose(), &data)))
         })
     }
 
     fn reveal(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Value, Denial>> {
-        self.clone().answered(async move { self.used(name, Mode::Reveal).await })
+        self.clone().run_on_server(async move { self.use_secret(name, Mode::Reveal).await })
     }
 
     fn redactor(&self) -> Option<Redactor> {
-        self.voice.redactor()
+        self.recorder.redactor()
     }
 }
 
 impl std::fmt::Debug for CallSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OfCall").field("owner", &self.voice.owner).finish_non_exhaustive()
+        f.debug_struct("CallSecrets").field("owner", &self.recorder.owner).finish_non_exhaustive()
     }
 }

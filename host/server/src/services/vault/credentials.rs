@@ -21,7 +21,7 @@ use crate::services::{
 };
 
 /// Media types whose bodies are streams of lines.
-const LINES: [&str; 8] = [
+const LINE_MEDIA_TYPES: [&str; 8] = [
     "text/event-stream",
     "application/x-ndjson",
     "application/ndjson",
@@ -38,11 +38,11 @@ impl CallSecrets {
         let (mut secrets, mut all) = (Vec::new(), Vec::new());
         let held = self.all().await?;
         for (name, placeholder) in self.placeholders() {
-            let grants = self.holding(&held, &name);
+            let grants = self.effective_grants(&held, &name);
             let injected: Vec<_> = grants.into_iter().filter(|grant| grant.mode == Mode::Inject && !crossed).collect();
             let value = match injected.first() {
                 Some(grant) => self.value(grant).await?,
-                None => self.voice.last(&name).ok_or_else(|| Error::internal("an opened secret has no value"))?,
+                None => self.recorder.last(&name).ok_or_else(|| Error::internal("an opened secret has no value"))?,
             };
             let rules = injected.iter().filter_map(rule).collect();
             secrets.push(Injectable { name, placeholder, value, rules });
@@ -51,11 +51,11 @@ impl CallSecrets {
         Ok((Injector::new(secrets), all))
     }
 
-    async fn filled(&self, hop: &Hop<'_>, request: Request<Body>) -> Result<Request<Body>, Stopped> {
+    async fn inject(&self, hop: &Hop<'_>, request: Request<Body>) -> Result<Request<Body>, Stopped> {
         let (injector, grants) = self.injector(hop.crossed).await?;
         let (mut parts, body) = request.into_parts();
         let (body, whole) = match injector.wants_body(hop.url) {
-            true => (None, Some(gathered(body).await?)),
+            true => (None, Some(collect_body(body).await?)),
             false => (Some(body), None),
         };
         let injected = injector.inject(hop.url, &parts.headers, whole.as_ref()).map_err(Stopped::Refused)?;
@@ -77,15 +77,15 @@ impl CallSecrets {
         parts.uri = address.parse().map_err(|_| Stopped::Failed(Error::internal("a URL that is no URI")))?;
         let body = match (body, injected.body) {
             (_, Some(bytes)) => Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
-            (Some(body), None) => watched(body, injector, self.voice.clone()),
+            (Some(body), None) => reject_placeholders(body, injector, self.recorder.clone()),
             (None, None) => Empty::new().map_err(|never| match never {}).boxed_unsync(),
         };
         Ok(readable(Request::from_parts(parts, body)))
     }
 
     /// Records why a request is not sent, and returns the error with the API request that would grant it.
-    async fn stopped(&self, hop: &Hop<'_>, stopped: Stopped) -> Result<egress::Error> {
-        let (name, reason) = match stopped {
+    async fn report_rejection(&self, hop: &Hop<'_>, report_rejection: Stopped) -> Result<egress::Error> {
+        let (name, reason) = match report_rejection {
             Stopped::Body(error) => return Ok(error),
             Stopped::Failed(error) => return Err(error),
             Stopped::Refused(refusal) => {
@@ -100,7 +100,7 @@ impl CallSecrets {
                 (name, reason)
             }
         };
-        self.voice.record_denial(&name, &reason).await?;
+        self.recorder.record_denial(&name, &reason).await?;
         Ok(Refusal::Secret(reason).into())
     }
 
@@ -115,7 +115,7 @@ impl CallSecrets {
             (_, host, _) => host.unwrap_or_default().to_owned(),
         };
         let terms = vec![("hosts", vec![host].into()), ("place", place.to_string().into())];
-        Ok(Some(self.voice.grant(&grant.secret, name, terms)))
+        Ok(Some(self.recorder.grant(&grant.secret, name, terms)))
     }
 }
 
@@ -157,7 +157,7 @@ fn admits(grant: &Grant, url: &Url) -> bool {
     })
 }
 
-async fn gathered(body: Body) -> Result<Bytes, Stopped> {
+async fn collect_body(body: Body) -> Result<Bytes, Stopped> {
     match Limited::new(body, inject::LARGEST).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) => match error.downcast::<egress::Error>() {
@@ -168,9 +168,9 @@ async fn gathered(body: Body) -> Result<Bytes, Stopped> {
 }
 
 /// Returns a body that must not contain placeholders. The response may have started when one is found.
-fn watched(body: Body, injector: Injector, voice: SecretUseRecorder) -> Body {
-    let state = (body, injector.watch(), injector, voice);
-    let frames = stream::unfold(state, |(mut body, mut watch, injector, voice)| async move {
+fn reject_placeholders(body: Body, injector: Injector, recorder: SecretUseRecorder) -> Body {
+    let state = (body, injector.watch(), injector, recorder);
+    let frames = stream::unfold(state, |(mut body, mut watch, injector, recorder)| async move {
         let mut found = None;
         let frame = body.frame().await?.and_then(|frame| {
             let seen = match (frame.data_ref(), frame.trailers_ref()) {
@@ -181,10 +181,10 @@ fn watched(body: Body, injector: Injector, voice: SecretUseRecorder) -> Body {
             seen.map(|()| frame).map_err(|refusal| Refusal::Secret(found.insert(refusal).to_string()).into())
         });
         if let Some(refusal) = found {
-            let told = voice.record_denial(refusal.secret().unwrap_or_default(), &refusal.to_string()).await;
+            let told = recorder.record_denial(refusal.secret().unwrap_or_default(), &refusal.to_string()).await;
             told.unwrap_or_else(|error| tracing::error!(?error, "failed to record a denied secret"));
         }
-        Some((frame, (body, watch, injector, voice)))
+        Some((frame, (body, watch, injector, recorder)))
     });
     StreamBody::new(frames).boxed_unsync()
 }
@@ -193,11 +193,11 @@ fn watched(body: Body, injector: Injector, voice: SecretUseRecorder) -> Body {
 fn release(headers: &HeaderMap) -> Release {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if LINES.contains(&&*essence) { Release::Lines } else { Release::Late }
+    if LINE_MEDIA_TYPES.contains(&&*essence) { Release::Lines } else { Release::Late }
 }
 
 /// A body in which the secrets of the call are redacted.
-struct Cleaning {
+struct RedactedBody {
     body: Body,
     /// `None` once all data is released.
     stream: Option<Stream>,
@@ -206,11 +206,11 @@ struct Cleaning {
 }
 
 fn cleaned(body: Body, redactor: Redactor, release: Release) -> Body {
-    let state = Cleaning { body, stream: Some(redactor.stream(release)), trailers: None, redactor };
-    StreamBody::new(stream::unfold(state, Cleaning::next)).boxed_unsync()
+    let state = RedactedBody { body, stream: Some(redactor.stream(release)), trailers: None, redactor };
+    StreamBody::new(stream::unfold(state, RedactedBody::next)).boxed_unsync()
 }
 
-impl Cleaning {
+impl RedactedBody {
     async fn next(mut self) -> Option<(Result<Frame<Bytes>, egress::Error>, Self)> {
         loop {
             if let Some(trailers) = self.trailers.take() {
@@ -254,16 +254,16 @@ impl RequestInterceptor for CallSecrets {
         request: Request<Body>,
     ) -> BoxFuture<'a, Result<Request<Body>, egress::Error>> {
         if self.placeholders().is_empty() {
-            return Box::pin(
-                async move { Ok(if self.voice.redactor().is_some() { readable(request) } else { request }) },
-            );
+            return Box::pin(async move {
+                Ok(if self.recorder.redactor().is_some() { readable(request) } else { request })
+            });
         }
         Box::pin(async {
-            let stopped = match self.filled(hop, request).await {
+            let report_rejection = match self.inject(hop, request).await {
                 Ok(request) => return Ok(request),
-                Err(stopped) => stopped,
+                Err(report_rejection) => report_rejection,
             };
-            Err(self.stopped(hop, stopped).await.unwrap_or_else(|error| {
+            Err(self.report_rejection(hop, report_rejection).await.unwrap_or_else(|error| {
                 tracing::error!(?error, "failed to inject a secret into a request");
                 egress::Error::Secret(error.to_string())
             }))
@@ -276,12 +276,12 @@ impl RequestInterceptor for CallSecrets {
         response: Response<Body>,
     ) -> BoxFuture<'a, Result<Response<Body>, egress::Error>> {
         Box::pin(async move {
-            let Some(redactor) = self.voice.redactor() else { return Ok(response) };
+            let Some(redactor) = self.recorder.redactor() else { return Ok(response) };
             let (mut parts, body) = response.into_parts();
             let mut encodings = parts.headers.get_all(header::CONTENT_ENCODING).into_iter();
             if !encodings.all(|how| how.as_bytes().eq_ignore_ascii_case(b"identity")) {
                 let reason = "the answer is compressed, though it must not be, so no secret can be found in it";
-                if let Err(error) = self.voice.record_denial("", reason).await {
+                if let Err(error) = self.recorder.record_denial("", reason).await {
                     tracing::error!(?error, "failed to record a refused response");
                 }
                 return Err(Refusal::Secret(reason.into()).into());

@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use zeroize::Zeroizing;
 
 /// Maximum length of a description, in bytes.
-const DESCRIPTION: usize = 1024;
+const MAX_DESCRIPTION_BYTES: usize = 1024;
 
 /// The service of secrets and of the grants to use them.
 #[derive(Debug, Clone)]
@@ -175,8 +175,8 @@ fn check(Value(value): &Value, description: Option<&str>) -> Result<()> {
     if !(1..=secrets::Value::LONGEST).contains(&value.len()) {
         return Err(Error::invalid_field("value", format!("it has 1 to {} bytes", secrets::Value::LONGEST)));
     }
-    if description.is_some_and(|text| text.len() > DESCRIPTION) {
-        return Err(Error::invalid_field("description", format!("it has at most {DESCRIPTION} bytes")));
+    if description.is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES) {
+        return Err(Error::invalid_field("description", format!("it has at most {MAX_DESCRIPTION_BYTES} bytes")));
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use moxxy_types::{
 use serde_json::{Map, Value as Json};
 
 /// Maximum number of denials that are recorded per call.
-const TOLD: u32 = 32;
+const MAX_RECORDED_DENIALS: u32 = 32;
 
 /// Identity of a call.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ impl SecretUseRecorder {
 
     /// Records a denial, unless the call has reached the maximum.
     pub async fn record_denial(&self, name: &str, reason: &str) -> Result<()> {
-        if self.told.fetch_add(1, Relaxed) >= TOLD {
+        if self.told.fetch_add(1, Relaxed) >= MAX_RECORDED_DENIALS {
             return Ok(());
         }
         let redactor = self.redactor().unwrap_or_default();
