@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Server, send};
 
-fn call(tool: &str, arguments: Value) -> Value {
+pub fn call(tool: &str, arguments: Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
 }
 
 /// Creates an agent whose model makes these calls, and then returns the request that it received.
-async fn asking(server: &Server, agent: &str, calls: Value) {
+pub async fn asking(server: &Server, agent: &str, calls: Value) {
     server.scripted(agent, json!([{ "tool_calls": calls }, { "record": true }])).await;
     server.upload(agent, "asker").await.expect(201);
 }
 
 /// Starts a run and waits until it asks.
-async fn waiting(server: &Server, agent: &str) -> Value {
+pub async fn waiting(server: &Server, agent: &str) -> Value {
     let run = server.run(agent, "go").await;
     assert_eq!(run["status"], "waiting", "{run}");
     run
 }
 
-async fn questions(server: &Server, agent: &str) -> Vec<Value> {
+pub async fn questions(server: &Server, agent: &str) -> Vec<Value> {
     server.get(&format!("/v1/agents/{agent}/questions")).await.expect(200).as_array().unwrap().clone()
 }
 
@@ -31,12 +31,12 @@ fn path(agent: &str, question: &Value) -> String {
     format!("/v1/agents/{agent}/ask-responses/{}", question["question_id"].as_str().unwrap())
 }
 
-async fn respond(server: &Server, agent: &str, question: &Value, body: Value) -> Answer {
+pub async fn respond(server: &Server, agent: &str, question: &Value, body: Value) -> Answer {
     server.post(&path(agent, question), body).await
 }
 
 /// Returns the results of the model's calls, once the run has completed.
-async fn told(server: &Server, run: &Value) -> Vec<String> {
+pub async fn told(server: &Server, run: &Value) -> Vec<String> {
     let events = server.events(&format!("after=0&run_id={}", run["run_id"].as_str().unwrap())).await;
     results({ events }.until("run.completed").await.last().unwrap().data["payload"]["output"].as_str().unwrap())
 }
@@ -256,34 +256,6 @@ async fn a_question_that_nobody_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_policy_is_checked_and_kept() {
-    let server = Server::start().await;
-    asking(&server, "ada", json!([])).await;
-    let policy = "/v1/agents/ada/tool-policy";
-    let put = |body: Value| send(server.request(Method::PUT, policy).json(&body));
-    for (field, wrong) in [
-        ("tools", json!({ "tools": { "a b": "ask" } })),
-        ("tools", json!({ "tools": { "": "ask" } })),
-        ("tools", json!({ "tools": { "a": "maybe" } })),
-        ("idempotent", json!({ "idempotent": ["ä"] })),
-    ] {
-        let answer = put(wrong).await;
-        assert!(answer.body["details"][0]["field"].as_str().unwrap().starts_with(field), "{answer:?}");
-        answer.error(400, "invalid_input");
-    }
-    let empty = server.get(policy).await;
-    let version = empty.headers["etag"].clone();
-    put(json!({ "tools": { "*": "ask", "hostile__*": "allow" }, "idempotent": ["hostile__delete"] })).await.expect(200);
-    let stale = server.request(Method::PUT, policy).header("If-Match", version).json(&json!({}));
-    send(stale).await.error(412, "stale");
-    let kept = server.get(policy).await.expect(200);
-    assert_eq!(kept["tools"], json!({ "*": "ask", "hostile__*": "allow" }));
-    let home = server.stop().await;
-    let server = Server::at(home, |_| {}).await;
-    assert_eq!(server.get(policy).await.expect(200), kept);
-}
-
-#[tokio::test]
 async fn a_call_that_waits_for_an_answer_changes_nothing() {
     let peer = crate::peer::Peer::new(axum::Router::new().fallback(|| async { "done" })).await;
     let private = serde_json::from_value(json!([format!("127.0.0.1:{}", peer.port)])).unwrap();
@@ -296,22 +268,6 @@ async fn a_call_that_waits_for_an_answer_changes_nothing() {
     let open = questions(&server, "ada").await;
     respond(&server, "ada", &open[0], json!({ "answer": "yes" })).await.expect(200);
     assert_eq!((told(&server, &run).await, peer.asked()), (vec!["yes, sent: true".to_owned()], 1));
-}
-
-#[tokio::test]
-async fn a_new_policy_holds_for_what_waits() {
-    let server = Server::start().await;
-    let guarded = |name: &str| call("hostile__guarded", json!({ "name": name }));
-    asking(&server, "ada", json!([guarded("a")])).await;
-    let run = waiting(&server, "ada").await;
-    let open = questions(&server, "ada").await;
-    let put = |policy: Value| send(server.request(Method::PUT, "/v1/agents/ada/tool-policy").json(&policy));
-    let mut events = server.events("agent_id=ada&event_type=run.waiting").await;
-    put(json!({ "tools": { "*": "ask" } })).await.expect(200);
-    events.until("run.waiting").await;
-    respond(&server, "ada", &open[0], json!({ "decision": "deny" })).await.error(404, "question_not_found");
-    put(json!({ "tools": { "*": "allow" } })).await.expect(200);
-    assert_eq!(told(&server, &run).await, ["did a"]);
 }
 
 #[tokio::test]

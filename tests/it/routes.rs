@@ -1,5 +1,7 @@
 //! Every route of the OpenAPI document: its authorization, and its handling of bad input.
 
+use std::{collections::BTreeSet, path::Path};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -219,5 +221,45 @@ fn undescribed(value: &Value, place: &str, missing: &mut Vec<String>) {
     }
     for (_, value) in fields.iter().filter(|(name, _)| *name != "example") {
         undescribed(value, place, missing);
+    }
+}
+
+/// Parts of the project that have nothing of a noun, each with the reason.
+const ABSENT: [(&str, &[&str], &str); 6] = [
+    ("agent_models", &["services", "store", "types", "commands", "it"], "agents in another form, tested with `chat`"),
+    ("chat", &["store", "types", "commands"], "a run in a session of its own"),
+    ("docs", &["services", "store", "types", "commands", "it"], "the document itself, against which all tests check"),
+    ("health", &["services", "store", "types"], "what the services say of themselves"),
+    ("policy", &["store"], "a column of agents"),
+    ("sessions", &["commands", "it"], "shown by `agent history`, tested with runs"),
+];
+
+/// A newcomer finds the code of a route by its tag: the same name in each part of the project.
+#[test]
+fn every_operation_is_found_by_its_tag() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let parts = [
+        ("http", "host/server/src/http"),
+        ("services", "host/server/src/services"),
+        ("store", "host/store/src"),
+        ("types", "host/types/src"),
+        ("commands", "host/cli/src/commands"),
+        ("it", "tests/it"),
+    ];
+    let tags: BTreeSet<_> = operations()
+        .iter()
+        .map(|operation| {
+            let tags = operation.document["tags"].as_array().unwrap();
+            assert_eq!(tags.len(), 1, "{}", operation.id());
+            tags[0].as_str().unwrap().to_owned()
+        })
+        .collect();
+    for tag in tags {
+        let absent = ABSENT.iter().find(|(noun, ..)| *noun == tag).map_or(&[][..], |(_, parts, _)| parts);
+        for (part, folder) in parts {
+            let folder = root.join(folder);
+            let is_there = folder.join(format!("{tag}.rs")).is_file() || folder.join(&tag).is_dir();
+            assert_eq!(is_there, !absent.contains(&part), "`{tag}` in {part}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     harness::{PATIENCE, Server},
     outcomes::outcome,
     peer::Peer,
-    trust::caller,
+    privilege_limits::caller,
 };
 
 /// Observations of a service about a caller.

@@ -10,7 +10,7 @@ mod docs;
 mod events;
 mod grants;
 mod health;
-mod history;
+
 mod net;
 mod openapi;
 mod policy;
@@ -18,6 +18,7 @@ mod providers;
 mod questions;
 mod runs;
 mod secrets;
+mod sessions;
 mod skills;
 mod state;
 mod tokens;
@@ -103,8 +104,8 @@ fn limited() -> Routes {
         .api_route("/v1/agents/{name}/runs/{run_id}", get("get_run", "Show a run with its steps and what it used", runs::show))
         .api_route("/v1/agents/{name}/runs/{run_id}/stop", post("stop_run", "Stop a run", runs::stop))
         .api_route("/v1/agents/{name}/usage", get("list_usage", "Say what an agent used, day by day (UTC), latest first", agents::usage))
-        .api_route("/v1/agents/{name}/history", get("list_messages", "List the messages of a session, oldest first", history::list))
-        .api_route("/v1/agents/{name}/sessions", get("list_sessions", "List an agent's sessions, oldest first", history::sessions))
+        .api_route("/v1/agents/{name}/history", get("list_messages", "List the messages of a session, oldest first", sessions::messages))
+        .api_route("/v1/agents/{name}/sessions", get("list_sessions", "List an agent's sessions, oldest first", sessions::list))
         .api_route("/v1/agents/{name}/questions", get("list_questions", "List what an agent's runs ask, oldest first\nQuestions, and calls that wait for an approval.", questions::list))
         .api_route("/v1/agents/{name}/ask-responses/{question_id}", post("answer_question", ANSWER_QUESTION, questions::answer))
         .api_route("/v1/agents/{name}/tool-policy", get("get_tool_policy", "Show an agent's tool policy", policy::show)

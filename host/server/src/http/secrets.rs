@@ -11,7 +11,7 @@ use crate::{
         extract::{IfMatch, Json, Paging, Path},
         reply::{Created, Deleted, Paginated, WithEtag},
     },
-    services::vault::{self, NewSecret, NewValue},
+    services::secrets::{self, NewSecret, NewValue},
 };
 
 pub async fn create(
@@ -19,17 +19,17 @@ pub async fn create(
     caller: Caller<VaultWrite>,
     Json(new): Json<NewSecret>,
 ) -> Result<Created<Secret>> {
-    let secret = vault::create(&app.vault, caller.principal, new).await?;
+    let secret = secrets::create(&app.vault, caller.principal, new).await?;
     Ok(Created::new(format!("/v1/vault/secrets/{}", secret.id), secret))
 }
 
 /// Lists secrets, oldest first.
 pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Secret>> {
-    Ok(paging.show(vault::list(&app.vault, &paging.page).await?))
+    Ok(paging.show(secrets::list(&app.vault, &paging.page).await?))
 }
 
 pub async fn show(State(app): State<App>, _: Caller<VaultRead>, Path(id): Path<SecretId>) -> Result<WithEtag<Secret>> {
-    Ok(WithEtag(vault::get(&app.vault, &id).await?))
+    Ok(WithEtag(secrets::get(&app.vault, &id).await?))
 }
 
 /// Replaces the value of a secret.
@@ -40,7 +40,7 @@ pub async fn rotate(
     IfMatch(expected): IfMatch,
     Json(new): Json<NewValue>,
 ) -> Result<WithEtag<Secret>> {
-    Ok(WithEtag(vault::rotate(&app.vault, caller.principal, id, new, expected).await?))
+    Ok(WithEtag(secrets::rotate(&app.vault, caller.principal, id, new, expected).await?))
 }
 
 pub async fn delete(
@@ -49,6 +49,6 @@ pub async fn delete(
     Path(id): Path<SecretId>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    vault::remove(&app.vault, caller.principal, id, expected).await?;
+    secrets::remove(&app.vault, caller.principal, id, expected).await?;
     Ok(Deleted)
 }

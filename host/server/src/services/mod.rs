@@ -31,6 +31,7 @@ pub mod questions;
 pub mod refusals;
 pub mod retention;
 pub mod runs;
+pub mod secrets;
 pub mod sessions;
 pub mod skills;
 pub mod source;

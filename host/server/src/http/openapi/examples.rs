@@ -31,10 +31,10 @@ use crate::{
         models::Model,
         providers::{self, NewProvider, Patch as ProviderPatch},
         runs::{Detail, NewRun},
+        secrets::{NewSecret, NewValue},
         skills::{self, Install},
         tokens::{Issued, NewToken},
         upgrade::Upgrade,
-        vault::{NewSecret, NewValue},
     },
 };
 

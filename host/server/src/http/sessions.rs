@@ -1,4 +1,4 @@
-//! `/v1/agents/{name}/history` and `/sessions`.
+//! `/v1/agents/{name}/sessions` and `…/history`.
 
 use axum::extract::State;
 use moxxy_types::{
@@ -37,7 +37,7 @@ pub struct Selection {
 }
 
 /// Lists the messages of a session, oldest first.
-pub async fn list(
+pub async fn messages(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
@@ -49,7 +49,7 @@ pub async fn list(
 }
 
 /// Lists sessions, oldest first.
-pub async fn sessions(
+pub async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
