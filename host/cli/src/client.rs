@@ -186,7 +186,7 @@ impl Client {
         }
         let wait = retry_after(response.headers());
         let body = response.json().await.unwrap_or_default();
-        Err(Failure::answered(status, body, wait, self.token.is_some()))
+        Err(Failure::from_response(status, body, wait, self.token.is_some()))
     }
 
     /// Returns whether requests carry a token, rather than the one-time code from the server's start.

@@ -25,7 +25,7 @@ pub enum Source {
 impl Source {
     /// Reads the file at this path, or takes the value as the name of a bundled component if there is no such
     /// file.
-    pub fn named(component: &str) -> CliResult<Self> {
+    pub fn from_argument(component: &str) -> CliResult<Self> {
         let path = Path::new(component);
         if let (false, Ok(name)) = (path.is_file(), Name::try_from(component.to_owned())) {
             return Ok(Self::Bundled(name));
@@ -92,7 +92,7 @@ pub fn never(component: &Value) -> String {
 }
 
 /// Returns the requested permissions, each with whether it was granted.
-pub fn wishes(component: &Value) -> String {
+pub fn requested_permissions(component: &Value) -> String {
     let missing = names(component, "missing");
     let state = |name: &String| if missing.contains(name) { "missing" } else { "granted" };
     names(component, "asked").iter().map(|name| format!("{name} ({})\n", state(name))).collect()

@@ -34,7 +34,7 @@ pub fn prepare(options: &Options) -> CliResult<Connection> {
         None => token,
     };
     let token = token.as_ref().map(|token| bearer(token.expose_secret())).transpose()?;
-    if token.is_some() && url.scheme() == "http" && !is_here(&url) {
+    if token.is_some() && url.scheme() == "http" && !is_loopback(&url) {
         options.terminal().say("moxxy: the token goes over the network unencrypted; use an https address");
     }
     let http = connector(&url, options.ca.as_deref().or(ca.as_deref()))?;
@@ -42,7 +42,7 @@ pub fn prepare(options: &Options) -> CliResult<Connection> {
 }
 
 /// Returns whether the address is on this machine, so that the traffic does not leave it.
-fn is_here(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let loopback = |address: IpAddr| address.is_loopback();
     host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(loopback)
@@ -60,7 +60,7 @@ fn address(options: &Options, variable: Option<String>) -> CliResult<Url> {
         None => {
             let server = Config::load(&options.flags())?.server;
             let scheme = if server.tls_certificate.as_os_str().is_empty() { "http" } else { "https" };
-            let host = SocketAddr::new(near(server.listen), server.port);
+            let host = SocketAddr::new(reachable_address(server.listen), server.port);
             format!("{scheme}://{host}")
         }
     };
@@ -106,7 +106,7 @@ fn authorities(file: &Path) -> CliResult<Vec<Certificate>> {
 }
 
 /// Returns the address at which this machine reaches a listener.
-pub fn near(listens: IpAddr) -> IpAddr {
+pub fn reachable_address(listens: IpAddr) -> IpAddr {
     match listens {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -72,7 +72,7 @@ impl Failure {
     }
 
     /// Creates the failure for an error response. `token`: whether the request carried one.
-    pub fn answered(status: StatusCode, body: Value, retry_after: Option<u64>, token: bool) -> Self {
+    pub fn from_response(status: StatusCode, body: Value, retry_after: Option<u64>, token: bool) -> Self {
         let text = |key: &str| body.get(key).and_then(Value::as_str);
         let unwell = (text("status") == Some("failing")).then_some("The server cannot work: its database is gone");
         let Some(message) = text("error").or(unwell) else {
@@ -85,7 +85,7 @@ impl Failure {
             _ => Exit::Failed,
         };
         let code = text("code").unwrap_or_default();
-        let advice = hints::of(status, code, message, retry_after, token);
+        let advice = hints::for_response(status, code, message, retry_after, token);
         Self { exit, message: message.to_owned(), advice, document: body }
     }
 
@@ -95,7 +95,7 @@ impl Failure {
     }
 
     /// Returns the text for stderr; `None` if there is none.
-    pub fn said(&self, as_json: bool) -> Option<String> {
+    pub fn render(&self, as_json: bool) -> Option<String> {
         match (&self.message, &self.advice) {
             (message, _) if message.is_empty() => None,
             _ if as_json => Some(self.document.to_string()),

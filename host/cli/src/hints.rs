@@ -23,7 +23,13 @@ pub fn unreachable(reason: &str) -> &'static str {
 }
 
 /// Returns the hint for an error response. `token`: whether the request carried one.
-pub fn of(status: StatusCode, code: &str, message: &str, retry_after: Option<u64>, token: bool) -> Option<String> {
+pub fn for_response(
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    retry_after: Option<u64>,
+    token: bool,
+) -> Option<String> {
     let advice = match (status, code) {
         (StatusCode::UNAUTHORIZED, _) => return Some(unauthenticated(token)),
         (StatusCode::FORBIDDEN, _) => return Some(forbidden(message)),
@@ -101,7 +107,7 @@ fn forbidden(message: &str) -> String {
 /// Explains how to create a token with these scopes.
 pub fn another_token(scopes: &[&str]) -> String {
     let command = |offline: &str| {
-        let scopes = scopes.iter().map(|scope| format!(" --scope {}", quoted(scope)));
+        let scopes = scopes.iter().map(|scope| format!(" --scope {}", shell_quote(scope)));
         format!("moxxy token create{offline}{}", scopes.collect::<String>())
     };
     format!(
@@ -120,6 +126,6 @@ fn later(seconds: Option<u64>) -> String {
 }
 
 /// Quotes a scope for a shell.
-pub fn quoted(scope: &str) -> String {
+pub fn shell_quote(scope: &str) -> String {
     if scope == "*" { "'*'".to_owned() } else { scope.to_owned() }
 }

@@ -213,7 +213,7 @@ impl Cli {
 
 fn ended(terminal: Terminal, done: CliResult) -> ExitCode {
     let Err(failure) = done else { return Exit::Success.into() };
-    if let Some(said) = failure.said(terminal.json) {
+    if let Some(said) = failure.render(terminal.json) {
         terminal.say(&said);
     }
     failure.exit.into()

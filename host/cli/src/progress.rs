@@ -13,7 +13,7 @@ use super::terminal;
 const FRAMES: [&str; 4] = ["|", "/", "-", "\\"];
 const PAUSE: Duration = Duration::from_millis(120);
 /// Work that takes less time shows no spinner.
-const PATIENCE: Duration = Duration::from_millis(400);
+const SPINNER_DELAY: Duration = Duration::from_millis(400);
 /// Maximum width of the text, in columns.
 const WIDTH: usize = 70;
 
@@ -33,7 +33,7 @@ impl Progress {
         Self { text: text.into(), since: Instant::now(), frame: 0, visible: terminal::is_watched(), paused: false }
     }
 
-    pub fn tell(&mut self, text: impl Into<String>) {
+    pub fn set_text(&mut self, text: impl Into<String>) {
         self.text = text.into();
     }
 
@@ -56,7 +56,7 @@ impl Progress {
                     return done;
                 }
                 () = sleep(PAUSE), if self.visible && !self.paused => {
-                    if self.since.elapsed() > PATIENCE {
+                    if self.since.elapsed() > SPINNER_DELAY {
                         self.draw_line();
                         drawn = true;
                     }

@@ -23,7 +23,7 @@ use super::terminal::Terminal;
 static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
 /// First line of a file that this program wrote and may overwrite.
-const OURS: &str = "# Written by moxxy: where its SDK is on this machine. Not for version control.";
+const GENERATED_HEADER: &str = "# Written by moxxy: where its SDK is on this machine. Not for version control.";
 
 /// Unpacks the SDK into the data directory if it is missing. Returns the folder of `moxxy-sdk`.
 pub fn unpack(flags: &Flags) -> Result<PathBuf> {
@@ -61,19 +61,20 @@ pub fn patch(sdk: &Path) -> String {
 
 /// Writes the SDK's path to the Cargo configuration of an author's crate or workspace. A configuration that the
 /// author wrote stays unchanged.
-pub fn point_to(terminal: Terminal, root: &Path, sdk: &Path) -> Result<()> {
+pub fn write_cargo_config(terminal: Terminal, root: &Path, sdk: &Path) -> Result<()> {
     let path = root.join(".cargo").join("config.toml");
     let patch = patch(sdk);
     let ours = match fs::read_to_string(&path) {
         Ok(text) if text.contains(&patch) => return Ok(()),
-        Ok(text) => text.starts_with(OURS),
+        Ok(text) => text.starts_with(GENERATED_HEADER),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
     if !ours {
         terminal.note(&format!("For cargo's own commands, add to {}:\n    {patch}", path.display()));
         return Ok(());
     }
-    let written = fs::create_dir_all(root.join(".cargo")).and_then(|()| fs::write(&path, format!("{OURS}\n{patch}\n")));
+    let written = fs::create_dir_all(root.join(".cargo"))
+        .and_then(|()| fs::write(&path, format!("{GENERATED_HEADER}\n{patch}\n")));
     written.map_err(|e| unwritable(&path, &e))
 }
 

@@ -159,7 +159,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::List => list(&client, terminal).await,
-        Command::Show(Agent { name }) => terminal.show(&client.answer(at(Method::GET, &name, "")).await?, shown),
+        Command::Show(Agent { name }) => terminal.show(&client.answer(at(Method::GET, &name, "")).await?, render),
         Command::Create { name, provider, model, settings } => {
             let mut body = settings.body(&Value::Null)?;
             body.extend(
@@ -182,7 +182,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
         Command::Stop { agent: Agent { name }, now } => {
             let stop = at(Method::POST, &name, "/stop").json(json!({ "mode": mode(now) }));
             let stopped = progress::with_spinner(format!("Stopping {name}"), client.answer(stop)).await?;
-            terminal.show(&stopped, |runs| told(runs.as_array().map_or(0, Vec::len), now))
+            terminal.show(&stopped, |runs| render_stopped(runs.as_array().map_or(0, Vec::len), now))
         }
         Command::Reset(Agent { name }) => {
             let reset = client.answer(at(Method::POST, &name, "/reset"));
@@ -205,7 +205,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
     }
 }
 
-fn told(runs: usize, now: bool) -> String {
+fn render_stopped(runs: usize, now: bool) -> String {
     match (runs, now) {
         (0, _) => "There was no run to stop.\n".to_owned(),
         (runs, true) => format!("Runs that were told to stop at once: {runs}.\n"),
@@ -242,7 +242,7 @@ async fn change(client: &Client, terminal: Terminal, update: Update) -> CliResul
         return Err(Failure::usage("What is to change? `moxxy agent update --help` shows what can"));
     }
     let changed = client.answer(at(Method::PATCH, &name, "").json(Value::Object(body))).await?;
-    terminal.show(&changed, shown)
+    terminal.show(&changed, render)
 }
 
 async fn list(client: &Client, terminal: Terminal) -> CliResult {
@@ -257,7 +257,7 @@ async fn list(client: &Client, terminal: Terminal) -> CliResult {
     })
 }
 
-fn shown(agent: &Value) -> String {
+fn render(agent: &Value) -> String {
     let limits = agent.get("limits").and_then(Value::as_object);
     let limits = limits.into_iter().flatten().filter(|(_, limit)| !limit.is_null());
     let fallbacks =
@@ -278,14 +278,14 @@ fn shown(agent: &Value) -> String {
 }
 
 fn message(message: &Value) -> String {
-    let mut shown = format!("{}  {}\n", text(message, "role"), time(message, "created_at"));
+    let mut lines = format!("{}  {}\n", text(message, "role"), time(message, "created_at"));
     for line in text(message, "content").lines() {
-        shown += &format!("  {line}\n");
+        lines += &format!("  {line}\n");
     }
     for call in items(message, "tool_calls") {
-        shown += &format!("  calls {} {}\n", text(call, "name"), text(call, "arguments"));
+        lines += &format!("  calls {} {}\n", text(call, "name"), text(call, "arguments"));
     }
-    shown + "\n"
+    lines + "\n"
 }
 
 async fn sessions(client: &Client, terminal: Terminal, name: &Name) -> CliResult {

@@ -67,7 +67,7 @@ pub struct List {
 pub async fn run(options: &Options, flags: &Flags, command: Command) -> CliResult {
     let terminal = options.terminal();
     match command {
-        Command::Verify { head } => told(terminal, &audit::verify(&Config::load(flags)?, head).await?),
+        Command::Verify { head } => render(terminal, &audit::verify(&Config::load(flags)?, head).await?),
         Command::Head => {
             let head = Client::new(options)?.answer(Call::get("/v1/audit/head")).await?;
             terminal.show(&head, |head| format!("{}:{}\n", text(head, "position"), text(head, "hash")))
@@ -106,7 +106,7 @@ fn row(entry: &Value) -> [String; 6] {
     [place, time(entry, "timestamp"), who, text(entry, "agent_id"), text(entry, "event_type"), details]
 }
 
-fn told(terminal: Terminal, report: &Report) -> CliResult {
+fn render(terminal: Terminal, report: &Report) -> CliResult {
     let head = report.head.as_ref().map(|head| format!("{}:{}", head.position, head.hash)).unwrap_or_default();
     match terminal.json {
         true => terminal.document(&json!(report).to_string())?,

@@ -132,7 +132,7 @@ fn cargo_build(
     build.arg("--message-format=json-render-diagnostics");
     if package.wants_sdk() {
         let sdk = sdk::unpack(flags)?;
-        sdk::point_to(terminal, &workspace.workspace_root, &sdk)?;
+        sdk::write_cargo_config(terminal, &workspace.workspace_root, &sdk)?;
         build.arg("--config").arg(sdk::patch(&sdk));
     }
     let manifest = fs::read_to_string(workspace.workspace_root.join("Cargo.toml")).unwrap_or_default();

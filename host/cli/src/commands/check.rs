@@ -40,7 +40,7 @@ pub struct Args {
 pub async fn run(options: &Options, args: Args) -> CliResult {
     let wire = args.wire.as_deref().map(content).transpose()?;
     if let (false, Some(component)) = (args.installed, local(options, &args.component)?) {
-        return here(options, component, wire, args.config).await;
+        return check_locally(options, component, wire, args.config).await;
     }
     if !args.installed {
         let about = "There is no such file, and no such provider comes with the server; asking the server for";
@@ -51,7 +51,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
     let checking = client.answer(Call::post(path).json(json!({ "wire": wire })));
     let answer = progress::with_spinner(format!("Checking {}", args.component), checking).await?;
     options.terminal().show(&answer, |report| text(report, "text"))?;
-    judged(&answer.value)
+    exit_status(&answer.value)
 }
 
 /// Returns the content of a file, or the name unchanged.
@@ -66,7 +66,7 @@ fn content(wire: &str) -> CliResult<String> {
 
 /// Returns the component if it is a file or bundled.
 fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
-    Ok(match Source::named(component)? {
+    Ok(match Source::from_argument(component)? {
         Source::File(bytes) => Some(bytes),
         Source::Bundled(name) => {
             let limit = Config::load(&options.flags())?.server.upload_limit;
@@ -76,7 +76,7 @@ fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
 }
 
 /// Runs the check without a server.
-async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> CliResult {
+async fn check_locally(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> CliResult {
     let (wire, config) = (wire.as_deref().map(ProtocolProfile::named).transpose()?, config.over(Default::default())?);
     let checking = async {
         let admitted = inspect::admit(&options.flags(), component).await?;
@@ -88,11 +88,11 @@ async fn here(options: &Options, component: Vec<u8>, wire: Option<String>, confi
         true => terminal.document(&json!(report).to_string())?,
         false => terminal.print(&report.text)?,
     }
-    judged(&json!(report))
+    exit_status(&json!(report))
 }
 
 /// Fails if a case failed.
-fn judged(report: &Value) -> CliResult {
+fn exit_status(report: &Value) -> CliResult {
     match report.get("failed").and_then(Value::as_u64) {
         Some(0) => Ok(()),
         failed => {

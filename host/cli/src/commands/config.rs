@@ -38,7 +38,7 @@ fn toml(layers: &Layers, config: &Config) -> String {
             section = &setting.row.section;
             text.push_str(&format!("{gap}[{section}]\n"));
         }
-        let value = Table::from_iter([(setting.row.key.clone(), shown(setting, config))]).to_string();
+        let value = Table::from_iter([(setting.row.key.clone(), render(setting, config))]).to_string();
         let source = setting.source.to_string();
         text.push_str(&format!("{} # {}\n", value.trim_end(), source.escape_debug()));
     }
@@ -47,14 +47,14 @@ fn toml(layers: &Layers, config: &Config) -> String {
 
 fn json(layers: &Layers, config: &Config) -> serde_json::Value {
     let entry = |setting: &Setting| {
-        let entries = [("value", shown(setting, config)), ("source", Value::String(setting.source.to_string()))];
+        let entries = [("value", render(setting, config)), ("source", Value::String(setting.source.to_string()))];
         Value::Table(entries.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
     };
     json!(layers.sections(entry))
 }
 
 /// Returns the effective value. Hides secrets.
-fn shown(setting: &Setting, config: &Config) -> Value {
+fn render(setting: &Setting, config: &Config) -> Value {
     let path = |path: &Path| Value::String(path.display().to_string());
     match &*setting.row.name() {
         "data.home" => path(&config.data.home),

@@ -75,7 +75,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
     match command {
         Command::Add(add) => {
             let granted = client.answer(Call::post(PATH).json(add.body())).await?;
-            terminal.show(&granted, |granted| items(granted, "grants").iter().map(told).collect())
+            terminal.show(&granted, |granted| items(granted, "grants").iter().map(render).collect())
         }
         Command::List => list(&client, terminal).await,
         Command::Revoke { id } => {
@@ -96,7 +96,7 @@ impl Add {
     }
 }
 
-fn told(grant: &Value) -> String {
+fn render(grant: &Value) -> String {
     let (mode, secret) = (mode(grant), text(grant, "secret"));
     format!("Granted {secret} to {} ({mode}, {}).\n", holder(grant), text(grant, "id"))
 }

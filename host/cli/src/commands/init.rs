@@ -81,7 +81,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
 async fn first_token(config: &Config) -> CliResult<String> {
     let new = NewToken { scopes: vec!["*".into()], description: Some("The first".into()), expires_in_seconds: None };
     let made = tokens::offline(config, new).await.map_err(|failure| {
-        let home = quoted(&config.data.home);
+        let home = shell_quote(&config.data.home);
         let make = format!("moxxy --home {home} token create --offline --scope '*'");
         failure.advise(format!("moxxy.toml was written; what lacks is a token: {make}"))
     })?;
@@ -168,7 +168,7 @@ fn write(chosen: &Choices) -> CliResult<PathBuf> {
 
 /// Returns the next commands, to paste into two terminals.
 fn next(chosen: &Choices, home: Option<&Path>, token: Option<&str>) -> String {
-    let home = home.map(|home| format!("  export MOXXY_HOME={}\n", quoted(home))).unwrap_or_default();
+    let home = home.map(|home| format!("  export MOXXY_HOME={}\n", shell_quote(home))).unwrap_or_default();
     let token = token.map(|token| format!("  export MOXXY_TOKEN={token}\n")).unwrap_or_default();
     let serve = if chosen.demo { "moxxy serve --demo" } else { "moxxy serve" };
     let begin = match chosen.demo {
@@ -179,6 +179,6 @@ fn next(chosen: &Choices, home: Option<&Path>, token: Option<&str>) -> String {
 }
 
 /// Quotes a path for a shell.
-pub fn quoted(path: &Path) -> String {
+pub fn shell_quote(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

@@ -52,7 +52,7 @@ pub fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
         let path = folder.join(path);
         fs::write(&path, content).map_err(|e| sdk::unwritable(&path, &e))?;
     }
-    sdk::point_to(terminal, &build::describe(folder)?.1.workspace_root, &sdk)?;
+    sdk::write_cargo_config(terminal, &build::describe(folder)?.1.workspace_root, &sdk)?;
     match terminal.json {
         true => terminal.document(&json!({ "folder": name }).to_string()),
         false => {

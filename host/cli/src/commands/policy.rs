@@ -76,10 +76,10 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
             client.answer(Call::new(reqwest::Method::PUT, path(&agent)).json(policy)).await?
         }
     };
-    terminal.show(&answer, shown)
+    terminal.show(&answer, render)
 }
 
-fn shown(policy: &Value) -> String {
+fn render(policy: &Value) -> String {
     let tools = policy.get("tools").and_then(Value::as_object).into_iter().flatten();
     let tools = tools.map(|(pattern, verdict)| [pattern.clone(), verdict.as_str().unwrap_or_default().to_owned()]);
     let idempotent = items(policy, "idempotent").iter().filter_map(Value::as_str);

@@ -122,7 +122,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
     match command {
         Command::Check(_) => Ok(()),
         Command::Install { id, component, digest, config, secrets } => {
-            let component = Source::named(component.as_deref().unwrap_or(id.as_str()))?.to_json();
+            let component = Source::from_argument(component.as_deref().unwrap_or(id.as_str()))?.to_json();
             let (config, secrets) = (config.over(Map::new())?, secrets.to_json());
             let body =
                 json!({ "id": id, "component": component, "digest": digest, "config": config, "secrets": secrets });
@@ -136,7 +136,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
             Ok(())
         }
         Command::List => list(&client, terminal).await,
-        Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, shown),
+        Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, render),
         Command::Update { provider: Provider { id }, config, secrets, accept, unset, concurrency } => {
             let given = config.settings.is_some() || !config.set.is_empty() || !unset.is_empty();
             let before = match config.settings {
@@ -157,7 +157,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
                 body.insert("concurrency".into(), Some(most).filter(|most| *most > 0).into());
             }
             let updated = client.answer(at(Method::PATCH, &id, "").json(body)).await?;
-            terminal.show(&updated, shown)
+            terminal.show(&updated, render)
         }
         Command::Models(Provider { id }) => models(&client, terminal, &id).await,
         Command::Remove(Provider { id }) => {
@@ -189,7 +189,7 @@ async fn list(client: &Client, terminal: Terminal) -> CliResult {
     })
 }
 
-fn shown(provider: &Value) -> String {
+fn render(provider: &Value) -> String {
     let config = provider.get("config").and_then(Value::as_object);
     let config = config.into_iter().flatten().map(|(key, value)| format!("{key} = {value}\n"));
     terminal::fields([
@@ -200,7 +200,7 @@ fn shown(provider: &Value) -> String {
         ("Digest", text(provider, "digest")),
         ("Installed", time(provider, "created_at")),
         ("Updated", time(provider, "updated_at")),
-        ("Asks for", component::wishes(provider)),
+        ("Asks for", component::requested_permissions(provider)),
         ("Granted", component::granted(provider)),
         ("Can never", component::never(provider)),
         ("Conformance", conformance(provider)),

@@ -69,7 +69,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
     let (question, body) = match command {
         Command::List { agent } => {
             let open = client.list(Call::get(format!("/v1/agents/{agent}/questions")), None).await?;
-            return terminal.list(&open, "Nothing is asked.", told);
+            return terminal.list(&open, "Nothing is asked.", render);
         }
         Command::Answer { question, answer } => (question, json!({ "answer": answer })),
         Command::Allow(Decision { question, scope }) => (question, json!({ "decision": "allow", "scope": scope })),
@@ -81,8 +81,8 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
 }
 
 /// Formats questions in full, because a person must see what they approve.
-fn told(open: &[Value]) -> String {
-    let told = |asked: &Value| {
+fn render(open: &[Value]) -> String {
+    let question = |asked: &Value| {
         let approval = text(asked, "kind") == "approval";
         terminal::fields([
             ("Question", text(asked, "question_id")),
@@ -94,5 +94,5 @@ fn told(open: &[Value]) -> String {
             ("Asks", if approval { String::new() } else { text(asked, "question") }),
         ])
     };
-    open.iter().map(told).collect::<Vec<_>>().join("\n")
+    open.iter().map(question).collect::<Vec<_>>().join("\n")
 }

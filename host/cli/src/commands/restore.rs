@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     arguments,
-    commands::init::quoted,
+    commands::init::shell_quote,
     failure::{CliResult, Failure},
     terminal::Terminal,
 };
@@ -51,12 +51,12 @@ struct Choice {
 pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     let config = Config::load(flags)?;
     match args.file {
-        Some(file) => told(terminal, &config.data.home, &backup::restore(&config, &file).await?),
+        Some(file) => render(terminal, &config.data.home, &backup::restore(&config, &file).await?),
         None => activate(terminal, &config, args.unfinished).await,
     }
 }
 
-fn told(terminal: Terminal, home: &Path, restored: &Restored) -> CliResult {
+fn render(terminal: Terminal, home: &Path, restored: &Restored) -> CliResult {
     if terminal.json {
         return terminal.document(&json!(restored).to_string());
     }
@@ -64,7 +64,7 @@ fn told(terminal: Terminal, home: &Path, restored: &Restored) -> CliResult {
     for finding in &audit.findings {
         terminal.say(&format!("moxxy: warning: the audit log of the backup: {finding}"));
     }
-    let (head, home) = (audit.head.as_ref().map(|head| head.position).unwrap_or_default(), quoted(home));
+    let (head, home) = (audit.head.as_ref().map(|head| head.position).unwrap_or_default(), shell_quote(home));
     terminal.print(&format!(
         "Restored the backup of {taken_at}: {components} components, {secrets} secrets that the master key opens, \
          {head} entries in the audit log.\n"

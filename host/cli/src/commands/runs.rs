@@ -225,11 +225,11 @@ impl Screen {
                 self.terminal.print(&format!("{rest}\n"))?;
                 self.pending.clear();
             }
-            "model.request" => self.progress.tell(format!("Waiting for {}", text("model"))),
+            "model.request" => self.progress.set_text(format!("Waiting for {}", text("model"))),
             "skill.invoked" => {
                 let call = format!("{} {}", text("skill_id"), text("tool"));
                 self.terminal.say(&format!("[{}]", terminal::line(&call, 200)));
-                self.progress.tell(call);
+                self.progress.set_text(call);
             }
             "ask.requested" => {
                 let id = text("question_id");
@@ -245,13 +245,13 @@ impl Screen {
                 self.terminal.say(&format!("[{shown}]"));
                 whole.into_iter().for_each(|whole| self.terminal.say(&whole));
                 self.terminal.say(&format!("  moxxy question {how}"));
-                self.progress.tell("Waiting for an answer".to_owned());
+                self.progress.set_text("Waiting for an answer".to_owned());
             }
             "skill.denied" => {
                 let denied = format!("{} was not called: {}", text("tool"), text("reason"));
                 self.terminal.say(&format!("[{}]", terminal::line(&denied, 1000)));
             }
-            "skill.progress" => self.progress.tell(told(payload)),
+            "skill.progress" => self.progress.set_text(render(payload)),
             "skill.failed" => {
                 let failed = format!("{} {} failed: {}", text("skill_id"), text("tool"), text("message"));
                 self.terminal.say(&format!("[{}]", terminal::line(&failed, 1000)));
@@ -263,7 +263,7 @@ impl Screen {
 }
 
 /// Formats the progress that a call reports.
-fn told(payload: &Value) -> String {
+fn render(payload: &Value) -> String {
     let done = payload.get("done").and_then(Value::as_f64);
     let percent = done.map(|done| format!(" {:.0} %", done * 100.0)).unwrap_or_default();
     format!("{}: {}{percent}", text(payload, "skill_id"), text(payload, "message"))

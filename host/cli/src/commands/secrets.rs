@@ -73,13 +73,13 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
             let (name, value) = (&value.secret.name, value.read()?);
             let body = json!({ "name": name, "value": &**value, "description": description });
             match find(&client, name).await? {
-                None => kept(terminal, &client.answer(Call::post(PATH).json(body)).await?),
-                Some(secret) => kept(terminal, &replace(&client, &secret, &value, description).await?),
+                None => render(terminal, &client.answer(Call::post(PATH).json(body)).await?),
+                Some(secret) => render(terminal, &replace(&client, &secret, &value, description).await?),
             }
         }
         Command::Rotate(value) => {
             let secret = known(&client, &value.secret.name).await?;
-            kept(terminal, &replace(&client, &secret, &value.read()?, None).await?)
+            render(terminal, &replace(&client, &secret, &value.read()?, None).await?)
         }
         Command::List => list(&client, terminal).await,
         Command::Rm { secret: Secret { name } } => {
@@ -113,7 +113,7 @@ async fn known(client: &Client, name: &SecretName) -> CliResult<Value> {
     find(client, name).await?.ok_or_else(unknown)
 }
 
-fn kept(terminal: Terminal, secret: &Answer) -> CliResult {
+fn render(terminal: Terminal, secret: &Answer) -> CliResult {
     terminal.show(secret, |secret| {
         format!("Kept {} (version {}, {}).\n", text(secret, "name"), text(secret, "version"), text(secret, "id"))
     })

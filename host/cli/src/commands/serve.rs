@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{commands::init::quoted, connect::near};
+use crate::{commands::init::shell_quote, connect::reachable_address};
 use std::sync::Arc;
 
 /// Maximum number of connections that wait to be accepted; the system may allow fewer. If the queue is full, a
@@ -58,7 +58,7 @@ pub async fn run(flags: Flags, args: Args) -> Result<()> {
         let message = format!(
             "`server.listen` is open to other machines, and there is no token yet: make the first one with \
              `moxxy --home {} token create --offline --scope '*'`",
-            quoted(&config.data.home)
+            shell_quote(&config.data.home)
         );
         return Err(Error::conflict("no_token", message));
     }
@@ -117,7 +117,7 @@ fn announce(server: &Server, address: SocketAddr, demo: bool, code: Option<&str>
     }
     // `-k`, because no certificate names this machine's local address.
     let curl = if http::has_tls(server) { "curl -sk" } else { "curl -s" };
-    let url = format!("{scheme}://{}", SocketAddr::new(near(address.ip()), address.port()));
+    let url = format!("{scheme}://{}", SocketAddr::new(reachable_address(address.ip()), address.port()));
     if let Some(code) = code {
         let whose = match trusts {
             true => {

@@ -116,7 +116,7 @@ pub struct Change {
 
 impl Version {
     fn send(self, call: Call) -> CliResult<Call> {
-        Ok(Source::named(&self.component)?.send(call, self.consent.digest, self.consent.accept))
+        Ok(Source::from_argument(&self.component)?.send(call, self.consent.digest, self.consent.accept))
     }
 }
 
@@ -149,7 +149,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
             Ok(())
         }
         Command::List { agent } => list(&client, terminal, &agent).await,
-        Command::Show(skill) => terminal.show(&client.answer(skill.at(Method::GET, "")).await?, shown),
+        Command::Show(skill) => terminal.show(&client.answer(skill.at(Method::GET, "")).await?, render),
         Command::Upgrade { skill, change: wanted } => {
             let done = if wanted.component.is_some() { "Upgraded" } else { "Changed the consent of" };
             let call = wanted.send(skill.at(Method::PUT, ""))?;
@@ -194,7 +194,7 @@ fn advise(terminal: Terminal, agent: &Name, skill: &Value) {
             text(skill, "skill_id")
         ));
     }
-    let mut told = format!("It asks for what it has not been granted:\n{}", component::wishes(skill));
+    let mut told = format!("It asks for what it has not been granted:\n{}", component::requested_permissions(skill));
     let id = text(skill, "skill_id");
     for name in &missing {
         told += &match name.strip_prefix("secret:").and_then(|name| name.split(' ').next()) {
@@ -222,7 +222,7 @@ async fn list(client: &Client, terminal: Terminal, agent: &Name) -> CliResult {
     })
 }
 
-fn shown(skill: &Value) -> String {
+fn render(skill: &Value) -> String {
     let about = terminal::fields([
         ("Skill", text(skill, "skill_id")),
         ("Version", text(skill, "version")),
@@ -232,7 +232,7 @@ fn shown(skill: &Value) -> String {
         ("Signature", text(skill, "signature")),
         ("Before", text(skill, "previous")),
         ("Installed", time(skill, "created_at")),
-        ("Asks for", component::wishes(skill)),
+        ("Asks for", component::requested_permissions(skill)),
         ("Granted", component::granted(skill)),
         ("Can never", component::never(skill)),
     ]);
