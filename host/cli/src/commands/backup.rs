@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
-    let taken = backup::take(&Config::load(flags)?, &args.file).await?;
+    let taken = backup::create(&Config::load(flags)?, &args.file).await?;
     if terminal.json {
         return terminal.document(&json!(taken).to_string());
     }

@@ -21,7 +21,7 @@ pub enum Command {
 
 pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> CliResult {
     let layers = Layers::read(flags)?;
-    let config = Config::of(&layers)?;
+    let config = Config::from_layers(&layers)?;
     match command {
         Command::Print if terminal.json => terminal.document(&format!("{:#}", json(&layers, &config))),
         Command::Print => terminal.print(&toml(&layers, &config)),

@@ -50,7 +50,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
         return Err(Failure::usage("`moxxy init` writes moxxy.toml in the data directory; --home says where that is"));
     }
     let layers = Layers::read(&options.flags())?;
-    let before = Config::of(&layers)?;
+    let before = Config::from_layers(&layers)?;
     let offered = Choices {
         home: before.data.home.clone(),
         port: before.server.port,

@@ -154,16 +154,16 @@ pub struct Flags {
 impl Config {
     /// Reads all layers and checks the result.
     pub fn load(flags: &Flags) -> Result<Self> {
-        Self::of(&Layers::read(flags)?)
+        Self::from_layers(&Layers::read(flags)?)
     }
 
     /// Returns the defaults for a data directory, for programs that embed the server.
     pub fn at(home: impl Into<PathBuf>) -> Result<Self> {
-        Self::of(&Layers::defaults(home.into())?)
+        Self::from_layers(&Layers::defaults(home.into())?)
     }
 
     /// Builds the configuration from its layers, or returns an error that lists all problems.
-    pub fn of(layers: &Layers) -> Result<Self> {
+    pub fn from_layers(layers: &Layers) -> Result<Self> {
         let mut config = Self::deserialize(layers.values()?).map_err(Error::internal)?;
         config.data.home.clone_from(&layers.home);
         if config.data.cache.as_os_str().is_empty() {

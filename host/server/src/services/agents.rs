@@ -247,11 +247,11 @@ async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> Str
         other => other,
     })?;
     let is_wanted = |model: &Model| model.id == wanted.model;
-    if models::of(&runs.components, &provider).await?.iter().any(is_wanted) {
+    if models::cached(&runs.components, &provider).await?.iter().any(is_wanted) {
         return Ok(());
     }
     // The cached list may be older than the model.
-    let models = models::ask(&runs.components, &provider).await?;
+    let models = models::refresh(&runs.components, &provider).await?;
     if models.iter().any(is_wanted) {
         return Ok(());
     }

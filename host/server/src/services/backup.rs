@@ -36,7 +36,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Result of a backup.
 #[derive(Debug, Serialize)]
-pub struct Taken {
+pub struct CreatedBackup {
     pub file: PathBuf,
     pub taken_at: String,
     pub components: usize,
@@ -65,7 +65,7 @@ pub enum Unfinished {
 }
 
 /// Writes a backup to a new file.
-pub async fn take(config: &Config, file: &Path) -> Result<Taken> {
+pub async fn create(config: &Config, file: &Path) -> Result<CreatedBackup> {
     let database = config.database();
     if !database.exists() {
         let message = format!("There is nothing to back up in {}", config.data.home.display());
@@ -89,7 +89,7 @@ pub async fn take(config: &Config, file: &Path) -> Result<Taken> {
             _ => unusable(file, e.error),
         })?;
         directory::sync(folder).map_err(Error::from_write_error)?;
-        return Ok(Taken { file: file.to_owned(), taken_at: about.taken_at, components, size });
+        return Ok(CreatedBackup { file: file.to_owned(), taken_at: about.taken_at, components, size });
     }
     Err(Error::unavailable("busy", "Components were removed all the while; try again"))
 }
@@ -142,7 +142,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
     let unfinished = store::runs::open(&mut db).await?.len();
     backup::close(db).await?;
     // Components first: they have no effect without the database, which requires them.
-    place(&staged, home, &components)?;
+    move_into_home(&staged, home, &components)?;
     copy.as_file().sync_all().map_err(Error::from_write_error)?;
     copy.persist_noclobber(config.database()).map_err(|e| Error::from_write_error(e.error))?;
     directory::sync(home).map_err(Error::from_write_error)?;
@@ -183,7 +183,7 @@ async fn unpack(db: &mut Db, home: &Path) -> Result<(TempDir, HashSet<Digest>)> 
     Ok((staged, digests))
 }
 
-fn place(staged: &TempDir, home: &Path, digests: &HashSet<Digest>) -> Result<()> {
+fn move_into_home(staged: &TempDir, home: &Path, digests: &HashSet<Digest>) -> Result<()> {
     let move_all = || {
         for digest in digests {
             let place = plugins::upload(home, digest);

@@ -89,7 +89,7 @@ impl Outgoing for CallEgress {
         let sending = self.server.spawn(async move {
             let result = client.send(request, timeouts).await;
             if let Err(Error::Refused(refusal)) = &result {
-                recorder.tell(host, method, refusal).await;
+                recorder.record(host, method, refusal).await;
             }
             result
         });
@@ -98,7 +98,7 @@ impl Outgoing for CallEgress {
 }
 
 impl DenialRecorder {
-    async fn tell(&self, host: String, method: String, refusal: &Refusal) {
+    async fn record(&self, host: String, method: String, refusal: &Refusal) {
         if matches!(refusal, Refusal::Count(_)) && self.counted.swap(true, Relaxed) {
             return;
         }

@@ -15,7 +15,7 @@ pub enum Expected {
 }
 
 /// Returns the version of a serialized resource: a hash of all its bytes.
-pub fn of(shown: &[u8]) -> String {
+pub fn compute(shown: &[u8]) -> String {
     let mut version = hex::encode(digest::sha256(shown));
     // 128 bits.
     version.truncate(32);
@@ -26,7 +26,7 @@ impl Expected {
     /// Returns an error if the version of the resource is not an expected one.
     pub fn check(&self, thing: &impl Serialize) -> Result<()> {
         let Self::OneOf(versions) = self else { return Ok(()) };
-        let actual = of(&serde_json::to_vec(thing).map_err(Error::internal)?);
+        let actual = compute(&serde_json::to_vec(thing).map_err(Error::internal)?);
         if versions.contains(&actual) {
             return Ok(());
         }

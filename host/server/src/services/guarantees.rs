@@ -8,7 +8,7 @@ use moxxy_types::{components::Description, grants::Mode};
 use crate::services::permissions::GrantedPermissions;
 
 /// Returns the guarantees as sentences without a subject.
-pub fn of(component: &Description, granted: &GrantedPermissions) -> Vec<String> {
+pub fn list(component: &Description, granted: &GrantedPermissions) -> Vec<String> {
     let lacks = |interface: &str| {
         component.imports.as_ref().is_some_and(|imports| !imports.iter().any(|import| import == interface))
     };

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::services::{
     components::Components,
     egress::{self, CallEgress},
-    progress::{self, About},
+    progress::{self, ReportedCall},
     storage::{self, SkillStorage},
     vault::{call_secrets, secret_use::CallIdentity},
 };
@@ -58,7 +58,7 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
     let run = caller.run.as_ref().map(|(_, run)| run.clone());
     let subject =
         EventContext { agent: Some(caller.agent.clone()), run, ..EventContext::default() }.by_component(&skill.id);
-    let about = About { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
+    let about = ReportedCall { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
     let policy = egress::of_skill(components, &caller.agent, skill);
     let owner = CallIdentity {
@@ -82,7 +82,7 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
     };
     let text = serde_json::to_string(arguments).map_err(Error::internal)?;
     let ended = CancellationToken::new();
-    let telling = progress::tell(components, about, reports, ended.clone());
+    let telling = progress::record_reports(components, about, reports, ended.clone());
     let calling = async {
         let _ended = ended.drop_guard();
         components.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await

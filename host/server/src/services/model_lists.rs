@@ -54,7 +54,7 @@ impl ModelLists {
         (fresh && cached.of.0 == provider.component.digest && cached.of.1 == provider.config).then_some(cached)
     }
 
-    pub fn keep(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
+    pub fn insert(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
         let of = (provider.component.digest.clone(), provider.config.clone());
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = lists.get(&provider.id).filter(|cached| cached.of == of).and_then(|cached| cached.models.clone());

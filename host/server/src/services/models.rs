@@ -11,7 +11,7 @@ use crate::services::{components::Components, providers};
 
 /// Known properties of a model.
 #[derive(Debug, Default)]
-pub struct About {
+pub struct ModelInfo {
     pub context_window: Option<u32>,
     pub max_output_tokens: Option<u32>,
     pub price: Option<Price>,
@@ -20,34 +20,34 @@ pub struct About {
 /// Returns the models of the provider with this id.
 pub async fn list(components: &Components, id: &Name) -> Result<Vec<Model>> {
     let provider = store::providers::get(&mut *components.store.read().await?, id).await?;
-    of(components, &provider).await
+    cached(components, &provider).await
 }
 
 /// Returns the models of a provider, from the cache if possible.
-pub async fn of(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
+pub async fn cached(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
     match components.models.get(provider, components.store.clock().now()).and_then(|cached| cached.models) {
         Some(models) => Ok(models.to_vec()),
-        None => ask(components, provider).await,
+        None => refresh(components, provider).await,
     }
 }
 
 /// Lists the models of a provider without the cache, and caches the result.
-pub async fn ask(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
+pub async fn refresh(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
     components.activation.check()?;
     let context = providers::context(components, provider, EventContext::default()).await?;
     let listed = components.plugins.list_models(&provider.component.digest, context).await;
     let known = |model: plugins::models::Model| Model::new(components, &provider.id, model);
     let listed = listed.map(|models| models.into_iter().map(known).collect::<Vec<_>>());
-    components.models.keep(provider, components.store.clock().now(), listed.as_ref().ok());
+    components.models.insert(provider, components.store.clock().now(), listed.as_ref().ok());
     Ok(listed?)
 }
 
 /// Returns the known properties of a model. A failure to list models is cached too, so that not every call waits for
 /// the provider.
-pub async fn about(components: &Components, provider: &Provider, model: &str) -> About {
+pub async fn info(components: &Components, provider: &Provider, model: &str) -> ModelInfo {
     let models = match components.models.get(provider, components.store.clock().now()) {
         Some(cached) => cached.models,
-        None => match ask(components, provider).await {
+        None => match refresh(components, provider).await {
             Ok(models) => Some(Arc::new(models)),
             Err(error) => {
                 tracing::warn!(provider = %provider.id, %error, "failed to list the models of a provider");
@@ -57,12 +57,12 @@ pub async fn about(components: &Components, provider: &Provider, model: &str) ->
     };
     let found = models.iter().flat_map(|models| models.iter()).find(|known| known.id == model);
     match found {
-        Some(model) => About {
+        Some(model) => ModelInfo {
             context_window: model.context_window,
             max_output_tokens: model.max_output_tokens,
             price: model.price,
         },
-        None => About { price: configured(components, &provider.id, model), ..About::default() },
+        None => ModelInfo { price: configured(components, &provider.id, model), ..ModelInfo::default() },
     }
 }
 

@@ -23,7 +23,7 @@ use crate::services::components::Components;
 const MIN_EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The call that reports progress.
-pub struct About {
+pub struct ReportedCall {
     pub subject: EventContext,
     /// Key of the agent, which differs for a new agent of the same name.
     pub agent: AgentKey,
@@ -33,9 +33,9 @@ pub struct About {
 }
 
 /// Records reports as events until the call has ended.
-pub async fn tell(
+pub async fn record_reports(
     components: &Components,
-    about: About,
+    about: ReportedCall,
     mut reports: watch::Receiver<Option<Progress>>,
     ended: CancellationToken,
 ) {
@@ -56,7 +56,7 @@ pub async fn tell(
     }
 }
 
-async fn record(components: &Components, about: &About, Progress { message, done }: Progress) -> Result<()> {
+async fn record(components: &Components, about: &ReportedCall, Progress { message, done }: Progress) -> Result<()> {
     let (subject, agent, step_id) = (about.subject.clone(), about.agent, about.step.clone());
     let event = Event::SkillProgress { step_id: step_id.clone(), skill_id: about.skill.clone(), message, done };
     components

@@ -171,7 +171,7 @@ async fn install_now(components: &Components, principal: Principal, new: NewProv
                     version: provider.component.manifest.version.clone(),
                 };
                 events::record(tx, &EventContext::default().by(principal.name()), event).await?;
-                grants::named(tx, &principal, &Candidate::of_provider(&provider), &secrets).await?;
+                grants::grant_named(tx, &principal, &Candidate::of_provider(&provider), &secrets).await?;
                 store::providers::get(tx, &provider.id).await
             })
         })
@@ -229,7 +229,7 @@ pub async fn update(
                 let candidate = Candidate::of_provider(&provider);
                 grants::check_hosts(tx, &principal, &candidate, provider.accepted.difference(&accepted)).await?;
                 grants::from_consent(tx, &principal, &candidate, &named).await?;
-                grants::named(tx, &principal, &candidate, &patch.secrets).await?;
+                grants::grant_named(tx, &principal, &candidate, &patch.secrets).await?;
                 let changed = changed(&before, &provider.config);
                 let Provider { concurrency, accepted, .. } = provider;
                 let event = Event::ProviderUpdated { provider_id: id.clone(), changed, concurrency, accepted };
@@ -368,7 +368,7 @@ impl View {
         let wishes = provider.component.manifest.hosts.iter().zip(&resolved.hosts);
         let lacking = |(_, wish): &(&HostRequest, &HostRequest)| missing.hosts.contains(wish);
         missing.hosts = wishes.filter(lacking).map(|(wish, _)| wish.clone()).collect();
-        let never = guarantees::of(&provider.component, &granted);
+        let never = guarantees::list(&provider.component, &granted);
         let manifest = provider.component.manifest;
         let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };
         Self {

@@ -48,7 +48,7 @@ pub async fn messages(
     let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
     let of_run = match run {
-        Some(run) => Some(runs::of(&mut db, agent, run).await?.session_id),
+        Some(run) => Some(runs::get_of_agent(&mut db, agent, run).await?.session_id),
         None => None,
     };
     let session = match (session, of_run) {

@@ -240,7 +240,7 @@ impl View {
         let component = skill.component;
         let (asked, granted, missing) =
             permissions::summarize(&component.manifest, &skill.accepted, &skill.grants, now, private);
-        let never = guarantees::of(&component, &granted);
+        let never = guarantees::list(&component, &granted);
         Self {
             skill_id: skill.id,
             version: component.manifest.version,

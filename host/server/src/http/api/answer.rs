@@ -40,10 +40,10 @@ struct StoredError {
 
 impl ApiError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self::of(status, Problem::new(code, message), Vec::new())
+        Self::with_details(status, Problem::new(code, message), Vec::new())
     }
 
-    fn of(status: StatusCode, problem: Problem, details: Vec<Detail>) -> Self {
+    fn with_details(status: StatusCode, problem: Problem, details: Vec<Detail>) -> Self {
         Self(Box::new(Parts { status, problem, details, headers: HeaderMap::new() }))
     }
 
@@ -58,15 +58,15 @@ impl ApiError {
 
     /// Serializes the problem for storage.
     pub fn to_stored(&self) -> Vec<u8> {
-        let from_stored =
+        let stored =
             StoredError { code: self.0.problem.code.clone().into_owned(), message: self.0.problem.message.clone() };
-        serde_json::to_vec(&from_stored).unwrap_or_default()
+        serde_json::to_vec(&stored).unwrap_or_default()
     }
 
     /// Restores an error from its stored problem.
-    pub fn from_stored(status: StatusCode, from_stored: &[u8]) -> Result<Self, Error> {
-        let StoredError { code, message } = serde_json::from_slice(from_stored).map_err(Error::internal)?;
-        Ok(Self::of(status, Problem::new(code, message), Vec::new()))
+    pub fn from_stored(status: StatusCode, stored: &[u8]) -> Result<Self, Error> {
+        let StoredError { code, message } = serde_json::from_slice(stored).map_err(Error::internal)?;
+        Ok(Self::with_details(status, Problem::new(code, message), Vec::new()))
     }
 
     /// Renders the response: as RFC 9457 if the client accepts it, in the plain format otherwise.
@@ -122,7 +122,7 @@ impl From<Error> for ApiError {
                 (StatusCode::INTERNAL_SERVER_ERROR, Problem::new("internal", message), Vec::new())
             }
         };
-        let answer = Self::of(status, problem, details);
+        let answer = Self::with_details(status, problem, details);
         match (challenged, later) {
             (true, _) => answer.with(header::WWW_AUTHENTICATE, CHALLENGE),
             (_, true) => answer.with(header::RETRY_AFTER, HeaderValue::from_static("1")),

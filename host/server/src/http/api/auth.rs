@@ -69,7 +69,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    pub fn of(parts: &Parts) -> &Self {
+    pub fn from_parts(parts: &Parts) -> &Self {
         parts.extensions.get().unwrap_or(&Self::Nothing)
     }
 }
@@ -137,7 +137,7 @@ impl<S: RequiredScope> FromRequestParts<HttpState> for Caller<S> {
 
 /// Returns the principal of a request: its token, or `local` for a program that is trusted without a token.
 pub async fn principal(parts: &Parts, state: &HttpState) -> Result<Principal> {
-    match Credential::of(parts) {
+    match Credential::from_parts(parts) {
         Credential::Token(token) => return Ok(Principal::Token(token.clone())),
         Credential::Refused(answer) => return Err(answer.clone()),
         Credential::Code => return Err(unauthenticated("The one-time code makes the first token and nothing else")),
@@ -155,7 +155,7 @@ pub async fn principal(parts: &Parts, state: &HttpState) -> Result<Principal> {
 async fn authorize(parts: &Parts, state: &HttpState, principal: &Principal, scope: Scope) -> Result<()> {
     if !principal.may(scope) {
         let Principal::Token(token) = principal else { return Err(unauthenticated("This takes a token")) };
-        if Failures::of(parts).is_none_or(|failures| failures.may_record(&token.id)) {
+        if Failures::from_parts(parts).is_none_or(|failures| failures.may_record(&token.id)) {
             let source = Client::network_of(&parts.extensions);
             // The request is denied even if the denial cannot be recorded.
             if let Err(error) = tokens::record_denial(&state.app.access, token.id.clone(), scope, source).await {
@@ -175,7 +175,7 @@ impl FromRequestParts<HttpState> for TokenCreator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self> {
-        match Credential::of(parts) {
+        match Credential::from_parts(parts) {
             Credential::Token(_) | Credential::Refused(_) => {
                 let Caller { principal, .. } = Caller::<TokensAdmin>::from_request_parts(parts, state).await?;
                 return Ok(Self(Creator::Principal(principal)));

@@ -85,7 +85,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// Assigns the request an id, adds the body of an error, and returns 304 if the client has the response already.
 async fn finalize(mut request: Request, next: Next) -> Response {
-    let (id, trace) = (trace::request_id(request.headers()), Trace::of(request.headers()));
+    let (id, trace) = (trace::request_id(request.headers()), Trace::from_headers(request.headers()));
     let (headers, method) = (request.headers().clone(), request.method().clone());
     // A token must not get into the log.
     let path = if holds_token(request.uri()) { "hidden" } else { request.uri().path() };
@@ -151,7 +151,7 @@ async fn identify_client(
     next: Next,
 ) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>() {
-        let client = Client::of(peer, request.headers(), &state.config.server);
+        let client = Client::identify(peer, request.headers(), &state.config.server);
         request.extensions_mut().insert(client);
     }
     request.extensions_mut().insert(failures);

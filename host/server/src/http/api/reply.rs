@@ -70,7 +70,7 @@ impl<T: Serialize> IntoResponse for WithEtag<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(json) => {
-                let tag = format!("\"{}\"", etag::of(&json));
+                let tag = format!("\"{}\"", etag::compute(&json));
                 ([(header::CONTENT_TYPE, JSON)], headers([(header::ETAG, tag)]), json).into_response()
             }
             Err(error) => ApiError::from(Error::internal(error)).into_response(),

@@ -178,9 +178,9 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
     }
     let mut earlier: Vec<EarlierMessage> = Vec::with_capacity(count);
     for (index, message) in messages.into_iter().enumerate() {
-        let to_agent_messages =
+        let messages =
             message.to_agent_messages().map_err(|reason| Error::invalid_field(&place(index, "content"), reason))?;
-        for said in to_agent_messages.into_iter().filter(|said| !said.content.trim().is_empty()) {
+        for said in messages.into_iter().filter(|said| !said.content.trim().is_empty()) {
             match earlier.last_mut() {
                 Some(before) if before.role == Role::Assistant && said.role == Role::Assistant => {
                     before.content = format!("{}\n\n{}", before.content, said.content);

@@ -106,7 +106,7 @@ impl Failures {
     }
 
     /// Returns the buckets from the extensions of a request.
-    pub fn of(parts: &Parts) -> Option<&Self> {
+    pub fn from_parts(parts: &Parts) -> Option<&Self> {
         parts.extensions.get()
     }
 
@@ -142,7 +142,7 @@ pub fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
 impl Client {
     /// Returns the peer's address. Behind trusted proxies, returns the last address in `X-Forwarded-For` that is not
     /// one of them.
-    pub fn of(peer: &Peer, headers: &HeaderMap, server: &Server) -> Self {
+    pub fn identify(peer: &Peer, headers: &HeaderMap, server: &Server) -> Self {
         let trusted = |address: &IpAddr| {
             let address = address.to_canonical();
             server.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))

@@ -18,7 +18,7 @@ pub struct Trace {
 
 impl Trace {
     /// Continues the client's trace, or starts one.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let span = ids::span();
         match headers.get(TRACEPARENT).and_then(|value| parse(value.to_str().ok()?)) {
             Some((id, flags)) => Self { id: id.to_owned(), span, flags: flags.to_owned() },

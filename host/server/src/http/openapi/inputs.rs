@@ -118,7 +118,7 @@ impl OperationInput for Upgrade {
 }
 
 fn describe_upload<T: RequestBody>(ctx: &mut GenContext, operation: &mut Operation) {
-    let form = schemas::named(ctx, "InstallForm", form());
+    let form = schemas::define(ctx, "InstallForm", form());
     let form = SchemaObject { json_schema: form, external_docs: None, example: None };
     let form = MediaType { schema: Some(form), ..MediaType::default() };
     let json = json_content::<T>(ctx);

@@ -29,11 +29,11 @@ pub fn inline<T: JsonSchema>() -> Schema {
 pub fn request<T: RequestBody>(ctx: &mut GenContext) -> Schema {
     let mut schema = inline::<T>();
     transform_subschemas(&mut without_default, &mut schema);
-    named(ctx, &T::schema_name(), schema)
+    define(ctx, &T::schema_name(), schema)
 }
 
 /// Adds a schema as a component of the document, and returns a reference to it.
-pub fn named(ctx: &mut GenContext, name: &str, schema: Schema) -> Schema {
+pub fn define(ctx: &mut GenContext, name: &str, schema: Schema) -> Schema {
     ctx.schema.definitions_mut().insert(name.to_owned(), schema.to_value());
     Schema::new_ref(format!("#/components/schemas/{name}"))
 }

@@ -71,7 +71,7 @@ pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) 
     let (ends, mac) = store::audit::ends(db).await?.unwrap_or_default();
     let report = Report { first: ends.pruned + 1, ..Report::default() };
     let mut reading = Verifier { walk: Walk::new(keys, key, &ends), expected, report };
-    store::audit::each(db, |entry, hash| reading.take(&entry, hash)).await?;
+    store::audit::each(db, |entry, hash| reading.check_entry(&entry, hash)).await?;
     if let Some(finding) = loss(db, &ends).await? {
         reading.find(finding);
     }
@@ -119,7 +119,7 @@ impl Verifier {
         }
     }
 
-    fn take(&mut self, entry: &Entry, hash: Option<Hash>) {
+    fn check_entry(&mut self, entry: &Entry, hash: Option<Hash>) {
         let position = entry.position;
         let last = self.walk.last;
         let step = self.walk.take(entry, hash);

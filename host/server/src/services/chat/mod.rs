@@ -169,7 +169,7 @@ pub async fn ended(runs: &Runs, run: &Run) -> Result<Run> {
 /// Returns the agent's answer in a run that has ended, or the reason why there is none as an error.
 pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
     let mut db = runs.store.read().await?;
-    let run = runs::of(&mut db, agent, id).await?;
+    let run = runs::get_of_agent(&mut db, agent, id).await?;
     if let Some(failure) = run.error {
         return Err(failed(failure));
     }

@@ -28,7 +28,7 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
     let held = store::grants::of(tx, &candidate.holder, candidate.digest()).await?;
     let lacking = |name: &str| !held.iter().any(|grant| grant.name.as_str() == name);
     for wish in candidate
-        .wishes()
+        .requests()
         .iter()
         .filter(|wish| named.contains(&permissions::secret_permission(wish)) && lacking(&wish.name))
     {
@@ -44,7 +44,7 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
 }
 
 /// Grants secrets of the vault, given by the component's names for them. Requires `vault:write`.
-pub async fn named(
+pub async fn grant_named(
     tx: &mut Tx,
     principal: &Principal,
     candidate: &Candidate,
@@ -57,7 +57,7 @@ pub async fn named(
     let held = store::grants::of(tx, &candidate.holder, candidate.digest()).await?;
     for (name, secret) in secrets {
         let unknown = || Error::invalid_field(&format!("secrets.{name}"), "the component asks for no such secret");
-        let wish = candidate.wish(name).ok_or_else(unknown)?;
+        let wish = candidate.request_for(name).ok_or_else(unknown)?;
         let secret = find(tx, secret).await?;
         if !held.iter().any(|grant| grant.name == *name && grant.secret_id == secret.id) {
             GrantIssuer { secret: &secret, by: principal.name(), terms: Terms::default() }
@@ -82,8 +82,9 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
         return Ok(());
     }
     let now = tx.now();
-    let consented =
-        |grant: &Grant| to.wish(&grant.name).is_some_and(|wish| named.contains(&permissions::secret_permission(wish)));
+    let consented = |grant: &Grant| {
+        to.request_for(&grant.name).is_some_and(|wish| named.contains(&permissions::secret_permission(wish)))
+    };
     let grants = store::grants::of(tx, &to.holder, from).await?;
     let held = store::grants::of(tx, &to.holder, to.digest()).await?;
     let lacking = |grant: &Grant| !held.iter().any(|other| other.name == grant.name);
@@ -130,7 +131,7 @@ pub async fn retarget_hosts(
             continue;
         }
         store::grants::set_hosts(tx, &grant.id, &grant.hosts).await?;
-        issue::tell(tx, &grant, principal.name(), issue::granted(&grant)).await?;
+        issue::record_event(tx, &grant, principal.name(), issue::granted(&grant)).await?;
     }
     Ok(())
 }

@@ -70,11 +70,11 @@ impl Candidate {
     }
 
     /// Returns the request for the secret of this name.
-    pub fn wish(&self, name: &SecretName) -> Option<&SecretRequest> {
+    pub fn request_for(&self, name: &SecretName) -> Option<&SecretRequest> {
         self.manifest.secrets.iter().find(|wish| wish.name == name.as_str())
     }
 
-    pub fn wishes(&self) -> &[SecretRequest] {
+    pub fn requests(&self) -> &[SecretRequest] {
         &self.manifest.secrets
     }
 
@@ -156,10 +156,10 @@ impl GrantIssuer<'_> {
 /// Stores a grant and records its event.
 pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
     store::grants::insert(tx, agent, grant).await?;
-    tell(tx, grant, &grant.granted_by, granted(grant)).await
+    record_event(tx, grant, &grant.granted_by, granted(grant)).await
 }
 
-pub async fn tell(tx: &mut Tx, grant: &Grant, by: &str, event: Event) -> Result<()> {
+pub async fn record_event(tx: &mut Tx, grant: &Grant, by: &str, event: Event) -> Result<()> {
     let subject = grant.agent_id.as_ref().map_or_else(EventContext::default, EventContext::agent);
     events::record(tx, &subject.by(by), event).await
 }

@@ -24,7 +24,7 @@ use crate::services::{
     permissions::PLAIN_HTTP_PREFIX,
     vault::Vault,
 };
-pub use from_consent::{carry, check_hosts, from_consent, named, retarget_hosts, revoke_all};
+pub use from_consent::{carry, check_hosts, from_consent, grant_named, retarget_hosts, revoke_all};
 pub use issue::Candidate;
 
 /// Maximum use limit of a grant.
@@ -54,7 +54,7 @@ pub async fn create(vault: &Vault, principal: Principal, mut new: NewGrant) -> R
                 let giving = GrantIssuer { secret: &secret, by: principal.name(), terms: terms(&new) };
                 let mut grants = Vec::new();
                 for candidate in candidates(tx, &new).await? {
-                    if let Some(wish) = candidate.wish(&name) {
+                    if let Some(wish) = candidate.request_for(&name) {
                         grants.push(giving.issue(tx, &candidate, wish).await?);
                     }
                 }
@@ -88,7 +88,7 @@ async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()>
     let by = principal.name().to_owned();
     let Grant { id: grant_id, secret_id, name, skill_id, provider_id, .. } = grant.clone();
     let event = Event::Revoked { grant_id, secret_id, name, skill_id, provider_id, by };
-    issue::tell(tx, grant, principal.name(), event).await
+    issue::record_event(tx, grant, principal.name(), event).await
 }
 
 /// Returns the components that `new` refers to.

@@ -85,7 +85,7 @@ impl<'t> ToolCallGate<'t> {
         let Some((skill, tool)) = find(skills, call) else {
             let offered = offered(skills, &self.policy, self.executor.run.unattended);
             let tools = || offered.iter().map(|tool| tool.name.as_str());
-            return Ok(GateDecision::Reply(Answer::error(ToolNameMap::of(tools()).unknown(&call.name, tools()))));
+            return Ok(GateDecision::Reply(Answer::error(ToolNameMap::new(tools()).unknown(&call.name, tools()))));
         };
         if let Some(why) = arguments::wrong(self.executor.runs, skill, &tool.name, call).await? {
             return Ok(GateDecision::Reply(Answer::error(why)));

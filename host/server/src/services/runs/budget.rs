@@ -57,7 +57,7 @@ pub struct Reservation {
 }
 
 impl<T> Bound<T> {
-    fn of(own: Option<T>, default: T) -> Self {
+    fn new(own: Option<T>, default: T) -> Self {
         Self { own: own.is_some(), limit: own.unwrap_or(default) }
     }
 
@@ -66,7 +66,7 @@ impl<T> Bound<T> {
     where
         T: PartialEq + Default,
     {
-        (own.is_some() || default != T::default()).then(|| Self::of(own, default))
+        (own.is_some() || default != T::default()).then(|| Self::new(own, default))
     }
 
     /// Returns the failure, with advice on how to raise the limit.
@@ -78,13 +78,13 @@ impl<T> Bound<T> {
 }
 
 impl Budget {
-    pub fn of(limits: &Limits, config: &config::Config) -> Self {
+    pub fn new(limits: &Limits, config: &config::Config) -> Self {
         let defaults = &config.runs;
         Self {
-            seconds: Bound::of(limits.max_seconds, defaults.max_seconds),
-            tool_calls: Bound::of(limits.max_tool_calls, defaults.max_tool_calls),
-            steps: Bound::of(limits.max_steps, defaults.max_steps),
-            tokens: Bound::of(limits.max_tokens, defaults.max_tokens),
+            seconds: Bound::new(limits.max_seconds, defaults.max_seconds),
+            tool_calls: Bound::new(limits.max_tool_calls, defaults.max_tool_calls),
+            steps: Bound::new(limits.max_steps, defaults.max_steps),
+            tokens: Bound::new(limits.max_tokens, defaults.max_tokens),
             cost: Bound::optional(limits.max_cost, defaults.max_cost),
             tokens_per_day: Bound::optional(limits.max_tokens_per_day, defaults.max_tokens_per_day),
             cost_per_day: Bound::optional(limits.max_cost_per_day, defaults.max_cost_per_day),

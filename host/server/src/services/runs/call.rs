@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::services::{
     models as listed,
-    models::About,
+    models::ModelInfo,
     runs::{
         approval,
         budget::{Demand, Reservation},
@@ -84,9 +84,9 @@ pub async fn prepare(
 ) -> Result<Result<Call, Failure>> {
     let ModelSelection { provider, model, earlier, .. } = asked;
     let settings = &executor.agent.settings;
-    let about = listed::about(&executor.runs.components, provider, model).await;
+    let about = listed::info(&executor.runs.components, provider, model).await;
     let policy = store::agents::policy(&mut *executor.runs.store.read().await?, executor.agent.key).await?;
-    let too_long = ContextOverflow::of(earlier);
+    let too_long = ContextOverflow::from_calls(earlier);
     let output = output(&about, executor.runs.config.runs.max_output_tokens);
     let mut request = models::Request {
         model: model.clone(),
@@ -98,9 +98,10 @@ pub async fn prepare(
         response_schema: None,
         idempotency_key: None,
     };
-    let names = ToolNameMap::of(request.tools.iter().map(|tool| tool.name.as_str()));
+    let names = ToolNameMap::new(request.tools.iter().map(|tool| tool.name.as_str()));
     let frame = compaction::frame(&request);
-    let window = about.context_window.map(|window| compaction::room(u64::from(window.saturating_sub(output))));
+    let window =
+        about.context_window.map(|window| compaction::bytes_for_tokens(u64::from(window.saturating_sub(output))));
     let room = window.into_iter().chain(too_long.bytes.map(|bytes| bytes / 2)).min();
     let context = compaction::fit(history, &executor.run.run_id, room.map(|room| room.saturating_sub(frame)))?;
     request.messages = context.messages;
@@ -112,13 +113,13 @@ pub async fn prepare(
     let model = format!("{}/{model}", provider.id);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
-    let again = RetryInfo::of(asked, &too_long);
+    let again = RetryInfo::new(asked, &too_long);
     Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, again }))
 }
 
 /// Returns the maximum number of output tokens: at most half of the context window, to leave room for the
 /// conversation.
-fn output(about: &About, wanted: u32) -> u32 {
+fn output(about: &ModelInfo, wanted: u32) -> u32 {
     let window = about.context_window.map(|window| (window / 2).max(1));
     [about.max_output_tokens, window].into_iter().flatten().fold(wanted, u32::min)
 }
@@ -206,7 +207,7 @@ impl Opened {
 }
 
 impl RetryInfo {
-    fn of(asked: &ModelSelection, too_long: &ContextOverflow) -> Option<Self> {
+    fn new(asked: &ModelSelection, too_long: &ContextOverflow) -> Option<Self> {
         if let Some(instead) = asked.instead.clone() {
             let instead_of = Some(instead.of);
             return Some(Self { attempt: instead.failed, reason: instead.reason, instead_of });
@@ -218,7 +219,7 @@ impl RetryInfo {
 }
 
 impl ContextOverflow {
-    fn of(calls: &[Step]) -> Self {
+    fn from_calls(calls: &[Step]) -> Self {
         let failed = |step: &&Step| step.output.as_ref().is_some_and(|output| output["code"] == CONTEXT_TOO_LONG);
         let bytes = |step: &Step| step.input.as_ref()?.get("bytes")?.as_u64();
         let made = calls.iter().rev().filter(|step| step.status != "interrupted");

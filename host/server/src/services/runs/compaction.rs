@@ -49,7 +49,7 @@ struct Group {
 }
 
 /// Returns the number of bytes that usually fit into `tokens` tokens.
-pub fn room(tokens: u64) -> u64 {
+pub fn bytes_for_tokens(tokens: u64) -> u64 {
     tokens.saturating_mul(USUAL)
 }
 
@@ -100,7 +100,7 @@ pub fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Contex
     let left_out = groups.iter().filter(|group| !group.kept).map(|group| group.count).sum();
     let mut messages: Vec<_> = groups.into_iter().filter(|group| group.kept).flat_map(|group| group.shown).collect();
     if left_out > 0 {
-        tell(&mut messages, left_out);
+        prepend_note(&mut messages, left_out);
     }
     Ok(Context { messages: alternating(messages), left_out, shortened })
 }
@@ -167,7 +167,7 @@ fn cut(text: &mut String, most: u64) -> bool {
 
 /// Prepends a note about dropped messages. If the first message is the user's, the note is added to it, because some
 /// services reject two messages of a role in a row.
-fn tell(messages: &mut Vec<models::Message>, left_out: usize) {
+fn prepend_note(messages: &mut Vec<models::Message>, left_out: usize) {
     let what = if left_out == 1 { "message is" } else { "messages are" };
     let note = format!("[… {left_out} earlier {what} left out here: the conversation outgrew the model's context …]");
     let note = models::Part::Text(note);

@@ -115,7 +115,7 @@ impl RunExecutor<'_> {
     }
 
     pub fn budget(&self) -> Budget {
-        Budget::of(&self.agent.settings.limits, &self.runs.config)
+        Budget::new(&self.agent.settings.limits, &self.runs.config)
     }
 
     async fn steps(&self) -> Result<End> {

@@ -56,7 +56,7 @@ pub async fn select_model(executor: &RunExecutor<'_>) -> Result<ModelSelection> 
     // Current settings: if the agent was moved to another provider, the old one may be gone.
     let settings = store::agents::get(&mut db, &executor.run.agent_id).await?.settings;
     let now = current(&settings, &earlier);
-    let instead = FailedOver::of(&earlier, &now);
+    let instead = FailedOver::from_calls(&earlier, &now);
     earlier.retain(|step| made_by(step) == now);
     let provider = store::providers::get(&mut db, &now.provider).await?;
     Ok(ModelSelection { provider, model: now.model, earlier, settings, instead })
@@ -106,7 +106,7 @@ fn told_next(step: &Step) -> Option<Fallback> {
 }
 
 impl FailedOver {
-    fn of(calls: &[Step], now: &Fallback) -> Option<Self> {
+    fn from_calls(calls: &[Step], now: &Fallback) -> Option<Self> {
         let last = last_made(calls).filter(|step| told_next(step).as_ref() == Some(now))?;
         let reason = last.output.as_ref()?.get("code")?.as_str()?.to_owned();
         let made = calls.iter().rev().filter(|step| step.status != "interrupted");

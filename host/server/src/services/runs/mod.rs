@@ -200,18 +200,18 @@ pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Cla
 
 /// Returns a run of the agent.
 pub async fn get(runs: &Runs, agent: &Name, id: &RunId) -> Result<Run> {
-    of(&mut *runs.store.read().await?, agent, id).await
+    get_of_agent(&mut *runs.store.read().await?, agent, id).await
 }
 
 /// Returns a run of the agent, on an existing connection.
-pub async fn of(db: &mut Db, agent: &Name, id: &RunId) -> Result<Run> {
+pub async fn get_of_agent(db: &mut Db, agent: &Name, id: &RunId) -> Result<Run> {
     let run = store::runs::get(db, id).await?;
     if run.agent_id == *agent { Ok(run) } else { Err(Error::not_found("run", id)) }
 }
 
 pub async fn detail(runs: &Runs, agent: &Name, id: &RunId) -> Result<Detail> {
     let mut db = runs.store.read().await?;
-    let run = of(&mut db, agent, id).await?;
+    let run = get_of_agent(&mut db, agent, id).await?;
     let steps = store::steps::list(&mut db, id).await?;
     let usage = store::steps::spent(&mut db, id).await?;
     Ok(Detail { run, steps, usage, waits_for: runs.components.concurrency.waits_for(id) })

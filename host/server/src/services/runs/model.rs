@@ -204,12 +204,12 @@ async fn close(executor: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Re
                 let message = answer.into_message(&run, &opened.names, tx.now());
                 store::messages::insert(tx, &message).await?;
                 let calls = message.calls().to_vec();
-                let failure_events = Event::MessageAssistant {
+                let event = Event::MessageAssistant {
                     message_id: message.id.to_string(),
                     content: message.content.clone(),
                     tool_calls: json!(calls),
                 };
-                events::record(tx, &subject, failure_events).await?;
+                events::record(tx, &subject, event).await?;
                 let output = message.content;
                 if calls.is_empty() && store::runs::end(tx, &run.run_id, Status::Completed, Some(&output), None).await?
                 {

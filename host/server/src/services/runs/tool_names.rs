@@ -22,7 +22,7 @@ pub struct ToolNameMap {
 }
 
 impl ToolNameMap {
-    pub fn of<'n>(tools: impl Iterator<Item = &'n str> + Clone) -> Self {
+    pub fn new<'n>(tools: impl Iterator<Item = &'n str> + Clone) -> Self {
         let mut long: Vec<_> = tools.clone().filter(|name| !is_accepted(name)).collect();
         long.sort_unstable();
         let mut names = Self::default();
@@ -109,7 +109,7 @@ mod tests {
         let twin = shortened(&one, 0);
         let tools = ["notes__add", &one, &other, &twin, "ä tool", "", "a.b", "a_b"];
         for order in [tools.to_vec(), tools.iter().rev().copied().collect()] {
-            let names = ToolNameMap::of(order.iter().copied());
+            let names = ToolNameMap::new(order.iter().copied());
             let mut shown: Vec<_> = tools.iter().map(|tool| names.to_wire(tool)).collect();
             assert!(shown.iter().all(|name| is_accepted(name)), "{shown:?}");
             assert_eq!(shown.iter().map(|name| names.from_wire(name)).collect::<Vec<_>>(), tools);

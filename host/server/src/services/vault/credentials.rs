@@ -259,11 +259,11 @@ impl RequestInterceptor for CallSecrets {
             });
         }
         Box::pin(async {
-            let report_rejection = match self.inject(hop, request).await {
+            let rejection = match self.inject(hop, request).await {
                 Ok(request) => return Ok(request),
-                Err(report_rejection) => report_rejection,
+                Err(rejection) => rejection,
             };
-            Err(self.report_rejection(hop, report_rejection).await.unwrap_or_else(|error| {
+            Err(self.report_rejection(hop, rejection).await.unwrap_or_else(|error| {
                 tracing::error!(?error, "failed to inject a secret into a request");
                 egress::Error::Secret(error.to_string())
             }))
