@@ -1,25 +1,25 @@
 //! The provider `openai`, module by module, which looks for the service's key in its memory when an answer
 //! has ended. It is told the key in two halves, the words of the last message.
 
-#[path = "../../../example-skills/openai/src/body.rs"]
+#[path = "../../../example-skills/providers/openai/src/body.rs"]
 mod body;
-#[path = "../../../example-skills/openai/src/calls.rs"]
+#[path = "../../../example-skills/providers/openai/src/calls.rs"]
 mod calls;
-#[path = "../../../example-skills/openai/src/models.rs"]
+#[path = "../../../example-skills/providers/openai/src/models.rs"]
 mod models;
-#[path = "../../../example-skills/openai/src/options.rs"]
+#[path = "../../../example-skills/providers/openai/src/options.rs"]
 mod options;
-#[path = "../../../example-skills/openai/src/refusal.rs"]
+#[path = "../../../example-skills/providers/openai/src/refusal.rs"]
 mod refusal;
-#[path = "../../../example-skills/openai/src/service.rs"]
+#[path = "../../../example-skills/providers/openai/src/service.rs"]
 mod service;
-#[path = "../../../example-skills/openai/src/stream.rs"]
+#[path = "../../../example-skills/providers/openai/src/stream.rs"]
 mod stream;
-#[path = "../../../example-skills/openai/src/thought.rs"]
+#[path = "../../../example-skills/providers/openai/src/thought.rs"]
 mod thought;
-#[path = "../../../example-skills/openai/src/usage.rs"]
+#[path = "../../../example-skills/providers/openai/src/usage.rs"]
 mod usage;
-#[path = "../../../example-skills/openai/src/wire.rs"]
+#[path = "../../../example-skills/providers/openai/src/wire.rs"]
 mod wire;
 
 use hostile::stands_in_memory;
