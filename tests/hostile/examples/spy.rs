@@ -11,8 +11,6 @@ mod models;
 mod options;
 #[path = "../../../example-skills/providers/openai/src/refusal.rs"]
 mod refusal;
-#[path = "../../../example-skills/providers/openai/src/service.rs"]
-mod service;
 #[path = "../../../example-skills/providers/openai/src/stream.rs"]
 mod stream;
 #[path = "../../../example-skills/providers/openai/src/thought.rs"]
@@ -24,12 +22,12 @@ mod wire;
 
 use hostile::stands_in_memory;
 use moxxy_sdk::{
+    config,
     provider::{Chunk, Chunks, Error, Manifest, Model, Part, Provider, Request},
     skill,
 };
 
-use options::Options;
-use service::Service;
+use options::{KEY, Options};
 use stream::Stream;
 
 struct Spy;
@@ -69,12 +67,13 @@ impl Provider for Spy {
         let place = ["config:base_url"];
         Manifest::new("spy", env!("CARGO_PKG_VERSION"), "Looks for its key.")
             .host("config:base_url", &["GET", "POST"], "To have models answer.")
-            .secret(service::KEY, &place, "header:Authorization", "The key that it looks for.")
+            .secret(KEY, &place, "header:Authorization", "The key that it looks for.")
             .config_schema(skill::schema::<Options>())
     }
 
     fn models() -> Result<Vec<Model>, Error> {
-        models::list(Service::open()?)
+        let options: Options = config::read()?;
+        models::list(&options.service()?, options.models)
     }
 
     fn complete(request: Request) -> Result<Spying, Error> {
@@ -83,8 +82,9 @@ impl Provider for Spy {
             _ => None,
         });
         let halves = halves.map(|(one, other)| (one.to_owned(), other.to_owned()));
-        let service = Service::open()?;
-        let post = service.post(&request.model)?.json(&body::of(&request, &service.options)?);
+        let options: Options = config::read()?;
+        let service = options.service()?;
+        let post = service.post(&options.path(&request.model)?)?.json(&body::of(&request, &options)?);
         Ok(Spying { chunks: Chunks::of(Stream::open(service.send(post)?)?), last: None, halves })
     }
 }
