@@ -3,7 +3,7 @@
 # The folder of everything that is built, which can be kept between checkouts: CARGO_TARGET_DIR.
 TARGET  := $(shell cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 # The crates among the examples: `build.rs` embeds their components.
-BUNDLED := $(patsubst example-skills/%/Cargo.toml,%,$(wildcard example-skills/*/Cargo.toml))
+BUNDLED := $(sort $(notdir $(patsubst %/Cargo.toml,%,$(wildcard example-skills/*/*/Cargo.toml))))
 WASM    := wasm32-wasip2
 HOME_DIR ?= $(CURDIR)/.moxxy
 WIT     := $(shell find wit -name "*.wit")
@@ -67,19 +67,19 @@ $(TARGET)/python/bin/componentize-py:
 	python3 -m venv $(TARGET)/python
 	$(TARGET)/python/bin/pip install --quiet --no-compile componentize-py==0.25.1
 
-$(TARGET)/test-components/stats.wasm: example-skills/stats/app.py $(WIT)
+$(TARGET)/test-components/stats.wasm: example-skills/skills/stats/app.py $(WIT)
 	mkdir -p $(@D)
 	if python3 -c 'import ensurepip, venv'; then \
 		$(MAKE) $(TARGET)/python/bin/componentize-py && \
-		$(TARGET)/python/bin/componentize-py -d wit -w skill componentize -p example-skills/stats app -o $@; \
+		$(TARGET)/python/bin/componentize-py -d wit -w skill componentize -p example-skills/skills/stats app -o $@; \
 	else echo "skipped: there is no Python with venv to build $@"; fi
 
-$(TARGET)/test-components/regex.wasm: example-skills/regex/skill.js example-skills/regex/build.mjs $(WIT)
+$(TARGET)/test-components/regex.wasm: example-skills/skills/regex/skill.js example-skills/skills/regex/build.mjs $(WIT)
 	mkdir -p $(@D) $(TARGET)/node
 	if npm --version > /dev/null; then \
-		cp example-skills/regex/package*.json $(TARGET)/node/ && npm install --silent --prefix $(TARGET)/node && \
-		ln -sfn $(TARGET)/node/node_modules example-skills/regex/node_modules && \
-		node example-skills/regex/build.mjs $@; \
+		cp example-skills/skills/regex/package*.json $(TARGET)/node/ && npm install --silent --prefix $(TARGET)/node && \
+		ln -sfn $(TARGET)/node/node_modules example-skills/skills/regex/node_modules && \
+		node example-skills/skills/regex/build.mjs $@; \
 	else echo "skipped: there is no Node.js to build $@"; fi
 
 # Clients that talk to the server. Without them the tests of them are skipped.

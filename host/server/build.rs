@@ -15,10 +15,12 @@ fn main() {
 
 /// A component for each crate among the examples.
 fn embed_components(root: &Path) {
-    let crates = root.join("example-skills");
-    let names = entries(&crates).into_iter().filter(|folder| folder.join("Cargo.toml").is_file());
-    let names: Vec<_> = names.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned()).collect();
-    println!("cargo::rerun-if-changed={}", crates.display());
+    let examples = root.join("example-skills");
+    let kinds = entries(&examples).into_iter().filter(|folder| folder.is_dir());
+    let crates = kinds.flat_map(|kind| entries(&kind)).filter(|folder| folder.join("Cargo.toml").is_file());
+    let mut names: Vec<_> = crates.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort();
+    println!("cargo::rerun-if-changed={}", examples.display());
     println!("cargo::rerun-if-env-changed=MOXXY_NO_BUNDLE");
     let folder = target(root).join("components");
     let entry = |name: &String| {

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 
 use moxxy_sdk::{
     config,
-    http::{self, Lines, Request as Post, Response},
+    http::{Lines, Response},
     provider::{
-        Chunk, Chunks, Error, Key, Manifest, Model, Provider, Refusal, Request, Role, Source, StopReason, Usage,
+        Chunk, Chunks, Error, Key, Manifest, Model, Provider, Request, Role, Service, Source, StopReason, Usage,
     },
     serde_json::{self, Value, json},
 };
@@ -31,7 +31,8 @@ impl Provider for Whisper {
     }
 
     fn models() -> Result<Vec<Model>, Error> {
-        let listed: Value = send("models", http::get)?.json()?;
+        let service = service()?;
+        let listed: Value = service.send(service.get("models")?)?.json()?;
         let model = |listed: &Value| {
             let window = listed["window"].as_u64().and_then(|window| u32::try_from(window).ok());
             Some(Model { context_window: window, ..Model::new(listed["name"].as_str()?) })
@@ -47,22 +48,21 @@ impl Provider for Whisper {
         let body = json!({
             "model": request.model, "rules": request.system, "said": said, "most": request.max_output_tokens,
         });
-        let response = send("say", |url| http::post(url).json(&body))?;
+        let service = service()?;
+        let response = service.send(service.post("say")?.json(&body))?;
         Ok(Chunks::of(Words(response.lines())))
     }
 }
 
 moxxy_sdk::export_provider!(Whisper);
 
-/// Sends a request with the key. An answer that is none of success is an error of its status' kind.
-fn send(path: &str, request: impl FnOnce(String) -> Post) -> Result<Response, Error> {
+/// The service as it is configured. Its errors are those of the status, but for one that it names.
+fn service() -> Result<Service, Error> {
     let place = config::get("base_url").ok_or_else(|| Error::Other("`base_url` is not configured".into()))?;
-    let key = Key::open("key")?;
-    let request = key.bearer(request(format!("{}/{path}", place.trim_end_matches('/'))));
-    Refusal::check(request.send()?).map_err(|refusal| match refusal.text("/why") {
+    Ok(Service::new(place).bearer(Key::open("key")?).errors(|refusal| match refusal.text("/why") {
         Some("too long") => Error::ContextTooLong(refusal.message()),
-        _ => key.explain(refusal.into()),
-    })
+        _ => refusal.into(),
+    }))
 }
 
 impl Source for Words {

@@ -30,9 +30,10 @@
 //! # assert_eq!(Echo::models().unwrap()[0].id, "echo");
 //! ```
 //!
-//! What most adapters need is here too: a service's [`Key`], what it says when it refuses ([`Refusal`]),
-//! models that the operator describes ([`KnownModel`]), and the completion that a stream makes ([`Chunks`]),
-//! which [`http::Events`](crate::http::Events) or [`http::Lines`](crate::http::Lines) reads.
+//! What most adapters need is here too: the requests to a [`Service`] as the operator configured it, its
+//! [`Key`], what it says when it refuses ([`Refusal`]), models that the operator describes ([`KnownModel`]),
+//! and the completion that a stream makes ([`Chunks`]), which [`http::Events`](crate::http::Events) or
+//! [`http::Lines`](crate::http::Lines) reads.
 //!
 //! `examples/whisper.rs` beside this crate's sources is a whole adapter to a service of its own. Whether
 //! one is right, `moxxy provider check` says, with a wire such as `examples/whisper.wire.toml`.
@@ -44,6 +45,7 @@ mod key;
 mod known;
 mod message;
 mod refusal;
+mod service;
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -66,6 +68,7 @@ pub use models::{
     ToolCallDelta, ToolDefinition, ToolResult, Usage,
 };
 pub use refusal::Refusal;
+pub use service::Service;
 
 /// An adapter to a service. Hand the type that implements it to
 /// [`export_provider!`](crate::export_provider). See the [module](self) for an example.

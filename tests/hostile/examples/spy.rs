@@ -1,35 +1,33 @@
 //! The provider `openai`, module by module, which looks for the service's key in its memory when an answer
 //! has ended. It is told the key in two halves, the words of the last message.
 
-#[path = "../../../example-skills/openai/src/body.rs"]
+#[path = "../../../example-skills/providers/openai/src/body.rs"]
 mod body;
-#[path = "../../../example-skills/openai/src/calls.rs"]
+#[path = "../../../example-skills/providers/openai/src/calls.rs"]
 mod calls;
-#[path = "../../../example-skills/openai/src/models.rs"]
+#[path = "../../../example-skills/providers/openai/src/models.rs"]
 mod models;
-#[path = "../../../example-skills/openai/src/options.rs"]
+#[path = "../../../example-skills/providers/openai/src/options.rs"]
 mod options;
-#[path = "../../../example-skills/openai/src/refusal.rs"]
+#[path = "../../../example-skills/providers/openai/src/refusal.rs"]
 mod refusal;
-#[path = "../../../example-skills/openai/src/service.rs"]
-mod service;
-#[path = "../../../example-skills/openai/src/stream.rs"]
+#[path = "../../../example-skills/providers/openai/src/stream.rs"]
 mod stream;
-#[path = "../../../example-skills/openai/src/thought.rs"]
+#[path = "../../../example-skills/providers/openai/src/thought.rs"]
 mod thought;
-#[path = "../../../example-skills/openai/src/usage.rs"]
+#[path = "../../../example-skills/providers/openai/src/usage.rs"]
 mod usage;
-#[path = "../../../example-skills/openai/src/wire.rs"]
+#[path = "../../../example-skills/providers/openai/src/wire.rs"]
 mod wire;
 
 use hostile::stands_in_memory;
 use moxxy_sdk::{
+    config,
     provider::{Chunk, Chunks, Error, Manifest, Model, Part, Provider, Request},
     skill,
 };
 
-use options::Options;
-use service::Service;
+use options::{KEY, Options};
 use stream::Stream;
 
 struct Spy;
@@ -69,12 +67,13 @@ impl Provider for Spy {
         let place = ["config:base_url"];
         Manifest::new("spy", env!("CARGO_PKG_VERSION"), "Looks for its key.")
             .host("config:base_url", &["GET", "POST"], "To have models answer.")
-            .secret(service::KEY, &place, "header:Authorization", "The key that it looks for.")
+            .secret(KEY, &place, "header:Authorization", "The key that it looks for.")
             .config_schema(skill::schema::<Options>())
     }
 
     fn models() -> Result<Vec<Model>, Error> {
-        models::list(Service::open()?)
+        let options: Options = config::read()?;
+        models::list(&options.service()?, options.models)
     }
 
     fn complete(request: Request) -> Result<Spying, Error> {
@@ -83,8 +82,9 @@ impl Provider for Spy {
             _ => None,
         });
         let halves = halves.map(|(one, other)| (one.to_owned(), other.to_owned()));
-        let service = Service::open()?;
-        let post = service.post(&request.model)?.json(&body::of(&request, &service.options)?);
+        let options: Options = config::read()?;
+        let service = options.service()?;
+        let post = service.post(&options.path(&request.model)?)?.json(&body::of(&request, &options)?);
         Ok(Spying { chunks: Chunks::of(Stream::open(service.send(post)?)?), last: None, halves })
     }
 }

@@ -1,9 +1,7 @@
 //! The models that the service lists, with what it tells of them.
 
-use moxxy_sdk::provider::{Error, Model};
+use moxxy_sdk::provider::{Error, KnownModel, Model, Service};
 use serde::Deserialize;
-
-use crate::service::Service;
 
 /// The most pages of them.
 const PAGES: usize = 10;
@@ -29,9 +27,9 @@ struct Listed {
     max_tokens: Option<u32>,
 }
 
-pub fn list(service: Service) -> Result<Vec<Model>, Error> {
-    if !service.options.models.is_empty() {
-        return Ok(service.options.models.into_iter().map(Model::from).collect());
+pub fn list(service: &Service, configured: Vec<KnownModel>) -> Result<Vec<Model>, Error> {
+    if !configured.is_empty() {
+        return Ok(configured.into_iter().map(Model::from).collect());
     }
     let (mut models, mut after) = (Vec::new(), None::<String>);
     for _ in 0..PAGES {

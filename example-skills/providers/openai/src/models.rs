@@ -1,9 +1,7 @@
 //! The models that the service lists, with what it tells of them.
 
-use moxxy_sdk::provider::{Error, Model, Price};
+use moxxy_sdk::provider::{Error, KnownModel, Model, Price, Service};
 use serde_json::Value;
-
-use crate::service::Service;
 
 /// The most models that are listed.
 const MODELS: usize = 5000;
@@ -20,9 +18,9 @@ const WINDOWS: [&str; 7] = [
 ];
 const OUTPUTS: [&str; 3] = ["/top_provider/max_completion_tokens", "/max_completion_tokens", "/max_output_tokens"];
 
-pub fn list(service: Service) -> Result<Vec<Model>, Error> {
-    if !service.options.models.is_empty() {
-        return Ok(service.options.models.into_iter().map(Model::from).collect());
+pub fn list(service: &Service, configured: Vec<KnownModel>) -> Result<Vec<Model>, Error> {
+    if !configured.is_empty() {
+        return Ok(configured.into_iter().map(Model::from).collect());
     }
     let mut listed: Value = service.send(service.get("models")?)?.json()?;
     // Some services send the list by itself.

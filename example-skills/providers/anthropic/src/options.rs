@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use moxxy_sdk::provider::KnownModel;
+use moxxy_sdk::provider::{Error, Key, KnownModel, Service};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::refusal;
+
+/// The names of the secrets.
+pub const KEY: &str = "key";
+pub const TOKEN: &str = "token";
 
 /// How to reach the service, and what to ask of its models.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -87,5 +93,22 @@ impl Default for Options {
             cache: vec![Cached::Tools, Cached::System, Cached::Messages],
             cache_ttl: Ttl::Minutes,
         }
+    }
+}
+
+impl Options {
+    /// Returns the service as it is configured.
+    pub fn service(&self) -> Result<Service, Error> {
+        let service = Service::new(&self.base_url).errors(refusal::error);
+        let service = match self.auth {
+            Auth::XApiKey => service.key_header("x-api-key", Key::open(KEY)?),
+            Auth::Bearer => service.bearer(Key::open(TOKEN)?),
+            Auth::None => service,
+        };
+        let mut service = service.header("anthropic-version", &self.version);
+        if !self.betas.is_empty() {
+            service = service.header("anthropic-beta", self.betas.join(","));
+        }
+        Ok(service.configured_headers(&self.headers))
     }
 }

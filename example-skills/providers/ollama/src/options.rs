@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_sdk::provider::{Error, Key, Service};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::refusal;
+
+/// The name of the secret.
+pub const KEY: &str = "key";
 
 /// How to reach the server, and how it runs its models.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -68,5 +74,16 @@ impl Default for Options {
             keep_alive: None,
             options: Map::new(),
         }
+    }
+}
+
+impl Options {
+    /// Returns the server as it is configured.
+    pub fn service(&self) -> Result<Service, Error> {
+        let service = Service::new(&self.base_url).errors(refusal::error).configured_headers(&self.headers);
+        Ok(match self.auth {
+            Auth::Bearer => service.bearer(Key::open(KEY)?),
+            Auth::None => service,
+        })
     }
 }

@@ -7,7 +7,6 @@ mod calls;
 mod models;
 mod options;
 mod refusal;
-mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -16,12 +15,12 @@ mod usage;
 mod wire;
 
 use moxxy_sdk::{
+    config,
     provider::{Chunks, Error, Manifest, Model, Provider, Request},
     skill,
 };
 
-use options::Options;
-use service::Service;
+use options::{AZURE_KEY, KEY, Options};
 use stream::Stream;
 
 struct OpenAi;
@@ -38,13 +37,13 @@ impl Provider for OpenAi {
         )
         .host("config:base_url", &["GET", "POST"], "To list the models, and to have them answer.")
         .secret(
-            service::KEY,
+            KEY,
             &place,
             "header:Authorization",
             "The service's API key. Without it the service is asked without one.",
         )
         .secret(
-            service::AZURE_KEY,
+            AZURE_KEY,
             &place,
             "header:api-key",
             "The API key of Azure, if `auth` is `api-key`; it is used in place of `key`.",
@@ -53,13 +52,15 @@ impl Provider for OpenAi {
     }
 
     fn models() -> Result<Vec<Model>, Error> {
-        models::list(Service::open()?)
+        let options: Options = config::read()?;
+        models::list(&options.service()?, options.models)
     }
 
     fn complete(request: Request) -> Result<Chunks<Stream>, Error> {
-        let service = Service::open()?;
-        let body = body::of(&request, &service.options)?;
-        let mut post = service.post(&request.model)?.header("Accept", "text/event-stream").json(&body);
+        let options: Options = config::read()?;
+        let service = options.service()?;
+        let body = body::of(&request, &options)?;
+        let mut post = service.post(&options.path(&request.model)?)?.header("Accept", "text/event-stream").json(&body);
         if let Some(key) = request.idempotency_key {
             post = post.header("Idempotency-Key", key);
         }

@@ -6,7 +6,6 @@ mod cache;
 mod models;
 mod options;
 mod refusal;
-mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -15,12 +14,12 @@ mod usage;
 mod wire;
 
 use moxxy_sdk::{
+    config,
     provider::{Chunks, Error, Manifest, Model, Provider, Request},
     skill,
 };
 
-use options::Options;
-use service::Service;
+use options::{KEY, Options, TOKEN};
 use stream::Stream;
 
 struct Anthropic;
@@ -36,14 +35,9 @@ impl Provider for Anthropic {
             "The models of Anthropic, and of every service with its Messages API, at `base_url`.",
         )
         .host("config:base_url", &["GET", "POST"], "To list the models, and to have them answer.")
+        .secret(KEY, &place, "header:x-api-key", "The service's API key. Without it the service is asked without one.")
         .secret(
-            service::KEY,
-            &place,
-            "header:x-api-key",
-            "The service's API key. Without it the service is asked without one.",
-        )
-        .secret(
-            service::TOKEN,
+            TOKEN,
             &place,
             "header:Authorization",
             "The token of a gateway, if `auth` is `bearer`; it is used in place of `key`.",
@@ -52,12 +46,14 @@ impl Provider for Anthropic {
     }
 
     fn models() -> Result<Vec<Model>, Error> {
-        models::list(Service::open()?)
+        let options: Options = config::read()?;
+        models::list(&options.service()?, options.models)
     }
 
     fn complete(request: Request) -> Result<Self::Completion, Error> {
-        let service = Service::open()?;
-        let body = body::of(&request, &service.options)?;
+        let options: Options = config::read()?;
+        let service = options.service()?;
+        let body = body::of(&request, &options)?;
         let mut post = service.post("v1/messages")?.header("Accept", "text/event-stream").json(&body);
         if let Some(key) = request.idempotency_key {
             post = post.header("Idempotency-Key", key);

@@ -6,5 +6,5 @@ import { componentize } from '@bytecodealliance/componentize-js';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const source = await readFile(here('skill.js'), 'utf8');
-const { component } = await componentize(source, { witPath: here('../../wit'), worldName: 'skill' });
+const { component } = await componentize(source, { witPath: here('../../../wit'), worldName: 'skill' });
 await writeFile(process.argv[2], component);

@@ -1,10 +1,8 @@
 //! The models that the server has, and how much each of them takes.
 
-use moxxy_sdk::provider::{Error, Model, Price};
+use moxxy_sdk::provider::{Error, Model, Price, Service};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-use crate::service::Service;
 
 /// The most models that are asked about one by one.
 const SHOWN: usize = 50;
@@ -31,14 +29,14 @@ struct Shown {
     parameters: Option<String>,
 }
 
-pub fn list(service: &Service) -> Result<Vec<Model>, Error> {
+pub fn list(service: &Service, num_ctx: Option<u32>) -> Result<Vec<Model>, Error> {
     let tags: Tags = service.send(service.get("api/tags")?)?.json()?;
     let mut models = Vec::with_capacity(tags.models.len());
     for (place, tag) in tags.models.into_iter().enumerate() {
         // One that cannot be shown is still there.
         let shown = if place < SHOWN { show(service, &tag.name).unwrap_or_default() } else { Shown::default() };
         if shown.capabilities.as_ref().is_none_or(|all| all.iter().any(|one| one == "completion")) {
-            let context_window = shown.window(service.options.num_ctx);
+            let context_window = shown.window(num_ctx);
             let is_here = tag.remote_host.is_none_or(|host| host.is_empty());
             let price = is_here.then_some(Price { input: 0.0, cached_input: None, output: 0.0 });
             models.push(Model { context_window, price, ..Model::new(tag.name) });

@@ -4,19 +4,18 @@ mod body;
 mod models;
 mod options;
 mod refusal;
-mod service;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use moxxy_sdk::{
+    config,
     provider::{Chunks, Error, Manifest, Model, Provider, Request},
     skill,
 };
 
-use options::Options;
-use service::Service;
+use options::{KEY, Options};
 use stream::Stream;
 
 struct Ollama;
@@ -32,7 +31,7 @@ impl Provider for Ollama {
         )
         .host("config:base_url", &["GET", "POST"], "To list the models, and to have them answer.")
         .secret(
-            service::KEY,
+            KEY,
             &["config:base_url"],
             "header:Authorization",
             "The key of a server that wants one, if `auth` is `bearer`.",
@@ -41,12 +40,14 @@ impl Provider for Ollama {
     }
 
     fn models() -> Result<Vec<Model>, Error> {
-        models::list(&Service::open()?)
+        let options: Options = config::read()?;
+        models::list(&options.service()?, options.num_ctx)
     }
 
     fn complete(request: Request) -> Result<Self::Completion, Error> {
-        let service = Service::open()?;
-        let post = service.post("api/chat")?.json(&body::of(&request, &service.options)?);
+        let options: Options = config::read()?;
+        let service = options.service()?;
+        let post = service.post("api/chat")?.json(&body::of(&request, &options)?);
         Ok(Chunks::of(Stream::new(service.send(post)?)))
     }
 }

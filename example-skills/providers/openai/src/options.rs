@@ -1,11 +1,17 @@
 //! The configuration.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use moxxy_sdk::provider::KnownModel;
+use moxxy_sdk::provider::{Error, Key, KnownModel, Service};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::refusal;
+
+/// The names of the secrets.
+pub const KEY: &str = "key";
+pub const AZURE_KEY: &str = "azure_key";
 
 /// How to reach the service, and what is particular about it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -110,6 +116,36 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns the service as it is configured.
+    pub fn service(&self) -> Result<Service, Error> {
+        let service = Service::new(&self.base_url).errors(refusal::error);
+        let mut service = match self.auth {
+            Auth::Bearer => service.bearer(Key::open(KEY)?),
+            Auth::ApiKey => service.key_header("api-key", Key::open(AZURE_KEY)?),
+            Auth::None => service,
+        };
+        for (name, value) in [("OpenAI-Organization", &self.organization), ("OpenAI-Project", &self.project)] {
+            if let Some(value) = value {
+                service = service.header(name, value);
+            }
+        }
+        let service = self.query.iter().fold(service, |service, (name, value)| service.query(name, value));
+        Ok(service.configured_headers(&self.headers))
+    }
+
+    /// Returns the path for completions of a model. A name that is no path segment is an unknown model where
+    /// the path contains it.
+    pub fn path(&self, model: &str) -> Result<Cow<'_, str>, Error> {
+        if !self.path.contains("{model}") {
+            return Ok((&self.path).into());
+        }
+        let is_segment = model.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+        if !is_segment || matches!(model, "" | "." | "..") {
+            return Err(Error::unknown_model(model));
+        }
+        Ok(self.path.replace("{model}", model).into())
+    }
+
     /// The name of the limit on output tokens.
     pub fn max_tokens_field(&self) -> &'static str {
         let field = self.max_tokens_field.unwrap_or_else(|| {
