@@ -31,7 +31,6 @@
 //! [`Manifest::host`](crate::manifest::Manifest::host). The server resolves names, speaks TLS and
 //! follows redirects. A secret goes into a request by its placeholder; see [`vault`](crate::vault).
 
-mod date;
 mod error;
 mod events;
 mod lines;

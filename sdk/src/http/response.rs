@@ -7,7 +7,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{Error, Events, Lines, date};
+use super::{Error, Events, Lines};
 use crate::host::{Body, Received};
 
 /// How much of an error's body is kept.
@@ -188,7 +188,7 @@ impl Response {
         match seconds.or_else(|| number("Retry-After")) {
             Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
             None => {
-                let until = date::parse(self.header("Retry-After")?)?;
+                let until = httpdate::parse_http_date(self.header("Retry-After")?.trim()).ok()?;
                 Some(until.duration_since(SystemTime::now()).unwrap_or_default())
             }
         }
