@@ -4,7 +4,7 @@ use moxxy_types::{
     error::{Error, Result},
     ids::{SecretId, SecretName},
     paging::PageRequest,
-    secrets::{OVERHEAD, Sealed, Secret},
+    secrets::{SEALING_OVERHEAD_BYTES, Sealed, Secret},
 };
 use sqlx::FromRow;
 
@@ -110,7 +110,7 @@ pub async fn sealed_one(db: &mut Db, id: &SecretId) -> Result<Sealed> {
 pub async fn length(db: &mut Db, id: &SecretId) -> Result<usize> {
     let length: i64 =
         sqlx::query_scalar("SELECT length(sealed) FROM secrets WHERE id = ?").bind(id.as_str()).fetch_one(db).await?;
-    Ok(usize::try_from(length).unwrap_or(0).saturating_sub(OVERHEAD))
+    Ok(usize::try_from(length).unwrap_or(0).saturating_sub(SEALING_OVERHEAD_BYTES))
 }
 
 /// Replaces the sealed value after the master key changed.

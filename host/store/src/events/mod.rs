@@ -153,7 +153,7 @@ impl TryFrom<Row> for LoggedEvent {
 /// Inserts an event into the log, in the same transaction as the change that it describes.
 pub async fn record(tx: &mut Tx, subject: &EventContext, event: Event) -> Result<()> {
     let envelope = envelope(tx.now(), subject, &event)?;
-    if let Some(payload) = event.audited(&subject.actor)? {
+    if let Some(payload) = event.audit_payload(&subject.actor)? {
         crate::audit::append(tx, &subject.actor, &envelope, payload).await?;
     }
     append(tx, envelope).await
