@@ -101,7 +101,7 @@ fn swaps() -> bool {
 /// Increments the epoch at each tick, by absolute time, until the engine is dropped.
 fn start_clock(engine: &Engine, tick: Duration) -> Result<()> {
     let engine = engine.weak();
-    tasks::thread("moxxy-epoch", move || {
+    tasks::spawn_thread("moxxy-epoch", move || {
         let mut next = Instant::now();
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();

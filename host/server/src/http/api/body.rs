@@ -87,7 +87,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 
 /// What a JSON body says; a large one is parsed away from the server's threads.
 pub async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
-    tasks::heavy(body.len(), move || parse(&body)).await?.map_err(Into::into)
+    tasks::run_sized(body.len(), move || parse(&body)).await?.map_err(Into::into)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {

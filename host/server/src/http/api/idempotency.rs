@@ -88,7 +88,7 @@ async fn claimed(state: &HttpState, request: Request) -> Result<(Request, Option
     let route = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("", |address| address.as_str()));
     let key = Key { caller: principal.name().to_owned(), route, text: key };
     let (keys, whole) = (state.app.access.idempotency.clone(), bytes.clone());
-    let claim = tasks::heavy(bytes.len(), move || keys.claim(key, &whole)).await?;
+    let claim = tasks::run_sized(bytes.len(), move || keys.claim(key, &whole)).await?;
     Ok((Request::from_parts(parts, Body::from(bytes)), Some(claim)))
 }
 
