@@ -93,7 +93,7 @@ impl Cleaning {
     fn refresh(&mut self) {
         let now = self.secrets.as_ref().and_then(|secrets| secrets.redactor());
         let same = match (&self.redactor, &now) {
-            (Some(before), Some(now)) => before.is(now),
+            (Some(before), Some(now)) => before.shares_secrets_with(now),
             (before, now) => before.is_none() && now.is_none(),
         };
         if let (false, Some(redactor)) = (same, &now) {
