@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use moxxy_egress::{Error, Wait};
+use moxxy_egress::{Error, TimeoutPhase};
 use serde_json::json;
 
 use super::{Fault, Tried};
@@ -153,10 +153,10 @@ pub async fn in_stream(bench: &Harness<'_>) -> Tried {
 pub async fn unreachable(bench: &Harness<'_>) -> Tried {
     let host = || "service.example".to_owned();
     let errors = [
-        Error::Name(host()),
+        Error::UnresolvedName(host()),
         Error::Unreachable { host: host(), reason: "connection refused".to_owned() },
         Error::Tls { host: host(), reason: "it is out of date".to_owned(), certificate: true },
-        Error::Late(Wait::Head, Duration::from_secs(60)),
+        Error::Timeout(TimeoutPhase::ResponseHead, Duration::from_secs(60)),
         Error::Broken("reset".to_owned()),
     ];
     for error in errors {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
-use moxxy_egress::{self as egress, Refusal, Timeouts, Wait};
+use moxxy_egress::{self as egress, Refusal, TimeoutPhase, Timeouts};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::{context::Outgoing, state::CallState};
@@ -110,16 +110,16 @@ fn waits(options: Option<RequestOptions>) -> Timeouts {
 fn code(error: egress::Error) -> Error {
     use egress::Error as E;
     match error {
-        E::Refused(Refusal::Form(_)) => Error::HttpRequestUriInvalid,
-        E::Refused(Refusal::Address { .. } | Refusal::Own(_)) => Error::DestinationIpProhibited,
+        E::Refused(Refusal::Malformed(_)) => Error::HttpRequestUriInvalid,
+        E::Refused(Refusal::Address { .. } | Refusal::OwnListener(_)) => Error::DestinationIpProhibited,
         E::Refused(_) => Error::HttpRequestDenied,
-        E::Name(_) => Error::DnsError { rcode: Some("NXDOMAIN".into()), info_code: None },
+        E::UnresolvedName(_) => Error::DnsError { rcode: Some("NXDOMAIN".into()), info_code: None },
         E::Unreachable { .. } => Error::ConnectionRefused,
         E::Tls { certificate: true, .. } => Error::TlsCertificateError,
         E::Tls { .. } => Error::TlsProtocolError,
-        E::Late(Wait::Connection, _) => Error::ConnectionTimeout,
-        E::Late(Wait::Head | Wait::End, _) => Error::HttpResponseTimeout,
-        E::Late(Wait::Piece, _) => Error::ConnectionReadTimeout,
+        E::Timeout(TimeoutPhase::Connection, _) => Error::ConnectionTimeout,
+        E::Timeout(TimeoutPhase::ResponseHead | TimeoutPhase::Total, _) => Error::HttpResponseTimeout,
+        E::Timeout(TimeoutPhase::Chunk, _) => Error::ConnectionReadTimeout,
         E::Busy => Error::ConnectionLimitReached,
         E::RequestBody(limit) => Error::HttpRequestBodySize(Some(limit)),
         E::ResponseBody(limit) => Error::HttpResponseBodySize(Some(limit)),
