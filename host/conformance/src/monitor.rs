@@ -23,7 +23,7 @@ use moxxy_types::{
 use serde_json::{Map, Value as Json};
 
 /// Value of every secret.
-const KEY: &[u8] = b"sk-not-a-key-0123456789";
+const SECRET_VALUE: &[u8] = b"sk-not-a-key-0123456789";
 
 pub struct RuleMonitor {
     manifest: Manifest,
@@ -31,13 +31,13 @@ pub struct RuleMonitor {
     placeholders: BTreeMap<String, Placeholder>,
     opened: AtomicBool,
     /// Whether a request carried a key in its proper place.
-    carried: AtomicBool,
-    broken: Mutex<Broken>,
+    injected: AtomicBool,
+    violations: Mutex<Violations>,
 }
 
 /// The first violation of each rule.
 #[derive(Debug, Default)]
-struct Broken {
+struct Violations {
     hosts: Option<String>,
     keys: Option<String>,
 }
@@ -51,31 +51,31 @@ impl RuleMonitor {
             placeholders: manifest.secrets.iter().map(|secret| placeholder(&secret.name)).collect::<Result<_>>()?,
             manifest: manifest.clone(),
             opened: AtomicBool::new(false),
-            carried: AtomicBool::new(false),
-            broken: Mutex::default(),
+            injected: AtomicBool::new(false),
+            violations: Mutex::default(),
         })
     }
 
     /// Checks a request against the rules.
-    pub fn look_at(&self, target: &Target, method: &Method, headers: &HeaderMap, body: &Bytes) {
+    pub fn check_request(&self, target: &Target, method: &Method, headers: &HeaderMap, body: &Bytes) {
         let decided = self.policy.decide(target, method);
         let admits = decided.is_ok();
         if let Err(refusal) = decided {
-            self.broken().hosts.get_or_insert(refusal.to_string());
+            self.violations().hosts.get_or_insert(refusal.to_string());
         }
         let injected = self.injector(admits).map(|injector| injector.inject(target.url(), headers, Some(body)));
         match injected {
             Ok(Ok(injected)) if injected.uses.is_empty() => {}
-            Ok(Ok(_)) => self.carried.store(true, Relaxed),
-            Ok(Err(refusal)) => self.note(refusal.to_string()),
-            Err(error) => self.note(error.to_string()),
+            Ok(Ok(_)) => self.injected.store(true, Relaxed),
+            Ok(Err(refusal)) => self.record_key_violation(refusal.to_string()),
+            Err(error) => self.record_key_violation(error.to_string()),
         }
     }
 
     /// Searches the component's output for keys.
     pub fn scan_for_keys(&self, text: &str) {
         if let Some((name, _)) = self.placeholders.iter().find(|(_, placeholder)| text.contains(placeholder.digits())) {
-            self.note(format!("what stands for the secret `{name}` came out in its answer"));
+            self.record_key_violation(format!("what stands for the secret `{name}` came out in its answer"));
         }
     }
 
@@ -89,29 +89,29 @@ impl RuleMonitor {
 
     /// Returns the first request of a host or method that the manifest does not list.
     pub fn host_violation(&self) -> Option<String> {
-        self.broken().hosts.clone()
+        self.violations().hosts.clone()
     }
 
     /// Returns the first misuse of a key.
     pub fn key_violation(&self) -> Option<String> {
-        self.broken().keys.clone()
+        self.violations().keys.clone()
     }
 
     pub fn has_opened(&self) -> bool {
         self.opened.load(Relaxed)
     }
 
-    pub fn has_carried(&self) -> bool {
-        self.carried.load(Relaxed)
+    pub fn has_injected(&self) -> bool {
+        self.injected.load(Relaxed)
     }
 
-    fn note(&self, what: String) {
-        self.broken().keys.get_or_insert(what);
+    fn record_key_violation(&self, what: String) {
+        self.violations().keys.get_or_insert(what);
     }
 
-    fn broken(&self) -> MutexGuard<'_, Broken> {
+    fn violations(&self) -> MutexGuard<'_, Violations> {
         // No update panics halfway, so the state is valid even if the lock is poisoned.
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `admits`: whether the request goes to a host that the manifest lists.
@@ -120,18 +120,18 @@ impl RuleMonitor {
         for asked in &self.manifest.secrets {
             let Some(placeholder) = self.placeholders.get(&asked.name).cloned() else { continue };
             let grant = Grant { place: asked.place.parse()?, admits: Arc::new(move |_| admits) };
-            let value = Value::new(KEY.to_vec())?;
+            let value = Value::new(SECRET_VALUE.to_vec())?;
             secrets.push(Injectable { name: asked.name.clone(), placeholder, value, rules: vec![grant] });
         }
         Ok(Injector::new(secrets))
     }
 
-    fn unasked<T: Send + 'static>(&self, name: &str) -> BoxFuture<'static, Result<T, Denial>> {
-        self.denied(format!("its manifest asks for no secret {:?}", name.chars().take(64).collect::<String>()))
+    fn deny_undeclared<T: Send + 'static>(&self, name: &str) -> BoxFuture<'static, Result<T, Denial>> {
+        self.deny(format!("its manifest asks for no secret {:?}", name.chars().take(64).collect::<String>()))
     }
 
-    fn denied<T: Send + 'static>(&self, why: String) -> BoxFuture<'static, Result<T, Denial>> {
-        self.note(why.clone());
+    fn deny<T: Send + 'static>(&self, why: String) -> BoxFuture<'static, Result<T, Denial>> {
+        self.record_key_violation(why.clone());
         Box::pin(async { Err(Denial::Denied(why)) })
     }
 }
@@ -151,7 +151,7 @@ fn rule(request: &HostRequest, config: &Map<String, Json>) -> Option<Rule> {
 
 impl Secrets for RuleMonitor {
     fn open(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<String, Denial>> {
-        let Some(placeholder) = self.placeholders.get(&name) else { return self.unasked(&name) };
+        let Some(placeholder) = self.placeholders.get(&name) else { return self.deny_undeclared(&name) };
         self.opened.store(true, Relaxed);
         let text = placeholder.as_str().to_owned();
         Box::pin(async { Ok(text) })
@@ -159,15 +159,15 @@ impl Secrets for RuleMonitor {
 
     fn sign(self: Arc<Self>, name: String, data: Vec<u8>) -> BoxFuture<'static, Result<[u8; 32], Denial>> {
         if !self.placeholders.contains_key(&name) {
-            return self.unasked(&name);
+            return self.deny_undeclared(&name);
         }
         self.opened.store(true, Relaxed);
-        Box::pin(async move { Ok(digest::hmac(KEY, &data)) })
+        Box::pin(async move { Ok(digest::hmac(SECRET_VALUE, &data)) })
     }
 
     fn reveal(self: Arc<Self>, name: String) -> BoxFuture<'static, Result<Value, Denial>> {
         let name: String = name.chars().take(64).collect();
-        self.denied(format!("it wants the secret {name:?} revealed"))
+        self.deny(format!("it wants the secret {name:?} revealed"))
     }
 
     /// Nothing is redacted, so that leaks are visible.
@@ -178,6 +178,6 @@ impl Secrets for RuleMonitor {
 
 impl std::fmt::Debug for RuleMonitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ground").finish_non_exhaustive()
+        f.debug_struct("RuleMonitor").finish_non_exhaustive()
     }
 }

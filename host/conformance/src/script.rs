@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::wire::{Block, ProtocolProfile, Style, Values};
 
 /// Message of the service's errors.
-pub const MESSAGE: &str = "Not today, says the service.";
+pub const ERROR_MESSAGE: &str = "Not today, says the service.";
 pub const MODEL: &str = "large-1";
 
 /// A scripted answer.
@@ -16,7 +16,7 @@ pub struct Script {
     pub thought: Vec<&'static str>,
     pub text: Vec<&'static str>,
     pub calls: Vec<Call>,
-    pub used: Used,
+    pub usage: TokenUsage,
     pub stop: Reason,
 }
 
@@ -30,7 +30,7 @@ pub struct Call {
 
 /// Usage in tokens.
 #[derive(Debug, Clone, Copy)]
-pub struct Used {
+pub struct TokenUsage {
     pub input: u64,
     pub cached: u64,
     pub written: u64,
@@ -64,23 +64,23 @@ pub enum Kind {
 }
 
 /// Characters of one to four bytes, and characters that JSON escapes.
-pub const TEXT: [&str; 4] = ["Zürich ", "🏔 liegt schön: 世", "界,\n", "sagt \"er\" \\ ö\u{308}\u{200d}."];
+pub const TEXT_CHUNKS: [&str; 4] = ["Zürich ", "🏔 liegt schön: 世", "界,\n", "sagt \"er\" \\ ö\u{308}\u{200d}."];
 
 impl Script {
     /// A text answer.
     pub fn plain() -> Self {
-        let used = Used { input: 60, cached: 0, written: 0, output: 12, reasoning: 0 };
-        Self { thought: Vec::new(), text: TEXT.into(), calls: Vec::new(), used, stop: Reason::EndTurn }
+        let usage = TokenUsage { input: 60, cached: 0, written: 0, output: 12, reasoning: 0 };
+        Self { thought: Vec::new(), text: TEXT_CHUNKS.into(), calls: Vec::new(), usage, stop: Reason::EndTurn }
     }
 
     /// An answer with everything that the profile supports.
-    pub fn whole(wire: &ProtocolProfile) -> Self {
-        let script = Self { used: CACHED, ..Self::calling() };
-        let thinks = !wire.thought.piece.is_empty();
-        let (thought, has_calls) = (if thinks { THOUGHT.into() } else { Vec::new() }, wire.has_calls());
+    pub fn full(profile: &ProtocolProfile) -> Self {
+        let script = Self { usage: CACHED_USAGE, ..Self::calling() };
+        let has_thoughts = !profile.thought.piece.is_empty();
+        let (thought, has_calls) = (if has_thoughts { THOUGHT_CHUNKS.into() } else { Vec::new() }, profile.has_calls());
         match has_calls {
             true => Self { thought, ..script },
-            false => Self { thought, used: CACHED, ..Self::plain() },
+            false => Self { thought, usage: CACHED_USAGE, ..Self::plain() },
         }
     }
 
@@ -96,40 +96,41 @@ impl Script {
     }
 
     pub fn thinking() -> Self {
-        Self { thought: THOUGHT.into(), ..Self::plain() }
+        Self { thought: THOUGHT_CHUNKS.into(), ..Self::plain() }
     }
 
     /// Returns the events in order.
-    pub fn events(&self, wire: &ProtocolProfile, style: Style) -> Vec<String> {
-        let mut stage = Stage { wire, style, values: self.values(wire), events: Vec::new(), block: 0 };
-        stage.say(&wire.begin);
-        stage.pieces(&wire.thought, &self.thought);
-        stage.pieces(&wire.text, &self.text);
-        stage.calls(&self.calls);
-        stage.say(&wire.finish);
-        stage.events.extend(wire.ending(style));
-        stage.events
+    pub fn events(&self, profile: &ProtocolProfile, style: Style) -> Vec<String> {
+        let mut builder = EventBuilder { profile, style, values: self.values(profile), events: Vec::new(), block: 0 };
+        builder.push(&profile.begin);
+        builder.push_block(&profile.thought, &self.thought);
+        builder.push_block(&profile.text, &self.text);
+        builder.push_calls(&self.calls);
+        builder.push(&profile.finish);
+        builder.events.extend(profile.ending(style));
+        builder.events
     }
 
     /// Returns the events up to and including the first chunk of text.
-    pub fn beginning(&self, wire: &ProtocolProfile) -> Vec<String> {
-        let mut stage = Stage { wire, style: Style::Plain, values: self.values(wire), events: Vec::new(), block: 0 };
-        stage.say(&wire.begin);
-        stage.set("block", json!(0));
-        stage.say(&wire.text.open);
-        stage.set("text", TEXT.first().copied().into());
-        stage.say(&wire.text.piece);
-        stage.events
+    pub fn beginning(&self, profile: &ProtocolProfile) -> Vec<String> {
+        let mut builder =
+            EventBuilder { profile, style: Style::Plain, values: self.values(profile), events: Vec::new(), block: 0 };
+        builder.push(&profile.begin);
+        builder.set("block", json!(0));
+        builder.push(&profile.text.open);
+        builder.set("text", TEXT_CHUNKS.first().copied().into());
+        builder.push(&profile.text.piece);
+        builder.events
     }
 
-    pub fn body(&self, wire: &ProtocolProfile, style: Style) -> String {
-        self.events(wire, style).concat()
+    pub fn body(&self, profile: &ProtocolProfile, style: Style) -> String {
+        self.events(profile, style).concat()
     }
 
-    fn values(&self, wire: &ProtocolProfile) -> Values {
-        let Used { input, cached, written, output, reasoning } = self.used;
+    fn values(&self, profile: &ProtocolProfile) -> Values {
+        let TokenUsage { input, cached, written, output, reasoning } = self.usage;
         let fresh = input.saturating_sub(cached).saturating_sub(written);
-        let stop = wire.stops.get(&self.stop).cloned().unwrap_or_default();
+        let stop = profile.stops.get(&self.stop).cloned().unwrap_or_default();
         let values = [
             ("model", json!(MODEL)),
             ("input_tokens", json!(input)),
@@ -145,11 +146,11 @@ impl Script {
     }
 }
 
-const THOUGHT: [&str; 2] = ["Hm, wo lie", "gt Zürich 🤔?"];
-const CACHED: Used = Used { input: 1200, cached: 1000, written: 120, output: 345, reasoning: 300 };
+const THOUGHT_CHUNKS: [&str; 2] = ["Hm, wo lie", "gt Zürich 🤔?"];
+const CACHED_USAGE: TokenUsage = TokenUsage { input: 1200, cached: 1000, written: 120, output: 345, reasoning: 300 };
 
-impl Used {
-    pub const CACHED: Self = CACHED;
+impl TokenUsage {
+    pub const CACHED: Self = CACHED_USAGE;
 }
 
 impl ProtocolProfile {
@@ -203,66 +204,66 @@ impl Kind {
 }
 
 /// Builds events one after the other.
-struct Stage<'w> {
-    wire: &'w ProtocolProfile,
+struct EventBuilder<'w> {
+    profile: &'w ProtocolProfile,
     style: Style,
     values: Values,
     events: Vec<String>,
     block: usize,
 }
 
-impl Stage<'_> {
+impl EventBuilder<'_> {
     fn set(&mut self, name: &str, value: Value) {
         self.values.insert(name.to_owned(), value);
     }
 
-    fn say(&mut self, templates: &[super::wire::Template]) {
+    fn push(&mut self, templates: &[super::wire::Template]) {
         for template in templates {
-            self.events.push(self.wire.event(template, &self.values, self.style));
+            self.events.push(self.profile.event(template, &self.values, self.style));
             if self.style == Style::NewEvents {
-                let unknown = self.wire.unknown.iter();
-                self.events.extend(unknown.map(|template| self.wire.event(template, &self.values, self.style)));
+                let unknown = self.profile.unknown.iter();
+                self.events.extend(unknown.map(|template| self.profile.event(template, &self.values, self.style)));
             }
         }
     }
 
-    fn pieces(&mut self, block: &Block, texts: &[&str]) {
+    fn push_block(&mut self, block: &Block, texts: &[&str]) {
         if texts.is_empty() {
             return;
         }
         self.set("block", json!(self.block));
         self.block += 1;
-        self.say(&block.open);
+        self.push(&block.open);
         for text in texts {
             self.set("text", json!(text));
-            self.say(&block.piece);
+            self.push(&block.piece);
         }
-        self.say(&block.close);
+        self.push(&block.close);
     }
 
-    fn calls(&mut self, calls: &[Call]) {
-        let most = calls.iter().map(|call| call.arguments.len()).max().unwrap_or(0);
-        let wire = self.wire;
+    fn push_calls(&mut self, calls: &[Call]) {
+        let max_pieces = calls.iter().map(|call| call.arguments.len()).max().unwrap_or(0);
+        let profile = self.profile;
         for (index, call) in calls.iter().enumerate() {
-            self.call(index, call);
-            self.say(&wire.call.open);
+            self.set_call_values(index, call);
+            self.push(&profile.call.open);
         }
-        for turn in 0..most {
+        for piece_index in 0..max_pieces {
             for (index, call) in calls.iter().enumerate() {
-                if let Some(piece) = call.arguments.get(turn) {
-                    self.call(index, call);
+                if let Some(piece) = call.arguments.get(piece_index) {
+                    self.set_call_values(index, call);
                     self.set("arguments", json!(piece));
-                    self.say(&wire.call.piece);
+                    self.push(&profile.call.piece);
                 }
             }
         }
         for (index, call) in calls.iter().enumerate() {
-            self.call(index, call);
-            self.say(&wire.call.close);
+            self.set_call_values(index, call);
+            self.push(&profile.call.close);
         }
     }
 
-    fn call(&mut self, index: usize, call: &Call) {
+    fn set_call_values(&mut self, index: usize, call: &Call) {
         self.set("block", json!(self.block + index));
         self.set("index", json!(index));
         self.set("id", json!(call.id));

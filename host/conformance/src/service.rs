@@ -19,9 +19,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::monitor::RuleMonitor;
 
 /// Maximum size of a request, in bytes.
-const REQUEST: usize = 1024 * 1024;
+const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 /// Maximum number of recorded requests per call.
-const REQUESTS: usize = 64;
+const MAX_RECORDED_REQUESTS: usize = 64;
 
 /// Reply to a request.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub enum Piece {
     /// Yields before the next piece.
     Pause,
     /// Waits until the host has received some text.
-    Heard,
+    AwaitText,
     /// Stalls: no more pieces and no end.
     Stall,
     /// The connection breaks.
@@ -53,7 +53,7 @@ pub enum Piece {
 
 /// A recorded request.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RecordedRequest {
     pub method: String,
     pub url: String,
     pub path: String,
@@ -67,11 +67,11 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     monitor: Arc<RuleMonitor>,
-    answer: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
-    seen: Mutex<Vec<Seen>>,
-    asked: CancellationToken,
+    answer: Box<dyn Fn(&RecordedRequest) -> Reply + Send + Sync>,
+    requests: Mutex<Vec<RecordedRequest>>,
+    request_received: CancellationToken,
     /// Cancelled once the host has received some text.
-    heard: CancellationToken,
+    text_received: CancellationToken,
     /// Cancelled once a response was dropped.
     closed: CancellationToken,
 }
@@ -94,24 +94,24 @@ impl Reply {
 }
 
 impl Service {
-    pub fn new(monitor: &Arc<RuleMonitor>, answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        let (asked, heard, closed) = Default::default();
+    pub fn new(monitor: &Arc<RuleMonitor>, answer: impl Fn(&RecordedRequest) -> Reply + Send + Sync + 'static) -> Self {
+        let (request_received, text_received, closed) = Default::default();
         let (monitor, answer) = (Arc::clone(monitor), Box::new(answer));
-        Self(Arc::new(Inner { monitor, answer, seen: Mutex::default(), asked, heard, closed }))
+        Self(Arc::new(Inner { monitor, answer, requests: Mutex::default(), request_received, text_received, closed }))
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
-        self.0.seen().clone()
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.0.requests().clone()
     }
 
     /// Signals that the host has received some text.
-    pub fn hear(&self) {
-        self.0.heard.cancel();
+    pub fn signal_text_received(&self) {
+        self.0.text_received.cancel();
     }
 
     /// Waits for the first request.
-    pub async fn asked(&self) {
-        self.0.asked.cancelled().await;
+    pub async fn request_received(&self) {
+        self.0.request_received.cancelled().await;
     }
 
     /// Waits until a response is dropped.
@@ -121,31 +121,31 @@ impl Service {
 }
 
 impl Inner {
-    fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+    fn requests(&self) -> MutexGuard<'_, Vec<RecordedRequest>> {
         // No update panics halfway, so the state is valid even if the lock is poisoned.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (parts, body) = request.into_parts();
         let target = Target::parse(&parts.uri.to_string())?;
         // Check the target and the headers even if reading the body fails.
-        self.monitor.look_at(&target, &parts.method, &parts.headers, &Bytes::new());
-        let whole = Limited::new(body, REQUEST).collect().await;
-        let body = whole.map_err(|_| Error::RequestBody(REQUEST as u64))?.to_bytes();
+        self.monitor.check_request(&target, &parts.method, &parts.headers, &Bytes::new());
+        let whole = Limited::new(body, MAX_REQUEST_BYTES).collect().await;
+        let body = whole.map_err(|_| Error::RequestBody(MAX_REQUEST_BYTES as u64))?.to_bytes();
         let (method, url) = (parts.method.as_str().to_owned(), target.url().clone());
-        self.monitor.look_at(&target, &parts.method, &parts.headers, &body);
+        self.monitor.check_request(&target, &parts.method, &parts.headers, &body);
         let path = url.path().to_owned();
-        let seen = Seen { method, url: url.to_string(), path, headers: parts.headers, body };
-        let reply = (self.answer)(&seen);
+        let recorded = RecordedRequest { method, url: url.to_string(), path, headers: parts.headers, body };
+        let reply = (self.answer)(&recorded);
         {
-            let mut all = self.seen();
-            if all.len() < REQUESTS {
-                all.push(seen);
+            let mut all = self.requests();
+            if all.len() < MAX_RECORDED_REQUESTS {
+                all.push(recorded);
             }
         }
         let closed = self.closed.clone().drop_guard();
-        self.asked.cancel();
+        self.request_received.cancel();
         match reply {
             Reply::Fails(error) => Err(error),
             Reply::Never => {
@@ -156,7 +156,7 @@ impl Inner {
                 let response = headers
                     .iter()
                     .fold(Response::builder().status(status), |response, (name, value)| response.header(*name, value));
-                let body = sent(body, self.heard.clone(), closed);
+                let body = stream_pieces(body, self.text_received.clone(), closed);
                 response.body(body).map_err(|error| Error::Broken(error.to_string()))
             }
         }
@@ -164,15 +164,15 @@ impl Inner {
 }
 
 /// Streams the pieces, each when it is polled.
-fn sent(pieces: Vec<Piece>, heard: CancellationToken, closed: DropGuard) -> Body {
-    let state = (VecDeque::from(pieces), heard, closed);
+fn stream_pieces(pieces: Vec<Piece>, text_received: CancellationToken, closed: DropGuard) -> Body {
+    let state = (VecDeque::from(pieces), text_received, closed);
     let next = async |mut state: (VecDeque<Piece>, CancellationToken, DropGuard)| {
         loop {
             match state.0.pop_front()? {
                 Piece::Bytes(bytes) if bytes.is_empty() => {}
                 Piece::Bytes(bytes) => return Some((Ok(Frame::data(bytes)), state)),
                 Piece::Pause => tokio::task::yield_now().await,
-                Piece::Heard => state.1.cancelled().await,
+                Piece::AwaitText => state.1.cancelled().await,
                 Piece::Stall => std::future::pending::<()>().await,
                 Piece::Break => {
                     state.0.clear();

@@ -13,23 +13,23 @@ use super::{
 };
 
 /// Maximum number of chunks.
-const CHUNKS: usize = 20_000;
+const MAX_CHUNKS: usize = 20_000;
 /// Maximum size of all chunks, in bytes.
-const BYTES: usize = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Maximum length of a text in a message, in characters.
-const SHOWN: usize = 60;
+const MAX_SHOWN_CHARS: usize = 60;
 
 #[derive(Debug, Default)]
 pub struct Transcript {
     pub text: String,
     /// Concatenated thinking deltas.
-    told: String,
+    thinking_deltas: String,
     /// Finished thoughts.
     thoughts: Vec<String>,
     calls: BTreeMap<u32, CollectedCall>,
     usage: Option<Usage>,
     /// The first usage that is inconsistent in itself.
-    odd: Option<Usage>,
+    inconsistent_usage: Option<Usage>,
     stop: Option<StopReason>,
     pub failure: Option<Failure>,
     /// Debug text of every chunk, for comparisons.
@@ -45,16 +45,16 @@ struct CollectedCall {
 }
 
 /// `Ok` if the expectation holds, otherwise how it does not.
-pub type Held = Result<(), String>;
+pub type Check = Result<(), String>;
 
 impl Transcript {
     pub fn add(&mut self, chunk: Chunk) {
-        let shown = format!("{chunk:?}");
-        self.bytes += shown.len();
-        self.chunks.push(shown);
+        let debug_text = format!("{chunk:?}");
+        self.bytes += debug_text.len();
+        self.chunks.push(debug_text);
         match chunk {
             Chunk::Text(text) => self.text.push_str(&text),
-            Chunk::ThinkingDelta(text) => self.told.push_str(&text),
+            Chunk::ThinkingDelta(text) => self.thinking_deltas.push_str(&text),
             Chunk::Thinking(thinking) => self.thoughts.push(thinking.text.unwrap_or_default()),
             Chunk::ToolCall(delta) => {
                 let call = self.calls.entry(delta.index).or_default();
@@ -63,9 +63,9 @@ impl Transcript {
                 call.arguments.push_str(&delta.arguments);
             }
             Chunk::Usage(usage) => {
-                let fits =
+                let consistent =
                     usage.cached_input_tokens <= usage.input_tokens && usage.reasoning_tokens <= usage.output_tokens;
-                self.odd = self.odd.or((!fits).then_some(usage));
+                self.inconsistent_usage = self.inconsistent_usage.or((!consistent).then_some(usage));
                 self.usage = Some(usage);
             }
             Chunk::Stop(reason) => self.stop = Some(reason),
@@ -74,82 +74,90 @@ impl Transcript {
 
     /// Whether the completion is longer than anything that the service sends.
     pub fn is_endless(&self) -> bool {
-        self.chunks.len() > CHUNKS || self.bytes > BYTES
+        self.chunks.len() > MAX_CHUNKS || self.bytes > MAX_BYTES
     }
 
     /// Whether the completion matches the script.
-    pub fn is(&self, script: &Script, wire: &ProtocolProfile) -> Held {
-        self.is_whole()?;
-        same("the text", &script.text.concat(), &self.text)?;
-        self.thinks(&script.thought.concat())?;
-        self.makes(&script.calls, wire)?;
-        self.used(script, wire)?;
-        self.stopped(script.stop, wire)
+    pub fn check_matches(&self, script: &Script, profile: &ProtocolProfile) -> Check {
+        self.check_complete()?;
+        check_equal("the text", &script.text.concat(), &self.text)?;
+        self.check_thought(&script.thought.concat())?;
+        self.check_calls(&script.calls, profile)?;
+        self.check_usage(script, profile)?;
+        self.check_stop(script.stop, profile)
     }
 
     /// Whether the completion ended with a stop and without an error.
-    pub fn is_whole(&self) -> Held {
+    pub fn check_complete(&self) -> Check {
         match (&self.failure, &self.stop) {
-            (Some(failure), _) => Err(format!("expected an answer, came {}", told(failure))),
+            (Some(failure), _) => Err(format!("expected an answer, came {}", describe_failure(failure))),
             (None, None) => Err("expected an answer, came none, and no error".to_owned()),
             (None, Some(_)) => Ok(()),
         }
     }
 
     /// Whether the completion equals another, apart from its chunks.
-    pub fn says(&self, other: &Self) -> Held {
-        self.is_whole()?;
-        same("the text", &other.text, &self.text)?;
-        same("the thoughts", &other.thoughts.concat(), &self.thoughts.concat())?;
-        same("the calls", &format!("{:?}", other.calls), &format!("{:?}", self.calls))?;
-        same("the usage", &format!("{:?}", other.usage), &format!("{:?}", self.usage))?;
-        same("the stop", &format!("{:?}", other.stop), &format!("{:?}", self.stop))
+    pub fn check_same_content(&self, other: &Self) -> Check {
+        self.check_complete()?;
+        check_equal("the text", &other.text, &self.text)?;
+        check_equal("the thoughts", &other.thoughts.concat(), &self.thoughts.concat())?;
+        check_equal("the calls", &format!("{:?}", other.calls), &format!("{:?}", self.calls))?;
+        check_equal("the usage", &format!("{:?}", other.usage), &format!("{:?}", self.usage))?;
+        check_equal("the stop", &format!("{:?}", other.stop), &format!("{:?}", self.stop))
     }
 
-    pub fn thinks(&self, thought: &str) -> Held {
-        same("the finished thought", thought, &self.thoughts.concat())?;
+    pub fn check_thought(&self, thought: &str) -> Check {
+        check_equal("the finished thought", thought, &self.thoughts.concat())?;
         // Reporting an unfinished thought is optional.
-        if self.told.is_empty() { Ok(()) } else { same("the thought as it comes", thought, &self.told) }
+        if self.thinking_deltas.is_empty() {
+            Ok(())
+        } else {
+            check_equal("the thought as it comes", thought, &self.thinking_deltas)
+        }
     }
 
-    pub fn makes(&self, calls: &[Call], wire: &ProtocolProfile) -> Held {
+    pub fn check_calls(&self, calls: &[Call], profile: &ProtocolProfile) -> Check {
         if self.calls.len() != calls.len() {
             return Err(format!("expected {} tool calls, came {}", calls.len(), self.calls.len()));
         }
-        for (call, heeded) in calls.iter().zip(self.calls.values()) {
-            same("the name of a call", call.name, heeded.name.as_deref().unwrap_or_default())?;
-            if wire.says("$id") {
-                same("the id of a call", call.id, heeded.id.as_deref().unwrap_or_default())?;
+        for (call, collected) in calls.iter().zip(self.calls.values()) {
+            check_equal("the name of a call", call.name, collected.name.as_deref().unwrap_or_default())?;
+            if profile.has_placeholder("$id") {
+                check_equal("the id of a call", call.id, collected.id.as_deref().unwrap_or_default())?;
             }
-            let arguments = if heeded.arguments.is_empty() { "{}" } else { &heeded.arguments };
+            let arguments = if collected.arguments.is_empty() { "{}" } else { &collected.arguments };
             if serde_json::from_str(arguments).ok() != Some(call.input()) {
-                return same("the arguments of a call", &call.input().to_string(), arguments);
+                return check_equal("the arguments of a call", &call.input().to_string(), arguments);
             }
         }
         Ok(())
     }
 
-    pub fn used(&self, script: &Script, wire: &ProtocolProfile) -> Held {
-        if !wire.says("$input_tokens") && !wire.says("$fresh_tokens") {
+    pub fn check_usage(&self, script: &Script, profile: &ProtocolProfile) -> Check {
+        if !profile.has_placeholder("$input_tokens") && !profile.has_placeholder("$fresh_tokens") {
             return Ok(());
         }
-        if let Some(odd) = self.odd {
-            return Err(format!("expected parts within their wholes, came {odd:?}"));
+        if let Some(inconsistent_usage) = self.inconsistent_usage {
+            return Err(format!("expected parts within their wholes, came {inconsistent_usage:?}"));
         }
-        let count = |name: &str, tokens: u64| if wire.says(name) { tokens } else { 0 };
-        let used = script.used;
+        let count = |name: &str, tokens: u64| if profile.has_placeholder(name) { tokens } else { 0 };
+        let used = script.usage;
         let expected =
             [used.input, count("$cached_tokens", used.cached), used.output, count("$reasoning_tokens", used.reasoning)];
         let Some(usage) = self.usage else { return Err("expected usage, came none".to_owned()) };
-        let came = [usage.input_tokens, usage.cached_input_tokens, usage.output_tokens, usage.reasoning_tokens];
-        let shown = |[input, cached, output, reasoning]: [u64; 4]| {
+        let actual = [usage.input_tokens, usage.cached_input_tokens, usage.output_tokens, usage.reasoning_tokens];
+        let describe = |[input, cached, output, reasoning]: [u64; 4]| {
             format!("input {input} (cached {cached}), output {output} (reasoning {reasoning})")
         };
-        if came == expected { Ok(()) } else { Err(format!("expected {}, came {}", shown(expected), shown(came))) }
+        if actual == expected {
+            Ok(())
+        } else {
+            Err(format!("expected {}, came {}", describe(expected), describe(actual)))
+        }
     }
 
-    pub fn stopped(&self, reason: Reason, wire: &ProtocolProfile) -> Held {
-        let words = wire.stops.get(&reason).map(String::as_str).unwrap_or_default();
+    pub fn check_stop(&self, reason: Reason, profile: &ProtocolProfile) -> Check {
+        let words = profile.stops.get(&reason).map(String::as_str).unwrap_or_default();
         let fits = match (reason, &self.stop) {
             (Reason::EndTurn, Some(StopReason::EndTurn))
             | (Reason::ToolUse, Some(StopReason::ToolUse))
@@ -162,13 +170,13 @@ impl Transcript {
     }
 
     /// Whether the completion failed with this kind, after at most a prefix of the text.
-    pub fn failed(&self, kind: Kind, text: &str) -> Held {
+    pub fn check_failed(&self, kind: Kind, text: &str) -> Check {
         if !text.starts_with(&self.text) {
-            return same("the text before the error", text, &self.text);
+            return check_equal("the text before the error", text, &self.text);
         }
         match &self.failure {
             Some(failure) if failure.code() == kind.code() => Ok(()),
-            Some(failure) => Err(format!("expected the error {}, came {}", kind.as_str(), told(failure))),
+            Some(failure) => Err(format!("expected the error {}, came {}", kind.as_str(), describe_failure(failure))),
             None => Err(format!("expected the error {}, came an answer that claims to be whole", kind.as_str())),
         }
     }
@@ -186,24 +194,24 @@ impl Transcript {
 }
 
 /// Describes an error in short.
-fn told(failure: &Failure) -> String {
+fn describe_failure(failure: &Failure) -> String {
     let kind = Kind::ALL.into_iter().find(|kind| kind.code() == failure.code());
-    let (name, message) = (kind.map_or(failure.code(), Kind::as_str), shown(failure.message()));
+    let (name, message) = (kind.map_or(failure.code(), Kind::as_str), truncate(failure.message()));
     format!("the error {name}: {message}")
 }
 
-pub fn same(what: &str, expected: &str, came: &str) -> Held {
-    if expected == came {
+pub fn check_equal(what: &str, expected: &str, actual: &str) -> Check {
+    if expected == actual {
         return Ok(());
     }
     // Show a few characters before the first difference.
-    let common = expected.chars().zip(came.chars()).take_while(|(a, b)| a == b).count().saturating_sub(12);
-    let from = |text: &str| shown(&text.chars().skip(common).collect::<String>());
-    Err(format!("{what}: expected {}, came {}", from(expected), from(came)))
+    let common = expected.chars().zip(actual.chars()).take_while(|(a, b)| a == b).count().saturating_sub(12);
+    let from_difference = |text: &str| truncate(&text.chars().skip(common).collect::<String>());
+    Err(format!("{what}: expected {}, came {}", from_difference(expected), from_difference(actual)))
 }
 
-fn shown(text: &str) -> String {
-    let short: String = text.chars().take(SHOWN).collect();
-    let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{short:?}{more}")
+fn truncate(text: &str) -> String {
+    let shortened: String = text.chars().take(MAX_SHOWN_CHARS).collect();
+    let ellipsis = if shortened.len() < text.len() { "…" } else { "" };
+    format!("{shortened:?}{ellipsis}")
 }

@@ -10,16 +10,16 @@ use serde_json::{Map, Value, json};
 
 use super::script::{Kind, Reason};
 
-const EMBEDDED: [&str; 3] =
+const EMBEDDED_PROFILES: [&str; 3] =
     [include_str!("wires/openai.toml"), include_str!("wires/anthropic.toml"), include_str!("wires/ollama.toml")];
 /// Maximum size of a profile, in bytes.
-const LONGEST: usize = 64 * 1024;
+const MAX_PROFILE_BYTES: usize = 64 * 1024;
 /// Maximum length of a name, in bytes.
-const NAME: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 /// Maximum number of events in a profile.
-const EVENTS: usize = 64;
+const MAX_EVENTS: usize = 64;
 /// Name of a field that no service uses.
-const NOVELTY: &str = "novelty";
+const UNKNOWN_FIELD: &str = "novelty";
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,34 +122,35 @@ pub enum Style {
 
 impl ProtocolProfile {
     pub fn parse(text: &str) -> Result<Self> {
-        if text.len() > LONGEST {
-            return Err(Error::invalid("invalid_wire", format!("The wire has more than {LONGEST} bytes")));
+        if text.len() > MAX_PROFILE_BYTES {
+            return Err(Error::invalid("invalid_wire", format!("The wire has more than {MAX_PROFILE_BYTES} bytes")));
         }
-        let wrong = |why: &dyn std::fmt::Display| Error::invalid("invalid_wire", format!("The wire is wrong: {why}"));
-        let wire: Self = toml::from_str(text).map_err(|error| wrong(&error))?;
+        let invalid = |why: &dyn std::fmt::Display| Error::invalid("invalid_wire", format!("The wire is wrong: {why}"));
+        let profile: Self = toml::from_str(text).map_err(|error| invalid(&error))?;
         let name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-        if !(1..=NAME).contains(&wire.name.len()) || !wire.name.bytes().all(name) {
-            return Err(wrong(&format!("its `name` has 1 to {NAME} letters, digits, `-`, `_` and `.`")));
+        if !(1..=MAX_NAME_BYTES).contains(&profile.name.len()) || !profile.name.bytes().all(name) {
+            return Err(invalid(&format!("its `name` has 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_` and `.`")));
         }
-        if HeaderValue::from_str(&wire.media_type).is_err() {
-            return Err(wrong(&"its `media_type` is none"));
+        if HeaderValue::from_str(&profile.media_type).is_err() {
+            return Err(invalid(&"its `media_type` is none"));
         }
         // A stream may contain every unknown event after every other event.
-        let pieces = wire.pieces().count() + wire.begin.len() + wire.finish.len() + wire.unknown.len();
-        if pieces > EVENTS {
-            return Err(wrong(&format!("it has {pieces} events; {EVENTS} are the most")));
+        let event_count =
+            profile.block_templates().count() + profile.begin.len() + profile.finish.len() + profile.unknown.len();
+        if event_count > MAX_EVENTS {
+            return Err(invalid(&format!("it has {event_count} events; {MAX_EVENTS} are the most")));
         }
-        Ok(wire)
+        Ok(profile)
     }
 
-    fn pieces(&self) -> impl Iterator<Item = &Template> {
+    fn block_templates(&self) -> impl Iterator<Item = &Template> {
         let blocks = [&self.text, &self.thought, &self.call];
         blocks.into_iter().flat_map(|block| block.open.iter().chain(&block.piece).chain(&block.close))
     }
 
     /// Returns the embedded profiles.
     pub fn embedded() -> Result<Vec<Self>> {
-        EMBEDDED.into_iter().map(Self::parse).collect()
+        EMBEDDED_PROFILES.into_iter().map(Self::parse).collect()
     }
 
     /// Returns an embedded profile by name, or parses the content of a file.
@@ -158,19 +159,23 @@ impl ProtocolProfile {
             return Self::parse(text);
         }
         let all = Self::embedded()?;
-        let names = all.iter().map(|wire| wire.name.clone()).collect::<Vec<_>>().join(", ");
+        let names = all.iter().map(|profile| profile.name.clone()).collect::<Vec<_>>().join(", ");
         let unknown = || Error::invalid("unknown_wire", format!("The suite has no wire {text:?}; it has: {names}"));
-        all.into_iter().find(|wire| wire.name == text).ok_or_else(unknown)
+        all.into_iter().find(|profile| profile.name == text).ok_or_else(unknown)
     }
 
     /// Whether a request asks for a completion.
-    pub fn is_asked(&self, method: &str, path: &str) -> bool {
+    pub fn is_completion_request(&self, method: &str, path: &str) -> bool {
         self.method == method && path.ends_with(&self.path)
     }
 
     /// Whether any template contains this placeholder.
-    pub fn says(&self, name: &str) -> bool {
-        self.begin.iter().chain(&self.finish).chain(self.pieces()).any(|template| holds(&template.0, name))
+    pub fn has_placeholder(&self, name: &str) -> bool {
+        self.begin
+            .iter()
+            .chain(&self.finish)
+            .chain(self.block_templates())
+            .any(|template| contains_placeholder(&template.0, name))
     }
 
     pub fn has_lines(&self) -> bool {
@@ -181,21 +186,21 @@ impl ProtocolProfile {
     pub fn event(&self, template: &Template, values: &Values, style: Style) -> String {
         let mut value = template.0.clone();
         if style == Style::NewFields {
-            extend(&mut value);
+            add_unknown_fields(&mut value);
         }
-        fill(&mut value, values);
+        fill_placeholders(&mut value, values);
         let name = self.event_name.as_ref().and_then(|field| value.get(field)?.as_str()).map(str::to_owned);
         let text = value.to_string();
-        let text = if style == Style::Escaped { escaped(&text) } else { text };
-        self.framed(name.as_deref(), &text, style)
+        let text = if style == Style::Escaped { escape_non_ascii(&text) } else { text };
+        self.frame(name.as_deref(), &text, style)
     }
 
     /// Returns the marker that ends every stream.
     pub fn ending(&self, style: Style) -> Option<String> {
-        self.end.as_ref().map(|end| self.framed(None, end, style))
+        self.end.as_ref().map(|end| self.frame(None, end, style))
     }
 
-    fn framed(&self, name: Option<&str>, data: &str, style: Style) -> String {
+    fn frame(&self, name: Option<&str>, data: &str, style: Style) -> String {
         let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
         match (self.framing, style) {
             (Framing::Lines, Style::Loose) => format!("{data}\r\n\r\n"),
@@ -210,13 +215,13 @@ impl ProtocolProfile {
 
 impl Template {
     /// Returns the JSON text with its placeholders replaced.
-    pub fn filled(&self, values: &Values) -> String {
+    pub fn render(&self, values: &Values) -> String {
         self.value(values).to_string()
     }
 
     pub fn value(&self, values: &Values) -> Value {
         let mut value = self.0.clone();
-        fill(&mut value, values);
+        fill_placeholders(&mut value, values);
         value
     }
 }
@@ -235,44 +240,44 @@ fn status<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u16, D::E
     if valid { Ok(status) } else { Err(D::Error::custom(format!("{status} is no status"))) }
 }
 
-fn holds(value: &Value, name: &str) -> bool {
+fn contains_placeholder(value: &Value, name: &str) -> bool {
     match value {
         Value::String(text) => text.contains(name),
-        Value::Array(items) => items.iter().any(|item| holds(item, name)),
-        Value::Object(fields) => fields.values().any(|field| holds(field, name)),
+        Value::Array(items) => items.iter().any(|item| contains_placeholder(item, name)),
+        Value::Object(fields) => fields.values().any(|field| contains_placeholder(field, name)),
         _ => false,
     }
 }
 
 /// Replaces strings that are placeholders by their values. `$message` is also replaced within strings.
-fn fill(value: &mut Value, values: &Values) {
+fn fill_placeholders(value: &mut Value, values: &Values) {
     match value {
         Value::String(text) => {
-            if let Some(known) = text.strip_prefix('$').and_then(|name| values.get(name)) {
-                *value = known.clone();
+            if let Some(replacement) = text.strip_prefix('$').and_then(|name| values.get(name)) {
+                *value = replacement.clone();
             } else if let Some(message) = values.get("message").and_then(Value::as_str) {
                 *text = text.replace("$message", message);
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, values)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| fill(field, values)),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_placeholders(item, values)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill_placeholders(field, values)),
         _ => {}
     }
 }
 
 /// Adds a field to every object that is not empty. An empty one may be the arguments of a tool call.
-fn extend(value: &mut Value) {
+fn add_unknown_fields(value: &mut Value) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(extend),
+        Value::Array(items) => items.iter_mut().for_each(add_unknown_fields),
         Value::Object(fields) if !fields.is_empty() => {
-            fields.values_mut().for_each(extend);
-            fields.insert(NOVELTY.to_owned(), json!({ "of": [1, null, "x"] }));
+            fields.values_mut().for_each(add_unknown_fields);
+            fields.insert(UNKNOWN_FIELD.to_owned(), json!({ "of": [1, null, "x"] }));
         }
         _ => {}
     }
 }
 
-fn escaped(json: &str) -> String {
+fn escape_non_ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         match c.is_ascii() {

@@ -87,23 +87,23 @@ const NETWORKS: [(&str, AddressClass); 52] = [
     ("fe00::/9", AddressClass::Reserved),
 ];
 
-static TABLE: LazyLock<Vec<(IpNet, AddressClass)>> =
+static NETWORK_CLASSES: LazyLock<Vec<(IpNet, AddressClass)>> =
     LazyLock::new(|| NETWORKS.iter().filter_map(|(net, class)| Some((net.parse().ok()?, *class))).collect());
 
 /// NAT64's well-known prefix. On IPv6-only networks every name that has only IPv4 addresses resolves to this
 /// prefix.
-static NAT64: LazyLock<Option<Ipv6Net>> = LazyLock::new(|| "64:ff9b::/96".parse().ok());
+static NAT64_PREFIX: LazyLock<Option<Ipv6Net>> = LazyLock::new(|| "64:ff9b::/96".parse().ok());
 
 impl AddressClass {
     /// Returns the class of an address, or `None` if it is public.
     pub fn of(address: IpAddr) -> Option<Self> {
         if let IpAddr::V6(long) = address
-            && NAT64.is_some_and(|prefix| prefix.contains(&long))
+            && NAT64_PREFIX.is_some_and(|prefix| prefix.contains(&long))
         {
             let [.., a, b, c, d] = long.octets();
             return Self::of(Ipv4Addr::new(a, b, c, d).into());
         }
-        TABLE.iter().find(|(network, _)| network.contains(&address)).map(|(_, class)| *class)
+        NETWORK_CLASSES.iter().find(|(network, _)| network.contains(&address)).map(|(_, class)| *class)
     }
 
     /// Whether an operator may allow addresses of this class. Addresses that identify no single host stay
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn every_network_is_one() {
-        assert_eq!(TABLE.len(), NETWORKS.len());
+        assert_eq!(NETWORK_CLASSES.len(), NETWORKS.len());
     }
 
     use AddressClass::*;

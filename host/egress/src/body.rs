@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    error::{Error, Wait},
+    error::{Error, TimeoutPhase},
     pool::Lease,
 };
 
@@ -32,34 +32,34 @@ pub fn empty() -> Body {
 
 /// Records whether a body contains anything. Known only after the body has been sent.
 #[derive(Debug, Clone, Default)]
-pub struct BodyKind(Arc<Gone>);
+pub struct BodyKind(Arc<BodyState>);
 
 #[derive(Debug, Default)]
-struct Gone {
-    some: AtomicBool,
-    all: AtomicBool,
+struct BodyState {
+    has_data: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl BodyKind {
     /// Wraps a body and returns the handle that records its content.
-    pub fn of(body: Body) -> (Body, Self) {
-        let extent = Self::default();
-        extent.0.all.store(body.is_end_stream(), Relaxed);
-        (Measured { body, extent: extent.clone() }.boxed_unsync(), extent)
+    pub fn recorded(body: Body) -> (Body, Self) {
+        let kind = Self::default();
+        kind.0.ended.store(body.is_end_stream(), Relaxed);
+        (RecordingBody { body, kind: kind.clone() }.boxed_unsync(), kind)
     }
 
     /// Whether the body is known to be empty.
-    pub fn is_nothing(&self) -> bool {
-        self.0.all.load(Relaxed) && !self.0.some.load(Relaxed)
+    pub fn is_known_empty(&self) -> bool {
+        self.0.ended.load(Relaxed) && !self.0.has_data.load(Relaxed)
     }
 }
 
-struct Measured {
+struct RecordingBody {
     body: Body,
-    extent: BodyKind,
+    kind: BodyKind,
 }
 
-impl http_body::Body for Measured {
+impl http_body::Body for RecordingBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -67,8 +67,8 @@ impl http_body::Body for Measured {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
-            Some(_) => self.extent.0.some.store(true, Relaxed),
-            None => self.extent.0.all.store(true, Relaxed),
+            Some(_) => self.kind.0.has_data.store(true, Relaxed),
+            None => self.kind.0.ended.store(true, Relaxed),
         }
         Poll::Ready(frame)
     }
@@ -83,29 +83,29 @@ impl http_body::Body for Measured {
 }
 
 /// The body of a request. Signals progress and enforces the size limit in bytes.
-pub struct Outgoing {
+pub struct RequestBody {
     body: Body,
     limit: u64,
-    left: u64,
-    goes_on: watch::Sender<()>,
+    remaining_bytes: u64,
+    progress: watch::Sender<()>,
 }
 
-impl Outgoing {
+impl RequestBody {
     pub fn new(body: Body, limit: u64) -> (Self, watch::Receiver<()>) {
-        let (goes_on, seen) = watch::channel(());
-        (Self { body, limit, left: limit, goes_on }, seen)
+        let (progress, receiver) = watch::channel(());
+        (Self { body, limit, remaining_bytes: limit, progress }, receiver)
     }
 }
 
-impl http_body::Body for Outgoing {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.goes_on.send_replace(());
+        self.progress.send_replace(());
         let limit = self.limit;
-        Poll::Ready(frame.map(|frame| count(frame?, &mut self.left, || Error::RequestBody(limit))))
+        Poll::Ready(frame.map(|frame| count_bytes(frame?, &mut self.remaining_bytes, || Error::RequestBody(limit))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -119,72 +119,72 @@ impl http_body::Body for Outgoing {
 
 /// Size limit and timeouts of a response body.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    pub bytes: u64,
-    pub pause: Duration,
-    pub end: Instant,
-    pub total: Duration,
+pub struct ResponseLimits {
+    pub max_bytes: u64,
+    pub idle_timeout: Duration,
+    pub deadline: Instant,
+    pub total_timeout: Duration,
 }
 
 /// The body of a response. At its end the connection returns to the pool. If it is dropped earlier, the
 /// connection is closed.
-pub struct Received {
+pub struct ResponseBody {
     body: Incoming,
     lease: Option<Lease>,
-    left: u64,
-    bounds: Bounds,
+    remaining_bytes: u64,
+    limits: ResponseLimits,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Received {
-    pub fn new(body: Incoming, lease: Lease, bounds: Bounds) -> Self {
-        let timer = Box::pin(sleep_until(bounds.end.min(Instant::now() + bounds.pause)));
-        let mut received = Self { body, lease: Some(lease), left: bounds.bytes, bounds, timer };
-        if received.body.is_end_stream() {
-            received.end();
+impl ResponseBody {
+    pub fn new(body: Incoming, lease: Lease, limits: ResponseLimits) -> Self {
+        let timer = Box::pin(sleep_until(limits.deadline.min(Instant::now() + limits.idle_timeout)));
+        let mut response = Self { body, lease: Some(lease), remaining_bytes: limits.max_bytes, limits, timer };
+        if response.body.is_end_stream() {
+            response.return_connection();
         }
-        received
+        response
     }
 
-    fn end(&mut self) {
+    fn return_connection(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.give_back();
+            lease.return_to_pool();
         }
     }
 
-    fn late(&self) -> Error {
-        match Instant::now() >= self.bounds.end {
-            true => Error::Late(Wait::End, self.bounds.total),
-            false => Error::Late(Wait::Piece, self.bounds.pause),
+    fn timeout_error(&self) -> Error {
+        match Instant::now() >= self.limits.deadline {
+            true => Error::Timeout(TimeoutPhase::Total, self.limits.total_timeout),
+            false => Error::Timeout(TimeoutPhase::Chunk, self.limits.idle_timeout),
         }
     }
 
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
-        let next = self.bounds.end.min(Instant::now() + self.bounds.pause);
+    fn accept_frame(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
+        let next = self.limits.deadline.min(Instant::now() + self.limits.idle_timeout);
         self.timer.as_mut().reset(next);
-        let limit = self.bounds.bytes;
-        count(frame, &mut self.left, || Error::ResponseBody(limit))
+        let limit = self.limits.max_bytes;
+        count_bytes(frame, &mut self.remaining_bytes, || Error::ResponseBody(limit))
     }
 }
 
-impl http_body::Body for Received {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         // The deadline also applies to a server that sends without a pause.
-        if Instant::now() >= self.bounds.end {
-            return Poll::Ready(Some(Err(self.late())));
+        if Instant::now() >= self.limits.deadline {
+            return Poll::Ready(Some(Err(self.timeout_error())));
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.take(frame))),
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.accept_frame(frame))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Error::Broken(error.to_string())))),
             Poll::Ready(None) => {
-                self.end();
+                self.return_connection();
                 Poll::Ready(None)
             }
             Poll::Pending => match self.timer.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(self.late()))),
+                Poll::Ready(()) => Poll::Ready(Some(Err(self.timeout_error()))),
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -199,8 +199,12 @@ impl http_body::Body for Received {
     }
 }
 
-fn count(frame: Frame<Bytes>, left: &mut u64, over: impl Fn() -> Error) -> Result<Frame<Bytes>, Error> {
+fn count_bytes(
+    frame: Frame<Bytes>,
+    remaining_bytes: &mut u64,
+    limit_error: impl Fn() -> Error,
+) -> Result<Frame<Bytes>, Error> {
     let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-    *left = left.checked_sub(length).ok_or_else(over)?;
+    *remaining_bytes = remaining_bytes.checked_sub(length).ok_or_else(limit_error)?;
     Ok(frame)
 }

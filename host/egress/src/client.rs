@@ -19,9 +19,9 @@ use tokio::{
 };
 
 use super::{
-    body::{self, Body, BodyKind, Bounds, Outgoing, Received},
+    body::{self, Body, BodyKind, RequestBody, ResponseBody, ResponseLimits},
     connect::Connector,
-    error::{Error, Refusal, Wait},
+    error::{Error, Refusal, TimeoutPhase},
     pool::{Connection, Key, Lease, Pool},
     redirect,
     rule::{Policy, Rule},
@@ -33,10 +33,10 @@ use crate::{
 };
 
 /// Maximum length of a method, in bytes.
-const METHOD: usize = 32;
-const NAME: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
+const MAX_METHOD_BYTES: usize = 32;
+const DEFAULT_USER_AGENT: &str = concat!("moxxy/", env!("CARGO_PKG_VERSION"));
 /// Value of `Via` on requests to non-public addresses. Loopback trust rejects requests that carry it.
-const FORWARDED: &str = "1.1 moxxy";
+const VIA_VALUE: &str = "1.1 moxxy";
 
 /// Timeouts of a request.
 #[derive(Debug, Clone, Copy)]
@@ -48,38 +48,42 @@ pub struct Timeouts {
 
 pub struct Client {
     pub config: Options,
-    pub dialler: Connector,
+    pub connector: Connector,
     pub pool: Arc<Pool>,
     pub server: tasks::ServerRuntime,
 }
 
 /// Everything needed to send one request.
-pub struct Sending<'a> {
+pub struct RequestSender<'a> {
     pub client: &'a Client,
     pub policy: &'a Arc<Policy>,
     pub interceptor: Option<&'a dyn RequestInterceptor>,
     pub timeouts: Timeouts,
-    pub end: Instant,
-    pub turn: Arc<OwnedSemaphorePermit>,
+    pub deadline: Instant,
+    pub permit: Arc<OwnedSemaphorePermit>,
 }
 
-impl Sending<'_> {
+impl RequestSender<'_> {
     /// Sends a request, follows its redirects and returns the final response.
-    pub async fn follow(&self, target: Target, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let most = self.client.config.redirects;
+    pub async fn send_following_redirects(
+        &self,
+        target: Target,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        let max_redirects = self.client.config.redirects;
         let (mut parts, mut body) = request.into_parts();
-        clean(&mut parts.headers);
+        remove_hop_by_hop_headers(&mut parts.headers);
         let (origin, mut target, mut hops) = (target.clone(), target, 0);
         let mut crossed = false;
         loop {
-            let (sent, extent) = BodyKind::of(body);
+            let (recorded_body, body_kind) = BodyKind::recorded(body);
             let hop = Hop { url: target.url(), crossed };
-            let response = self.exchange(&target, &hop, &parts, sent).await?;
-            let Some(next) = redirect::next(&response, &parts.method, !extent.is_nothing()) else {
+            let response = self.send_hop(&target, &hop, &parts, recorded_body).await?;
+            let Some(next) = redirect::redirect_of(&response, &parts.method, !body_kind.is_known_empty()) else {
                 return Ok(response);
             };
-            if hops == most {
-                return Err(Error::Redirects(most));
+            if hops == max_redirects {
+                return Err(Error::Redirects(max_redirects));
             }
             hops += 1;
             target = target.join(&next.location)?;
@@ -94,14 +98,14 @@ impl Sending<'_> {
     }
 
     /// Performs one hop.
-    async fn exchange(
+    async fn send_hop(
         &self,
         target: &Target,
         hop: &Hop<'_>,
         parts: &Parts,
         body: Body,
     ) -> Result<Response<Body>, Error> {
-        self.client.dialler.check_own(target)?;
+        self.client.connector.refuse_own_listener(target)?;
         let rule = self.policy.decide(target, &parts.method)?;
         let key = Key::new(self.policy, rule, target);
         let connection = match self.client.pool.take(&key) {
@@ -114,15 +118,15 @@ impl Sending<'_> {
             request = interceptor.on_request(hop, request).await?;
         }
         // A retry may replace this connection with one to another address.
-        finish(request.headers_mut(), target, connection.private || rule.allows_private())?;
-        let response = self.transfer(target, rule, key, connection, request).await?;
+        add_headers(request.headers_mut(), target, connection.private || rule.allows_private())?;
+        let response = self.send_with_retry(target, rule, key, connection, request).await?;
         match self.interceptor {
             Some(interceptor) => interceptor.on_response(hop, response).await,
             None => Ok(response),
         }
     }
 
-    async fn transfer(
+    async fn send_with_retry(
         &self,
         target: &Target,
         rule: &Rule,
@@ -130,14 +134,14 @@ impl Sending<'_> {
         mut connection: Connection,
         request: Request<Body>,
     ) -> Result<Response<Body>, Error> {
-        let (request, mut goes_on) = self.counted(request)?;
-        let first = self.answer(&mut connection, request, &mut goes_on).await;
-        let response = match first {
+        let (request, mut progress) = self.limit_body(request)?;
+        let first_attempt = self.await_response(&mut connection, request, &mut progress).await;
+        let response = match first_attempt {
             Ok(response) => response,
             // The server closed the idle connection before anything was sent: retry once.
             Err((_, Some(request))) if connection.used => {
                 connection = self.connect(target, rule).await?;
-                self.answer(&mut connection, *request, &mut goes_on).await.map_err(|(error, _)| error)?
+                self.await_response(&mut connection, *request, &mut progress).await.map_err(|(error, _)| error)?
             }
             Err((error, _)) => return Err(error),
         };
@@ -146,36 +150,41 @@ impl Sending<'_> {
         }
         connection.used = true;
         let config = &self.client.config;
-        let total = Duration::from_secs(config.total_time);
-        let bounds = Bounds { bytes: config.response_body, pause: self.timeouts.pause, end: self.end, total };
-        let lease = Lease { connection, key, pool: Arc::clone(&self.client.pool), _turn: Arc::clone(&self.turn) };
-        let announced = response.body().size_hint().lower();
-        if announced > bounds.bytes {
-            return Err(Error::ResponseBody(bounds.bytes));
+        let total_timeout = Duration::from_secs(config.total_time);
+        let limits = ResponseLimits {
+            max_bytes: config.response_body,
+            idle_timeout: self.timeouts.pause,
+            deadline: self.deadline,
+            total_timeout,
+        };
+        let lease = Lease { connection, key, pool: Arc::clone(&self.client.pool), _permit: Arc::clone(&self.permit) };
+        let declared_bytes = response.body().size_hint().lower();
+        if declared_bytes > limits.max_bytes {
+            return Err(Error::ResponseBody(limits.max_bytes));
         }
-        Ok(response.map(|incoming| Received::new(incoming, lease, bounds).boxed_unsync()))
+        Ok(response.map(|incoming| ResponseBody::new(incoming, lease, limits).boxed_unsync()))
     }
 
-    fn counted(&self, request: Request<Body>) -> Result<(Request<Outgoing>, watch::Receiver<()>), Error> {
+    fn limit_body(&self, request: Request<Body>) -> Result<(Request<RequestBody>, watch::Receiver<()>), Error> {
         let limit = self.client.config.request_body;
         let (parts, body) = request.into_parts();
         // The body of a component is streamed and has no size hint, so the header is checked too.
-        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if announced.unwrap_or(0).max(body.size_hint().lower()) > limit {
+        let declared_bytes = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if declared_bytes.unwrap_or(0).max(body.size_hint().lower()) > limit {
             return Err(Error::RequestBody(limit));
         }
-        let (body, goes_on) = Outgoing::new(body, limit);
-        Ok((Request::from_parts(parts, body), goes_on))
+        let (body, progress) = RequestBody::new(body, limit);
+        Ok((Request::from_parts(parts, body), progress))
     }
 
     /// Sends a request and waits for the head of the response. The timeout restarts whenever the body makes
     /// progress. A request that was not sent is returned with the error.
-    async fn answer(
+    async fn await_response(
         &self,
         connection: &mut Connection,
-        request: Request<Outgoing>,
-        goes_on: &mut watch::Receiver<()>,
-    ) -> Result<Response<Incoming>, (Error, Option<Box<Request<Outgoing>>>)> {
+        request: Request<RequestBody>,
+        progress: &mut watch::Receiver<()>,
+    ) -> Result<Response<Incoming>, (Error, Option<Box<Request<RequestBody>>>)> {
         let mut sending = Box::pin(connection.sender.try_send_request(request));
         loop {
             tokio::select! {
@@ -184,20 +193,22 @@ impl Sending<'_> {
                     let request = error.take_message().map(Box::new);
                     (Error::of_hyper(error.error(), self.client.config.response_head), request)
                 }),
-                Ok(()) = goes_on.changed() => {}
-                () = sleep(self.timeouts.head) => return Err((Error::Late(Wait::Head, self.timeouts.head), None)),
+                Ok(()) = progress.changed() => {}
+                () = sleep(self.timeouts.head) => {
+                    return Err((Error::Timeout(TimeoutPhase::ResponseHead, self.timeouts.head), None));
+                }
             }
         }
     }
 
     async fn connect(&self, target: &Target, rule: &Rule) -> Result<Connection, Error> {
         let client = self.client;
-        let until = self.end.min(Instant::now() + self.timeouts.connection);
-        let permit = client.pool.room(until).await?;
-        let addresses = client.dialler.resolve(target, rule, until).await?;
-        let late = || Error::Late(Wait::Connection, self.timeouts.connection);
-        let dialling = client.dialler.dial(target, &addresses, until);
-        let (stream, private) = timeout_at(until, dialling).await.map_err(|_| late())??;
+        let until = self.deadline.min(Instant::now() + self.timeouts.connection);
+        let permit = client.pool.acquire_permit(until).await?;
+        let addresses = client.connector.resolve(target, rule, until).await?;
+        let timed_out = || Error::Timeout(TimeoutPhase::Connection, self.timeouts.connection);
+        let connecting = client.connector.connect(target, &addresses, until);
+        let (stream, private) = timeout_at(until, connecting).await.map_err(|_| timed_out())??;
         let head = usize::try_from(client.config.response_head).unwrap_or(usize::MAX);
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head)
@@ -221,22 +232,30 @@ impl Client {
         interceptor: Option<&dyn RequestInterceptor>,
         request: Request<Body>,
         timeouts: Timeouts,
-        turn: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, Error> {
-        if request.method().as_str().len() > METHOD {
-            return Err(Refusal::Form("its method has more than 32 characters").into());
+        if request.method().as_str().len() > MAX_METHOD_BYTES {
+            return Err(Refusal::Malformed("its method has more than 32 characters").into());
         }
         let target = Target::parse(&request.uri().to_string())?;
-        let total = Duration::from_secs(self.config.total_time);
-        let sending =
-            Sending { client: self, policy, interceptor, timeouts, end: Instant::now() + total, turn: Arc::new(turn) };
-        timeout(total, sending.follow(target, request)).await.unwrap_or(Err(Error::Late(Wait::End, total)))
+        let total_timeout = Duration::from_secs(self.config.total_time);
+        let sender = RequestSender {
+            client: self,
+            policy,
+            interceptor,
+            timeouts,
+            deadline: Instant::now() + total_timeout,
+            permit: Arc::new(permit),
+        };
+        timeout(total_timeout, sender.send_following_redirects(target, request))
+            .await
+            .unwrap_or(Err(Error::Timeout(TimeoutPhase::Total, total_timeout)))
     }
 }
 
 /// Removes hop-by-hop headers.
-fn clean(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
+fn remove_hop_by_hop_headers(headers: &mut HeaderMap) {
+    let connection_headers: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -246,18 +265,18 @@ fn clean(headers: &mut HeaderMap) {
     let ours = [CONNECTION, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
     let others = ["keep-alive", "proxy-authorization", "proxy-connection", "http2-settings"];
     let others = others.into_iter().map(HeaderName::from_static);
-    for name in listed.into_iter().chain(ours).chain(others).filter(|name| name != CONTENT_LENGTH) {
+    for name in connection_headers.into_iter().chain(ours).chain(others).filter(|name| name != CONTENT_LENGTH) {
         headers.remove(name);
     }
 }
 
 /// Adds the headers `Host`, `User-Agent` and, for non-public addresses, `Via`.
-fn finish(headers: &mut HeaderMap, target: &Target, private: bool) -> Result<(), Error> {
+fn add_headers(headers: &mut HeaderMap, target: &Target, private: bool) -> Result<(), Error> {
     let host = HeaderValue::try_from(target.host_header()).map_err(|error| Error::Broken(error.to_string()))?;
     headers.insert(HOST, host);
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(NAME));
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(DEFAULT_USER_AGENT));
     if private {
-        headers.append(VIA, HeaderValue::from_static(FORWARDED));
+        headers.append(VIA, HeaderValue::from_static(VIA_VALUE));
     }
     Ok(())
 }

@@ -34,16 +34,16 @@ use super::{
 use crate::{Options, Resolver};
 
 /// Maximum number of addresses tried per name.
-const TRIED: usize = 4;
+const MAX_ADDRESSES_TRIED: usize = 4;
 
 /// Opens connections.
 pub struct Connector {
     resolver: Option<Resolver>,
     /// Certificate authorities from `egress.ca`, in addition to the system's.
-    extra: Vec<CertificateDer<'static>>,
+    extra_authorities: Vec<CertificateDer<'static>>,
     tls: OnceCell<TlsConnector>,
     /// This server's own listeners.
-    own: RwLock<Vec<SocketAddr>>,
+    own_listeners: RwLock<Vec<SocketAddr>>,
 }
 
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -51,37 +51,42 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// An address that passed the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckedAddress {
     address: SocketAddr,
     pub private: bool,
 }
 
 impl Connector {
     pub fn new(config: &Options) -> error::Result<Self> {
-        let extra = authorities(&config.ca)?;
-        Ok(Self { resolver: config.resolver, extra, tls: OnceCell::new(), own: RwLock::default() })
+        let extra_authorities = load_authorities(&config.ca)?;
+        Ok(Self {
+            resolver: config.resolver,
+            extra_authorities,
+            tls: OnceCell::new(),
+            own_listeners: RwLock::default(),
+        })
     }
 
     /// Blocks all connections to this listener.
-    pub fn refuse(&self, listener: SocketAddr) {
-        self.own.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    pub fn block_listener(&self, listener: SocketAddr) {
+        self.own_listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
     /// Resolves a target. If any of its addresses is not allowed, the whole target is refused.
-    pub async fn resolve(&self, target: &Target, rule: &Rule, until: Instant) -> Result<Vec<Checked>, Error> {
+    pub async fn resolve(&self, target: &Target, rule: &Rule, until: Instant) -> Result<Vec<CheckedAddress>, Error> {
         let addresses = match target.host() {
             Host::Ipv4(address) => vec![(address, 0).into()],
             Host::Ipv6(address) => vec![(address, 0).into()],
-            Host::Domain(name) => {
-                timeout_at(until, self.look_up(name)).await.unwrap_or_else(|_| Err(Error::Name(name.into())))?
-            }
+            Host::Domain(name) => timeout_at(until, self.lookup(name))
+                .await
+                .unwrap_or_else(|_| Err(Error::UnresolvedName(name.into())))?,
         };
         addresses.into_iter().map(|address| Ok(self.check(address, target, rule)?)).collect()
     }
 
     /// Refuses targets that name one of this server's own listeners literally. Runs first, so that the error
     /// does not advise how to reach them.
-    pub fn check_own(&self, target: &Target) -> Result<(), Refusal> {
+    pub fn refuse_own_listener(&self, target: &Target) -> Result<(), Refusal> {
         let addresses: Vec<IpAddr> = match target.host() {
             Host::Ipv4(address) => vec![address.into()],
             Host::Ipv6(address) => vec![address.into()],
@@ -89,18 +94,18 @@ impl Connector {
             Host::Domain(_) => Vec::new(),
         };
         match addresses.into_iter().any(|address| self.is_own(SocketAddr::new(address, target.port()))) {
-            true => Err(Refusal::Own(target.authority())),
+            true => Err(Refusal::OwnListener(target.authority())),
             false => Ok(()),
         }
     }
 
     fn is_own(&self, address: SocketAddr) -> bool {
-        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let own = self.own_listeners.read().unwrap_or_else(PoisonError::into_inner);
         own.iter().any(|listener| reaches(address, *listener))
     }
 
-    async fn look_up(&self, name: &str) -> Result<Vec<SocketAddr>, Error> {
-        let unknown = || Error::Name(name.to_owned());
+    async fn lookup(&self, name: &str) -> Result<Vec<SocketAddr>, Error> {
+        let unknown = || Error::UnresolvedName(name.to_owned());
         let found = match self.resolver {
             Some(resolver) => resolver(name),
             None => lookup_host((name, 0)).await.map_err(|_| unknown())?.collect(),
@@ -108,41 +113,42 @@ impl Connector {
         if found.is_empty() { Err(unknown()) } else { Ok(found) }
     }
 
-    fn check(&self, found: SocketAddr, target: &Target, rule: &Rule) -> Result<Checked, Refusal> {
+    fn check(&self, found: SocketAddr, target: &Target, rule: &Rule) -> Result<CheckedAddress, Refusal> {
         let address = found.ip();
         let class = AddressClass::of(address);
         if let Some(class) = class.filter(|class| !(rule.allows_private() && class.can_be_allowed())) {
-            return Err(Refusal::Address { host: target.authority(), address, class, advice: rule.advise(target) });
+            return Err(Refusal::Address { host: target.authority(), address, class, advice: rule.advice_for(target) });
         }
         let port = if found.port() == 0 { target.port() } else { found.port() };
         let address = SocketAddr::new(address, port);
         match self.is_own(address) {
-            true => Err(Refusal::Own(target.authority())),
-            false => Ok(Checked { address, private: class.is_some() }),
+            true => Err(Refusal::OwnListener(target.authority())),
+            false => Ok(CheckedAddress { address, private: class.is_some() }),
         }
     }
 
     /// Connects to the first of these addresses that answers.
-    pub async fn dial(
+    pub async fn connect(
         &self,
         target: &Target,
-        addresses: &[Checked],
+        addresses: &[CheckedAddress],
         until: Instant,
     ) -> Result<(Box<dyn Stream>, bool), Error> {
         let unreachable = |reason: String| Error::Unreachable { host: target.authority(), reason };
-        let mut failed = unreachable("there is no address".into());
-        let tried = addresses.iter().take(TRIED);
-        for (place, checked) in tried.clone().enumerate() {
+        let mut last_error = unreachable("there is no address".into());
+        let tried = addresses.iter().take(MAX_ADDRESSES_TRIED);
+        for (index, checked) in tried.clone().enumerate() {
             // Split the remaining time, so that one silent address does not use up the time of the others.
-            let left = tried.len().saturating_sub(place).max(1);
-            let share = until.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
-            match timeout_at(Instant::now() + share, TcpStream::connect(checked.address)).await {
+            let addresses_left = tried.len().saturating_sub(index).max(1);
+            let attempt_timeout =
+                until.saturating_duration_since(Instant::now()) / u32::try_from(addresses_left).unwrap_or(1);
+            match timeout_at(Instant::now() + attempt_timeout, TcpStream::connect(checked.address)).await {
                 Ok(Ok(stream)) => return Ok((self.encrypt(stream, target, until).await?, checked.private)),
-                Ok(Err(error)) => failed = unreachable(error.to_string()),
-                Err(_) => failed = unreachable("it does not answer".into()),
+                Ok(Err(error)) => last_error = unreachable(error.to_string()),
+                Err(_) => last_error = unreachable("it does not answer".into()),
             }
         }
-        Err(failed)
+        Err(last_error)
     }
 
     async fn encrypt(&self, stream: TcpStream, target: &Target, until: Instant) -> Result<Box<dyn Stream>, Error> {
@@ -157,7 +163,7 @@ impl Connector {
             Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
             Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
         };
-        let tls = self.tls.get_or_try_init(|| self.connector()).await.map_err(|e| failed(e.to_string(), false))?;
+        let tls = self.tls.get_or_try_init(|| self.tls_connector()).await.map_err(|e| failed(e.to_string(), false))?;
         match timeout_at(until, tls.connect(name, stream)).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(error)) => {
@@ -169,11 +175,11 @@ impl Connector {
     }
 
     /// Builds a TLS connector that trusts the system's and the operator's certificate authorities.
-    async fn connector(&self) -> error::Result<TlsConnector> {
+    async fn tls_connector(&self) -> error::Result<TlsConnector> {
         let mut roots = RootCertStore::empty();
         // The system may have hundreds of certificate files.
         let system = tasks::blocking(rustls_native_certs::load_native_certs).await?;
-        roots.add_parsable_certificates(system.certs.into_iter().chain(self.extra.clone()));
+        roots.add_parsable_certificates(system.certs.into_iter().chain(self.extra_authorities.clone()));
         if roots.is_empty() {
             tracing::error!(
                 "no certificate authority is trusted: install the system's certificates or set `egress.ca`"
@@ -188,27 +194,27 @@ impl Connector {
     }
 }
 
-fn authorities(file: &Path) -> error::Result<Vec<CertificateDer<'static>>> {
+fn load_authorities(file: &Path) -> error::Result<Vec<CertificateDer<'static>>> {
     if file.as_os_str().is_empty() {
         return Ok(Vec::new());
     }
-    let wrong = |why: &dyn std::fmt::Display| {
+    let invalid = |why: &dyn std::fmt::Display| {
         let message = format!("`egress.ca` is {}, which cannot be used: {why}", file.display());
         error::Error::invalid("invalid_configuration", message)
     };
-    let pem = fs::read(file).map_err(|error| wrong(&error))?;
-    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?;
-    if found.is_empty() { Err(wrong(&"there is no certificate in it")) } else { Ok(found) }
+    let pem = fs::read(file).map_err(|error| invalid(&error))?;
+    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|error| invalid(&error))?;
+    if found.is_empty() { Err(invalid(&"there is no certificate in it")) } else { Ok(found) }
 }
 
 /// Whether connecting to this address reaches this listener.
 fn reaches(address: SocketAddr, listener: SocketAddr) -> bool {
     let (to, own) = (address.ip().to_canonical(), listener.ip().to_canonical());
-    address.port() == listener.port() && (to == own || (own.is_unspecified() && is_here(to)))
+    address.port() == listener.port() && (to == own || (own.is_unspecified() && is_local_address(to)))
 }
 
 /// Whether an address belongs to this machine. A socket binds only to local addresses.
-fn is_here(address: IpAddr) -> bool {
+fn is_local_address(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
 }
 

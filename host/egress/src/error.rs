@@ -8,7 +8,7 @@ use super::address::AddressClass;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the URL is refused: {0}")]
-    Form(&'static str),
+    Malformed(&'static str),
     #[error("it may not reach {host}: {advice}")]
     Host { host: String, advice: String },
     #[error("it may reach {host} by {allowed} only, not by {asked}: {advice}")]
@@ -17,10 +17,10 @@ pub enum Refusal {
     Method { host: String, allowed: String, asked: String },
     #[error("it may reach {host} below {allowed} only, and by paths without encoded slashes")]
     Path { host: String, allowed: String },
-    #[error("{host} is {address}, {}{}", .class.as_str(), told(*.class, .advice))]
+    #[error("{host} is {address}, {}{}", .class.as_str(), address_advice(*.class, .advice))]
     Address { host: String, address: std::net::IpAddr, class: AddressClass, advice: String },
     #[error("{0} is this server itself, which no rule allows")]
-    Own(String),
+    OwnListener(String),
     #[error("it made more than the {0} requests of one call that `egress.requests` allows")]
     Count(u32),
     /// Refusal by the [`RequestInterceptor`](super::RequestInterceptor).
@@ -28,7 +28,7 @@ pub enum Refusal {
     Secret(String),
 }
 
-fn told(class: AddressClass, advice: &str) -> String {
+fn address_advice(class: AddressClass, advice: &str) -> String {
     match class.can_be_allowed() {
         true => format!(": {advice}"),
         false => ", which no rule allows".into(),
@@ -37,15 +37,15 @@ fn told(class: AddressClass, advice: &str) -> String {
 
 /// The phase that a timeout applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
+pub enum TimeoutPhase {
     /// Waiting for a connection.
     Connection,
     /// Waiting for the head of the response.
-    Head,
+    ResponseHead,
     /// Waiting for the next chunk of the response body.
-    Piece,
+    Chunk,
     /// The whole request.
-    End,
+    Total,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,13 +53,13 @@ pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the name {0} cannot be resolved")]
-    Name(String),
+    UnresolvedName(String),
     #[error("{host} cannot be reached: {reason}")]
     Unreachable { host: String, reason: String },
     #[error("no encrypted connection to {host}: {reason}")]
     Tls { host: String, reason: String, certificate: bool },
-    #[error("{}", waited(*.0, *.1))]
-    Late(Wait, Duration),
+    #[error("{}", timeout_message(*.0, *.1))]
+    Timeout(TimeoutPhase, Duration),
     #[error("too many connections are open")]
     Busy,
     #[error("a request's body has more than {0} bytes (`egress.request_body`)")]
@@ -80,13 +80,13 @@ pub enum Error {
     Secret(String),
 }
 
-fn waited(wait: Wait, time: Duration) -> String {
+fn timeout_message(phase: TimeoutPhase, time: Duration) -> String {
     let time = time.as_millis();
-    match wait {
-        Wait::Connection => format!("no connection within {time} ms"),
-        Wait::Head => format!("no answer within {time} ms"),
-        Wait::Piece => format!("a response paused for more than {time} ms"),
-        Wait::End => format!("a request took more than {time} ms"),
+    match phase {
+        TimeoutPhase::Connection => format!("no connection within {time} ms"),
+        TimeoutPhase::ResponseHead => format!("no answer within {time} ms"),
+        TimeoutPhase::Chunk => format!("a response paused for more than {time} ms"),
+        TimeoutPhase::Total => format!("a request took more than {time} ms"),
     }
 }
 

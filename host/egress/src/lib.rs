@@ -36,7 +36,7 @@ pub use self::{
     body::Body,
     client::Timeouts,
     credentials::{Hop, RequestInterceptor},
-    error::{Error, Refusal, Wait},
+    error::{Error, Refusal, TimeoutPhase},
     rule::{Missing, Pattern, Policy, Rule, is_public},
     target::Target,
 };
@@ -44,7 +44,7 @@ use self::{client::Client, connect::Connector, pool::Pool};
 pub use options::{Options, Resolver};
 
 /// Interval at which idle connections are evicted.
-const TIDY: Duration = Duration::from_secs(5);
+const EVICTION_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent requests per call. Further requests wait up to the connection timeout.
 const MAX_CONCURRENT_REQUESTS: usize = 16;
 
@@ -58,15 +58,15 @@ pub struct CallClient {
     egress: Egress,
     policy: Arc<Policy>,
     interceptor: Option<Arc<dyn RequestInterceptor>>,
-    sent: AtomicU32,
-    turns: Arc<Semaphore>,
+    request_count: AtomicU32,
+    permits: Arc<Semaphore>,
 }
 
 impl Egress {
     pub fn new(config: &Options, tasks: &Tasks) -> Result<Self> {
         let pool = Arc::new(Pool::new(config.connections));
         let client = Client {
-            dialler: Connector::new(config)?,
+            connector: Connector::new(config)?,
             config: config.clone(),
             pool: Arc::clone(&pool),
             server: ServerRuntime::current(),
@@ -74,10 +74,10 @@ impl Egress {
         tasks.keep_running("egress", move || {
             let pool = Arc::clone(&pool);
             async move {
-                let mut tick = interval(TIDY);
+                let mut tick = interval(EVICTION_INTERVAL);
                 loop {
                     tick.tick().await;
-                    pool.tidy();
+                    pool.evict_expired();
                 }
             }
         });
@@ -86,13 +86,13 @@ impl Egress {
 
     /// Blocks one of this server's own listeners for every policy.
     pub fn refuse(&self, listener: SocketAddr) {
-        self.0.dialler.refuse(listener);
+        self.0.connector.block_listener(listener);
     }
 
     /// Returns a client for one call.
     pub fn for_call(&self, policy: Policy, interceptor: Option<Arc<dyn RequestInterceptor>>) -> CallClient {
-        let (sent, turns) = (AtomicU32::new(0), Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)));
-        CallClient { egress: self.clone(), policy: Arc::new(policy), interceptor, sent, turns }
+        let (request_count, permits) = (AtomicU32::new(0), Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)));
+        CallClient { egress: self.clone(), policy: Arc::new(policy), interceptor, request_count, permits }
     }
 
     /// Returns the configured timeouts, which are the upper limits for every request.
@@ -109,18 +109,19 @@ impl Egress {
 impl CallClient {
     /// Sends a request if the policy allows it. Dropping the future cancels the request.
     pub async fn send(&self, request: Request<Body>, timeouts: Timeouts) -> Result<Response<Body>, Error> {
-        let (client, most) = (&self.egress.0, self.egress.timeouts());
+        let (client, max_timeouts) = (&self.egress.0, self.egress.timeouts());
         let timeouts = Timeouts {
-            connection: timeouts.connection.min(most.connection),
-            head: timeouts.head.min(most.head),
-            pause: timeouts.pause.min(most.pause),
+            connection: timeouts.connection.min(max_timeouts.connection),
+            head: timeouts.head.min(max_timeouts.head),
+            pause: timeouts.pause.min(max_timeouts.pause),
         };
-        if self.sent.fetch_add(1, Relaxed) >= client.config.requests {
+        if self.request_count.fetch_add(1, Relaxed) >= client.config.requests {
             return Err(Refusal::Count(client.config.requests).into());
         }
-        let turn = timeout(timeouts.connection.min(most.connection), Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(Error::Busy) };
-        client.send(&self.policy, self.interceptor.as_deref(), request, timeouts, turn).await
+        let permit =
+            timeout(timeouts.connection.min(max_timeouts.connection), Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(Error::Busy) };
+        client.send(&self.policy, self.interceptor.as_deref(), request, timeouts, permit).await
     }
 }
 

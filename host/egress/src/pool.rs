@@ -14,16 +14,16 @@ use tokio::{
 };
 
 use super::{
-    body::Outgoing,
+    body::RequestBody,
     error::Error,
     rule::{Policy, Rule},
     target::Target,
 };
 
 /// Idle timeout of a pooled connection.
-pub const IDLE: Duration = Duration::from_secs(30);
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of idle connections per pool key.
-const SPARE: usize = 8;
+const MAX_IDLE_PER_KEY: usize = 8;
 
 /// Pool key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ impl Key {
 
 /// An open connection. Dropping it closes it.
 pub struct Connection {
-    pub sender: SendRequest<Outgoing>,
+    pub sender: SendRequest<RequestBody>,
     /// Whether the address is not public.
     pub private: bool,
     pub used: bool,
@@ -57,60 +57,60 @@ pub struct Lease {
     pub key: Key,
     pub pool: Arc<Pool>,
     /// The caller's concurrency permit, released with the response body.
-    pub _turn: Arc<OwnedSemaphorePermit>,
+    pub _permit: Arc<OwnedSemaphorePermit>,
 }
 
 pub struct Pool {
     idle: Mutex<HashMap<Key, Vec<(Instant, Connection)>>>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Pool {
     pub fn new(connections: usize) -> Self {
-        Self { idle: Mutex::default(), room: Arc::new(Semaphore::new(connections)) }
+        Self { idle: Mutex::default(), permits: Arc::new(Semaphore::new(connections)) }
     }
 
     /// Takes an idle connection for this key.
     pub fn take(&self, key: &Key) -> Option<Connection> {
         let mut idle = self.lock();
-        let waiting = idle.get_mut(key)?;
-        waiting.retain(|(since, connection)| since.elapsed() < IDLE && !connection.sender.is_closed());
-        let ready = waiting.iter().rposition(|(_, connection)| connection.sender.is_ready());
-        let taken = ready.map(|place| waiting.remove(place).1);
-        if waiting.is_empty() {
+        let connections = idle.get_mut(key)?;
+        connections.retain(|(since, connection)| since.elapsed() < IDLE_TIMEOUT && !connection.sender.is_closed());
+        let ready_index = connections.iter().rposition(|(_, connection)| connection.sender.is_ready());
+        let connection = ready_index.map(|index| connections.remove(index).1);
+        if connections.is_empty() {
             idle.remove(key);
         }
-        taken
+        connection
     }
 
     /// Acquires a permit for a new connection. If none is free, the oldest idle connection is closed.
-    pub async fn room(&self, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+    pub async fn acquire_permit(&self, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
         }
         self.close_oldest();
-        match timeout_at(until, Arc::clone(&self.room).acquire_owned()).await {
+        match timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Error::Busy),
         }
     }
 
     /// Closes expired and broken idle connections.
-    pub fn tidy(&self) {
-        self.lock().retain(|_, waiting| {
-            waiting.retain(|(since, connection)| since.elapsed() < IDLE && !connection.sender.is_closed());
-            !waiting.is_empty()
+    pub fn evict_expired(&self) {
+        self.lock().retain(|_, connections| {
+            connections.retain(|(since, connection)| since.elapsed() < IDLE_TIMEOUT && !connection.sender.is_closed());
+            !connections.is_empty()
         });
     }
 
     fn close_oldest(&self) {
         let mut idle = self.lock();
-        let oldest = |waiting: &Vec<(Instant, Connection)>| waiting.first().map(|(since, _)| *since);
-        let key = idle.iter().min_by_key(|(_, waiting)| oldest(waiting)).map(|(key, _)| key.clone());
+        let oldest = |connections: &Vec<(Instant, Connection)>| connections.first().map(|(since, _)| *since);
+        let key = idle.iter().min_by_key(|(_, connections)| oldest(connections)).map(|(key, _)| key.clone());
         let Some(key) = key else { return };
-        if let Some(waiting) = idle.get_mut(&key) {
-            waiting.remove(0);
-            if waiting.is_empty() {
+        if let Some(connections) = idle.get_mut(&key) {
+            connections.remove(0);
+            if connections.is_empty() {
                 idle.remove(&key);
             }
         }
@@ -123,12 +123,12 @@ impl Pool {
 
 impl Lease {
     /// Returns the connection to the pool.
-    pub fn give_back(self) {
+    pub fn return_to_pool(self) {
         let Self { connection, key, pool, .. } = self;
         let mut idle = pool.lock();
-        let waiting = idle.entry(key).or_default();
-        if waiting.len() < SPARE && !connection.sender.is_closed() {
-            waiting.push((Instant::now(), connection));
+        let connections = idle.entry(key).or_default();
+        if connections.len() < MAX_IDLE_PER_KEY && !connection.sender.is_closed() {
+            connections.push((Instant::now(), connection));
         }
     }
 }

@@ -10,14 +10,14 @@ use http::{
 
 /// The next request of a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Next {
+pub struct Redirect {
     pub location: String,
     pub method: Method,
 }
 
 /// Returns the redirect that a response requests. A streamed body cannot be sent twice: if the redirect
 /// requires it, the result is `None` and the component receives the redirect response.
-pub fn next<B>(response: &Response<B>, method: &Method, has_body: bool) -> Option<Next> {
+pub fn redirect_of<B>(response: &Response<B>, method: &Method, has_body: bool) -> Option<Redirect> {
     let location = response.headers().get(LOCATION)?.as_bytes();
     let location = std::str::from_utf8(location).ok()?.to_owned();
     let method = match response.status() {
@@ -34,7 +34,7 @@ pub fn next<B>(response: &Response<B>, method: &Method, has_body: bool) -> Optio
         }
         _ => return None,
     };
-    Some(Next { location, method })
+    Some(Redirect { location, method })
 }
 
 /// Removes the headers that describe the body, which is not sent again.
@@ -75,9 +75,9 @@ mod tests {
         for (status, method, has_body, expected) in cases {
             let response = Response::builder().status(status).header(LOCATION, "/x").body(()).unwrap();
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let next = next(&response, &method, has_body).map(|next| next.method.to_string());
+            let next = redirect_of(&response, &method, has_body).map(|next| next.method.to_string());
             assert_eq!(next.as_deref(), expected, "{status} {method}");
         }
-        assert_eq!(next(&Response::builder().status(302).body(()).unwrap(), &Method::GET, false), None);
+        assert_eq!(redirect_of(&Response::builder().status(302).body(()).unwrap(), &Method::GET, false), None);
     }
 }

@@ -96,8 +96,8 @@ impl Rule {
     }
 
     /// Returns the advice for a request that this rule does not allow.
-    pub(super) fn advise(&self, target: &Target) -> String {
-        filled(&self.advice, target)
+    pub(super) fn advice_for(&self, target: &Target) -> String {
+        fill_placeholders(&self.advice, target)
     }
 
     pub fn host(self, host: Pattern) -> Self {
@@ -125,8 +125,8 @@ impl Rule {
         self.private
     }
 
-    fn way(&self) -> String {
-        way(self.https, self.port)
+    fn scheme_and_port(&self) -> String {
+        scheme_and_port(self.https, self.port)
     }
 
     fn allows_path(&self, target: &Target) -> bool {
@@ -137,7 +137,7 @@ impl Rule {
 }
 
 impl Missing {
-    fn advise(&self, target: &Target) -> &str {
+    fn advice_for(&self, target: &Target) -> &str {
         let ordinary = target.is_https() && target.port() == 443 && is_public(&target.host().to_string());
         if ordinary { &self.advice } else { &self.at_port }
     }
@@ -158,41 +158,48 @@ impl Policy {
         let mut rules: Vec<&Rule> = self.rules.iter().filter(|rule| rule.host.matches(&host)).collect();
         if rules.is_empty() {
             let missing = self.missing.iter().find(|missing| missing.host.matches(&host));
-            let advice = missing.map_or("its manifest does not ask for that host", |missing| missing.advise(target));
-            let advice = filled(advice, target);
+            let advice =
+                missing.map_or("its manifest does not ask for that host", |missing| missing.advice_for(target));
+            let advice = fill_placeholders(advice, target);
             return Err(Refusal::Host { host: host.to_string(), advice });
         }
-        let told = |rules: &[&Rule], tell: fn(&Rule) -> String| {
-            let mut texts: Vec<_> = rules.iter().map(|rule| tell(rule)).collect();
+        let describe_all = |rules: &[&Rule], describe: fn(&Rule) -> String| {
+            let mut texts: Vec<_> = rules.iter().map(|rule| describe(rule)).collect();
             texts.sort();
             texts.dedup();
             texts.join(" or ")
         };
         let host = target.host().to_string();
-        let allowed = told(&rules, Rule::way);
-        let advice = rules.first().map(|rule| rule.advise(target)).unwrap_or_default();
+        let allowed = describe_all(&rules, Rule::scheme_and_port);
+        let advice = rules.first().map(|rule| rule.advice_for(target)).unwrap_or_default();
         rules.retain(|rule| rule.https == target.is_https() && rule.port == target.port());
         if rules.is_empty() {
-            return Err(Refusal::Port { host, allowed, asked: way(target.is_https(), target.port()), advice });
+            return Err(Refusal::Port {
+                host,
+                allowed,
+                asked: scheme_and_port(target.is_https(), target.port()),
+                advice,
+            });
         }
-        let allowed = told(&rules, |rule| rule.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
+        let allowed =
+            describe_all(&rules, |rule| rule.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
         // A CONNECT tunnel would bypass the rules.
         rules.retain(|rule| rule.methods.contains(method) && method != Method::CONNECT);
         if rules.is_empty() {
             return Err(Refusal::Method { host, allowed, asked: method.to_string() });
         }
-        let allowed = told(&rules, |rule| rule.path.clone().unwrap_or_default());
+        let allowed = describe_all(&rules, |rule| rule.path.clone().unwrap_or_default());
         // Prefer a rule that allows non-public addresses.
         let fits = rules.into_iter().filter(|rule| rule.allows_path(target)).max_by_key(|rule| rule.private);
         fits.ok_or(Refusal::Path { host, allowed })
     }
 }
 
-fn filled(advice: &str, target: &Target) -> String {
+fn fill_placeholders(advice: &str, target: &Target) -> String {
     advice.replace("{host}", &target.host().to_string()).replace("{port}", &target.port().to_string())
 }
 
-fn way(https: bool, port: u16) -> String {
+fn scheme_and_port(https: bool, port: u16) -> String {
     format!("{} on port {port}", if https { "https" } else { "http" })
 }
 
@@ -222,8 +229,8 @@ mod tests {
             let found = Pattern::parse(pattern).is_some_and(|p| p.matches(&Target::parse(url).unwrap().host()));
             assert_eq!(found, matches, "{pattern} {url}");
         }
-        for wrong in ["*", "*.", "*.com", "**.example.com", "a.*.com", "", "a b", "http://a.example"] {
-            assert_eq!(Pattern::parse(wrong), None, "{wrong}");
+        for invalid in ["*", "*.", "*.com", "**.example.com", "a.*.com", "", "a b", "http://a.example"] {
+            assert_eq!(Pattern::parse(invalid), None, "{invalid}");
         }
     }
 

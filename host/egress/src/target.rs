@@ -14,47 +14,48 @@ pub struct Target {
 impl Target {
     /// Parses an absolute URL. Forms that other parsers may read differently are refused.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let (_, rest) = text.split_once("://").ok_or(Refusal::Form("it does not begin with https://"))?;
-        let (authority, path) = before(rest, &['?', '#']).split_once('/').unwrap_or((before(rest, &['?', '#']), ""));
+        let (_, rest) = text.split_once("://").ok_or(Refusal::Malformed("it does not begin with https://"))?;
+        let (authority, path) =
+            until_any_of(rest, &['?', '#']).split_once('/').unwrap_or((until_any_of(rest, &['?', '#']), ""));
         if authority.contains('@') {
-            return Err(Refusal::Form("it has user information in it; send credentials in a header"));
+            return Err(Refusal::Malformed("it has user information in it; send credentials in a header"));
         }
-        check_plain(text)?;
-        if path.split('/').any(is_dots) {
-            return Err(Refusal::Form("its path has dot segments; write the path that is meant"));
+        check_characters(text)?;
+        if path.split('/').any(is_dot_segment) {
+            return Err(Refusal::Malformed("its path has dot segments; write the path that is meant"));
         }
-        Self::new(Url::parse(text).map_err(|_| Refusal::Form("it is not a URL"))?)
+        Self::new(Url::parse(text).map_err(|_| Refusal::Malformed("it is not a URL"))?)
     }
 
     /// Resolves the location of a redirect against this URL.
     pub fn join(&self, location: &str) -> Result<Self, Refusal> {
-        check_plain(location)?;
-        Self::new(self.url.join(location).map_err(|_| Refusal::Form("a redirect leads to what is not a URL"))?)
+        check_characters(location)?;
+        Self::new(self.url.join(location).map_err(|_| Refusal::Malformed("a redirect leads to what is not a URL"))?)
     }
 
     fn new(mut url: Url) -> Result<Self, Refusal> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Refusal::Form("it does not begin with https://"));
+            return Err(Refusal::Malformed("it does not begin with https://"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refusal::Form("it has user information in it; send credentials in a header"));
+            return Err(Refusal::Malformed("it has user information in it; send credentials in a header"));
         }
         if url.port() == Some(0) {
-            return Err(Refusal::Form("there is no port 0"));
+            return Err(Refusal::Malformed("there is no port 0"));
         }
         // The URL parser did not resolve the remaining dot segments, but the server might.
-        if url.path().split('/').any(is_dots) {
-            return Err(Refusal::Form("its path has dot segments; write the path that is meant"));
+        if url.path().split('/').any(is_dot_segment) {
+            return Err(Refusal::Malformed("its path has dot segments; write the path that is meant"));
         }
         url.set_fragment(None);
         // A trailing root dot does not matter to the server, but would defeat a comparison of names.
         if let Some(name) = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned) {
-            url.set_host(Some(&name)).map_err(|_| Refusal::Form("it names no host"))?;
+            url.set_host(Some(&name)).map_err(|_| Refusal::Malformed("it names no host"))?;
         }
         match url.host() {
-            Some(Host::Domain(name)) if !is_name(name) => Err(Refusal::Form("it names no host")),
+            Some(Host::Domain(name)) if !is_name(name) => Err(Refusal::Malformed("it names no host")),
             Some(_) => Ok(Self { url }),
-            None => Err(Refusal::Form("it names no host")),
+            None => Err(Refusal::Malformed("it names no host")),
         }
     }
 
@@ -94,7 +95,7 @@ impl Target {
             Some(query) => format!("{}?{query}", self.url.path()),
             None => self.url.path().to_owned(),
         };
-        text.parse().map_err(|_| Refusal::Form("its path or its query has characters that cannot be sent"))
+        text.parse().map_err(|_| Refusal::Malformed("its path or its query has characters that cannot be sent"))
     }
 
     /// Whether the path contains percent-encoded slashes or backslashes.
@@ -115,28 +116,28 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Refuses characters that URL parsers remove (spaces, control characters) or read as slashes (backslashes).
-fn check_plain(text: &str) -> Result<(), Refusal> {
+fn check_characters(text: &str) -> Result<(), Refusal> {
     if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-        return Err(Refusal::Form("it has spaces or control characters in it"));
+        return Err(Refusal::Malformed("it has spaces or control characters in it"));
     }
-    if before(text, &['?', '#']).contains('\\') {
-        return Err(Refusal::Form("it has a backslash in it"));
+    if until_any_of(text, &['?', '#']).contains('\\') {
+        return Err(Refusal::Malformed("it has a backslash in it"));
     }
-    let path = before(text, &['?', '#']);
-    if path.to_ascii_lowercase().contains("%2e") && path.split('/').any(is_dots) {
-        return Err(Refusal::Form("its path has dot segments; write the path that is meant"));
+    let path = until_any_of(text, &['?', '#']);
+    if path.to_ascii_lowercase().contains("%2e") && path.split('/').any(is_dot_segment) {
+        return Err(Refusal::Malformed("its path has dot segments; write the path that is meant"));
     }
     Ok(())
 }
 
 /// Whether a segment is `.` or `..`, in any encoding.
-fn is_dots(segment: &str) -> bool {
+fn is_dot_segment(segment: &str) -> bool {
     // Some servers treat the text after a `;` as parameters of the segment.
     let segment = segment.to_ascii_lowercase().replace("%2e", ".").replace("%3b", ";");
     matches!(segment.split(';').next(), Some("." | ".."))
 }
 
-fn before<'a>(text: &'a str, ends: &[char]) -> &'a str {
+fn until_any_of<'a>(text: &'a str, ends: &[char]) -> &'a str {
     text.split(ends).next().unwrap_or(text)
 }
 

@@ -25,7 +25,7 @@ use super::{
     prepared::{Exports, Linked},
     state::CallState,
 };
-use crate::stream_redaction::Cleaning;
+use crate::stream_redaction::StreamRedaction;
 
 /// One call: its store and its limits.
 pub struct Call<'l> {
@@ -62,17 +62,17 @@ impl<'l> Call<'l> {
         tool: &str,
         arguments: &str,
     ) -> Result<Output, Failure> {
-        self.store.data_mut().received = arguments.len();
+        self.store.data_mut().received_bytes = arguments.len();
         let result = self
             .run(async |store| {
                 let skill = pre.instantiate_async(&mut *store).await?;
                 skill.moxxy_plugin_tools().call_call(store, tool, arguments).await
             })
             .await?;
-        self.store.data_mut().sent += result.as_ref().map_or(0, |output| output.content.len());
-        let question = self.store.data_mut().question.take();
-        output::checked(&self.store.data().context.component, result, question)
-            .map_err(|failure| self.explained(failure))
+        self.store.data_mut().sent_bytes += result.as_ref().map_or(0, |output| output.content.len());
+        let question = self.store.data_mut().pending_question.take();
+        output::validate(&self.store.data().context.component, result, question)
+            .map_err(|failure| self.with_refusal_reason(failure))
     }
 
     pub async fn list_models(&mut self, pre: &ModelsWorldPre<CallState>) -> Result<Vec<guest_models::Model>, Failure> {
@@ -82,7 +82,7 @@ impl<'l> Call<'l> {
                 provider.moxxy_plugin_models().call_list_models(store).await
             })
             .await?;
-        result.map_err(|error| self.explained(output::provider_error(error)))
+        result.map_err(|error| self.with_refusal_reason(output::provider_error(error)))
     }
 
     /// Calls `get-manifest`.
@@ -111,8 +111,8 @@ impl<'l> Call<'l> {
         chunks: &Chunks,
     ) -> Result<(), Failure> {
         let limits = self.limits;
-        let pulled = self.run(async |store| pull(store, pre, request, chunks, limits).await).await?;
-        pulled.map_err(|failure| self.explained(failure))
+        let completed = self.run(async |store| stream_completion(store, pre, request, chunks, limits).await).await?;
+        completed.map_err(|failure| self.with_refusal_reason(failure))
     }
 
     /// Runs guest code under the call's limits. After an error the store must not be used again.
@@ -130,12 +130,12 @@ impl<'l> Call<'l> {
         match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.store.data().failure(&error, self.limits)),
-            Err(_) => Err(self.late(Limit::Wall, self.limits.wall)),
+            Err(_) => Err(self.timeout_failure(Limit::Wall, self.limits.wall)),
         }
     }
 
     /// Adds the reason of a refused request to the guest's error. The guest itself only sees a code.
-    fn explained(&self, failure: Failure) -> Failure {
+    fn with_refusal_reason(&self, failure: Failure) -> Failure {
         match (failure, self.store.data().hooks.refusal()) {
             (Failure::ComponentError { code, message, retry_after }, Some(refusal)) => {
                 let message = format!("{message} (a request was refused: {refusal})");
@@ -145,12 +145,12 @@ impl<'l> Call<'l> {
         }
     }
 
-    fn late(&self, limit: Limit, time: Duration) -> Failure {
-        late(&self.store, limit, time)
+    fn timeout_failure(&self, limit: Limit, time: Duration) -> Failure {
+        timeout_failure(&self.store, limit, time)
     }
 }
 
-async fn pull(
+async fn stream_completion(
     store: &mut Store<CallState>,
     pre: &ModelsWorldPre<CallState>,
     request: &guest_models::Request,
@@ -162,26 +162,26 @@ async fn pull(
     let models = provider.moxxy_plugin_models();
     let started = match timeout_at(first, models.call_complete(&mut *store, request)).await {
         Ok(started) => started?,
-        Err(_) => return Ok(Err(late(store, Limit::FirstToken, limits.first_token))),
+        Err(_) => return Ok(Err(timeout_failure(store, Limit::FirstToken, limits.first_token))),
     };
     let completion = match started {
         Ok(completion) => completion,
         Err(error) => return Ok(Err(output::provider_error(error))),
     };
-    let mut cleaning = Cleaning::new(store.data().context.secrets.clone());
+    let mut redaction = StreamRedaction::new(store.data().context.secrets.clone());
     let (mut deadline, mut limit, mut time) = (first, Limit::FirstToken, limits.first_token);
     loop {
         let next = match timeout_at(deadline, models.completion().call_next(&mut *store, completion)).await {
             Ok(next) => next?,
-            Err(_) => return Ok(Err(late(store, limit, time))),
+            Err(_) => return Ok(Err(timeout_failure(store, limit, time))),
         };
         let chunk = match next {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok(Err(endless(store))),
+            Ok(None) => return Ok(Err(missing_stop_failure(store))),
             Err(error) => return Ok(Err(output::provider_error(error))),
         };
         let last = matches!(chunk, guest_models::Chunk::Stop(_));
-        for chunk in cleaning.take(chunk) {
+        for chunk in redaction.push(chunk) {
             if chunks.send(Ok(chunk)).await.is_err() {
                 return Ok(Ok(()));
             }
@@ -194,7 +194,7 @@ async fn pull(
     }
 }
 
-fn late(store: &Store<CallState>, limit: Limit, time: Duration) -> Failure {
+fn timeout_failure(store: &Store<CallState>, limit: Limit, time: Duration) -> Failure {
     let name = &store.data().context.component;
     let what = match limit {
         Limit::FirstToken => "did not begin to answer within",
@@ -204,7 +204,7 @@ fn late(store: &Store<CallState>, limit: Limit, time: Duration) -> Failure {
     Failure::Limit { limit, message: format!("`{name}` {what} {} ms", time.as_millis()) }
 }
 
-fn endless(store: &Store<CallState>) -> Failure {
+fn missing_stop_failure(store: &Store<CallState>) -> Failure {
     let name = &store.data().context.component;
     Failure::Trapped { message: format!("`{name}` ended its stream without saying why it stopped") }
 }

@@ -7,35 +7,35 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::Options;
 
 /// Memory mappings per loaded component.
-const MAPPINGS: u64 = 4;
+const MAPPINGS_PER_COMPONENT: u64 = 4;
 /// Memory mappings per call.
-const CALL_MAPPINGS: u64 = 16;
+const MAPPINGS_PER_CALL: u64 = 16;
 /// Files and mappings reserved for the rest of the server: database, threads, its own connections.
-const OTHER_FILES: u64 = 256;
-const OTHER_MAPPINGS: u64 = 2048;
+const RESERVED_FILES: u64 = 256;
+const RESERVED_MAPPINGS: u64 = 2048;
 
 /// Returns the maximum number of loaded components: the configured one, or less if the system's limits require
 /// it. Call it after creating the engine, whose pool has mappings of its own.
-pub fn bound(config: &Options, connections: usize) -> usize {
+pub fn max_loaded(config: &Options, connections: usize) -> usize {
     // A component that is evicted during a call stays open until the call ends.
     let calls = u64::from(config.concurrent_skills) + u64::from(config.concurrent_providers);
-    let files = left(open_files(), OTHER_FILES + calls + connections as u64);
-    let mappings = left(mappings(), OTHER_MAPPINGS + calls * CALL_MAPPINGS) / MAPPINGS;
+    let files = remaining_after(open_files(), RESERVED_FILES + calls + connections as u64);
+    let mappings = remaining_after(mappings(), RESERVED_MAPPINGS + calls * MAPPINGS_PER_CALL) / MAPPINGS_PER_COMPONENT;
     let limits = [("open files (ulimit -n)", files), ("memory mappings (vm.max_map_count)", mappings)];
-    limits.into_iter().fold(config.loaded, |bound, (limit, room)| {
-        let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
-        if room < bound {
+    limits.into_iter().fold(config.loaded, |bound, (limit, max)| {
+        let max = usize::try_from(max).unwrap_or(usize::MAX).max(1);
+        if max < bound {
             tracing::warn!(
                 configured = config.loaded,
-                "the limit on {limit} has room for {room} loaded components only; calls of others will load them first"
+                "the limit on {limit} has room for {max} loaded components only; calls of others will load them first"
             );
         }
-        bound.min(room)
+        bound.min(max)
     })
 }
 
 /// Returns the part of a limit that others leave, but at least a quarter.
-fn left(limit: u64, others: u64) -> u64 {
+fn remaining_after(limit: u64, others: u64) -> u64 {
     limit.saturating_sub(others).max(limit / 4)
 }
 

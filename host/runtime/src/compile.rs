@@ -62,8 +62,8 @@ pub async fn compile(config: &Options, input: &Path, output: &Path) -> Result<()
         .output();
     // Two cores use at most twice as much processor time as wall time. The rest allows for the disk and other
     // work.
-    let patience = Duration::from_secs(config.compile_cpu.saturating_mul(2).saturating_add(10));
-    let ended = timeout(patience, child).await.map_err(|_| too_much(config))?.map_err(Error::internal)?;
+    let wall_limit = Duration::from_secs(config.compile_cpu.saturating_mul(2).saturating_add(10));
+    let ended = timeout(wall_limit, child).await.map_err(|_| limit_exceeded(config))?.map_err(Error::internal)?;
     match serde_json::from_slice(&ended.stdout) {
         Ok(Outcome::Compiled) if ended.status.success() => Ok(()),
         Ok(Outcome::Rejected { message }) => Err(rejected(message)),
@@ -71,23 +71,23 @@ pub async fn compile(config: &Options, input: &Path, output: &Path) -> Result<()
         _ => {
             let stderr = String::from_utf8_lossy(&ended.stderr);
             tracing::warn!(status = %ended.status, %stderr, "compilation failed");
-            Err(too_much(config))
+            Err(limit_exceeded(config))
         }
     }
 }
 
 /// Entry point of the compiling process.
 pub fn run(task: &Task) -> ExitCode {
-    let outcome = work(task).err().unwrap_or(Outcome::Compiled);
+    let outcome = compile_upload(task).err().unwrap_or(Outcome::Compiled);
     let written = serde_json::to_writer(std::io::stdout(), &outcome);
     if written.is_ok() && matches!(outcome, Outcome::Compiled) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn work(task: &Task) -> Result<(), Outcome> {
-    limit(task).map_err(|e| format!("The compiler could not limit itself: {e}"))?;
+fn compile_upload(task: &Task) -> Result<(), Outcome> {
+    limit_process(task).map_err(|e| format!("The compiler could not limit itself: {e}"))?;
     let upload = std::fs::read(&task.input).map_err(|e| format!("The upload could not be read: {e}"))?;
     let component = inspect::component(upload)?;
-    let engine = engine::compiling().map_err(|e| format!("The compiler could not start: {e:?}"))?;
+    let engine = engine::for_compilation().map_err(|e| format!("The compiler could not start: {e:?}"))?;
     let compiled =
         engine.precompile_component(&component).map_err(|e| format!("It does not compile: {}", e.root_cause()))?;
     // Open only the existing file: if the server has crashed, nobody would remove a new one.
@@ -104,7 +104,7 @@ impl From<String> for Outcome {
     }
 }
 
-fn limit(task: &Task) -> rustix::io::Result<()> {
+fn limit_process(task: &Task) -> rustix::io::Result<()> {
     // Stop if the server was killed. The signal is sent when the thread that started this process ends: a
     // worker of the server's runtime, which lives as long as the runtime.
     set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -118,7 +118,7 @@ fn rejected(message: String) -> Error {
     Error::invalid("invalid_component", message)
 }
 
-fn too_much(config: &Options) -> Error {
+fn limit_exceeded(config: &Options) -> Error {
     rejected(format!(
         "Compiling it takes more than {} s of processor time or {} bytes of memory",
         config.compile_cpu, config.compile_memory

@@ -120,7 +120,7 @@ pub trait Outgoing: fmt::Debug + Send + Sync {
     fn send(
         &self,
         request: Request<Body>,
-        waits: Timeouts,
+        timeouts: Timeouts,
     ) -> BoxFuture<'static, Result<Response<Body>, egress::Error>>;
 }
 

@@ -13,24 +13,24 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use crate::Options;
 
 /// Maximum WebAssembly stack of a call, in bytes.
-const STACK: usize = 512 * 1024;
+const MAX_STACK_BYTES: usize = 512 * 1024;
 /// Size of a call's async stack, in bytes.
-const ASYNC_STACK: usize = 2 * 1024 * 1024;
-/// Limits per component: counts, elements, and bytes for [`INSTANCE_SIZE`]. Python and JavaScript builds come
+const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Limits per component: counts, elements, and bytes for [`MAX_INSTANCE_BYTES`]. Python and JavaScript builds come
 /// close to these.
-const CORE_INSTANCES: u32 = 64;
-const MEMORIES: u32 = 4;
-const TABLES: u32 = 8;
-const TABLE_ELEMENTS: usize = 20_000;
-const INSTANCE_SIZE: usize = 10 * 1024 * 1024;
+const MAX_CORE_INSTANCES: u32 = 64;
+const MAX_MEMORIES: u32 = 4;
+const MAX_TABLES: u32 = 8;
+const MAX_TABLE_ELEMENTS: usize = 20_000;
+const MAX_INSTANCE_BYTES: usize = 10 * 1024 * 1024;
 /// Bytes at the start of a memory that are overwritten rather than unmapped after a call.
-const KEEP_RESIDENT: usize = 128 * 1024;
+const KEEP_RESIDENT_BYTES: usize = 128 * 1024;
 /// Instances beyond those that the semaphores admit, for descriptions during installation.
-const SPARE: u32 = 2;
+const EXTRA_INSTANCES: u32 = 2;
 
 /// Creates the engine for calls and starts its clock. If the address space is too small for a pool, for example
 /// because of process limits, instances are allocated on demand, which is slower.
-pub fn calling(config: &Options) -> Result<Engine> {
+pub fn for_calls(config: &Options) -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     let engine = Engine::new(&settings).or_else(|error| {
@@ -44,7 +44,7 @@ pub fn calling(config: &Options) -> Result<Engine> {
 }
 
 /// Creates the engine for compilation.
-pub fn compiling() -> Result<Engine> {
+pub fn for_compilation() -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Engine::new(&settings).map_err(internal)
@@ -55,43 +55,43 @@ fn settings() -> Config {
     settings
         .epoch_interruption(true)
         .concurrency_support(false)
-        .max_wasm_stack(STACK)
-        .async_stack_size(ASYNC_STACK)
+        .max_wasm_stack(MAX_STACK_BYTES)
+        .async_stack_size(ASYNC_STACK_BYTES)
         .wasm_memory64(false);
     settings
 }
 
 fn pool(config: &Options) -> PoolingAllocationConfig {
-    let calls = config.concurrent_skills + config.concurrent_providers + SPARE;
-    let swaps = swaps();
-    if swaps {
+    let calls = config.concurrent_skills + config.concurrent_providers + EXTRA_INSTANCES;
+    let has_swap = has_swap();
+    if has_swap {
         tracing::info!("swap is enabled, so calls reset their memory the slower way");
     }
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(calls)
-        .total_core_instances(calls * CORE_INSTANCES)
-        .total_memories(calls * MEMORIES)
-        .total_tables(calls * TABLES)
+        .total_core_instances(calls * MAX_CORE_INSTANCES)
+        .total_memories(calls * MAX_MEMORIES)
+        .total_tables(calls * MAX_TABLES)
         .total_stacks(calls)
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MEMORIES)
-        .max_tables_per_component(TABLES)
-        .max_tables_per_module(TABLES)
-        .max_memories_per_module(MEMORIES)
-        .table_elements(TABLE_ELEMENTS)
-        .max_component_instance_size(INSTANCE_SIZE)
-        .max_core_instance_size(INSTANCE_SIZE)
+        .max_core_instances_per_component(MAX_CORE_INSTANCES)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        .max_tables_per_module(MAX_TABLES)
+        .max_memories_per_module(MAX_MEMORIES)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_component_instance_size(MAX_INSTANCE_BYTES)
+        .max_core_instance_size(MAX_INSTANCE_BYTES)
         .max_memory_size(config.memory.max(config.most_memory))
         .max_unused_warm_slots(calls)
-        .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(KEEP_RESIDENT / 2)
-        .pagemap_scan(if swaps { Enabled::No } else { Enabled::Auto });
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES / 2)
+        .pagemap_scan(if has_swap { Enabled::No } else { Enabled::Auto });
     pool
 }
 
 /// Whether memory could be swapped out. The scan for dirty pages misses swapped pages, so with swap a call
 /// could read memory of the previous call.
-fn swaps() -> bool {
+fn has_swap() -> bool {
     match std::fs::read_to_string("/proc/swaps") {
         Ok(table) => table.lines().count() > 1,
         Err(_) => true,
@@ -101,7 +101,7 @@ fn swaps() -> bool {
 /// Increments the epoch at each tick, by absolute time, until the engine is dropped.
 fn start_clock(engine: &Engine, tick: Duration) -> Result<()> {
     let engine = engine.weak();
-    tasks::thread("moxxy-epoch", move || {
+    tasks::spawn_thread("moxxy-epoch", move || {
         let mut next = Instant::now();
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();

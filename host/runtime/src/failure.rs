@@ -53,7 +53,7 @@ impl Failure {
         Self::Refused { code, message: message.into() }
     }
 
-    pub fn said(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn component_error(code: &'static str, message: impl Into<String>) -> Self {
         Self::ComponentError { code, message: message.into(), retry_after: None }
     }
 

@@ -33,7 +33,7 @@ impl Files {
     /// `cache`.
     pub fn open(home: &Path, cache: &Path, engine: &Engine, key: [u8; 32]) -> Result<Self> {
         let uploads = uploads(home);
-        let compiled = cache.join(compatibility(engine));
+        let compiled = cache.join(compatibility_hash(engine));
         for directory in [&uploads, &compiled] {
             directory::make_private(directory).map_err(|e| {
                 Error::conflict("data_unusable", format!("Cannot make the directory {}: {e}", directory.display()))
@@ -43,43 +43,43 @@ impl Files {
     }
 
     /// Writes an upload to a temporary file, which is removed unless it is kept.
-    pub fn receive(&self, upload: &[u8]) -> Result<TempPath> {
+    pub fn write_temporary_upload(&self, upload: &[u8]) -> Result<TempPath> {
         use io::Write as _;
         let mut file = NamedTempFile::new_in(&self.uploads).map_err(Error::from_write_error)?;
         file.write_all(upload).and_then(|()| file.as_file().sync_all()).map_err(Error::from_write_error)?;
         Ok(file.into_temp_path())
     }
 
-    pub fn keep(&self, upload: TempPath, digest: &Digest) -> Result<()> {
+    pub fn store_upload(&self, upload: TempPath, digest: &Digest) -> Result<()> {
         upload.persist(self.upload(digest)).map_err(|e| Error::from_write_error(e.error))?;
         sync(&self.uploads)
     }
 
     /// Returns the path of an upload after verifying its digest.
-    pub fn verified(&self, digest: &Digest) -> Result<PathBuf> {
+    pub fn verified_upload(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.upload(digest);
         let bytes = fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => broken(digest, "is gone"),
+            io::ErrorKind::NotFound => unusable_upload(digest, "is gone"),
             _ => unreadable(&error),
         })?;
         if Digest::of(&bytes) != *digest {
-            return Err(broken(digest, "was changed on disk"));
+            return Err(unusable_upload(digest, "was changed on disk"));
         }
         Ok(path)
     }
 
     /// Creates a temporary file for compiled code.
-    pub fn compiling(&self) -> Result<TempPath> {
+    pub fn create_compiled_file(&self) -> Result<TempPath> {
         NamedTempFile::new_in(&self.compiled).map(NamedTempFile::into_temp_path).map_err(Error::from_write_error)
     }
 
     /// Seals compiled code and moves it into place.
-    pub fn keep_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
+    pub fn store_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
         use io::Write as _;
         let seal = precompiled::seal(&code, &self.key, digest.as_str()).map_err(Error::from_write_error)?;
         let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::from_write_error)?;
         file.write_all(&seal).and_then(|()| file.as_file().sync_all()).map_err(Error::from_write_error)?;
-        let (code_path, seal_path) = self.code(digest);
+        let (code_path, seal_path) = self.compiled_paths(digest);
         fs::File::open(&code).and_then(|file| file.sync_all()).map_err(Error::from_write_error)?;
         // The seal first: code without a matching seal is recompiled, never run.
         file.persist(seal_path).map_err(|e| Error::from_write_error(e.error))?;
@@ -89,7 +89,7 @@ impl Files {
 
     /// Loads compiled code. Returns `None` if it is missing, or if this server did not seal it.
     pub fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>> {
-        let (code, seal) = self.code(digest);
+        let (code, seal) = self.compiled_paths(digest);
         let loaded =
             fs::read(seal).and_then(|seal| precompiled::load(engine, &code, &self.key, digest.as_str(), &seal));
         match loaded {
@@ -117,7 +117,7 @@ impl Files {
     /// Removes compiled code. It can be rebuilt.
     pub fn remove_compiled(&self, digest: &Digest) {
         if self.cache_is_own {
-            let (code, seal) = self.code(digest);
+            let (code, seal) = self.compiled_paths(digest);
             drop(fs::remove_file(code));
             drop(fs::remove_file(seal));
         }
@@ -133,10 +133,10 @@ impl Files {
     }
 
     fn upload(&self, digest: &Digest) -> PathBuf {
-        within(&self.uploads, digest)
+        upload_path(&self.uploads, digest)
     }
 
-    fn code(&self, digest: &Digest) -> (PathBuf, PathBuf) {
+    fn compiled_paths(&self, digest: &Digest) -> (PathBuf, PathBuf) {
         let file = |extension| self.compiled.join(format!("{}.{extension}", digest.hex()));
         (file("cwasm"), file("seal"))
     }
@@ -144,14 +144,14 @@ impl Files {
 
 /// Returns the path of an upload in a data directory.
 pub fn upload(home: &Path, digest: &Digest) -> PathBuf {
-    within(&uploads(home), digest)
+    upload_path(&uploads(home), digest)
 }
 
 fn uploads(home: &Path) -> PathBuf {
     home.join("components").join("sha256")
 }
 
-fn within(uploads: &Path, digest: &Digest) -> PathBuf {
+fn upload_path(uploads: &Path, digest: &Digest) -> PathBuf {
     uploads.join(format!("{}.wasm", digest.hex()))
 }
 
@@ -165,7 +165,7 @@ fn sweep(directory: &Path, known: &HashSet<&str>) {
 }
 
 /// Hash of everything that compiled code depends on, except the component.
-fn compatibility(engine: &Engine) -> String {
+fn compatibility_hash(engine: &Engine) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -183,6 +183,6 @@ fn unreadable(error: &io::Error) -> Error {
     Error::unavailable("component_unavailable", format!("its files cannot be read now: {error}"))
 }
 
-fn broken(digest: &Digest, why: &str) -> Error {
+fn unusable_upload(digest: &Digest, why: &str) -> Error {
     Error::conflict("component_unusable", format!("its upload, {digest}, {why}; install it again"))
 }

@@ -12,7 +12,7 @@ use super::imports;
 pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
     let component = match encoding(&upload)? {
         Encoding::Component => upload,
-        Encoding::Module => wrap(&upload)?,
+        Encoding::Module => wrap_module(&upload)?,
     };
     let (imports, exports) = interfaces(&component)?;
     let world = world(&exports)?;
@@ -35,16 +35,16 @@ pub fn world_of(component: &[u8]) -> Option<World> {
 fn encoding(bytes: &[u8]) -> Result<Encoding, String> {
     match Parser::new(0).parse_all(bytes).next() {
         Some(Ok(Payload::Version { encoding, .. })) => Ok(encoding),
-        _ => Err(format!("It is not WebAssembly but {}. {BUILD}", kind(bytes))),
+        _ => Err(format!("It is not WebAssembly but {}. {BUILD_HINT}", guess_file_type(bytes))),
     }
 }
 
 /// How to build a component.
-const BUILD: &str = "A component is wanted, a `.wasm` file: `moxxy build` makes one in the folder of a Rust crate, \
-                     `componentize-py` of Python, `componentize-js` of JavaScript";
+const BUILD_HINT: &str = "A component is wanted, a `.wasm` file: `moxxy build` makes one in the folder of a Rust \
+                          crate, `componentize-py` of Python, `componentize-js` of JavaScript";
 
 /// Guesses the type of a file that is not WebAssembly.
-fn kind(bytes: &[u8]) -> &'static str {
+fn guess_file_type(bytes: &[u8]) -> &'static str {
     let start = bytes.get(..512).unwrap_or(bytes).trim_ascii_start();
     match start {
         [] => "empty",
@@ -58,7 +58,7 @@ fn kind(bytes: &[u8]) -> &'static str {
     }
 }
 
-fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
+fn wrap_module(module: &[u8]) -> Result<Vec<u8>, String> {
     let described = custom_sections(module)?.iter().any(|name| name.starts_with("component-type"));
     if !described {
         return Err("It is a core module, not a component, and without the component-type metadata of which one \
@@ -107,7 +107,7 @@ fn interfaces(component: &[u8]) -> Result<(Vec<String>, Vec<String>), String> {
 fn world(exports: &[String]) -> Result<World, String> {
     let has = |interface: &str| exports.iter().any(|export| export.split('@').next() == Some(interface));
     let missing = |interface: &str| {
-        Err(format!("It exports {} but not `{interface}`: build it against Moxxy's WIT", list(exports)))
+        Err(format!("It exports {} but not `{interface}`: build it against Moxxy's WIT", list_exports(exports)))
     };
     match (has("moxxy:plugin/tools"), has("moxxy:plugin/models")) {
         (true, true) => Err("It exports both tools and models; a component is of one world".into()),
@@ -115,7 +115,7 @@ fn world(exports: &[String]) -> Result<World, String> {
         (false, false) => Err(format!(
             "It is of no world that Moxxy knows: it exports {}; a skill exports `moxxy:plugin/tools`, \
              a provider `moxxy:plugin/models`",
-            list(exports)
+            list_exports(exports)
         )),
         _ if !has("moxxy:plugin/plugin") => missing("moxxy:plugin/plugin"),
         (true, false) => Ok(World::Skill),
@@ -123,9 +123,9 @@ fn world(exports: &[String]) -> Result<World, String> {
     }
 }
 
-fn list(exports: &[String]) -> String {
-    let shown: Vec<_> = exports.iter().take(8).map(|export| format!("`{export}`")).collect();
-    if shown.is_empty() { "nothing".into() } else { shown.join(", ") }
+fn list_exports(exports: &[String]) -> String {
+    let names: Vec<_> = exports.iter().take(8).map(|export| format!("`{export}`")).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
 fn damaged(error: &wasmparser::BinaryReaderError) -> String {

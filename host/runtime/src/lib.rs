@@ -70,9 +70,9 @@ use self::{
 };
 
 /// Maximum number of concurrent installations. Compilations run one at a time.
-const UPLOADS: usize = 16;
+const MAX_CONCURRENT_INSTALLATIONS: usize = 16;
 /// Capacity of a completion's channel, in chunks, before the provider has to wait.
-const CHUNKS: usize = 32;
+const COMPLETION_BUFFER_CHUNKS: usize = 32;
 
 /// The installed components of this server and their runtime.
 pub struct Plugins {
@@ -104,7 +104,7 @@ pub struct ToolCallResult {
 #[derive(Debug)]
 pub struct Completion {
     chunks: mpsc::Receiver<Result<models::Chunk, Failure>>,
-    ended: Arc<OnceLock<(Usage, Redactor)>>,
+    outcome: Arc<OnceLock<(Usage, Redactor)>>,
     _task: Task<()>,
 }
 
@@ -112,14 +112,14 @@ impl Plugins {
     /// Creates the runtime. `connections` is the maximum number of connections that the server holds open
     /// besides components. `key` seals compiled code.
     pub fn new(config: &Options, connections: usize, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
-        let engine = engine::calling(config)?;
+        let engine = engine::for_calls(config)?;
         Ok(Self {
             linker: imports::linker(&engine).map_err(engine::internal)?,
             files: Arc::new(Files::open(home, cache, &engine, key)?),
             guests: GuestRuntime::new("moxxy-guest", config.workers())?,
             schemas: GuestRuntime::new("moxxy-schema", config.workers())?,
-            registry: Registry::new(capacity::bound(config, connections), config.workers()),
-            uploads: Semaphore::new(UPLOADS),
+            registry: Registry::new(capacity::max_loaded(config, connections), config.workers()),
+            uploads: Semaphore::new(MAX_CONCURRENT_INSTALLATIONS),
             compiler: Semaphore::new(1),
             skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
             providers: Arc::new(Semaphore::new(config.concurrent_providers as usize)),
@@ -136,26 +136,26 @@ impl Plugins {
             return Ok(prepared);
         }
         let busy = |_| Error::unavailable("busy", "Too many components are being installed; try again later");
-        let _place = self.uploads.try_acquire().map_err(busy)?;
-        let _turn = self.compiler.acquire().await.map_err(Error::internal)?;
+        let _slot = self.uploads.try_acquire().map_err(busy)?;
+        let _permit = self.compiler.acquire().await.map_err(Error::internal)?;
         if let Some(prepared) = self.registry.loaded(&digest) {
             return Ok(prepared);
         }
-        let admitted = self.take_in(upload, digest.clone()).await;
+        let admitted = self.install(upload, digest.clone()).await;
         if admitted.is_err() {
             self.files.remove_compiled(&digest);
         }
         admitted
     }
 
-    async fn take_in(&self, upload: Vec<u8>, digest: Digest) -> Result<Arc<Prepared>> {
+    async fn install(&self, upload: Vec<u8>, digest: Digest) -> Result<Arc<Prepared>> {
         let size = upload.len();
         let files = Arc::clone(&self.files);
-        let received = tasks::blocking(move || files.receive(&upload)).await??;
-        let component = self.compiled(&digest, &received).await?;
+        let received = tasks::blocking(move || files.write_temporary_upload(&upload)).await??;
+        let component = self.load_or_compile(&digest, &received).await?;
         let description = self.describe(&component, digest, size).await?;
         let (files, digest) = (Arc::clone(&self.files), description.digest.clone());
-        tasks::blocking(move || files.keep(received, &digest)).await??;
+        tasks::blocking(move || files.store_upload(received, &digest)).await??;
         let prepared = self.link(&component, Arc::new(description)).await?;
         self.registry.insert(&prepared);
         Ok(prepared)
@@ -172,10 +172,10 @@ impl Plugins {
         let admitted = self.admit_call(digest, &context, &self.skills).await;
         let (prepared, permit) = match admitted {
             Ok(admitted) => admitted,
-            Err(failure) => return ToolCallResult::not(failure),
+            Err(failure) => return ToolCallResult::not_started(failure),
         };
         let engine = self.engine.clone();
-        let brief = prepared.is_short_running();
+        let short_running = prepared.is_short_running();
         let work = async move {
             let mut call = Call::new(&engine, context, &prepared.limits);
             let result = match &prepared.exports {
@@ -195,8 +195,8 @@ impl Plugins {
             };
             ToolCallResult { result, usage, staged, log }
         };
-        let ended = self.guests.run(work, brief).await;
-        ended.unwrap_or_else(|error| ToolCallResult::not(panicked(&error)))
+        let outcome = self.guests.run(work, short_running).await;
+        outcome.unwrap_or_else(|error| ToolCallResult::not_started(panicked(&error)))
     }
 
     /// Lists the models of a provider.
@@ -217,7 +217,7 @@ impl Plugins {
                     log.redact(&redactor);
                     log.write(&name);
                     models
-                        .map(|models| models.into_iter().map(|model| output::model(model, &redactor)).collect())
+                        .map(|models| models.into_iter().map(|model| output::redact_model(model, &redactor)).collect())
                         .map_err(|failure| failure.redacted(&redactor))
                 }
                 Exports::Tools(_) => Err(wrong_world("provider")),
@@ -235,9 +235,9 @@ impl Plugins {
     ) -> Result<Completion, Failure> {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
         let engine = self.engine.clone();
-        let (sender, chunks) = mpsc::channel(CHUNKS);
-        let (name, ended) = (context.component.clone(), Arc::<OnceLock<_>>::default());
-        let end = Arc::clone(&ended);
+        let (sender, chunks) = mpsc::channel(COMPLETION_BUFFER_CHUNKS);
+        let (name, outcome) = (context.component.clone(), Arc::<OnceLock<_>>::default());
+        let task_outcome = Arc::clone(&outcome);
         let task = self.guests.spawn(async move {
             let _permit = permit;
             let mut call = Call::new(&engine, context, &prepared.limits);
@@ -249,13 +249,13 @@ impl Plugins {
             let (usage, _, mut log) = call.end();
             log.redact(&redactor);
             log.write(&name);
-            end.get_or_init(|| (usage, redactor.clone()));
+            task_outcome.get_or_init(|| (usage, redactor.clone()));
             if let Err(failure) = result.map_err(|failure| failure.redacted(&redactor)) {
                 // Sending fails if the receiver was dropped, which is fine.
                 drop(sender.send(Err(failure)).await);
             }
         });
-        Ok(Completion { chunks, ended, _task: task })
+        Ok(Completion { chunks, outcome, _task: task })
     }
 
     /// Returns the engine, for benchmarks.
@@ -276,12 +276,12 @@ impl Plugins {
         &self,
         digest: &Digest,
         context: &CallContext,
-        turns: &Arc<Semaphore>,
+        permits: &Arc<Semaphore>,
     ) -> Result<(Arc<Prepared>, OwnedSemaphorePermit), Failure> {
         // Fast path: the component is loaded and a permit is free.
         if !context.stop.is_cancelled()
             && let Some(prepared) = self.registry.loaded(digest)
-            && let Ok(permit) = Arc::clone(turns).try_acquire_owned()
+            && let Ok(permit) = Arc::clone(permits).try_acquire_owned()
         {
             return Ok((prepared, permit));
         }
@@ -291,8 +291,8 @@ impl Plugins {
             // Load before waiting, so that no permit is held while loading. Hold only a weak reference while
             // waiting, so that waiting calls do not keep more components loaded than allowed.
             let prepared = Arc::downgrade(&self.prepared(digest).await.map_err(unavailable)?);
-            let turn = timeout(self.config.admission_wait(), Arc::clone(turns).acquire_owned()).await;
-            let Ok(Ok(permit)) = turn else {
+            let acquired = timeout(self.config.admission_wait(), Arc::clone(permits).acquire_owned()).await;
+            let Ok(Ok(permit)) = acquired else {
                 return Err(Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn")));
             };
             match prepared.upgrade() {
@@ -322,14 +322,14 @@ impl Plugins {
             Ok((manifest, tools))
         };
         let (manifest, tools) = self.guests.spawn(describing).await?.map_err(rejected)?;
-        let imports = Some(imported(component, &self.engine));
+        let imports = Some(imported_interfaces(component, &self.engine));
         Ok(Description { digest, world, manifest, tools, imports, size })
     }
 }
 
 impl ToolCallResult {
     /// Creates the result of a call that did not start.
-    fn not(failure: Failure) -> Self {
+    fn not_started(failure: Failure) -> Self {
         Self { result: Err(failure), usage: Usage::default(), staged: Staged::new(), log: Log::default() }
     }
 }
@@ -342,12 +342,12 @@ impl Completion {
 
     /// Returns the usage, once there are no more chunks.
     pub fn usage(&self) -> Usage {
-        self.ended.get().map(|(usage, _)| *usage).unwrap_or_default()
+        self.outcome.get().map(|(usage, _)| *usage).unwrap_or_default()
     }
 
     /// Returns a redactor for the call's secrets, once there are no more chunks.
     pub fn redactor(&self) -> Redactor {
-        self.ended.get().map(|(_, redactor)| redactor.clone()).unwrap_or_default()
+        self.outcome.get().map(|(_, redactor)| redactor.clone()).unwrap_or_default()
     }
 }
 
@@ -367,7 +367,7 @@ fn world(component: &Component) -> Option<World> {
 }
 
 /// Returns the interfaces that a component imports.
-fn imported(component: &Component, engine: &Engine) -> Vec<String> {
+fn imported_interfaces(component: &Component, engine: &Engine) -> Vec<String> {
     let kind = component.component_type();
     let name = |(name, _): (&str, _)| name.split('@').next().unwrap_or(name).to_owned();
     let names: BTreeSet<_> = kind.imports(engine).map(name).collect();

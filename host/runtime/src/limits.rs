@@ -8,7 +8,7 @@ use crate::Options;
 
 /// Wall time that a description may take beyond its processor time, in milliseconds. It waits only to be
 /// scheduled.
-const DESCRIBE_WAIT: u64 = 5000;
+const DESCRIBE_WAIT_MILLIS: u64 = 5000;
 
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -33,17 +33,17 @@ impl Limits {
     }
 
     pub fn of_descriptions(config: &Options) -> Self {
-        Self::new(config, config.describe_cpu, config.describe_cpu.saturating_add(DESCRIBE_WAIT))
+        Self::new(config, config.describe_cpu, config.describe_cpu.saturating_add(DESCRIBE_WAIT_MILLIS))
     }
 
     /// Applies the component's requests, capped at the configured maximums.
-    pub fn asked(mut self, asked: &LimitRequests, config: &Options) -> Self {
-        let within = |asked: Option<u64>, most: u64| asked.map(|asked| Duration::from_millis(asked.min(most)));
-        if let Some(memory) = asked.memory {
+    pub fn with_requests(mut self, requests: &LimitRequests, config: &Options) -> Self {
+        let capped = |requested: Option<u64>, max: u64| requested.map(|millis| Duration::from_millis(millis.min(max)));
+        if let Some(memory) = requests.memory {
             self.memory = usize::try_from(memory).unwrap_or(usize::MAX).min(config.most_memory);
         }
-        self.cpu = within(asked.cpu_time, config.most_cpu).unwrap_or(self.cpu);
-        self.wall = within(asked.wall_time, config.most_wall).unwrap_or(self.wall);
+        self.cpu = capped(requests.cpu_time, config.most_cpu).unwrap_or(self.cpu);
+        self.wall = capped(requests.wall_time, config.most_wall).unwrap_or(self.wall);
         self
     }
 

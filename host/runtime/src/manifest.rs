@@ -12,22 +12,22 @@ use super::bindings::{plugin::exports::moxxy::plugin::plugin as guest, tools::ex
 use crate::permission_requests;
 
 /// Maximum size of a schema, in bytes.
-const SCHEMA: usize = 64 * 1024;
+const MAX_SCHEMA_BYTES: usize = 64 * 1024;
 /// Maximum number of tools of a skill.
-const TOOLS: usize = 128;
+const MAX_TOOLS: usize = 128;
 
 /// Validates a manifest. The error is a sentence for its author.
 pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
     let name = Name::try_from(guest.name.clone())
-        .map_err(|_| format!("its name {:?} is not 1 to 64 of a-z, 0-9 and -", short(&guest.name)))?;
-    bounded("its version", &guest.version, 64)?;
+        .map_err(|_| format!("its name {:?} is not 1 to 64 of a-z, 0-9 and -", truncate(&guest.name)))?;
+    check_length("its version", &guest.version, 64)?;
     permission_requests::text("its version", &guest.version)?;
     permission_requests::text("its description", &guest.description)?;
     let limits = &guest.limits;
     if [limits.memory, limits.cpu_time, limits.wall_time].contains(&Some(0)) {
         return Err("it asks for a limit of 0, under which no call could run".into());
     }
-    let config_schema = guest.config_schema.map(|text| schema("its configuration", &text)).transpose()?;
+    let config_schema = guest.config_schema.map(|text| parse_schema("its configuration", &text)).transpose()?;
     Ok(Manifest {
         name,
         version: guest.version,
@@ -41,17 +41,17 @@ pub(super) fn manifest(guest: guest::Manifest) -> Result<Manifest, String> {
 
 /// Validates a list of tools. The error is a sentence for its author.
 pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
-    if guest.is_empty() || guest.len() > TOOLS {
-        return Err(format!("it lists {} tools; a skill has 1 to {TOOLS}", guest.len()));
+    if guest.is_empty() || guest.len() > MAX_TOOLS {
+        return Err(format!("it lists {} tools; a skill has 1 to {MAX_TOOLS}", guest.len()));
     }
     let mut checked: Vec<Tool> = Vec::with_capacity(guest.len());
     for tool in guest {
-        label("a tool", &tool.name)?;
+        check_name("a tool", &tool.name)?;
         if checked.iter().any(|other| other.name == tool.name) {
             return Err(format!("it lists the tool {:?} twice", tool.name));
         }
         permission_requests::text(&format!("the description of the tool {:?}", tool.name), &tool.description)?;
-        let parameters = schema(&format!("the parameters of the tool {:?}", tool.name), &tool.parameters)?;
+        let parameters = parse_schema(&format!("the parameters of the tool {:?}", tool.name), &tool.parameters)?;
         let hints = Hints {
             read_only: tool.hints.read_only,
             idempotent: tool.hints.idempotent,
@@ -62,7 +62,7 @@ pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
     Ok(checked)
 }
 
-pub(super) fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String> {
+pub(super) fn check_length(what: &str, text: &str, limit: usize) -> Result<(), String> {
     match text.len() {
         1.. if text.len() <= limit => Ok(()),
         0 => Err(format!("{what} is empty")),
@@ -70,16 +70,16 @@ pub(super) fn bounded(what: &str, text: &str, limit: usize) -> Result<(), String
     }
 }
 
-pub(super) fn label(what: &str, name: &str) -> Result<(), String> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), String> {
     let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if characters && (1..=64).contains(&name.len()) {
         return Ok(());
     }
-    Err(format!("the name of {what}, {:?}, is not 1 to 64 of A-Z, a-z, 0-9, _ and -", short(name)))
+    Err(format!("the name of {what}, {:?}, is not 1 to 64 of A-Z, a-z, 0-9, _ and -", truncate(name)))
 }
 
-fn schema(what: &str, text: &str) -> Result<Value, String> {
-    bounded(what, text, SCHEMA)?;
+fn parse_schema(what: &str, text: &str) -> Result<Value, String> {
+    check_length(what, text, MAX_SCHEMA_BYTES)?;
     let schema: Value = serde_json::from_str(text).map_err(|e| format!("{what} are not a JSON Schema: {e}"))?;
     if !json::is_shallow(&schema) {
         return Err(format!("{what} nest more than {} levels deep", json::DEPTH));
@@ -91,7 +91,7 @@ fn schema(what: &str, text: &str) -> Result<Value, String> {
     Ok(schema)
 }
 
-pub(super) fn short(text: &str) -> String {
+pub(super) fn truncate(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

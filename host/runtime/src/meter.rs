@@ -16,11 +16,11 @@ use rustix::time::{ClockId, clock_gettime};
 /// The processor time of one call. Only the thread that polls the call writes to it.
 #[derive(Debug)]
 pub struct Meter {
-    budget: u64,
+    budget_nanos: u64,
     /// Processor time up to the end of the last poll, in nanoseconds.
     used: AtomicU64,
     /// Thread clock at the start of the current poll, in nanoseconds.
-    since: AtomicU64,
+    poll_start: AtomicU64,
 }
 
 /// A future whose polls are measured.
@@ -31,14 +31,14 @@ pub struct Metered<F> {
 
 impl Meter {
     pub fn new(budget: Duration) -> Arc<Self> {
-        let budget = u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX);
-        Arc::new(Self { budget, used: AtomicU64::new(0), since: AtomicU64::new(0) })
+        let budget_nanos = u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX);
+        Arc::new(Self { budget_nanos, used: AtomicU64::new(0), poll_start: AtomicU64::new(0) })
     }
 
     /// Whether the budget is exhausted. Call it only within a poll.
-    pub fn spent(&self) -> bool {
-        let now = thread_time().saturating_sub(self.since.load(Relaxed));
-        self.used.load(Relaxed).saturating_add(now) > self.budget
+    pub fn is_exhausted(&self) -> bool {
+        let now = thread_time().saturating_sub(self.poll_start.load(Relaxed));
+        self.used.load(Relaxed).saturating_add(now) > self.budget_nanos
     }
 
     pub fn used(&self) -> Duration {
@@ -54,7 +54,7 @@ impl<F: Future> Future for Metered<F> {
     type Output = F::Output;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let start = thread_time();
-        self.meter.since.store(start, Relaxed);
+        self.meter.poll_start.store(start, Relaxed);
         let result = self.future.as_mut().poll(cx);
         self.meter.used.fetch_add(thread_time().saturating_sub(start), Relaxed);
         result

@@ -56,31 +56,35 @@ impl Output {
 }
 
 /// Validates a tool's result. `question` is the call's last unanswered question to the user.
-pub(super) fn checked(
+pub(super) fn validate(
     skill: &Name,
     result: Result<tools::Output, tools::Error>,
     question: Option<String>,
 ) -> Result<Output, Failure> {
-    let broken = |how: String| Failure::Trapped { message: format!("`{skill}` broke its contract: {how}") };
+    let contract_violation = |how: String| Failure::Trapped { message: format!("`{skill}` broke its contract: {how}") };
     match result {
         Ok(output) if output.media_type == "application/json" => match serde_json::from_str(&output.content) {
             Ok(value) if json::is_shallow(&value) => Ok(Output::Json(value, output.content)),
-            Ok(_) => Err(broken(format!("its result nests more than {} levels deep", json::DEPTH))),
-            Err(error) => Err(broken(format!("its result is not the JSON that it says it is: {error}"))),
+            Ok(_) => Err(contract_violation(format!("its result nests more than {} levels deep", json::DEPTH))),
+            Err(error) => Err(contract_violation(format!("its result is not the JSON that it says it is: {error}"))),
         },
         Ok(output) if output.media_type == "text/plain" => Ok(Output::Text(output.content)),
-        Ok(output) => Err(broken(format!("a result is text/plain or application/json, not {:?}", output.media_type))),
-        Err(tools::Error::Invalid(message)) => Err(Failure::said("invalid_arguments", message)),
-        Err(tools::Error::Failed(message) | tools::Error::Other(message)) => Err(Failure::said("tool_failed", message)),
+        Ok(output) => {
+            Err(contract_violation(format!("a result is text/plain or application/json, not {:?}", output.media_type)))
+        }
+        Err(tools::Error::Invalid(message)) => Err(Failure::component_error("invalid_arguments", message)),
+        Err(tools::Error::Failed(message) | tools::Error::Other(message)) => {
+            Err(Failure::component_error("tool_failed", message))
+        }
         Err(tools::Error::Pending) => Err(match question {
             Some(question) => Failure::Pending { question },
-            None => broken("it waits for an answer to a question that it did not ask".into()),
+            None => contract_violation("it waits for an answer to a question that it did not ask".into()),
         }),
     }
 }
 
 /// Returns the model with secrets redacted from its names.
-pub(super) fn model(mut model: models::Model, redactor: &Redactor) -> models::Model {
+pub(super) fn redact_model(mut model: models::Model, redactor: &Redactor) -> models::Model {
     redactor.replace(&mut model.id);
     if let Some(name) = &mut model.display_name {
         redactor.replace(name);
@@ -90,19 +94,19 @@ pub(super) fn model(mut model: models::Model, redactor: &Redactor) -> models::Mo
 
 pub(super) fn provider_error(error: models::Error) -> Failure {
     use models::Error as E;
-    let said = Failure::said;
+    let component_error = Failure::component_error;
     match error {
-        E::Authentication(message) => said("provider_authentication", message),
-        E::RateLimited(retry) => again("provider_rate_limited", retry),
-        E::Overloaded(retry) => again("provider_overloaded", retry),
-        E::ContextTooLong(message) => said("context_too_long", message),
-        E::Refused(message) => said("content_refused", message),
-        E::InvalidRequest(message) => said("provider_rejected_request", message),
-        E::Transport(message) => said("provider_unreachable", message),
-        E::Other(message) => said("provider_failed", message),
+        E::Authentication(message) => component_error("provider_authentication", message),
+        E::RateLimited(retry) => retryable_error("provider_rate_limited", retry),
+        E::Overloaded(retry) => retryable_error("provider_overloaded", retry),
+        E::ContextTooLong(message) => component_error("context_too_long", message),
+        E::Refused(message) => component_error("content_refused", message),
+        E::InvalidRequest(message) => component_error("provider_rejected_request", message),
+        E::Transport(message) => component_error("provider_unreachable", message),
+        E::Other(message) => component_error("provider_failed", message),
     }
 }
 
-fn again(code: &'static str, retry: models::Retry) -> Failure {
+fn retryable_error(code: &'static str, retry: models::Retry) -> Failure {
     Failure::ComponentError { code, message: retry.message, retry_after: retry.retry_after }
 }

@@ -9,20 +9,20 @@ use moxxy_types::components::{HostRequest, SecretRequest};
 
 use super::{
     bindings::plugin::exports::moxxy::plugin::plugin as guest,
-    manifest::{bounded, label, short},
+    manifest::{check_length, check_name, truncate},
 };
 
 /// Maximum length of a text, in bytes.
-const REASON: usize = 4096;
+const MAX_TEXT_BYTES: usize = 4096;
 /// Maximum number of entries per list.
-const REQUESTS: usize = 64;
+const MAX_REQUESTS: usize = 64;
 /// Maximum length of a host name, in bytes.
-const HOST: usize = 253;
+const MAX_HOST_BYTES: usize = 253;
 /// Requests hosts that the operator names when granting.
 pub const ANY: &str = "*";
 
 pub fn hosts(requests: Vec<guest::HostRequest>) -> Result<Vec<HostRequest>, String> {
-    few("hosts", requests.len())?;
+    check_count("hosts", requests.len())?;
     let mut checked: Vec<HostRequest> = Vec::with_capacity(requests.len());
     for request in requests {
         let host = host(&request.host)?;
@@ -36,10 +36,10 @@ pub fn hosts(requests: Vec<guest::HostRequest>) -> Result<Vec<HostRequest>, Stri
 }
 
 pub fn secrets(requests: Vec<guest::SecretRequest>) -> Result<Vec<SecretRequest>, String> {
-    few("secrets", requests.len())?;
+    check_count("secrets", requests.len())?;
     let mut checked = Vec::with_capacity(requests.len());
     for request in requests {
-        label("a secret", &request.name)?;
+        check_name("a secret", &request.name)?;
         place(&request.place)?;
         text("the reason for a secret", &request.reason)?;
         let hosts = places(&request.hosts)?;
@@ -50,7 +50,7 @@ pub fn secrets(requests: Vec<guest::SecretRequest>) -> Result<Vec<SecretRequest>
 
 /// Validates the hosts that a secret may be sent to.
 pub fn places(hosts: &[String]) -> Result<Vec<String>, String> {
-    few("hosts of a secret", hosts.len())?;
+    check_count("hosts of a secret", hosts.len())?;
     let mut hosts = hosts.iter().map(|name| host(name)).collect::<Result<Vec<_>, _>>()?;
     if hosts.iter().any(|host| host == ANY) {
         return Err("a secret may not go to any host".into());
@@ -62,7 +62,7 @@ pub fn places(hosts: &[String]) -> Result<Vec<String>, String> {
 
 /// Checks a text that people may read in a terminal.
 pub fn text(what: &str, text: &str) -> Result<(), String> {
-    bounded(what, text, REASON)?;
+    check_length(what, text, MAX_TEXT_BYTES)?;
     match text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
         true => Err(format!("{what} has control characters in it")),
         false => Ok(()),
@@ -76,24 +76,24 @@ pub fn host(name: &str) -> Result<String, String> {
         return Ok(name.to_owned());
     }
     if let Some(option) = name.strip_prefix("config:") {
-        return label("a configured host", option).map(|()| name.to_owned());
+        return check_name("a configured host", option).map(|()| name.to_owned());
     }
-    let small = name.to_ascii_lowercase();
-    let address = small.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&small);
-    let domain = match small.strip_prefix("*.") {
+    let lower_case = name.to_ascii_lowercase();
+    let address = lower_case.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&lower_case);
+    let domain = match lower_case.strip_prefix("*.") {
         // `*.com` would cover an entire top-level domain.
         Some(suffix) => suffix.contains('.') && is_domain(suffix),
-        None => is_domain(&small),
+        None => is_domain(&lower_case),
     };
-    if (domain || address.parse::<IpAddr>().is_ok()) && is_reached(&small) {
-        return Ok(small);
+    if (domain || address.parse::<IpAddr>().is_ok()) && is_same_for_egress(&lower_case) {
+        return Ok(lower_case);
     }
-    Err(format!("the host {:?} is no name such as api.example.com, *.example.com or config:NAME", short(name)))
+    Err(format!("the host {:?} is no name such as api.example.com, *.example.com or config:NAME", truncate(name)))
 }
 
 /// Whether the egress client reads the name as the same host. It reads a name that ends in a number as an IPv4
 /// address or rejects it.
-fn is_reached(name: &str) -> bool {
+fn is_same_for_egress(name: &str) -> bool {
     match Pattern::parse(name) {
         Some(Pattern::Exact(url::Host::Ipv4(address))) => address.to_string() == name,
         pattern => pattern.is_some(),
@@ -105,15 +105,15 @@ fn is_domain(name: &str) -> bool {
         let fits = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         fits && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
     };
-    name.len() <= HOST && name.split('.').all(label)
+    name.len() <= MAX_HOST_BYTES && name.split('.').all(label)
 }
 
 /// Validates methods. An empty list means GET only.
 fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
-    few("methods", methods.len())?;
+    check_count("methods", methods.len())?;
     let fits = |method: &String| (1..=16).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase());
-    if let Some(wrong) = methods.iter().find(|method| !fits(method)) {
-        return Err(format!("the method {:?} is not 1 to 16 of A-Z", short(wrong)));
+    if let Some(invalid) = methods.iter().find(|method| !fits(method)) {
+        return Err(format!("the method {:?} is not 1 to 16 of A-Z", truncate(invalid)));
     }
     if methods.is_empty() {
         methods.push("GET".to_owned());
@@ -125,13 +125,13 @@ fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
 
 /// Validates where a secret may be placed in a request.
 pub fn place(place: &str) -> Result<(), String> {
-    let wrong = |_| {
+    let invalid = |_| {
         let rule = "header:NAME, basic, path, query:NAME or body, or is a header that frames the request";
-        format!("the place {:?} is not {rule}", short(place))
+        format!("the place {:?} is not {rule}", truncate(place))
     };
-    place.parse::<Place>().map(drop).map_err(wrong)
+    place.parse::<Place>().map(drop).map_err(invalid)
 }
 
-fn few(what: &str, count: usize) -> Result<(), String> {
-    if count > REQUESTS { Err(format!("it lists more than {REQUESTS} {what}")) } else { Ok(()) }
+fn check_count(what: &str, count: usize) -> Result<(), String> {
+    if count > MAX_REQUESTS { Err(format!("it lists more than {MAX_REQUESTS} {what}")) } else { Ok(()) }
 }

@@ -38,11 +38,11 @@ pub struct Prepared {
     pub limits: Limits,
     pub schemas: Arc<ToolSchemas>,
     /// Moving average of the processor time per call, in microseconds.
-    pace: AtomicU64,
+    average_micros: AtomicU64,
 }
 
 /// Processor time, in microseconds, below which a call is not worth a change of threads.
-const BRIEF: u64 = 200;
+const SHORT_CALL_MICROS: u64 = 200;
 
 impl Linked {
     /// Links a component. The error is a sentence for its author.
@@ -62,18 +62,24 @@ impl Linked {
 impl Prepared {
     pub fn new(description: Arc<Description>, exports: Exports, limits: Limits, schemas: ToolSchemas) -> Self {
         // Not short-running until observed.
-        Self { description, exports, limits, schemas: Arc::new(schemas), pace: AtomicU64::new(2 * BRIEF) }
+        Self {
+            description,
+            exports,
+            limits,
+            schemas: Arc::new(schemas),
+            average_micros: AtomicU64::new(2 * SHORT_CALL_MICROS),
+        }
     }
 
     /// Whether a call is likely to end quickly.
     pub fn is_short_running(&self) -> bool {
-        self.pace.load(Relaxed) < BRIEF
+        self.average_micros.load(Relaxed) < SHORT_CALL_MICROS
     }
 
     /// Updates the average with the usage of a call. Losing a concurrent update does no harm.
     pub fn observe(&self, usage: Usage) {
-        let average = (self.pace.load(Relaxed).saturating_mul(7)).saturating_add(usage.cpu_us) / 8;
-        self.pace.store(average, Relaxed);
+        let average = (self.average_micros.load(Relaxed).saturating_mul(7)).saturating_add(usage.cpu_us) / 8;
+        self.average_micros.store(average, Relaxed);
     }
 }
 

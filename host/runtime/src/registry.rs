@@ -31,12 +31,12 @@ use super::{
 };
 
 /// Time before a failed load is retried. Each try may read megabytes or compile.
-const PAUSE: Duration = Duration::from_secs(5);
+const LOAD_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 pub struct Registry {
     installed: RwLock<HashMap<Digest, Entry>>,
     /// Maximum number of loaded components.
-    bound: usize,
+    max_loaded: usize,
     /// Counter of uses, for LRU order.
     uses: AtomicU64,
     /// Limits concurrent reads of files: each uses memory and a core.
@@ -52,27 +52,27 @@ struct Entry {
 }
 
 /// Locked while a component is loading. Holds the last failure.
-type Loading = Arc<Mutex<Option<Failed>>>;
+type Loading = Arc<Mutex<Option<FailedLoad>>>;
 
-struct Failed {
+struct FailedLoad {
     at: Instant,
     why: String,
 }
 
 /// What to do with a component that was loaded when the limit is reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Beyond {
+enum WhenFull {
     /// Evict another component.
-    Replace,
+    Evict,
     /// Discard the component.
-    Leave,
+    Discard,
 }
 
 impl Registry {
-    pub fn new(bound: usize, reads: usize) -> Self {
+    pub fn new(max_loaded: usize, reads: usize) -> Self {
         Self {
             installed: RwLock::default(),
-            bound: bound.max(1),
+            max_loaded: max_loaded.max(1),
             uses: AtomicU64::new(0),
             reads: Semaphore::new(reads),
         }
@@ -89,40 +89,40 @@ impl Registry {
 
     /// Adds a newly installed component.
     pub fn insert(&self, prepared: &Arc<Prepared>) {
-        self.add(Arc::clone(&prepared.description));
-        self.put(prepared, Beyond::Replace);
+        self.register(Arc::clone(&prepared.description));
+        self.insert_loaded(prepared, WhenFull::Evict);
     }
 
-    fn add(&self, description: Arc<Description>) {
+    fn register(&self, description: Arc<Description>) {
         let mut installed = self.installed.write().unwrap_or_else(PoisonError::into_inner);
         let (digest, used, loading) = (description.digest.clone(), AtomicU64::new(0), Loading::default());
         installed.insert(digest, Entry { description, prepared: None, used, loading });
     }
 
     /// Stores a loaded component, unless it was removed in the meantime.
-    fn put(&self, prepared: &Arc<Prepared>, beyond: Beyond) {
+    fn insert_loaded(&self, prepared: &Arc<Prepared>, when_full: WhenFull) {
         let mut installed = self.installed.write().unwrap_or_else(PoisonError::into_inner);
-        if beyond == Beyond::Leave && loaded(&installed) >= self.bound {
+        if when_full == WhenFull::Discard && count_loaded(&installed) >= self.max_loaded {
             return;
         }
         if let Some(entry) = installed.get_mut(&prepared.description.digest) {
             entry.prepared = Some(Arc::clone(prepared));
             entry.used.store(self.next_use(), Relaxed);
         }
-        let dropped = self.drop_surplus(&mut installed);
+        let evicted = self.evict_excess(&mut installed);
         // Unmapping takes time, so release the lock first.
         drop(installed);
-        drop(dropped);
+        drop(evicted);
     }
 
-    fn drop_surplus(&self, installed: &mut HashMap<Digest, Entry>) -> Vec<Arc<Prepared>> {
-        let surplus = loaded(installed).saturating_sub(self.bound);
-        if surplus == 0 {
+    fn evict_excess(&self, installed: &mut HashMap<Digest, Entry>) -> Vec<Arc<Prepared>> {
+        let excess = count_loaded(installed).saturating_sub(self.max_loaded);
+        if excess == 0 {
             return Vec::new();
         }
         let mut entries: Vec<_> = installed.values_mut().filter(|entry| entry.prepared.is_some()).collect();
         // The limit is at least 1, so there are more entries than the surplus.
-        let (oldest, _, _) = entries.select_nth_unstable_by_key(surplus, |entry| entry.used.load(Relaxed));
+        let (oldest, _, _) = entries.select_nth_unstable_by_key(excess, |entry| entry.used.load(Relaxed));
         oldest.iter_mut().filter_map(|entry| entry.prepared.take()).collect()
     }
 
@@ -145,7 +145,7 @@ impl Registry {
     }
 }
 
-fn loaded(installed: &HashMap<Digest, Entry>) -> usize {
+fn count_loaded(installed: &HashMap<Digest, Entry>) -> usize {
     installed.values().filter(|entry| entry.prepared.is_some()).count()
 }
 
@@ -155,7 +155,7 @@ impl Plugins {
     pub fn restore(&self, known: Vec<Description>) {
         self.files.sweep(&known.iter().map(|component| &component.digest).collect());
         for description in known {
-            self.registry.add(Arc::new(description));
+            self.registry.register(Arc::new(description));
         }
     }
 
@@ -163,11 +163,11 @@ impl Plugins {
     /// without compiled code before they are called.
     pub async fn load_all(&self) {
         for digest in self.registry.digests() {
-            // `ready` logs errors. Continue with the other components.
-            drop(self.ready(&digest, Beyond::Leave).await);
+            // `load_once` logs errors. Continue with the other components.
+            drop(self.load_once(&digest, WhenFull::Discard).await);
         }
         let installed = self.registry.installed.read().unwrap_or_else(PoisonError::into_inner);
-        tracing::info!(installed = installed.len(), loaded = loaded(&installed), "the components were checked");
+        tracing::info!(installed = installed.len(), loaded = count_loaded(&installed), "the components were checked");
     }
 
     /// Removes all components except these. Running calls continue.
@@ -187,25 +187,25 @@ impl Plugins {
     pub(super) async fn prepared(&self, digest: &Digest) -> Result<Arc<Prepared>, String> {
         match self.registry.loaded(digest) {
             Some(prepared) => Ok(prepared),
-            None => self.ready(digest, Beyond::Replace).await,
+            None => self.load_once(digest, WhenFull::Evict).await,
         }
     }
 
     /// Loads a component. Concurrent callers share one load.
-    async fn ready(&self, digest: &Digest, beyond: Beyond) -> Result<Arc<Prepared>, String> {
+    async fn load_once(&self, digest: &Digest, when_full: WhenFull) -> Result<Arc<Prepared>, String> {
         let (description, loading) = self.registry.entry(digest).ok_or("it is not installed")?;
         let name = description.manifest.name.clone();
         let mut failed = loading.lock().await;
         if let Some(prepared) = self.registry.loaded(digest) {
             return Ok(prepared);
         }
-        if let Some(failed) = failed.as_ref().filter(|failed| failed.at.elapsed() < PAUSE) {
+        if let Some(failed) = failed.as_ref().filter(|failed| failed.at.elapsed() < LOAD_RETRY_INTERVAL) {
             return Err(failed.why.clone());
         }
         match self.load(description).await {
             Ok(prepared) => {
                 *failed = None;
-                self.registry.put(&prepared, beyond);
+                self.registry.insert_loaded(&prepared, when_full);
                 Ok(prepared)
             }
             Err(error) => {
@@ -215,7 +215,7 @@ impl Plugins {
                 }
                 // Temporary errors are retried at once.
                 if !matches!(error, Error::Unavailable(_)) {
-                    *failed = Some(Failed { at: Instant::now(), why: error.to_string() });
+                    *failed = Some(FailedLoad { at: Instant::now(), why: error.to_string() });
                 }
                 Err(error.to_string())
             }
@@ -225,13 +225,13 @@ impl Plugins {
     /// Loads a component from its compiled code. Compiles it again only if the code is missing or was changed.
     async fn load(&self, description: Arc<Description>) -> Result<Arc<Prepared>> {
         let digest = &description.digest;
-        let (files, verified) = (Arc::clone(&self.files), digest.clone());
-        let upload = self.reading(move || files.verified(&verified)).await??;
+        let (files, upload_digest) = (Arc::clone(&self.files), digest.clone());
+        let upload = self.read_files(move || files.verified_upload(&upload_digest)).await??;
         let component = match self.load_compiled(digest).await? {
             Some(component) => component,
             None => {
-                let _turn = self.compiler.acquire().await.map_err(Error::internal)?;
-                let component = self.compiled(digest, &upload).await?;
+                let _permit = self.compiler.acquire().await.map_err(Error::internal)?;
+                let component = self.load_or_compile(digest, &upload).await?;
                 if self.registry.entry(digest).is_none() {
                     // Removed during compilation: its compiled code was written after the removal.
                     self.files.remove_compiled(digest);
@@ -243,26 +243,26 @@ impl Plugins {
     }
 
     /// Loads compiled code, or compiles `upload` first. The caller must hold the permit of `compiler`.
-    pub(super) async fn compiled(&self, digest: &Digest, upload: &std::path::Path) -> Result<Component> {
+    pub(super) async fn load_or_compile(&self, digest: &Digest, upload: &std::path::Path) -> Result<Component> {
         if let Some(component) = self.load_compiled(digest).await? {
             return Ok(component);
         }
-        let output = self.files.compiling()?;
+        let output = self.files.create_compiled_file()?;
         compile::compile(&self.config, upload, &output).await?;
-        let (files, kept) = (Arc::clone(&self.files), digest.clone());
-        tasks::blocking(move || files.keep_compiled(output, &kept)).await??;
+        let (files, stored_digest) = (Arc::clone(&self.files), digest.clone());
+        tasks::blocking(move || files.store_compiled(output, &stored_digest)).await??;
         self.load_compiled(digest).await?.ok_or_else(|| Error::internal("compiled code is gone at once"))
     }
 
     /// Loads compiled code. Returns `None` if there is none that this server sealed.
     async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
         let (files, engine, digest) = (Arc::clone(&self.files), self.engine.clone(), digest.clone());
-        self.reading(move || files.load(&engine, &digest)).await?
+        self.read_files(move || files.load(&engine, &digest)).await?
     }
 
     /// Reads and hashes a component's files on blocking threads, with limited concurrency.
-    async fn reading<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let _turn = self.registry.reads.acquire().await.map_err(Error::internal)?;
+    async fn read_files<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let _permit = self.registry.reads.acquire().await.map_err(Error::internal)?;
         tasks::blocking(work).await
     }
 
@@ -272,7 +272,7 @@ impl Plugins {
             World::Skill => Limits::of_skills(&self.config),
             World::Provider => Limits::of_providers(&self.config),
         };
-        let limits = limits.asked(&description.manifest.limits, &self.config);
+        let limits = limits.with_requests(&description.manifest.limits, &self.config);
         let schemas = self.compile_schemas(&description).await?;
         Ok(Arc::new(Prepared::new(description, linked.exports, limits, schemas)))
     }

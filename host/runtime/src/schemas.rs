@@ -27,9 +27,9 @@ impl Plugins {
     ) -> Result<(Value, Vec<Mismatch>)> {
         let Ok(prepared) = self.prepared(digest).await else { return Ok((arguments, Vec::new())) };
         let (schemas, tool) = (Arc::clone(&prepared.schemas), tool.to_owned());
-        self.away(move || {
-            let wrong = schemas.get(&tool).map(|schema| schema.mismatches(&arguments)).unwrap_or_default();
-            (arguments, wrong)
+        self.spawn_on_schema_threads(move || {
+            let mismatches = schemas.get(&tool).map(|schema| schema.mismatches(&arguments)).unwrap_or_default();
+            (arguments, mismatches)
         })
         .await
     }
@@ -37,12 +37,12 @@ impl Plugins {
     /// Returns the mismatches of a configuration with the component's schema.
     pub async fn check_config(&self, manifest: &Manifest, config: Value) -> Result<Vec<Mismatch>> {
         let Some(schema) = manifest.config_schema.clone() else { return Ok(Vec::new()) };
-        self.away(move || Schema::new(&schema, &mut Patterns::default()).mismatches(&config)).await
+        self.spawn_on_schema_threads(move || Schema::new(&schema, &mut Patterns::default()).mismatches(&config)).await
     }
 
     pub(super) async fn compile_schemas(&self, description: &Arc<Description>) -> Result<ToolSchemas> {
         let description = Arc::clone(description);
-        self.away(move || {
+        self.spawn_on_schema_threads(move || {
             let mut patterns = Patterns::default();
             let compiled = |tool: &moxxy_types::components::Tool| {
                 (tool.name.clone(), Schema::new(&tool.parameters, &mut patterns))
@@ -53,7 +53,7 @@ impl Plugins {
     }
 
     /// Runs work on the schema threads, as many at once as there are threads. Other work waits in order.
-    async fn away<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    async fn spawn_on_schema_threads<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         self.schemas.spawn(async move { work() }).await
     }
 }

@@ -15,21 +15,21 @@ use super::{
 };
 
 /// Maximum number of open handles of a call.
-const HANDLES: usize = 1024;
+const MAX_HANDLES: usize = 1024;
 /// Maximum number of random bytes per request.
-const RANDOM: u64 = 64 * 1024;
+const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 /// Maximum size of one set of request headers, in bytes. A call may hold as many sets as handles.
-const HEADERS: usize = 16 * 1024;
+const MAX_HEADERS_BYTES: usize = 16 * 1024;
 /// Substrings that identify errors of the engine and of WASI, which have no types.
-const FUEL: &str = "fuel allocated for hostcalls";
+const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls";
 const HANDLES_REFUSED: &str = "store handle limit exceeded";
 const RANDOM_REFUSED: &str = "requested len";
 const HEADERS_REFUSED: &str = "total size of fields exceeds limit";
 /// Size of a table element in the pool, in bytes.
-const TABLE_ELEMENT: usize = 8;
-const INSTANCES: usize = 64;
-const TABLES: usize = 8;
-const MEMORIES: usize = 4;
+const TABLE_ELEMENT_BYTES: usize = 8;
+const MAX_INSTANCES: usize = 64;
+const MAX_TABLES: usize = 8;
+const MAX_MEMORIES: usize = 4;
 
 /// State that the imports work on.
 pub struct CallState {
@@ -42,24 +42,24 @@ pub struct CallState {
     pub(super) listed_keys: usize,
     pub(super) log: Log,
     /// Number of questions that the call asked the user.
-    pub(super) asked: usize,
+    pub(super) question_count: usize,
     /// The last question, if it has no answer yet.
-    pub(super) question: Option<String>,
+    pub(super) pending_question: Option<String>,
     wasi: WasiCtx,
     output: Captured,
-    memory: Memory,
+    memory: MemoryLimiter,
     meter: Arc<Meter>,
     host_calls: u64,
-    most_host_calls: u64,
+    max_host_calls: u64,
     /// Bytes that the call received from the host.
-    pub(super) received: usize,
+    pub(super) received_bytes: usize,
     /// Bytes that the call sent to the host.
-    pub(super) sent: usize,
+    pub(super) sent_bytes: usize,
 }
 
 /// Counts all memories and tables of a call together.
 #[derive(Debug)]
-struct Memory {
+struct MemoryLimiter {
     limit: usize,
     used: usize,
     refused: bool,
@@ -70,15 +70,18 @@ impl CallState {
     pub fn store(engine: &Engine, context: CallContext, limits: &Limits, meter: &Arc<Meter>) -> Store<Self> {
         let output = Captured::default();
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(output.clone()).stderr(output.clone()).max_random_size(RANDOM).allow_ip_name_lookup(false);
+        wasi.stdout(output.clone())
+            .stderr(output.clone())
+            .max_random_size(MAX_RANDOM_BYTES)
+            .allow_ip_name_lookup(false);
         if context.frozen_clock {
-            wasi.wall_clock(Frozen);
+            wasi.wall_clock(FrozenClock);
         }
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(HEADERS);
+        http.set_field_size_limit(MAX_HEADERS_BYTES);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
-        let memory = Memory { limit: limits.memory, used: 0, refused: false };
+        table.set_max_capacity(MAX_HANDLES);
+        let memory = MemoryLimiter { limit: limits.memory, used: 0, refused: false };
         let meter = Arc::clone(meter);
         let hooks = Hooks::new(context.outgoing.clone());
         let state = Self {
@@ -90,24 +93,24 @@ impl CallState {
             staged_bytes: 0,
             listed_keys: 0,
             log: Log::default(),
-            asked: 0,
-            question: None,
+            question_count: 0,
+            pending_question: None,
             wasi: wasi.build(),
             output,
             memory,
             meter,
             host_calls: 0,
-            most_host_calls: limits.host_calls,
-            received: 0,
-            sent: 0,
+            max_host_calls: limits.host_calls,
+            received_bytes: 0,
+            sent_bytes: 0,
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.result);
-        store.set_max_component_handles(HANDLES);
+        store.set_max_component_handles(MAX_HANDLES);
         // A call that starts just before a tick gets a whole tick before it yields.
         store.set_epoch_deadline(2);
-        store.epoch_deadline_callback(|call| match call.data().is_spent() {
+        store.epoch_deadline_callback(|call| match call.data().exceeds_budget() {
             true => Ok(UpdateDeadline::Interrupt),
             false => Ok(UpdateDeadline::Yield(1)),
         });
@@ -120,19 +123,19 @@ impl CallState {
             cpu_us: u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX),
             memory: self.memory.used,
             host_calls: self.host_calls,
-            received: self.received,
-            sent: self.sent.saturating_add(self.output.written()),
+            received: self.received_bytes,
+            sent: self.sent_bytes.saturating_add(self.output.written()),
         }
     }
 
     /// Counts a call of an import. Every path from the linker to this state goes through here.
-    pub(super) fn called(&mut self) -> &mut Self {
+    pub(super) fn count_host_call(&mut self) -> &mut Self {
         self.host_calls = self.host_calls.saturating_add(1);
         self
     }
 
-    fn is_spent(&self) -> bool {
-        self.meter.spent() || self.host_calls > self.most_host_calls
+    fn exceeds_budget(&self) -> bool {
+        self.meter.is_exhausted() || self.host_calls > self.max_host_calls
     }
 
     /// Classifies the error of a failed call.
@@ -140,24 +143,24 @@ impl CallState {
         let name = &self.context.component;
         let limit = |limit, what: String| Failure::Limit { limit, message: format!("`{name}` {what}") };
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) if self.host_calls > self.most_host_calls => {
+            Some(Trap::Interrupt) if self.host_calls > self.max_host_calls => {
                 limit(Limit::HostCalls, format!("made more than its {} calls of the host", limits.host_calls))
             }
             Some(Trap::Interrupt) => {
                 limit(Limit::Cpu, format!("used up its {} ms of processor time", limits.cpu.as_millis()))
             }
             Some(Trap::StackOverflow) => limit(Limit::Stack, "ran out of stack: it recursed too deeply".into()),
-            None if says(error, FUEL) => {
+            None if contains_text(error, FUEL_EXHAUSTED) => {
                 limit(Limit::Result, format!("passed more than {} bytes at once", limits.result))
             }
-            None if says(error, RANDOM_REFUSED) => {
-                limit(Limit::Result, format!("asked for more than {RANDOM} random bytes at once"))
+            None if contains_text(error, RANDOM_REFUSED) => {
+                limit(Limit::Result, format!("asked for more than {MAX_RANDOM_BYTES} random bytes at once"))
             }
-            None if says(error, HEADERS_REFUSED) => {
-                limit(Limit::Result, format!("made headers of more than {HEADERS} bytes"))
+            None if contains_text(error, HEADERS_REFUSED) => {
+                limit(Limit::Result, format!("made headers of more than {MAX_HEADERS_BYTES} bytes"))
             }
-            None if says(error, HANDLES_REFUSED) || is_full(error) => {
-                limit(Limit::Handles, format!("held more than {HANDLES} handles at once"))
+            None if contains_text(error, HANDLES_REFUSED) || is_table_full(error) => {
+                limit(Limit::Handles, format!("held more than {MAX_HANDLES} handles at once"))
             }
             // Most components trap when an allocation is refused.
             _ if self.memory.refused => {
@@ -183,15 +186,15 @@ impl CallState {
 }
 
 /// Whether the error contains these words. The engine has no type for such errors.
-fn says(error: &wasmtime::Error, words: &str) -> bool {
+fn contains_text(error: &wasmtime::Error, words: &str) -> bool {
     error.chain().any(|cause| cause.to_string().contains(words))
 }
 
-fn is_full(error: &wasmtime::Error) -> bool {
+fn is_table_full(error: &wasmtime::Error) -> bool {
     matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
 }
 
-impl Memory {
+impl MemoryLimiter {
     fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
         // The engine would refuse this afterwards, so it must not be counted.
         if maximum.is_some_and(|maximum| desired > maximum) {
@@ -207,9 +210,9 @@ impl Memory {
 }
 
 /// A wall clock that always returns the Unix epoch.
-struct Frozen;
+struct FrozenClock;
 
-impl HostWallClock for Frozen {
+impl HostWallClock for FrozenClock {
     fn resolution(&self) -> Duration {
         Duration::from_secs(1)
     }
@@ -219,32 +222,32 @@ impl HostWallClock for Frozen {
     }
 }
 
-impl ResourceLimiter for Memory {
+impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired, maximum))
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT);
+        let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
         Ok(self.grow(bytes(current), bytes(desired), maximum.map(bytes)))
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        MAX_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        MAX_TABLES
     }
 
     fn memories(&self) -> usize {
-        MEMORIES
+        MAX_MEMORIES
     }
 }
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.called();
+        self.count_host_call();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }

@@ -16,11 +16,11 @@ use super::{
 };
 
 /// Maximum length of a value or a name in a message, in characters.
-const SHOWN: usize = 80;
+const MAX_SHOWN_CHARS: usize = 80;
 /// Maximum number of names or values that a message lists.
-const LISTED: usize = 12;
+const MAX_LISTED: usize = 12;
 /// Keywords that are not evaluated.
-const UNKNOWN: [&str; 5] =
+const UNSUPPORTED_KEYWORDS: [&str; 5] =
     ["unevaluatedProperties", "unevaluatedItems", "dependentSchemas", "dependencies", "$dynamicRef"];
 
 /// Compiled schema.
@@ -45,12 +45,12 @@ pub enum Rule {
     /// The value has one of these types. Otherwise, later rules are not evaluated.
     Type(Vec<&'static str>),
     /// A keyword that is not evaluated.
-    Unknown,
+    Unsupported,
     Const(Value, String),
     Enum(Vec<Value>, String),
-    Object(Box<Fields>),
-    Array(Box<Items>),
-    Text(Box<Text>),
+    Object(Box<ObjectRules>),
+    Array(Box<ArrayRules>),
+    Text(Box<StringRules>),
     Number(Vec<(Bound, Number)>, Option<f64>),
     /// `None` if the target is not in the schema.
     Ref(Option<NodeId>),
@@ -65,21 +65,21 @@ pub enum Rule {
 pub type Bounds = (Option<f64>, Option<f64>);
 
 #[derive(Debug)]
-pub struct Fields {
+pub struct ObjectRules {
     pub required: Vec<String>,
     pub properties: BTreeMap<String, NodeId>,
     pub patterns: Vec<(Option<Arc<Pattern>>, NodeId)>,
     pub rest: Option<NodeId>,
     /// Names of the properties, for messages.
-    pub known: String,
-    pub names: Option<NodeId>,
+    pub property_list: String,
+    pub name_schema: Option<NodeId>,
     pub size: Bounds,
-    pub dependent: Vec<(String, Vec<String>)>,
+    pub dependent_required: Vec<(String, Vec<String>)>,
 }
 
 #[derive(Debug)]
-pub struct Items {
-    pub first: Vec<NodeId>,
+pub struct ArrayRules {
+    pub prefix: Vec<NodeId>,
     pub rest: Option<NodeId>,
     pub size: Bounds,
     pub unique: bool,
@@ -87,7 +87,7 @@ pub struct Items {
 }
 
 #[derive(Debug)]
-pub struct Text {
+pub struct StringRules {
     pub size: Bounds,
     /// With its text for messages.
     pub pattern: Option<(Option<Arc<Pattern>>, String)>,
@@ -96,11 +96,12 @@ pub struct Text {
 impl Schema {
     /// Compiles a schema. `patterns` are shared by the schemas of its component.
     pub fn new(root: &Value, patterns: &mut Patterns) -> Self {
-        let mut compiler = Compiler { root, patterns, known: HashMap::new(), waiting: Vec::new(), nodes: Vec::new() };
+        let mut compiler =
+            Compiler { root, patterns, node_ids: HashMap::new(), work_list: Vec::new(), nodes: Vec::new() };
         compiler.node(root);
         // Uses a work list instead of recursion, because references can form chains of any length.
-        while let Some((id, schema)) = compiler.waiting.pop() {
-            let compiled = compiler.compiled(schema);
+        while let Some((id, schema)) = compiler.work_list.pop() {
+            let compiled = compiler.compile(schema);
             if let Some(node) = compiler.nodes.get_mut(id) {
                 *node = compiled;
             }
@@ -117,64 +118,64 @@ struct Compiler<'s, 'p> {
     root: &'s Value,
     patterns: &'p mut Patterns,
     /// By address, so that a schema with several references to it is compiled once.
-    known: HashMap<*const Value, NodeId>,
-    waiting: Vec<(NodeId, &'s Value)>,
+    node_ids: HashMap<*const Value, NodeId>,
+    work_list: Vec<(NodeId, &'s Value)>,
     nodes: Vec<Node>,
 }
 
 impl<'s> Compiler<'s, '_> {
     fn node(&mut self, schema: &'s Value) -> NodeId {
-        let id = *self.known.entry(std::ptr::from_ref(schema)).or_insert(self.nodes.len());
+        let id = *self.node_ids.entry(std::ptr::from_ref(schema)).or_insert(self.nodes.len());
         if id == self.nodes.len() {
             self.nodes.push(Node::Anything);
-            self.waiting.push((id, schema));
+            self.work_list.push((id, schema));
         }
         id
     }
 
-    fn one(&mut self, schema: &'s Map<String, Value>, keyword: &str) -> Option<NodeId> {
+    fn subschema(&mut self, schema: &'s Map<String, Value>, keyword: &str) -> Option<NodeId> {
         schema.get(keyword).map(|schema| self.node(schema))
     }
 
-    fn list(&mut self, schema: &'s Map<String, Value>, keyword: &str) -> Option<Vec<NodeId>> {
+    fn subschemas(&mut self, schema: &'s Map<String, Value>, keyword: &str) -> Option<Vec<NodeId>> {
         let list = schema.get(keyword)?.as_array()?;
         Some(list.iter().map(|schema| self.node(schema)).collect())
     }
 
-    fn compiled(&mut self, schema: &'s Value) -> Node {
+    fn compile(&mut self, schema: &'s Value) -> Node {
         let schema = match schema {
             Value::Object(schema) => schema,
             Value::Bool(false) => return Node::Nothing,
             _ => return Node::Anything,
         };
         let mut rules = Vec::new();
-        rules.extend(schema.get("type").and_then(types).map(Rule::Type));
-        if UNKNOWN.iter().any(|keyword| schema.contains_key(*keyword)) {
-            rules.push(Rule::Unknown);
+        rules.extend(schema.get("type").and_then(parse_types).map(Rule::Type));
+        if UNSUPPORTED_KEYWORDS.iter().any(|keyword| schema.contains_key(*keyword)) {
+            rules.push(Rule::Unsupported);
         }
-        rules.extend(schema.get("const").map(|value| Rule::Const(value.clone(), shown(value))));
+        rules.extend(schema.get("const").map(|value| Rule::Const(value.clone(), truncated_json(value))));
         if let Some(Value::Array(values)) = schema.get("enum") {
-            rules.push(Rule::Enum(values.clone(), listed(values.iter().map(shown))));
+            rules.push(Rule::Enum(values.clone(), join_truncated(values.iter().map(truncated_json))));
         }
-        rules.extend(self.fields(schema));
-        rules.extend(self.items(schema));
-        rules.extend(self.text(schema));
-        rules.extend(numbers(schema));
+        rules.extend(self.object_rule(schema));
+        rules.extend(self.array_rule(schema));
+        rules.extend(self.string_rule(schema));
+        rules.extend(number_rule(schema));
         if let Some(Value::String(reference)) = schema.get("$ref") {
-            let target = target(self.root, reference);
+            let target = resolve_reference(self.root, reference);
             rules.push(Rule::Ref(target.map(|target| self.node(target))));
         }
-        rules.extend(self.list(schema, "allOf").map(Rule::AllOf));
-        rules.extend(self.list(schema, "anyOf").map(Rule::AnyOf));
-        rules.extend(self.list(schema, "oneOf").map(Rule::OneOf));
-        rules.extend(self.one(schema, "not").map(Rule::Not));
-        if let Some(condition) = self.one(schema, "if") {
-            rules.push(Rule::If(condition, self.one(schema, "then"), self.one(schema, "else")));
+        rules.extend(self.subschemas(schema, "allOf").map(Rule::AllOf));
+        rules.extend(self.subschemas(schema, "anyOf").map(Rule::AnyOf));
+        rules.extend(self.subschemas(schema, "oneOf").map(Rule::OneOf));
+        rules.extend(self.subschema(schema, "not").map(Rule::Not));
+        if let Some(condition) = self.subschema(schema, "if") {
+            rules.push(Rule::If(condition, self.subschema(schema, "then"), self.subschema(schema, "else")));
         }
         if rules.is_empty() { Node::Anything } else { Node::Rules(rules) }
     }
 
-    fn fields(&mut self, schema: &'s Map<String, Value>) -> Option<Rule> {
+    fn object_rule(&mut self, schema: &'s Map<String, Value>) -> Option<Rule> {
         let keywords = [
             "required",
             "properties",
@@ -193,59 +194,61 @@ impl<'s> Compiler<'s, '_> {
         let patterns = named("patternProperties")
             .map(|(pattern, schema)| (self.patterns.get(pattern), self.node(schema)))
             .collect();
-        let dependent = named("dependentRequired").map(|(name, needed)| (name.clone(), texts(needed))).collect();
-        Some(Rule::Object(Box::new(Fields {
-            required: schema.get("required").map(texts).unwrap_or_default(),
-            known: listed(properties.keys().map(|name| format!("`{}`", short(name)))),
+        let dependent_required =
+            named("dependentRequired").map(|(name, needed)| (name.clone(), strings(needed))).collect();
+        Some(Rule::Object(Box::new(ObjectRules {
+            required: schema.get("required").map(strings).unwrap_or_default(),
+            property_list: join_truncated(properties.keys().map(|name| format!("`{}`", truncate(name)))),
             properties,
             patterns,
-            rest: self.one(schema, "additionalProperties"),
-            names: self.one(schema, "propertyNames"),
+            rest: self.subschema(schema, "additionalProperties"),
+            name_schema: self.subschema(schema, "propertyNames"),
             size,
-            dependent,
+            dependent_required,
         })))
     }
 
-    fn items(&mut self, schema: &'s Map<String, Value>) -> Option<Rule> {
-        let (first, rest) = match self.list(schema, "items") {
-            Some(first) => (first, self.one(schema, "additionalItems")),
-            None => (self.list(schema, "prefixItems").unwrap_or_default(), self.one(schema, "items")),
+    fn array_rule(&mut self, schema: &'s Map<String, Value>) -> Option<Rule> {
+        let (prefix, rest) = match self.subschemas(schema, "items") {
+            Some(prefix) => (prefix, self.subschema(schema, "additionalItems")),
+            None => (self.subschemas(schema, "prefixItems").unwrap_or_default(), self.subschema(schema, "items")),
         };
         let size = bounds(schema, "minItems", "maxItems");
         let unique = schema.get("uniqueItems") == Some(&Value::Bool(true));
-        let contains = self.one(schema, "contains").map(|node| (node, bounds(schema, "minContains", "maxContains")));
-        let any = !first.is_empty() || rest.is_some() || size != (None, None) || unique || contains.is_some();
-        any.then(|| Rule::Array(Box::new(Items { first, rest, size, unique, contains })))
+        let contains =
+            self.subschema(schema, "contains").map(|node| (node, bounds(schema, "minContains", "maxContains")));
+        let has_rule = !prefix.is_empty() || rest.is_some() || size != (None, None) || unique || contains.is_some();
+        has_rule.then(|| Rule::Array(Box::new(ArrayRules { prefix, rest, size, unique, contains })))
     }
 
-    fn text(&mut self, schema: &Map<String, Value>) -> Option<Rule> {
+    fn string_rule(&mut self, schema: &Map<String, Value>) -> Option<Rule> {
         let size = bounds(schema, "minLength", "maxLength");
         let pattern = schema.get("pattern").and_then(Value::as_str);
         let pattern = pattern.map(|text| (self.patterns.get(text), text.chars().take(200).collect()));
-        let any = size != (None, None) || pattern.is_some();
-        any.then(|| Rule::Text(Box::new(Text { size, pattern })))
+        let has_rule = size != (None, None) || pattern.is_some();
+        has_rule.then(|| Rule::Text(Box::new(StringRules { size, pattern })))
     }
 }
 
-fn numbers(schema: &Map<String, Value>) -> Option<Rule> {
+fn number_rule(schema: &Map<String, Value>) -> Option<Rule> {
     let bound = |bound: Bound| match schema.get(bound.keyword()) {
         Some(Value::Number(number)) => Some((bound, number.clone())),
         _ => None,
     };
     let bounds: Vec<_> = Bound::ALL.into_iter().filter_map(bound).collect();
-    let multiple = schema.get("multipleOf").and_then(Value::as_f64).filter(|of| *of > 0.0);
+    let multiple = schema.get("multipleOf").and_then(Value::as_f64).filter(|factor| *factor > 0.0);
     (!bounds.is_empty() || multiple.is_some()).then_some(Rule::Number(bounds, multiple))
 }
 
 /// Returns the target of a reference within a schema.
-pub fn target<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
+pub fn resolve_reference<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
     let pointer = percent_decode_str(reference.strip_prefix('#')?).decode_utf8().ok()?;
     root.pointer(&pointer)
 }
 
 /// Returns the named types, or `None` if the keyword is malformed or names an unknown type: then every value is
 /// allowed.
-fn types(types: &Value) -> Option<Vec<&'static str>> {
+fn parse_types(types: &Value) -> Option<Vec<&'static str>> {
     let named: Vec<_> = match types {
         Value::String(name) => vec![name.as_str()],
         Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
@@ -261,27 +264,27 @@ fn types(types: &Value) -> Option<Vec<&'static str>> {
     Some(known)
 }
 
-fn texts(list: &Value) -> Vec<String> {
+fn strings(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn bounds(schema: &Map<String, Value>, least: &str, most: &str) -> Bounds {
+fn bounds(schema: &Map<String, Value>, min_keyword: &str, max_keyword: &str) -> Bounds {
     let bound = |keyword| schema.get(keyword).and_then(Value::as_f64);
-    (bound(least), bound(most))
+    (bound(min_keyword), bound(max_keyword))
 }
 
-fn shown(value: &Value) -> String {
+fn truncated_json(value: &Value) -> String {
     let text = value.to_string();
-    let shown = short(&text);
-    if shown.len() < text.len() { format!("{shown}…") } else { text }
+    let truncated = truncate(&text);
+    if truncated.len() < text.len() { format!("{truncated}…") } else { text }
 }
 
-pub fn short(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+pub fn truncate(text: &str) -> String {
+    text.chars().take(MAX_SHOWN_CHARS).collect()
 }
 
-fn listed(mut names: impl Iterator<Item = String>) -> String {
-    let shown: Vec<_> = names.by_ref().take(LISTED).collect();
+fn join_truncated(mut names: impl Iterator<Item = String>) -> String {
+    let listed: Vec<_> = names.by_ref().take(MAX_LISTED).collect();
     let more = names.next().map_or("", |_| ", …");
-    format!("{}{more}", shown.join(", "))
+    format!("{}{more}", listed.join(", "))
 }

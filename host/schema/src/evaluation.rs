@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Mismatch,
-    budget::{Budget, Exhausted, Spent},
+    budget::{Budget, BudgetResult, Exhausted},
     compile::{Node, NodeId, Rule, Schema},
     kinds,
     pattern::{Pattern, Transitions},
@@ -13,11 +13,11 @@ use super::{
 };
 
 /// Maximum nesting depth of schemas in an evaluation, including references.
-const DEPTH: usize = 160;
+const MAX_DEPTH: usize = 160;
 /// Maximum number of reported mismatches.
-const TOLD: usize = 5;
+const MAX_REPORTED: usize = 5;
 /// Cost of reporting a mismatch, in steps.
-const TELLING: usize = 16;
+const REPORT_COST_STEPS: usize = 16;
 
 /// Result of evaluating a value against a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Fit {
     Yes,
     No,
     /// No mismatch was found, but not every rule could be decided.
-    Perhaps,
+    Undecided,
 }
 
 pub struct Evaluation<'s> {
@@ -33,11 +33,11 @@ pub struct Evaluation<'s> {
     pub budget: Budget,
     transitions: Transitions,
     /// Mismatches to report, each with its depth in the value.
-    found: Vec<(usize, Mismatch)>,
-    /// Number of mismatches, including those that are not in `found`.
-    count: usize,
+    reported: Vec<(usize, Mismatch)>,
+    /// Number of mismatches, including those that are not in `reported`.
+    mismatch_count: usize,
     /// Number of rules that could not be decided, without those of parts that do not fit.
-    unsure: usize,
+    undecided_rules: usize,
     /// Whether mismatches are counted but not reported.
     quiet: bool,
 }
@@ -45,88 +45,92 @@ pub struct Evaluation<'s> {
 impl<'s> Evaluation<'s> {
     pub fn new(schema: &'s Schema, budget: Budget) -> Self {
         let transitions = Transitions::default();
-        Self { schema, budget, transitions, found: Vec::new(), count: 0, unsure: 0, quiet: false }
+        Self { schema, budget, transitions, reported: Vec::new(), mismatch_count: 0, undecided_rules: 0, quiet: false }
     }
 
     /// Returns the mismatches of a value.
-    pub fn look(&mut self, value: &Value) -> Spent<Vec<Mismatch>> {
+    pub fn evaluate_root(&mut self, value: &Value) -> BudgetResult<Vec<Mismatch>> {
         self.evaluate(0, value, &Place::Root, 0)?;
-        Ok(self.found.drain(..).map(|(_, mismatch)| mismatch).collect())
+        Ok(self.reported.drain(..).map(|(_, mismatch)| mismatch).collect())
     }
 
     /// Evaluates a value against a schema. `depth` is the nesting depth of schemas.
-    pub fn evaluate(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> Spent {
+    pub fn evaluate(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> BudgetResult {
         self.budget.spend(1)?;
         let rules = match self.schema.node(node) {
             Some(Node::Rules(rules)) => rules,
-            Some(Node::Nothing) => return self.wrong(place, || "nothing is allowed here".into()),
+            Some(Node::Nothing) => return self.report(place, || "nothing is allowed here".into()),
             Some(Node::Anything) | None => return Ok(()),
         };
-        if depth > DEPTH {
+        if depth > MAX_DEPTH {
             return Err(Exhausted);
         }
         self.budget.spend(rules.len())?;
         for rule in rules {
             match (rule, value) {
-                (Rule::Type(types), value) if !kinds::is_of(value, types) => {
-                    let reason = || format!("it is {}, but has to be {}", kinds::named(value), kinds::wanted(types));
-                    return self.wrong(place, reason);
+                (Rule::Type(types), value) if !kinds::has_type(value, types) => {
+                    let reason = || {
+                        format!("it is {}, but has to be {}", kinds::type_with_article(value), kinds::join_types(types))
+                    };
+                    return self.report(place, reason);
                 }
-                (Rule::Unknown, _) => self.doubt(),
-                (Rule::Const(constant, shown), value) => {
+                (Rule::Unsupported, _) => self.record_undecided(),
+                (Rule::Const(constant, display), value) => {
                     if !self.equal(constant, value)? {
-                        self.wrong(place, || format!("it has to be {shown}"))?;
+                        self.report(place, || format!("it has to be {display}"))?;
                     }
                 }
-                (Rule::Enum(allowed, shown), value) => {
+                (Rule::Enum(allowed, display), value) => {
                     if !self.is_one_of(allowed, value)? {
-                        self.wrong(place, || format!("it has to be one of {shown}"))?;
+                        self.report(place, || format!("it has to be one of {display}"))?;
                     }
                 }
-                (Rule::Object(rules), Value::Object(fields)) => self.object(rules, fields, place, depth + 1)?,
-                (Rule::Array(rules), Value::Array(items)) => self.array(rules, items, place, depth + 1)?,
-                (Rule::Text(rules), Value::String(text)) => self.text(rules, text, place)?,
-                (Rule::Number(bounds, of), Value::Number(number)) => self.number(bounds, *of, number, place)?,
-                (rule, value) => self.combined(rule, value, place, depth + 1)?,
+                (Rule::Object(rules), Value::Object(fields)) => self.check_object(rules, fields, place, depth + 1)?,
+                (Rule::Array(rules), Value::Array(items)) => self.check_array(rules, items, place, depth + 1)?,
+                (Rule::Text(rules), Value::String(text)) => self.check_string(rules, text, place)?,
+                (Rule::Number(bounds, factor), Value::Number(number)) => {
+                    self.check_number(bounds, *factor, number, place)?
+                }
+                (rule, value) => self.evaluate_combinator(rule, value, place, depth + 1)?,
             }
         }
         Ok(())
     }
 
     /// Evaluates references and rules that combine other schemas.
-    fn combined(&mut self, rule: &Rule, value: &Value, place: &Place<'_>, depth: usize) -> Spent {
+    fn evaluate_combinator(&mut self, rule: &Rule, value: &Value, place: &Place<'_>, depth: usize) -> BudgetResult {
         match rule {
             Rule::Ref(Some(target)) => self.evaluate(*target, value, place, depth),
             Rule::Ref(None) => {
-                self.doubt();
+                self.record_undecided();
                 Ok(())
             }
             Rule::AllOf(parts) => parts.iter().try_for_each(|part| self.evaluate(*part, value, place, depth)),
-            Rule::AnyOf(alternatives) => self.alternatives(alternatives, value, place, depth),
+            Rule::AnyOf(alternatives) => self.evaluate_any_of(alternatives, value, place, depth),
             Rule::OneOf(alternatives) => {
-                let (mut fitting, mut perhaps) = (0, 0);
+                let (mut matching, mut undecided) = (0, 0);
                 for one in alternatives {
                     match self.fits(*one, value, place, depth)? {
-                        Fit::Yes => fitting += 1,
-                        Fit::Perhaps => perhaps += 1,
+                        Fit::Yes => matching += 1,
+                        Fit::Undecided => undecided += 1,
                         Fit::No => {}
                     }
                 }
-                match (fitting, perhaps) {
-                    (0, 0) => self.alternatives(alternatives, value, place, depth),
+                match (matching, undecided) {
+                    (0, 0) => self.evaluate_any_of(alternatives, value, place, depth),
                     (0 | 1, _) => Ok(()),
-                    _ => self.wrong(place, || "it fits more than one of the alternatives".into()),
+                    _ => self.report(place, || "it fits more than one of the alternatives".into()),
                 }
             }
             Rule::Not(excluded) => match self.fits(*excluded, value, place, depth)? {
-                Fit::Yes => self.wrong(place, || "it is what is excluded here".into()),
-                Fit::No | Fit::Perhaps => Ok(()),
+                Fit::Yes => self.report(place, || "it is what is excluded here".into()),
+                Fit::No | Fit::Undecided => Ok(()),
             },
             Rule::If(condition, then, otherwise) => {
                 let branch = match self.fits(*condition, value, place, depth)? {
                     Fit::Yes => *then,
                     Fit::No => *otherwise,
-                    Fit::Perhaps => None,
+                    Fit::Undecided => None,
                 };
                 branch.map_or(Ok(()), |branch| self.evaluate(branch, value, place, depth))
             }
@@ -137,74 +141,82 @@ impl<'s> Evaluation<'s> {
 
     /// Requires at least one alternative to fit. If none does, reports the mismatches of the alternative that
     /// fits deepest into the value, which is probably the intended one.
-    fn alternatives(&mut self, alternatives: &[NodeId], value: &Value, place: &Place<'_>, depth: usize) -> Spent {
-        let mut nearest = Vec::new();
-        let (found, count, unsure) = (std::mem::take(&mut self.found), self.count, self.unsure);
-        let reach = |list: &[(usize, Mismatch)]| list.iter().map(|(depth, _)| *depth).max().unwrap_or_default();
+    fn evaluate_any_of(
+        &mut self,
+        alternatives: &[NodeId],
+        value: &Value,
+        place: &Place<'_>,
+        depth: usize,
+    ) -> BudgetResult {
+        let mut best = Vec::new();
+        let (reported, mismatch_count, undecided_rules) =
+            (std::mem::take(&mut self.reported), self.mismatch_count, self.undecided_rules);
+        let max_depth = |list: &[(usize, Mismatch)]| list.iter().map(|(depth, _)| *depth).max().unwrap_or_default();
         let mut fits = alternatives.is_empty();
         for alternative in alternatives {
             self.evaluate(*alternative, value, place, depth)?;
-            fits |= self.count == count;
-            self.count = count;
-            let list = std::mem::take(&mut self.found);
-            if !list.is_empty() && reach(&list) > reach(&nearest).max(place.depth()) {
-                nearest = list;
+            fits |= self.mismatch_count == mismatch_count;
+            self.mismatch_count = mismatch_count;
+            let list = std::mem::take(&mut self.reported);
+            if !list.is_empty() && max_depth(&list) > max_depth(&best).max(place.depth()) {
+                best = list;
             }
             if fits {
                 break;
             }
-            self.unsure = unsure;
+            self.undecided_rules = undecided_rules;
         }
-        self.found = found;
+        self.reported = reported;
         if fits {
             return Ok(());
         }
-        if nearest.is_empty() {
-            return self.wrong(place, || format!("it fits none of the {} alternatives", alternatives.len()));
+        if best.is_empty() {
+            return self.report(place, || format!("it fits none of the {} alternatives", alternatives.len()));
         }
-        self.count += 1;
-        let room = TOLD.saturating_sub(self.found.len());
-        self.found.extend(nearest.into_iter().take(room));
+        self.mismatch_count += 1;
+        let remaining = MAX_REPORTED.saturating_sub(self.reported.len());
+        self.reported.extend(best.into_iter().take(remaining));
         Ok(())
     }
 
     /// Returns whether a value fits, without reporting mismatches.
-    pub fn fits(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> Spent<Fit> {
-        let (quiet, count, unsure) = (std::mem::replace(&mut self.quiet, true), self.count, self.unsure);
+    pub fn fits(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> BudgetResult<Fit> {
+        let (quiet, mismatch_count, undecided_rules) =
+            (std::mem::replace(&mut self.quiet, true), self.mismatch_count, self.undecided_rules);
         self.evaluate(node, value, place, depth)?;
         self.quiet = quiet;
-        if std::mem::replace(&mut self.count, count) != count {
+        if std::mem::replace(&mut self.mismatch_count, mismatch_count) != mismatch_count {
             // The value does not fit, whatever the undecided rules would say.
-            self.unsure = unsure;
+            self.undecided_rules = undecided_rules;
             return Ok(Fit::No);
         }
-        Ok(if self.unsure == unsure { Fit::Yes } else { Fit::Perhaps })
+        Ok(if self.undecided_rules == undecided_rules { Fit::Yes } else { Fit::Undecided })
     }
 
     /// Records that a rule could not be decided.
-    pub fn doubt(&mut self) {
-        self.unsure += 1;
+    pub fn record_undecided(&mut self) {
+        self.undecided_rules += 1;
     }
 
-    pub fn wrong(&mut self, place: &Place<'_>, reason: impl FnOnce() -> String) -> Spent {
-        self.count += 1;
-        if !self.quiet && self.found.len() < TOLD {
+    pub fn report(&mut self, place: &Place<'_>, reason: impl FnOnce() -> String) -> BudgetResult {
+        self.mismatch_count += 1;
+        if !self.quiet && self.reported.len() < MAX_REPORTED {
             let depth = place.depth();
-            self.budget.spend(TELLING + depth)?;
-            self.found.push((depth, Mismatch { place: place.to_string(), reason: reason() }));
+            self.budget.spend(REPORT_COST_STEPS + depth)?;
+            self.reported.push((depth, Mismatch { place: place.to_string(), reason: reason() }));
         }
         Ok(())
     }
 
     /// Returns whether a text matches a pattern, or `None` if that cannot be decided.
-    pub fn matches(&mut self, pattern: Option<&Pattern>, text: &str) -> Spent<Option<bool>> {
-        let known = match pattern {
+    pub fn matches(&mut self, pattern: Option<&Pattern>, text: &str) -> BudgetResult<Option<bool>> {
+        let result = match pattern {
             Some(pattern) => pattern.matches(text, &mut self.transitions, &mut self.budget)?,
             None => None,
         };
-        if known.is_none() {
-            self.doubt();
+        if result.is_none() {
+            self.record_undecided();
         }
-        Ok(known)
+        Ok(result)
     }
 }

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use serde_json::{Map, Number, Value};
 
 use super::{
-    budget::Spent,
-    compile::{Bounds, Fields, Items, Node, Text, short},
+    budget::BudgetResult,
+    compile::{ArrayRules, Bounds, Node, ObjectRules, StringRules, truncate},
     evaluation::{Evaluation, Fit},
     place::Place,
-    values::compared,
+    values::compare,
 };
 
 /// A bound for numbers.
@@ -22,138 +22,159 @@ pub enum Bound {
 }
 
 impl Evaluation<'_> {
-    pub fn object(&mut self, rules: &Fields, fields: &Map<String, Value>, place: &Place<'_>, depth: usize) -> Spent {
+    pub fn check_object(
+        &mut self,
+        rules: &ObjectRules,
+        fields: &Map<String, Value>,
+        place: &Place<'_>,
+        depth: usize,
+    ) -> BudgetResult {
         for name in &rules.required {
-            if !self.has(fields, name)? {
-                self.wrong(&Place::Field(place, name), || "it is missing".into())?;
+            if !self.has_field(fields, name)? {
+                self.report(&Place::Field(place, name), || "it is missing".into())?;
             }
         }
-        let about_fields =
-            !rules.properties.is_empty() || !rules.patterns.is_empty() || rules.rest.is_some() || rules.names.is_some();
-        for (name, value) in fields.iter().filter(|_| about_fields) {
-            self.field(rules, name, value, place, depth)?;
+        let checks_fields = !rules.properties.is_empty()
+            || !rules.patterns.is_empty()
+            || rules.rest.is_some()
+            || rules.name_schema.is_some();
+        for (name, value) in fields.iter().filter(|_| checks_fields) {
+            self.check_field(rules, name, value, place, depth)?;
         }
-        self.size(rules.size, fields.len(), "fields", place)?;
-        for (name, needed) in &rules.dependent {
-            if !self.has(fields, name)? {
+        self.check_size(rules.size, fields.len(), "fields", place)?;
+        for (name, needed) in &rules.dependent_required {
+            if !self.has_field(fields, name)? {
                 continue;
             }
             for missing in needed {
-                if !self.has(fields, missing)? {
-                    let reason = || format!("it is missing beside `{}`", short(name));
-                    self.wrong(&Place::Field(place, missing), reason)?;
+                if !self.has_field(fields, missing)? {
+                    let reason = || format!("it is missing beside `{}`", truncate(name));
+                    self.report(&Place::Field(place, missing), reason)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn field(&mut self, rules: &Fields, name: &str, value: &Value, place: &Place<'_>, depth: usize) -> Spent {
+    fn check_field(
+        &mut self,
+        rules: &ObjectRules,
+        name: &str,
+        value: &Value,
+        place: &Place<'_>,
+        depth: usize,
+    ) -> BudgetResult {
         self.budget.spend(1)?;
-        self.budget.spend_on(name)?;
-        let (here, mut is_named) = (Place::Field(place, name), false);
+        self.budget.spend_for_text(name)?;
+        let (field_place, mut is_matched) = (Place::Field(place, name), false);
         if let Some(property) = rules.properties.get(name) {
-            is_named = true;
-            self.evaluate(*property, value, &here, depth)?;
+            is_matched = true;
+            self.evaluate(*property, value, &field_place, depth)?;
         }
-        let mut all_known = true;
+        let mut all_decided = true;
         for (pattern, property) in &rules.patterns {
             self.budget.spend(1)?;
-            all_known &= pattern.is_some();
+            all_decided &= pattern.is_some();
             if self.matches(pattern.as_deref(), name)?.unwrap_or_default() {
-                is_named = true;
-                self.evaluate(*property, value, &here, depth)?;
+                is_matched = true;
+                self.evaluate(*property, value, &field_place, depth)?;
             }
         }
         match rules.rest {
             // A pattern that could not be compiled may match this name.
-            Some(_) if !is_named && !all_known => self.doubt(),
-            Some(rest) if !is_named => match self.schema.node(rest) {
+            Some(_) if !is_matched && !all_decided => self.record_undecided(),
+            Some(rest) if !is_matched => match self.schema.node(rest) {
                 Some(Node::Nothing) => {
-                    self.wrong(&here, || format!("it is not known; known are: {}", rules.known))?;
+                    self.report(&field_place, || format!("it is not known; known are: {}", rules.property_list))?;
                 }
-                _ => self.evaluate(rest, value, &here, depth)?,
+                _ => self.evaluate(rest, value, &field_place, depth)?,
             },
             _ => {}
         }
-        match rules.names {
-            Some(names) => self.evaluate(names, &Value::String(name.to_owned()), &here, depth),
+        match rules.name_schema {
+            Some(names) => self.evaluate(names, &Value::String(name.to_owned()), &field_place, depth),
             None => Ok(()),
         }
     }
 
-    fn has(&mut self, fields: &Map<String, Value>, name: &str) -> Spent<bool> {
+    fn has_field(&mut self, fields: &Map<String, Value>, name: &str) -> BudgetResult<bool> {
         self.budget.spend(1)?;
-        self.budget.spend_on(name)?;
+        self.budget.spend_for_text(name)?;
         Ok(fields.contains_key(name))
     }
 
-    pub fn array(&mut self, rules: &Items, items: &[Value], place: &Place<'_>, depth: usize) -> Spent {
-        let schemas = rules.first.iter().copied().chain(rules.rest.into_iter().cycle());
+    pub fn check_array(
+        &mut self,
+        rules: &ArrayRules,
+        items: &[Value],
+        place: &Place<'_>,
+        depth: usize,
+    ) -> BudgetResult {
+        let schemas = rules.prefix.iter().copied().chain(rules.rest.into_iter().cycle());
         for ((index, item), schema) in items.iter().enumerate().zip(schemas) {
             self.evaluate(schema, item, &Place::Item(place, index), depth)?;
         }
-        self.size(rules.size, items.len(), "items", place)?;
+        self.check_size(rules.size, items.len(), "items", place)?;
         if rules.unique && !self.are_unique(items)? {
-            self.wrong(place, || "it has the same item twice".into())?;
+            self.report(place, || "it has the same item twice".into())?;
         }
-        let Some((wanted, (least, most))) = rules.contains else { return Ok(()) };
-        let (mut found, mut perhaps) = (0_u32, 0_u32);
+        let Some((wanted, (min, max))) = rules.contains else { return Ok(()) };
+        let (mut found, mut undecided) = (0_u32, 0_u32);
         for item in items {
             match self.fits(wanted, item, place, depth)? {
                 Fit::Yes => found += 1,
-                Fit::Perhaps => perhaps += 1,
+                Fit::Undecided => undecided += 1,
                 Fit::No => {}
             }
         }
-        let few = f64::from(found + perhaps) < least.unwrap_or(1.0);
-        if few || most.is_some_and(|most| f64::from(found) > most) {
-            self.wrong(place, || format!("{found} of its items are of the kind that it has to have"))?;
+        let too_few = f64::from(found + undecided) < min.unwrap_or(1.0);
+        if too_few || max.is_some_and(|max| f64::from(found) > max) {
+            self.report(place, || format!("{found} of its items are of the kind that it has to have"))?;
         }
         Ok(())
     }
 
-    pub fn text(&mut self, rules: &Text, text: &str, place: &Place<'_>) -> Spent {
+    pub fn check_string(&mut self, rules: &StringRules, text: &str, place: &Place<'_>) -> BudgetResult {
         if rules.size != (None, None) {
-            self.budget.spend_on(text)?;
-            self.size(rules.size, text.chars().count(), "characters", place)?;
+            self.budget.spend_for_text(text)?;
+            self.check_size(rules.size, text.chars().count(), "characters", place)?;
         }
-        if let Some((pattern, shown)) = &rules.pattern
+        if let Some((pattern, display)) = &rules.pattern
             && self.matches(pattern.as_deref(), text)? == Some(false)
         {
-            self.wrong(place, || format!("it does not match the pattern `{shown}`"))?;
+            self.report(place, || format!("it does not match the pattern `{display}`"))?;
         }
         Ok(())
     }
 
-    pub fn number(
+    pub fn check_number(
         &mut self,
         bounds: &[(Bound, Number)],
         multiple: Option<f64>,
         number: &Number,
         place: &Place<'_>,
-    ) -> Spent {
+    ) -> BudgetResult {
         for (bound, limit) in bounds {
-            let (word, allowed) = bound.meaning();
-            if compared(number, limit).is_some_and(|order| !allowed.contains(&order)) {
-                self.wrong(place, || format!("it is {number}, but has to be {word} {limit}"))?;
+            let (word, allowed) = bound.wording_and_orderings();
+            if compare(number, limit).is_some_and(|order| !allowed.contains(&order)) {
+                self.report(place, || format!("it is {number}, but has to be {word} {limit}"))?;
             }
         }
-        if let Some(of) = multiple {
-            let times = number.as_f64().unwrap_or_default() / of;
+        if let Some(factor) = multiple {
+            let times = number.as_f64().unwrap_or_default() / factor;
             if times.is_finite() && (times - times.round()).abs() > times.abs().max(1.0) * 1e-9 {
-                self.wrong(place, || format!("it is {number}, but has to be a multiple of {of}"))?;
+                self.report(place, || format!("it is {number}, but has to be a multiple of {factor}"))?;
             }
         }
         Ok(())
     }
 
-    fn size(&mut self, (least, most): Bounds, size: usize, what: &str, place: &Place<'_>) -> Spent {
-        if let Some(least) = least.filter(|least| (size as f64) < *least) {
-            self.wrong(place, || format!("it has {size} {what}, but has to have at least {least}"))?;
+    fn check_size(&mut self, (min, max): Bounds, size: usize, what: &str, place: &Place<'_>) -> BudgetResult {
+        if let Some(min) = min.filter(|min| (size as f64) < *min) {
+            self.report(place, || format!("it has {size} {what}, but has to have at least {min}"))?;
         }
-        if let Some(most) = most.filter(|most| (size as f64) > *most) {
-            self.wrong(place, || format!("it has {size} {what}, but has to have at most {most}"))?;
+        if let Some(max) = max.filter(|max| (size as f64) > *max) {
+            self.report(place, || format!("it has {size} {what}, but has to have at most {max}"))?;
         }
         Ok(())
     }
@@ -172,7 +193,7 @@ impl Bound {
     }
 
     /// Returns the bound in words, and how a number that satisfies it compares to it.
-    fn meaning(self) -> (&'static str, &'static [Ordering]) {
+    fn wording_and_orderings(self) -> (&'static str, &'static [Ordering]) {
         match self {
             Self::Minimum => ("at least", &[Ordering::Greater, Ordering::Equal]),
             Self::Maximum => ("at most", &[Ordering::Less, Ordering::Equal]),
@@ -182,7 +203,7 @@ impl Bound {
     }
 }
 
-pub fn is_of(value: &Value, types: &[&str]) -> bool {
+pub fn has_type(value: &Value, types: &[&str]) -> bool {
     types.iter().any(|name| match *name {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
@@ -195,7 +216,7 @@ pub fn is_of(value: &Value, types: &[&str]) -> bool {
     })
 }
 
-pub fn named(value: &Value) -> &'static str {
+pub fn type_with_article(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -206,7 +227,7 @@ pub fn named(value: &Value) -> &'static str {
     }
 }
 
-pub fn wanted(types: &[&str]) -> String {
+pub fn join_types(types: &[&str]) -> String {
     let name = |name: &&str| match *name {
         "null" => "null".to_owned(),
         name if name.starts_with(['a', 'i', 'o']) => format!("an {name}"),

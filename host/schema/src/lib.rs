@@ -37,7 +37,7 @@ impl Schema {
     /// server's worker threads.
     pub fn mismatches(&self, value: &Value) -> Vec<Mismatch> {
         // An incomplete evaluation decides nothing.
-        Evaluation::new(self, Budget::new()).look(value).unwrap_or_default()
+        Evaluation::new(self, Budget::new()).evaluate_root(value).unwrap_or_default()
     }
 }
 
@@ -56,9 +56,9 @@ pub fn refuse(code: &'static str, field: &str, wrong: Vec<Mismatch>) -> Result<(
 
 /// Returns the mismatches in one sentence.
 pub fn told(wrong: &[Mismatch]) -> String {
-    let one = |Mismatch { place, reason }: &Mismatch| match place.as_str() {
+    let describe = |Mismatch { place, reason }: &Mismatch| match place.as_str() {
         "" => reason.clone(),
         place => format!("`{place}`: {reason}"),
     };
-    wrong.iter().map(one).collect::<Vec<_>>().join("; ")
+    wrong.iter().map(describe).collect::<Vec<_>>().join("; ")
 }

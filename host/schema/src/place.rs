@@ -11,7 +11,7 @@ pub enum Place<'p> {
 }
 
 /// Maximum length of a field name in a message, in characters.
-const NAME: usize = 64;
+const MAX_NAME_CHARS: usize = 64;
 
 impl Place<'_> {
     /// Returns the number of fields and items in the path.
@@ -27,8 +27,8 @@ impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Field(Self::Root, name) => write!(f, "{name:.NAME$}"),
-            Self::Field(parent, name) => write!(f, "{parent}.{name:.NAME$}"),
+            Self::Field(Self::Root, name) => write!(f, "{name:.MAX_NAME_CHARS$}"),
+            Self::Field(parent, name) => write!(f, "{parent}.{name:.MAX_NAME_CHARS$}"),
             Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }

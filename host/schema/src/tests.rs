@@ -4,23 +4,23 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Mismatch, Patterns, Schema,
-    budget::{Budget, Exhausted, Spent},
+    budget::{Budget, BudgetResult, Exhausted},
     check,
     evaluation::Evaluation,
     told,
 };
 
-fn look(schema: &Value, value: &Value) -> String {
+fn describe_mismatches(schema: &Value, value: &Value) -> String {
     told(&Schema::new(schema, &mut Patterns::default()).mismatches(value))
 }
 
 /// Returns the mismatches and the number of steps of an evaluation.
-fn measured(schema: &Value, value: &Value) -> (Spent<Vec<Mismatch>>, usize) {
+fn evaluate_counting_steps(schema: &Value, value: &Value) -> (BudgetResult<Vec<Mismatch>>, usize) {
     let schema = Schema::new(schema, &mut Patterns::default());
     let mut evaluation = Evaluation::new(&schema, Budget::new());
-    let before = evaluation.budget.left();
-    let found = evaluation.look(value);
-    (found, before - evaluation.budget.left())
+    let before = evaluation.budget.remaining_steps();
+    let found = evaluation.evaluate_root(value);
+    (found, before - evaluation.budget.remaining_steps())
 }
 
 fn values() -> Vec<Value> {
@@ -114,8 +114,8 @@ fn it_agrees_with_the_standard() {
         assert_eq!(check(schema), Ok(()), "{schema}");
         let standard = jsonschema::validator_for(schema).unwrap();
         for value in &values {
-            let told = look(schema, value);
-            assert_eq!(told.is_empty(), standard.is_valid(value), "{schema} {value}: {told}");
+            let described = describe_mismatches(schema, value);
+            assert_eq!(described.is_empty(), standard.is_valid(value), "{schema} {value}: {described}");
         }
     }
 }
@@ -142,10 +142,10 @@ fn it_says_where_what_is_wrong() {
         (json!([]), "it is an array, but has to be an object"),
     ];
     for (value, expected) in cases {
-        assert_eq!(look(&schema, &value), expected);
+        assert_eq!(describe_mismatches(&schema, &value), expected);
     }
     let many: Value = (0..100).map(|_| json!({ "x": "y".repeat(1000) })).collect();
-    assert!(look(&schema, &json!({ "points": many })).len() < 500);
+    assert!(describe_mismatches(&schema, &json!({ "points": many })).len() < 500);
 }
 
 #[test]
@@ -168,13 +168,13 @@ fn an_author_is_told_what_is_no_schema() {
     for (schema, expected) in cases {
         assert_eq!(check(&schema), Err(expected.to_owned()));
         // An invalid schema that was accepted before this check existed does no harm.
-        look(&schema, &json!({ "a": [1, "b"] }));
+        describe_mismatches(&schema, &json!({ "a": [1, "b"] }));
     }
     assert_eq!(check(&json!({ "properties": { "$ref": { "type": "string" } }, "x-mine": 5 })), Ok(()));
 }
 
 /// Returns a schema that applies `leaf` to the same value 2¹⁶ times.
-fn doubled(leaf: Value) -> Value {
+fn applied_repeatedly(leaf: Value) -> Value {
     let twice = |level: usize| json!([{ "$ref": format!("#/$defs/{level}") }, { "$ref": format!("#/$defs/{level}") }]);
     let mut definitions: Map<_, _> =
         (0..15).map(|level| (level.to_string(), json!({ "allOf": twice(level + 1) }))).collect();
@@ -183,7 +183,7 @@ fn doubled(leaf: Value) -> Value {
 }
 
 /// Returns a pseudorandom text of `a` and `b`.
-fn letters(length: usize) -> String {
+fn random_letters(length: usize) -> String {
     let step = |seed: &u32| Some(seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     let seeds = std::iter::successors(Some(1_u32), step);
     seeds.take(length).map(|seed| if seed >> 31 == 0 { 'a' } else { 'b' }).collect()
@@ -196,24 +196,24 @@ fn no_schema_takes_for_ever() {
     let deep = (0..60).fold(json!(1), |inner, _| json!({ "a": inner }));
     let fan = json!({ "properties": { "a": { "$ref": "#" } }, "allOf": [{ "properties": { "a": { "$ref": "#" } } }] });
     let long = "a".repeat(50_000);
-    let names: Map<_, _> = (0..100).map(|number| (format!("{}{number}", letters(4000)), json!(1))).collect();
+    let names: Map<_, _> = (0..100).map(|number| (format!("{}{number}", random_letters(4000)), json!(1))).collect();
     let cases = [
-        (doubled(json!({ "minLength": 1, "pattern": "(a+)+$" })), json!("a".repeat(1 << 20) + "!")),
+        (applied_repeatedly(json!({ "minLength": 1, "pattern": "(a+)+$" })), json!("a".repeat(1 << 20) + "!")),
         (json!({ "$ref": "#" }), json!(1)),
         (fan, deep),
-        (json!({ "pattern": "^[ab]*a[ab]{3000}[^ab]" }), json!(letters(1 << 20))),
+        (json!({ "pattern": "^[ab]*a[ab]{3000}[^ab]" }), json!(random_letters(1 << 20))),
         (json!({ "propertyNames": { "pattern": "^[ab]*a[ab]{1000}[^ab]" } }), names.clone().into()),
         (json!({ "patternProperties": { "^[ab]*a[ab]{1000}[^ab]": {} } }), names.into()),
         (json!({ "uniqueItems": true, "items": { "enum": (0..5000).collect::<Vec<_>>() } }), zeros(200_000)),
-        (doubled(json!({ "uniqueItems": true })), json!([zeros(20_000)])),
-        (doubled(json!({ "prefixItems": [true], "contains": true })), zeros(20_000)),
-        (doubled(json!({ "properties": { "z": {} } })), fields.clone().into()),
-        (doubled(json!({ "additionalProperties": true })), fields.into()),
-        (doubled(json!({ "required": [long] })), json!({ (long.clone()): 1 })),
-        (doubled(json!({ "const": { (long.clone()): 1 } })), json!({ (long.clone()): 1 })),
-        (doubled(json!({ "const": long })), json!(long)),
-        (doubled(json!({ "enum": vec![zeros(1000); 20] })), zeros(1001)),
-        (doubled(json!({ "maxLength": 1e9 })), json!(long)),
+        (applied_repeatedly(json!({ "uniqueItems": true })), json!([zeros(20_000)])),
+        (applied_repeatedly(json!({ "prefixItems": [true], "contains": true })), zeros(20_000)),
+        (applied_repeatedly(json!({ "properties": { "z": {} } })), fields.clone().into()),
+        (applied_repeatedly(json!({ "additionalProperties": true })), fields.into()),
+        (applied_repeatedly(json!({ "required": [long] })), json!({ (long.clone()): 1 })),
+        (applied_repeatedly(json!({ "const": { (long.clone()): 1 } })), json!({ (long.clone()): 1 })),
+        (applied_repeatedly(json!({ "const": long })), json!(long)),
+        (applied_repeatedly(json!({ "enum": vec![zeros(1000); 20] })), zeros(1001)),
+        (applied_repeatedly(json!({ "maxLength": 1e9 })), json!(long)),
         (json!({ "items": { "anyOf": vec![json!({ "const": long }); 50] } }), zeros(20_000)),
         (json!({ "items": { "oneOf": vec![json!({ "type": "null" }); 5000] } }), zeros(20_000)),
         (
@@ -224,7 +224,7 @@ fn no_schema_takes_for_ever() {
     let last = cases.len() - 1;
     for (index, (schema, value)) in cases.iter().enumerate() {
         let since = std::time::Instant::now();
-        let (found, steps) = measured(schema, value);
+        let (found, steps) = evaluate_counting_steps(schema, value);
         println!("{:>10.1?} for {steps:>6} steps: {:.70}", since.elapsed(), schema.to_string());
         // Only the last case fits the budget.
         let expected = if index == last { Ok(Vec::new()) } else { Err(Exhausted) };
@@ -236,21 +236,21 @@ fn no_schema_takes_for_ever() {
 fn what_is_long_in_a_schema_costs_nothing_when_it_is_used() {
     let refers = |name: &str, reference: &str| json!({ "items": { "$ref": format!("#/$defs/{reference}") }, "$defs": { (name): { "type": "integer" } } });
     let items: Value = (0..30_000).collect();
-    let (short, steps) = measured(&refers("a", "a"), &items);
-    let long = measured(&refers(&"a".repeat(9000), &"%61".repeat(9000)), &items);
+    let (short, steps) = evaluate_counting_steps(&refers("a", "a"), &items);
+    let long = evaluate_counting_steps(&refers(&"a".repeat(9000), &"%61".repeat(9000)), &items);
     assert_eq!((short, steps), long);
     assert_eq!(long.0, Ok(Vec::new()));
     // Nor do long reasons, most of which are not reported.
-    let wrong = |constant: &str| measured(&json!({ "items": { "const": constant } }), &items);
+    let wrong = |constant: &str| evaluate_counting_steps(&json!({ "items": { "const": constant } }), &items);
     let (short, long) = (wrong("b"), wrong(&"b\n".repeat(9000)));
     assert_eq!(short.1, long.1);
     assert!(long.0.is_ok_and(|found| found.len() == 5 && found.iter().all(|one| one.reason.len() < 150)));
     // A reference cycle is undecided, and a long chain of references is bounded.
     let chain: Map<_, _> =
         (0..2000).map(|n| (n.to_string(), json!({ "$ref": format!("#/$defs/{}", n + 1) }))).collect();
-    assert_eq!(measured(&json!({ "$ref": "#/$defs/0", "$defs": chain }), &json!(1)).0, Err(Exhausted));
+    assert_eq!(evaluate_counting_steps(&json!({ "$ref": "#/$defs/0", "$defs": chain }), &json!(1)).0, Err(Exhausted));
     let cycle = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } } });
-    assert_eq!(measured(&cycle, &json!(1)).0, Err(Exhausted));
+    assert_eq!(evaluate_counting_steps(&cycle, &json!(1)).0, Err(Exhausted));
 }
 
 /// Ordinary patterns cost little more than the text, so long lists and texts are evaluated completely.
@@ -271,7 +271,7 @@ fn ordinary_values_are_decided() {
         ),
     ];
     for (schema, value) in cases {
-        let (found, steps) = measured(&schema, &value);
+        let (found, steps) = evaluate_counting_steps(&schema, &value);
         assert!(found.as_ref().is_ok_and(|found| found.len() == 1), "{schema}: {found:?} after {steps}");
     }
 }
@@ -314,7 +314,7 @@ fn what_is_not_decided_is_held_against_nothing() {
         (json!({ "pattern": "^[A-Z&&a]+$" }), json!("Z&a")),
     ];
     for (schema, value) in cases {
-        assert_eq!(look(&schema, &value), "", "{schema} {value}");
+        assert_eq!(describe_mismatches(&schema, &value), "", "{schema} {value}");
     }
     // A value that fits under no decision is still a mismatch.
     for (schema, value) in [
@@ -322,6 +322,6 @@ fn what_is_not_decided_is_held_against_nothing() {
         (json!({ "oneOf": [{ "$ref": "#A" }, true, true] }), json!(1)),
         (json!({ "anyOf": [{ "$ref": "#A", "type": "null" }, false] }), json!(1)),
     ] {
-        assert_ne!(look(&schema, &value), "", "{schema} {value}");
+        assert_ne!(describe_mismatches(&schema, &value), "", "{schema} {value}");
     }
 }

@@ -8,15 +8,15 @@ use std::{
 
 use serde_json::{Number, Value};
 
-use super::{budget::Spent, evaluation::Evaluation};
+use super::{budget::BudgetResult, evaluation::Evaluation};
 
 impl Evaluation<'_> {
-    pub fn equal(&mut self, one: &Value, other: &Value) -> Spent<bool> {
+    pub fn equal(&mut self, one: &Value, other: &Value) -> BudgetResult<bool> {
         self.budget.spend(1)?;
         match (one, other) {
-            (Value::Number(one), Value::Number(other)) => Ok(compared(one, other) == Some(Ordering::Equal)),
+            (Value::Number(one), Value::Number(other)) => Ok(compare(one, other) == Some(Ordering::Equal)),
             (Value::String(one), Value::String(other)) if one.len() == other.len() => {
-                self.budget.spend_on(one)?;
+                self.budget.spend_for_text(one)?;
                 Ok(one == other)
             }
             (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
@@ -29,7 +29,7 @@ impl Evaluation<'_> {
             }
             (Value::Object(one), Value::Object(other)) if one.len() == other.len() => {
                 for (name, one) in one {
-                    self.budget.spend_on(name)?;
+                    self.budget.spend_for_text(name)?;
                     let Some(other) = other.get(name) else { return Ok(false) };
                     if !self.equal(one, other)? {
                         return Ok(false);
@@ -43,7 +43,7 @@ impl Evaluation<'_> {
         }
     }
 
-    pub fn is_one_of(&mut self, allowed: &[Value], value: &Value) -> Spent<bool> {
+    pub fn is_one_of(&mut self, allowed: &[Value], value: &Value) -> BudgetResult<bool> {
         for allowed in allowed {
             if self.equal(allowed, value)? {
                 return Ok(true);
@@ -53,7 +53,7 @@ impl Evaluation<'_> {
     }
 
     /// Returns whether all items are different.
-    pub fn are_unique(&mut self, items: &[Value]) -> Spent<bool> {
+    pub fn are_unique(&mut self, items: &[Value]) -> BudgetResult<bool> {
         let (state, mut seen) = (RandomState::new(), HashMap::new());
         for item in items {
             let mut hasher = state.build_hasher();
@@ -69,7 +69,7 @@ impl Evaluation<'_> {
         Ok(true)
     }
 
-    fn hash(&mut self, value: &Value, hasher: &mut impl Hasher) -> Spent {
+    fn hash(&mut self, value: &Value, hasher: &mut impl Hasher) -> BudgetResult {
         self.budget.spend(1)?;
         std::mem::discriminant(value).hash(hasher);
         match value {
@@ -77,7 +77,7 @@ impl Evaluation<'_> {
             Value::Bool(value) => value.hash(hasher),
             Value::Number(number) => hash_number(number, hasher),
             Value::String(text) => {
-                self.budget.spend_on(text)?;
+                self.budget.spend_for_text(text)?;
                 text.hash(hasher);
             }
             Value::Array(items) => {
@@ -89,7 +89,7 @@ impl Evaluation<'_> {
             Value::Object(fields) => {
                 fields.len().hash(hasher);
                 for (name, value) in fields {
-                    self.budget.spend_on(name)?;
+                    self.budget.spend_for_text(name)?;
                     name.hash(hasher);
                     self.hash(value, hasher)?;
                 }
@@ -111,7 +111,7 @@ fn hash_number(number: &Number, hasher: &mut impl Hasher) {
     }
 }
 
-pub fn compared(one: &Number, other: &Number) -> Option<Ordering> {
+pub fn compare(one: &Number, other: &Number) -> Option<Ordering> {
     if let (Some(one), Some(other)) = (one.as_i64(), other.as_i64()) {
         return Some(one.cmp(&other));
     }

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Maximum length of the name of a header or parameter, in bytes.
-const NAME: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 
 /// Place of a secret, written `header:NAME`, `basic`, `path`, `query:NAME` or `body`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl Place {
 
 fn is_name(name: &str) -> bool {
     let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    characters && (1..=NAME).contains(&name.len())
+    characters && (1..=MAX_NAME_BYTES).contains(&name.len())
 }
 
 impl FromStr for Place {
@@ -109,7 +109,7 @@ impl JsonSchema for Place {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let pattern = format!("^(basic|path|body|(header|query):[A-Za-z0-9_-]{{1,{NAME}}})$");
+        let pattern = format!("^(basic|path|body|(header|query):[A-Za-z0-9_-]{{1,{MAX_NAME_BYTES}}})$");
         json_schema!({ "type": "string", "pattern": pattern })
     }
 }

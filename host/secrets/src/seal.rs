@@ -9,7 +9,7 @@ use hkdf::Hkdf;
 use moxxy_types::{
     error::{Error, Result},
     ids,
-    secrets::{NONCE, Sealed},
+    secrets::{NONCE_BYTES, Sealed},
 };
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -39,7 +39,7 @@ impl<'a> From<&'a Sealed> for Row<'a> {
 
 /// Returns the nonce followed by the sealed value.
 pub fn seal(master: &MasterKey, row: Row<'_>, value: &[u8]) -> Result<Vec<u8>> {
-    let nonce: [u8; NONCE] = ids::random()?;
+    let nonce: [u8; NONCE_BYTES] = ids::random()?;
     let payload = Payload { msg: value, aad: &row.bytes() };
     let sealed =
         cipher(master, &nonce, row)?.encrypt(&nonce.into(), payload).map_err(|_| Error::internal("sealing"))?;
@@ -49,13 +49,13 @@ pub fn seal(master: &MasterKey, row: Row<'_>, value: &[u8]) -> Result<Vec<u8>> {
 /// Returns the value. Fails unless the key and the row are those that it was sealed for.
 pub fn open(master: &MasterKey, row: Row<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let broken = || Error::internal(format!("the secret {} cannot be opened: its row was changed", row.id));
-    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or_else(broken)?;
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(broken)?;
     let payload = Payload { msg: sealed, aad: &row.bytes() };
     let value = cipher(master, nonce, row)?.decrypt(&XNonce::from(*nonce), payload).map_err(|_| broken())?;
     Ok(Zeroizing::new(value))
 }
 
-fn cipher(master: &MasterKey, nonce: &[u8; NONCE], row: Row<'_>) -> Result<XChaCha20Poly1305> {
+fn cipher(master: &MasterKey, nonce: &[u8; NONCE_BYTES], row: Row<'_>) -> Result<XChaCha20Poly1305> {
     let mut key = Zeroizing::new([0; 32]);
     let info = [b"moxxy vault 1\0", row.id.as_bytes()];
     let derived = Hkdf::<Sha256>::new(Some(nonce), master.bytes()).expand_multi_info(&info, &mut *key);

@@ -58,8 +58,8 @@ pub async fn update(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()>
 async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings) -> Result<()> {
     let now = tx.now();
     let fallbacks = to_json(&settings.fallbacks)?;
-    if !are_there(tx, &fallbacks).await? {
-        return Err(removed());
+    if !all_providers_exist(tx, &fallbacks).await? {
+        return Err(provider_removed());
     }
     let written = sqlx::query(sql)
         .bind(name.as_str())
@@ -76,19 +76,19 @@ async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings)
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
             Err(Error::conflict("agent_exists", format!("Agent '{name}' exists already")))
         }
-        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Err(removed()),
+        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Err(provider_removed()),
         other => other.map(drop).map_err(Error::from),
     }
 }
 
 /// Whether the providers of all fallbacks exist.
-async fn are_there(tx: &mut Tx, fallbacks: &str) -> Result<bool> {
+async fn all_providers_exist(tx: &mut Tx, fallbacks: &str) -> Result<bool> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM json_each(?) f
                WHERE NOT EXISTS (SELECT 1 FROM providers p WHERE p.id = f.value ->> 'provider'))";
     Ok(sqlx::query_scalar(sql).bind(fallbacks).fetch_one(&mut **tx).await?)
 }
 
-fn removed() -> Error {
+fn provider_removed() -> Error {
     Error::conflict("changed_meanwhile", "The provider was removed meanwhile")
 }
 

@@ -16,10 +16,10 @@ use sqlx::{
 use super::{Db, Tx, migration};
 
 /// Version of the backup format.
-const FORMAT: i64 = 1;
+const FORMAT_VERSION: i64 = 1;
 /// Offset that a restore adds to event positions. Without it, a client that read past the backup would find
 /// different events at positions that it has already seen.
-const LEAP: i64 = 1_000_000_000;
+const POSITION_OFFSET: i64 = 1_000_000_000;
 
 /// The time of a backup and the version of Moxxy that wrote it.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -55,7 +55,7 @@ pub async fn begin(db: &mut Db, about: &About) -> Result<()> {
     .execute(&mut *db)
     .await?;
     let sql = "INSERT INTO backup (format, taken_at, version) VALUES (?, ?, ?)";
-    sqlx::query(sql).bind(FORMAT).bind(&about.taken_at).bind(&about.version).execute(db).await?;
+    sqlx::query(sql).bind(FORMAT_VERSION).bind(&about.taken_at).bind(&about.version).execute(db).await?;
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub async fn read(db: &mut Db, path: &Path) -> Result<About> {
         return Err(unreadable(path, &format!("it is damaged: {check}")));
     }
     let format: i64 = sqlx::query_scalar("SELECT format FROM backup").fetch_one(&mut *db).await?;
-    if format != FORMAT {
+    if format != FORMAT_VERSION {
         return Err(unreadable(path, &format!("its format is {format}, of a newer Moxxy")));
     }
     Ok(sqlx::query_as("SELECT taken_at, version FROM backup").fetch_one(db).await?)
@@ -94,14 +94,14 @@ pub async fn component(db: &mut Db, digest: &Digest) -> Result<Option<Vec<u8>>> 
 }
 
 /// Turns a backup into a database that is marked as restored.
-pub async fn settle(db: &mut Db, path: &Path, about: &About, now: &str) -> Result<()> {
+pub async fn convert_to_database(db: &mut Db, path: &Path, about: &About, now: &str) -> Result<()> {
     sqlx::raw_sql("DROP TABLE backup_components; DROP TABLE backup").execute(&mut *db).await?;
-    migration::bring_up(db, path).await?;
-    let mark = "INSERT INTO restored (only, taken_at, restored_at) VALUES (1, ?1, ?2)
+    migration::run_migrations(db, path).await?;
+    let insert_mark = "INSERT INTO restored (only, taken_at, restored_at) VALUES (1, ?1, ?2)
                 ON CONFLICT DO UPDATE SET taken_at = ?1, restored_at = ?2";
-    sqlx::query(mark).bind(&about.taken_at).bind(now).execute(&mut *db).await?;
-    let leap = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'";
-    sqlx::query(leap).bind(LEAP).execute(&mut *db).await?;
+    sqlx::query(insert_mark).bind(&about.taken_at).bind(now).execute(&mut *db).await?;
+    let shift_positions = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'events'";
+    sqlx::query(shift_positions).bind(POSITION_OFFSET).execute(&mut *db).await?;
     sqlx::query("VACUUM").execute(db).await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ pub async fn put(tx: &mut Tx, provider: &Provider, report: &Report) -> Result<bo
                ON CONFLICT (provider) DO UPDATE SET digest = excluded.digest, config = excluded.config,
                report = excluded.report, checked_at = excluded.checked_at";
     let now = tx.now();
-    let put = sqlx::query(sql)
+    let inserted = sqlx::query(sql)
         .bind(to_json(report)?)
         .bind(now)
         .bind(provider.id.as_str())
@@ -24,7 +24,7 @@ pub async fn put(tx: &mut Tx, provider: &Provider, report: &Report) -> Result<bo
         .bind(to_json(&provider.config)?)
         .execute(&mut **tx)
         .await?;
-    Ok(put.rows_affected() > 0)
+    Ok(inserted.rows_affected() > 0)
 }
 
 /// Returns the report for the provider's current component and configuration.

@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use super::{Db, Tx, from_json, to_json};
 
 /// Retention time of a key, in seconds.
-const LIFE: i64 = 24 * 3600;
+const RETENTION_SECONDS: i64 = 24 * 3600;
 
 #[derive(FromRow)]
 struct Row {
@@ -32,7 +32,7 @@ pub enum Outcome<'a> {
 
 /// Claims a key for its first request, or returns the outcome of the earlier request.
 pub async fn claim(tx: &mut Tx, claim: &Claim) -> Result<Option<Earlier>> {
-    let (now, oldest) = (tx.now(), tx.after(-LIFE));
+    let (now, oldest) = (tx.now(), tx.after(-RETENTION_SECONDS));
     sqlx::query("DELETE FROM idempotency WHERE created_at < ?").bind(oldest).execute(&mut **tx).await?;
     let earlier = find(tx, claim).await?;
     if earlier.is_none() {

@@ -54,13 +54,13 @@ pub use writer::Tx;
 pub type Db = SqliteConnection;
 
 /// Maximum number of connections in the read pool.
-const READERS: u32 = 4;
+const MAX_READERS: u32 = 4;
 /// Time that SQLite waits for a lock.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Capacity of the queue of waiting write transactions.
-const WAITING_WRITES: usize = 1024;
+const WRITE_QUEUE_CAPACITY: usize = 1024;
 /// Retry interval of [`Store::persist`].
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -83,27 +83,27 @@ impl Store {
     pub async fn open(path: &Path, events: Events, clock: Clock, tasks: &Tasks) -> Result<Self> {
         make_private(path).map_err(|e| cannot_open(path, &sqlx::Error::Io(e)))?;
         // Check with a read-only connection first: the file may belong to another program.
-        let mut look = reader(path).await?;
-        migration::version(&mut look, path).await?;
-        look.close().await?;
+        let mut probe = reader(path).await?;
+        migration::version(&mut probe, path).await?;
+        probe.close().await?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(BUSY);
+            .busy_timeout(BUSY_TIMEOUT);
         let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
         let version = migration::migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
+            .max_connections(MAX_READERS)
             // Rows can be large, and most readers stop early: keep the row buffer small.
             .connect_with(options.clone().read_only(true).pragma("query_only", "on").row_buffer_size(4))
             .await
             .map_err(|e| cannot_open(path, &e))?;
-        let (jobs, waiting) = mpsc::channel(WAITING_WRITES);
+        let (jobs, queue) = mpsc::channel(WRITE_QUEUE_CAPACITY);
         let (chain, outage) = (audit::Chain::default(), outage::StorageOutage::default());
         let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
-        tasks.spawn("store writer", Policy::Drain, writer::run(tx, waiting, events));
+        tasks.spawn("store writer", Policy::Drain, writer::run(tx, queue, events));
         let precedes_log = (1..migration::AUDIT_LOG).contains(&version);
         Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone() })
     }
@@ -121,10 +121,10 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
-        let (job, answer) = writer::job(transaction);
+        let (job, receiver) = writer::job(transaction);
         let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
         self.jobs.send(job).await.map_err(closed)?;
-        answer.await.map_err(|_| Error::database_failed())?
+        receiver.await.map_err(|_| Error::database_failed())?
     }
 
     /// Like [`Store::write`], for data that must not be lost. If the disk is full or fails, retries until the
@@ -137,7 +137,7 @@ impl Store {
         loop {
             match self.write(transaction.clone()).await {
                 Err(error) if error.is_storage_error() => tokio::select! {
-                    () = tokio::time::sleep(AGAIN) => {}
+                    () = tokio::time::sleep(RETRY_INTERVAL) => {}
                     () = self.shutdown.cancelled() => return Err(error),
                 },
                 done => return done,
@@ -179,7 +179,8 @@ impl DerefMut for Reader {
 
 /// Opens a read-only connection to a database that a server may be using.
 pub async fn reader(path: &Path) -> Result<Db> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY).row_buffer_size(4);
+    let options =
+        SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT).row_buffer_size(4);
     options.connect().await.map_err(|e| cannot_open(path, &e))
 }
 

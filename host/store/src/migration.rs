@@ -33,24 +33,24 @@ pub fn newest() -> i64 {
 pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<i64> {
     let version = version(connection, path).await?;
     if (1..newest()).contains(&version) {
-        keep_copy(connection, path).await?;
+        copy_before_migration(connection, path).await?;
     }
-    bring_up(connection, path).await?;
+    run_migrations(connection, path).await?;
     Ok(version)
 }
 
 /// Migrates without a copy, for a file that is a copy itself.
-pub async fn bring_up(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+pub async fn run_migrations(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let mut tx = connection.begin().await?;
-    MIGRATIONS.run(&mut *tx).await.map_err(|error| refused(path, error))?;
+    MIGRATIONS.run(&mut *tx).await.map_err(|error| migration_error(path, error))?;
     Ok(tx.commit().await?)
 }
 
 /// Returns the schema version, or 0 if the database is empty. Fails if it belongs to another program.
 pub async fn version(db: &mut Db, path: &Path) -> Result<i64> {
-    let damage = |error| if database::is_damaged(&error) { damaged(path, &error) } else { error.into() };
+    let to_error = |error| if database::is_damaged(&error) { damaged(path, &error) } else { error.into() };
     let names: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *db).await.map_err(damage)?;
+        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *db).await.map_err(to_error)?;
     if names.is_empty() {
         return Ok(0);
     }
@@ -70,32 +70,33 @@ pub async fn version(db: &mut Db, path: &Path) -> Result<i64> {
 }
 
 /// Copies the database to its own directory and replaces the copy of an earlier migration.
-async fn keep_copy(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+async fn copy_before_migration(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let kept = PathBuf::from(format!("{}.before-{}", path.display(), newest()));
+    let copy_path = PathBuf::from(format!("{}.before-{}", path.display(), newest()));
     // A fixed name, so that interrupted starts leave at most one partial copy.
-    let part = PathBuf::from(format!("{}.copy", path.display()));
+    let partial = PathBuf::from(format!("{}.copy", path.display()));
     // Usually there is none.
-    drop(fs::remove_file(&part));
-    super::make_private(&part).map_err(Error::from_write_error)?;
-    vacuum_into(connection, &part).await?;
-    let older = copies(path, &kept);
-    let placed = fs::File::open(&part).and_then(|copy| copy.sync_all()).and_then(|()| fs::rename(&part, &kept));
-    placed.and_then(|()| directory::sync(folder)).map_err(Error::from_write_error)?;
+    drop(fs::remove_file(&partial));
+    super::make_private(&partial).map_err(Error::from_write_error)?;
+    vacuum_into(connection, &partial).await?;
+    let older = copies(path, &copy_path);
+    let renamed =
+        fs::File::open(&partial).and_then(|copy| copy.sync_all()).and_then(|()| fs::rename(&partial, &copy_path));
+    renamed.and_then(|()| directory::sync(folder)).map_err(Error::from_write_error)?;
     for copy in older {
         // A leftover copy does no harm.
         drop(fs::remove_file(copy));
     }
-    tracing::info!("migrating the database; a copy of the old version is at {}", kept.display());
+    tracing::info!("migrating the database; a copy of the old version is at {}", copy_path.display());
     Ok(())
 }
 
 /// Returns the copies of earlier migrations.
-fn copies(path: &Path, but: &Path) -> Vec<PathBuf> {
-    let beginning = format!("{}.before-", path.file_name().unwrap_or_default().display());
+fn copies(path: &Path, except: &Path) -> Vec<PathBuf> {
+    let prefix = format!("{}.before-", path.file_name().unwrap_or_default().display());
     let entries = fs::read_dir(path.parent().unwrap_or(Path::new("."))).into_iter().flatten().flatten();
-    let copies = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&beginning));
-    copies.map(|entry| entry.path()).filter(|path| path != but).collect()
+    let copies = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+    copies.map(|entry| entry.path()).filter(|path| path != except).collect()
 }
 
 /// Writes everything that the connection sees into a new or empty file.
@@ -107,7 +108,7 @@ pub async fn vacuum_into(db: &mut Db, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn refused(path: &Path, error: MigrateError) -> Error {
+fn migration_error(path: &Path, error: MigrateError) -> Error {
     match error {
         MigrateError::VersionMissing(version) => too_new(path, version),
         MigrateError::VersionMismatch(_) => foreign(path),

@@ -11,20 +11,20 @@ pub struct StorageOutage(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    over: Duration,
-    since: Option<Instant>,
+    past_total: Duration,
+    started: Option<Instant>,
 }
 
 impl StorageOutage {
     /// Records whether the last write was stored.
-    pub fn note(&self, stored: bool) {
+    pub fn record_write(&self, stored: bool) {
         let mut state = self.state();
-        match (stored, state.since) {
-            (true, Some(since)) => {
-                state.over += since.elapsed();
-                state.since = None;
+        match (stored, state.started) {
+            (true, Some(started)) => {
+                state.past_total += started.elapsed();
+                state.started = None;
             }
-            (false, None) => state.since = Some(Instant::now()),
+            (false, None) => state.started = Some(Instant::now()),
             _ => {}
         }
     }
@@ -32,7 +32,7 @@ impl StorageOutage {
     /// Returns the total duration of all outages, including a current one.
     pub fn total(&self) -> Duration {
         let state = self.state();
-        state.over + state.since.map_or(Duration::ZERO, |since| since.elapsed())
+        state.past_total + state.started.map_or(Duration::ZERO, |started| started.elapsed())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -4,7 +4,7 @@ use moxxy_types::{
     error::{Error, Result},
     ids::{SecretId, SecretName},
     paging::PageRequest,
-    secrets::{OVERHEAD, Sealed, Secret},
+    secrets::{SEALING_OVERHEAD_BYTES, Sealed, Secret},
 };
 use sqlx::FromRow;
 
@@ -22,7 +22,7 @@ struct Row {
 }
 
 #[derive(FromRow)]
-struct Closed {
+struct SealedRow {
     id: String,
     name: String,
     version: i64,
@@ -95,14 +95,14 @@ pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Secret>> {
 
 /// Returns the sealed values of all secrets.
 pub async fn sealed(db: &mut Db) -> Result<Vec<Sealed>> {
-    let rows: Vec<Closed> = sqlx::query_as("SELECT id, name, version, sealed FROM secrets").fetch_all(db).await?;
+    let rows: Vec<SealedRow> = sqlx::query_as("SELECT id, name, version, sealed FROM secrets").fetch_all(db).await?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// Returns the sealed value of one secret.
 pub async fn sealed_one(db: &mut Db, id: &SecretId) -> Result<Sealed> {
     let sql = "SELECT id, name, version, sealed FROM secrets WHERE id = ?";
-    let row: Option<Closed> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(db).await?;
+    let row: Option<SealedRow> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(db).await?;
     row.map(Into::into).ok_or_else(|| Error::not_found("secret", id))
 }
 
@@ -110,7 +110,7 @@ pub async fn sealed_one(db: &mut Db, id: &SecretId) -> Result<Sealed> {
 pub async fn length(db: &mut Db, id: &SecretId) -> Result<usize> {
     let length: i64 =
         sqlx::query_scalar("SELECT length(sealed) FROM secrets WHERE id = ?").bind(id.as_str()).fetch_one(db).await?;
-    Ok(usize::try_from(length).unwrap_or(0).saturating_sub(OVERHEAD))
+    Ok(usize::try_from(length).unwrap_or(0).saturating_sub(SEALING_OVERHEAD_BYTES))
 }
 
 /// Replaces the sealed value after the master key changed.
@@ -136,8 +136,8 @@ pub async fn set_key_id(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
-impl From<Closed> for Sealed {
-    fn from(row: Closed) -> Self {
+impl From<SealedRow> for Sealed {
+    fn from(row: SealedRow) -> Self {
         Self {
             id: SecretId::stored(row.id),
             name: SecretName::stored(row.name),

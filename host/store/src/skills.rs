@@ -96,17 +96,17 @@ pub async fn page(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Ve
     let sql = select!("WHERE s.agent = ? AND s.id > ? ORDER BY s.id LIMIT ?");
     let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
     let rows: Vec<Row> = query.fetch_all(&mut *db).await?;
-    all(db, agent, rows).await
+    with_all_grants(db, agent, rows).await
 }
 
 /// Returns all skills, ordered by id.
 pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Skill>> {
     let sql = select!("WHERE s.agent = ? ORDER BY s.id");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(&mut *db).await?;
-    all(db, agent, rows).await
+    with_all_grants(db, agent, rows).await
 }
 
-async fn all(db: &mut Db, agent: AgentKey, rows: Vec<Row>) -> Result<Vec<Skill>> {
+async fn with_all_grants(db: &mut Db, agent: AgentKey, rows: Vec<Row>) -> Result<Vec<Skill>> {
     let mut skills = Vec::with_capacity(rows.len());
     for row in rows {
         skills.push(with_grants(db, agent, row.try_into()?).await?);

@@ -20,10 +20,10 @@ use super::{audit::Chain, outage::StorageOutage};
 use crate::{Db, events::Events};
 
 /// Maximum number of transactions per commit.
-const GROUP: usize = 64;
+const MAX_GROUP_TRANSACTIONS: usize = 64;
 /// Number of attempts to begin a transaction while another program locks the database. Each waits for
-/// [`super::BUSY`].
-const TRIES: usize = 6;
+/// [`super::BUSY_TIMEOUT`].
+const MAX_BEGIN_ATTEMPTS: usize = 6;
 
 /// An open transaction. Dereferences to a connection, so every function of the store accepts it.
 #[derive(Debug)]
@@ -31,27 +31,27 @@ pub struct Tx {
     connection: SqliteConnection,
     /// Options to reconnect with.
     options: SqliteConnectOptions,
-    recorded: Vec<LoggedEvent>,
+    pending_events: Vec<LoggedEvent>,
     clock: Clock,
     chain: Chain,
     outage: StorageOutage,
     /// Whether the disk was full or failed in the open group.
-    failing: bool,
+    storage_failed: bool,
 }
 
 /// Sends the result to the caller once it is known whether the group was committed.
-type Answer = Box<dyn FnOnce(Result<()>) + Send>;
-type Work = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Answer, Failed>> + Send>;
+type Responder = Box<dyn FnOnce(Result<()>) + Send>;
+type TransactionFn = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Responder, FailedTransaction>> + Send>;
 
 /// A transaction that failed.
-struct Failed {
-    answer: Answer,
+struct FailedTransaction {
+    responder: Responder,
     /// The storage error, if that is the cause. It may have rolled back the whole group.
-    disk: Option<Problem>,
+    storage_problem: Option<Problem>,
 }
 
 /// A transaction that waits for the writer.
-pub struct Job(Work);
+pub struct Job(TransactionFn);
 
 impl Tx {
     pub(super) fn new(
@@ -60,7 +60,7 @@ impl Tx {
         chain: Chain,
         outage: StorageOutage,
     ) -> Self {
-        Self { connection, options, recorded: Vec::new(), clock, chain, outage, failing: false }
+        Self { connection, options, pending_events: Vec::new(), clock, chain, outage, storage_failed: false }
     }
 
     /// Timestamp for the rows of this transaction.
@@ -79,7 +79,7 @@ impl Tx {
 
     /// Queues an event for the broadcast after the commit.
     pub(super) fn broadcast(&mut self, event: LoggedEvent) {
-        self.recorded.push(event);
+        self.pending_events.push(event);
     }
 
     async fn execute(&mut self, sql: &'static str) -> Result<()> {
@@ -90,7 +90,7 @@ impl Tx {
     /// Opens a group's transaction. A connection that fails is replaced, because the cause may be temporary.
     async fn begin(&mut self) -> Result<()> {
         const BEGIN: &str = "BEGIN IMMEDIATE";
-        for _ in 0..TRIES {
+        for _ in 0..MAX_BEGIN_ATTEMPTS {
             match sqlx::query(BEGIN).execute(&mut self.connection).await {
                 Ok(_) => return Ok(()),
                 Err(error) if database::is_busy(&error) => tracing::warn!("the database is locked by another program"),
@@ -103,36 +103,41 @@ impl Tx {
         self.execute(BEGIN).await
     }
 
-    async fn savepoint(&mut self, Job(work): Job, answers: &mut Vec<Answer>) -> Result<()> {
-        let recorded = self.recorded.len();
+    async fn run_in_savepoint(&mut self, Job(transaction): Job, responders: &mut Vec<Responder>) -> Result<()> {
+        let events_before = self.pending_events.len();
         self.execute("SAVEPOINT job").await?;
-        match work(self).await {
-            Ok(answer) => {
-                answers.push(answer);
+        match transaction(self).await {
+            Ok(responder) => {
+                responders.push(responder);
                 self.execute("RELEASE job").await
             }
-            Err(Failed { answer, disk }) => {
-                answers.push(answer);
-                self.failing |= disk.is_some();
-                self.recorded.truncate(recorded);
-                let undone = self.undo().await;
+            Err(FailedTransaction { responder, storage_problem }) => {
+                responders.push(responder);
+                self.storage_failed |= storage_problem.is_some();
+                self.pending_events.truncate(events_before);
+                let rolled_back = self.roll_back_savepoint().await;
                 // If the disk was full, SQLite has already rolled back the whole group.
-                undone.map_err(|error| disk.map_or(error, Error::Unavailable))
+                rolled_back.map_err(|error| storage_problem.map_or(error, Error::Unavailable))
             }
         }
     }
 
-    async fn undo(&mut self) -> Result<()> {
+    async fn roll_back_savepoint(&mut self) -> Result<()> {
         self.execute("ROLLBACK TO job").await?;
         self.execute("RELEASE job").await
     }
 
-    async fn group(&mut self, first: Job, waiting: &mut mpsc::Receiver<Job>, answers: &mut Vec<Answer>) -> Result<()> {
+    async fn run_group(
+        &mut self,
+        first: Job,
+        queue: &mut mpsc::Receiver<Job>,
+        responders: &mut Vec<Responder>,
+    ) -> Result<()> {
         self.begin().await?;
-        self.savepoint(first, answers).await?;
-        while answers.len() < GROUP {
-            let Ok(next) = waiting.try_recv() else { break };
-            self.savepoint(next, answers).await?;
+        self.run_in_savepoint(first, responders).await?;
+        while responders.len() < MAX_GROUP_TRANSACTIONS {
+            let Ok(next) = queue.try_recv() else { break };
+            self.run_in_savepoint(next, responders).await?;
         }
         self.execute("COMMIT").await
     }
@@ -164,16 +169,16 @@ where
     F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    let work: Work = Box::new(move |tx| {
+    let work: TransactionFn = Box::new(move |tx| {
         Box::pin(async move {
             let result = AssertUnwindSafe(async { transaction(tx).await }).catch_unwind().await;
             let result = result.unwrap_or_else(|_| Err(Error::internal("a transaction panicked")));
-            let failed = result.as_ref().err().map(disk);
+            let failed = result.as_ref().err().map(storage_problem);
             // The caller may be gone. The transaction is committed regardless.
-            let answer: Answer = Box::new(move |committed| drop(sender.send(told(committed, result))));
+            let responder: Responder = Box::new(move |committed| drop(sender.send(caller_result(committed, result))));
             match failed {
-                Some(disk) => Err(Failed { answer, disk }),
-                None => Ok(answer),
+                Some(storage_problem) => Err(FailedTransaction { responder, storage_problem }),
+                None => Ok(responder),
             }
         })
     });
@@ -182,7 +187,7 @@ where
 
 /// Returns the result for the caller. If the commit failed, the caller's own error is returned only if it is a
 /// storage error; other errors depended on changes that were rolled back.
-fn told<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
+fn caller_result<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
     match (committed, result) {
         (Err(_), Err(own)) if own.is_storage_error() => Err(own),
         (committed, result) => committed.and(result),
@@ -190,7 +195,7 @@ fn told<T>(committed: Result<()>, result: Result<T>) -> Result<T> {
 }
 
 /// Returns the problem if the storage failed.
-fn disk(error: &Error) -> Option<Problem> {
+fn storage_problem(error: &Error) -> Option<Problem> {
     match error {
         Error::Unavailable(problem) if error.is_storage_error() => Some(problem.clone()),
         _ => None,
@@ -198,24 +203,24 @@ fn disk(error: &Error) -> Option<Problem> {
 }
 
 /// Runs transactions until every [`super::Store`] is dropped.
-pub(super) async fn run(mut tx: Tx, mut waiting: mpsc::Receiver<Job>, events: Events) {
-    while let Some(first) = waiting.recv().await {
-        let mut answers = Vec::new();
-        let committed = tx.group(first, &mut waiting, &mut answers).await;
-        let recorded = std::mem::take(&mut tx.recorded);
-        let failing = std::mem::take(&mut tx.failing);
-        tx.outage.note(committed.is_ok() && !failing);
+pub(super) async fn run(mut tx: Tx, mut queue: mpsc::Receiver<Job>, events: Events) {
+    while let Some(first) = queue.recv().await {
+        let mut responders = Vec::new();
+        let committed = tx.run_group(first, &mut queue, &mut responders).await;
+        let pending_events = std::mem::take(&mut tx.pending_events);
+        let storage_failed = std::mem::take(&mut tx.storage_failed);
+        tx.outage.record_write(committed.is_ok() && !storage_failed);
         match committed {
             Ok(()) => {
-                events.broadcast(recorded);
-                answers.into_iter().for_each(|answer| answer(Ok(())));
+                events.broadcast(pending_events);
+                responders.into_iter().for_each(|responder| responder(Ok(())));
             }
             Err(error) => {
                 tracing::error!(?error, "a commit failed");
                 // Fails if the transaction is already rolled back, which is fine.
                 drop(sqlx::query("ROLLBACK").execute(&mut tx.connection).await);
-                let failed = || disk(&error).map_or_else(Error::database_failed, Error::Unavailable);
-                answers.into_iter().for_each(|answer| answer(Err(failed())));
+                let failed = || storage_problem(&error).map_or_else(Error::database_failed, Error::Unavailable);
+                responders.into_iter().for_each(|responder| responder(Err(failed())));
             }
         }
     }

@@ -13,14 +13,14 @@ pub struct InFlight<K>(Arc<Mutex<HashSet<K>>>);
 /// Marks an operation as running until it is dropped.
 #[derive(Debug)]
 pub struct InFlightGuard<K: Hash + Eq> {
-    all: InFlight<K>,
+    in_flight: InFlight<K>,
     name: K,
 }
 
 impl<K: Hash + Eq + Clone> InFlight<K> {
     /// Marks an operation as running. Returns `None` if it is already running.
     pub fn try_begin(&self, name: &K) -> Option<InFlightGuard<K>> {
-        self.names().insert(name.clone()).then(|| InFlightGuard { all: self.clone(), name: name.clone() })
+        self.names().insert(name.clone()).then(|| InFlightGuard { in_flight: self.clone(), name: name.clone() })
     }
 }
 
@@ -33,7 +33,7 @@ impl<K> InFlight<K> {
 
 impl<K: Hash + Eq> Drop for InFlightGuard<K> {
     fn drop(&mut self) {
-        self.all.names().remove(&self.name);
+        self.in_flight.names().remove(&self.name);
     }
 }
 

@@ -8,7 +8,7 @@ pub const DEPTH: usize = 64;
 
 /// Returns whether a value nests no deeper than [`DEPTH`].
 pub fn is_shallow(value: &Value) -> bool {
-    within(value, DEPTH)
+    is_within_depth(value, DEPTH)
 }
 
 /// Maximum number of values in a text from outside. Each takes much more memory once it is parsed.
@@ -38,10 +38,10 @@ pub fn shape(text: &[u8]) -> (usize, usize) {
     (deepest, values)
 }
 
-fn within(value: &Value, depth: usize) -> bool {
+fn is_within_depth(value: &Value, depth: usize) -> bool {
     match value {
-        Value::Array(items) => depth > 0 && items.iter().all(|item| within(item, depth - 1)),
-        Value::Object(fields) => depth > 0 && fields.values().all(|field| within(field, depth - 1)),
+        Value::Array(items) => depth > 0 && items.iter().all(|item| is_within_depth(item, depth - 1)),
+        Value::Object(fields) => depth > 0 && fields.values().all(|field| is_within_depth(field, depth - 1)),
         _ => true,
     }
 }

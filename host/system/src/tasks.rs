@@ -42,7 +42,7 @@ const MAX_RESTART_PAUSE: Duration = Duration::from_secs(60);
 pub struct Tasks {
     tracker: TaskTracker,
     shutdown: CancellationToken,
-    cut_off: CancellationToken,
+    abort: CancellationToken,
     failures: Arc<Mutex<Failures>>,
 }
 
@@ -69,17 +69,17 @@ impl Tasks {
             Policy::Drain => tokio::spawn(task),
             Policy::Vital | Policy::Job => {
                 // Boxed, because each layer around it would reserve space for it again.
-                let (cut_off, task) = (self.cut_off.clone(), Box::pin(task));
+                let (abort, task) = (self.abort.clone(), Box::pin(task));
                 tokio::spawn(async move {
-                    cut_off.run_until_cancelled_owned(task).await;
+                    abort.run_until_cancelled_owned(task).await;
                 })
             }
         };
         self.tracker.spawn(async move {
-            let end = inner.await;
-            let early = policy == Policy::Vital && !tasks.shutdown.is_cancelled();
-            let panicked = end.is_err_and(|e| e.is_panic());
-            if panicked || early {
+            let outcome = inner.await;
+            let ended_early = policy == Policy::Vital && !tasks.shutdown.is_cancelled();
+            let panicked = outcome.is_err_and(|e| e.is_panic());
+            if panicked || ended_early {
                 tracing::error!(task = name, panicked, "a background task failed");
                 tasks.record_failure(name, policy != Policy::Job);
             }
@@ -128,7 +128,7 @@ impl Tasks {
 
     /// Aborts the tasks that are still running, except those with [`Policy::Drain`].
     pub fn abort_all(&self) {
-        self.cut_off.cancel();
+        self.abort.cancel();
     }
 
     /// Waits for every task to end.
@@ -139,12 +139,12 @@ impl Tasks {
 
     /// Returns an error if a task failed that the server cannot run without.
     pub fn fatal_failure(&self) -> Result<()> {
-        failed(self.failures().fatal)
+        failure_result(self.failures().fatal)
     }
 
     /// Returns an error if any task failed.
     pub fn first_failure(&self) -> Result<()> {
-        failed(self.failures().first)
+        failure_result(self.failures().first)
     }
 
     fn record_failure(&self, name: &'static str, fatal: bool) {
@@ -162,12 +162,12 @@ impl Tasks {
     }
 }
 
-fn failed(task: Option<&'static str>) -> Result<()> {
+fn failure_result(task: Option<&'static str>) -> Result<()> {
     task.map_or(Ok(()), |name| Err(Error::internal(format!("the background task `{name}` failed"))))
 }
 
 /// Starts a thread that ends by itself.
-pub fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+pub fn spawn_thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     std::thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(Error::internal)
 }
 
@@ -198,12 +198,12 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 /// Runs work on an input of `bytes` bytes, off the server's worker threads if the input is large.
-pub async fn heavy<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    if bytes <= LIGHT { Ok(work()) } else { blocking(work).await }
+pub async fn run_sized<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    if bytes <= MAX_INLINE_BYTES { Ok(work()) } else { blocking(work).await }
 }
 
 /// Maximum size of an input that is processed on the server's worker threads, in bytes.
-const LIGHT: usize = 64 * 1024;
+const MAX_INLINE_BYTES: usize = 64 * 1024;
 
 /// Niceness of the threads of components, as in nice(1).
 const NICENESS: i32 = 10;
@@ -241,17 +241,17 @@ impl GuestRuntime {
     }
 
     /// Runs a guest to its end. Switching threads and back takes several times as long as a short call, so a task
-    /// that is likely to be `brief` starts on the caller's thread. If it is still pending when it first yields,
+    /// that is `short_running` starts on the caller's thread. If it is still pending when it first yields,
     /// after about one tick, it moves to this runtime.
     pub async fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
-        brief: bool,
+        short_running: bool,
     ) -> Result<T> {
         let mut task = Box::pin(task);
-        if brief {
-            let begun = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))))).await;
-            match begun {
+        if short_running {
+            let first_poll = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))))).await;
+            match first_poll {
                 Ok(Poll::Ready(ended)) => return Ok(ended),
                 Ok(Poll::Pending) => {}
                 Err(_) => return Err(Error::internal("a call panicked")),
@@ -319,9 +319,9 @@ mod tests {
     async fn a_shutdown_waits_for_no_restart() {
         let tasks = Tasks::default();
         let failed = Arc::new(tokio::sync::Notify::new());
-        let told = Arc::clone(&failed);
+        let notify = Arc::clone(&failed);
         tasks.keep_running("broken", move || {
-            told.notify_one();
+            notify.notify_one();
             async { panic!("always") }
         });
         failed.notified().await;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 
 /// Version of the suite. The major number changes when the expectations of a case change.
-pub const SUITE: &str = "1.0.0";
+pub const SUITE_VERSION: &str = "1.0.0";
 
 /// What came of the conformance suite.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -80,9 +80,11 @@ impl Report {
         let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
         let (passed, failed, skipped) = (count(Outcome::Passed), count(Outcome::Failed), count(Outcome::Skipped));
         let rows: String = cases.iter().map(Case::row).collect();
-        let sum = format!("{passed} passed, {failed} failed, {skipped} skipped: suite {SUITE} on the wire `{wire}`\n");
+        let sum = format!(
+            "{passed} passed, {failed} failed, {skipped} skipped: suite {SUITE_VERSION} on the wire `{wire}`\n"
+        );
         Self {
-            suite: SUITE.to_owned(),
+            suite: SUITE_VERSION.to_owned(),
             wire,
             digest,
             checked_at: None,

@@ -6,7 +6,7 @@ use time::{
     Duration, OffsetDateTime, UtcOffset, format_description::StaticFormatDescription, macros::format_description,
 };
 
-const FORMAT: StaticFormatDescription =
+const TIMESTAMP_FORMAT: StaticFormatDescription =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// Source of the current time. Tests inject their own.
@@ -45,7 +45,7 @@ impl fmt::Debug for Clock {
 
 pub fn format(time: OffsetDateTime) -> String {
     // Formatting a date into memory with a constant description cannot fail.
-    time.to_offset(UtcOffset::UTC).format(&FORMAT).unwrap_or_default()
+    time.to_offset(UtcOffset::UTC).format(&TIMESTAMP_FORMAT).unwrap_or_default()
 }
 
 /// Returns the date of a timestamp, such as `2026-11-27`.

@@ -6,22 +6,28 @@ use sqlx::error::DatabaseError;
 use crate::error::Error;
 
 // SQLite's primary result codes.
-const BUSY: i32 = 5;
-const LOCKED: i32 = 6;
-const NOMEM: i32 = 7;
-const READONLY: i32 = 8;
-const IOERR: i32 = 10;
-const CORRUPT: i32 = 11;
-const FULL: i32 = 13;
-const CANTOPEN: i32 = 14;
-const PROTOCOL: i32 = 15;
-const NOTADB: i32 = 26;
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_NOMEM: i32 = 7;
+const SQLITE_READONLY: i32 = 8;
+const SQLITE_IOERR: i32 = 10;
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_CANTOPEN: i32 = 14;
+const SQLITE_PROTOCOL: i32 = 15;
+const SQLITE_NOTADB: i32 = 26;
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        let later = match (&error, code(&error)) {
-            (_, Some(FULL)) => Self::disk_full(),
-            (_, Some(BUSY | LOCKED | NOMEM | READONLY | IOERR | CORRUPT | CANTOPEN | PROTOCOL | NOTADB))
+        let converted = match (&error, code(&error)) {
+            (_, Some(SQLITE_FULL)) => Self::disk_full(),
+            (
+                _,
+                Some(
+                    SQLITE_BUSY | SQLITE_LOCKED | SQLITE_NOMEM | SQLITE_READONLY | SQLITE_IOERR | SQLITE_CORRUPT
+                    | SQLITE_CANTOPEN | SQLITE_PROTOCOL | SQLITE_NOTADB,
+                ),
+            )
             | (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed, _) => {
                 Self::database_failed()
             }
@@ -29,18 +35,18 @@ impl From<sqlx::Error> for Error {
         };
         // The client receives only the message.
         tracing::error!(?error, "a database operation failed");
-        later
+        converted
     }
 }
 
 /// Returns whether another program has locked the database.
 pub fn is_busy(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some(BUSY | LOCKED))
+    matches!(code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
 }
 
 /// Returns whether the file is not, or no longer, a valid database.
 pub fn is_damaged(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some(CORRUPT | NOTADB))
+    matches!(code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
 }
 
 fn code(error: &sqlx::Error) -> Option<i32> {

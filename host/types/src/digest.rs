@@ -90,12 +90,12 @@ pub fn keyed(key: &[u8; 32]) -> Hmac256 {
 /// Computes HMAC-SHA-256 (RFC 2104) with a key of any length.
 pub fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
     // A key longer than a block is hashed first.
-    let mut short = [0; 64];
-    match short.get_mut(..key.len()) {
+    let mut block = [0; 64];
+    match block.get_mut(..key.len()) {
         Some(start) => start.copy_from_slice(key),
-        None => short[..32].copy_from_slice(&sha256(key)),
+        None => block[..32].copy_from_slice(&sha256(key)),
     }
-    let mut mac = Hmac256::new(&short.into());
+    let mut mac = Hmac256::new(&block.into());
     mac.update(data);
     mac.finalize().into_bytes().into()
 }

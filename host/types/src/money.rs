@@ -7,11 +7,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Billionths per dollar.
-const PER_DOLLAR: f64 = 1e9;
+const BILLIONTHS_PER_DOLLAR: f64 = 1e9;
 /// Maximum amount, in dollars: far below the limit of the database.
-const MOST: f64 = 1e6;
+const MAX_DOLLARS: f64 = 1e6;
 /// Number of tokens that a price is for.
-const TOKENS: u128 = 1_000_000;
+const TOKENS_PER_PRICE: u128 = 1_000_000;
 
 /// Amount of money.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,7 @@ impl Dollars {
     /// Converts from dollars. Returns `None` unless the amount is 0 to 1 million dollars.
     pub fn new(dollars: f64) -> Option<Self> {
         // In range, so the conversion only loses fractions of a billionth.
-        (0.0..=MOST).contains(&dollars).then(|| Self((dollars * PER_DOLLAR).round() as u64))
+        (0.0..=MAX_DOLLARS).contains(&dollars).then(|| Self((dollars * BILLIONTHS_PER_DOLLAR).round() as u64))
     }
 
     pub fn stored(billionths: i64) -> Self {
@@ -54,13 +54,13 @@ impl Dollars {
     }
 
     /// Returns the cost of `tokens` tokens at this price per million, rounded up.
-    fn of(self, tokens: u64) -> Self {
-        let cost = (u128::from(self.0) * u128::from(tokens)).div_ceil(TOKENS);
+    fn cost_of_tokens(self, tokens: u64) -> Self {
+        let cost = (u128::from(self.0) * u128::from(tokens)).div_ceil(TOKENS_PER_PRICE);
         Self(u64::try_from(cost).unwrap_or(u64::MAX))
     }
 
     fn to_dollars(self) -> f64 {
-        self.0 as f64 / PER_DOLLAR
+        self.0 as f64 / BILLIONTHS_PER_DOLLAR
     }
 }
 
@@ -81,17 +81,19 @@ impl Price {
     /// Returns the cost of a call. `input` includes the `cached` tokens.
     pub fn cost(&self, input: u64, cached: u64, output: u64) -> Dollars {
         let cached = cached.min(input);
-        self.input.of(input - cached) + self.cached_input.of(cached) + self.output.of(output)
+        self.input.cost_of_tokens(input - cached)
+            + self.cached_input.cost_of_tokens(cached)
+            + self.output.cost_of_tokens(output)
     }
 
     /// Returns the maximum cost of a call.
-    pub fn worst(&self, input: u64, output: u64) -> Dollars {
-        self.input.max(self.cached_input).of(input) + self.output.of(output)
+    pub fn max_cost(&self, input: u64, output: u64) -> Dollars {
+        self.input.max(self.cached_input).cost_of_tokens(input) + self.output.cost_of_tokens(output)
     }
 
     /// Returns the number of output tokens that an amount pays for.
     pub fn output_for(&self, amount: Dollars) -> u64 {
-        let tokens = (u128::from(amount.0) * TOKENS).checked_div(u128::from(self.output.0));
+        let tokens = (u128::from(amount.0) * TOKENS_PER_PRICE).checked_div(u128::from(self.output.0));
         tokens.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 }
@@ -110,8 +112,8 @@ impl Serialize for Dollars {
 
 impl<'de> Deserialize<'de> for Dollars {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wrong = || serde::de::Error::custom("an amount is 0 to 1000000 US dollars");
-        Self::new(f64::deserialize(deserializer)?).ok_or_else(wrong)
+        let out_of_range = || serde::de::Error::custom("an amount is 0 to 1000000 US dollars");
+        Self::new(f64::deserialize(deserializer)?).ok_or_else(out_of_range)
     }
 }
 

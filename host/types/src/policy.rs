@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Maximum number of patterns per field of a policy.
-pub const PATTERNS: usize = 256;
+pub const MAX_PATTERNS: usize = 256;
 /// Maximum length of a pattern, in bytes: a skill's name, two underscores and a tool's name.
-pub const LENGTH: usize = 130;
+pub const MAX_PATTERN_BYTES: usize = 130;
 
 /// What is asked, allowed and denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,8 +89,8 @@ impl Policy {
     /// Returns the verdict on a tool. `tool` is the name by which the model calls it.
     pub fn verdict(&self, tool: &str, hints: Option<&Hints>) -> Verdict {
         // The longest pattern wins; of equally long ones, the stricter verdict.
-        let fitting = self.tools.iter().filter(|(pattern, _)| matches(pattern, tool));
-        match fitting.max_by_key(|(pattern, verdict)| (pattern.len(), **verdict)) {
+        let matching = self.tools.iter().filter(|(pattern, _)| matches(pattern, tool));
+        match matching.max_by_key(|(pattern, verdict)| (pattern.len(), **verdict)) {
             Some((_, verdict)) => *verdict,
             None if hints.is_some_and(|hints| hints.wants_approval) => Verdict::Ask,
             None => Verdict::Allow,
@@ -106,18 +106,18 @@ impl Policy {
         let fields =
             [("tools", self.tools.keys().collect::<Vec<_>>()), ("idempotent", self.idempotent.iter().collect())];
         for (field, patterns) in fields {
-            if patterns.len() > PATTERNS {
-                return Err(Error::invalid_field(field, format!("it has at most {PATTERNS} patterns")));
+            if patterns.len() > MAX_PATTERNS {
+                return Err(Error::invalid_field(field, format!("it has at most {MAX_PATTERNS} patterns")));
             }
             let valid = |pattern: &str| {
                 let characters = pattern.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'*'));
-                characters && (1..=LENGTH).contains(&pattern.len())
+                characters && (1..=MAX_PATTERN_BYTES).contains(&pattern.len())
             };
-            if let Some(wrong) = patterns.into_iter().find(|pattern| !valid(pattern)) {
-                let wrong: String = wrong.chars().take(LENGTH).collect();
+            if let Some(invalid) = patterns.into_iter().find(|pattern| !valid(pattern)) {
+                let invalid: String = invalid.chars().take(MAX_PATTERN_BYTES).collect();
                 let reason = format!(
-                    "{wrong:?} is no pattern: it is a name such as `notes__add` or `notes__*`, of at most {LENGTH} \
-                     of A-Z, a-z, 0-9, _, - and *"
+                    "{invalid:?} is no pattern: it is a name such as `notes__add` or `notes__*`, of at most \
+                     {MAX_PATTERN_BYTES} of A-Z, a-z, 0-9, _, - and *"
                 );
                 return Err(Error::invalid_field(field, reason));
             }

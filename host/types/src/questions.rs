@@ -128,8 +128,8 @@ impl Response {
     pub fn check(&self, question: &Question) -> Result<()> {
         match (question.kind, &self.answer, self.decision) {
             (Kind::Question, Some(answer), None) if self.scope.is_none() => match answer.len() {
-                1..=ANSWER => Ok(()),
-                _ => Err(Error::invalid_field("answer", format!("it has 1 to {ANSWER} bytes"))),
+                1..=MAX_ANSWER_BYTES => Ok(()),
+                _ => Err(Error::invalid_field("answer", format!("it has 1 to {MAX_ANSWER_BYTES} bytes"))),
             },
             (Kind::Question, ..) => Err(Error::invalid_field("answer", "this is a question: it takes `answer` alone")),
             (Kind::Approval, None, Some(_)) => Ok(()),
@@ -174,4 +174,4 @@ named!(Decision { Allow = "allow", Deny = "deny" });
 named!(DecisionScope { Once = "once", Run = "run", Session = "session", Always = "always" });
 
 /// Maximum length of an answer, in bytes.
-pub const ANSWER: usize = 64 * 1024;
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;

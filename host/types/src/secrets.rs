@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::ids::{SecretId, SecretName};
 
 /// Length of a nonce, in bytes.
-pub const NONCE: usize = 24;
+pub const NONCE_BYTES: usize = 24;
 /// Number of bytes that sealing adds: the nonce and the tag.
-pub const OVERHEAD: usize = NONCE + 16;
+pub const SEALING_OVERHEAD_BYTES: usize = NONCE_BYTES + 16;
 
 /// A secret as it is shown: without its value.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -3,50 +3,50 @@
 use moxxy_runtime::{Failure, models::Model};
 use serde_json::{Value, json};
 
-use super::{Fault, Tried};
+use super::{CaseResult, Fault};
 use crate::{
     harness::Harness,
     request,
-    script::{Kind, MESSAGE},
-    service::{Reply, Seen},
+    script::{ERROR_MESSAGE, Kind},
+    service::{RecordedRequest, Reply},
     wire::{ProtocolProfile, Template, Values},
 };
 
-const UNASKED: Fault = Fault::Skipped("it asks the service for no list");
-const NONE: Fault = Fault::Skipped("the wire has no list of models");
+const NOT_REQUESTED: Fault = Fault::Skipped("it asks the service for no list");
+const NO_MODEL_LIST: Fault = Fault::Skipped("the wire has no list of models");
 
-pub async fn listed(bench: &Harness<'_>) -> Tried {
-    let Some(expected) = listing(&bench.wire) else { return Err(NONE) };
-    let wire = bench.wire.clone();
-    let (listed, seen) = bench.models(move |seen| answer(&wire, seen)).await;
+pub async fn listed(harness: &Harness<'_>) -> CaseResult {
+    let Some(expected) = list_template(&harness.profile) else { return Err(NO_MODEL_LIST) };
+    let profile = harness.profile.clone();
+    let (listed, requests) = harness.models(move |request| reply_to(&profile, request)).await;
     let models =
         listed.map_err(|failure| format!("expected a list, came {}: {}", failure.code(), failure.message()))?;
-    if seen.is_empty() {
-        return Err(UNASKED);
+    if requests.is_empty() {
+        return Err(NOT_REQUESTED);
     }
-    let came: Vec<Value> = models.iter().map(shown).collect();
-    Ok(request::has(&expected.value(&Values::new()), &json!(came), "")?)
+    let actual: Vec<Value> = models.iter().map(model_json).collect();
+    Ok(request::check_contains(&expected.value(&Values::new()), &json!(actual), "")?)
 }
 
-pub async fn errors(bench: &Harness<'_>) -> Tried {
-    if listing(&bench.wire).is_none() {
-        return Err(NONE);
+pub async fn errors(harness: &Harness<'_>) -> CaseResult {
+    if list_template(&harness.profile).is_none() {
+        return Err(NO_MODEL_LIST);
     }
-    let body = bench.wire.error.filled(&[("message".to_owned(), json!(MESSAGE))].into_iter().collect());
+    let body = harness.profile.error.render(&[("message".to_owned(), json!(ERROR_MESSAGE))].into_iter().collect());
     let cases = [(401, Kind::Authentication), (429, Kind::RateLimited), (500, Kind::Overloaded)];
     for (status, kind) in cases {
         let body = body.clone();
-        let (listed, seen) = bench.models(move |_| Reply::new(status, body.clone())).await;
-        if seen.is_empty() {
-            return Err(UNASKED);
+        let (listed, requests) = harness.models(move |_| Reply::new(status, body.clone())).await;
+        if requests.is_empty() {
+            return Err(NOT_REQUESTED);
         }
-        fails(status, listed, Some(kind))?;
+        expect_failure(status, listed, Some(kind))?;
     }
-    let (listed, _) = bench.models(|_| Reply::new(200, "<html>Welcome</html>")).await;
-    Ok(fails(200, listed, None)?)
+    let (listed, _) = harness.models(|_| Reply::new(200, "<html>Welcome</html>")).await;
+    Ok(expect_failure(200, listed, None)?)
 }
 
-fn fails(status: u16, listed: Result<Vec<Model>, Failure>, kind: Option<Kind>) -> Result<(), String> {
+fn expect_failure(status: u16, listed: Result<Vec<Model>, Failure>, kind: Option<Kind>) -> Result<(), String> {
     let expected = kind.map_or("error", Kind::as_str);
     match listed {
         Err(Failure::ComponentError { code, .. }) if kind.is_none_or(|kind| kind.code() == code) => Ok(()),
@@ -55,22 +55,22 @@ fn fails(status: u16, listed: Result<Vec<Model>, Failure>, kind: Option<Kind>) -
     }
 }
 
-fn listing(wire: &ProtocolProfile) -> Option<&Template> {
-    wire.listed.as_ref().filter(|_| !wire.models.is_empty())
+fn list_template(profile: &ProtocolProfile) -> Option<&Template> {
+    profile.listed.as_ref().filter(|_| !profile.models.is_empty())
 }
 
-fn answer(wire: &ProtocolProfile, seen: &Seen) -> Reply {
-    let body = String::from_utf8_lossy(&seen.body);
-    let fits = wire.models.iter().find(|answer| {
-        answer.method == seen.method && seen.path.ends_with(&answer.path) && body.contains(&answer.asked)
+fn reply_to(profile: &ProtocolProfile, request: &RecordedRequest) -> Reply {
+    let body = String::from_utf8_lossy(&request.body);
+    let fits = profile.models.iter().find(|answer| {
+        answer.method == request.method && request.path.ends_with(&answer.path) && body.contains(&answer.asked)
     });
     match fits {
-        Some(answer) => Reply::new(200, answer.body.filled(&Values::new())).header("Content-Type", "application/json"),
+        Some(answer) => Reply::new(200, answer.body.render(&Values::new())).header("Content-Type", "application/json"),
         None => Reply::new(404, ""),
     }
 }
 
-fn shown(model: &Model) -> Value {
+fn model_json(model: &Model) -> Value {
     let price = model
         .price
         .map(|price| json!({ "input": price.input, "cached_input": price.cached_input, "output": price.output }));

@@ -1,95 +1,95 @@
 //! Cases for the end of a completion: usage, stop reason and cancellation.
 
-use super::{Fault, Tried};
+use super::{CaseResult, Fault};
 use crate::{
     harness::Harness,
     request,
-    script::{Reason, Script, Used},
+    script::{Reason, Script, TokenUsage},
     service::{Piece, Reply, Service},
     transcript::Transcript,
     wire::Style,
 };
 
-pub async fn usage(bench: &Harness<'_>) -> Tried {
-    used(bench, &Script::plain()).await
+pub async fn usage(harness: &Harness<'_>) -> CaseResult {
+    check_usage(harness, &Script::plain()).await
 }
 
-pub async fn parts(bench: &Harness<'_>) -> Tried {
-    if !bench.wire.says("$cached_tokens") && !bench.wire.says("$reasoning_tokens") {
+pub async fn usage_parts(harness: &Harness<'_>) -> CaseResult {
+    if !harness.profile.has_placeholder("$cached_tokens") && !harness.profile.has_placeholder("$reasoning_tokens") {
         return Err(Fault::Skipped("the wire tells no parts"));
     }
-    used(bench, &Script { used: Used::CACHED, ..Script::plain() }).await
+    check_usage(harness, &Script { usage: TokenUsage::CACHED, ..Script::plain() }).await
 }
 
-async fn used(bench: &Harness<'_>, script: &Script) -> Tried {
-    if !bench.wire.says("$output_tokens") {
+async fn check_usage(harness: &Harness<'_>, script: &Script) -> CaseResult {
+    if !harness.profile.has_placeholder("$output_tokens") {
         return Err(Fault::Skipped("the wire tells no usage"));
     }
-    let heard = bench.run_completion(bench.says(script, Style::Plain)).await;
-    heard.is_whole()?;
-    Ok(heard.used(script, &bench.wire)?)
+    let transcript = harness.run_completion(harness.script_reply(script, Style::Plain)).await;
+    transcript.check_complete()?;
+    Ok(transcript.check_usage(script, &harness.profile)?)
 }
 
-pub async fn end_turn(bench: &Harness<'_>) -> Tried {
-    stops(bench, Reason::EndTurn).await
+pub async fn end_turn(harness: &Harness<'_>) -> CaseResult {
+    check_stop(harness, Reason::EndTurn).await
 }
 
-pub async fn tool_use(bench: &Harness<'_>) -> Tried {
-    stops(bench, Reason::ToolUse).await
+pub async fn tool_use(harness: &Harness<'_>) -> CaseResult {
+    check_stop(harness, Reason::ToolUse).await
 }
 
-pub async fn max_tokens(bench: &Harness<'_>) -> Tried {
-    stops(bench, Reason::MaxTokens).await
+pub async fn max_tokens(harness: &Harness<'_>) -> CaseResult {
+    check_stop(harness, Reason::MaxTokens).await
 }
 
-pub async fn refusal(bench: &Harness<'_>) -> Tried {
-    stops(bench, Reason::Refusal).await
+pub async fn refusal(harness: &Harness<'_>) -> CaseResult {
+    check_stop(harness, Reason::Refusal).await
 }
 
-pub async fn other(bench: &Harness<'_>) -> Tried {
-    stops(bench, Reason::Other).await
+pub async fn other(harness: &Harness<'_>) -> CaseResult {
+    check_stop(harness, Reason::Other).await
 }
 
-async fn stops(bench: &Harness<'_>, stop: Reason) -> Tried {
-    if !bench.wire.stops.contains_key(&stop) {
+async fn check_stop(harness: &Harness<'_>, stop: Reason) -> CaseResult {
+    if !harness.profile.stops.contains_key(&stop) {
         return Err(Fault::Skipped("the wire does not say that"));
     }
     let script = match stop {
         Reason::ToolUse => Script::calling(),
         stop => Script { stop, ..Script::plain() },
     };
-    let heard = bench.run_completion(bench.says(&script, Style::Plain)).await;
-    heard.is_whole()?;
-    Ok(heard.stopped(stop, &bench.wire)?)
+    let transcript = harness.run_completion(harness.script_reply(&script, Style::Plain)).await;
+    transcript.check_complete()?;
+    Ok(transcript.check_stop(stop, &harness.profile)?)
 }
 
 /// The service stalls after the first chunk, and the host drops the completion.
-pub async fn midst(bench: &Harness<'_>) -> Tried {
-    let beginning = Script::plain().beginning(&bench.wire).concat();
-    let reply = bench.stream(vec![Piece::Bytes(beginning.into()), Piece::Stall]);
-    let service = Service::new(&bench.monitor, move |_| reply.clone());
+pub async fn dropped_mid_stream(harness: &Harness<'_>) -> CaseResult {
+    let beginning = Script::plain().beginning(&harness.profile).concat();
+    let reply = harness.stream_reply(vec![Piece::Bytes(beginning.into()), Piece::Stall]);
+    let service = Service::new(&harness.monitor, move |_| reply.clone());
     let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
-    let (mut heard, mut completion) =
-        (Transcript::default(), bench.begin(&service, request::plain()).await.map_err(failed)?);
-    while heard.text.is_empty() {
-        if bench.next(&mut completion, &mut heard, &service).await.is_none() {
-            let why = format!("expected the first piece of text, came none: {}", heard.message());
+    let (mut transcript, mut completion) =
+        (Transcript::default(), harness.start_completion(&service, request::plain()).await.map_err(failed)?);
+    while transcript.text.is_empty() {
+        if harness.next(&mut completion, &mut transcript, &service).await.is_none() {
+            let why = format!("expected the first piece of text, came none: {}", transcript.message());
             return Err(why.into());
         }
     }
     drop(completion);
-    bench.waited(service.closed()).await.map_err(|_| "the connection stayed open".to_owned().into())
+    harness.with_timeout(service.closed()).await.map_err(|_| "the connection stayed open".to_owned().into())
 }
 
-pub async fn early(bench: &Harness<'_>) -> Tried {
-    let service = Service::new(&bench.monitor, |_| Reply::Never);
+pub async fn dropped_before_response(harness: &Harness<'_>) -> CaseResult {
+    let service = Service::new(&harness.monitor, |_| Reply::Never);
     let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
-    let mut completion = bench.begin(&service, request::plain()).await.map_err(failed)?;
-    let asked = service.asked();
+    let mut completion = harness.start_completion(&service, request::plain()).await.map_err(failed)?;
+    let request_received = service.request_received();
     tokio::select! {
-        asked = bench.waited(asked) => asked.map_err(failed)?,
+        request_received = harness.with_timeout(request_received) => request_received.map_err(failed)?,
         _ = completion.next() => return Err("it ended before the service answered".to_owned().into()),
     }
     drop(completion);
-    bench.waited(service.closed()).await.map_err(|_| "the connection stayed open".to_owned().into())
+    harness.with_timeout(service.closed()).await.map_err(|_| "the connection stayed open".to_owned().into())
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Fault, Tried};
+use super::{CaseResult, Fault};
 use crate::{
     harness::Harness,
     script::{Call, Reason, Script},
@@ -11,122 +11,133 @@ use crate::{
     wire::Style,
 };
 
-pub async fn plain(bench: &Harness<'_>) -> Tried {
-    heard(bench, &Script::plain()).await
+pub async fn plain(harness: &Harness<'_>) -> CaseResult {
+    check_script(harness, &Script::plain()).await
 }
 
-pub async fn escaped(bench: &Harness<'_>) -> Tried {
-    same(bench, Style::Escaped).await
+pub async fn escaped(harness: &Harness<'_>) -> CaseResult {
+    check_style(harness, Style::Escaped).await
 }
 
-pub async fn framing(bench: &Harness<'_>) -> Tried {
-    same(bench, Style::Loose).await
+pub async fn framing(harness: &Harness<'_>) -> CaseResult {
+    check_style(harness, Style::Loose).await
 }
 
-pub async fn fields(bench: &Harness<'_>) -> Tried {
-    same(bench, Style::NewFields).await
+pub async fn unknown_fields(harness: &Harness<'_>) -> CaseResult {
+    check_style(harness, Style::NewFields).await
 }
 
-pub async fn events(bench: &Harness<'_>) -> Tried {
-    if bench.wire.unknown.is_empty() {
+pub async fn unknown_events(harness: &Harness<'_>) -> CaseResult {
+    if harness.profile.unknown.is_empty() {
         return Err(Fault::Skipped("the wire has no other events"));
     }
-    same(bench, Style::NewEvents).await
+    check_style(harness, Style::NewEvents).await
 }
 
 /// Sends the first chunk, and the rest only after the host has received it.
-pub async fn prompt(bench: &Harness<'_>) -> Tried {
+pub async fn text_without_delay(harness: &Harness<'_>) -> CaseResult {
     let script = Script::plain();
-    let beginning = script.beginning(&bench.wire).concat();
-    let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
-    let pieces =
-        vec![Piece::Bytes(whole.slice(..beginning.len())), Piece::Heard, Piece::Bytes(whole.slice(beginning.len()..))];
-    let heard = bench.run_completion(bench.stream(pieces)).await;
-    if heard.text.is_empty() {
+    let beginning = script.beginning(&harness.profile).concat();
+    let whole = Bytes::from(script.body(&harness.profile, Style::Plain));
+    let pieces = vec![
+        Piece::Bytes(whole.slice(..beginning.len())),
+        Piece::AwaitText,
+        Piece::Bytes(whole.slice(beginning.len()..)),
+    ];
+    let transcript = harness.run_completion(harness.stream_reply(pieces)).await;
+    if transcript.text.is_empty() {
         return Err("expected the first piece of text before the rest was sent, came nothing".to_owned().into());
     }
-    Ok(heard.is(&script, &bench.wire)?)
+    Ok(transcript.check_matches(&script, &harness.profile)?)
 }
 
-pub async fn every_byte(bench: &Harness<'_>) -> Tried {
-    let script = Script::whole(&bench.wire);
-    let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
-    split(bench, &script, &whole, 0..=whole.len()).await
+pub async fn split_at_every_byte(harness: &Harness<'_>) -> CaseResult {
+    let script = Script::full(&harness.profile);
+    let whole = Bytes::from(script.body(&harness.profile, Style::Plain));
+    check_splits(harness, &script, &whole, 0..=whole.len()).await
 }
 
-pub async fn letters(bench: &Harness<'_>) -> Tried {
+pub async fn split_characters(harness: &Harness<'_>) -> CaseResult {
     let script = Script::plain();
-    let text = script.body(&bench.wire, Style::Plain);
+    let text = script.body(&harness.profile, Style::Plain);
     let within: Vec<usize> = (0..text.len()).filter(|place| !text.is_char_boundary(*place)).collect();
-    split(bench, &script, &Bytes::from(text), within).await
+    check_splits(harness, &script, &Bytes::from(text), within).await
 }
 
-async fn split(bench: &Harness<'_>, script: &Script, whole: &Bytes, places: impl IntoIterator<Item = usize>) -> Tried {
-    let known = at_once(bench, script).await?;
+async fn check_splits(
+    harness: &Harness<'_>,
+    script: &Script,
+    whole: &Bytes,
+    places: impl IntoIterator<Item = usize>,
+) -> CaseResult {
+    let reference = reference_transcript(harness, script).await?;
     for place in places {
         let (before, after) = (whole.slice(..place), whole.slice(place..));
-        let reply = bench.stream(vec![Piece::Bytes(before), Piece::Pause, Piece::Bytes(after)]);
-        let held = bench.run_completion(reply).await.says(&known);
-        held.map_err(|why| format!("cut after {place} of {} bytes: {why}", whole.len()))?;
+        let reply = harness.stream_reply(vec![Piece::Bytes(before), Piece::Pause, Piece::Bytes(after)]);
+        let check = harness.run_completion(reply).await.check_same_content(&reference);
+        check.map_err(|why| format!("cut after {place} of {} bytes: {why}", whole.len()))?;
     }
     Ok(())
 }
 
-pub async fn drip(bench: &Harness<'_>) -> Tried {
-    let script = Script::whole(&bench.wire);
-    let whole = Bytes::from(script.body(&bench.wire, Style::Plain));
+pub async fn byte_by_byte(harness: &Harness<'_>) -> CaseResult {
+    let script = Script::full(&harness.profile);
+    let whole = Bytes::from(script.body(&harness.profile, Style::Plain));
     let drop = |place: usize| [Piece::Bytes(whole.slice(place..=place)), Piece::Pause];
     let drops = (0..whole.len()).flat_map(drop).collect();
-    let known = at_once(bench, &script).await?;
-    Ok(bench.run_completion(bench.stream(drops)).await.says(&known)?)
+    let reference = reference_transcript(harness, &script).await?;
+    Ok(harness.run_completion(harness.stream_reply(drops)).await.check_same_content(&reference)?)
 }
 
 /// Returns the transcript of an ordinary stream, as a reference. Other cases check its content.
-async fn at_once(bench: &Harness<'_>, script: &Script) -> Result<Transcript, Fault> {
-    let heard = bench.run_completion(bench.says(script, Style::Plain)).await;
-    heard.is_whole()?;
-    Ok(heard)
+async fn reference_transcript(harness: &Harness<'_>, script: &Script) -> Result<Transcript, Fault> {
+    let transcript = harness.run_completion(harness.script_reply(script, Style::Plain)).await;
+    transcript.check_complete()?;
+    Ok(transcript)
 }
 
 /// Checks that a variation of the stream has the same content.
-async fn same(bench: &Harness<'_>, style: Style) -> Tried {
-    let script = Script::whole(&bench.wire);
-    let known = at_once(bench, &script).await?;
-    Ok(bench.run_completion(bench.says(&script, style)).await.says(&known)?)
+async fn check_style(harness: &Harness<'_>, style: Style) -> CaseResult {
+    let script = Script::full(&harness.profile);
+    let reference = reference_transcript(harness, &script).await?;
+    Ok(harness.run_completion(harness.script_reply(&script, style)).await.check_same_content(&reference)?)
 }
 
-pub async fn thought(bench: &Harness<'_>) -> Tried {
-    if bench.wire.thought.piece.is_empty() {
+pub async fn thought(harness: &Harness<'_>) -> CaseResult {
+    if harness.profile.thought.piece.is_empty() {
         return Err(Fault::Skipped("the wire has no thoughts"));
     }
-    heard(bench, &Script::thinking()).await
+    check_script(harness, &Script::thinking()).await
 }
 
-pub async fn one_call(bench: &Harness<'_>) -> Tried {
+pub async fn one_call(harness: &Harness<'_>) -> CaseResult {
     let mut script = Script::calling();
     script.calls.truncate(1);
-    called(bench, &script).await
+    check_calls(harness, &script).await
 }
 
-pub async fn parallel(bench: &Harness<'_>) -> Tried {
-    called(bench, &Script::calling()).await
+pub async fn parallel_calls(harness: &Harness<'_>) -> CaseResult {
+    check_calls(harness, &Script::calling()).await
 }
 
-pub async fn bare(bench: &Harness<'_>) -> Tried {
+pub async fn call_without_arguments(harness: &Harness<'_>) -> CaseResult {
     let call = Call { id: "call_a", name: "weather", arguments: Vec::new() };
-    called(bench, &Script { calls: vec![call], text: Vec::new(), ..Script::calling() }).await
+    check_calls(harness, &Script { calls: vec![call], text: Vec::new(), ..Script::calling() }).await
 }
 
-async fn called(bench: &Harness<'_>, script: &Script) -> Tried {
-    if !bench.wire.has_calls() {
+async fn check_calls(harness: &Harness<'_>, script: &Script) -> CaseResult {
+    if !harness.profile.has_calls() {
         return Err(Fault::Skipped("the wire has no tool calls"));
     }
-    let heard = bench.run_completion(bench.says(script, Style::Plain)).await;
-    heard.is_whole()?;
-    heard.makes(&script.calls, &bench.wire)?;
-    Ok(heard.stopped(Reason::ToolUse, &bench.wire)?)
+    let transcript = harness.run_completion(harness.script_reply(script, Style::Plain)).await;
+    transcript.check_complete()?;
+    transcript.check_calls(&script.calls, &harness.profile)?;
+    Ok(transcript.check_stop(Reason::ToolUse, &harness.profile)?)
 }
 
-async fn heard(bench: &Harness<'_>, script: &Script) -> Tried {
-    Ok(bench.run_completion(bench.says(script, Style::Plain)).await.is(script, &bench.wire)?)
+async fn check_script(harness: &Harness<'_>, script: &Script) -> CaseResult {
+    Ok(harness
+        .run_completion(harness.script_reply(script, Style::Plain))
+        .await
+        .check_matches(script, &harness.profile)?)
 }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
-use moxxy_egress::{self as egress, Refusal, Timeouts, Wait};
+use moxxy_egress::{self as egress, Refusal, TimeoutPhase, Timeouts};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use crate::{context::Outgoing, state::CallState};
 
 /// Maximum size of a body chunk, in bytes. A call may hold hundreds of bodies, each with two such chunks.
-const BODY_CHUNK: usize = 16 * 1024;
+const MAX_BODY_CHUNK_BYTES: usize = 16 * 1024;
 
 /// Forwards requests to the call's [`Outgoing`].
 #[derive(Debug)]
@@ -21,34 +21,34 @@ pub struct Hooks {
     /// Whether a request was sent that may have changed something.
     pub sent_change: bool,
     /// Whether the call asked the user and has no answer. It will be repeated.
-    pub waits: bool,
-    refused: Refused,
+    pub awaits_answer: bool,
+    last_refusal: LastRefusal,
 }
 
 /// The reason why the last request was refused. Components only receive a code.
 #[derive(Debug, Clone, Default)]
-struct Refused(Arc<Mutex<Option<String>>>);
+struct LastRefusal(Arc<Mutex<Option<String>>>);
 
 type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Transfer)>> + Send>;
 
 impl Hooks {
     pub fn new(outgoing: Option<Arc<dyn Outgoing>>) -> Self {
-        Self { outgoing, sent_change: false, waits: false, refused: Refused::default() }
+        Self { outgoing, sent_change: false, awaits_answer: false, last_refusal: LastRefusal::default() }
     }
 
     /// Returns the reason why the last request was refused, if one was.
     pub fn refusal(&self) -> Option<String> {
-        self.refused.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_refusal.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Refused {
-    fn tell(&self, refusal: &Refusal) {
-        self.note(refusal.to_string());
+impl LastRefusal {
+    fn record_refusal(&self, refusal: &Refusal) {
+        self.record(refusal.to_string());
     }
 
-    fn note(&self, why: String) {
+    fn record(&self, why: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 }
@@ -64,40 +64,41 @@ impl WasiHttpHooks for Hooks {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         };
         let changes = !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
-        if changes && self.waits {
-            self.refused.note("the call waits for an answer and is made again, so it changes nothing now".to_owned());
+        if changes && self.awaits_answer {
+            self.last_refusal
+                .record("the call waits for an answer and is made again, so it changes nothing now".to_owned());
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         self.sent_change |= changes;
-        let refused = self.refused.clone();
+        let last_refusal = self.last_refusal.clone();
         let request = request.map(|body| body.map_err(|error| egress::Error::Body(error.to_string())).boxed_unsync());
-        let sending = outgoing.send(request, waits(options));
+        let sending = outgoing.send(request, requested_timeouts(options));
         Box::new(async move {
             let response = sending.await.map_err(|error| {
                 if let egress::Error::Refused(refusal) = &error {
-                    refused.tell(refusal);
+                    last_refusal.record_refusal(refusal);
                 }
-                code(error)
+                wasi_error(error)
             })?;
             let transfer: Transfer = Box::new(async { Ok(()) });
-            Ok((response.map(|body| body.map_err(code).boxed_unsync()), transfer))
+            Ok((response.map(|body| body.map_err(wasi_error).boxed_unsync()), transfer))
         })
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_CHUNK
+        MAX_BODY_CHUNK_BYTES
     }
 }
 
 impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.called();
+        self.count_host_call();
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
     }
 }
 
 /// Returns the timeouts that the component requests.
-fn waits(options: Option<RequestOptions>) -> Timeouts {
+fn requested_timeouts(options: Option<RequestOptions>) -> Timeouts {
     let options = options.unwrap_or_default();
     Timeouts {
         connection: options.connect_timeout.unwrap_or(Duration::MAX),
@@ -107,19 +108,19 @@ fn waits(options: Option<RequestOptions>) -> Timeouts {
 }
 
 /// Maps an error to a WASI error code.
-fn code(error: egress::Error) -> Error {
+fn wasi_error(error: egress::Error) -> Error {
     use egress::Error as E;
     match error {
-        E::Refused(Refusal::Form(_)) => Error::HttpRequestUriInvalid,
-        E::Refused(Refusal::Address { .. } | Refusal::Own(_)) => Error::DestinationIpProhibited,
+        E::Refused(Refusal::Malformed(_)) => Error::HttpRequestUriInvalid,
+        E::Refused(Refusal::Address { .. } | Refusal::OwnListener(_)) => Error::DestinationIpProhibited,
         E::Refused(_) => Error::HttpRequestDenied,
-        E::Name(_) => Error::DnsError { rcode: Some("NXDOMAIN".into()), info_code: None },
+        E::UnresolvedName(_) => Error::DnsError { rcode: Some("NXDOMAIN".into()), info_code: None },
         E::Unreachable { .. } => Error::ConnectionRefused,
         E::Tls { certificate: true, .. } => Error::TlsCertificateError,
         E::Tls { .. } => Error::TlsProtocolError,
-        E::Late(Wait::Connection, _) => Error::ConnectionTimeout,
-        E::Late(Wait::Head | Wait::End, _) => Error::HttpResponseTimeout,
-        E::Late(Wait::Piece, _) => Error::ConnectionReadTimeout,
+        E::Timeout(TimeoutPhase::Connection, _) => Error::ConnectionTimeout,
+        E::Timeout(TimeoutPhase::ResponseHead | TimeoutPhase::Total, _) => Error::HttpResponseTimeout,
+        E::Timeout(TimeoutPhase::Chunk, _) => Error::ConnectionReadTimeout,
         E::Busy => Error::ConnectionLimitReached,
         E::RequestBody(limit) => Error::HttpRequestBodySize(Some(limit)),
         E::ResponseBody(limit) => Error::HttpResponseBodySize(Some(limit)),

@@ -12,19 +12,19 @@ use crate::{
 };
 
 /// Maximum length of a key, in bytes.
-const KEY: usize = 256;
+const MAX_KEY_BYTES: usize = 256;
 /// Maximum size of a value, in bytes.
-const VALUE: usize = 1024 * 1024;
+const MAX_VALUE_BYTES: usize = 1024 * 1024;
 /// Number of keys per page of a listing.
-const PAGE: usize = 256;
+const KEYS_PER_PAGE: usize = 256;
 /// Maximum size of the writes of one call, keys and values together, in bytes.
-const STAGED: usize = 16 * 1024 * 1024;
+const MAX_STAGED_BYTES: usize = 16 * 1024 * 1024;
 /// Maximum number of keys that one call may set or delete. Each costs time of the server's single writer.
-const STAGED_KEYS: usize = 1000;
+const MAX_STAGED_KEYS: usize = 1000;
 
 /// Maximum number of listed keys that one call holds in all its buckets. It exceeds the number of keys that a
 /// skill may store.
-const LISTED_KEYS: usize = 20_000;
+const MAX_LISTED_KEYS: usize = 20_000;
 
 /// A handle of the only bucket.
 #[derive(Debug, Default)]
@@ -33,10 +33,10 @@ pub struct Bucket {
     listed: Vec<String>,
 }
 
-type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type HostResult<T> = wasmtime::Result<Result<T, Error>>;
 
 impl Host for CallState {
-    async fn open(&mut self, identifier: String) -> Answer<Resource<Bucket>> {
+    async fn open(&mut self, identifier: String) -> HostResult<Resource<Bucket>> {
         if !matches!(identifier.as_str(), "" | "default") {
             return Ok(Err(Error::NoSuchStore));
         }
@@ -48,28 +48,28 @@ impl Host for CallState {
 }
 
 impl HostBucket for CallState {
-    async fn get(&mut self, _: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
+    async fn get(&mut self, _: Resource<Bucket>, key: String) -> HostResult<Option<Vec<u8>>> {
         let value = self.value(key).await;
-        self.received += value.as_ref().map_or(0, |value| value.as_ref().map_or(0, Vec::len));
+        self.received_bytes += value.as_ref().map_or(0, |value| value.as_ref().map_or(0, Vec::len));
         Ok(value)
     }
 
-    async fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> Answer<()> {
-        if value.len() > VALUE {
-            return Ok(Err(Error::Other(format!("a value has at most {VALUE} bytes, not {}", value.len()))));
+    async fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> HostResult<()> {
+        if value.len() > MAX_VALUE_BYTES {
+            return Ok(Err(Error::Other(format!("a value has at most {MAX_VALUE_BYTES} bytes, not {}", value.len()))));
         }
         Ok(self.stage(key, Some(value)))
     }
 
-    async fn delete(&mut self, _: Resource<Bucket>, key: String) -> Answer<()> {
+    async fn delete(&mut self, _: Resource<Bucket>, key: String) -> HostResult<()> {
         Ok(self.stage(key, None))
     }
 
-    async fn exists(&mut self, _: Resource<Bucket>, key: String) -> Answer<bool> {
+    async fn exists(&mut self, _: Resource<Bucket>, key: String) -> HostResult<bool> {
         Ok(self.value(key).await.map(|value| value.is_some()))
     }
 
-    async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> Answer<KeyResponse> {
+    async fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> HostResult<KeyResponse> {
         if cursor.is_none() {
             let keys = match self.all_keys().await {
                 Ok(keys) => keys,
@@ -77,8 +77,8 @@ impl HostBucket for CallState {
             };
             let bucket = self.table.get_mut(&bucket)?;
             let listed = self.listed_keys.saturating_sub(bucket.listed.len()).saturating_add(keys.len());
-            if listed > LISTED_KEYS {
-                return Ok(Err(Error::Other(format!("a call holds at most {LISTED_KEYS} keys listed at once"))));
+            if listed > MAX_LISTED_KEYS {
+                return Ok(Err(Error::Other(format!("a call holds at most {MAX_LISTED_KEYS} keys listed at once"))));
             }
             self.listed_keys = listed;
             bucket.listed = keys;
@@ -86,9 +86,9 @@ impl HostBucket for CallState {
         // All pages of a listing come from one snapshot, regardless of later writes.
         let listed = &self.table.get(&bucket)?.listed;
         let start = usize::try_from(cursor.unwrap_or(0)).unwrap_or(usize::MAX);
-        let more = listed.len() > start.saturating_add(PAGE);
-        let cursor = more.then(|| (start + PAGE) as u64);
-        Ok(Ok(KeyResponse { keys: listed.iter().skip(start).take(PAGE).cloned().collect(), cursor }))
+        let more = listed.len() > start.saturating_add(KEYS_PER_PAGE);
+        let cursor = more.then(|| (start + KEYS_PER_PAGE) as u64);
+        Ok(Ok(KeyResponse { keys: listed.iter().skip(start).take(KEYS_PER_PAGE).cloned().collect(), cursor }))
     }
 
     async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
@@ -124,20 +124,20 @@ impl CallState {
     }
 
     fn stage(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
-        if key.is_empty() || key.len() > KEY {
-            return Err(Error::Other(format!("a key has 1 to {KEY} bytes, not {}", key.len())));
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+            return Err(Error::Other(format!("a key has 1 to {MAX_KEY_BYTES} bytes, not {}", key.len())));
         }
         self.storage()?;
         let size = |key: &str, value: Option<&Vec<u8>>| key.len() + value.map_or(0, Vec::len);
         let new = size(&key, value.as_ref());
-        self.sent += new;
-        if self.staged.len() == STAGED_KEYS && !self.staged.contains_key(&key) {
-            return Err(Error::Other(format!("a call writes at most {STAGED_KEYS} keys")));
+        self.sent_bytes += new;
+        if self.staged.len() == MAX_STAGED_KEYS && !self.staged.contains_key(&key) {
+            return Err(Error::Other(format!("a call writes at most {MAX_STAGED_KEYS} keys")));
         }
         let before = self.staged.get(&key).map_or(0, |old| size(&key, old.as_ref()));
         let bytes = self.staged_bytes.saturating_sub(before).saturating_add(new);
-        if bytes > STAGED {
-            return Err(Error::Other(format!("a call writes at most {STAGED} bytes")));
+        if bytes > MAX_STAGED_BYTES {
+            return Err(Error::Other(format!("a call writes at most {MAX_STAGED_BYTES} bytes")));
         }
         self.staged_bytes = bytes;
         self.staged.insert(key, value);

@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// Maximum number of lines per call.
-const LINES: usize = 64;
+const MAX_LINES: usize = 64;
 /// Maximum size of the lines of a call, in bytes.
-const BYTES: usize = 16 * 1024;
+const MAX_LOG_BYTES: usize = 16 * 1024;
 /// Additional lines and bytes reserved for errors, which are the most useful.
-const ERRORS: usize = 8;
-const ERROR_BYTES: usize = 4096;
+const EXTRA_ERROR_LINES: usize = 8;
+const EXTRA_ERROR_BYTES: usize = 4096;
 
 /// The log of a call.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +43,8 @@ impl Host for CallState {
             Level::Error => "error",
             Level::Critical => "critical",
         };
-        self.sent += context.len() + message.len();
-        self.log.keep(Line { level, context, message });
+        self.sent_bytes += context.len() + message.len();
+        self.log.push_within_limits(Line { level, context, message });
         Ok(())
     }
 }
@@ -67,10 +67,11 @@ impl Log {
         }
     }
 
-    fn keep(&mut self, line: Line) {
+    fn push_within_limits(&mut self, line: Line) {
         let bytes = self.bytes.saturating_add(line.context.len()).saturating_add(line.message.len());
-        let (more_lines, more_bytes) = if line.level == "error" { (ERRORS, ERROR_BYTES) } else { (0, 0) };
-        if self.lines.len() >= LINES + more_lines || bytes > BYTES + more_bytes {
+        let (extra_lines, extra_bytes) =
+            if line.level == "error" { (EXTRA_ERROR_LINES, EXTRA_ERROR_BYTES) } else { (0, 0) };
+        if self.lines.len() >= MAX_LINES + extra_lines || bytes > MAX_LOG_BYTES + extra_bytes {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }

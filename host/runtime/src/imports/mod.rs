@@ -17,7 +17,7 @@ use super::{
 
 /// Interfaces that the linker provides, by package and interface. The linker decides on versions and types.
 /// This table provides readable errors before compilation.
-const OFFERED: [&str; 17] = [
+const OFFERED_INTERFACES: [&str; 17] = [
     "wasi:io/",
     "wasi:clocks/",
     "wasi:random/",
@@ -41,11 +41,9 @@ const OFFERED: [&str; 17] = [
 /// Whether an import, such as `wasi:io/poll@0.2.6`, can be linked.
 pub fn is_offered(import: &str) -> bool {
     let interface = import.split('@').next().unwrap_or(import);
-    OFFERED.iter().any(
-        |offered| {
-            if offered.ends_with('/') { interface.starts_with(offered) } else { interface == *offered }
-        },
-    )
+    OFFERED_INTERFACES
+        .iter()
+        .any(|offered| if offered.ends_with('/') { interface.starts_with(offered) } else { interface == *offered })
 }
 
 /// Creates the linker with all interfaces, once for each engine.
@@ -53,7 +51,7 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> 
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    Imports::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::called)?;
-    Waiting::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::called)?;
+    Imports::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::count_host_call)?;
+    Waiting::add_to_linker::<_, HasSelf<CallState>>(&mut linker, CallState::count_host_call)?;
     Ok(linker)
 }

@@ -7,13 +7,13 @@ use crate::{
 };
 
 /// Maximum length of a progress message, in bytes. Longer ones are truncated.
-const MESSAGE: usize = 1024;
+const MAX_MESSAGE_BYTES: usize = 1024;
 /// Maximum length of a question, in bytes.
-const QUESTION: usize = 16 * 1024;
+const MAX_QUESTION_BYTES: usize = 16 * 1024;
 /// Maximum number of questions per call.
-const QUESTIONS: usize = 16;
+const MAX_QUESTIONS: usize = 16;
 /// Maximum number of random bytes per request.
-const RANDOM: usize = 65_536;
+const MAX_RANDOM_BYTES: usize = 65_536;
 
 impl Host for CallState {
     fn get_caller(&mut self) -> wasmtime::Result<Option<Caller>> {
@@ -29,7 +29,7 @@ impl Host for CallState {
             if let Some(redactor) = self.context.secrets.as_ref().and_then(|secrets| secrets.redactor()) {
                 redactor.replace(&mut message);
             }
-            message.truncate(message.floor_char_boundary(MESSAGE));
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
             let done = done.filter(|done| done.is_finite()).map(|done| done.clamp(0.0, 1.0));
             reports.send_replace(Some(Progress { message, done }));
         }
@@ -40,15 +40,15 @@ impl Host for CallState {
         let Some(answers) = &self.context.answers else {
             return Ok(Err(AskError::Other("nobody can be asked: the tool is not called by a run".into())));
         };
-        let ordinal = self.asked;
-        self.asked += 1;
+        let ordinal = self.question_count;
+        self.question_count += 1;
         if let Some(asked) = answers.get(ordinal) {
             // Stored questions have their secrets redacted.
-            let mut shown = question.clone();
+            let mut redacted = question.clone();
             if let Some(redactor) = self.context.secrets.as_ref().and_then(|secrets| secrets.redactor()) {
-                redactor.replace(&mut shown);
+                redactor.replace(&mut redacted);
             }
-            if asked.question != question && asked.question != shown {
+            if asked.question != question && asked.question != redacted {
                 return Ok(Err(AskError::Other("the call asked something else when it was made first".into())));
             }
             return Ok(asked.answer.clone().ok_or(AskError::Unanswered));
@@ -57,23 +57,23 @@ impl Host for CallState {
         if self.hooks.sent_change {
             return Ok(Err(AskError::TooLate));
         }
-        if ordinal >= QUESTIONS {
-            return other(format!("a call asks at most {QUESTIONS} questions"));
+        if ordinal >= MAX_QUESTIONS {
+            return other(format!("a call asks at most {MAX_QUESTIONS} questions"));
         }
-        if !(1..=QUESTION).contains(&question.trim().len()) {
-            return other(format!("a question has 1 to {QUESTION} bytes"));
+        if !(1..=MAX_QUESTION_BYTES).contains(&question.trim().len()) {
+            return other(format!("a question has 1 to {MAX_QUESTION_BYTES} bytes"));
         }
         // One question at a time: the next may depend on the answer.
-        self.question.get_or_insert(question);
-        self.hooks.waits = true;
+        self.pending_question.get_or_insert(question);
+        self.hooks.awaits_answer = true;
         Ok(Err(AskError::Pending))
     }
 
     fn random(&mut self, length: u32) -> wasmtime::Result<Vec<u8>> {
         let length = length as usize;
-        if length > RANDOM {
+        if length > MAX_RANDOM_BYTES {
             // The wording of `wasi:random`, so that it is reported as the same limit.
-            wasmtime::bail!("requested len {length} exceeds limit {RANDOM}");
+            wasmtime::bail!("requested len {length} exceeds limit {MAX_RANDOM_BYTES}");
         }
         let mut bytes = vec![0; length];
         getrandom::fill(&mut bytes).map_err(|error| wasmtime::format_err!("there is no randomness: {error}"))?;

@@ -17,11 +17,11 @@ use wasmtime_wasi::{
 };
 
 /// Length of the output in error messages, in bytes.
-const KEPT: usize = 4096;
+const MAX_SHOWN_BYTES: usize = 4096;
 /// Number of bytes searched for secrets. More than shown, because a secret may begin before the shown part.
-const CAPTURED: usize = KEPT + 16 * 1024;
+const MAX_CAPTURED_BYTES: usize = MAX_SHOWN_BYTES + 16 * 1024;
 /// Number of bytes that a component may write at once.
-const CHUNK: usize = 64 * 1024;
+const MAX_WRITE_BYTES: usize = 64 * 1024;
 
 /// The output of a call, for the error message if it fails.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ pub struct Captured(Arc<Mutex<Written>>);
 
 #[derive(Debug, Default)]
 struct Written {
-    kept: Vec<u8>,
+    tail: Vec<u8>,
     written: usize,
 }
 
@@ -37,9 +37,10 @@ impl Captured {
     /// Returns the end of the output, with secrets redacted and without control characters, which could corrupt
     /// a log.
     pub fn text(&self, redactor: &Redactor) -> String {
-        let bytes = self.0.lock().map(|captured| captured.kept.clone()).unwrap_or_default();
-        let clean = redactor.bytes(&bytes);
-        let text = String::from_utf8_lossy(clean.get(clean.len().saturating_sub(KEPT)..).unwrap_or_default());
+        let bytes = self.0.lock().map(|captured| captured.tail.clone()).unwrap_or_default();
+        let redacted = redactor.bytes(&bytes);
+        let text =
+            String::from_utf8_lossy(redacted.get(redacted.len().saturating_sub(MAX_SHOWN_BYTES)..).unwrap_or_default());
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
     }
 
@@ -48,14 +49,14 @@ impl Captured {
         self.0.lock().map_or(0, |captured| captured.written)
     }
 
-    fn keep(&self, bytes: &[u8]) {
+    fn capture(&self, bytes: &[u8]) {
         if let Ok(mut captured) = self.0.lock() {
             captured.written = captured.written.saturating_add(bytes.len());
             // The end explains why the call failed.
-            let bytes = bytes.get(bytes.len().saturating_sub(CAPTURED)..).unwrap_or_default();
-            let surplus = (captured.kept.len() + bytes.len()).saturating_sub(CAPTURED);
-            captured.kept.drain(..surplus);
-            captured.kept.extend(bytes);
+            let bytes = bytes.get(bytes.len().saturating_sub(MAX_CAPTURED_BYTES)..).unwrap_or_default();
+            let excess = (captured.tail.len() + bytes.len()).saturating_sub(MAX_CAPTURED_BYTES);
+            captured.tail.drain(..excess);
+            captured.tail.extend(bytes);
         }
     }
 }
@@ -78,7 +79,7 @@ impl StdoutStream for Captured {
 
 impl OutputStream for Captured {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.keep(&bytes);
+        self.capture(&bytes);
         Ok(())
     }
 
@@ -87,7 +88,7 @@ impl OutputStream for Captured {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(CHUNK)
+        Ok(MAX_WRITE_BYTES)
     }
 }
 
@@ -98,7 +99,7 @@ impl Pollable for Captured {
 
 impl AsyncWrite for Captured {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.keep(bytes);
+        self.capture(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -17,10 +17,10 @@ pub struct Secret {
     placeholder: String,
 }
 
-type Answer<T> = wasmtime::Result<Result<T, vault::Error>>;
+type HostResult<T> = wasmtime::Result<Result<T, vault::Error>>;
 
 impl vault::Host for CallState {
-    async fn open(&mut self, name: String) -> Answer<Resource<Secret>> {
+    async fn open(&mut self, name: String) -> HostResult<Resource<Secret>> {
         let secrets = match self.secrets() {
             Ok(secrets) => secrets,
             Err(error) => return Ok(Err(error)),
@@ -44,7 +44,7 @@ impl vault::HostSecret for CallState {
 }
 
 impl vault_sign::Host for CallState {
-    async fn hmac_sha256(&mut self, secret: Resource<Secret>, data: Vec<u8>) -> Answer<Vec<u8>> {
+    async fn hmac_sha256(&mut self, secret: Resource<Secret>, data: Vec<u8>) -> HostResult<Vec<u8>> {
         let name = self.table.get(&secret)?.name.clone();
         let secrets = match self.secrets() {
             Ok(secrets) => secrets,
@@ -55,7 +55,7 @@ impl vault_sign::Host for CallState {
 }
 
 impl vault_reveal::Host for CallState {
-    async fn reveal(&mut self, secret: Resource<Secret>) -> Answer<String> {
+    async fn reveal(&mut self, secret: Resource<Secret>) -> HostResult<String> {
         let name = self.table.get(&secret)?.name.clone();
         let secrets = match self.secrets() {
             Ok(secrets) => secrets,

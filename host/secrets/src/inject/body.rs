@@ -8,7 +8,7 @@ use http::{
 use memchr::memchr;
 use serde::de::IgnoredAny;
 
-use super::{Injectable, LARGEST, refusal::Refusal, substitution::Substitution, url, watch::Watch};
+use super::{Injectable, MAX_BODY_BYTES, refusal::Refusal, substitution::Substitution, url, watch::Watch};
 use crate::{place::Place, placeholder};
 
 enum Kind {
@@ -19,20 +19,20 @@ enum Kind {
 /// Returns the body with the values injected, and sets its new length in the headers. Placeholders of other calls
 /// stay: a conversation may continue long after a component wrote one into it.
 pub fn fill(substitution: &mut Substitution<'_>, headers: &mut HeaderMap, body: &Bytes) -> Result<Bytes, Refusal> {
-    substitution.allow_strangers();
-    let Some(secret) = first(substitution, body) else {
+    substitution.allow_unknown();
+    let Some(secret) = first_secret(substitution, body) else {
         Watch::new(substitution.secrets, "the body").push(body)?;
         return Ok(body.clone());
     };
     substitution.check(secret, &Place::Body)?;
-    if body.len() > LARGEST {
+    if body.len() > MAX_BODY_BYTES {
         return Err(Refusal::Large { secret: secret.name.clone() });
     }
     let part = |part| Refusal::Part { secret: secret.name.clone(), part };
-    let filled = match kind(headers) {
-        Some(Kind::Json) if is_json(body) => json(substitution, body)?,
+    let filled = match body_kind(headers) {
+        Some(Kind::Json) if is_json(body) => fill_json(substitution, body)?,
         Some(Kind::Json) => return Err(part("a body that says it is JSON and is not")),
-        Some(Kind::Form) => url::parameters(substitution, body, |_| Some(Place::Body), "the form")?,
+        Some(Kind::Form) => url::fill_parameters(substitution, body, |_| Some(Place::Body), "the form")?,
         None => return Err(part("a body that is neither JSON nor a form")),
     };
     let filled = filled.map_or_else(|| body.clone(), Bytes::from);
@@ -43,7 +43,7 @@ pub fn fill(substitution: &mut Substitution<'_>, headers: &mut HeaderMap, body: 
 }
 
 /// Returns the secret of the first placeholder that belongs to this call.
-fn first<'a>(substitution: &Substitution<'a>, mut text: &[u8]) -> Option<&'a Injectable> {
+fn first_secret<'a>(substitution: &Substitution<'a>, mut text: &[u8]) -> Option<&'a Injectable> {
     while let Some((_, placeholder, after)) = placeholder::split(text) {
         match substitution.secret(placeholder) {
             None => text = after,
@@ -53,7 +53,7 @@ fn first<'a>(substitution: &Substitution<'a>, mut text: &[u8]) -> Option<&'a Inj
     None
 }
 
-fn kind(headers: &HeaderMap) -> Option<Kind> {
+fn body_kind(headers: &HeaderMap) -> Option<Kind> {
     let mut types = headers.get_all(CONTENT_TYPE).into_iter();
     let (Some(only), None) = (types.next(), types.next()) else { return None };
     let name = only.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
@@ -70,14 +70,14 @@ fn is_json(body: &[u8]) -> bool {
 }
 
 /// Injects into a valid JSON text. Only strings with a placeholder change.
-fn json(substitution: &mut Substitution<'_>, body: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+fn fill_json(substitution: &mut Substitution<'_>, body: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
     let (mut filled, mut rest) = (Vec::with_capacity(body.len()), body);
     while let Some((before, string, after)) = next_string(rest) {
         filled.extend_from_slice(before);
         if after.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b':') {
             substitution.refuse(string, "the name of a field")?;
         }
-        match substitution.fill(string, Some(&Place::Body), "a JSON string", escaped)? {
+        match substitution.fill(string, Some(&Place::Body), "a JSON string", json_escape)? {
             Some(string) => filled.extend(string),
             None => filled.extend_from_slice(string),
         }
@@ -102,7 +102,7 @@ fn next_string(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((before, string, after.get(1..)?))
 }
 
-fn escaped(value: &[u8]) -> Result<Vec<u8>, &'static str> {
+fn json_escape(value: &[u8]) -> Result<Vec<u8>, &'static str> {
     let text = std::str::from_utf8(value).map_err(|_| "it is not text in UTF-8")?;
     let quoted = serde_json::to_string(text).map_err(|_| "it is not text")?;
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::place::Place;
 
-const CONTROL: &str = "it has a line break or another control character";
+const CONTROL_CHARACTER_REASON: &str = "it has a line break or another control character";
 
 /// Returns the headers with the values injected and marked as sensitive.
 pub fn fill(substitution: &mut Substitution<'_>, headers: &HeaderMap) -> Result<HeaderMap, Refusal> {
@@ -32,28 +32,28 @@ pub fn fill(substitution: &mut Substitution<'_>, headers: &HeaderMap) -> Result<
 
 fn fill_one(substitution: &mut Substitution<'_>, name: &HeaderName, text: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
     let place = Place::header(name.as_str());
-    let filled = substitution.fill(text, place.as_ref(), "a header", plain)?;
+    let filled = substitution.fill(text, place.as_ref(), "a header", header_value)?;
     match filled {
-        None if name == AUTHORIZATION => basic(substitution, text),
+        None if name == AUTHORIZATION => fill_basic(substitution, text),
         filled => Ok(filled),
     }
 }
 
-fn basic(substitution: &mut Substitution<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
-    let Some(credentials) = decode(text) else { return Ok(None) };
+fn fill_basic(substitution: &mut Substitution<'_>, text: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+    let Some(credentials) = decode_basic(text) else { return Ok(None) };
     let part = "the basic credentials";
     let mut fill = |text: &[u8], encode: Encode| substitution.fill(text, Some(&Place::Basic), part, encode);
     let credentials = match credentials.iter().position(|b| *b == b':') {
         Some(colon) => {
             let (user, password) = credentials.split_at_checked(colon).unwrap_or_default();
-            let filled = (fill(user, user_name)?, fill(password, plain)?);
+            let filled = (fill(user, user_name)?, fill(password, header_value)?);
             if filled == (None, None) {
                 return Ok(None);
             }
             [filled.0.unwrap_or(user.to_vec()), filled.1.unwrap_or(password.to_vec())].concat()
         }
         // The secret contains both user and password.
-        None => match fill(&credentials, plain)? {
+        None => match fill(&credentials, header_value)? {
             Some(filled) => filled,
             None => return Ok(None),
         },
@@ -61,7 +61,7 @@ fn basic(substitution: &mut Substitution<'_>, text: &[u8]) -> Result<Option<Vec<
     Ok(Some(format!("Basic {}", STANDARD.encode(credentials)).into_bytes()))
 }
 
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
+fn decode_basic(text: &[u8]) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let (scheme, rest) = std::str::from_utf8(text).ok()?.split_once(' ')?;
@@ -70,13 +70,13 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Accepts every value that a header can hold.
-fn plain(value: &[u8]) -> Result<Vec<u8>, &'static str> {
-    HeaderValue::from_bytes(value).map(|_| value.to_vec()).map_err(|_| CONTROL)
+fn header_value(value: &[u8]) -> Result<Vec<u8>, &'static str> {
+    HeaderValue::from_bytes(value).map(|_| value.to_vec()).map_err(|_| CONTROL_CHARACTER_REASON)
 }
 
 fn user_name(value: &[u8]) -> Result<Vec<u8>, &'static str> {
     match value.contains(&b':') {
         true => Err("it has a colon, which would end the name of the user"),
-        false => plain(value),
+        false => header_value(value),
     }
 }

@@ -22,9 +22,9 @@ pub use self::{refusal::Refusal, watch::Watch};
 
 /// Minimum length of an injected value, in bytes: shorter values occur in too many texts by chance to be
 /// redacted.
-pub const SHORTEST: usize = 8;
+pub const MIN_VALUE_BYTES: usize = 8;
 /// Maximum size of a body that is searched, and of all values injected into one request, in bytes.
-pub const LARGEST: usize = 1024 * 1024;
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// A secret that a call has opened.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl Injector {
         Self { secrets }
     }
 
-    /// Returns whether a body to this URL may carry a secret. If so, up to [`LARGEST`] bytes of it are worth
+    /// Returns whether a body to this URL may carry a secret. If so, up to [`MAX_BODY_BYTES`] bytes of it are worth
     /// collecting before it is sent.
     pub fn wants_body(&self, url: &Url) -> bool {
         let rules = self.secrets.iter().flat_map(|secret| &secret.rules);

@@ -15,9 +15,12 @@ pub enum Refusal {
     Part { secret: String, part: &'static str },
     #[error("the secret `{secret}` cannot stand in the place `{place}`: {reason}")]
     Unfit { secret: String, place: Place, reason: &'static str },
-    #[error("the secret `{secret}` is shorter than {} bytes, too short to be put into requests", super::SHORTEST)]
+    #[error(
+        "the secret `{secret}` is shorter than {} bytes, too short to be put into requests",
+        super::MIN_VALUE_BYTES
+    )]
     Short { secret: String },
-    #[error("a request that the secret `{secret}` is put into is larger than {} bytes", super::LARGEST)]
+    #[error("a request that the secret `{secret}` is put into is larger than {} bytes", super::MAX_BODY_BYTES)]
     Large { secret: String },
     /// Part of a placeholder, one in another letter case, or one of another call.
     #[error("{part} has a placeholder that stands for no secret of this call, or a piece of one")]

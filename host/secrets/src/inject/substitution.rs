@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{Injectable, LARGEST, SHORTEST, refusal::Refusal, watch};
+use super::{Injectable, MAX_BODY_BYTES, MIN_VALUE_BYTES, refusal::Refusal, watch};
 use crate::{place::Place, placeholder};
 
 /// Encodes a value for its place, or returns the reason why it cannot stand there.
@@ -13,15 +13,15 @@ pub struct Substitution<'a> {
     pub secrets: &'a [Injectable],
     url: &'a Url,
     /// Whether placeholders that stand for no secret of this call are left unchanged.
-    strangers: bool,
+    allow_unknown: bool,
     /// Number of bytes injected so far.
-    added: usize,
+    injected_bytes: usize,
     uses: Vec<(String, Place)>,
 }
 
 impl<'a> Substitution<'a> {
     pub fn new(secrets: &'a [Injectable], url: &'a Url) -> Self {
-        Self { secrets, url, strangers: false, added: 0, uses: Vec::new() }
+        Self { secrets, url, allow_unknown: false, injected_bytes: 0, uses: Vec::new() }
     }
 
     pub fn into_uses(self) -> Vec<(String, Place)> {
@@ -43,8 +43,8 @@ impl<'a> Substitution<'a> {
             self.refuse(before, part)?;
             filled.extend_from_slice(before);
             match self.secret(placeholder) {
-                Some(secret) => filled.extend(self.take(secret, place, encode)?),
-                None if self.strangers => filled.extend_from_slice(placeholder.as_bytes()),
+                Some(secret) => filled.extend(self.encode_and_record(secret, place, encode)?),
+                None if self.allow_unknown => filled.extend_from_slice(placeholder.as_bytes()),
                 None => return Err(Refusal::Unknown { part }),
             }
             rest = after;
@@ -62,13 +62,13 @@ impl<'a> Substitution<'a> {
     }
 
     /// Leaves placeholders that stand for no secret of this call unchanged from now on.
-    pub fn allow_strangers(&mut self) {
-        self.strangers = true;
+    pub fn allow_unknown(&mut self) {
+        self.allow_unknown = true;
     }
 
     /// Rejects a text with any trace of a placeholder.
     pub fn refuse(&self, text: &[u8], part: &'static str) -> Result<(), Refusal> {
-        match self.strangers {
+        match self.allow_unknown {
             true => watch::refuse_digits(self.secrets, text, part),
             false => watch::refuse(self.secrets, text, part),
         }
@@ -84,14 +84,14 @@ impl<'a> Substitution<'a> {
         if !rules.any(|rule| rule.place == *place) {
             return Err(Refusal::Place { secret: name, place: place.clone(), origin: origin() });
         }
-        if secret.value.expose().len() < SHORTEST {
+        if secret.value.expose().len() < MIN_VALUE_BYTES {
             return Err(Refusal::Short { secret: name });
         }
         Ok(())
     }
 
     /// Returns the encoded value, counts its bytes and records the use.
-    fn take(&mut self, secret: &Injectable, place: &Place, encode: Encode) -> Result<Vec<u8>, Refusal> {
+    fn encode_and_record(&mut self, secret: &Injectable, place: &Place, encode: Encode) -> Result<Vec<u8>, Refusal> {
         self.check(secret, place)?;
         let name = secret.name.clone();
         let value = encode(secret.value.expose()).map_err(|reason| Refusal::Unfit {
@@ -99,8 +99,8 @@ impl<'a> Substitution<'a> {
             place: place.clone(),
             reason,
         })?;
-        self.added += value.len();
-        if self.added > LARGEST {
+        self.injected_bytes += value.len();
+        if self.injected_bytes > MAX_BODY_BYTES {
             return Err(Refusal::Large { secret: name });
         }
         let used = (name, place.clone());

@@ -8,7 +8,7 @@ use crate::place::Place;
 
 /// Every character that could end a segment, a parameter or a value, and more. The colon is not encoded: some
 /// services require it unencoded in a path, where it has no meaning.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+const PERCENT_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Returns the URL with the values injected. Only the text of segments and the values of parameters change.
 pub fn fill(substitution: &mut Substitution<'_>, url: &Url) -> Result<Url, Refusal> {
@@ -22,19 +22,19 @@ pub fn fill(substitution: &mut Substitution<'_>, url: &Url) -> Result<Url, Refus
         filled.set_path(&String::from_utf8_lossy(&path));
     }
     let query = url.query().unwrap_or_default().as_bytes();
-    let named = |name: &str| Place::query(name);
-    if let Some(query) = parameters(substitution, query, named, "the query")? {
+    let place_of = |name: &str| Place::query(name);
+    if let Some(query) = fill_parameters(substitution, query, place_of, "the query")? {
         filled.set_query(Some(&String::from_utf8_lossy(&query)));
     }
     Ok(filled)
 }
 
-/// Returns `name=value&…` with the values injected, or `None` if it has no placeholder. `named` returns the place
+/// Returns `name=value&…` with the values injected, or `None` if it has no placeholder. `place_of` returns the place
 /// for a parameter's name.
-pub fn parameters(
+pub fn fill_parameters(
     substitution: &mut Substitution<'_>,
     text: &[u8],
-    named: fn(&str) -> Option<Place>,
+    place_of: fn(&str) -> Option<Place>,
     part: &'static str,
 ) -> Result<Option<Vec<u8>>, Refusal> {
     let (mut filled, mut changed) = (Vec::with_capacity(text.len()), false);
@@ -46,7 +46,7 @@ pub fn parameters(
         let (name, value) = parameter.split_at_checked(end).unwrap_or((parameter, &[]));
         substitution.refuse(name, "the name of a parameter")?;
         filled.extend_from_slice(name);
-        let place = form_urlencoded::parse(name).next().and_then(|(name, _)| named(&name));
+        let place = form_urlencoded::parse(name).next().and_then(|(name, _)| place_of(&name));
         match fill_encoded(substitution, value, place.as_ref(), part)? {
             Some(value) => {
                 changed = true;
@@ -64,11 +64,11 @@ fn fill_encoded(
     place: Option<&Place>,
     part: &'static str,
 ) -> Result<Option<Vec<u8>>, Refusal> {
-    let encode = |value: &[u8]| Ok(percent_encode(value, ENCODED).collect::<String>().into_bytes());
+    let encode = |value: &[u8]| Ok(percent_encode(value, PERCENT_ENCODED).collect::<String>().into_bytes());
     let filled = substitution.fill(text, place, part, encode)?;
     let mut escapes = text.split(|b| *b == b'%').skip(1);
-    let whole = |escape: &[u8]| escape.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-    match filled.is_some() && !escapes.all(whole) {
+    let is_complete = |escape: &[u8]| escape.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+    match filled.is_some() && !escapes.all(is_complete) {
         true => Err(Refusal::Escape { part }),
         false => Ok(filled),
     }

@@ -29,7 +29,7 @@ pub struct Pattern {
     pub length: usize,
     /// Bytes to replace from the pattern's first byte: the length of its longest form, whatever follows in
     /// the text.
-    pub replaced: usize,
+    pub replaced_bytes: usize,
     pub secret: usize,
 }
 
@@ -46,11 +46,11 @@ impl Automaton {
         let mut patterns: BTreeMap<Vec<u8>, Pattern> = BTreeMap::new();
         for (secret, (_, value)) in secrets.iter().enumerate() {
             for mut form in forms::of(value.expose()) {
-                let replaced = form.len();
+                let replaced_bytes = form.len();
                 form.truncate(MAX_PATTERN_BYTES);
                 let length = form.len();
-                let pattern = patterns.entry(form).or_insert(Pattern { length, replaced, secret });
-                pattern.replaced = pattern.replaced.max(replaced);
+                let pattern = patterns.entry(form).or_insert(Pattern { length, replaced_bytes, secret });
+                pattern.replaced_bytes = pattern.replaced_bytes.max(replaced_bytes);
             }
         }
         let nfa = NFA::new(patterns.keys())?;
@@ -69,7 +69,7 @@ impl Automaton {
     }
 
     /// Returns the longest pattern that ends in this state.
-    pub fn found(&self, state: StateID) -> Option<&Pattern> {
+    pub fn longest_match(&self, state: StateID) -> Option<&Pattern> {
         if !self.nfa.is_match(state) {
             return None;
         }
@@ -80,20 +80,20 @@ impl Automaton {
     /// Returns how many of the last bytes a match may begin with. It is the smallest number of bytes that lead to
     /// this state from the start.
     pub fn depth(&self, state: StateID, seen: &[u8]) -> usize {
-        let leads = |count: usize| {
+        let leads_to_state = |count: usize| {
             let tail = seen.len().checked_sub(count).and_then(|from| seen.get(from..)).unwrap_or(seen);
             tail.iter().fold(self.start, |state, byte| self.next(state, *byte)) == state
         };
         let (mut low, mut high) = (0, 1);
-        if leads(low) {
+        if leads_to_state(low) {
             return 0;
         }
-        while !leads(high) && high < seen.len() {
+        while !leads_to_state(high) && high < seen.len() {
             (low, high) = (high, high * 2);
         }
         while low + 1 < high {
             let middle = low.midpoint(high);
-            if leads(middle) { high = middle } else { low = middle }
+            if leads_to_state(middle) { high = middle } else { low = middle }
         }
         high.min(seen.len())
     }

@@ -12,46 +12,46 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
 use super::json;
 
 /// Minimum length of a form, in bytes: shorter ones occur in too many texts by chance.
-pub const SHORTEST: usize = 4;
+pub const MIN_FORM_BYTES: usize = 4;
 
 /// RFC 3986's unreserved characters.
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// JavaScript's `encodeURIComponent`.
-const COMPONENT: AsciiSet = keeping(UNRESERVED, b"!*'()");
+const URI_COMPONENT: AsciiSet = unescaping(UNRESERVED, b"!*'()");
 /// Everything but letters and digits: no library encodes all of that, but some people do.
-const LETTERS: AsciiSet = NON_ALPHANUMERIC.add(b'%');
+const NOT_ALPHANUMERIC: AsciiSet = NON_ALPHANUMERIC.add(b'%');
 /// Queries and paths of the WHATWG URL standard.
 const QUERY: AsciiSet = CONTROLS.add(b'%').add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 const PATH: AsciiSet = QUERY.add(b'?').add(b'`').add(b'{').add(b'}');
 
 /// Percent-encode sets of common encoders.
-static PERCENT: [AsciiSet; 13] = [
-    LETTERS,
+static PERCENT_ENCODE_SETS: [AsciiSet; 13] = [
+    NOT_ALPHANUMERIC,
     UNRESERVED,
-    COMPONENT,
+    URI_COMPONENT,
     // Python's `quote`.
-    keeping(UNRESERVED, b"/"),
+    unescaping(UNRESERVED, b"/"),
     // Injection into requests.
-    keeping(UNRESERVED, b":"),
+    unescaping(UNRESERVED, b":"),
     // JavaScript's `encodeURI`.
-    keeping(COMPONENT, b";,/?:@&=+$#"),
+    unescaping(URI_COMPONENT, b";,/?:@&=+$#"),
     // Go's `PathEscape`, and all of RFC 3986's segments.
-    keeping(UNRESERVED, b"$&+=:@"),
-    keeping(COMPONENT, b"$&+,;=:@"),
+    unescaping(UNRESERVED, b"$&+=:@"),
+    unescaping(URI_COMPONENT, b"$&+,;=:@"),
     // RFC 3986's queries.
-    keeping(COMPONENT, b"$&+,;=:@/?"),
+    unescaping(URI_COMPONENT, b"$&+,;=:@/?"),
     QUERY,
     QUERY.add(b'\''),
     PATH,
     PATH.add(b'^'),
 ];
 /// Percent-encode sets of form encoders, which write `+` for a space.
-static FORM: [AsciiSet; 3] = [UNRESERVED, UNRESERVED.add(b'~'), UNRESERVED.add(b'~').remove(b'*')];
+static FORM_ENCODE_SETS: [AsciiSet; 3] = [UNRESERVED, UNRESERVED.add(b'~'), UNRESERVED.add(b'~').remove(b'*')];
 
 const HTML_QUOTES: [(&str, &str); 5] =
     [("&quot;", "&#39;"), ("&#34;", "&#39;"), ("&quot;", "&#x27;"), ("&quot;", "&apos;"), ("\"", "'")];
 
-const fn keeping(mut set: AsciiSet, mut bytes: &[u8]) -> AsciiSet {
+const fn unescaping(mut set: AsciiSet, mut bytes: &[u8]) -> AsciiSet {
     while let Some((first, rest)) = bytes.split_first() {
         set = set.remove(*first);
         bytes = rest;
@@ -68,37 +68,37 @@ pub fn of(value: &[u8]) -> Vec<Vec<u8>> {
         forms.push(reading.to_vec());
         // Names of hosts and headers are lower-cased.
         forms.push(reading.to_ascii_lowercase());
-        forms.extend(PERCENT.iter().flat_map(|kept| percent(reading, kept, false)));
-        forms.extend(FORM.iter().flat_map(|kept| percent(reading, kept, true)));
-        forms.extend(every_byte(reading));
+        forms.extend(PERCENT_ENCODE_SETS.iter().flat_map(|set| percent_forms(reading, set, false)));
+        forms.extend(FORM_ENCODE_SETS.iter().flat_map(|set| percent_forms(reading, set, true)));
+        forms.extend(all_bytes_percent_forms(reading));
         forms.extend([hex::encode(reading).into_bytes(), hex::encode_upper(reading).into_bytes()]);
-        forms.extend([STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().flat_map(|engine| base64(engine, reading)));
+        forms.extend([STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().flat_map(|engine| base64_forms(engine, reading)));
         if let Ok(text) = std::str::from_utf8(reading) {
-            forms.extend(json::of(text).map(String::into_bytes));
-            forms.extend(html(text));
+            forms.extend(json::escaped_forms(text).map(String::into_bytes));
+            forms.extend(html_forms(text));
         }
     }
-    forms.retain(|form| form.len() >= SHORTEST);
+    forms.retain(|form| form.len() >= MIN_FORM_BYTES);
     forms
 }
 
 /// Returns the value percent-encoded, with upper-case and with lower-case digits.
-fn percent(value: &[u8], kept: &'static AsciiSet, plus: bool) -> [Vec<u8>; 2] {
-    let (mut capital, mut small) = (String::new(), String::new());
-    for piece in percent_encode(value, kept) {
+fn percent_forms(value: &[u8], set: &'static AsciiSet, plus: bool) -> [Vec<u8>; 2] {
+    let (mut upper, mut lower) = (String::new(), String::new());
+    for piece in percent_encode(value, set) {
         match piece {
-            "%20" if plus => [&mut capital, &mut small].into_iter().for_each(|text| text.push('+')),
+            "%20" if plus => [&mut upper, &mut lower].into_iter().for_each(|text| text.push('+')),
             _ => {
-                capital.push_str(piece);
+                upper.push_str(piece);
                 // Each escape is a separate piece, and every `%` is escaped.
-                small.push_str(&if piece.starts_with('%') { piece.to_ascii_lowercase() } else { piece.to_owned() });
+                lower.push_str(&if piece.starts_with('%') { piece.to_ascii_lowercase() } else { piece.to_owned() });
             }
         }
     }
-    [capital.into_bytes(), small.into_bytes()]
+    [upper.into_bytes(), lower.into_bytes()]
 }
 
-fn every_byte(value: &[u8]) -> [Vec<u8>; 2] {
+fn all_bytes_percent_forms(value: &[u8]) -> [Vec<u8>; 2] {
     let all = |digits: fn(&u8) -> String| value.iter().map(digits).collect::<String>().into_bytes();
     [all(|b| format!("%{b:02X}")), all(|b| format!("%{b:02x}"))]
 }
@@ -106,7 +106,7 @@ fn every_byte(value: &[u8]) -> [Vec<u8>; 2] {
 /// Returns the base64 forms of a value: alone, with and without padding and line breaks, and inside larger data,
 /// at each offset in a group of three bytes. Inside larger data, the characters at the ends also encode
 /// neighbouring bytes and stay.
-fn base64(engine: &GeneralPurpose, value: &[u8]) -> Vec<Vec<u8>> {
+fn base64_forms(engine: &GeneralPurpose, value: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     for (before, skipped) in [(0, 0), (1, 2), (2, 3)] {
         let bytes = [vec![0; before].as_slice(), value].concat();
@@ -116,14 +116,14 @@ fn base64(engine: &GeneralPurpose, value: &[u8]) -> Vec<Vec<u8>> {
         let padding = "=".repeat((3 - bytes.len() % 3) % 3);
         forms.extend([inside.to_owned(), whole.to_owned(), format!("{whole}{padding}")]);
         if before == 0 {
-            forms.extend(lines(&format!("{whole}{padding}")));
+            forms.extend(wrapped_forms(&format!("{whole}{padding}")));
         }
     }
     forms.into_iter().map(String::into_bytes).collect()
 }
 
 /// Wraps a text in the lines of PEM and of MIME.
-fn lines(text: &str) -> impl Iterator<Item = String> {
+fn wrapped_forms(text: &str) -> impl Iterator<Item = String> {
     let lines = |(width, end): (usize, &str)| {
         let lines: Vec<_> = text.as_bytes().chunks(width).map(String::from_utf8_lossy).collect();
         (lines.len() > 1).then(|| lines.join(end))
@@ -131,7 +131,7 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
     [(64, "\n"), (64, "\r\n"), (76, "\n"), (76, "\r\n")].into_iter().filter_map(lines).collect::<Vec<_>>().into_iter()
 }
 
-fn html(text: &str) -> impl Iterator<Item = Vec<u8>> {
+fn html_forms(text: &str) -> impl Iterator<Item = Vec<u8>> {
     let angles = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     HTML_QUOTES.map(|(double, single)| angles.replace('"', double).replace('\'', single).into_bytes()).into_iter()
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Characters that an encoder escapes by number, in addition to those that all encoders escape.
-const BY_NUMBER: [fn(char) -> bool; 6] = [
+const NUMERIC_ESCAPE_RULES: [fn(char) -> bool; 6] = [
     |_| false,
     |c| !c.is_ascii(),
     // Go, whose output is safe inside HTML.
@@ -14,28 +14,28 @@ const BY_NUMBER: [fn(char) -> bool; 6] = [
     |_| true,
 ];
 
-pub fn of(text: &str) -> impl Iterator<Item = String> {
+pub fn escaped_forms(text: &str) -> impl Iterator<Item = String> {
     let mut forms = Vec::new();
-    for by_number in BY_NUMBER {
-        for capital in [false, true] {
-            let once = escaped(text, by_number, capital);
-            forms.push(once.replace('/', "\\/"));
-            forms.push(once);
+    for escapes_numerically in NUMERIC_ESCAPE_RULES {
+        for upper_case in [false, true] {
+            let escaped = escape(text, escapes_numerically, upper_case);
+            forms.push(escaped.replace('/', "\\/"));
+            forms.push(escaped);
         }
     }
     // Some programs print a quoted text and escape nothing but the quotes.
     forms.push(text.replace('"', "\\\""));
     // A JSON text as a string inside another.
-    let plain = escaped(text, |_| false, false);
-    forms.push(escaped(&plain, |_| false, false));
+    let plain = escape(text, |_| false, false);
+    forms.push(escape(&plain, |_| false, false));
     forms.into_iter()
 }
 
-fn escaped(text: &str, by_number: fn(char) -> bool, capital: bool) -> String {
+fn escape(text: &str, escapes_numerically: fn(char) -> bool, upper_case: bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            c if by_number(c) => number(&mut escaped, c, capital),
+            c if escapes_numerically(c) => push_unicode_escape(&mut escaped, c, upper_case),
             '"' => escaped.push_str("\\\""),
             '\\' => escaped.push_str("\\\\"),
             '\n' => escaped.push_str("\\n"),
@@ -43,16 +43,16 @@ fn escaped(text: &str, by_number: fn(char) -> bool, capital: bool) -> String {
             '\t' => escaped.push_str("\\t"),
             '\u{8}' => escaped.push_str("\\b"),
             '\u{c}' => escaped.push_str("\\f"),
-            c if c < ' ' => number(&mut escaped, c, capital),
+            c if c < ' ' => push_unicode_escape(&mut escaped, c, upper_case),
             c => escaped.push(c),
         }
     }
     escaped
 }
 
-fn number(text: &mut String, c: char, capital: bool) {
+fn push_unicode_escape(text: &mut String, c: char, upper_case: bool) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         // Writing to a string does not fail.
-        let _ = if capital { write!(text, "\\u{unit:04X}") } else { write!(text, "\\u{unit:04x}") };
+        let _ = if upper_case { write!(text, "\\u{unit:04X}") } else { write!(text, "\\u{unit:04x}") };
     }
 }

@@ -31,7 +31,7 @@ pub struct Redactor(Arc<Secrets>);
 
 #[derive(Default)]
 struct Secrets {
-    named: Vec<(String, Value)>,
+    named_values: Vec<(String, Value)>,
     /// Built on first use.
     search: OnceLock<Search>,
 }
@@ -45,12 +45,13 @@ impl std::fmt::Debug for Redactor {
 impl Redactor {
     /// Takes the secrets with the names that replace them.
     pub fn new(secrets: impl IntoIterator<Item = (String, Value)>) -> Self {
-        let named = secrets.into_iter().filter(|(_, value)| value.expose().len() >= forms::SHORTEST).collect();
-        Self(Arc::new(Secrets { named, search: OnceLock::new() }))
+        let named_values =
+            secrets.into_iter().filter(|(_, value)| value.expose().len() >= forms::MIN_FORM_BYTES).collect();
+        Self(Arc::new(Secrets { named_values, search: OnceLock::new() }))
     }
 
     /// Returns whether both redact the same secrets, as clones do.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn shares_secrets_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -60,12 +61,12 @@ impl Redactor {
     }
 
     pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        self.stream(Release::Late).whole(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned)
+        self.stream(Release::Late).redact_all(bytes).map_or(Cow::Borrowed(bytes), Cow::Owned)
     }
 
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match self.stream(Release::Late).whole(text.as_bytes()) {
-            Some(cleaned) => Cow::Owned(String::from_utf8_lossy(&cleaned).into_owned()),
+        match self.stream(Release::Late).redact_all(text.as_bytes()) {
+            Some(redacted) => Cow::Owned(String::from_utf8_lossy(&redacted).into_owned()),
             None => Cow::Borrowed(text),
         }
     }
@@ -75,13 +76,14 @@ impl Redactor {
         match value {
             Json::String(text) => self.replace(text),
             Json::Number(number) => {
-                if let Cow::Owned(cleaned) = self.text(&number.to_string()) {
-                    *value = Json::String(cleaned);
+                if let Cow::Owned(redacted) = self.text(&number.to_string()) {
+                    *value = Json::String(redacted);
                 }
             }
             Json::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
             Json::Object(fields) => {
-                *fields = std::mem::take(fields).into_iter().map(|field| self.field(field)).collect::<Map<_, _>>();
+                *fields =
+                    std::mem::take(fields).into_iter().map(|field| self.redact_field(field)).collect::<Map<_, _>>();
             }
             Json::Null | Json::Bool(_) => {}
         }
@@ -89,39 +91,39 @@ impl Redactor {
 
     /// Redacts the values of headers or trailers, and removes those with a secret in their name.
     pub fn headers(&self, headers: &mut HeaderMap) {
-        let has = |name: &HeaderName| matches!(self.text(name.as_str()), Cow::Owned(_));
-        let named: Vec<_> = headers.keys().filter(|name| has(name)).cloned().collect();
+        let contains_secret = |name: &HeaderName| matches!(self.text(name.as_str()), Cow::Owned(_));
+        let named: Vec<_> = headers.keys().filter(|name| contains_secret(name)).cloned().collect();
         for name in named {
             headers.remove(name);
         }
         for value in headers.values_mut() {
-            if let Cow::Owned(cleaned) = self.bytes(value.as_bytes()) {
-                *value = HeaderValue::from_bytes(&cleaned).unwrap_or(HeaderValue::from_static(stream::WITHHELD));
+            if let Cow::Owned(redacted) = self.bytes(value.as_bytes()) {
+                *value = HeaderValue::from_bytes(&redacted).unwrap_or(HeaderValue::from_static(stream::WITHHELD));
             }
         }
     }
 
-    fn field(&self, (mut name, mut value): (String, Json)) -> (String, Json) {
+    fn redact_field(&self, (mut name, mut value): (String, Json)) -> (String, Json) {
         self.replace(&mut name);
         self.json(&mut value);
         (name, value)
     }
 
     pub fn replace(&self, text: &mut String) {
-        if let Cow::Owned(cleaned) = self.text(text) {
-            *text = cleaned;
+        if let Cow::Owned(redacted) = self.text(text) {
+            *text = redacted;
         }
     }
 
     fn search(&self) -> Search {
-        if self.0.named.is_empty() {
-            return Search::Nothing;
+        if self.0.named_values.is_empty() {
+            return Search::NoSecrets;
         }
-        let build = || match Automaton::new(&self.0.named) {
-            Ok(automaton) => Search::For(Arc::new(automaton)),
+        let build = || match Automaton::new(&self.0.named_values) {
+            Ok(automaton) => Search::Secrets(Arc::new(automaton)),
             Err(error) => {
                 tracing::error!(%error, "failed to build the automaton of secrets: everything is withheld");
-                Search::Everything
+                Search::WithholdAll
             }
         };
         self.0.search.get_or_init(build).clone()

@@ -26,10 +26,10 @@ pub enum Release {
 /// Target of a search.
 #[derive(Clone)]
 pub enum Search {
-    Nothing,
-    For(Arc<Automaton>),
+    NoSecrets,
+    Secrets(Arc<Automaton>),
     /// Everything is withheld.
-    Everything,
+    WithholdAll,
 }
 
 /// Range of bytes to replace, relative to the first held byte. The end may lie after the last one.
@@ -55,8 +55,8 @@ pub struct Stream {
 impl Stream {
     pub(super) fn new(search: Search, release: Release) -> Self {
         let (state, has_line_breaks) = match &search {
-            Search::For(automaton) => (automaton.start(), automaton.has_line_breaks),
-            Search::Nothing | Search::Everything => (StateID::ZERO, false),
+            Search::Secrets(automaton) => (automaton.start(), automaton.has_line_breaks),
+            Search::NoSecrets | Search::WithholdAll => (StateID::ZERO, false),
         };
         let release = if release == Release::Lines && has_line_breaks { Release::Late } else { release };
         Self { search, release, state, held: Vec::new(), spans: Vec::new() }
@@ -65,9 +65,9 @@ impl Stream {
     /// Takes a chunk and returns the bytes that can be released.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
         let automaton = match &self.search {
-            Search::For(automaton) => Arc::clone(automaton),
-            Search::Nothing => return chunk,
-            Search::Everything => return Bytes::new(),
+            Search::Secrets(automaton) => Arc::clone(automaton),
+            Search::NoSecrets => return chunk,
+            Search::WithholdAll => return Bytes::new(),
         };
         match self.release {
             Release::Lines => self.scan_lines(&automaton, &chunk),
@@ -75,47 +75,49 @@ impl Stream {
         }
         if self.held.is_empty() && self.spans.is_empty() {
             // Nothing was found, so no copy is needed.
-            let free = self.free(&automaton, &chunk);
-            self.held.extend_from_slice(chunk.get(free..).unwrap_or_default());
-            return chunk.slice(..free);
+            let releasable = self.releasable(&automaton, &chunk);
+            self.held.extend_from_slice(chunk.get(releasable..).unwrap_or_default());
+            return chunk.slice(..releasable);
         }
         self.held.extend_from_slice(&chunk);
-        let free = self.free(&automaton, &self.held);
-        self.pass(&automaton, free).into()
+        let releasable = self.releasable(&automaton, &self.held);
+        self.release(&automaton, releasable).into()
     }
 
     /// Returns the bytes that were held until the end.
     pub fn finish(mut self) -> Bytes {
         match self.search.clone() {
-            Search::For(automaton) => self.pass(&automaton, self.held.len()).into(),
-            Search::Nothing => Bytes::new(),
-            Search::Everything => WITHHELD.into(),
+            Search::Secrets(automaton) => self.release(&automaton, self.held.len()).into(),
+            Search::NoSecrets => Bytes::new(),
+            Search::WithholdAll => WITHHELD.into(),
         }
     }
 
     /// Returns the redacted text, or `None` if there is nothing to redact.
-    pub(super) fn whole(mut self, text: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn redact_all(mut self, text: &[u8]) -> Option<Vec<u8>> {
         match self.search.clone() {
-            Search::For(automaton) => {
+            Search::Secrets(automaton) => {
                 self.scan(&automaton, text, 0);
                 if self.spans.is_empty() {
                     return None;
                 }
                 self.held = text.to_vec();
-                Some(self.pass(&automaton, text.len()))
+                Some(self.release(&automaton, text.len()))
             }
-            Search::Nothing => None,
-            Search::Everything => Some(WITHHELD.into()),
+            Search::NoSecrets => None,
+            Search::WithholdAll => Some(WITHHELD.into()),
         }
     }
 
     /// Returns the number of leading bytes that can be released.
-    fn free(&self, automaton: &Automaton, text: &[u8]) -> usize {
-        let late = text.len().saturating_sub(MAX_PATTERN_BYTES - 1);
+    fn releasable(&self, automaton: &Automaton, text: &[u8]) -> usize {
+        let late_releasable = text.len().saturating_sub(MAX_PATTERN_BYTES - 1);
         match self.release {
             Release::Early => text.len() - automaton.depth(self.state, text),
-            Release::Late => late,
-            Release::Lines => memchr::memrchr2(b'\n', b'\r', text).map_or(late, |end| late.max(end + 1)),
+            Release::Late => late_releasable,
+            Release::Lines => {
+                memchr::memrchr2(b'\n', b'\r', text).map_or(late_releasable, |end| late_releasable.max(end + 1))
+            }
         }
     }
 
@@ -124,9 +126,9 @@ impl Stream {
         let mut state = self.state;
         for (index, byte) in text.iter().enumerate() {
             state = automaton.next(state, *byte);
-            if let Some(pattern) = automaton.found(state) {
+            if let Some(pattern) = automaton.longest_match(state) {
                 let start = from + index + 1 - pattern.length;
-                self.add(Span { start, end: start + pattern.replaced, secret: pattern.secret, marked: false });
+                self.add(Span { start, end: start + pattern.replaced_bytes, secret: pattern.secret, marked: false });
             }
         }
         self.state = state;
@@ -159,21 +161,21 @@ impl Stream {
     }
 
     /// Releases the first bytes, with markers for the spans that begin there.
-    fn pass(&mut self, automaton: &Automaton, free: usize) -> Vec<u8> {
-        let (mut out, mut done) = (Vec::with_capacity(free), 0);
-        for span in self.spans.iter_mut().filter(|span| span.start < free) {
+    fn release(&mut self, automaton: &Automaton, releasable: usize) -> Vec<u8> {
+        let (mut out, mut done) = (Vec::with_capacity(releasable), 0);
+        for span in self.spans.iter_mut().filter(|span| span.start < releasable) {
             out.extend_from_slice(self.held.get(done..span.start).unwrap_or_default());
             if !span.marked {
                 out.extend_from_slice(automaton.markers.get(span.secret).map_or(&[], |marker| marker.as_bytes()));
             }
             span.marked = true;
-            done = span.end.min(free);
+            done = span.end.min(releasable);
         }
-        out.extend_from_slice(self.held.get(done..free).unwrap_or_default());
-        self.held.drain(..free);
-        self.spans.retain(|span| span.end > free);
+        out.extend_from_slice(self.held.get(done..releasable).unwrap_or_default());
+        self.held.drain(..releasable);
+        self.spans.retain(|span| span.end > releasable);
         for span in &mut self.spans {
-            (span.start, span.end) = (span.start.saturating_sub(free), span.end - free);
+            (span.start, span.end) = (span.start.saturating_sub(releasable), span.end - releasable);
         }
         out
     }

@@ -15,7 +15,7 @@ fn values_have_bounds_and_are_not_shown() {
 fn placeholders_are_letters_and_digits_of_one_length() {
     let (one, other) = (Placeholder::random().unwrap(), Placeholder::random().unwrap());
     assert_ne!(one, other);
-    assert_eq!(one.as_str().len(), Placeholder::LENGTH);
+    assert_eq!(one.as_str().len(), Placeholder::LENGTH_BYTES);
     assert!(one.as_str().starts_with("MOXXYSECRET"));
     assert!(one.as_str().bytes().all(|b| b.is_ascii_alphanumeric()));
     assert_eq!(one.digits(), &one.as_str()[11..]);

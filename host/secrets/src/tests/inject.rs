@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    super::inject::{Injected, LARGEST, Refusal},
+    super::inject::{Injected, MAX_BODY_BYTES, Refusal},
     *,
 };
 
@@ -103,7 +103,7 @@ fn a_placeholder_where_no_grant_can_be_is_refused() {
 #[test]
 fn a_split_changed_or_strange_placeholder_is_refused() {
     let (injector, placeholder) = granted(VALUE, &["header:a", "header:b", "body"]);
-    for at in 1..Placeholder::LENGTH {
+    for at in 1..Placeholder::LENGTH_BYTES {
         let (one, other) = placeholder.split_at(at);
         assert!(send(&injector, &[("a", one), ("b", other)], "").is_err(), "{at}");
     }
@@ -157,7 +157,7 @@ fn a_body_has_its_new_length_and_a_bound() {
     let body = sent.body.unwrap();
     assert_eq!(body, r#"{"a": ["x\"", "quote\"back\\"], "b" :1.50}"#);
     assert_eq!(sent.headers["content-length"], body.len().to_string());
-    let large = format!("\"{}{placeholder}\"", " ".repeat(LARGEST));
+    let large = format!("\"{}{placeholder}\"", " ".repeat(MAX_BODY_BYTES));
     assert!(refusal(send(&injector, &pairs[..1], &large)).contains("larger than"));
     let (injector, placeholder) = granted(vec![b'x'; 64 * 1024], &["body"]);
     assert!(send(&injector, &pairs[..1], &format!("\"{}\"", placeholder.repeat(16))).is_ok());

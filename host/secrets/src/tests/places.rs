@@ -62,8 +62,8 @@ proptest! {
             }
         }
         prop_assert_eq!((before.query(), before.origin(), after.fragment()), (after.query(), after.origin(), None));
-        let cleaned = Redactor::new([("key".into(), super::value(value))]);
-        prop_assert!(cleaned.text(after.as_str()).contains("bot[secret key]"));
+        let redacted = Redactor::new([("key".into(), super::value(value))]);
+        prop_assert!(redacted.text(after.as_str()).contains("bot[secret key]"));
     }
 
     #[test]
@@ -130,8 +130,8 @@ proptest! {
             Ok(sent) => {
                 let decoded = STANDARD.decode(sent.to_str().unwrap().strip_prefix("Basic ").unwrap()).unwrap();
                 prop_assert_eq!(decoded, [before.as_bytes(), &value, after.as_bytes()].concat());
-                let cleaned = Redactor::new([("key".into(), super::value(value))]);
-                prop_assert!(cleaned.text(sent.to_str().unwrap()).contains("[secret key]"));
+                let redacted = Redactor::new([("key".into(), super::value(value))]);
+                prop_assert!(redacted.text(sent.to_str().unwrap()).contains("[secret key]"));
             }
             Err(_) => prop_assert!(control || as_user && !alone && value.contains(&b':')),
         }

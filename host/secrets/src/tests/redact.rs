@@ -155,8 +155,9 @@ fn lines_are_released_at_their_ends() {
 fn json_is_cleaned_in_names_strings_and_numbers() {
     let mut value = json!({ "a": ["x", "my hunter22 key"], "hunter22": { "n": 12345678, "m": 1 }, "b": null });
     redactor(&[b"hunter22", b"12345678"]).json(&mut value);
-    let cleaned = json!({ "a": ["x", "my [secret s0] key"], "[secret s0]": { "n": "[secret s1]", "m": 1 }, "b": null });
-    assert_eq!(value, cleaned);
+    let redacted =
+        json!({ "a": ["x", "my [secret s0] key"], "[secret s0]": { "n": "[secret s1]", "m": 1 }, "b": null });
+    assert_eq!(value, redacted);
 }
 
 #[test]

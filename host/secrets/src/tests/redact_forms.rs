@@ -54,8 +54,8 @@ proptest! {
         let redactor = Redactor::new([("key".into(), super::value(value.clone()))]);
         for form in written(&value) {
             let text = [b"\n<", form.as_slice(), b">\n"].concat();
-            let cleaned = redactor.bytes(&text);
-            prop_assert_eq!(&*cleaned, b"\n<[secret key]>\n", "{:?}", String::from_utf8_lossy(&form));
+            let redacted = redactor.bytes(&text);
+            prop_assert_eq!(&*redacted, b"\n<[secret key]>\n", "{:?}", String::from_utf8_lossy(&form));
         }
     }
 
@@ -68,8 +68,8 @@ proptest! {
         let all = [before.as_slice(), value.as_bytes(), &after].concat();
         for engine in [general_purpose::STANDARD, general_purpose::URL_SAFE_NO_PAD] {
             let text = engine.encode(&all);
-            let cleaned = redactor.text(&text).into_owned();
-            let (start, end) = cleaned.split_once("[secret key]").unwrap();
+            let redacted = redactor.text(&text).into_owned();
+            let (start, end) = redacted.split_once("[secret key]").unwrap();
             prop_assert!(text.starts_with(start) && text.ends_with(end.trim_start_matches("[secret key]")));
             // A character at a border encodes bits of both sides.
             prop_assert!(start.len() <= (before.len() * 8).div_ceil(6));

@@ -135,7 +135,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Restored> {
     let mut db = backup::open(copy.path()).await?;
     let about = backup::read(&mut db, file).await?;
     let (staged, components) = unpack(&mut db, home).await?;
-    backup::settle(&mut db, file, &about, &Clock::system().timestamp()).await?;
+    backup::convert_to_database(&mut db, file, &about, &Clock::system().timestamp()).await?;
     let master = vault::master_of(config, &mut db).await?;
     let secrets = vault::open_all(&master, &mut db).await?;
     let audit = audit::verify_in(&mut db, &master, None).await?;

@@ -12,16 +12,16 @@ use moxxy_types::{
 use zeroize::Zeroizing;
 
 /// Length of keys and hashes, in bytes.
-pub const LENGTH: usize = 32;
+pub const HASH_BYTES: usize = 32;
 /// Hash that precedes the first entry.
-const BEGINNING: Hash = Hash([0; LENGTH]);
+const GENESIS_HASH: Hash = Hash([0; HASH_BYTES]);
 
 /// HMAC key of a chain.
 #[derive(Clone)]
-pub struct Key(Zeroizing<[u8; LENGTH]>);
+pub struct Key(Zeroizing<[u8; HASH_BYTES]>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Hash(pub [u8; LENGTH]);
+pub struct Hash(pub [u8; HASH_BYTES]);
 
 /// First and last position of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +85,11 @@ impl Walk {
 }
 
 impl Key {
-    pub fn new(bytes: [u8; LENGTH]) -> Self {
+    pub fn new(bytes: [u8; HASH_BYTES]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    pub fn bytes(&self) -> &[u8; LENGTH] {
+    pub fn bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0
     }
 
@@ -100,12 +100,12 @@ impl Key {
         mac.update(&before.0);
         mac.update(&entry.position.to_be_bytes());
         for field in [&entry.timestamp, &entry.actor, &entry.event_type] {
-            update(&mut mac, Some(field));
+            update_with_length(&mut mac, Some(field));
         }
-        update(&mut mac, entry.agent_id.as_deref());
-        update(&mut mac, entry.run_id.as_deref());
-        update(&mut mac, Some(entry.payload.get()));
-        finish(mac)
+        update_with_length(&mut mac, entry.agent_id.as_deref());
+        update_with_length(&mut mac, entry.run_id.as_deref());
+        update_with_length(&mut mac, Some(entry.payload.get()));
+        finalize(mac)
     }
 
     /// Returns the hash of the ends.
@@ -117,18 +117,18 @@ impl Key {
             mac.update(&hash.0);
         }
         mac.update(&ends.broken.to_be_bytes());
-        finish(mac)
+        finalize(mac)
     }
 }
 
 /// Hashes a field prefixed with its length, so that different entries never hash the same bytes.
-fn update(mac: &mut Hmac256, field: Option<&str>) {
+fn update_with_length(mac: &mut Hmac256, field: Option<&str>) {
     let length = field.map_or(u64::MAX, |field| field.len() as u64);
     mac.update(&length.to_be_bytes());
     mac.update(field.unwrap_or_default().as_bytes());
 }
 
-fn finish(mac: Hmac256) -> Hash {
+fn finalize(mac: Hmac256) -> Hash {
     Hash(mac.finalize().into_bytes().into())
 }
 
@@ -150,7 +150,7 @@ impl From<&Ends> for Head {
 
 impl Default for Ends {
     fn default() -> Self {
-        Self { pruned: 0, pruned_hash: BEGINNING, last: 0, last_hash: BEGINNING, broken: 0 }
+        Self { pruned: 0, pruned_hash: GENESIS_HASH, last: 0, last_hash: GENESIS_HASH, broken: 0 }
     }
 }
 

@@ -19,7 +19,7 @@ pub use chain::{Ends, Hash, Key, Walk};
 use super::{Db, Tx};
 
 /// Tables whose rows are written together with an audit entry or after one.
-const USED: [&str; 15] = [
+const AUDITED_TABLES: [&str; 15] = [
     "agents",
     "audit",
     "events",
@@ -36,10 +36,10 @@ const USED: [&str; 15] = [
     "steps",
     "tokens",
 ];
-/// Tables of [`USED`] with creation times, where each row has an audit entry that is not older than the row.
-const DATED: [&str; 6] = ["agents", "grants", "providers", "secrets", "skills", "tokens"];
+/// Tables of [`AUDITED_TABLES`] with creation times, where each row has an audit entry that is not older than the row.
+const TIMESTAMPED_TABLES: [&str; 6] = ["agents", "grants", "providers", "secrets", "skills", "tokens"];
 /// Events that always have an audit entry, whoever causes them.
-const CERTAIN: [&str; 10] = [
+const ALWAYS_AUDITED: [&str; 10] = [
     "egress.denied",
     "sandbox.limit_exceeded",
     "token.created",
@@ -123,13 +123,13 @@ pub async fn append(tx: &mut Tx, actor: &str, event: &Envelope, payload: Arc<Raw
 pub async fn ends(db: &mut Db) -> Result<Option<(Ends, Option<Hash>)>> {
     let sql = "SELECT pruned, pruned_hash, last, last_hash, broken, mac FROM audit_state";
     let state: Option<State> = sqlx::query_as(sql).fetch_optional(db).await?;
-    let read = |state: State| {
+    let convert = |state: State| {
         let State { pruned, last, broken, .. } = state;
         let hash = |bytes: &[u8]| Hash::read(bytes).unwrap_or(Ends::default().last_hash);
         let (pruned_hash, last_hash) = (hash(&state.pruned_hash), hash(&state.last_hash));
         (Ends { pruned, pruned_hash, last, last_hash, broken }, Hash::read(&state.mac))
     };
-    Ok(state.map(read))
+    Ok(state.map(convert))
 }
 
 /// Returns the ends before an update. If they were tampered with, marks them, because the new hash would hide
@@ -165,7 +165,7 @@ pub async fn is_used(db: &mut Db) -> Result<bool> {
     let mut sql = "SELECT EXISTS (SELECT 1 FROM sqlite_sequence WHERE seq > 0)
                    OR EXISTS (SELECT 1 FROM event_log WHERE pruned > 0)"
         .to_owned();
-    for table in USED {
+    for table in AUDITED_TABLES {
         sql += &format!(" OR EXISTS (SELECT 1 FROM {table})");
     }
     Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?)
@@ -173,13 +173,13 @@ pub async fn is_used(db: &mut Db) -> Result<bool> {
 
 /// Returns the time of the newest change that requires an audit entry, and the time of the newest entry.
 pub async fn newest_change(db: &mut Db) -> Result<(Option<String>, Option<String>)> {
-    let types = CERTAIN.map(|event_type| format!("'{event_type}'")).join(", ");
+    let types = ALWAYS_AUDITED.map(|event_type| format!("'{event_type}'")).join(", ");
     // The log can be long. The newest events suffice to detect a truncated audit log.
     let mut sql = format!(
         "SELECT MAX(at), (SELECT MAX(timestamp) FROM audit) FROM (SELECT MAX(timestamp) AS at FROM
          (SELECT event_type, timestamp FROM events ORDER BY position DESC LIMIT 1000) WHERE event_type IN ({types})"
     );
-    for table in DATED {
+    for table in TIMESTAMPED_TABLES {
         sql += &format!(" UNION ALL SELECT MAX(created_at) FROM {table}");
     }
     Ok(sqlx::query_as(AssertSqlSafe(sql + ")")).fetch_one(db).await?)
@@ -218,17 +218,17 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<(
                ORDER BY position";
     let mut rows = sqlx::query_as::<_, Row>(sql).bind(before).fetch(&mut **tx);
     let mut walk = Walk::new(keys, key.clone(), &ends);
-    let mut whole = true;
+    let mut intact = true;
     while let Some(row) = rows.try_next().await? {
-        let (entry, hash) = row.read()?;
+        let (entry, hash) = row.into_entry()?;
         let step = walk.take(&entry, hash);
         if !(step.follows && step.fits) {
-            whole = false;
+            intact = false;
             break;
         }
     }
     drop(rows);
-    if !whole {
+    if !intact {
         // Removing the entries would destroy the evidence.
         tracing::error!("the audit log was tampered with and is not pruned: run `moxxy audit verify`");
         return Ok(());
@@ -242,7 +242,7 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<(
 }
 
 /// Payload size at which a page is full, in bytes.
-const PAGE: usize = 4 * 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Returns a page of entries, newest first. The page is shorter if entries are large.
 pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Page<Entry>> {
@@ -264,12 +264,12 @@ pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Pa
     let query = sql.build_query_as::<Row>();
     let mut rows = query.fetch(db);
     while let Some(row) = rows.try_next().await? {
-        if bytes >= PAGE {
+        if bytes >= MAX_PAGE_BYTES {
             let next = entries.last().map(|entry: &Entry| entry.position.to_string());
             return Ok(Page { items: entries, next });
         }
         bytes += row.payload.len();
-        entries.push(row.read()?.0);
+        entries.push(row.into_entry()?.0);
     }
     Ok(page.cut(entries, |entry| entry.position.to_string()))
 }
@@ -278,7 +278,7 @@ pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Pa
 pub async fn each(db: &mut Db, mut check: impl FnMut(Entry, Option<Hash>)) -> Result<()> {
     let mut rows = sqlx::query_as::<_, Row>("SELECT * FROM audit ORDER BY position").fetch(db);
     while let Some(row) = rows.try_next().await? {
-        let (entry, hash) = row.read()?;
+        let (entry, hash) = row.into_entry()?;
         check(entry, hash);
     }
     Ok(())
@@ -301,7 +301,7 @@ pub async fn set_key(tx: &mut Tx, first: i64, sealed: &[u8]) -> Result<()> {
 }
 
 impl Row {
-    fn read(self) -> Result<(Entry, Option<Hash>)> {
+    fn into_entry(self) -> Result<(Entry, Option<Hash>)> {
         let hash = Hash::read(&self.hash);
         // Do not fail on a payload that was tampered with: the verification reports it.
         let payload = RawValue::from_string(self.payload.clone())

@@ -7,9 +7,9 @@ use moxxy_types::{
 use tokio::sync::broadcast;
 
 /// Maximum size of a broadcast payload, in bytes. Subscribers read larger events from the log.
-pub const LARGE: usize = 16 * 1024;
+pub const MAX_BROADCAST_BYTES: usize = 16 * 1024;
 /// Number of events that a subscriber may lag behind before it reads them from the log.
-pub const BUFFER: usize = 1024;
+pub const BROADCAST_CAPACITY: usize = 1024;
 
 /// Broadcast channel for events.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub enum BroadcastItem {
 
 impl Default for Events {
     fn default() -> Self {
-        Self(broadcast::channel(BUFFER).0)
+        Self(broadcast::channel(BROADCAST_CAPACITY).0)
     }
 }
 
@@ -33,7 +33,7 @@ impl Events {
     /// Broadcasts committed events, in log order. Only the store's writer calls this.
     pub fn broadcast(&self, events: Vec<LoggedEvent>) {
         for event in events {
-            let small = event.envelope.payload.get().len() <= LARGE;
+            let small = event.envelope.payload.get().len() <= MAX_BROADCAST_BYTES;
             // Sending fails if there is no subscriber, which is fine.
             drop(self.0.send(if small { BroadcastItem::Event(event) } else { BroadcastItem::Logged }));
         }
@@ -42,7 +42,7 @@ impl Events {
     /// Broadcasts an event that is not logged, such as a chunk of a message. Drops it if it is too large.
     pub fn publish_ephemeral(&self, timestamp: String, subject: &EventContext, event: &Event) -> Result<()> {
         let envelope = envelope(timestamp, subject, event)?;
-        if envelope.payload.get().len() > LARGE {
+        if envelope.payload.get().len() > MAX_BROADCAST_BYTES {
             // Buffered for slow subscribers it could exhaust memory. The whole message follows later.
             return Ok(());
         }

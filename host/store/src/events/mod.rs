@@ -19,7 +19,7 @@ pub use subscription::Subscription;
 use crate::{Db, Tx, to_json};
 
 /// Payload size at which a page is full, in bytes.
-const PAGE: usize = 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// Appends an event and queues it for the broadcast. The event gets the next sequence number of its run.
 pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
@@ -63,7 +63,7 @@ pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> R
     };
     let mut rows = sqlx::query_as::<_, Row>(sql).bind(position).bind(limit).bind(to_json(wanted)?).fetch(db);
     let (mut events, mut bytes) = (Vec::new(), 0);
-    while bytes < PAGE
+    while bytes < MAX_PAGE_BYTES
         && let Some(row) = rows.try_next().await?
     {
         bytes += row.payload.len();
@@ -92,18 +92,18 @@ pub async fn pruned_behind(db: &mut Db, position: i64, filter: &Filter) -> Resul
     }
     let sql = "SELECT EXISTS (SELECT 1 FROM json_each(?) AS run WHERE 1 IS NOT
                    (SELECT sequence FROM events WHERE run_id = run.value ORDER BY position LIMIT 1))";
-    let lacks: bool = sqlx::query_scalar(sql).bind(to_json(&filter.runs)?).fetch_one(db).await?;
-    Ok(lacks.then_some(pruned))
+    let incomplete: bool = sqlx::query_scalar(sql).bind(to_json(&filter.runs)?).fetch_one(db).await?;
+    Ok(incomplete.then_some(pruned))
 }
 
-/// Removes up to `most` of the oldest events: those older than `before`, and the first `surplus`. Stops at the
+/// Removes up to `max` of the oldest events: those older than `before`, and the first `excess`. Stops at the
 /// first event that stays. Returns the number of removed events.
-pub async fn prune(tx: &mut Tx, before: Option<&str>, surplus: i64, most: i64) -> Result<i64> {
+pub async fn prune(tx: &mut Tx, before: Option<&str>, excess: i64, max: i64) -> Result<i64> {
     let sql = "SELECT position, timestamp FROM events ORDER BY position LIMIT ?";
-    let oldest: Vec<(i64, String)> = sqlx::query_as(sql).bind(most).fetch_all(&mut **tx).await?;
+    let oldest: Vec<(i64, String)> = sqlx::query_as(sql).bind(max).fetch_all(&mut **tx).await?;
     let old = |timestamp: &str| before.is_some_and(|before| timestamp < before);
-    let gone = (0..).zip(&oldest).take_while(|(index, (_, timestamp))| *index < surplus || old(timestamp));
-    let Some((index, (position, _))) = gone.last() else { return Ok(0) };
+    let removed = (0..).zip(&oldest).take_while(|(index, (_, timestamp))| *index < excess || old(timestamp));
+    let Some((index, (position, _))) = removed.last() else { return Ok(0) };
     sqlx::query("DELETE FROM events WHERE position <= ?").bind(position).execute(&mut **tx).await?;
     sqlx::query("UPDATE event_log SET pruned = ?").bind(position).execute(&mut **tx).await?;
     Ok(index + 1)
@@ -153,7 +153,7 @@ impl TryFrom<Row> for LoggedEvent {
 /// Inserts an event into the log, in the same transaction as the change that it describes.
 pub async fn record(tx: &mut Tx, subject: &EventContext, event: Event) -> Result<()> {
     let envelope = envelope(tx.now(), subject, &event)?;
-    if let Some(payload) = event.audited(&subject.actor)? {
+    if let Some(payload) = event.audit_payload(&subject.actor)? {
         crate::audit::append(tx, &subject.actor, &envelope, payload).await?;
     }
     append(tx, envelope).await

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Maximum number of events per read from the log.
-const PAGE: i64 = 256;
+const PAGE_EVENTS: i64 = 256;
 
 /// A cursor in the event log.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Subscription {
                     }
                     Err(RecvError::Closed) => return Ok(None),
                 },
-                None => match self.fill().await? {
+                None => match self.read_page().await? {
                     Some(gap) => return Ok(Some(gap)),
                     None => continue,
                 },
@@ -67,9 +67,9 @@ impl Subscription {
     }
 
     /// Reads the next page of the log, or returns the gap before it.
-    async fn fill(&mut self) -> Result<Option<LoggedEvent>> {
+    async fn read_page(&mut self) -> Result<Option<LoggedEvent>> {
         let mut db = self.store.read().await?;
-        let page = super::after(&mut db, self.position, &self.filter, PAGE).await?;
+        let page = super::after(&mut db, self.position, &self.filter, PAGE_EVENTS).await?;
         // Checked after reading the page, so that no pruned event goes unnoticed.
         if let Some(to) = super::pruned_behind(&mut db, self.position, &self.filter).await? {
             let gap = Event::StreamGap { from: self.position + 1, to };
@@ -82,22 +82,22 @@ impl Subscription {
         self.live = page.is_empty();
         self.page = page.into();
         if self.live {
-            self.skip_read();
+            self.skip_already_read();
         }
         Ok(None)
     }
 
     /// Drops buffered events that were already read from the log, so that an ephemeral event never precedes a
     /// logged event that is older.
-    fn skip_read(&mut self) {
-        let waiting = self.receiver.len();
-        let small = |news| if let BroadcastItem::Event(event) = news { Some(event) } else { None };
+    fn skip_already_read(&mut self) {
+        let queued = self.receiver.len();
+        let into_event = |item| if let BroadcastItem::Event(event) = item { Some(event) } else { None };
         let receiver = &mut self.receiver;
-        let mut held: Vec<_> = (0..waiting).map_while(|_| receiver.try_recv().ok().and_then(small)).collect();
+        let mut buffered: Vec<_> = (0..queued).map_while(|_| receiver.try_recv().ok().and_then(into_event)).collect();
         // If fewer were buffered, some events are only in the log, which has to be read again.
-        self.live = held.len() == waiting;
-        let read = held.iter().rposition(|e| e.position.is_some_and(|p| p <= self.position));
-        self.page = held.split_off(read.map_or(0, |last| last + 1)).into();
+        self.live = buffered.len() == queued;
+        let read = buffered.iter().rposition(|e| e.position.is_some_and(|p| p <= self.position));
+        self.page = buffered.split_off(read.map_or(0, |last| last + 1)).into();
     }
 
     /// Whether the event is new to this subscriber. Advances the cursor.

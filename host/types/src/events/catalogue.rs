@@ -8,7 +8,7 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-use super::{COMPONENT, SERVER};
+use super::{COMPONENT_ACTOR_PREFIX, SERVER_ACTOR};
 use crate::{
     digest::Digest,
     error::{Error, Result},
@@ -17,12 +17,12 @@ use crate::{
 };
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $event:ident = $type:literal { $($(#[$about:meta])* $field:ident: $of:ty),* $(,)? }),* $(,)?) => {
+    ($($(#[$doc:meta])* $event:ident = $type:literal { $($(#[$attr:meta])* $field:ident: $ty:ty),* $(,)? }),* $(,)?) => {
         /// An event, with its payload.
         #[derive(Debug, Clone, Serialize)]
         #[serde(tag = "event_type", content = "payload")]
         pub enum Event {
-            $($(#[$doc])* #[serde(rename = $type)] $event { $($(#[$about])* $field: $of),* },)*
+            $($(#[$doc])* #[serde(rename = $type)] $event { $($(#[$attr])* $field: $ty),* },)*
         }
 
         impl Event {
@@ -269,14 +269,14 @@ pub struct RefusedFrom {
 }
 
 /// Payload fields that the audit log omits: texts of users, which are deleted with an agent.
-const LEFT_OUT: [&str; 3] = ["task", "arguments", "answer"];
+const AUDIT_OMITTED_FIELDS: [&str; 3] = ["task", "arguments", "answer"];
 
 impl Event {
     /// Returns the payload for the audit log, or `None` if the event does not belong there. The audit log has
     /// actions of principals, uses of secrets, denials and exceeded limits.
-    pub fn audited(&self, actor: &str) -> Result<Option<Arc<RawValue>>> {
-        let somebodys = actor != SERVER && !actor.starts_with(COMPONENT);
-        let trust = matches!(
+    pub fn audit_payload(&self, actor: &str) -> Result<Option<Arc<RawValue>>> {
+        let by_principal = actor != SERVER_ACTOR && !actor.starts_with(COMPONENT_ACTOR_PREFIX);
+        let always_audited = matches!(
             self,
             Self::SecretAccessed { .. }
                 | Self::SecretDenied { .. }
@@ -284,20 +284,20 @@ impl Event {
                 | Self::TokenDenied { .. }
                 | Self::LimitExceeded { .. }
         );
-        if !somebodys && !trust {
+        if !by_principal && !always_audited {
             return Ok(None);
         }
-        let (_, mut payload) = self.parts()?;
+        let (_, mut payload) = self.type_and_payload()?;
         if let Some(fields) = payload.as_object_mut() {
-            fields.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+            fields.retain(|name, _| !AUDIT_OMITTED_FIELDS.contains(&name.as_str()));
         }
         Ok(Some(to_raw_value(&payload).map_err(Error::internal)?.into()))
     }
 
     /// Returns the type and the payload.
-    pub(super) fn parts(&self) -> Result<(String, Value)> {
-        let mut whole = serde_json::to_value(self).map_err(Error::internal)?;
-        let fields = whole.as_object_mut().map(std::mem::take).unwrap_or_default();
+    pub(super) fn type_and_payload(&self) -> Result<(String, Value)> {
+        let mut object = serde_json::to_value(self).map_err(Error::internal)?;
+        let fields = object.as_object_mut().map(std::mem::take).unwrap_or_default();
         split(fields).ok_or_else(|| Error::internal("an event without a type"))
     }
 }

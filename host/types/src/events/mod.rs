@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Actor of everything that the server does on its own.
-pub const SERVER: &str = "server";
+pub const SERVER_ACTOR: &str = "server";
 /// Prefix of the actor of everything that a component does on its own.
-pub const COMPONENT: &str = "component:";
+pub const COMPONENT_ACTOR_PREFIX: &str = "component:";
 
 /// Event as clients see it.
 #[derive(Debug, Clone, Serialize)]
@@ -50,7 +50,7 @@ pub struct EventContext {
 
 impl Default for EventContext {
     fn default() -> Self {
-        Self { agent: None, run: None, actor: SERVER.to_owned() }
+        Self { agent: None, run: None, actor: SERVER_ACTOR.to_owned() }
     }
 }
 
@@ -70,12 +70,12 @@ impl EventContext {
 
     /// Sets a component as the actor.
     pub fn by_component(self, component: &Name) -> Self {
-        self.by(&format!("{COMPONENT}{component}"))
+        self.by(&format!("{COMPONENT_ACTOR_PREFIX}{component}"))
     }
 }
 
 pub fn envelope(timestamp: String, subject: &EventContext, event: &Event) -> Result<Envelope> {
-    let (event_type, payload) = event.parts()?;
+    let (event_type, payload) = event.type_and_payload()?;
     Ok(Envelope {
         event_id: ids::event(),
         timestamp,
@@ -99,19 +99,20 @@ pub struct Filter {
 impl Filter {
     /// Returns a type, or group of types, that matches no event.
     pub fn unknown_type(&self) -> Option<&String> {
-        self.types.iter().find(|wanted| !Event::TYPES.iter().any(|known| covers(wanted, known)))
+        self.types.iter().find(|wanted| !Event::TYPES.iter().any(|known| type_matches(wanted, known)))
     }
 
     pub fn matches(&self, event: &Envelope) -> bool {
-        let any = |wanted: &[String], value: &Option<String>| {
+        let matches_any = |wanted: &[String], value: &Option<String>| {
             wanted.is_empty() || value.as_ref().is_some_and(|v| wanted.contains(v))
         };
-        let kind = self.types.is_empty() || self.types.iter().any(|wanted| covers(wanted, &event.event_type));
-        any(&self.agents, &event.agent_id) && any(&self.runs, &event.run_id) && kind
+        let type_fits =
+            self.types.is_empty() || self.types.iter().any(|wanted| type_matches(wanted, &event.event_type));
+        matches_any(&self.agents, &event.agent_id) && matches_any(&self.runs, &event.run_id) && type_fits
     }
 }
 
-pub fn covers(wanted: &str, event_type: &str) -> bool {
+pub fn type_matches(wanted: &str, event_type: &str) -> bool {
     match wanted.strip_suffix('*') {
         Some(prefix) => prefix.ends_with('.') && event_type.starts_with(prefix),
         None => wanted == event_type,

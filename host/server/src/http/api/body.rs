@@ -89,7 +89,7 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 
 /// Parses a JSON body, off the server's worker threads if it is large.
 pub async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
-    tasks::heavy(body.len(), move || parse(&body)).await?.map_err(Into::into)
+    tasks::run_sized(body.len(), move || parse(&body)).await?.map_err(Into::into)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {

@@ -93,7 +93,7 @@ async fn read_claim(state: &HttpState, request: Request) -> Result<(Request, Opt
     let route = format!("{} {}", parts.method, parts.uri.path_and_query().map_or("", |address| address.as_str()));
     let key = Key { caller: principal.name().to_owned(), route, text: key };
     let (keys, whole) = (state.app.access.idempotency.clone(), bytes.clone());
-    let claim = tasks::heavy(bytes.len(), move || keys.claim(key, &whole)).await?;
+    let claim = tasks::run_sized(bytes.len(), move || keys.claim(key, &whole)).await?;
     Ok((Request::from_parts(parts, Body::from(bytes)), Some(claim)))
 }
 

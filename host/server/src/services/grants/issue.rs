@@ -1,7 +1,7 @@
 //! Issues grants of secrets to components, for the requested hosts and place unless the terms name others.
 
 use moxxy_egress::configured;
-use moxxy_secrets::inject::SHORTEST;
+use moxxy_secrets::inject::MIN_VALUE_BYTES;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     agents::AgentKey,
@@ -117,8 +117,9 @@ impl GrantIssuer<'_> {
             // These modes do not send the secret.
             Mode::Sign | Mode::Reveal => (Vec::new(), String::new()),
         };
-        if terms.mode == Mode::Inject && store::secrets::length(tx, &secret.id).await? < SHORTEST {
-            let message = format!("Secret '{}' has fewer than {SHORTEST} bytes: too few to be injected", secret.name);
+        if terms.mode == Mode::Inject && store::secrets::length(tx, &secret.id).await? < MIN_VALUE_BYTES {
+            let message =
+                format!("Secret '{}' has fewer than {MIN_VALUE_BYTES} bytes: too few to be injected", secret.name);
             return Err(Error::invalid("secret_too_short", message));
         }
         let (skill_id, provider_id) = match candidate.holder.clone() {

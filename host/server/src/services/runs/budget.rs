@@ -110,7 +110,7 @@ impl Budget {
             return Ok(Reservation { input: demand.input, output, cost: None });
         };
         let output = self.money_left(demand, &price, output, run, today)?;
-        Ok(Reservation { input: demand.input, output, cost: Some(price.worst(demand.input, output.into())) })
+        Ok(Reservation { input: demand.input, output, cost: Some(price.max_cost(demand.input, output.into())) })
     }
 
     /// Returns the number of output tokens that the token limits allow.
@@ -151,13 +151,13 @@ impl Budget {
         ];
         for (bound, used, who, when, code, setting) in limits {
             let Some(bound) = bound else { continue };
-            let needed = price.worst(demand.input, least);
+            let needed = price.max_cost(demand.input, least);
             let left = bound.limit.saturating_sub(used);
             if left < needed {
                 let of = bound.limit.to_string();
                 return Err(bound.failure(code, &short(who, used, &of, when, needed), setting));
             }
-            output = output.min(price.output_for(left.saturating_sub(price.worst(demand.input, 0))));
+            output = output.min(price.output_for(left.saturating_sub(price.max_cost(demand.input, 0))));
         }
         Ok(u32::try_from(output).unwrap_or(u32::MAX))
     }

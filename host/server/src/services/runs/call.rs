@@ -195,7 +195,7 @@ impl Opened {
             let output = compaction::most_tokens(bytes as u64).min(self.reserved.output.into());
             return StepUsage {
                 reserved_tokens: self.reserved.input.saturating_add(output),
-                reserved_cost: self.price.map(|price| price.worst(self.reserved.input, output)).unwrap_or_default(),
+                reserved_cost: self.price.map(|price| price.max_cost(self.reserved.input, output)).unwrap_or_default(),
                 ..StepUsage::default()
             };
         };

@@ -158,11 +158,11 @@ fn admits(grant: &Grant, url: &Url) -> bool {
 }
 
 async fn collect_body(body: Body) -> Result<Bytes, Stopped> {
-    match Limited::new(body, inject::LARGEST).collect().await {
+    match Limited::new(body, inject::MAX_BODY_BYTES).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) => match error.downcast::<egress::Error>() {
             Ok(error) => Err(Stopped::Body(*error)),
-            Err(_) => Err(Stopped::Body(egress::Error::RequestBody(inject::LARGEST as u64))),
+            Err(_) => Err(Stopped::Body(egress::Error::RequestBody(inject::MAX_BODY_BYTES as u64))),
         },
     }
 }
