@@ -16,8 +16,8 @@ fn main() {
 /// A component for each crate among the examples.
 fn embed_components(root: &Path) {
     let examples = root.join("example-skills");
-    let kinds = entries(&examples).into_iter().filter(|folder| folder.is_dir());
-    let crates = kinds.flat_map(|kind| entries(&kind)).filter(|folder| folder.join("Cargo.toml").is_file());
+    let folders = ["skills", "providers"].map(|kind| entries(&examples.join(kind))).concat();
+    let crates = folders.iter().filter(|folder| folder.join("Cargo.toml").is_file());
     let mut names: Vec<_> = crates.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
     println!("cargo::rerun-if-changed={}", examples.display());
