@@ -30,6 +30,7 @@ lint: $(DENY)
 	cargo fmt --all --check
 	$(DENY) --log-level error check bans licenses sources
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo doc --workspace --exclude hostile --no-deps --quiet
 
 # System packages that the tests use: Python and Node.js, which build the skills in their languages,
 # and what stands between a server and its callers, a browser and a proxy.

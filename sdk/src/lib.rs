@@ -22,7 +22,7 @@
 //! derived from the parameters; name, version and description of the skill are those in
 //! `Cargo.toml`. `moxxy new skill hello` makes such a crate and `moxxy build` a component of it.
 //!
-//! - [`tool`] and [`skill!`] in full, results and errors: [`skill`].
+//! - [`tool`] and [`skill!`] in full, results and errors: [`mod@skill`].
 //! - What a call can use: [`config`], [`http`], [`keyvalue`], [`log`], [`session`], [`vault`].
 //! - Providers, the adapters to services that run language models: [`provider`].
 //! - Tests of both in an ordinary `cargo test`: [`testing`].

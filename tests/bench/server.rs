@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub http: reqwest::Client,
     pub url: String,
@@ -15,7 +15,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(options: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(options: &[(&str, &str)]) -> Self {
         let home = TempDir::new().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_moxxy"))
             .args(["--port", "0", "serve"])

@@ -75,20 +75,20 @@ async fn written() -> (TempDir, String) {
     (server.stop().await, head)
 }
 
-pub async fn head(server: &Server) -> String {
+pub(crate) async fn head(server: &Server) -> String {
     let head = server.get("/v1/audit/head").await.expect(200);
     format!("{}:{}", head["position"], head["hash"].as_str().unwrap())
 }
 
 /// Returns the output of `moxxy audit verify`, and whether it found no problem.
-pub fn verify(home: &Path, arguments: &[&str]) -> (String, bool) {
+pub(crate) fn verify(home: &Path, arguments: &[&str]) -> (String, bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
     command.env_clear().arg("--home").arg(home).args(["audit", "verify"]).args(arguments);
     let output = command.output().unwrap();
     (String::from_utf8([output.stdout, output.stderr].concat()).unwrap(), output.status.success())
 }
 
-pub async fn change(home: &Path, sql: &str) {
+pub(crate) async fn change(home: &Path, sql: &str) {
     let database = config(home).database();
     let mut connection = SqliteConnectOptions::new().filename(database).connect().await.unwrap();
     connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
@@ -138,7 +138,7 @@ async fn whatever_was_done_to_the_log_is_found() {
     }
 }
 
-pub fn copied(home: &Path) -> TempDir {
+pub(crate) fn copied(home: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     for file in ["moxxy.db", "moxxy.db-wal", "master.key"] {
         let from = home.join(file);

@@ -6,20 +6,20 @@ use tokio::time::timeout;
 
 use crate::harness::{Answer, PATIENCE, Server};
 
-pub const CHAT: &str = "/v1/chat/completions";
+pub(crate) const CHAT: &str = "/v1/chat/completions";
 
-pub fn asked(agent: &str, text: &str) -> Value {
+pub(crate) fn asked(agent: &str, text: &str) -> Value {
     json!({ "model": agent, "messages": [{ "role": "user", "content": text }] })
 }
 
-pub fn streamed(agent: &str) -> Value {
+pub(crate) fn streamed(agent: &str) -> Value {
     let mut body = asked(agent, "go");
     (body["stream"], body["stream_options"]) = (json!(true), json!({ "include_usage": true }));
     body
 }
 
 /// Returns the text of a response that is not streamed.
-pub fn content(body: &Value) -> &str {
+pub(crate) fn content(body: &Value) -> &str {
     body["choices"][0]["message"]["content"].as_str().unwrap()
 }
 
@@ -29,13 +29,13 @@ fn shown(body: &Value) -> Value {
 }
 
 /// Streamed response.
-pub struct Pieces {
+pub(crate) struct Pieces {
     pub response: Response,
     buffer: String,
 }
 
 impl Pieces {
-    pub async fn of(server: &Server, body: &Value) -> Self {
+    pub(crate) async fn of(server: &Server, body: &Value) -> Self {
         let response = server.request(Method::POST, CHAT).json(body).send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -44,7 +44,7 @@ impl Pieces {
     }
 
     /// Returns the data of the next frame; `None` at the end.
-    pub async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
                 let data = frame.strip_prefix("data: ").map(str::to_owned);
@@ -60,7 +60,7 @@ impl Pieces {
     }
 
     /// Returns the remaining frames without the end marker, and whether that was sent.
-    pub async fn rest(mut self) -> (Vec<Value>, bool) {
+    pub(crate) async fn rest(mut self) -> (Vec<Value>, bool) {
         let mut frames = Vec::new();
         while let Some(data) = self.next().await {
             if data == "[DONE]" {
@@ -78,7 +78,7 @@ fn joined(frames: &[Value]) -> String {
     frames.iter().filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str()).collect()
 }
 
-pub fn counting() -> Value {
+pub(crate) fn counting() -> Value {
     let call = json!({ "name": "text__word_count", "arguments": { "text": "a b c" } });
     let used = |input: u64, output: u64| json!({ "input_tokens": input, "output_tokens": output });
     json!([

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::harness::PATIENCE;
 
-pub struct Chromium {
+pub(crate) struct Chromium {
     process: Child,
     commands: ChildStdin,
     messages: BufReader<ChildStdout>,
@@ -26,7 +26,7 @@ pub struct Chromium {
 
 impl Chromium {
     /// Starts a browser with a new profile, which resolves every name below `.example` to this machine.
-    pub async fn start(program: &Path) -> Self {
+    pub(crate) async fn start(program: &Path) -> Self {
         let profile = TempDir::new().unwrap();
         let mut process = Command::new("sh")
             .args(["-c", r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>"$LOG""#])
@@ -51,20 +51,20 @@ impl Chromium {
     }
 
     /// Navigates to an address, as if typed.
-    pub async fn open(&mut self, url: &str) {
+    pub(crate) async fn open(&mut self, url: &str) {
         let opened = self.call("Page.navigate", json!({ "url": url })).await;
         assert_eq!(opened["errorText"], Value::Null, "{url}");
     }
 
     /// Evaluates a script in the open page and returns its result.
-    pub async fn evaluate(&mut self, script: &str) -> Value {
+    pub(crate) async fn evaluate(&mut self, script: &str) -> Value {
         let script = json!({ "expression": script, "awaitPromise": true, "returnByValue": true });
         let mut outcome = self.call("Runtime.evaluate", script).await;
         assert_eq!(outcome["exceptionDetails"], Value::Null);
         outcome["result"]["value"].take()
     }
 
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.call("Browser.close", json!({})).await;
         timeout(PATIENCE, self.process.wait()).await.expect("the browser does not end").unwrap();
     }

@@ -16,13 +16,13 @@ use crate::{
     tools,
 };
 
-pub fn moxxy(home: &Path) -> Command {
+pub(crate) fn moxxy(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
     command.env_clear().env("MOXXY_HOME", home).env("MOXXY_LOG_FILTER", "warn");
     command
 }
 
-pub fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
@@ -170,12 +170,12 @@ fn what_a_start_prints_can_be_pasted() {
 }
 
 /// Starts a server and waits for its first line, which has its address.
-pub fn serve(home: &Path, options: &[(&str, &str)]) -> (Child, String) {
+pub(crate) fn serve(home: &Path, options: &[(&str, &str)]) -> (Child, String) {
     listening(server(home, options).args(["--port", "0", "serve"]))
 }
 
 /// Starts a server that logs everything to a file.
-pub fn serve_logging(home: &Path, options: &[(&str, &str)], log: &Path) -> (Child, String) {
+pub(crate) fn serve_logging(home: &Path, options: &[(&str, &str)], log: &Path) -> (Child, String) {
     let mut command = server(home, &[&[("MOXXY_LOG_FILTER", "trace")], options].concat());
     listening(command.args(["--port", "0", "serve"]).stderr(std::fs::File::create(log).unwrap()))
 }
@@ -192,7 +192,7 @@ fn server(home: &Path, options: &[(&str, &str)]) -> Command {
 }
 
 /// Starts a server that may die at once; it then has no address.
-pub fn begin(home: &Path, options: &[(&str, &str)]) -> (Child, Option<String>) {
+pub(crate) fn begin(home: &Path, options: &[(&str, &str)]) -> (Child, Option<String>) {
     begun(server(home, options).args(["--port", "0", "serve"]))
 }
 

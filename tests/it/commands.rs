@@ -16,7 +16,7 @@ use crate::{
 const README: &str = include_str!("../../README.md");
 
 /// Runs commands against a running server.
-pub struct Shell<'s>(pub &'s Server);
+pub(crate) struct Shell<'s>(pub &'s Server);
 
 impl Shell<'_> {
     fn command(&self, arguments: &[&str]) -> Command {

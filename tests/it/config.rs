@@ -12,21 +12,21 @@ use tempfile::TempDir;
 
 use crate::harness;
 
-pub fn moxxy(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) fn moxxy(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxxy"));
     command.env_clear().env("MOXXY_HOME", home).envs(variables.iter().copied()).args(arguments).output().unwrap()
 }
 
 /// Returns the standard output of a command that succeeds.
 #[track_caller]
-pub fn works(output: Output) -> String {
+pub(crate) fn works(output: Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Returns the problems that a command ends with, with `~` for the data directory.
 #[track_caller]
-pub fn problems(home: &Path, output: Output) -> Vec<String> {
+pub(crate) fn problems(home: &Path, output: Output) -> Vec<String> {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
     let text = String::from_utf8(output.stderr).unwrap().replace(home.to_str().unwrap(), "~");
     text.strip_prefix("moxxy: The configuration is wrong:\n").unwrap().lines().map(|line| line.trim().into()).collect()
@@ -38,7 +38,7 @@ fn check(home: &TempDir, variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[track_caller]
-pub fn print(home: &TempDir, variables: &[(&str, &str)]) -> Value {
+pub(crate) fn print(home: &TempDir, variables: &[(&str, &str)]) -> Value {
     serde_json::from_str(&works(moxxy(home.path(), &["config", "print", "--json"], variables))).unwrap()
 }
 

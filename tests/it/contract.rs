@@ -9,18 +9,18 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 /// Operation of the document.
-pub struct Operation {
+pub(crate) struct Operation {
     pub method: String,
     pub template: String,
     pub document: Value,
 }
 
-pub fn document() -> &'static Value {
+pub(crate) fn document() -> &'static Value {
     static DOCUMENT: OnceLock<Value> = OnceLock::new();
     DOCUMENT.get_or_init(moxxy_server::http::document)
 }
 
-pub fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let mut all = Vec::new();
     for (template, item) in document()["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -31,7 +31,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// Resolves a reference.
-pub fn resolved(value: &Value) -> &Value {
+pub(crate) fn resolved(value: &Value) -> &Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(reference) => document().pointer(reference.strip_prefix('#').unwrap()).expect(reference),
         None => value,
@@ -39,17 +39,17 @@ pub fn resolved(value: &Value) -> &Value {
 }
 
 impl Operation {
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.document["operationId"].as_str().unwrap()
     }
 
     /// Returns the scope that the operation needs, if any.
-    pub fn scope(&self) -> Option<&str> {
+    pub(crate) fn scope(&self) -> Option<&str> {
         self.document["security"].as_array().unwrap().iter().find_map(|one| one["token"][0].as_str())
     }
 
     /// Returns the path, with names and IDs in place of its parameters.
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         let filled = self.template.replace("{name}", "nobody").replace("{skill_id}", "none");
         let ids = [("run", "run"), ("token", "tok"), ("secret", "sec"), ("grant", "grt"), ("question", "ask")];
         ids.into_iter().fold(filled.replace("{provider_id}", "none"), |filled, (name, prefix)| {
@@ -57,11 +57,11 @@ impl Operation {
         })
     }
 
-    pub fn parameters(&self) -> Vec<&Value> {
+    pub(crate) fn parameters(&self) -> Vec<&Value> {
         self.document["parameters"].as_array().map(|all| all.iter().map(resolved).collect()).unwrap_or_default()
     }
 
-    pub fn example(&self) -> Option<&Value> {
+    pub(crate) fn example(&self) -> Option<&Value> {
         self.document.pointer("/requestBody/content/application~1json/example")
     }
 }
@@ -71,7 +71,7 @@ fn uuid() -> &'static str {
 }
 
 /// Fails the test if the document lacks the status or the body of an answer.
-pub fn check(method: &str, path: &str, status: u16, body: &Value) {
+pub(crate) fn check(method: &str, path: &str, status: u16, body: &Value) {
     let Some(template) = template(path) else { return };
     let Some(operation) = document()["paths"][template].get(method) else { return };
     let response = &operation["responses"][status.to_string()];
@@ -87,7 +87,7 @@ pub fn check(method: &str, path: &str, status: u16, body: &Value) {
 }
 
 /// Returns a validator of a schema of the document.
-pub fn validator(schema: &Value) -> Validator {
+pub(crate) fn validator(schema: &Value) -> Validator {
     let mut whole = schema.clone();
     whole["components"] = document()["components"].clone();
     whole["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

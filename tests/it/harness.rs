@@ -26,9 +26,9 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use crate::contract;
 
 /// Timeout that exceeds every operation of the tests, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Server {
+pub(crate) struct Server {
     pub url: String,
     pub home: TempDir,
     http: reqwest::Client,
@@ -39,43 +39,43 @@ pub struct Server {
 }
 
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
 }
 
 /// Stream of server-sent events.
-pub struct Stream {
+pub(crate) struct Stream {
     response: reqwest::Response,
     buffer: String,
 }
 
 #[derive(Debug, Clone)]
-pub struct Sent {
+pub(crate) struct Sent {
     pub id: Option<i64>,
     pub kind: String,
     pub data: Value,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::at(TempDir::new().unwrap(), change).await
     }
 
     /// Starts on a data directory that may have been used before.
-    pub async fn at(home: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn at(home: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(home.path());
         change(&mut config);
         Self::configured(home, config, Clock::system()).await
     }
 
     /// Starts with the test's own clock.
-    pub async fn configured(home: TempDir, config: Config, clock: Clock) -> Self {
+    pub(crate) async fn configured(home: TempDir, config: Config, clock: Clock) -> Self {
         let (tasks, config) = (Tasks::default(), Arc::new(config));
         let app = App::start(&config, clock, tasks.clone()).await.unwrap();
         let (code, loopback) = (app.access.bootstrap_code().map(str::to_owned), config.server.loopback);
@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// Starts with a clock that the test can advance. The returned value is its offset in seconds.
-    pub async fn timed(change: impl FnOnce(&mut Config)) -> (Self, Arc<AtomicI64>) {
+    pub(crate) async fn timed(change: impl FnOnce(&mut Config)) -> (Self, Arc<AtomicI64>) {
         let (home, later) = (TempDir::new().unwrap(), Arc::new(AtomicI64::new(0)));
         let (mut config, turned) = (config(home.path()), Arc::clone(&later));
         change(&mut config);
@@ -96,13 +96,13 @@ impl Server {
     }
 
     /// Returns the handle of a server in another process.
-    pub fn elsewhere(url: String, home: TempDir) -> Self {
+    pub(crate) fn elsewhere(url: String, home: TempDir) -> Self {
         let http = http();
         Self { url, home, http, tasks: Tasks::default(), serving: None, code: None, loopback: true }
     }
 
     /// Shuts down as on a signal, and returns the data directory.
-    pub async fn stop(mut self) -> TempDir {
+    pub(crate) async fn stop(mut self) -> TempDir {
         self.tasks.shutdown().cancel();
         if let Some(serving) = self.serving.take() {
             timeout(PATIENCE, serving).await.expect("the shutdown takes too long").unwrap().unwrap();
@@ -110,34 +110,34 @@ impl Server {
         std::mem::replace(&mut self.home, TempDir::new().unwrap())
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.request(Method::GET, path)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         send(self.request(Method::DELETE, path)).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         send(self.request(Method::POST, path).json(&body)).await
     }
 
     /// Returns the one-time code that the start would have printed.
-    pub fn bootstrap_code(&self) -> String {
+    pub(crate) fn bootstrap_code(&self) -> String {
         self.code.clone().expect("there was a token at the start")
     }
 
     /// Returns the address without its scheme.
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
     }
 
     /// Creates a token with these scopes and returns its text.
-    pub async fn token(&self, by: Option<&str>, scopes: &[&str]) -> String {
+    pub(crate) async fn token(&self, by: Option<&str>, scopes: &[&str]) -> String {
         let mut request = self.request(Method::POST, "/v1/auth/tokens").json(&json!({ "scopes": scopes }));
         if let Some(token) = by {
             request = request.bearer_auth(token);
@@ -147,16 +147,16 @@ impl Server {
         send(request).await.expect(201)["token"].as_str().unwrap().to_owned()
     }
 
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
         send(self.request(Method::PATCH, path).json(&body)).await
     }
 
     /// Creates an agent whose model plays back `steps`.
-    pub async fn scripted(&self, agent: &str, steps: Value) {
+    pub(crate) async fn scripted(&self, agent: &str, steps: Value) {
         self.scripted_with(agent, json!({ "steps": steps }), json!({})).await;
     }
 
-    pub async fn scripted_with(&self, agent: &str, config: Value, limits: Value) {
+    pub(crate) async fn scripted_with(&self, agent: &str, config: Value, limits: Value) {
         let provider = json!({ "id": agent, "component": { "bundled": "script" }, "config": config });
         self.post("/v1/providers", provider).await.expect(201);
         let agent = json!({ "name": agent, "provider": agent, "model": "script", "limits": limits });
@@ -164,58 +164,58 @@ impl Server {
     }
 
     /// Creates an agent with a model of the offline provider.
-    pub async fn offline(&self, agent: &str, model: &str) {
+    pub(crate) async fn offline(&self, agent: &str, model: &str) {
         let provider = json!({ "id": "offline", "component": { "bundled": "offline" } });
         let installed = self.post("/v1/providers", provider).await;
         assert!([201, 409].contains(&installed.status.as_u16()), "{installed:?}");
         self.post("/v1/agents", json!({ "name": agent, "provider": "offline", "model": model })).await.expect(201);
     }
 
-    pub async fn install(&self, agent: &str, bundled: &str) {
+    pub(crate) async fn install(&self, agent: &str, bundled: &str) {
         let body = json!({ "source": { "bundled": bundled } });
         self.post(&format!("/v1/agents/{agent}/skills/install"), body).await.expect(201);
     }
 
     /// Uploads a component that only the tests use.
-    pub async fn upload(&self, agent: &str, component: &str) -> Answer {
+    pub(crate) async fn upload(&self, agent: &str, component: &str) -> Answer {
         self.upload_bytes(agent, std::fs::read(test_component(component)).unwrap()).await
     }
 
-    pub async fn upload_bytes(&self, agent: &str, bytes: Vec<u8>) -> Answer {
+    pub(crate) async fn upload_bytes(&self, agent: &str, bytes: Vec<u8>) -> Answer {
         let path = format!("/v1/agents/{agent}/skills/install");
         send(self.request(Method::POST, &path).multipart(form(bytes, None))).await
     }
 
     /// Uploads a component with consent to all its requested permissions.
-    pub async fn accepted(&self, agent: &str, component: &str) {
+    pub(crate) async fn accepted(&self, agent: &str, component: &str) {
         let bytes = std::fs::read(test_component(component)).unwrap();
         let path = format!("/v1/agents/{agent}/skills/install");
         send(self.request(Method::POST, &path).multipart(form(bytes, Some("all")))).await.expect(201);
     }
 
     /// Upgrades a skill of the agent `ada`.
-    pub async fn upgrade(&self, skill: &str, bytes: Vec<u8>, accept: Option<&str>) -> Answer {
+    pub(crate) async fn upgrade(&self, skill: &str, bytes: Vec<u8>, accept: Option<&str>) -> Answer {
         let path = format!("/v1/agents/ada/skills/{skill}");
         send(self.request(Method::PUT, &path).multipart(form(bytes, accept))).await
     }
 
-    pub async fn invoke(&self, agent: &str, skill: &str, tool: &str, arguments: Value) -> Answer {
+    pub(crate) async fn invoke(&self, agent: &str, skill: &str, tool: &str, arguments: Value) -> Answer {
         let path = format!("/v1/agents/{agent}/skills/{skill}/invoke");
         self.post(&path, json!({ "tool": tool, "arguments": arguments })).await
     }
 
     /// Starts a run without waiting.
-    pub async fn start_run(&self, agent: &str, body: Value) -> Value {
+    pub(crate) async fn start_run(&self, agent: &str, body: Value) -> Value {
         self.post(&format!("/v1/agents/{agent}/runs"), body).await.expect(201)
     }
 
     /// Starts a run and waits until it has ended.
-    pub async fn run(&self, agent: &str, task: &str) -> Value {
+    pub(crate) async fn run(&self, agent: &str, task: &str) -> Value {
         let request = self.request(Method::POST, &format!("/v1/agents/{agent}/runs"));
         send(request.header("Prefer", "wait=60").json(&json!({ "task": task }))).await.expect(201)
     }
 
-    pub async fn events(&self, query: &str) -> Stream {
+    pub(crate) async fn events(&self, query: &str) -> Stream {
         let response = self.request(Method::GET, &format!("/v1/events/stream?{query}")).send().await.unwrap();
         assert_eq!(response.status(), 200);
         Stream::of(response)
@@ -234,14 +234,14 @@ impl Drop for Server {
 impl Answer {
     /// Returns the body of an answer with this status.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Value {
+    pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         self.body
     }
 
     /// Returns the message of an error with this status and code, in the common format.
     #[track_caller]
-    pub fn error(self, status: u16, code: &str) -> String {
+    pub(crate) fn error(self, status: u16, code: &str) -> String {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         assert_eq!(self.body["code"], code, "{self:?}");
         assert_eq!(self.body["request_id"], self.headers["x-request-id"].to_str().unwrap());
@@ -250,11 +250,11 @@ impl Answer {
 }
 
 impl Stream {
-    pub fn of(response: reqwest::Response) -> Self {
+    pub(crate) fn of(response: reqwest::Response) -> Self {
         Self { response, buffer: String::new() }
     }
 
-    pub async fn next(&mut self) -> Option<Sent> {
+    pub(crate) async fn next(&mut self) -> Option<Sent> {
         loop {
             while let Some((block, rest)) = self.buffer.split_once("\n\n") {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -272,7 +272,7 @@ impl Stream {
     }
 
     /// Skips the events before this question.
-    pub async fn until_asked(&mut self, question: &str) {
+    pub(crate) async fn until_asked(&mut self, question: &str) {
         while let Some(event) = self.next().await {
             if event.kind == "ask.requested" && event.data["payload"]["question"] == question {
                 return;
@@ -282,7 +282,7 @@ impl Stream {
     }
 
     /// Returns the events up to the first of this type.
-    pub async fn until(&mut self, kind: &str) -> Vec<Sent> {
+    pub(crate) async fn until(&mut self, kind: &str) -> Vec<Sent> {
         let mut seen = Vec::new();
         while let Some(event) = self.next().await {
             let last = event.kind == kind;
@@ -296,7 +296,7 @@ impl Stream {
 }
 
 /// Sends a request and checks the answer against the OpenAPI document.
-pub async fn send(request: RequestBuilder) -> Answer {
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
     let (client, request) = request.build_split();
     let request = request.unwrap();
     let (method, path) = (request.method().as_str().to_lowercase(), request.url().path().to_owned());
@@ -309,13 +309,13 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 /// Returns a client for plain HTTP, which needs none of the system's certificates.
-pub fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
 }
 
 /// Returns the form that uploads a component, with consent.
-pub fn form(component: Vec<u8>, accept: Option<&str>) -> Form {
+pub(crate) fn form(component: Vec<u8>, accept: Option<&str>) -> Form {
     let form = Form::new().part("component", Part::bytes(component).file_name("component.wasm"));
     match accept {
         Some(accept) => form.text("accept", accept.to_owned()),
@@ -324,15 +324,15 @@ pub fn form(component: Vec<u8>, accept: Option<&str>) -> Form {
 }
 
 /// Returns a path below the build directory.
-pub fn target(path: &str) -> PathBuf {
+pub(crate) fn target(path: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(path)
 }
 
-pub fn test_component(name: &str) -> PathBuf {
+pub(crate) fn test_component(name: &str) -> PathBuf {
     target(&format!("test-components/{name}.wasm"))
 }
 
-pub fn config(home: &Path) -> Config {
+pub(crate) fn config(home: &Path) -> Config {
     let mut config = Config::at(home).unwrap();
     config.data.cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     config.data.master_key = serde_json::from_value(json!("5a".repeat(32))).unwrap();

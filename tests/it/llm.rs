@@ -152,7 +152,7 @@ async fn the_wire_of_anthropic_carries_text_and_parallel_calls() {
 /// Answers of a service, in order; the last one repeats.
 type Answers = Arc<Mutex<Vec<(StatusCode, &'static str)>>>;
 
-pub const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+pub(crate) const DONE: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"done\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 const CUT: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"do\"}}]}\n\n";
 
 /// Creates an agent of a service with these answers.

@@ -19,10 +19,10 @@ const SCRATCH: usize = 64 * 1024;
 const PAGES: u32 = 3;
 
 /// A loop that never ends.
-pub const SPIN: &str = "(loop $spin (br $spin))";
+pub(crate) const SPIN: &str = "(loop $spin (br $spin))";
 
 /// Skill with one tool, `go`.
-pub struct Crafted {
+pub(crate) struct Crafted {
     name: &'static str,
     wit: (&'static str, &'static str),
     imports: &'static str,
@@ -35,7 +35,7 @@ pub struct Crafted {
 
 impl Crafted {
     /// Creates a skill that does nothing wrong.
-    pub fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self {
             name,
             wit: ("", ""),
@@ -49,7 +49,7 @@ impl Crafted {
     }
 
     /// Creates a skill with its own resource, whose destructor has this body.
-    pub fn with_resource(name: &'static str, destructor: &str) -> Self {
+    pub(crate) fn with_resource(name: &'static str, destructor: &str) -> Self {
         Self::new(name)
             .wit("export things;", "interface things { resource thing; }")
             .imports(
@@ -60,7 +60,7 @@ impl Crafted {
     }
 
     /// Creates a skill that can wait.
-    pub fn with_timers(name: &'static str) -> Self {
+    pub(crate) fn with_timers(name: &'static str) -> Self {
         Self::new(name)
             .wit(
                 "import wasi:clocks/monotonic-clock@0.2.0;",
@@ -78,51 +78,51 @@ impl Crafted {
     }
 
     /// Sets the additional items of its world, and the packages that define them.
-    pub fn wit(self, items: &'static str, packages: &'static str) -> Self {
+    pub(crate) fn wit(self, items: &'static str, packages: &'static str) -> Self {
         Self { wit: (items, packages), ..self }
     }
 
     /// Sets the core module's imports.
-    pub fn imports(self, imports: &'static str) -> Self {
+    pub(crate) fn imports(self, imports: &'static str) -> Self {
         Self { imports, ..self }
     }
 
     /// Sets the size of its memory, in pages of 64 KiB.
-    pub fn pages(self, pages: u32) -> Self {
+    pub(crate) fn pages(self, pages: u32) -> Self {
         Self { pages, ..self }
     }
 
     /// Sets additional functions, memories, tables and the like.
-    pub fn fields(self, fields: impl Into<String>) -> Self {
+    pub(crate) fn fields(self, fields: impl Into<String>) -> Self {
         Self { fields: fields.into(), ..self }
     }
 
     /// Sets the code that `cabi_realloc` runs before it returns the address for a value from the host.
-    pub fn realloc(self, realloc: &'static str) -> Self {
+    pub(crate) fn realloc(self, realloc: &'static str) -> Self {
         Self { realloc, ..self }
     }
 
     /// Sets the code that `list-tools` runs before it lists the tool. It has a local, `$i`.
-    pub fn list_tools(self, body: impl Into<String>) -> Self {
+    pub(crate) fn list_tools(self, body: impl Into<String>) -> Self {
         Self { list_tools: body.into(), ..self }
     }
 
     /// Sets the code that `call` runs before it answers. It has the locals `$i` and `$handle`.
-    pub fn call(self, body: impl Into<String>) -> Self {
+    pub(crate) fn call(self, body: impl Into<String>) -> Self {
         Self { call: body.into(), ..self }
     }
 
     /// Sets a tool that repeats `body` forever.
-    pub fn forever(self, body: &str) -> Self {
+    pub(crate) fn forever(self, body: &str) -> Self {
         self.call(format!("(loop $more {body} (br $more))"))
     }
 
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
     /// Returns the core module, with the metadata that describes it.
-    pub fn module(&self) -> Vec<u8> {
+    pub(crate) fn module(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
         let mut resolve = Resolve::default();
         resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).unwrap();

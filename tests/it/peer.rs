@@ -26,13 +26,13 @@ use crate::{
 };
 
 /// Test server that components may reach, with its number of requests.
-pub struct Peer {
+pub(crate) struct Peer {
     pub port: u16,
     asked: Arc<AtomicUsize>,
 }
 
 impl Peer {
-    pub async fn new(routes: Router) -> Self {
+    pub(crate) async fn new(routes: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, asked) = (listener.local_addr().unwrap().port(), Arc::<AtomicUsize>::default());
         let seen = Arc::clone(&asked);
@@ -46,7 +46,7 @@ impl Peer {
     }
 
     /// Starts a server with TLS, as `localhost` and 127.0.0.1.
-    pub async fn encrypted(routes: Router) -> Self {
+    pub(crate) async fn encrypted(routes: Router) -> Self {
         let pem = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/tls").join(name);
         let chain = CertificateDer::pem_file_iter(pem("server.pem")).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(pem("server.key")).unwrap();
@@ -61,7 +61,7 @@ impl Peer {
     }
 
     /// Starts a server that answers every connection with `head`, and then with `again` repeatedly.
-    pub async fn raw(head: &'static [u8], again: &'static [u8], pause: Duration) -> Self {
+    pub(crate) async fn raw(head: &'static [u8], again: &'static [u8], pause: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -80,11 +80,11 @@ impl Peer {
         Self { port, asked: Arc::default() }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(SeqCst)
     }
 }
@@ -114,7 +114,7 @@ impl axum::serve::Listener for Encrypted {
 }
 
 /// Starts a server whose components may reach these private hosts and the public ones.
-pub async fn server(private: &[String], change: impl FnOnce(&mut Config)) -> Server {
+pub(crate) async fn server(private: &[String], change: impl FnOnce(&mut Config)) -> Server {
     let private = serde_json::from_value(json!(private)).unwrap();
     let server = Server::with(|config| {
         config.egress.private = private;
@@ -126,20 +126,20 @@ pub async fn server(private: &[String], change: impl FnOnce(&mut Config)) -> Ser
     server
 }
 
-pub async fn reaching(peer: &Peer) -> Server {
+pub(crate) async fn reaching(peer: &Peer) -> Server {
     server(&[format!("127.0.0.1:{}", peer.port)], |_| {}).await
 }
 
-pub async fn call(server: &Server, arguments: Value) -> Answer {
+pub(crate) async fn call(server: &Server, arguments: Value) -> Answer {
     server.invoke("ada", "http", "get", arguments).await
 }
 
-pub async fn fetch(server: &Server, url: &str) -> Answer {
+pub(crate) async fn fetch(server: &Server, url: &str) -> Answer {
     call(server, json!({ "url": url })).await
 }
 
 /// Returns the reason why a request failed.
-pub async fn fails(server: &Server, arguments: Value) -> String {
+pub(crate) async fn fails(server: &Server, arguments: Value) -> String {
     let attack = format!("{} {}", arguments["method"].as_str().unwrap_or("GET"), arguments["url"].as_str().unwrap());
     let told = call(server, arguments).await.error(500, "tool_failed");
     let refusal = told.split_once("a request was refused: ").map_or(told.as_str(), |(_, refusal)| refusal);
@@ -148,7 +148,7 @@ pub async fn fails(server: &Server, arguments: Value) -> String {
 }
 
 /// Sends the request that a rejection suggests to allow it.
-pub async fn paste(server: &Server, refusal: &str) -> Answer {
+pub(crate) async fn paste(server: &Server, refusal: &str) -> Answer {
     let (_, request) = refusal.split_once("this would").unwrap();
     let (_, request) = request.split_once(": ").unwrap();
     let mut words = request.splitn(3, ' ');

@@ -36,7 +36,7 @@ async fn agents(trial: &Trial) -> Agents<'_> {
     Agents { trial, token }
 }
 
-pub fn caller() -> Value {
+pub(crate) fn caller() -> Value {
     let bytes = std::fs::read(test_component("caller")).unwrap();
     json!({ "base64": base64(&bytes) })
 }

@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Server, send};
 
-pub fn call(tool: &str, arguments: Value) -> Value {
+pub(crate) fn call(tool: &str, arguments: Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
 }
 
 /// Creates an agent whose model makes these calls, and then returns the request that it received.
-pub async fn asking(server: &Server, agent: &str, calls: Value) {
+pub(crate) async fn asking(server: &Server, agent: &str, calls: Value) {
     server.scripted(agent, json!([{ "tool_calls": calls }, { "record": true }])).await;
     server.upload(agent, "asker").await.expect(201);
 }
 
 /// Starts a run and waits until it asks.
-pub async fn waiting(server: &Server, agent: &str) -> Value {
+pub(crate) async fn waiting(server: &Server, agent: &str) -> Value {
     let run = server.run(agent, "go").await;
     assert_eq!(run["status"], "waiting", "{run}");
     run
 }
 
-pub async fn questions(server: &Server, agent: &str) -> Vec<Value> {
+pub(crate) async fn questions(server: &Server, agent: &str) -> Vec<Value> {
     server.get(&format!("/v1/agents/{agent}/questions")).await.expect(200).as_array().unwrap().clone()
 }
 
@@ -31,12 +31,12 @@ fn path(agent: &str, question: &Value) -> String {
     format!("/v1/agents/{agent}/ask-responses/{}", question["question_id"].as_str().unwrap())
 }
 
-pub async fn respond(server: &Server, agent: &str, question: &Value, body: Value) -> Answer {
+pub(crate) async fn respond(server: &Server, agent: &str, question: &Value, body: Value) -> Answer {
     server.post(&path(agent, question), body).await
 }
 
 /// Returns the results of the model's calls, once the run has completed.
-pub async fn told(server: &Server, run: &Value) -> Vec<String> {
+pub(crate) async fn told(server: &Server, run: &Value) -> Vec<String> {
     let events = server.events(&format!("after=0&run_id={}", run["run_id"].as_str().unwrap())).await;
     results({ events }.until("run.completed").await.last().unwrap().data["payload"]["output"].as_str().unwrap())
 }

@@ -23,7 +23,7 @@ use crate::{
     peer::{Peer, paste},
 };
 
-pub const VALUE: &str = "ghp_Kq8vYw3nT5xZ1sD7+/=\"\\";
+pub(crate) const VALUE: &str = "ghp_Kq8vYw3nT5xZ1sD7+/=\"\\";
 const GRANTS: &str = "/v1/vault/grants";
 
 fn authority() -> PathBuf {
@@ -31,7 +31,7 @@ fn authority() -> PathBuf {
 }
 
 /// Server with the skill `keeper` and its secret, and a service that echoes every request.
-pub struct Trial {
+pub(crate) struct Trial {
     pub server: Server,
     pub peer: Peer,
     seen: Arc<Mutex<Vec<String>>>,
@@ -41,7 +41,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(async |port| {
             Server::with(|config| {
                 let private = [format!("localhost:{port}"), format!("127.0.0.1:{port}")];
@@ -81,33 +81,33 @@ impl Trial {
         Self { server, peer, seen, secret, gate }
     }
 
-    pub async fn grant(&self, more: Value) -> String {
+    pub(crate) async fn grant(&self, more: Value) -> String {
         let mut body = json!({ "agent_id": "ada", "secret_id": self.secret });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let granted = self.server.post(GRANTS, body).await.expect(201);
         granted["grants"][0]["id"].as_str().unwrap().to_owned()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.peer.port)
     }
 
-    pub async fn call(&self, tool: &str, arguments: Value) -> Answer {
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
         self.server.invoke("ada", "keeper", tool, arguments).await
     }
 
     /// Sends a request with the secret where it was granted.
-    pub async fn send(&self) -> Answer {
+    pub(crate) async fn send(&self) -> Answer {
         let (one, other) = VALUE.split_at(9);
         let headers = json!([["Authorization", "Bearer {key}"]]);
         self.call("send", json!({ "url": self.url("/a"), "headers": headers, "halves": [one, other] })).await
     }
 
-    pub fn last(&self) -> String {
+    pub(crate) fn last(&self) -> String {
         self.seen.lock().unwrap().last().cloned().unwrap_or_default()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
     }
 }

@@ -21,18 +21,18 @@ use crate::{
 const SLACK: u64 = 32 * 1024;
 
 /// Server in its own process, and its memory when idle.
-pub struct Besieged {
+pub(crate) struct Besieged {
     pub server: Server,
     child: Child,
     before: u64,
 }
 
 impl Besieged {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
-    pub async fn with(options: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with(options: &[(&str, &str)]) -> Self {
         let home = TempDir::new().unwrap();
         let few = [
             ("MOXXY_LOG_FILTER", "error"),
@@ -51,7 +51,7 @@ impl Besieged {
     }
 
     /// Checks that the install is rejected with this reason.
-    pub async fn refuses(&self, skill: Crafted, reason: &str) {
+    pub(crate) async fn refuses(&self, skill: Crafted, reason: &str) {
         let message = self.server.upload_bytes("ada", skill.module()).await.error(400, "invalid_component");
         assert!(message.contains(reason), "{}: {message}", skill.name());
         outcome(skill.name(), &message);
@@ -59,7 +59,7 @@ impl Besieged {
     }
 
     /// Checks that the skill is installed and a limit, named in the message, ends its call.
-    pub async fn ends(&self, skill: Crafted, message: &str) {
+    pub(crate) async fn ends(&self, skill: Crafted, message: &str) {
         self.server.upload_bytes("ada", skill.module()).await.expect(201);
         let told = self.server.invoke("ada", skill.name(), "go", json!({})).await.error(500, "component_limit");
         assert!(told.contains(message), "{}: {told}", skill.name());
@@ -68,7 +68,7 @@ impl Besieged {
     }
 
     /// Checks that the skill is installed and its call answers as usual.
-    pub async fn bears(&self, skill: Crafted) {
+    pub(crate) async fn bears(&self, skill: Crafted) {
         self.server.upload_bytes("ada", skill.module()).await.expect(201);
         let answer = self.server.invoke("ada", skill.name(), "go", json!({})).await.expect(200);
         assert_eq!(answer, "harmless", "{}", skill.name());
@@ -76,7 +76,7 @@ impl Besieged {
         self.is_unharmed(skill.name()).await;
     }
 
-    pub async fn is_unharmed(&self, attack: &str) {
+    pub(crate) async fn is_unharmed(&self, attack: &str) {
         self.serves().await;
         let deadline = Instant::now() + PATIENCE / 6;
         while self.memory() > self.before + SLACK {
@@ -98,7 +98,7 @@ impl Besieged {
     }
 
     /// Returns a field of the process's status, in KiB.
-    pub fn status(&self, field: &str) -> u64 {
+    pub(crate) fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// Returns the first of these programs that is installed.
-pub fn find(names: &[&str]) -> Option<PathBuf> {
+pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // The folder of servers, which not every `PATH` contains.
     let folders: Vec<_> = std::env::split_paths(&path).chain(["/usr/sbin".into()]).collect();
@@ -15,7 +15,7 @@ pub fn find(names: &[&str]) -> Option<PathBuf> {
     found
 }
 
-pub fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}");
     println!("skipped: {why}");
 }

@@ -27,14 +27,14 @@ const LONGEST_PAUSE: u64 = 30;
 /// Maximum number of items that a server returns in a page.
 const PAGE: usize = 1000;
 
-pub struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: Url,
     token: Option<HeaderValue>,
 }
 
 /// Request that can be sent more than once.
-pub struct Call {
+pub(crate) struct Call {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
@@ -48,55 +48,55 @@ enum Body {
 }
 
 /// Upload of a component's file.
-pub struct Upload {
+pub(crate) struct Upload {
     pub component: Bytes,
     pub digest: Option<String>,
     pub accept: Vec<String>,
 }
 
 /// Response body, as text and parsed.
-pub struct Answer {
+pub(crate) struct Answer {
     pub text: String,
     pub value: Value,
 }
 
 impl Call {
-    pub fn new(method: Method, path: impl Into<String>) -> Self {
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
         Self { method, path: path.into(), query: Vec::new(), body: Body::Nothing }
     }
 
-    pub fn get(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
     }
 
-    pub fn post(path: impl Into<String>) -> Self {
+    pub(crate) fn post(path: impl Into<String>) -> Self {
         Self::new(Method::POST, path)
     }
 
-    pub fn json(mut self, body: Value) -> Self {
+    pub(crate) fn json(mut self, body: Value) -> Self {
         self.body = Body::Json(body);
         self
     }
 
-    pub fn upload(mut self, upload: Upload) -> Self {
+    pub(crate) fn upload(mut self, upload: Upload) -> Self {
         self.body = Body::Component(upload);
         self
     }
 
-    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 }
 
 impl Client {
-    pub fn new(options: &Options) -> CliResult<Self> {
+    pub(crate) fn new(options: &Options) -> CliResult<Self> {
         let Connection { http, url, token } = connect::prepare(options)?;
         Ok(Self { http, url, token })
     }
 
     /// Sends a request and parses the response body as JSON. An empty body is `null`.
-    pub async fn answer(&self, call: Call) -> CliResult<Answer> {
+    pub(crate) async fn answer(&self, call: Call) -> CliResult<Answer> {
         let text = self.send(&call).await?.text().await.map_err(|e| self.unreachable(&e))?;
         if text.is_empty() {
             return Ok(Answer { text: "{}".into(), value: Value::Null });
@@ -110,7 +110,7 @@ impl Client {
     }
 
     /// Reads a list page by page, to its end or up to `limit` items.
-    pub async fn list(&self, call: Call, limit: Option<usize>) -> CliResult<Vec<Box<RawValue>>> {
+    pub(crate) async fn list(&self, call: Call, limit: Option<usize>) -> CliResult<Vec<Box<RawValue>>> {
         let limit = limit.unwrap_or(usize::MAX);
         let mut items: Vec<Box<RawValue>> = Vec::new();
         let mut page = self.send(&call).await?;
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// Sends a request. An error response becomes a failure with the server's message.
-    pub async fn send(&self, call: &Call) -> CliResult<Response> {
+    pub(crate) async fn send(&self, call: &Call) -> CliResult<Response> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}{}", self.url.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
@@ -190,17 +190,17 @@ impl Client {
     }
 
     /// Returns whether requests carry a token, rather than the one-time code from the server's start.
-    pub fn shows_token(&self) -> bool {
+    pub(crate) fn shows_token(&self) -> bool {
         let shown = self.token.as_ref().and_then(|token| token.to_str().ok()?.strip_prefix("Bearer "));
         shown.is_some_and(|shown| !shown.starts_with(bootstrap::PREFIX))
     }
 
     /// Returns the server's address.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
     }
 
-    pub fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let reason = connect::innermost(error);
         let message = format!("Cannot reach {}: {reason}", self.address());
         Failure::new(Exit::Unreachable, "unreachable", message).advise(hints::unreachable(&reason))
@@ -234,6 +234,6 @@ fn retry_after(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Returns the page size for a list with this limit.
-pub fn page(limit: usize) -> String {
+pub(crate) fn page(limit: usize) -> String {
     limit.clamp(1, PAGE).to_string()
 }

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Source of a component.
-pub enum Source {
+pub(crate) enum Source {
     /// Name of a component that is bundled with the server.
     Bundled(Name),
     File(Vec<u8>),
@@ -25,7 +25,7 @@ pub enum Source {
 impl Source {
     /// Reads the file at this path, or takes the value as the name of a bundled component if there is no such
     /// file.
-    pub fn from_argument(component: &str) -> CliResult<Self> {
+    pub(crate) fn from_argument(component: &str) -> CliResult<Self> {
         let path = Path::new(component);
         if let (false, Ok(name)) = (path.is_file(), Name::try_from(component.to_owned())) {
             return Ok(Self::Bundled(name));
@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// Adds the component to a call of the skills API: an upload, or the name of a bundled component.
-    pub fn send(self, call: Call, digest: Option<String>, accept: Vec<String>) -> Call {
+    pub(crate) fn send(self, call: Call, digest: Option<String>, accept: Vec<String>) -> Call {
         let name = match self {
             Self::File(component) => return call.upload(Upload { component: component.into(), digest, accept }),
             Self::Bundled(name) => name,
@@ -44,7 +44,7 @@ impl Source {
     }
 
     /// Returns the component as a member of a JSON body.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Bundled(name) => json!({ "bundled": name }),
             Self::File(component) => json!({ "base64": BASE64.encode(component) }),
@@ -53,7 +53,7 @@ impl Source {
 }
 
 /// Returns the consent as the API expects it: a list of names, or `all`.
-pub fn accepted(accept: &[String]) -> Value {
+pub(crate) fn accepted(accept: &[String]) -> Value {
     match (accept.iter().any(|name| name == "all"), accept.is_empty()) {
         (true, _) => json!("all"),
         (false, false) => json!(accept),
@@ -63,7 +63,7 @@ pub fn accepted(accept: &[String]) -> Value {
 
 /// Returns the `--accept` argument for a requested permission. A request for any host needs a host's name, and a
 /// host that is not public needs a port.
-pub fn accept_argument(name: &str) -> String {
+pub(crate) fn accept_argument(name: &str) -> String {
     let Some((host, methods)) = name.strip_prefix("host:").and_then(|name| name.split_once(' ')) else {
         return name.to_owned();
     };
@@ -75,7 +75,7 @@ pub fn accept_argument(name: &str) -> String {
 }
 
 /// Returns the granted permissions: hosts, and secrets with their mode.
-pub fn granted(component: &Value) -> String {
+pub(crate) fn granted(component: &Value) -> String {
     let Some(granted) = component.get("granted") else { return String::new() };
     let secret = |grant: &Value| {
         let (name, mode) = (text(grant, "name"), text(grant, "mode"));
@@ -86,20 +86,20 @@ pub fn granted(component: &Value) -> String {
 }
 
 /// Returns the guarantees: what the component can never do.
-pub fn never(component: &Value) -> String {
+pub(crate) fn never(component: &Value) -> String {
     let never = items(component, "never").iter().filter_map(Value::as_str);
     never.map(|sentence| format!("{sentence}\n")).collect()
 }
 
 /// Returns the requested permissions, each with whether it was granted.
-pub fn requested_permissions(component: &Value) -> String {
+pub(crate) fn requested_permissions(component: &Value) -> String {
     let missing = names(component, "missing");
     let state = |name: &String| if missing.contains(name) { "missing" } else { "granted" };
     names(component, "asked").iter().map(|name| format!("{name} ({})\n", state(name))).collect()
 }
 
 /// Returns the names of the permissions in `list`: `asked`, `granted` or `missing`.
-pub fn names(component: &Value, list: &str) -> Vec<String> {
+pub(crate) fn names(component: &Value, list: &str) -> Vec<String> {
     let Some(list) = component.get(list) else { return Vec::new() };
     let hosts = items(list, "hosts").iter().filter_map(|host| {
         serde_json::from_value::<moxxy_types::components::HostRequest>(host.clone())
@@ -115,7 +115,7 @@ pub fn names(component: &Value, list: &str) -> Vec<String> {
 }
 
 /// Returns the tools with their parameters.
-pub fn tools(component: &Value) -> String {
+pub(crate) fn tools(component: &Value) -> String {
     items(component, "tools").iter().map(tool).collect()
 }
 

@@ -19,14 +19,14 @@ use super::{
 const CONNECTING: Duration = Duration::from_secs(10);
 
 /// Configured HTTP client, server address and token.
-pub struct Connection {
+pub(crate) struct Connection {
     pub http: reqwest::Client,
     pub url: Url,
     /// Value of the `Authorization` header.
     pub token: Option<HeaderValue>,
 }
 
-pub fn prepare(options: &Options) -> CliResult<Connection> {
+pub(crate) fn prepare(options: &Options) -> CliResult<Connection> {
     let Remote { url, token, ca } = Remote::load()?;
     let url = address(options, url)?;
     let token = match &options.token_file {
@@ -106,7 +106,7 @@ fn authorities(file: &Path) -> CliResult<Vec<Certificate>> {
 }
 
 /// Returns the address at which this machine reaches a listener.
-pub fn reachable_address(listens: IpAddr) -> IpAddr {
+pub(crate) fn reachable_address(listens: IpAddr) -> IpAddr {
     match listens {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -115,7 +115,7 @@ pub fn reachable_address(listens: IpAddr) -> IpAddr {
 }
 
 /// Returns the innermost source of an error as text.
-pub fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

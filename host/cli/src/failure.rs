@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::hints;
 
-pub type CliResult<T = ()> = Result<T, Failure>;
+pub(crate) type CliResult<T = ()> = Result<T, Failure>;
 
 /// Exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Exit {
 
 /// Failure of a command.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub exit: Exit,
     /// Empty if there is nothing to print, or no reader of the output.
     message: String,
@@ -60,19 +60,19 @@ impl From<Exit> for ExitCode {
 }
 
 impl Failure {
-    pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let document = json!({ "error": message, "code": code });
         Self { exit, message, advice: None, document }
     }
 
     /// Creates the failure for a wrong command line.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "usage", message)
     }
 
     /// Creates the failure for an error response. `token`: whether the request carried one.
-    pub fn from_response(status: StatusCode, body: Value, retry_after: Option<u64>, token: bool) -> Self {
+    pub(crate) fn from_response(status: StatusCode, body: Value, retry_after: Option<u64>, token: bool) -> Self {
         let text = |key: &str| body.get(key).and_then(Value::as_str);
         let unwell = (text("status") == Some("failing")).then_some("The server cannot work: its database is gone");
         let Some(message) = text("error").or(unwell) else {
@@ -89,13 +89,13 @@ impl Failure {
         Self { exit, message: message.to_owned(), advice, document: body }
     }
 
-    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
     }
 
     /// Returns the text for stderr; `None` if there is none.
-    pub fn render(&self, as_json: bool) -> Option<String> {
+    pub(crate) fn render(&self, as_json: bool) -> Option<String> {
         match (&self.message, &self.advice) {
             (message, _) if message.is_empty() => None,
             _ if as_json => Some(self.document.to_string()),

@@ -3,10 +3,10 @@
 use moxxy_types::tokens::Scope;
 use reqwest::StatusCode;
 
-pub const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
+pub(crate) const ANOTHER_SERVER: &str = "Is that the address of a Moxxy server? Look at --url, --port and MOXXY_URL.";
 
 /// Returns the hint for a server that cannot be reached. `reason` is the innermost error.
-pub fn unreachable(reason: &str) -> &'static str {
+pub(crate) fn unreachable(reason: &str) -> &'static str {
     if reason.contains("UnknownIssuer") || reason.contains("CaUsedAsEndEntity") {
         return "Did an authority of your own sign the server's certificate? Then name its certificate: --ca FILE or MOXXY_CA.";
     }
@@ -23,7 +23,7 @@ pub fn unreachable(reason: &str) -> &'static str {
 }
 
 /// Returns the hint for an error response. `token`: whether the request carried one.
-pub fn for_response(
+pub(crate) fn for_response(
     status: StatusCode,
     code: &str,
     message: &str,
@@ -105,7 +105,7 @@ fn forbidden(message: &str) -> String {
 }
 
 /// Explains how to create a token with these scopes.
-pub fn another_token(scopes: &[&str]) -> String {
+pub(crate) fn another_token(scopes: &[&str]) -> String {
     let command = |offline: &str| {
         let scopes = scopes.iter().map(|scope| format!(" --scope {}", shell_quote(scope)));
         format!("moxxy token create{offline}{}", scopes.collect::<String>())
@@ -126,6 +126,6 @@ fn later(seconds: Option<u64>) -> String {
 }
 
 /// Quotes a scope for a shell.
-pub fn shell_quote(scope: &str) -> String {
+pub(crate) fn shell_quote(scope: &str) -> String {
     if scope == "*" { "'*'".to_owned() } else { scope.to_owned() }
 }

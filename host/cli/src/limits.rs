@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 #[derive(Debug, clap::Args, Serialize)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Model calls of one run at most.
     #[arg(long, value_name = "NUMBER")]
     max_steps: Option<u32>,
@@ -30,7 +30,7 @@ pub struct Limits {
 
 impl Limits {
     /// Returns the limits that are set.
-    pub fn set(&self) -> Map<String, Value> {
+    pub(crate) fn set(&self) -> Map<String, Value> {
         let all = serde_json::to_value(self).ok();
         let mut set = all.and_then(|all| all.as_object().cloned()).unwrap_or_default();
         set.retain(|_, limit| !limit.is_null());

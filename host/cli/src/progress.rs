@@ -18,7 +18,7 @@ const SPINNER_DELAY: Duration = Duration::from_millis(400);
 const WIDTH: usize = 70;
 
 /// Spinner line on stderr, redrawn periodically if stderr is a terminal.
-pub struct Progress {
+pub(crate) struct Progress {
     text: String,
     since: Instant,
     frame: usize,
@@ -29,21 +29,21 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), since: Instant::now(), frame: 0, visible: terminal::is_watched(), paused: false }
     }
 
-    pub fn set_text(&mut self, text: impl Into<String>) {
+    pub(crate) fn set_text(&mut self, text: impl Into<String>) {
         self.text = text.into();
     }
 
     /// Suspends or resumes the drawing.
-    pub fn pause(&mut self, paused: bool) {
+    pub(crate) fn pause(&mut self, paused: bool) {
         self.paused = paused;
     }
 
     /// Draws the spinner while `work` runs, then erases it.
-    pub async fn with_spinner<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn with_spinner<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let mut drawn = false;
         loop {
@@ -80,6 +80,6 @@ fn draw(text: &str) {
 }
 
 /// Runs `work` with a spinner.
-pub async fn with_spinner<T>(text: impl Into<String>, work: impl Future<Output = T>) -> T {
+pub(crate) async fn with_spinner<T>(text: impl Into<String>, work: impl Future<Output = T>) -> T {
     Progress::new(text).with_spinner(work).await
 }

@@ -26,7 +26,7 @@ static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 const GENERATED_HEADER: &str = "# Written by moxxy: where its SDK is on this machine. Not for version control.";
 
 /// Unpacks the SDK into the data directory if it is missing. Returns the folder of `moxxy-sdk`.
-pub fn unpack(flags: &Flags) -> Result<PathBuf> {
+pub(crate) fn unpack(flags: &Flags) -> Result<PathBuf> {
     let sdks = Config::load(flags)?.data.home.join("sdk");
     let all: String = FILES.iter().flat_map(|(path, content)| [*path, "\n", *content, "\n"]).collect();
     let version: String = Digest::of(all.as_bytes()).hex().chars().take(12).collect();
@@ -54,14 +54,14 @@ fn write_all(sdks: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// Returns the Cargo setting with the SDK's path.
-pub fn patch(sdk: &Path) -> String {
+pub(crate) fn patch(sdk: &Path) -> String {
     // A JSON string is also a TOML string.
     format!("patch.crates-io.moxxy-sdk.path={}", json!(sdk))
 }
 
 /// Writes the SDK's path to the Cargo configuration of an author's crate or workspace. A configuration that the
 /// author wrote stays unchanged.
-pub fn write_cargo_config(terminal: Terminal, root: &Path, sdk: &Path) -> Result<()> {
+pub(crate) fn write_cargo_config(terminal: Terminal, root: &Path, sdk: &Path) -> Result<()> {
     let path = root.join(".cargo").join("config.toml");
     let patch = patch(sdk);
     let ours = match fs::read_to_string(&path) {
@@ -78,6 +78,6 @@ pub fn write_cargo_config(terminal: Terminal, root: &Path, sdk: &Path) -> Result
     written.map_err(|e| unwritable(&path, &e))
 }
 
-pub fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Error {
     Error::conflict("unwritable", format!("Cannot write {}: {error}", path.display()))
 }

@@ -16,7 +16,7 @@ use super::{
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Stream of server-sent events.
-pub struct Stream {
+pub(crate) struct Stream {
     bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     buffer: Vec<u8>,
     /// Fields of the event that is being received.
@@ -25,20 +25,20 @@ pub struct Stream {
 }
 
 /// Event with its text and its parsed value. The position in the log is `None` for an event that is not logged.
-pub struct SseEvent {
+pub(crate) struct SseEvent {
     pub position: Option<String>,
     pub text: String,
     pub value: Value,
 }
 
 impl Stream {
-    pub async fn open(client: &Client, call: Call) -> CliResult<Self> {
+    pub(crate) async fn open(client: &Client, call: Call) -> CliResult<Self> {
         let response: Response = client.send(&call).await?;
         Ok(Self { bytes: response.bytes_stream().boxed(), buffer: Vec::new(), id: None, data: String::new() })
     }
 
     /// Returns the next event, or an error if the stream has ended or is silent.
-    pub async fn next(&mut self) -> CliResult<SseEvent> {
+    pub(crate) async fn next(&mut self) -> CliResult<SseEvent> {
         loop {
             while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();

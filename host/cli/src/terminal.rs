@@ -17,18 +17,23 @@ const CELL: usize = 60;
 
 /// Output on stdout and stderr, as text or as JSON.
 #[derive(Debug, Clone, Copy)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     pub json: bool,
 }
 
 impl Terminal {
     /// Prints an answer of the server: its JSON, or the text that `people` returns.
-    pub fn show(self, answer: &Answer, people: impl FnOnce(&Value) -> String) -> CliResult {
+    pub(crate) fn show(self, answer: &Answer, people: impl FnOnce(&Value) -> String) -> CliResult {
         if self.json { self.document(&answer.text) } else { self.print(&people(&answer.value)) }
     }
 
     /// Prints a list, or the hint `empty` if there are no items.
-    pub fn list(self, items: &[Box<RawValue>], empty: &str, people: impl FnOnce(&[Value]) -> String) -> CliResult {
+    pub(crate) fn list(
+        self,
+        items: &[Box<RawValue>],
+        empty: &str,
+        people: impl FnOnce(&[Value]) -> String,
+    ) -> CliResult {
         if self.json {
             return self.document(&serde_json::to_string(items).map_err(|e| Failure::from(io::Error::from(e)))?);
         }
@@ -41,7 +46,7 @@ impl Terminal {
     }
 
     /// Prints a JSON document on its own line. Escapes hidden characters, which occur only in strings.
-    pub fn document(self, json: &str) -> CliResult {
+    pub(crate) fn document(self, json: &str) -> CliResult {
         if json.is_empty() {
             return Ok(());
         }
@@ -60,18 +65,18 @@ impl Terminal {
     }
 
     /// Prints text for people on stdout.
-    pub fn print(self, text: &str) -> CliResult {
+    pub(crate) fn print(self, text: &str) -> CliResult {
         write(&clean(text))
     }
 
     /// Prints a message on stderr.
-    pub fn say(self, text: &str) {
+    pub(crate) fn say(self, text: &str) {
         // There is nowhere to report a failure.
         drop(writeln!(io::stderr(), "{}", clean(text)));
     }
 
     /// Prints a message about a success, unless the output is JSON: a program uses the exit code.
-    pub fn note(self, text: &str) {
+    pub(crate) fn note(self, text: &str) {
         if !self.json {
             self.say(text);
         }
@@ -84,17 +89,17 @@ fn write(text: &str) -> CliResult {
 }
 
 /// Returns whether stderr is a terminal.
-pub fn is_watched() -> bool {
+pub(crate) fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
 /// Removes characters that could change how a terminal shows other text.
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_hidden(*c)).collect()
 }
 
 /// Returns the text as one line of at most `width` columns.
-pub fn line(text: &str, width: usize) -> String {
+pub(crate) fn line(text: &str, width: usize) -> String {
     let text = clean(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if text.width() <= width {
         return text;
@@ -110,7 +115,7 @@ pub fn line(text: &str, width: usize) -> String {
 }
 
 /// Formats rows under headings, with aligned columns.
-pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut lines = vec![headings.map(str::to_owned)];
     lines.extend(rows.into_iter().map(|row| row.map(|cell| line(&cell, CELL))));
     let mut widths = [0; N];
@@ -127,7 +132,7 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item =
 }
 
 /// Formats names and values in aligned columns. Omits empty values.
-pub fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
+pub(crate) fn fields<const N: usize>(fields: [(&str, String); N]) -> String {
     let filled = || fields.iter().filter(|(_, value)| !value.is_empty());
     let width = filled().map(|(name, _)| name.width()).max().unwrap_or(0);
     let margin = " ".repeat(width + 2);
@@ -144,7 +149,7 @@ fn pad(text: &str, width: usize) -> String {
 }
 
 /// Returns a member of an object as text; empty if it is absent or null.
-pub fn text(value: &Value, name: &str) -> String {
+pub(crate) fn text(value: &Value, name: &str) -> String {
     match value.get(name) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
@@ -153,12 +158,12 @@ pub fn text(value: &Value, name: &str) -> String {
 }
 
 /// Returns a member of an object as a list; empty if it is not one.
-pub fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+pub(crate) fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
     value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Returns a time formatted for people, in UTC.
-pub fn time(value: &Value, name: &str) -> String {
+pub(crate) fn time(value: &Value, name: &str) -> String {
     let text = text(value, name);
     match text.split_once('T') {
         Some((day, time)) => format!("{day} {}", time.split(['.', 'Z']).next().unwrap_or_default()),

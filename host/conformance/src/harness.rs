@@ -35,7 +35,7 @@ const MAX_HANGS: u32 = 3;
 /// Error codes of the host for calls that it cannot execute at the moment.
 const UNAVAILABLE_CODES: [&str; 3] = ["busy", "component_unavailable", "stopped"];
 
-pub struct Harness<'p> {
+pub(crate) struct Harness<'p> {
     plugins: &'p Plugins,
     digest: Digest,
     context: CallContext,
@@ -47,7 +47,7 @@ pub struct Harness<'p> {
 }
 
 impl<'p> Harness<'p> {
-    pub fn new(
+    pub(crate) fn new(
         plugins: &'p Plugins,
         component: &Description,
         config: &Map<String, Value>,
@@ -71,31 +71,31 @@ impl<'p> Harness<'p> {
     }
 
     /// Returns the error that prevents the check from continuing, if any.
-    pub fn host_failure(&self) -> Option<Failure> {
+    pub(crate) fn host_failure(&self) -> Option<Failure> {
         self.host_failure.get().cloned()
     }
 
     /// Whether the component hung too often, or the time is up.
-    pub fn has_hung(&self) -> bool {
+    pub(crate) fn has_hung(&self) -> bool {
         self.hangs.load(Relaxed) >= MAX_HANGS || Instant::now() >= self.deadline
     }
 
     /// Returns a reply that streams these pieces.
-    pub fn stream_reply(&self, pieces: Vec<Piece>) -> Reply {
+    pub(crate) fn stream_reply(&self, pieces: Vec<Piece>) -> Reply {
         Reply::pieces(pieces).header("Content-Type", self.profile.media_type.clone())
     }
 
     /// Returns a reply with the events of a script.
-    pub fn script_reply(&self, script: &Script, style: Style) -> Reply {
+    pub(crate) fn script_reply(&self, script: &Script, style: Style) -> Reply {
         self.stream_reply(vec![Piece::Bytes(script.body(&self.profile, style).into())])
     }
 
     /// Runs a completion and answers every request with this reply.
-    pub async fn run_completion(&self, reply: Reply) -> Transcript {
+    pub(crate) async fn run_completion(&self, reply: Reply) -> Transcript {
         self.complete(request::plain(), reply).await.0
     }
 
-    pub async fn complete(&self, request: Request, reply: Reply) -> (Transcript, Vec<RecordedRequest>) {
+    pub(crate) async fn complete(&self, request: Request, reply: Reply) -> (Transcript, Vec<RecordedRequest>) {
         let service = Service::new(&self.monitor, move |_| reply.clone());
         let mut transcript = Transcript::default();
         match self.start_completion(&service, request).await {
@@ -107,14 +107,14 @@ impl<'p> Harness<'p> {
     }
 
     /// Starts a completion.
-    pub async fn start_completion(&self, service: &Service, request: Request) -> Result<Completion, Failure> {
+    pub(crate) async fn start_completion(&self, service: &Service, request: Request) -> Result<Completion, Failure> {
         let started =
             self.with_timeout(self.plugins.complete(&self.digest, self.context(service), request)).await.flatten();
         started.inspect_err(|failure| self.record_failure(failure))
     }
 
     /// Waits for the next chunk. Returns `None` after a failure or the end of the stream.
-    pub async fn next(
+    pub(crate) async fn next(
         &self,
         completion: &mut Completion,
         transcript: &mut Transcript,
@@ -148,7 +148,7 @@ impl<'p> Harness<'p> {
     }
 
     /// Lists the models. Errors have the host's codes.
-    pub async fn models(
+    pub(crate) async fn models(
         &self,
         answer: impl Fn(&RecordedRequest) -> Reply + Send + Sync + 'static,
     ) -> (Result<Vec<Model>, Failure>, Vec<RecordedRequest>) {
@@ -162,7 +162,7 @@ impl<'p> Harness<'p> {
     }
 
     /// Waits for an operation that should complete immediately.
-    pub async fn with_timeout<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn with_timeout<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let remaining = self.deadline.saturating_duration_since(Instant::now());
         let wait = if self.has_hung() { Duration::ZERO } else { OPERATION_TIMEOUT.min(remaining) };
         timeout(wait, work).await.map_err(|_| {

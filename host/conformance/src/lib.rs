@@ -1,6 +1,6 @@
 //! Conformance suite for providers: public, versioned test cases. Each case runs the component in its sandbox
-//! against a scripted service. [`script`] defines what the service answers, a [protocol
-//! profile](ProtocolProfile) how the answers are encoded, [`cases`] the expected results, and [`Report`] the
+//! against a scripted service. `script` defines what the service answers, a [protocol
+//! profile](ProtocolProfile) how the answers are encoded, `cases` the expected results, and [`Report`] the
 //! outcome.
 
 mod cases;

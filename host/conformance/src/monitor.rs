@@ -25,7 +25,7 @@ use serde_json::{Map, Value as Json};
 /// Value of every secret.
 const SECRET_VALUE: &[u8] = b"sk-not-a-key-0123456789";
 
-pub struct RuleMonitor {
+pub(crate) struct RuleMonitor {
     manifest: Manifest,
     policy: Policy,
     placeholders: BTreeMap<String, Placeholder>,
@@ -43,7 +43,7 @@ struct Violations {
 }
 
 impl RuleMonitor {
-    pub fn new(manifest: &Manifest, config: &Map<String, Json>) -> Result<Self> {
+    pub(crate) fn new(manifest: &Manifest, config: &Map<String, Json>) -> Result<Self> {
         let rules = manifest.hosts.iter().filter_map(|request| rule(request, config)).collect();
         let placeholder = |name: &String| Ok((name.clone(), Placeholder::random()?));
         Ok(Self {
@@ -57,7 +57,7 @@ impl RuleMonitor {
     }
 
     /// Checks a request against the rules.
-    pub fn check_request(&self, target: &Target, method: &Method, headers: &HeaderMap, body: &Bytes) {
+    pub(crate) fn check_request(&self, target: &Target, method: &Method, headers: &HeaderMap, body: &Bytes) {
         let decided = self.policy.decide(target, method);
         let admits = decided.is_ok();
         if let Err(refusal) = decided {
@@ -73,14 +73,14 @@ impl RuleMonitor {
     }
 
     /// Searches the component's output for keys.
-    pub fn scan_for_keys(&self, text: &str) {
+    pub(crate) fn scan_for_keys(&self, text: &str) {
         if let Some((name, _)) = self.placeholders.iter().find(|(_, placeholder)| text.contains(placeholder.digits())) {
             self.record_key_violation(format!("what stands for the secret `{name}` came out in its answer"));
         }
     }
 
     /// Replaces placeholders, which differ between checks, with the names of their secrets.
-    pub fn readable(&self, text: &str) -> String {
+    pub(crate) fn readable(&self, text: &str) -> String {
         let named = |text: String, (name, placeholder): (&String, &Placeholder)| {
             text.replace(placeholder.as_str(), &format!("[secret {name}]"))
         };
@@ -88,20 +88,20 @@ impl RuleMonitor {
     }
 
     /// Returns the first request of a host or method that the manifest does not list.
-    pub fn host_violation(&self) -> Option<String> {
+    pub(crate) fn host_violation(&self) -> Option<String> {
         self.violations().hosts.clone()
     }
 
     /// Returns the first misuse of a key.
-    pub fn key_violation(&self) -> Option<String> {
+    pub(crate) fn key_violation(&self) -> Option<String> {
         self.violations().keys.clone()
     }
 
-    pub fn has_opened(&self) -> bool {
+    pub(crate) fn has_opened(&self) -> bool {
         self.opened.load(Relaxed)
     }
 
-    pub fn has_injected(&self) -> bool {
+    pub(crate) fn has_injected(&self) -> bool {
         self.injected.load(Relaxed)
     }
 

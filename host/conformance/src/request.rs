@@ -9,7 +9,7 @@ use crate::transcript::Check;
 const IDEMPOTENCY_KEY: &str = "key-1";
 
 /// A single question.
-pub fn plain() -> Request {
+pub(crate) fn plain() -> Request {
     Request {
         model: MODEL.to_owned(),
         system: None,
@@ -23,7 +23,7 @@ pub fn plain() -> Request {
 }
 
 /// A conversation that uses every feature.
-pub fn full_featured() -> Request {
+pub(crate) fn full_featured() -> Request {
     let image = Image { media_type: "image/png".to_owned(), data: b"\x89PNG\r\n\x1a\n".to_vec() };
     let asked = "What is this? It was taken in Zürich 🏔".to_owned();
     Request {
@@ -53,7 +53,7 @@ pub fn full_featured() -> Request {
 
 /// A history as it occurs after an agent changed its provider: another provider's thought, and arguments that
 /// are not JSON.
-pub fn foreign_history() -> Request {
+pub(crate) fn foreign_history() -> Request {
     let thought = Thinking { text: Some("Hm.".to_owned()), opaque: b"\x00of another".to_vec() };
     let answer =
         vec![Part::Thinking(thought), tool_call("a/1", "look_up", "{\"city\":"), tool_call("a/2", "weather", "")];
@@ -62,12 +62,12 @@ pub fn foreign_history() -> Request {
     Request { messages: vec![first, message(Role::Assistant, answer), message(Role::Tool, results)], ..plain() }
 }
 
-pub fn with_idempotency_key(key: &str) -> Request {
+pub(crate) fn with_idempotency_key(key: &str) -> Request {
     Request { idempotency_key: Some(key.to_owned()), ..full_featured() }
 }
 
 /// Idempotency key of [`full_featured`].
-pub fn key() -> &'static str {
+pub(crate) fn key() -> &'static str {
     IDEMPOTENCY_KEY
 }
 
@@ -96,7 +96,7 @@ fn tool_result(call_id: &str, content: &str, is_error: bool) -> Part {
 
 /// Checks that all expected fields are present. Objects may have more fields. Strings that contain JSON objects
 /// are compared as JSON. `|` separates alternative names or strings.
-pub fn check_contains(expected: &Value, actual: &Value, place: &str) -> Check {
+pub(crate) fn check_contains(expected: &Value, actual: &Value, place: &str) -> Check {
     match (expected, actual) {
         (Value::Object(fields), Value::Object(others)) => fields.iter().try_for_each(|(name, field)| {
             let place = format!("{place}/{name}");

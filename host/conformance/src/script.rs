@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::wire::{Block, ProtocolProfile, Style, Values};
 
 /// Message of the service's errors.
-pub const ERROR_MESSAGE: &str = "Not today, says the service.";
-pub const MODEL: &str = "large-1";
+pub(crate) const ERROR_MESSAGE: &str = "Not today, says the service.";
+pub(crate) const MODEL: &str = "large-1";
 
 /// A scripted answer.
 #[derive(Debug, Clone)]
-pub struct Script {
+pub(crate) struct Script {
     pub thought: Vec<&'static str>,
     pub text: Vec<&'static str>,
     pub calls: Vec<Call>,
@@ -22,7 +22,7 @@ pub struct Script {
 
 /// A tool call whose arguments arrive in chunks.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(crate) struct Call {
     pub id: &'static str,
     pub name: &'static str,
     pub arguments: Vec<&'static str>,
@@ -30,7 +30,7 @@ pub struct Call {
 
 /// Usage in tokens.
 #[derive(Debug, Clone, Copy)]
-pub struct TokenUsage {
+pub(crate) struct TokenUsage {
     pub input: u64,
     pub cached: u64,
     pub written: u64,
@@ -64,17 +64,17 @@ pub enum Kind {
 }
 
 /// Characters of one to four bytes, and characters that JSON escapes.
-pub const TEXT_CHUNKS: [&str; 4] = ["Zürich ", "🏔 liegt schön: 世", "界,\n", "sagt \"er\" \\ ö\u{308}\u{200d}."];
+pub(crate) const TEXT_CHUNKS: [&str; 4] = ["Zürich ", "🏔 liegt schön: 世", "界,\n", "sagt \"er\" \\ ö\u{308}\u{200d}."];
 
 impl Script {
     /// A text answer.
-    pub fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         let usage = TokenUsage { input: 60, cached: 0, written: 0, output: 12, reasoning: 0 };
         Self { thought: Vec::new(), text: TEXT_CHUNKS.into(), calls: Vec::new(), usage, stop: Reason::EndTurn }
     }
 
     /// An answer with everything that the profile supports.
-    pub fn full(profile: &ProtocolProfile) -> Self {
+    pub(crate) fn full(profile: &ProtocolProfile) -> Self {
         let script = Self { usage: CACHED_USAGE, ..Self::calling() };
         let has_thoughts = !profile.thought.piece.is_empty();
         let (thought, has_calls) = (if has_thoughts { THOUGHT_CHUNKS.into() } else { Vec::new() }, profile.has_calls());
@@ -85,7 +85,7 @@ impl Script {
     }
 
     /// A text and two tool calls whose chunks alternate.
-    pub fn calling() -> Self {
+    pub(crate) fn calling() -> Self {
         let look_up = ["{\"city\":", " \"Zürich \\\"", "Süd\\\" 🏔\"", "}"];
         let weather = ["{\"days\"", ":[1,", "2]", "}"];
         let calls = vec![
@@ -95,12 +95,12 @@ impl Script {
         Self { calls, stop: Reason::ToolUse, ..Self::plain() }
     }
 
-    pub fn thinking() -> Self {
+    pub(crate) fn thinking() -> Self {
         Self { thought: THOUGHT_CHUNKS.into(), ..Self::plain() }
     }
 
     /// Returns the events in order.
-    pub fn events(&self, profile: &ProtocolProfile, style: Style) -> Vec<String> {
+    pub(crate) fn events(&self, profile: &ProtocolProfile, style: Style) -> Vec<String> {
         let mut builder = EventBuilder { profile, style, values: self.values(profile), events: Vec::new(), block: 0 };
         builder.push(&profile.begin);
         builder.push_block(&profile.thought, &self.thought);
@@ -112,7 +112,7 @@ impl Script {
     }
 
     /// Returns the events up to and including the first chunk of text.
-    pub fn beginning(&self, profile: &ProtocolProfile) -> Vec<String> {
+    pub(crate) fn beginning(&self, profile: &ProtocolProfile) -> Vec<String> {
         let mut builder =
             EventBuilder { profile, style: Style::Plain, values: self.values(profile), events: Vec::new(), block: 0 };
         builder.push(&profile.begin);
@@ -123,7 +123,7 @@ impl Script {
         builder.events
     }
 
-    pub fn body(&self, profile: &ProtocolProfile, style: Style) -> String {
+    pub(crate) fn body(&self, profile: &ProtocolProfile, style: Style) -> String {
         self.events(profile, style).concat()
     }
 
@@ -150,7 +150,7 @@ const THOUGHT_CHUNKS: [&str; 2] = ["Hm, wo lie", "gt Zürich 🤔?"];
 const CACHED_USAGE: TokenUsage = TokenUsage { input: 1200, cached: 1000, written: 120, output: 345, reasoning: 300 };
 
 impl TokenUsage {
-    pub const CACHED: Self = CACHED_USAGE;
+    pub(crate) const CACHED: Self = CACHED_USAGE;
 }
 
 impl ProtocolProfile {
@@ -274,7 +274,7 @@ impl EventBuilder<'_> {
 
 impl Call {
     /// Returns the complete arguments, or an empty object if there are none.
-    pub fn input(&self) -> Value {
+    pub(crate) fn input(&self) -> Value {
         serde_json::from_str(&self.arguments.concat()).unwrap_or_else(|_| json!({}))
     }
 }

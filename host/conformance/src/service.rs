@@ -25,7 +25,7 @@ const MAX_RECORDED_REQUESTS: usize = 64;
 
 /// Reply to a request.
 #[derive(Debug, Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     Says {
         status: u16,
         headers: Vec<(&'static str, String)>,
@@ -39,7 +39,7 @@ pub enum Reply {
 
 /// A piece of a response body.
 #[derive(Debug, Clone)]
-pub enum Piece {
+pub(crate) enum Piece {
     Bytes(Bytes),
     /// Yields before the next piece.
     Pause,
@@ -53,7 +53,7 @@ pub enum Piece {
 
 /// A recorded request.
 #[derive(Debug, Clone)]
-pub struct RecordedRequest {
+pub(crate) struct RecordedRequest {
     pub method: String,
     pub url: String,
     pub path: String,
@@ -63,7 +63,7 @@ pub struct RecordedRequest {
 
 /// The service of one call. Clones share their state.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>);
+pub(crate) struct Service(Arc<Inner>);
 
 struct Inner {
     monitor: Arc<RuleMonitor>,
@@ -77,45 +77,48 @@ struct Inner {
 }
 
 impl Reply {
-    pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn new(status: u16, body: impl Into<Bytes>) -> Self {
         Self::Says { status, headers: Vec::new(), body: vec![Piece::Bytes(body.into())] }
     }
 
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         if let Self::Says { headers, .. } = &mut self {
             headers.push((name, value.into()));
         }
         self
     }
 
-    pub fn pieces(pieces: Vec<Piece>) -> Self {
+    pub(crate) fn pieces(pieces: Vec<Piece>) -> Self {
         Self::Says { status: 200, headers: Vec::new(), body: pieces }
     }
 }
 
 impl Service {
-    pub fn new(monitor: &Arc<RuleMonitor>, answer: impl Fn(&RecordedRequest) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        monitor: &Arc<RuleMonitor>,
+        answer: impl Fn(&RecordedRequest) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let (request_received, text_received, closed) = Default::default();
         let (monitor, answer) = (Arc::clone(monitor), Box::new(answer));
         Self(Arc::new(Inner { monitor, answer, requests: Mutex::default(), request_received, text_received, closed }))
     }
 
-    pub fn requests(&self) -> Vec<RecordedRequest> {
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.0.requests().clone()
     }
 
     /// Signals that the host has received some text.
-    pub fn signal_text_received(&self) {
+    pub(crate) fn signal_text_received(&self) {
         self.0.text_received.cancel();
     }
 
     /// Waits for the first request.
-    pub async fn request_received(&self) {
+    pub(crate) async fn request_received(&self) {
         self.0.request_received.cancelled().await;
     }
 
     /// Waits until a response is dropped.
-    pub async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.0.closed.cancelled().await;
     }
 }

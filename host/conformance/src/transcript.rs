@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 const MAX_SHOWN_CHARS: usize = 60;
 
 #[derive(Debug, Default)]
-pub struct Transcript {
+pub(crate) struct Transcript {
     pub text: String,
     /// Concatenated thinking deltas.
     thinking_deltas: String,
@@ -45,10 +45,10 @@ struct CollectedCall {
 }
 
 /// `Ok` if the expectation holds, otherwise how it does not.
-pub type Check = Result<(), String>;
+pub(crate) type Check = Result<(), String>;
 
 impl Transcript {
-    pub fn add(&mut self, chunk: Chunk) {
+    pub(crate) fn add(&mut self, chunk: Chunk) {
         let debug_text = format!("{chunk:?}");
         self.bytes += debug_text.len();
         self.chunks.push(debug_text);
@@ -73,12 +73,12 @@ impl Transcript {
     }
 
     /// Whether the completion is longer than anything that the service sends.
-    pub fn is_endless(&self) -> bool {
+    pub(crate) fn is_endless(&self) -> bool {
         self.chunks.len() > MAX_CHUNKS || self.bytes > MAX_BYTES
     }
 
     /// Whether the completion matches the script.
-    pub fn check_matches(&self, script: &Script, profile: &ProtocolProfile) -> Check {
+    pub(crate) fn check_matches(&self, script: &Script, profile: &ProtocolProfile) -> Check {
         self.check_complete()?;
         check_equal("the text", &script.text.concat(), &self.text)?;
         self.check_thought(&script.thought.concat())?;
@@ -88,7 +88,7 @@ impl Transcript {
     }
 
     /// Whether the completion ended with a stop and without an error.
-    pub fn check_complete(&self) -> Check {
+    pub(crate) fn check_complete(&self) -> Check {
         match (&self.failure, &self.stop) {
             (Some(failure), _) => Err(format!("expected an answer, came {}", describe_failure(failure))),
             (None, None) => Err("expected an answer, came none, and no error".to_owned()),
@@ -97,7 +97,7 @@ impl Transcript {
     }
 
     /// Whether the completion equals another, apart from its chunks.
-    pub fn check_same_content(&self, other: &Self) -> Check {
+    pub(crate) fn check_same_content(&self, other: &Self) -> Check {
         self.check_complete()?;
         check_equal("the text", &other.text, &self.text)?;
         check_equal("the thoughts", &other.thoughts.concat(), &self.thoughts.concat())?;
@@ -106,7 +106,7 @@ impl Transcript {
         check_equal("the stop", &format!("{:?}", other.stop), &format!("{:?}", self.stop))
     }
 
-    pub fn check_thought(&self, thought: &str) -> Check {
+    pub(crate) fn check_thought(&self, thought: &str) -> Check {
         check_equal("the finished thought", thought, &self.thoughts.concat())?;
         // Reporting an unfinished thought is optional.
         if self.thinking_deltas.is_empty() {
@@ -116,7 +116,7 @@ impl Transcript {
         }
     }
 
-    pub fn check_calls(&self, calls: &[Call], profile: &ProtocolProfile) -> Check {
+    pub(crate) fn check_calls(&self, calls: &[Call], profile: &ProtocolProfile) -> Check {
         if self.calls.len() != calls.len() {
             return Err(format!("expected {} tool calls, came {}", calls.len(), self.calls.len()));
         }
@@ -133,7 +133,7 @@ impl Transcript {
         Ok(())
     }
 
-    pub fn check_usage(&self, script: &Script, profile: &ProtocolProfile) -> Check {
+    pub(crate) fn check_usage(&self, script: &Script, profile: &ProtocolProfile) -> Check {
         if !profile.has_placeholder("$input_tokens") && !profile.has_placeholder("$fresh_tokens") {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl Transcript {
         }
     }
 
-    pub fn check_stop(&self, reason: Reason, profile: &ProtocolProfile) -> Check {
+    pub(crate) fn check_stop(&self, reason: Reason, profile: &ProtocolProfile) -> Check {
         let words = profile.stops.get(&reason).map(String::as_str).unwrap_or_default();
         let fits = match (reason, &self.stop) {
             (Reason::EndTurn, Some(StopReason::EndTurn))
@@ -170,7 +170,7 @@ impl Transcript {
     }
 
     /// Whether the completion failed with this kind, after at most a prefix of the text.
-    pub fn check_failed(&self, kind: Kind, text: &str) -> Check {
+    pub(crate) fn check_failed(&self, kind: Kind, text: &str) -> Check {
         if !text.starts_with(&self.text) {
             return check_equal("the text before the error", text, &self.text);
         }
@@ -181,11 +181,11 @@ impl Transcript {
         }
     }
 
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.failure.as_ref().map(Failure::message).unwrap_or_default()
     }
 
-    pub fn retry_after(&self) -> Option<u64> {
+    pub(crate) fn retry_after(&self) -> Option<u64> {
         match &self.failure {
             Some(Failure::ComponentError { retry_after, .. }) => *retry_after,
             _ => None,
@@ -200,7 +200,7 @@ fn describe_failure(failure: &Failure) -> String {
     format!("the error {name}: {message}")
 }
 
-pub fn check_equal(what: &str, expected: &str, actual: &str) -> Check {
+pub(crate) fn check_equal(what: &str, expected: &str, actual: &str) -> Check {
     if expected == actual {
         return Ok(());
     }

@@ -104,7 +104,7 @@ pub struct Failure {
 #[serde(try_from = "String")]
 pub struct Template(Value);
 
-pub type Values = Map<String, Value>;
+pub(crate) type Values = Map<String, Value>;
 
 /// Variations of a stream that do not change its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

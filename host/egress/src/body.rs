@@ -26,13 +26,13 @@ use super::{
 
 pub type Body = UnsyncBoxBody<Bytes, Error>;
 
-pub fn empty() -> Body {
+pub(crate) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Records whether a body contains anything. Known only after the body has been sent.
 #[derive(Debug, Clone, Default)]
-pub struct BodyKind(Arc<BodyState>);
+pub(crate) struct BodyKind(Arc<BodyState>);
 
 #[derive(Debug, Default)]
 struct BodyState {
@@ -42,14 +42,14 @@ struct BodyState {
 
 impl BodyKind {
     /// Wraps a body and returns the handle that records its content.
-    pub fn recorded(body: Body) -> (Body, Self) {
+    pub(crate) fn recorded(body: Body) -> (Body, Self) {
         let kind = Self::default();
         kind.0.ended.store(body.is_end_stream(), Relaxed);
         (RecordingBody { body, kind: kind.clone() }.boxed_unsync(), kind)
     }
 
     /// Whether the body is known to be empty.
-    pub fn is_known_empty(&self) -> bool {
+    pub(crate) fn is_known_empty(&self) -> bool {
         self.0.ended.load(Relaxed) && !self.0.has_data.load(Relaxed)
     }
 }
@@ -83,7 +83,7 @@ impl http_body::Body for RecordingBody {
 }
 
 /// The body of a request. Signals progress and enforces the size limit in bytes.
-pub struct RequestBody {
+pub(crate) struct RequestBody {
     body: Body,
     limit: u64,
     remaining_bytes: u64,
@@ -91,7 +91,7 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    pub fn new(body: Body, limit: u64) -> (Self, watch::Receiver<()>) {
+    pub(crate) fn new(body: Body, limit: u64) -> (Self, watch::Receiver<()>) {
         let (progress, receiver) = watch::channel(());
         (Self { body, limit, remaining_bytes: limit, progress }, receiver)
     }
@@ -119,7 +119,7 @@ impl http_body::Body for RequestBody {
 
 /// Size limit and timeouts of a response body.
 #[derive(Debug, Clone, Copy)]
-pub struct ResponseLimits {
+pub(crate) struct ResponseLimits {
     pub max_bytes: u64,
     pub idle_timeout: Duration,
     pub deadline: Instant,
@@ -128,7 +128,7 @@ pub struct ResponseLimits {
 
 /// The body of a response. At its end the connection returns to the pool. If it is dropped earlier, the
 /// connection is closed.
-pub struct ResponseBody {
+pub(crate) struct ResponseBody {
     body: Incoming,
     lease: Option<Lease>,
     remaining_bytes: u64,
@@ -137,7 +137,7 @@ pub struct ResponseBody {
 }
 
 impl ResponseBody {
-    pub fn new(body: Incoming, lease: Lease, limits: ResponseLimits) -> Self {
+    pub(crate) fn new(body: Incoming, lease: Lease, limits: ResponseLimits) -> Self {
         let timer = Box::pin(sleep_until(limits.deadline.min(Instant::now() + limits.idle_timeout)));
         let mut response = Self { body, lease: Some(lease), remaining_bytes: limits.max_bytes, limits, timer };
         if response.body.is_end_stream() {

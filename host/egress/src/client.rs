@@ -46,7 +46,7 @@ pub struct Timeouts {
     pub pause: Duration,
 }
 
-pub struct Client {
+pub(crate) struct Client {
     pub config: Options,
     pub connector: Connector,
     pub pool: Arc<Pool>,
@@ -54,7 +54,7 @@ pub struct Client {
 }
 
 /// Everything needed to send one request.
-pub struct RequestSender<'a> {
+pub(crate) struct RequestSender<'a> {
     pub client: &'a Client,
     pub policy: &'a Arc<Policy>,
     pub interceptor: Option<&'a dyn RequestInterceptor>,
@@ -65,7 +65,7 @@ pub struct RequestSender<'a> {
 
 impl RequestSender<'_> {
     /// Sends a request, follows its redirects and returns the final response.
-    pub async fn send_following_redirects(
+    pub(crate) async fn send_following_redirects(
         &self,
         target: Target,
         request: Request<Body>,
@@ -226,7 +226,7 @@ impl RequestSender<'_> {
 
 impl Client {
     /// Sends a request within the total timeout.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         policy: &Arc<Policy>,
         interceptor: Option<&dyn RequestInterceptor>,

@@ -37,7 +37,7 @@ use crate::{Options, Resolver};
 const MAX_ADDRESSES_TRIED: usize = 4;
 
 /// Opens connections.
-pub struct Connector {
+pub(crate) struct Connector {
     resolver: Option<Resolver>,
     /// Certificate authorities from `egress.ca`, in addition to the system's.
     extra_authorities: Vec<CertificateDer<'static>>,
@@ -46,18 +46,18 @@ pub struct Connector {
     own_listeners: RwLock<Vec<SocketAddr>>,
 }
 
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// An address that passed the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckedAddress {
+pub(crate) struct CheckedAddress {
     address: SocketAddr,
     pub private: bool,
 }
 
 impl Connector {
-    pub fn new(config: &Options) -> error::Result<Self> {
+    pub(crate) fn new(config: &Options) -> error::Result<Self> {
         let extra_authorities = load_authorities(&config.ca)?;
         Ok(Self {
             resolver: config.resolver,
@@ -68,12 +68,17 @@ impl Connector {
     }
 
     /// Blocks all connections to this listener.
-    pub fn block_listener(&self, listener: SocketAddr) {
+    pub(crate) fn block_listener(&self, listener: SocketAddr) {
         self.own_listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
     /// Resolves a target. If any of its addresses is not allowed, the whole target is refused.
-    pub async fn resolve(&self, target: &Target, rule: &Rule, until: Instant) -> Result<Vec<CheckedAddress>, Error> {
+    pub(crate) async fn resolve(
+        &self,
+        target: &Target,
+        rule: &Rule,
+        until: Instant,
+    ) -> Result<Vec<CheckedAddress>, Error> {
         let addresses = match target.host() {
             Host::Ipv4(address) => vec![(address, 0).into()],
             Host::Ipv6(address) => vec![(address, 0).into()],
@@ -86,7 +91,7 @@ impl Connector {
 
     /// Refuses targets that name one of this server's own listeners literally. Runs first, so that the error
     /// does not advise how to reach them.
-    pub fn refuse_own_listener(&self, target: &Target) -> Result<(), Refusal> {
+    pub(crate) fn refuse_own_listener(&self, target: &Target) -> Result<(), Refusal> {
         let addresses: Vec<IpAddr> = match target.host() {
             Host::Ipv4(address) => vec![address.into()],
             Host::Ipv6(address) => vec![address.into()],
@@ -128,7 +133,7 @@ impl Connector {
     }
 
     /// Connects to the first of these addresses that answers.
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         target: &Target,
         addresses: &[CheckedAddress],

@@ -1,6 +1,6 @@
-//! HTTP client for all outgoing requests, restricted by a [`Policy`] to an allow-list. A [`Target`](target) is
-//! one parsed URL, a [`rule`] allows it, [`connect`] resolves, checks and connects, [`client`] sends and
-//! follows redirects, and [`body`] limits sizes.
+//! HTTP client for all outgoing requests, restricted by a [`Policy`] to an allow-list. A [`Target`] is
+//! one parsed URL, a [`Rule`] allows it, `connect` resolves, checks and connects, `client` sends and
+//! follows redirects, and `body` limits sizes.
 
 mod address;
 mod body;

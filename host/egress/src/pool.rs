@@ -21,13 +21,13 @@ use super::{
 };
 
 /// Idle timeout of a pooled connection.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of idle connections per pool key.
 const MAX_IDLE_PER_KEY: usize = 8;
 
 /// Pool key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub(crate) struct Key {
     pub policy: Arc<Policy>,
     /// The rule under which the address was checked.
     pub rule: Rule,
@@ -35,14 +35,14 @@ pub struct Key {
 }
 
 impl Key {
-    pub fn new(policy: &Arc<Policy>, rule: &Rule, target: &Target) -> Self {
+    pub(crate) fn new(policy: &Arc<Policy>, rule: &Rule, target: &Target) -> Self {
         let origin = target.url().origin().ascii_serialization();
         Self { policy: Arc::clone(policy), rule: rule.clone(), origin }
     }
 }
 
 /// An open connection. Dropping it closes it.
-pub struct Connection {
+pub(crate) struct Connection {
     pub sender: SendRequest<RequestBody>,
     /// Whether the address is not public.
     pub private: bool,
@@ -52,7 +52,7 @@ pub struct Connection {
 }
 
 /// A connection in use.
-pub struct Lease {
+pub(crate) struct Lease {
     pub connection: Connection,
     pub key: Key,
     pub pool: Arc<Pool>,
@@ -60,18 +60,18 @@ pub struct Lease {
     pub _permit: Arc<OwnedSemaphorePermit>,
 }
 
-pub struct Pool {
+pub(crate) struct Pool {
     idle: Mutex<HashMap<Key, Vec<(Instant, Connection)>>>,
     permits: Arc<Semaphore>,
 }
 
 impl Pool {
-    pub fn new(connections: usize) -> Self {
+    pub(crate) fn new(connections: usize) -> Self {
         Self { idle: Mutex::default(), permits: Arc::new(Semaphore::new(connections)) }
     }
 
     /// Takes an idle connection for this key.
-    pub fn take(&self, key: &Key) -> Option<Connection> {
+    pub(crate) fn take(&self, key: &Key) -> Option<Connection> {
         let mut idle = self.lock();
         let connections = idle.get_mut(key)?;
         connections.retain(|(since, connection)| since.elapsed() < IDLE_TIMEOUT && !connection.sender.is_closed());
@@ -84,7 +84,7 @@ impl Pool {
     }
 
     /// Acquires a permit for a new connection. If none is free, the oldest idle connection is closed.
-    pub async fn acquire_permit(&self, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
+    pub(crate) async fn acquire_permit(&self, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
         }
@@ -96,7 +96,7 @@ impl Pool {
     }
 
     /// Closes expired and broken idle connections.
-    pub fn evict_expired(&self) {
+    pub(crate) fn evict_expired(&self) {
         self.lock().retain(|_, connections| {
             connections.retain(|(since, connection)| since.elapsed() < IDLE_TIMEOUT && !connection.sender.is_closed());
             !connections.is_empty()
@@ -123,7 +123,7 @@ impl Pool {
 
 impl Lease {
     /// Returns the connection to the pool.
-    pub fn return_to_pool(self) {
+    pub(crate) fn return_to_pool(self) {
         let Self { connection, key, pool, .. } = self;
         let mut idle = pool.lock();
         let connections = idle.entry(key).or_default();

@@ -10,14 +10,14 @@ use http::{
 
 /// The next request of a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redirect {
+pub(crate) struct Redirect {
     pub location: String,
     pub method: Method,
 }
 
 /// Returns the redirect that a response requests. A streamed body cannot be sent twice: if the redirect
 /// requires it, the result is `None` and the component receives the redirect response.
-pub fn redirect_of<B>(response: &Response<B>, method: &Method, has_body: bool) -> Option<Redirect> {
+pub(crate) fn redirect_of<B>(response: &Response<B>, method: &Method, has_body: bool) -> Option<Redirect> {
     let location = response.headers().get(LOCATION)?.as_bytes();
     let location = std::str::from_utf8(location).ok()?.to_owned();
     let method = match response.status() {
@@ -38,14 +38,14 @@ pub fn redirect_of<B>(response: &Response<B>, method: &Method, has_body: bool) -
 }
 
 /// Removes the headers that describe the body, which is not sent again.
-pub fn strip_content(headers: &mut HeaderMap) {
+pub(crate) fn strip_content(headers: &mut HeaderMap) {
     for name in [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE] {
         headers.remove(name);
     }
 }
 
 /// Removes the headers meant only for the origin that the component named.
-pub fn strip_credentials(headers: &mut HeaderMap) {
+pub(crate) fn strip_credentials(headers: &mut HeaderMap) {
     for name in [AUTHORIZATION, COOKIE] {
         headers.remove(name);
     }

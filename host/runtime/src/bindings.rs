@@ -1,6 +1,6 @@
 //! Bindings generated from `wit/`. Each exported interface has its own world, so one prepared component serves
 //! `manifest`, `list-tools` and calls with one set of types.
-#![allow(unsafe_code, reason = "generated code lifts and lowers values itself")]
+#![allow(unreachable_pub, unsafe_code, reason = "generated code lifts and lowers values itself, and is public")]
 #![allow(clippy::all, clippy::unwrap_used, clippy::indexing_slicing, reason = "generated code")]
 
 pub mod imports {

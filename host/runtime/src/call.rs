@@ -28,7 +28,7 @@ use super::{
 use crate::stream_redaction::StreamRedaction;
 
 /// One call: its store and its limits.
-pub struct Call<'l> {
+pub(crate) struct Call<'l> {
     store: Store<CallState>,
     meter: Arc<Meter>,
     limits: &'l Limits,
@@ -38,7 +38,7 @@ pub struct Call<'l> {
 type Chunks = mpsc::Sender<Result<guest_models::Chunk, Failure>>;
 
 impl<'l> Call<'l> {
-    pub fn new(engine: &Engine, context: CallContext, limits: &'l Limits) -> Self {
+    pub(crate) fn new(engine: &Engine, context: CallContext, limits: &'l Limits) -> Self {
         let meter = Meter::new(limits.cpu);
         let stop = context.stop.clone();
         let store = CallState::store(engine, context, limits, &meter);
@@ -46,17 +46,17 @@ impl<'l> Call<'l> {
     }
 
     /// Returns a redactor for the secrets that the call opened, if any.
-    pub fn redactor(&self) -> Option<Redactor> {
+    pub(crate) fn redactor(&self) -> Option<Redactor> {
         self.store.data().context.secrets.as_ref()?.redactor()
     }
 
     /// Ends the call and returns its usage, staged writes and log.
-    pub fn end(mut self) -> (Usage, Staged, Log) {
+    pub(crate) fn end(mut self) -> (Usage, Staged, Log) {
         let state = self.store.data_mut();
         (state.usage(), std::mem::take(&mut state.staged), std::mem::take(&mut state.log))
     }
 
-    pub async fn tool(
+    pub(crate) async fn tool(
         &mut self,
         pre: &ToolsWorldPre<CallState>,
         tool: &str,
@@ -75,7 +75,10 @@ impl<'l> Call<'l> {
             .map_err(|failure| self.with_refusal_reason(failure))
     }
 
-    pub async fn list_models(&mut self, pre: &ModelsWorldPre<CallState>) -> Result<Vec<guest_models::Model>, Failure> {
+    pub(crate) async fn list_models(
+        &mut self,
+        pre: &ModelsWorldPre<CallState>,
+    ) -> Result<Vec<guest_models::Model>, Failure> {
         let result = self
             .run(async |store| {
                 let provider = pre.instantiate_async(&mut *store).await?;
@@ -86,7 +89,7 @@ impl<'l> Call<'l> {
     }
 
     /// Calls `get-manifest`.
-    pub async fn describe(&mut self, linked: &Linked) -> Result<guest_plugin::Manifest, Failure> {
+    pub(crate) async fn describe(&mut self, linked: &Linked) -> Result<guest_plugin::Manifest, Failure> {
         self.run(async |store| {
             let plugin = linked.plugin.instantiate_async(&mut *store).await?;
             plugin.moxxy_plugin_plugin().call_get_manifest(store).await
@@ -94,7 +97,7 @@ impl<'l> Call<'l> {
         .await
     }
 
-    pub async fn list_tools(&mut self, linked: &Linked) -> Result<Vec<guest_tools::Tool>, Failure> {
+    pub(crate) async fn list_tools(&mut self, linked: &Linked) -> Result<Vec<guest_tools::Tool>, Failure> {
         let Exports::Tools(pre) = &linked.exports else { return Ok(Vec::new()) };
         self.run(async |store| {
             let skill = pre.instantiate_async(&mut *store).await?;
@@ -104,7 +107,7 @@ impl<'l> Call<'l> {
     }
 
     /// Runs a completion and sends its chunks, until its end or until the receiver is dropped.
-    pub async fn complete(
+    pub(crate) async fn complete(
         &mut self,
         pre: &ModelsWorldPre<CallState>,
         request: &guest_models::Request,

@@ -16,7 +16,7 @@ const RESERVED_MAPPINGS: u64 = 2048;
 
 /// Returns the maximum number of loaded components: the configured one, or less if the system's limits require
 /// it. Call it after creating the engine, whose pool has mappings of its own.
-pub fn max_loaded(config: &Options, connections: usize) -> usize {
+pub(crate) fn max_loaded(config: &Options, connections: usize) -> usize {
     // A component that is evicted during a call stays open until the call ends.
     let calls = u64::from(config.concurrent_skills) + u64::from(config.concurrent_providers);
     let files = remaining_after(open_files(), RESERVED_FILES + calls + connections as u64);

@@ -30,7 +30,7 @@ const EXTRA_INSTANCES: u32 = 2;
 
 /// Creates the engine for calls and starts its clock. If the address space is too small for a pool, for example
 /// because of process limits, instances are allocated on demand, which is slower.
-pub fn for_calls(config: &Options) -> Result<Engine> {
+pub(crate) fn for_calls(config: &Options) -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
     let engine = Engine::new(&settings).or_else(|error| {
@@ -44,7 +44,7 @@ pub fn for_calls(config: &Options) -> Result<Engine> {
 }
 
 /// Creates the engine for compilation.
-pub fn for_compilation() -> Result<Engine> {
+pub(crate) fn for_compilation() -> Result<Engine> {
     let mut settings = settings();
     settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Engine::new(&settings).map_err(internal)
@@ -112,6 +112,6 @@ fn start_clock(engine: &Engine, tick: Duration) -> Result<()> {
     })
 }
 
-pub fn internal(error: wasmtime::Error) -> Error {
+pub(crate) fn internal(error: wasmtime::Error) -> Error {
     Error::internal(format!("{error:?}"))
 }

@@ -19,7 +19,7 @@ use super::rejected;
 use crate::precompiled;
 
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     uploads: PathBuf,
     compiled: PathBuf,
     /// Whether the cache lies in the data directory. Otherwise other servers may share it, and nothing is
@@ -31,7 +31,7 @@ pub struct Files {
 impl Files {
     /// Opens the directories. `uploads` belongs to a data directory; servers with the same key may share
     /// `cache`.
-    pub fn open(home: &Path, cache: &Path, engine: &Engine, key: [u8; 32]) -> Result<Self> {
+    pub(crate) fn open(home: &Path, cache: &Path, engine: &Engine, key: [u8; 32]) -> Result<Self> {
         let uploads = uploads(home);
         let compiled = cache.join(compatibility_hash(engine));
         for directory in [&uploads, &compiled] {
@@ -43,20 +43,20 @@ impl Files {
     }
 
     /// Writes an upload to a temporary file, which is removed unless it is kept.
-    pub fn write_temporary_upload(&self, upload: &[u8]) -> Result<TempPath> {
+    pub(crate) fn write_temporary_upload(&self, upload: &[u8]) -> Result<TempPath> {
         use io::Write as _;
         let mut file = NamedTempFile::new_in(&self.uploads).map_err(Error::from_write_error)?;
         file.write_all(upload).and_then(|()| file.as_file().sync_all()).map_err(Error::from_write_error)?;
         Ok(file.into_temp_path())
     }
 
-    pub fn store_upload(&self, upload: TempPath, digest: &Digest) -> Result<()> {
+    pub(crate) fn store_upload(&self, upload: TempPath, digest: &Digest) -> Result<()> {
         upload.persist(self.upload(digest)).map_err(|e| Error::from_write_error(e.error))?;
         sync(&self.uploads)
     }
 
     /// Returns the path of an upload after verifying its digest.
-    pub fn verified_upload(&self, digest: &Digest) -> Result<PathBuf> {
+    pub(crate) fn verified_upload(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.upload(digest);
         let bytes = fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => unusable_upload(digest, "is gone"),
@@ -69,12 +69,12 @@ impl Files {
     }
 
     /// Creates a temporary file for compiled code.
-    pub fn create_compiled_file(&self) -> Result<TempPath> {
+    pub(crate) fn create_compiled_file(&self) -> Result<TempPath> {
         NamedTempFile::new_in(&self.compiled).map(NamedTempFile::into_temp_path).map_err(Error::from_write_error)
     }
 
     /// Seals compiled code and moves it into place.
-    pub fn store_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
+    pub(crate) fn store_compiled(&self, code: TempPath, digest: &Digest) -> Result<()> {
         use io::Write as _;
         let seal = precompiled::seal(&code, &self.key, digest.as_str()).map_err(Error::from_write_error)?;
         let mut file = NamedTempFile::new_in(&self.compiled).map_err(Error::from_write_error)?;
@@ -88,7 +88,7 @@ impl Files {
     }
 
     /// Loads compiled code. Returns `None` if it is missing, or if this server did not seal it.
-    pub fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>> {
+    pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>> {
         let (code, seal) = self.compiled_paths(digest);
         let loaded =
             fs::read(seal).and_then(|seal| precompiled::load(engine, &code, &self.key, digest.as_str(), &seal));
@@ -108,14 +108,14 @@ impl Files {
     }
 
     /// Removes the files of a component.
-    pub fn remove(&self, digest: &Digest) {
+    pub(crate) fn remove(&self, digest: &Digest) {
         // Ignore errors: the file may be missing, and leftovers are swept at the next start.
         drop(fs::remove_file(self.upload(digest)));
         self.remove_compiled(digest);
     }
 
     /// Removes compiled code. It can be rebuilt.
-    pub fn remove_compiled(&self, digest: &Digest) {
+    pub(crate) fn remove_compiled(&self, digest: &Digest) {
         if self.cache_is_own {
             let (code, seal) = self.compiled_paths(digest);
             drop(fs::remove_file(code));
@@ -124,7 +124,7 @@ impl Files {
     }
 
     /// Removes leftover files of a crash, which belong to no component.
-    pub fn sweep(&self, known: &HashSet<&Digest>) {
+    pub(crate) fn sweep(&self, known: &HashSet<&Digest>) {
         let known: HashSet<_> = known.iter().map(|digest| digest.hex()).collect();
         sweep(&self.uploads, &known);
         if self.cache_is_own {

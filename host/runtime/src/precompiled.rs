@@ -14,7 +14,7 @@ use wasmtime::{Engine, component::Component};
 
 /// Loads a precompiled component if `seal` is the hash of the file and its `name` under `key`. Returns `None`
 /// if the file was changed. The inner error is the engine's reason for rejecting it.
-pub fn load(
+pub(crate) fn load(
     engine: &Engine,
     path: &Path,
     key: &[u8; 32],
@@ -32,7 +32,7 @@ pub fn load(
 }
 
 /// Returns the seal of a precompiled file.
-pub fn seal(path: &Path, key: &[u8; 32], name: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn seal(path: &Path, key: &[u8; 32], name: &str) -> io::Result<Vec<u8>> {
     let hash = hash(&mut File::open(path)?, key, name)?;
     Ok(hash.finalize().into_bytes().to_vec())
 }

@@ -20,7 +20,7 @@ use super::{
 
 /// A component whose world and imports were checked.
 #[derive(Clone)]
-pub struct Linked {
+pub(crate) struct Linked {
     pub plugin: PluginWorldPre<CallState>,
     pub exports: Exports,
 }
@@ -46,7 +46,7 @@ const SHORT_CALL_MICROS: u64 = 200;
 
 impl Linked {
     /// Links a component. The error is a sentence for its author.
-    pub fn new(linker: &Linker<CallState>, component: &Component, world: World) -> Result<Self, String> {
+    pub(crate) fn new(linker: &Linker<CallState>, component: &Component, world: World) -> Result<Self, String> {
         let instance: InstancePre<CallState> = linker
             .instantiate_pre(component)
             .map_err(|e| format!("Its imports do not fit what Moxxy offers: {e:#}"))?;

@@ -33,7 +33,7 @@ use super::{
 /// Time before a failed load is retried. Each try may read megabytes or compile.
 const LOAD_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-pub struct Registry {
+pub(crate) struct Registry {
     installed: RwLock<HashMap<Digest, Entry>>,
     /// Maximum number of loaded components.
     max_loaded: usize,
@@ -69,7 +69,7 @@ enum WhenFull {
 }
 
 impl Registry {
-    pub fn new(max_loaded: usize, reads: usize) -> Self {
+    pub(crate) fn new(max_loaded: usize, reads: usize) -> Self {
         Self {
             installed: RwLock::default(),
             max_loaded: max_loaded.max(1),
@@ -79,7 +79,7 @@ impl Registry {
     }
 
     /// Returns a loaded component and marks it as used.
-    pub fn loaded(&self, digest: &Digest) -> Option<Arc<Prepared>> {
+    pub(crate) fn loaded(&self, digest: &Digest) -> Option<Arc<Prepared>> {
         let installed = self.installed.read().unwrap_or_else(PoisonError::into_inner);
         let entry = installed.get(digest)?;
         let prepared = entry.prepared.clone()?;
@@ -88,7 +88,7 @@ impl Registry {
     }
 
     /// Adds a newly installed component.
-    pub fn insert(&self, prepared: &Arc<Prepared>) {
+    pub(crate) fn insert(&self, prepared: &Arc<Prepared>) {
         self.register(Arc::clone(&prepared.description));
         self.insert_loaded(prepared, WhenFull::Evict);
     }

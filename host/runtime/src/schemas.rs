@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Plugins;
 
 /// Schemas of a component's tools, by tool name.
-pub type ToolSchemas = HashMap<String, Schema>;
+pub(crate) type ToolSchemas = HashMap<String, Schema>;
 
 impl Plugins {
     /// Returns a tool's arguments and their mismatches with its schema. Reports no mismatches if the component

@@ -8,7 +8,7 @@ use moxxy_secrets::{Redactor, Release, Stream};
 use super::{context::Secrets, models};
 
 /// Redaction state of one completion.
-pub struct StreamRedaction {
+pub(crate) struct StreamRedaction {
     secrets: Option<Arc<dyn Secrets>>,
     /// For the secrets opened so far.
     redactor: Option<Redactor>,
@@ -34,13 +34,13 @@ struct TextRedaction {
 }
 
 impl StreamRedaction {
-    pub fn new(secrets: Option<Arc<dyn Secrets>>) -> Self {
+    pub(crate) fn new(secrets: Option<Arc<dyn Secrets>>) -> Self {
         let (text, thought) = (TextRedaction::default(), TextRedaction::default());
         Self { secrets, redactor: None, text, calls: BTreeMap::new(), thought, thoughts: String::new() }
     }
 
     /// Takes a chunk and returns the chunks that can be passed on.
-    pub fn push(&mut self, chunk: models::Chunk) -> Vec<models::Chunk> {
+    pub(crate) fn push(&mut self, chunk: models::Chunk) -> Vec<models::Chunk> {
         self.update_redactor();
         let Some(redactor) = &self.redactor else { return vec![chunk] };
         match chunk {

@@ -21,7 +21,7 @@ pub struct Budget {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted;
 
-pub type BudgetResult<T = ()> = Result<T, Exhausted>;
+pub(crate) type BudgetResult<T = ()> = Result<T, Exhausted>;
 
 impl Budget {
     pub fn new() -> Self {

@@ -20,7 +20,7 @@ enum KeywordForm {
     Number,
 }
 
-pub const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "string", "number", "integer"];
+pub(crate) const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "string", "number", "integer"];
 const KEYWORDS: [(&str, KeywordForm); 43] = [
     ("$defs", KeywordForm::NamedSchemas),
     ("$ref", KeywordForm::String),

@@ -31,7 +31,7 @@ pub struct Schema {
 }
 
 /// Index of a schema in the nodes of the whole one.
-pub type NodeId = usize;
+pub(crate) type NodeId = usize;
 
 #[derive(Debug)]
 pub enum Node {
@@ -62,7 +62,7 @@ pub enum Rule {
 }
 
 /// Minimum and maximum.
-pub type Bounds = (Option<f64>, Option<f64>);
+pub(crate) type Bounds = (Option<f64>, Option<f64>);
 
 #[derive(Debug)]
 pub struct ObjectRules {
@@ -241,7 +241,7 @@ fn number_rule(schema: &Map<String, Value>) -> Option<Rule> {
 }
 
 /// Returns the target of a reference within a schema.
-pub fn resolve_reference<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
+pub(crate) fn resolve_reference<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
     let pointer = percent_decode_str(reference.strip_prefix('#')?).decode_utf8().ok()?;
     root.pointer(&pointer)
 }
@@ -279,7 +279,7 @@ fn truncated_json(value: &Value) -> String {
     if truncated.len() < text.len() { format!("{truncated}…") } else { text }
 }
 
-pub fn truncate(text: &str) -> String {
+pub(crate) fn truncate(text: &str) -> String {
     text.chars().take(MAX_SHOWN_CHARS).collect()
 }
 

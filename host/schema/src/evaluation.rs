@@ -21,14 +21,14 @@ const REPORT_COST_STEPS: usize = 16;
 
 /// Result of evaluating a value against a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
+pub(crate) enum Fit {
     Yes,
     No,
     /// No mismatch was found, but not every rule could be decided.
     Undecided,
 }
 
-pub struct Evaluation<'s> {
+pub(crate) struct Evaluation<'s> {
     pub schema: &'s Schema,
     pub budget: Budget,
     transitions: Transitions,
@@ -43,19 +43,19 @@ pub struct Evaluation<'s> {
 }
 
 impl<'s> Evaluation<'s> {
-    pub fn new(schema: &'s Schema, budget: Budget) -> Self {
+    pub(crate) fn new(schema: &'s Schema, budget: Budget) -> Self {
         let transitions = Transitions::default();
         Self { schema, budget, transitions, reported: Vec::new(), mismatch_count: 0, undecided_rules: 0, quiet: false }
     }
 
     /// Returns the mismatches of a value.
-    pub fn evaluate_root(&mut self, value: &Value) -> BudgetResult<Vec<Mismatch>> {
+    pub(crate) fn evaluate_root(&mut self, value: &Value) -> BudgetResult<Vec<Mismatch>> {
         self.evaluate(0, value, &Place::Root, 0)?;
         Ok(self.reported.drain(..).map(|(_, mismatch)| mismatch).collect())
     }
 
     /// Evaluates a value against a schema. `depth` is the nesting depth of schemas.
-    pub fn evaluate(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> BudgetResult {
+    pub(crate) fn evaluate(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> BudgetResult {
         self.budget.spend(1)?;
         let rules = match self.schema.node(node) {
             Some(Node::Rules(rules)) => rules,
@@ -180,7 +180,7 @@ impl<'s> Evaluation<'s> {
     }
 
     /// Returns whether a value fits, without reporting mismatches.
-    pub fn fits(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> BudgetResult<Fit> {
+    pub(crate) fn fits(&mut self, node: NodeId, value: &Value, place: &Place<'_>, depth: usize) -> BudgetResult<Fit> {
         let (quiet, mismatch_count, undecided_rules) =
             (std::mem::replace(&mut self.quiet, true), self.mismatch_count, self.undecided_rules);
         self.evaluate(node, value, place, depth)?;
@@ -194,11 +194,11 @@ impl<'s> Evaluation<'s> {
     }
 
     /// Records that a rule could not be decided.
-    pub fn record_undecided(&mut self) {
+    pub(crate) fn record_undecided(&mut self) {
         self.undecided_rules += 1;
     }
 
-    pub fn report(&mut self, place: &Place<'_>, reason: impl FnOnce() -> String) -> BudgetResult {
+    pub(crate) fn report(&mut self, place: &Place<'_>, reason: impl FnOnce() -> String) -> BudgetResult {
         self.mismatch_count += 1;
         if !self.quiet && self.reported.len() < MAX_REPORTED {
             let depth = place.depth();
@@ -209,7 +209,7 @@ impl<'s> Evaluation<'s> {
     }
 
     /// Returns whether a text matches a pattern, or `None` if that cannot be decided.
-    pub fn matches(&mut self, pattern: Option<&Pattern>, text: &str) -> BudgetResult<Option<bool>> {
+    pub(crate) fn matches(&mut self, pattern: Option<&Pattern>, text: &str) -> BudgetResult<Option<bool>> {
         let result = match pattern {
             Some(pattern) => pattern.matches(text, &mut self.transitions, &mut self.budget)?,
             None => None,

@@ -22,7 +22,7 @@ pub enum Bound {
 }
 
 impl Evaluation<'_> {
-    pub fn check_object(
+    pub(crate) fn check_object(
         &mut self,
         rules: &ObjectRules,
         fields: &Map<String, Value>,
@@ -103,7 +103,7 @@ impl Evaluation<'_> {
         Ok(fields.contains_key(name))
     }
 
-    pub fn check_array(
+    pub(crate) fn check_array(
         &mut self,
         rules: &ArrayRules,
         items: &[Value],
@@ -134,7 +134,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    pub fn check_string(&mut self, rules: &StringRules, text: &str, place: &Place<'_>) -> BudgetResult {
+    pub(crate) fn check_string(&mut self, rules: &StringRules, text: &str, place: &Place<'_>) -> BudgetResult {
         if rules.size != (None, None) {
             self.budget.spend_for_text(text)?;
             self.check_size(rules.size, text.chars().count(), "characters", place)?;
@@ -147,7 +147,7 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    pub fn check_number(
+    pub(crate) fn check_number(
         &mut self,
         bounds: &[(Bound, Number)],
         multiple: Option<f64>,
@@ -203,7 +203,7 @@ impl Bound {
     }
 }
 
-pub fn has_type(value: &Value, types: &[&str]) -> bool {
+pub(crate) fn has_type(value: &Value, types: &[&str]) -> bool {
     types.iter().any(|name| match *name {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
@@ -216,7 +216,7 @@ pub fn has_type(value: &Value, types: &[&str]) -> bool {
     })
 }
 
-pub fn type_with_article(value: &Value) -> &'static str {
+pub(crate) fn type_with_article(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -227,7 +227,7 @@ pub fn type_with_article(value: &Value) -> &'static str {
     }
 }
 
-pub fn join_types(types: &[&str]) -> String {
+pub(crate) fn join_types(types: &[&str]) -> String {
     let name = |name: &&str| match *name {
         "null" => "null".to_owned(),
         name if name.starts_with(['a', 'i', 'o']) => format!("an {name}"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Path into a value, linked from its end to the root.
 #[derive(Debug, Clone, Copy)]
-pub enum Place<'p> {
+pub(crate) enum Place<'p> {
     Root,
     Field(&'p Place<'p>, &'p str),
     Item(&'p Place<'p>, usize),
@@ -15,7 +15,7 @@ const MAX_NAME_CHARS: usize = 64;
 
 impl Place<'_> {
     /// Returns the number of fields and items in the path.
-    pub fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         match self {
             Self::Root => 0,
             Self::Field(parent, _) | Self::Item(parent, _) => 1 + parent.depth(),

@@ -11,7 +11,7 @@ use serde_json::{Number, Value};
 use super::{budget::BudgetResult, evaluation::Evaluation};
 
 impl Evaluation<'_> {
-    pub fn equal(&mut self, one: &Value, other: &Value) -> BudgetResult<bool> {
+    pub(crate) fn equal(&mut self, one: &Value, other: &Value) -> BudgetResult<bool> {
         self.budget.spend(1)?;
         match (one, other) {
             (Value::Number(one), Value::Number(other)) => Ok(compare(one, other) == Some(Ordering::Equal)),
@@ -43,7 +43,7 @@ impl Evaluation<'_> {
         }
     }
 
-    pub fn is_one_of(&mut self, allowed: &[Value], value: &Value) -> BudgetResult<bool> {
+    pub(crate) fn is_one_of(&mut self, allowed: &[Value], value: &Value) -> BudgetResult<bool> {
         for allowed in allowed {
             if self.equal(allowed, value)? {
                 return Ok(true);
@@ -53,7 +53,7 @@ impl Evaluation<'_> {
     }
 
     /// Returns whether all items are different.
-    pub fn are_unique(&mut self, items: &[Value]) -> BudgetResult<bool> {
+    pub(crate) fn are_unique(&mut self, items: &[Value]) -> BudgetResult<bool> {
         let (state, mut seen) = (RandomState::new(), HashMap::new());
         for item in items {
             let mut hasher = state.build_hasher();
@@ -111,7 +111,7 @@ fn hash_number(number: &Number, hasher: &mut impl Hasher) {
     }
 }
 
-pub fn compare(one: &Number, other: &Number) -> Option<Ordering> {
+pub(crate) fn compare(one: &Number, other: &Number) -> Option<Ordering> {
     if let (Some(one), Some(other)) = (one.as_i64(), other.as_i64()) {
         return Some(one.cmp(&other));
     }

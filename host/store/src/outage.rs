@@ -7,7 +7,7 @@ use std::{
 
 /// Accumulated storage outages of the server.
 #[derive(Debug, Clone, Default)]
-pub struct StorageOutage(Arc<Mutex<State>>);
+pub(crate) struct StorageOutage(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -17,7 +17,7 @@ struct State {
 
 impl StorageOutage {
     /// Records whether the last write was stored.
-    pub fn record_write(&self, stored: bool) {
+    pub(crate) fn record_write(&self, stored: bool) {
         let mut state = self.state();
         match (stored, state.started) {
             (true, Some(started)) => {
@@ -30,7 +30,7 @@ impl StorageOutage {
     }
 
     /// Returns the total duration of all outages, including a current one.
-    pub fn total(&self) -> Duration {
+    pub(crate) fn total(&self) -> Duration {
         let state = self.state();
         state.past_total + state.started.map_or(Duration::ZERO, |started| started.elapsed())
     }

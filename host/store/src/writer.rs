@@ -51,7 +51,7 @@ struct FailedTransaction {
 }
 
 /// A transaction that waits for the writer.
-pub struct Job(TransactionFn);
+pub(crate) struct Job(TransactionFn);
 
 impl Tx {
     pub(super) fn new(

@@ -8,7 +8,7 @@ use syn::{
 
 /// Hints, and a name other than the function's.
 #[derive(Default)]
-pub struct Attribute {
+pub(crate) struct Attribute {
     pub name: Option<LitStr>,
     pub read_only: bool,
     pub idempotent: bool,

@@ -17,7 +17,7 @@ struct Field {
     kind: Type,
 }
 
-pub fn expand(attribute: &Attribute, mut function: ItemFn) -> Result<TokenStream> {
+pub(crate) fn expand(attribute: &Attribute, mut function: ItemFn) -> Result<TokenStream> {
     check(&function)?;
     let description = documentation(&function)?;
     let fields = function.sig.inputs.iter_mut().map(field).collect::<Result<Vec<_>>>()?;

@@ -8,7 +8,7 @@ use serde::{
 use serde_json::{Error, Value};
 
 /// What the host gives for any value.
-pub struct Text(pub String);
+pub(super) struct Text(pub String);
 
 impl<'de> Deserializer<'de> for Text {
     type Error = Error;

@@ -14,7 +14,7 @@ use crate::{
     session::{AskError, Caller},
 };
 
-pub use vault::Error;
+pub(crate) use vault::Error;
 
 const KEY: usize = 256;
 const VALUE: usize = 1024 * 1024;
@@ -25,7 +25,7 @@ thread_local! {
 }
 
 #[derive(Debug, Clone)]
-pub struct State {
+pub(crate) struct State {
     pub config: BTreeMap<String, String>,
     pub values: BTreeMap<String, Vec<u8>>,
     pub secrets: BTreeMap<String, String>,
@@ -51,32 +51,32 @@ impl Default for State {
 
 /// An opened secret.
 #[derive(Debug)]
-pub struct Secret {
+pub(crate) struct Secret {
     name: String,
 }
 
 /// Works on this thread's host.
-pub fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
+pub(crate) fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
     STATE.with_borrow_mut(work)
 }
 
-pub fn config(key: &str) -> Result<Option<String>, String> {
+pub(crate) fn config(key: &str) -> Result<Option<String>, String> {
     Ok(with(|state| state.config.get(key).cloned()))
 }
 
-pub fn configuration() -> Result<Vec<(String, String)>, String> {
+pub(crate) fn configuration() -> Result<Vec<(String, String)>, String> {
     Ok(with(|state| state.config.clone().into_iter().collect()))
 }
 
-pub fn log(level: Level, context: &str, message: &str) {
+pub(crate) fn log(level: Level, context: &str, message: &str) {
     with(|state| state.lines.push((level, context.to_owned(), message.to_owned())));
 }
 
-pub fn get(key: &str) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, String> {
     Ok(with(|state| state.values.get(key).cloned()))
 }
 
-pub fn set(key: &str, value: &[u8]) -> Result<(), String> {
+pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), String> {
     check_key(key)?;
     if value.len() > VALUE {
         return Err(format!("a value has at most {VALUE} bytes, not {}", value.len()));
@@ -85,25 +85,25 @@ pub fn set(key: &str, value: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-pub fn delete(key: &str) -> Result<(), String> {
+pub(crate) fn delete(key: &str) -> Result<(), String> {
     check_key(key)?;
     with(|state| state.values.remove(key));
     Ok(())
 }
 
-pub fn keys() -> Result<Vec<String>, String> {
+pub(crate) fn keys() -> Result<Vec<String>, String> {
     Ok(with(|state| state.values.keys().cloned().collect()))
 }
 
-pub fn caller() -> Option<Caller> {
+pub(crate) fn caller() -> Option<Caller> {
     with(|state| state.caller.clone())
 }
 
-pub fn progress(message: &str, done: Option<f64>) {
+pub(crate) fn progress(message: &str, done: Option<f64>) {
     with(|state| state.progress.push((message.to_owned(), done)));
 }
 
-pub fn ask(question: &str) -> Result<String, AskError> {
+pub(crate) fn ask(question: &str) -> Result<String, AskError> {
     let changes = |request: &Request| !matches!(&*request.method, "GET" | "HEAD");
     with(|state| match state.answers.get(question) {
         Some(answer) => Ok(answer.clone()),
@@ -112,7 +112,7 @@ pub fn ask(question: &str) -> Result<String, AskError> {
     })
 }
 
-pub fn random(length: u32) -> Vec<u8> {
+pub(crate) fn random(length: u32) -> Vec<u8> {
     assert!(length <= RANDOM, "at most {RANDOM} random bytes at once, not {length}");
     let mut bytes = vec![0; length as usize];
     #[expect(clippy::expect_used, reason = "the host's random bytes cannot fail either")]
@@ -120,31 +120,31 @@ pub fn random(length: u32) -> Vec<u8> {
     bytes
 }
 
-pub fn open(name: &str) -> Result<Secret, Error> {
+pub(crate) fn open(name: &str) -> Result<Secret, Error> {
     match with(|state| state.secrets.contains_key(name)) {
         true => Ok(Secret { name: name.to_owned() }),
         false => Err(Error::Denied(format!("no grant lets this plugin use the secret {name:?}"))),
     }
 }
 
-pub fn placeholder(secret: &Secret) -> String {
+pub(crate) fn placeholder(secret: &Secret) -> String {
     placeholder_of(&secret.name)
 }
 
 /// Of fixed length, as the real ones are, which are random.
-pub fn placeholder_of(name: &str) -> String {
+pub(crate) fn placeholder_of(name: &str) -> String {
     let digest: String = sha2::Sha256::digest(name).iter().map(|byte| format!("{byte:02X}")).collect();
     format!("PLACEHOLDER{:.21}", digest)
 }
 
-pub fn hmac_sha256(secret: &Secret, data: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn hmac_sha256(secret: &Secret, data: &[u8]) -> Result<Vec<u8>, Error> {
     let key = reveal(secret)?;
     let mut hmac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).map_err(|e| Error::Other(e.to_string()))?;
     hmac.update(data);
     Ok(hmac.finalize().into_bytes().to_vec())
 }
 
-pub fn reveal(secret: &Secret) -> Result<String, Error> {
+pub(crate) fn reveal(secret: &Secret) -> Result<String, Error> {
     let value = with(|state| state.secrets.get(&secret.name).cloned());
     value.ok_or_else(|| Error::Denied(format!("the secret {:?} is gone", secret.name)))
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// A response that a test gives.
 #[derive(Debug, Clone)]
-pub struct Given {
+pub(crate) struct Given {
     pub method: String,
     pub url: String,
     pub status: u16,
@@ -24,7 +24,7 @@ pub struct Given {
 
 /// A response's head, and its body.
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Body,
@@ -32,12 +32,12 @@ pub struct Received {
 
 /// What is still to be read.
 #[derive(Debug)]
-pub struct Body(VecDeque<Vec<u8>>);
+pub(crate) struct Body(VecDeque<Vec<u8>>);
 
 /// No test waits.
-pub fn sleep(_: Duration) {}
+pub(crate) fn sleep(_: Duration) {}
 
-pub fn send(request: &Request) -> Result<Received, Error> {
+pub(crate) fn send(request: &Request) -> Result<Received, Error> {
     let fits = |given: &Given| given.method == request.method && given.url == request.url;
     let given = with(|state| {
         state.requests.push(request.clone());

@@ -145,7 +145,7 @@ impl<C: Iterator<Item = Result<Chunk, Error>> + 'static> models::GuestCompletion
     }
 }
 
-/// Makes a [`Provider`](crate::provider::Provider) the component's exports. Once per component. The module
+/// Makes a [`Provider`] the component's exports. Once per component. The module
 /// [`provider`](crate::provider) has an example.
 #[macro_export]
 macro_rules! export_provider {

@@ -118,7 +118,7 @@ impl<E: Into<Box<dyn std::error::Error>>> From<E> for Error {
 }
 
 #[doc(hidden)]
-pub fn to_wit(error: Error) -> tools::Error {
+pub(super) fn to_wit(error: Error) -> tools::Error {
     match error {
         Error::Invalid(message) => tools::Error::Invalid(message),
         Error::Failed(message) => tools::Error::Failed(message),

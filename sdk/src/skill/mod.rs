@@ -1,6 +1,6 @@
 //! Skills: tools that a model may call.
 //!
-//! Most skills are functions with the attribute [`tool`](crate::tool) and one [`skill!`]:
+//! Most skills are functions with the attribute [`tool`](crate::tool) and one [`skill!`](crate::skill!):
 //!
 //! ```
 //! use moxxy_sdk::{
@@ -146,7 +146,7 @@ pub fn described(manifest: Manifest, describe: impl FnOnce(Manifest) -> Manifest
 /// crate's root.
 ///
 /// Name, version and description are those in `Cargo.toml`. A tool may stand behind a `#[cfg(…)]`.
-/// What the skill asks for is said by a function of its [`Manifest`](crate::skill::Manifest):
+/// What the skill asks for is said by a function of its [`Manifest`]:
 ///
 /// ```
 /// /// Says what time it is elsewhere.
@@ -211,7 +211,7 @@ macro_rules! skill {
     };
 }
 
-/// Makes a [`Skill`](crate::skill::Skill) the component's exports. Once per component.
+/// Makes a [`Skill`] the component's exports. Once per component.
 ///
 /// ```
 /// # use moxxy_sdk::skill::{Error, Manifest, Output, Skill, Tool};

@@ -6,7 +6,7 @@ use moxxy_secrets::Place;
 use moxxy_types::grants::NewGrant;
 
 /// A host, a place and a JSON grant, each in a line.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let (host, place, grant) = (lines.next(), lines.next(), lines.next());

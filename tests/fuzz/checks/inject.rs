@@ -18,7 +18,7 @@ struct Request {
 }
 
 /// A path with a query, lines of headers, and a JSON body, with zeros between them.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(placeholder) = Placeholder::random() else { return };
     let Some(request) = request(text, placeholder.as_str()) else { return };

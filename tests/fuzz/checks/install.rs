@@ -1,7 +1,7 @@
 //! Uploads, as far as they are read before they are compiled.
 
 /// It is a component whose imports are all known, or an error that says why not.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     match moxxy_runtime::accepted(data.to_vec()) {
         Ok(component) => {
             assert!(moxxy_runtime::world_of(&component).is_some());

@@ -18,14 +18,14 @@ const SPECIAL: &[u8] = b"+/=%\"\\<&' -_.~\xc3\xa9\xff";
 const FILLER: &[u8] = b"{\"data\": \"abc\"}, 0123 xyz=%22\\u00";
 const NAME: &str = "key";
 
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     for release in [Release::Late, Release::Lines] {
         assert_eq!(differs(data, release), None);
     }
 }
 
 /// Returns the pieces that come out for one secret and for the other where they differ.
-pub fn differs(data: &[u8], release: Release) -> Option<[Vec<String>; 2]> {
+pub(crate) fn differs(data: &[u8], release: Release) -> Option<[Vec<String>; 2]> {
     let case = Case::new(data, release)?;
     let pieces = [0, 1].map(|own| case.pieces(own, release));
     let shown = |pieces: &Vec<Bytes>| pieces.iter().map(|piece| piece.escape_ascii().to_string()).collect();

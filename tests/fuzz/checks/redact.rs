@@ -5,7 +5,7 @@ use moxxy_secrets::{Redactor, Release, Value};
 
 /// The first byte is the length of the secret, the second that of the pieces; then come the secret and a
 /// text. A 1 in the text stands for the secret.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let [length, piece, rest @ ..] = data else { return };
     let Some((secret, text)) = rest.split_at_checked(usize::from(*length)) else { return };
     let Ok(value) = Value::new(secret.to_vec()) else { return };

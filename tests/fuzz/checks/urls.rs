@@ -4,7 +4,7 @@ use http::{Method, Uri};
 use moxxy_egress::{Pattern, Policy, Rule, Target};
 
 /// The first line is a pattern, the second a URL, the third where a redirect leads.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');
     let (pattern, url, location) = (lines.next(), lines.next(), lines.next());

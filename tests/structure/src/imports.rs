@@ -9,10 +9,10 @@ use syn::{
 };
 
 /// A path from the root of the crate, or of another crate.
-pub type Path = Vec<String>;
+pub(crate) type Path = Vec<String>;
 
 /// Returns every path in the file of `module`, as an absolute path of its crate. Skips the code of unit tests.
-pub fn absolute_paths(module: &[String], source: &str) -> Result<Vec<Path>, syn::Error> {
+pub(crate) fn absolute_paths(module: &[String], source: &str) -> Result<Vec<Path>, syn::Error> {
     let mut names = Names { module: module.to_vec(), aliases: HashMap::new(), paths: Vec::new() };
     names.visit_file(&syn::parse_file(source)?);
     let Names { aliases, paths, .. } = names;

@@ -20,9 +20,9 @@ const BUDGET: u32 = 1024;
 /// How an answer is told to be.
 const OUTPUT: &str = "output_config";
 
-pub type Body = BTreeMap<String, Box<RawValue>>;
+pub(crate) type Body = BTreeMap<String, Box<RawValue>>;
 
-pub fn of(request: &Request, options: &Options) -> Result<Body, Error> {
+pub(crate) fn of(request: &Request, options: &Options) -> Result<Body, Error> {
     let limit = request.max_output_tokens.unwrap_or(options.max_tokens);
     let mut body = Body::new();
     let mut set = |name: &str, value: Box<RawValue>| body.insert(name.to_owned(), value);

@@ -8,18 +8,18 @@ use crate::{
 
 impl Options {
     /// The mark for this, if it is to be cached.
-    pub fn mark(&self, what: Cached) -> Option<Mark> {
+    pub(crate) fn mark(&self, what: Cached) -> Option<Mark> {
         let ttl = (self.cache_ttl == Ttl::Hour).then_some("1h");
         self.cache.contains(&what).then_some(Mark { kind: "ephemeral", ttl })
     }
 
-    pub fn mark_tools(&self, tools: &mut [Tool<'_>]) {
+    pub(crate) fn mark_tools(&self, tools: &mut [Tool<'_>]) {
         if let Some(tool) = tools.last_mut() {
             tool.cache_control = self.mark(Cached::Tools);
         }
     }
 
-    pub fn mark_messages(&self, messages: &mut [Said<'_>]) {
+    pub(crate) fn mark_messages(&self, messages: &mut [Said<'_>]) {
         let Some(mark) = self.mark(Cached::Messages) else { return };
         for message in messages.iter_mut().rev().filter(|message| message.role == "user").take(2) {
             if let Some(Piece::Block(block)) = message.content.last_mut() {

@@ -27,7 +27,7 @@ struct Listed {
     max_tokens: Option<u32>,
 }
 
-pub fn list(service: &Service, configured: Vec<KnownModel>) -> Result<Vec<Model>, Error> {
+pub(crate) fn list(service: &Service, configured: Vec<KnownModel>) -> Result<Vec<Model>, Error> {
     if !configured.is_empty() {
         return Ok(configured.into_iter().map(Model::from).collect());
     }

@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 use crate::refusal;
 
 /// The names of the secrets.
-pub const KEY: &str = "key";
-pub const TOKEN: &str = "token";
+pub(crate) const KEY: &str = "key";
+pub(crate) const TOKEN: &str = "token";
 
 /// How to reach the service, and what to ask of its models.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where the service is, without `/v1`.
     pub base_url: String,
     /// How the key is sent: `x-api-key`, in the header of that name, if one is granted; `bearer`, in
@@ -52,7 +52,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
-pub enum Auth {
+pub(crate) enum Auth {
     XApiKey,
     Bearer,
     None,
@@ -62,7 +62,7 @@ pub enum Auth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Cached {
+pub(crate) enum Cached {
     Tools,
     System,
     Messages,
@@ -71,7 +71,7 @@ pub enum Cached {
 /// How long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub enum Ttl {
+pub(crate) enum Ttl {
     #[serde(rename = "5m")]
     Minutes,
     #[serde(rename = "1h")]
@@ -98,7 +98,7 @@ impl Default for Options {
 
 impl Options {
     /// Returns the service as it is configured.
-    pub fn service(&self) -> Result<Service, Error> {
+    pub(crate) fn service(&self) -> Result<Service, Error> {
         let service = Service::new(&self.base_url).errors(refusal::error);
         let service = match self.auth {
             Auth::XApiKey => service.key_header("x-api-key", Key::open(KEY)?),

@@ -8,7 +8,7 @@ const TOO_LONG: [&str; 4] = ["prompt is too long", "exceed context limit", "cont
 const REFUSED: [&str; 3] = ["content filtering policy", "usage policy", "usage policies"];
 
 /// The error that an answer other than success is.
-pub fn error(refused: Refusal) -> Error {
+pub(crate) fn error(refused: Refusal) -> Error {
     let message = refused.message();
     match refused.text(TYPE).unwrap_or_default() {
         "request_too_large" => Error::ContextTooLong(message),
@@ -26,6 +26,6 @@ pub fn error(refused: Refusal) -> Error {
 }
 
 /// The error that comes in the midst of a stream, where there is no status any more.
-pub fn in_stream(body: Value) -> Error {
+pub(crate) fn in_stream(body: Value) -> Error {
     error(Refusal::new(500, body))
 }

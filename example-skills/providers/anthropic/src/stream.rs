@@ -20,7 +20,7 @@ const BLOCKS: usize = 256;
 /// The longest thought, in bytes.
 const THOUGHT: usize = 4 * 1024 * 1024;
 
-pub struct Stream {
+pub(crate) struct Stream {
     events: Events<Response>,
     /// The blocks under way, by the service's numbers.
     blocks: BTreeMap<u64, Open>,
@@ -37,7 +37,7 @@ enum Open {
 }
 
 impl Stream {
-    pub fn open(response: Response) -> Result<Self, Error> {
+    pub(crate) fn open(response: Response) -> Result<Self, Error> {
         let media_type = response.header("Content-Type").unwrap_or_default();
         if media_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
             let refused = Refusal::read(response);

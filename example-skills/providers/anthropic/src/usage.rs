@@ -5,7 +5,7 @@ use moxxy_sdk::provider::{Chunk, Usage};
 use serde_json::Value;
 
 #[derive(Debug, Default)]
-pub struct Counted {
+pub(crate) struct Counted {
     uncached: u64,
     written: u64,
     read: u64,
@@ -13,7 +13,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    pub fn update(&mut self, usage: &Value) -> Chunk {
+    pub(crate) fn update(&mut self, usage: &Value) -> Chunk {
         let count = |name: &str, known: u64| usage.get(name).and_then(Value::as_u64).unwrap_or(known);
         self.uncached = count("input_tokens", self.uncached);
         self.written = count("cache_creation_input_tokens", self.written);

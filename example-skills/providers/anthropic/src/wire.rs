@@ -7,14 +7,14 @@ use serde_json::{Map, Value, value::RawValue};
 
 /// A message as it is sent.
 #[derive(Serialize)]
-pub struct Said<'a> {
+pub(crate) struct Said<'a> {
     pub role: &'static str,
     pub content: Vec<Piece<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-pub enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     Block(Block<'a>),
     /// A block as it came.
     Thought(Map<String, Value>),
@@ -22,7 +22,7 @@ pub enum Piece<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Block<'a> {
+pub(crate) enum Block<'a> {
     Text {
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ pub enum Block<'a> {
 
 /// A picture.
 #[derive(Serialize)]
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub media_type: &'a str,
@@ -58,7 +58,7 @@ pub struct Source<'a> {
 }
 
 #[derive(Serialize)]
-pub struct Tool<'a> {
+pub(crate) struct Tool<'a> {
     pub name: &'a str,
     pub description: &'a str,
     pub input_schema: &'a RawValue,
@@ -68,7 +68,7 @@ pub struct Tool<'a> {
 
 /// Says that what ends here may be cached.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Mark {
+pub(crate) struct Mark {
     #[serde(rename = "type")]
     pub kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct Mark {
 /// An event of the stream. Whatever may be absent may be null as well.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Event {
+pub(crate) struct Event {
     #[serde(rename = "type")]
     pub kind: String,
     pub index: Option<u64>,
@@ -90,13 +90,13 @@ pub struct Event {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Begun {
+pub(crate) struct Begun {
     pub usage: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Delta {
+pub(crate) struct Delta {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub text: Option<String>,

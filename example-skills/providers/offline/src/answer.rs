@@ -4,14 +4,14 @@ use moxxy_sdk::provider::{Chunk, Part, Request, StopReason, ToolCall, ToolCallDe
 
 /// What a model says.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     Text(String),
     Call(ToolCall),
 }
 
 impl Answer {
     /// The chunks that say it. A text comes word by word and ends at the request's limit.
-    pub fn chunks(self, request: &Request) -> Vec<Chunk> {
+    pub(crate) fn chunks(self, request: &Request) -> Vec<Chunk> {
         let input = input_tokens(request);
         match self {
             Self::Text(text) => text_chunks(&text, request.max_output_tokens, input),

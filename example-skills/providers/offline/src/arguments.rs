@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value};
 use crate::task::{Kind, Piece, Task, is_json};
 
 /// Fills the arguments as far as the task has something for them.
-pub fn fill(schema: &Value, task: &Task<'_>, vocabulary: &BTreeSet<String>) -> Map<String, Value> {
+pub(crate) fn fill(schema: &Value, task: &Task<'_>, vocabulary: &BTreeSet<String>) -> Map<String, Value> {
     let mut source = Source::new(task, vocabulary);
     properties(schema).filter_map(|(name, property)| Some((name.to_owned(), source.value(name, property)?))).collect()
 }

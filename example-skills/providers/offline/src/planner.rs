@@ -15,7 +15,7 @@ use crate::task::Task;
 use crate::{arguments, words};
 
 /// Answers a conversation with a call or a sentence.
-pub fn answer(request: &Request) -> Result<Answer, Error> {
+pub(crate) fn answer(request: &Request) -> Result<Answer, Error> {
     if let Some(text) = report(request) {
         return Ok(Answer::Text(text));
     }

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 /// Reports what the last message carries, or nothing if it carries no results.
-pub fn report(request: &Request) -> Option<String> {
+pub(crate) fn report(request: &Request) -> Option<String> {
     let sentences: Vec<String> = request
         .messages
         .last()?
@@ -23,7 +23,7 @@ pub fn report(request: &Request) -> Option<String> {
 }
 
 /// A tool's name without the skill's, as `word_count` of `text__word_count`.
-pub fn short_name(name: &str) -> &str {
+pub(crate) fn short_name(name: &str) -> &str {
     name.split_once("__").map_or(name, |(_, tool)| tool)
 }
 

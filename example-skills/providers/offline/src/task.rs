@@ -9,7 +9,7 @@ use crate::words;
 
 /// What a piece of a task is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Quoted,
     Json,
     Path,
@@ -18,7 +18,7 @@ pub enum Kind {
 
 /// A piece of a task.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece<'a> {
+pub(crate) struct Piece<'a> {
     pub kind: Kind,
     /// The piece, without its quotes.
     pub text: &'a str,
@@ -27,12 +27,12 @@ pub struct Piece<'a> {
 }
 
 /// What the user wants.
-pub struct Task<'a> {
+pub(crate) struct Task<'a> {
     pub pieces: Vec<Piece<'a>>,
 }
 
 impl<'a> Task<'a> {
-    pub fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         let mut pieces = Vec::new();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
@@ -44,26 +44,26 @@ impl<'a> Task<'a> {
     }
 
     /// The words of the task itself, rather than of what it is about.
-    pub fn words(&self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn words(&self) -> impl Iterator<Item = &'a str> {
         let words = self.pieces.iter().filter(|piece| piece.kind == Kind::Word);
         words.map(|piece| piece.text)
     }
 
     /// The words up to the first colon, or none if there is no colon.
-    pub fn words_before_colon(&self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn words_before_colon(&self) -> impl Iterator<Item = &'a str> {
         let colon = self.pieces.iter().position(Piece::is_colon);
         let pieces = self.pieces.iter().take(colon.map_or(0, |at| at + 1));
         pieces.filter(|piece| piece.kind == Kind::Word).map(|piece| piece.text)
     }
 
     /// The text after the first colon.
-    pub fn after_colon(&self) -> Option<&'a str> {
+    pub(crate) fn after_colon(&self) -> Option<&'a str> {
         let colon = self.pieces.iter().find(|piece| piece.is_colon())?;
         Some(colon.after.trim()).filter(|text| !text.is_empty())
     }
 
     /// The words that are not in a vocabulary, as they were written.
-    pub fn words_outside(&self, vocabulary: impl Fn(&str) -> bool) -> Option<String> {
+    pub(crate) fn words_outside(&self, vocabulary: impl Fn(&str) -> bool) -> Option<String> {
         let unknown = self.words().filter(|text| words::all(text).any(|word| !vocabulary(&word)));
         // What comes before the first word with a meaning belongs to the instruction.
         let said: Vec<&str> = unknown.skip_while(|text| words::meaningful(text).is_empty()).collect();
@@ -77,7 +77,7 @@ impl Piece<'_> {
     }
 
     /// A word without the punctuation around it; anything else as it is.
-    pub fn bare(&self) -> &str {
+    pub(crate) fn bare(&self) -> &str {
         match self.kind {
             Kind::Word => self
                 .text
@@ -89,7 +89,7 @@ impl Piece<'_> {
 }
 
 /// Whether a text is a JSON object or list.
-pub fn is_json(text: &str) -> bool {
+pub(crate) fn is_json(text: &str) -> bool {
     json(text.trim()).is_some_and(|piece| piece.after.is_empty())
 }
 

@@ -10,17 +10,17 @@ const EMPTY: &[&str] = &[
 ];
 
 /// The words of a text that say something, each once.
-pub fn meaningful(text: &str) -> BTreeSet<String> {
+pub(crate) fn meaningful(text: &str) -> BTreeSet<String> {
     all(text).filter(|word| !is_empty(word)).collect()
 }
 
 /// The words of a text.
-pub fn all(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn all(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(normalise)
 }
 
 /// Whether a normalised word says nothing about a task.
-pub fn is_empty(word: &str) -> bool {
+pub(crate) fn is_empty(word: &str) -> bool {
     EMPTY.contains(&word)
 }
 

@@ -12,7 +12,7 @@ use crate::{
     wire::{Body, Call, Called, Function, Said, Tool},
 };
 
-pub fn of<'a>(request: &'a Request, options: &'a Options) -> Result<Body<'a>, Error> {
+pub(crate) fn of<'a>(request: &'a Request, options: &'a Options) -> Result<Body<'a>, Error> {
     let format = request.response_schema.as_deref().map(|text| schema("the answer's schema", text)).transpose()?;
     let mut model: BTreeMap<&str, _> =
         options.options.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();

@@ -29,7 +29,7 @@ struct Shown {
     parameters: Option<String>,
 }
 
-pub fn list(service: &Service, num_ctx: Option<u32>) -> Result<Vec<Model>, Error> {
+pub(crate) fn list(service: &Service, num_ctx: Option<u32>) -> Result<Vec<Model>, Error> {
     let tags: Tags = service.send(service.get("api/tags")?)?.json()?;
     let mut models = Vec::with_capacity(tags.models.len());
     for (place, tag) in tags.models.into_iter().enumerate() {

@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 use crate::refusal;
 
 /// The name of the secret.
-pub const KEY: &str = "key";
+pub(crate) const KEY: &str = "key";
 
 /// How to reach the server, and how it runs its models.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where the server is, without `/api`.
     pub base_url: String,
     /// How the key is sent: `bearer`, in `Authorization`, if one is granted; or `none`.
@@ -39,7 +39,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Auth {
+pub(crate) enum Auth {
     Bearer,
     None,
 }
@@ -48,7 +48,7 @@ pub enum Auth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
-pub enum Think {
+pub(crate) enum Think {
     Whether(bool),
     HowMuch(Level),
 }
@@ -57,7 +57,7 @@ pub enum Think {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Level {
+pub(crate) enum Level {
     Low,
     Medium,
     High,
@@ -79,7 +79,7 @@ impl Default for Options {
 
 impl Options {
     /// Returns the server as it is configured.
-    pub fn service(&self) -> Result<Service, Error> {
+    pub(crate) fn service(&self) -> Result<Service, Error> {
         let service = Service::new(&self.base_url).errors(refusal::error).configured_headers(&self.headers);
         Ok(match self.auth {
             Auth::Bearer => service.bearer(Key::open(KEY)?),

@@ -6,7 +6,7 @@ use serde_json::Value;
 const TOO_LONG: [&str; 4] = ["context length", "context window", "context size", "exceed_context_size"];
 
 /// The error that an answer other than success is.
-pub fn error(refused: Refusal) -> Error {
+pub(crate) fn error(refused: Refusal) -> Error {
     match refused.status() {
         400 | 413 | 500 if refused.says(&TOO_LONG) => Error::ContextTooLong(refused.message()),
         // It has no more of it a little later.
@@ -16,6 +16,6 @@ pub fn error(refused: Refusal) -> Error {
 }
 
 /// The error that comes in the midst of a stream, where there is no status any more.
-pub fn in_stream(body: Value) -> Error {
+pub(crate) fn in_stream(body: Value) -> Error {
     error(Refusal::new(500, body))
 }

@@ -14,20 +14,20 @@ use crate::{
 };
 
 /// What tells our thoughts from those of other providers.
-pub const MARK: &[u8] = b"ollama";
+pub(crate) const MARK: &[u8] = b"ollama";
 /// The longest thought, in bytes.
 const THOUGHT: usize = 4 * 1024 * 1024;
 /// The most calls of one answer.
 const CALLS: u32 = 256;
 
-pub struct Stream {
+pub(crate) struct Stream {
     lines: Lines<Response>,
     thought: String,
     calls: u32,
 }
 
 impl Stream {
-    pub fn new(response: Response) -> Self {
+    pub(crate) fn new(response: Response) -> Self {
         Self { lines: response.lines(), thought: String::new(), calls: 0 }
     }
 

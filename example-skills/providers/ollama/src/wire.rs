@@ -8,7 +8,7 @@ use serde_json::{Map, Value, value::RawValue};
 use crate::options::Think;
 
 #[derive(Serialize)]
-pub struct Body<'a> {
+pub(crate) struct Body<'a> {
     pub model: &'a str,
     pub messages: Vec<Said<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -27,7 +27,7 @@ pub struct Body<'a> {
 }
 
 #[derive(Serialize)]
-pub struct Said<'a> {
+pub(crate) struct Said<'a> {
     pub role: &'static str,
     pub content: Cow<'a, str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -42,25 +42,25 @@ pub struct Said<'a> {
 }
 
 #[derive(Serialize)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     pub function: Called<'a>,
 }
 
 #[derive(Serialize)]
-pub struct Called<'a> {
+pub(crate) struct Called<'a> {
     pub name: &'a str,
     pub arguments: Box<RawValue>,
 }
 
 #[derive(Serialize)]
-pub struct Tool<'a> {
+pub(crate) struct Tool<'a> {
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub function: Function<'a>,
 }
 
 #[derive(Serialize)]
-pub struct Function<'a> {
+pub(crate) struct Function<'a> {
     pub name: &'a str,
     pub description: &'a str,
     pub parameters: &'a RawValue,
@@ -69,7 +69,7 @@ pub struct Function<'a> {
 /// A line of the stream. Whatever may be absent may be null as well.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Line {
+pub(crate) struct Line {
     pub message: Option<Piece>,
     pub done: Option<bool>,
     pub done_reason: Option<String>,
@@ -80,7 +80,7 @@ pub struct Line {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Piece {
+pub(crate) struct Piece {
     pub content: Option<String>,
     pub thinking: Option<String>,
     pub tool_calls: Option<Vec<Made>>,
@@ -88,7 +88,7 @@ pub struct Piece {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Made {
+pub(crate) struct Made {
     /// New servers have one.
     pub id: Option<String>,
     pub function: MadeOf,
@@ -96,7 +96,7 @@ pub struct Made {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct MadeOf {
+pub(crate) struct MadeOf {
     pub name: String,
     pub arguments: Option<Map<String, Value>>,
 }

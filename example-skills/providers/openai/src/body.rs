@@ -15,7 +15,7 @@ use crate::{
 /// Fields that the configuration does not replace.
 const OURS: [&str; 4] = ["model", "messages", "tools", "stream"];
 
-pub type Body = BTreeMap<String, Box<RawValue>>;
+pub(crate) type Body = BTreeMap<String, Box<RawValue>>;
 
 #[derive(Serialize)]
 struct Said<'a> {
@@ -78,7 +78,7 @@ struct Function<'a> {
     parameters: &'a RawValue,
 }
 
-pub fn of(request: &Request, options: &Options) -> Result<Body, Error> {
+pub(crate) fn of(request: &Request, options: &Options) -> Result<Body, Error> {
     let schema = request.response_schema.as_deref().map(|text| schema("the answer's schema", text)).transpose()?;
     let mut body = Body::new();
     let mut set = |name: &str, value: Box<RawValue>| body.insert(name.to_owned(), value);

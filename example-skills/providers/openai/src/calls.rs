@@ -8,7 +8,7 @@ use crate::wire::CallDelta;
 const CALLS: usize = 256;
 
 #[derive(Debug, Default)]
-pub struct Calls(Vec<Call>);
+pub(crate) struct Calls(Vec<Call>);
 
 #[derive(Debug)]
 struct Call {
@@ -22,7 +22,7 @@ struct Call {
 
 impl Calls {
     /// Adds a piece of a call.
-    pub fn add(&mut self, delta: CallDelta) -> Result<Option<Chunk>, Error> {
+    pub(crate) fn add(&mut self, delta: CallDelta) -> Result<Option<Chunk>, Error> {
         let (number, id) = (delta.index, delta.id.filter(|id| !id.is_empty()));
         let function = delta.function.unwrap_or_default();
         let name = function.name.filter(|name| !name.is_empty());
@@ -53,12 +53,12 @@ impl Calls {
         Ok(Some(Chunk::ToolCall(delta)))
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether one never said which tool it calls.
-    pub fn has_nameless(&self) -> bool {
+    pub(crate) fn has_nameless(&self) -> bool {
         self.0.iter().any(|call| !call.is_named)
     }
 

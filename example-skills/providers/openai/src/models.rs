@@ -18,7 +18,7 @@ const WINDOWS: [&str; 7] = [
 ];
 const OUTPUTS: [&str; 3] = ["/top_provider/max_completion_tokens", "/max_completion_tokens", "/max_output_tokens"];
 
-pub fn list(service: &Service, configured: Vec<KnownModel>) -> Result<Vec<Model>, Error> {
+pub(crate) fn list(service: &Service, configured: Vec<KnownModel>) -> Result<Vec<Model>, Error> {
     if !configured.is_empty() {
         return Ok(configured.into_iter().map(Model::from).collect());
     }

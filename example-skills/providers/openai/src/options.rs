@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 use crate::refusal;
 
 /// The names of the secrets.
-pub const KEY: &str = "key";
-pub const AZURE_KEY: &str = "azure_key";
+pub(crate) const KEY: &str = "key";
+pub(crate) const AZURE_KEY: &str = "azure_key";
 
 /// How to reach the service, and what is particular about it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where the service is, without the path of an operation. Of Azure, as
     /// `https://NAME.openai.azure.com/openai`.
     pub base_url: String,
@@ -60,7 +60,7 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
-pub enum Auth {
+pub(crate) enum Auth {
     Bearer,
     ApiKey,
     None,
@@ -70,7 +70,7 @@ pub enum Auth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum MaxTokensField {
+pub(crate) enum MaxTokensField {
     MaxTokens,
     MaxCompletionTokens,
 }
@@ -79,7 +79,7 @@ pub enum MaxTokensField {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum SystemRole {
+pub(crate) enum SystemRole {
     System,
     Developer,
 }
@@ -88,7 +88,7 @@ pub enum SystemRole {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
-pub enum Json {
+pub(crate) enum Json {
     Strict,
     Schema,
     Object,
@@ -117,7 +117,7 @@ impl Default for Options {
 
 impl Options {
     /// Returns the service as it is configured.
-    pub fn service(&self) -> Result<Service, Error> {
+    pub(crate) fn service(&self) -> Result<Service, Error> {
         let service = Service::new(&self.base_url).errors(refusal::error);
         let mut service = match self.auth {
             Auth::Bearer => service.bearer(Key::open(KEY)?),
@@ -135,7 +135,7 @@ impl Options {
 
     /// Returns the path for completions of a model. A name that is no path segment is an unknown model where
     /// the path contains it.
-    pub fn path(&self, model: &str) -> Result<Cow<'_, str>, Error> {
+    pub(crate) fn path(&self, model: &str) -> Result<Cow<'_, str>, Error> {
         if !self.path.contains("{model}") {
             return Ok((&self.path).into());
         }
@@ -147,7 +147,7 @@ impl Options {
     }
 
     /// The name of the limit on output tokens.
-    pub fn max_tokens_field(&self) -> &'static str {
+    pub(crate) fn max_tokens_field(&self) -> &'static str {
         let field = self.max_tokens_field.unwrap_or_else(|| {
             let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
             let host = rest.split(['/', ':', '?']).next().unwrap_or_default().to_ascii_lowercase();
@@ -160,7 +160,7 @@ impl Options {
         }
     }
 
-    pub fn system_role(&self) -> &'static str {
+    pub(crate) fn system_role(&self) -> &'static str {
         match self.system_role {
             SystemRole::System => "system",
             SystemRole::Developer => "developer",

@@ -19,7 +19,7 @@ const REFUSED: [&str; 6] =
     ["content management policy", "content policy", "content filter", "usage policies", "flagged", "safety system"];
 
 /// The error that an answer other than success is.
-pub fn error(refused: Refusal) -> Error {
+pub(crate) fn error(refused: Refusal) -> Error {
     let status = refused.status();
     let codes: Vec<&str> = CODES.into_iter().filter_map(|place| refused.text(place)).collect();
     let is = |known: &[&str]| codes.iter().any(|code| known.contains(code));
@@ -41,7 +41,7 @@ pub fn error(refused: Refusal) -> Error {
 }
 
 /// The error that comes in the midst of a stream, where there is no status any more.
-pub fn in_stream(body: Value) -> Error {
+pub(crate) fn in_stream(body: Value) -> Error {
     error(Refusal::new(status(&body), body))
 }
 

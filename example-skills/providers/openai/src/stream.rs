@@ -16,7 +16,7 @@ use crate::{
     wire::{Choice, Delta, Piece},
 };
 
-pub struct Stream {
+pub(crate) struct Stream {
     events: Events<Response>,
     calls: Calls,
     thought: Thought,
@@ -49,7 +49,7 @@ impl Source for Stream {
 }
 
 impl Stream {
-    pub fn open(response: Response) -> Result<Self, Error> {
+    pub(crate) fn open(response: Response) -> Result<Self, Error> {
         let media_type = response.header("Content-Type").unwrap_or_default();
         if media_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
             let refused = Refusal::read(response);

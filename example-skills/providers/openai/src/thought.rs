@@ -13,7 +13,7 @@ const PIECES: [&str; 3] = ["text", "summary", "data"];
 
 /// A thought under way.
 #[derive(Debug, Default)]
-pub struct Thought {
+pub(crate) struct Thought {
     text: String,
     details: Vec<Map<String, Value>>,
     bytes: usize,
@@ -22,21 +22,21 @@ pub struct Thought {
 /// What is kept of a finished one beside its text.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// OpenRouter's `reasoning_details`, which it wants back.
     openai: Vec<Map<String, Value>>,
 }
 
 impl Thought {
     /// Adds a piece of the text, for whoever watches too.
-    pub fn say(&mut self, text: String) -> Result<Option<Chunk>, Error> {
+    pub(crate) fn say(&mut self, text: String) -> Result<Option<Chunk>, Error> {
         self.weigh(text.len())?;
         self.text.push_str(&text);
         Ok((!text.is_empty()).then_some(Chunk::ThinkingDelta(text)))
     }
 
     /// Adds a piece of a detail: to the one before, if it is of the same.
-    pub fn detail(&mut self, piece: Map<String, Value>) -> Result<(), Error> {
+    pub(crate) fn detail(&mut self, piece: Map<String, Value>) -> Result<(), Error> {
         self.weigh(piece.iter().map(|(name, value)| name.len() + value.as_str().map_or(16, str::len)).sum())?;
         let same = |name, known: &Map<String, Value>| known.get(name) == piece.get(name);
         let has_id = |detail: &Map<String, Value>| detail.get("id").is_some_and(|id| !id.is_null());
@@ -60,7 +60,7 @@ impl Thought {
     }
 
     /// Finishes the thought, if there is one.
-    pub fn finish(&mut self) -> Option<Chunk> {
+    pub(crate) fn finish(&mut self) -> Option<Chunk> {
         let Self { text, details, .. } = std::mem::take(self);
         if text.is_empty() && details.is_empty() {
             return None;
@@ -78,7 +78,7 @@ impl Thought {
 
 impl Kept {
     /// The fields by which the thoughts of a message go back. Those of other providers do not.
-    pub fn thoughts<'a>(parts: &[Part], field: Option<&'a str>) -> BTreeMap<&'a str, Value> {
+    pub(crate) fn thoughts<'a>(parts: &[Part], field: Option<&'a str>) -> BTreeMap<&'a str, Value> {
         let (mut details, mut texts) = (Vec::new(), Vec::new());
         for part in parts {
             let Part::Thinking(thinking) = part else { continue };

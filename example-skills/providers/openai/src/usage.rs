@@ -3,7 +3,7 @@
 use moxxy_sdk::provider::Usage;
 use serde_json::Value;
 
-pub fn read(usage: &Value) -> Usage {
+pub(crate) fn read(usage: &Value) -> Usage {
     let count = |pointers: &[&str]| pointers.iter().find_map(|pointer| usage.pointer(pointer)?.as_u64()).unwrap_or(0);
     let (input_tokens, said) = (count(&["/prompt_tokens"]), count(&["/completion_tokens"]));
     let cached = count(&["/prompt_tokens_details/cached_tokens", "/prompt_cache_hit_tokens", "/cached_tokens"]);

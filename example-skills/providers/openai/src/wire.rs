@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Piece {
+pub(crate) struct Piece {
     pub choices: Option<Vec<Choice>>,
     pub usage: Option<Value>,
     pub x_groq: Option<Value>,
@@ -14,7 +14,7 @@ pub struct Piece {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Choice {
+pub(crate) struct Choice {
     pub index: Option<u64>,
     pub delta: Option<Delta>,
     pub finish_reason: Option<String>,
@@ -23,7 +23,7 @@ pub struct Choice {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Delta {
+pub(crate) struct Delta {
     /// A text, or Mistral's list of texts and thoughts.
     pub content: Option<Value>,
     pub refusal: Option<String>,
@@ -35,7 +35,7 @@ pub struct Delta {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct CallDelta {
+pub(crate) struct CallDelta {
     pub index: Option<u64>,
     pub id: Option<String>,
     pub function: Option<Function>,
@@ -43,7 +43,7 @@ pub struct CallDelta {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Function {
+pub(crate) struct Function {
     pub name: Option<String>,
     pub arguments: Option<Arguments>,
 }
@@ -51,13 +51,13 @@ pub struct Function {
 /// Text that is JSON; some services send the object itself.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Arguments {
+pub(crate) enum Arguments {
     Text(String),
     Object(Map<String, Value>),
 }
 
 impl Arguments {
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         match self {
             Self::Text(text) => text,
             Self::Object(object) => Value::Object(object).to_string(),
@@ -67,7 +67,7 @@ impl Arguments {
 
 impl Delta {
     /// The pieces of a content, in their order: each text with whether it is a thought.
-    pub fn texts(content: Value) -> Vec<(bool, String)> {
+    pub(crate) fn texts(content: Value) -> Vec<(bool, String)> {
         match content {
             Value::String(text) => vec![(false, text)],
             Value::Array(items) => items.into_iter().flat_map(texts_of_item).collect(),

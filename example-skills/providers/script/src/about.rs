@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// What is not given is not known.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct About {
+pub(crate) struct About {
     context_window: Option<u32>,
     max_output_tokens: Option<u32>,
     price: Option<Cost>,
@@ -23,7 +23,7 @@ struct Cost {
 }
 
 impl About {
-    pub fn model(self, id: &str) -> Model {
+    pub(crate) fn model(self, id: &str) -> Model {
         let price = |cost: Cost| Price { input: cost.input, cached_input: cost.cached_input, output: cost.output };
         Model {
             context_window: self.context_window,

@@ -20,7 +20,7 @@ enum Event {
 }
 
 /// A step under way.
-pub struct Playback {
+pub(crate) struct Playback {
     events: std::vec::IntoIter<Event>,
     /// Before the next event.
     pause: Duration,
@@ -30,7 +30,7 @@ pub struct Playback {
 
 impl Playback {
     /// Begins with a step, or fails as it says.
-    pub fn start(step: Step, request: &Request) -> Result<Self, Error> {
+    pub(crate) fn start(step: Step, request: &Request) -> Result<Self, Error> {
         let delay = Duration::from_millis(step.delay_ms);
         if let (Some(failure), None) = (&step.error, step.error_after) {
             std::thread::sleep(delay);

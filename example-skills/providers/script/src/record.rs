@@ -4,7 +4,7 @@ use moxxy_sdk::provider::{Message, Part, Request, Role};
 use serde_json::{Map, Value, json};
 
 /// Writes a request down. What a message does not have is left out.
-pub fn record(request: &Request) -> String {
+pub(crate) fn record(request: &Request) -> String {
     let tools: Vec<&str> = request.tools.iter().map(|tool| tool.name.as_str()).collect();
     let messages: Vec<Value> = request.messages.iter().map(message).collect();
     json!({

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Describes `steps`, `repeat`, `per_task` and `model`.
-pub fn config() -> Value {
+pub(crate) fn config() -> Value {
     json!({
         "type": "object",
         "properties": {

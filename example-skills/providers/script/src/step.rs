@@ -7,7 +7,7 @@ use serde_json::Value;
 /// What happens when the step is played: text, then tool calls, then usage and the end.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Step {
+pub(crate) struct Step {
     pub text: Option<String>,
     /// The text is the request, as JSON, so that tests see what the model was shown.
     pub record: bool,
@@ -41,7 +41,7 @@ pub struct Step {
 /// A tool call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Call {
+pub(crate) struct Call {
     /// The host makes one up where there is none.
     #[serde(default)]
     pub id: Option<String>,
@@ -87,7 +87,7 @@ pub struct Spent {
 }
 
 impl Step {
-    pub fn stop_reason(&self) -> StopReason {
+    pub(crate) fn stop_reason(&self) -> StopReason {
         match self.stop.as_deref() {
             None if self.tool_calls.is_empty() => StopReason::EndTurn,
             None => StopReason::ToolUse,
@@ -101,7 +101,7 @@ impl Step {
 }
 
 impl Call {
-    pub fn arguments(&self) -> String {
+    pub(crate) fn arguments(&self) -> String {
         match &self.arguments {
             Value::Null => "{}".to_owned(),
             Value::String(raw) => raw.clone(),

@@ -4,7 +4,7 @@ use jiff::{Timestamp, ZonedDateTime, civil::DateTime, tz::TimeZone};
 use moxxy_sdk::skill::Error;
 
 /// The zone of an IANA name; UTC without one.
-pub fn zone(name: Option<&str>) -> Result<TimeZone, Error> {
+pub(crate) fn zone(name: Option<&str>) -> Result<TimeZone, Error> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
     TimeZone::get(name.trim()).map_err(|_| {
         Error::invalid(format!("there is no time zone {name:?}; `zones` finds them by a part of the name"))
@@ -13,7 +13,7 @@ pub fn zone(name: Option<&str>) -> Result<TimeZone, Error> {
 
 /// A time with a zone or an offset, or a date or time in `zone`. One that a change to summer time
 /// leaves out is moved on, and of two equal ones the earlier is meant.
-pub fn moment(argument: &str, text: &str, zone_name: Option<&str>) -> Result<ZonedDateTime, Error> {
+pub(crate) fn moment(argument: &str, text: &str, zone_name: Option<&str>) -> Result<ZonedDateTime, Error> {
     let (text, zone) = (text.trim(), zone(zone_name)?);
     if let Ok(zoned) = text.parse::<ZonedDateTime>() {
         return Ok(zoned);

@@ -1,7 +1,7 @@
 //! Text in lines and paragraphs: white space as a browser would lay it out.
 
 #[derive(Debug, Default)]
-pub struct Layout {
+pub(crate) struct Layout {
     text: String,
     /// A space that is due if a word follows on the line.
     space: bool,
@@ -13,7 +13,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    pub fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         if self.preformatted {
             self.write(text);
             return;
@@ -27,39 +27,39 @@ impl Layout {
     }
 
     /// Begins a line with a mark.
-    pub fn begin(&mut self, mark: &str) {
+    pub(crate) fn begin(&mut self, mark: &str) {
         self.line();
         self.write(mark);
         (self.space, self.marked) = (false, true);
     }
 
     /// Begins a cell of a table.
-    pub fn cell(&mut self) {
+    pub(crate) fn cell(&mut self) {
         if self.breaks == 0 && !self.text.is_empty() {
             self.write(" | ");
             (self.space, self.marked) = (false, true);
         }
     }
 
-    pub fn line(&mut self) {
+    pub(crate) fn line(&mut self) {
         self.break_after(1);
     }
 
-    pub fn paragraph(&mut self) {
+    pub(crate) fn paragraph(&mut self) {
         self.break_after(2);
     }
 
-    pub fn preformatted(&mut self, is: bool) {
+    pub(crate) fn preformatted(&mut self, is: bool) {
         self.paragraph();
         self.preformatted = is;
     }
 
     /// How much there is so far.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.text.len()
     }
 
-    pub fn end(self) -> String {
+    pub(crate) fn end(self) -> String {
         self.text
     }
 

@@ -6,7 +6,7 @@ use crate::layout::Layout;
 
 /// What there is to read of a page.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     pub title: String,
     pub text: String,
 }
@@ -44,7 +44,7 @@ const LINES: [&[u8]; 8] = [b"br", b"tr", b"dt", b"dd", b"figcaption", b"summary"
 const MAIN: usize = 200;
 
 impl Page {
-    pub fn of_html(html: &str) -> Self {
+    pub(crate) fn of_html(html: &str) -> Self {
         let mut reader = Reader::default();
         let mut emitter = DefaultEmitter::default();
         // Scripts and styles are no tags.

@@ -8,15 +8,15 @@ use moxxy_sdk::{
 
 use crate::refusal;
 
-pub const HOST: &str = "api.github.com";
-pub const SECRET: &str = "github";
+pub(crate) const HOST: &str = "api.github.com";
+pub(crate) const SECRET: &str = "github";
 
-pub fn get(path: &str) -> Request {
+pub(crate) fn get(path: &str) -> Request {
     http::get(format!("https://{HOST}{path}"))
 }
 
 /// Sends a request. An answer that is none of success is an error that says what GitHub said.
-pub fn send(request: Request, accept: &str) -> Result<Response, Error> {
+pub(crate) fn send(request: Request, accept: &str) -> Result<Response, Error> {
     let token = token()?;
     let mut request = request
         .header("Accept", accept)

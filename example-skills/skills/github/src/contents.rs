@@ -9,7 +9,7 @@ use moxxy_sdk::{
 use serde::Deserialize;
 
 /// How much of a file is returned, in bytes.
-pub const LIMIT: usize = 256 * 1024;
+pub(crate) const LIMIT: usize = 256 * 1024;
 
 /// What GitHub describes instead of sending it raw.
 #[derive(Deserialize)]
@@ -26,7 +26,7 @@ struct Entry {
     kind: String,
 }
 
-pub fn output(response: Response, path: &str) -> Result<Output, Error> {
+pub(crate) fn output(response: Response, path: &str) -> Result<Output, Error> {
     // A file comes as application/vnd.github.raw+json, also one that is JSON.
     if !response.header("Content-Type").is_some_and(|media_type| media_type.starts_with("application/json")) {
         return file(response, path);

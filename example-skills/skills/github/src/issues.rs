@@ -13,13 +13,13 @@ const KINDS: [&str; 5] = ["is:issue", "is:pr", "is:pull-request", "type:issue", 
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub(crate) enum State {
     Open,
     Closed,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Found {
+pub(crate) struct Found {
     /// How many there are, of which some are returned.
     total: u64,
     /// Whether GitHub gave up before it had searched everything.
@@ -81,7 +81,7 @@ struct Label {
 }
 
 /// What is searched for, in GitHub's syntax.
-pub fn terms(query: &str, repo: Option<&str>, state: Option<State>) -> Result<String, Error> {
+pub(crate) fn terms(query: &str, repo: Option<&str>, state: Option<State>) -> Result<String, Error> {
     let query = query.trim();
     if query.is_empty() && repo.is_none() {
         return Err(Error::invalid("`query` is empty, and no `repo` is told"));
@@ -98,7 +98,7 @@ pub fn terms(query: &str, repo: Option<&str>, state: Option<State>) -> Result<St
     Ok(terms.into_iter().flatten().filter(|term| !term.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
-pub fn found(response: Response) -> Result<Found, Error> {
+pub(crate) fn found(response: Response) -> Result<Found, Error> {
     let page: Page = response.json()?;
     let issues = page.items.into_iter().map(Issue::from).collect();
     Ok(Found { total: page.total_count, incomplete: page.incomplete_results, issues })

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A repository's name, of the form owner/name.
-pub fn repo(repo: &str) -> Result<&str, Error> {
+pub(crate) fn repo(repo: &str) -> Result<&str, Error> {
     match repo.split_once('/') {
         Some((owner, name)) if consists(owner, b"-_") && consists(name, b"-_.") && !matches!(name, "." | "..") => {
             Ok(repo)
@@ -17,7 +17,7 @@ pub fn repo(repo: &str) -> Result<&str, Error> {
 }
 
 /// A path within a repository, encoded, with a slash before each part.
-pub fn path(path: &str) -> Result<String, Error> {
+pub(crate) fn path(path: &str) -> Result<String, Error> {
     if path.is_empty() {
         return Ok(String::new());
     }

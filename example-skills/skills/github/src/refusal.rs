@@ -15,7 +15,7 @@ const BODY: u64 = 16 * 1024;
 const MESSAGE: usize = 400;
 
 /// The error that a response is. `denial` says why there was no token, if there was none.
-pub fn error(response: Response, denial: Option<String>) -> Error {
+pub(crate) fn error(response: Response, denial: Option<String>) -> Error {
     let (status, wait) = (response.status(), wait(&response));
     let mut text = format!("GitHub answered {status}");
     if let Some(message) = message(response) {

@@ -46,7 +46,7 @@ fn diff(
     diff.unified_diff().header("before", "after").to_string()
 }
 
-/// Query JSON with a JSONPath expression (RFC 9535), such as $.items[*].name, and return all
+/// Query JSON with a JSONPath expression (RFC 9535), such as `$.items[*].name`, and return all
 /// values that match.
 #[tool(read_only, idempotent)]
 fn json_path(

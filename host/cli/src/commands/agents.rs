@@ -24,7 +24,7 @@ const CREATING: &str = "Examples:
   moxxy agent create eve --provider openai --model gpt-5 --fallback anthropic/claude-sonnet-4-5";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// List the agents.
     List,
     /// Show an agent.
@@ -79,14 +79,14 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Agent {
+pub(crate) struct Agent {
     /// The agent's name.
     #[arg(value_parser = arguments::name, value_name = "AGENT")]
     name: Name,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Update {
+pub(crate) struct Update {
     #[command(flatten)]
     agent: Agent,
     /// The provider of its model; `moxxy provider list` shows them.
@@ -110,7 +110,7 @@ pub struct Update {
 
 /// What an agent may have.
 #[derive(Debug, clap::Args)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Who it is and how it behaves, for the model to read.
     #[arg(long, value_name = "TEXT", conflicts_with = "persona_file")]
     persona: Option<String>,
@@ -155,7 +155,7 @@ fn set(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::List => list(&client, terminal).await,

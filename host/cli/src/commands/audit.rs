@@ -25,7 +25,7 @@ server is not asked. A head that was kept elsewhere proves that nothing before i
 const PAYLOAD: usize = 160;
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// List who did what, newest first.
     List(List),
     /// Print the log's head, PLACE:HASH, which proves what is before it.
@@ -40,7 +40,7 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct List {
+pub(crate) struct List {
     /// Only about this agent.
     #[arg(long, value_name = "NAME", value_parser = arguments::name)]
     agent: Option<Name>,
@@ -64,7 +64,7 @@ pub struct List {
     limit: usize,
 }
 
-pub async fn run(options: &Options, flags: &Flags, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, flags: &Flags, command: Command) -> CliResult {
     let terminal = options.terminal();
     match command {
         Command::Verify { head } => render(terminal, &audit::verify(&Config::load(flags)?, head).await?),

@@ -18,13 +18,13 @@ secrets are sealed by: keep a copy of that elsewhere. Nor does it hold moxxy.tom
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = ABOUT)]
-pub struct Args {
+pub(crate) struct Args {
     /// Where to write it; a file that is there is not overwritten.
     #[arg(value_parser = arguments::path())]
     file: PathBuf,
 }
 
-pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
+pub(crate) async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     let taken = backup::create(&Config::load(flags)?, &args.file).await?;
     if terminal.json {
         return terminal.document(&json!(taken).to_string());

@@ -25,7 +25,7 @@ const PROFILE: [&str; 6] = [
 ];
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The crate's folder.
     #[arg(default_value = ".")]
     folder: PathBuf,
@@ -42,13 +42,13 @@ pub struct Args {
 
 /// Output of `cargo metadata`.
 #[derive(Deserialize)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     packages: Vec<Package>,
     pub workspace_root: PathBuf,
 }
 
 #[derive(Deserialize)]
-pub struct Package {
+pub(crate) struct Package {
     pub name: String,
     manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
@@ -73,7 +73,7 @@ enum Message {
     Other,
 }
 
-pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
+pub(crate) async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
     let (package, workspace) = describe(&args.folder)?;
     add_target(&args.folder)?;
     let built = cargo_build(&flags, terminal, &args, &package, &workspace)?;
@@ -91,7 +91,7 @@ pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
 }
 
 /// Returns the package in a folder, and its workspace.
-pub fn describe(folder: &Path) -> Result<(Package, Metadata)> {
+pub(crate) fn describe(folder: &Path) -> Result<(Package, Metadata)> {
     let folder = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
@@ -164,14 +164,14 @@ impl Package {
     }
 }
 
-pub fn cargo(folder: &Path) -> Command {
+pub(crate) fn cargo(folder: &Path) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(folder);
     cargo
 }
 
 /// Runs a command and returns its output. Fails unless the command succeeds.
-pub fn output(command: &mut Command) -> Result<Output> {
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
     let program = command.get_program().to_string_lossy().into_owned();
     let missing =
         |e| Error::conflict("no_toolchain", format!("Cannot run {program}: {e}. Get Rust at https://rustup.rs"));

@@ -17,14 +17,14 @@ use crate::{
     terminal::{Terminal, text},
 };
 
-pub const CHECKING: &str = "Examples:
+pub(crate) const CHECKING: &str = "Examples:
   moxxy provider check openai                    # a component that comes with the server
   moxxy provider check mine.wasm                 # a file; the service that it talks to is known by what it asks
   moxxy provider check mine.wasm --wire wire.toml --set region=eu
   moxxy provider check mine --installed          # a provider of the server, as it is configured there";
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// A component's file, the name of one that comes with the server, or else an installed provider.
     component: String,
     /// What the component talks: `openai`, `anthropic`, `ollama`, or a file that describes another wire.
@@ -37,7 +37,7 @@ pub struct Args {
     config: Settings,
 }
 
-pub async fn run(options: &Options, args: Args) -> CliResult {
+pub(crate) async fn run(options: &Options, args: Args) -> CliResult {
     let wire = args.wire.as_deref().map(content).transpose()?;
     if let (false, Some(component)) = (args.installed, local(options, &args.component)?) {
         return check_locally(options, component, wire, args.config).await;

@@ -28,12 +28,12 @@ complete -F _moxxy_whole_words -o bashdefault -o default moxxy
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = INSTALLING)]
-pub struct Args {
+pub(crate) struct Args {
     /// The shell.
     shell: Shell,
 }
 
-pub fn run(terminal: Terminal, args: &Args) -> CliResult {
+pub(crate) fn run(terminal: Terminal, args: &Args) -> CliResult {
     // Not `*`, which a shell replaces with file names.
     let scopes = Scope::NAMES.iter().filter(|name| **name != Scope::All.name());
     let scopes = PossibleValuesParser::new(scopes);

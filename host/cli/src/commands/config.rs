@@ -12,14 +12,14 @@ use toml::{Table, Value};
 use crate::{failure::CliResult, terminal::Terminal};
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show what holds for each option, and where it comes from.
     Print,
     /// Find everything that is wrong with the configuration.
     Check,
 }
 
-pub fn run(flags: &Flags, terminal: Terminal, command: &Command) -> CliResult {
+pub(crate) fn run(flags: &Flags, terminal: Terminal, command: &Command) -> CliResult {
     let layers = Layers::read(flags)?;
     let config = Config::from_layers(&layers)?;
     match command {

@@ -22,7 +22,7 @@ const PAYLOAD: usize = 160;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     /// Only of this agent. Can stand more than once, as can the next two.
     #[arg(long, value_name = "NAME", value_parser = arguments::name)]
     agent: Vec<Name>,
@@ -40,7 +40,7 @@ pub struct Args {
     limit: Option<u64>,
 }
 
-pub async fn run(options: &Options, args: Args) -> CliResult {
+pub(crate) async fn run(options: &Options, args: Args) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let mut call = Call::get("/v1/events/stream");
     call = args.agent.iter().fold(call, |call, agent| call.query("agent_id", agent.as_str()));

@@ -22,7 +22,7 @@ const ADDING: &str = "Examples:
   moxxy grant add openai --provider openai";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Let a component use a secret. What is installed later asks anew.
     #[command(after_help = ADDING)]
     Add(Add),
@@ -37,7 +37,7 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// The secret's name.
     #[arg(value_parser = arguments::secret)]
     secret: SecretName,
@@ -70,7 +70,7 @@ pub struct Add {
     uses: Option<i64>,
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Add(add) => {

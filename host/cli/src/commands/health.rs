@@ -7,7 +7,7 @@ use crate::{
     terminal::{self, text},
 };
 
-pub async fn run(options: &Options) -> CliResult {
+pub(crate) async fn run(options: &Options) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let health = client.answer(Call::get("/v1/health")).await?;
     terminal.show(&health, |health| {

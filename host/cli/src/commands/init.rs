@@ -24,7 +24,7 @@ that is there.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = ABOUT)]
-pub struct Args {
+pub(crate) struct Args {
     /// Take the defaults, and do not ask.
     #[arg(long, short)]
     yes: bool,
@@ -44,7 +44,7 @@ struct Choices {
     demo: bool,
 }
 
-pub async fn run(options: &Options, args: Args) -> CliResult {
+pub(crate) async fn run(options: &Options, args: Args) -> CliResult {
     let terminal = options.terminal();
     if options.config.is_some() {
         return Err(Failure::usage("`moxxy init` writes moxxy.toml in the data directory; --home says where that is"));
@@ -179,6 +179,6 @@ fn next(chosen: &Choices, home: Option<&Path>, token: Option<&str>) -> String {
 }
 
 /// Quotes a path for a shell.
-pub fn shell_quote(path: &Path) -> String {
+pub(crate) fn shell_quote(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

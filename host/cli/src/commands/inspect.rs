@@ -22,27 +22,27 @@ use tempfile::TempDir;
 use crate::{failure::CliResult, terminal::Terminal};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The component's file.
     file: PathBuf,
 }
 
 /// Component that is loaded until this value is dropped.
-pub struct Admitted {
+pub(crate) struct Admitted {
     pub plugins: Plugins,
     pub prepared: Arc<Prepared>,
     _folder: TempDir,
 }
 
 /// Runs all steps of an install on a component, except storing it.
-pub async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
+pub(crate) async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
     let bytes = std::fs::read(file)
         .map_err(|e| Error::invalid("unreadable_component", format!("Cannot read {}: {e}", file.display())))?;
     Ok(Description::clone(&admit(flags, bytes).await?.prepared.description))
 }
 
 /// Loads a component without a server.
-pub async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
+pub(crate) async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
     let config = Config::load(flags)?;
     let folder = TempDir::new().map_err(Error::internal)?;
     let plugins = Plugins::new(
@@ -56,7 +56,7 @@ pub async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
     Ok(Admitted { plugins, prepared, _folder: folder })
 }
 
-pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
+pub(crate) async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
     let description = inspect(&flags, &args.file).await?;
     match terminal.json {
         true => terminal.document(&format!("{:#}", json!(description))),
@@ -65,7 +65,7 @@ pub async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResult {
 }
 
 /// Formats the description for people.
-pub fn text(component: &Description) -> String {
+pub(crate) fn text(component: &Description) -> String {
     let manifest = &component.manifest;
     let mut lines = vec![
         format!("{} {}: a {}", manifest.name, manifest.version, component.world.as_str()),

@@ -14,7 +14,7 @@ const PROVIDER: &str = include_str!("../../templates/provider.rs.in");
 const IGNORED: &str = "/target\n/*.wasm\n/.cargo/config.toml\n";
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// What it is to be.
     kind: Kind,
     /// Its name: 1 to 64 of a-z, 0-9 and -, and a letter first. The crate's folder is called so.
@@ -29,7 +29,7 @@ enum Kind {
     Provider,
 }
 
-pub fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
+pub(crate) fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     let name = Name::try_from(args.name)?;
     if !name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) || name.as_str().starts_with("moxxy-sdk") {
         return Err(Error::invalid_field("name", "a crate's name begins with a letter, and is not the SDK's").into());

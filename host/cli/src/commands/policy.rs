@@ -20,7 +20,7 @@ anything; of several that match the longest counts. A tool that none matches is 
 skill wants that. `ask_user=deny` takes away the model's own way to ask.";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show an agent's tool policy.
     Show {
         /// The agent's name.
@@ -39,7 +39,7 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Set {
+pub(crate) struct Set {
     /// The agent's name.
     #[arg(value_parser = arguments::name)]
     agent: Name,
@@ -61,7 +61,7 @@ fn verdict(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let path = |agent: &Name| format!("/v1/agents/{agent}/tool-policy");
     let answer = match command {

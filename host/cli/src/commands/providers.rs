@@ -21,7 +21,7 @@ const INSTALLING: &str = "Examples:
   moxxy provider install mine my-provider.wasm --secret api_key=openai";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Install a provider, for all agents.
     #[command(after_help = INSTALLING)]
     Install {
@@ -70,14 +70,14 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Provider {
+pub(crate) struct Provider {
     /// The provider's name.
     #[arg(value_parser = arguments::name)]
     id: Name,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// One option of its configuration; the value is JSON, or else a text. Can stand more than once.
     #[arg(long, value_name = "KEY=VALUE", value_parser = arguments::setting)]
     set: Vec<(String, Value)>,
@@ -87,7 +87,7 @@ pub struct Settings {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// A secret that it may use, by the name that it has for it. Can stand more than once.
     #[arg(long = "secret", value_name = "NAME[=SECRET]")]
     secrets: Vec<String>,
@@ -106,14 +106,14 @@ impl Secrets {
 
 impl Settings {
     /// Returns the configuration of `--settings`, or `before`, with the options of `--set`.
-    pub fn over(self, before: Map<String, Value>) -> CliResult<Map<String, Value>> {
+    pub(crate) fn over(self, before: Map<String, Value>) -> CliResult<Map<String, Value>> {
         let mut config = self.settings.as_deref().map_or(Ok(before), arguments::object)?;
         config.extend(self.set);
         Ok(config)
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     // A check may need no server.
     if let Command::Check(args) = command {
         return check::run(options, args).await;

@@ -22,7 +22,7 @@ Calls of any arguments are allowed or denied with `moxxy policy set`. A token ca
 that it started itself, unless the policy says so.";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// List what an agent's runs ask, and what waits for an approval.
     List {
         /// The agent's name.
@@ -45,7 +45,7 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Question {
+pub(crate) struct Question {
     /// The agent's name.
     #[arg(value_parser = arguments::name)]
     agent: Name,
@@ -55,7 +55,7 @@ pub struct Question {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Decision {
+pub(crate) struct Decision {
     #[command(flatten)]
     question: Question,
     /// For how long it holds.
@@ -64,7 +64,7 @@ pub struct Decision {
     scope: String,
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     let (question, body) = match command {
         Command::List { agent } => {

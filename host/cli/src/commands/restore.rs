@@ -26,7 +26,7 @@ nobody knows what the other one did since the backup, so you say what becomes of
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = ABOUT)]
-pub struct Args {
+pub(crate) struct Args {
     /// A file that `moxxy backup` wrote.
     #[arg(value_parser = arguments::path(), required_unless_present = "activate")]
     file: Option<PathBuf>,
@@ -48,7 +48,7 @@ struct Choice {
     cancel: bool,
 }
 
-pub async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
+pub(crate) async fn run(flags: &Flags, terminal: Terminal, args: Args) -> CliResult {
     let config = Config::load(flags)?;
     match args.file {
         Some(file) => render(terminal, &config.data.home, &backup::restore(&config, &file).await?),

@@ -35,7 +35,7 @@ const COMMANDS: [&str; 5] = ["start", "list", "show", "stop", "help"];
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ struct Start {
     detach: bool,
 }
 
-pub async fn run(options: &Options, args: Args) -> CliResult {
+pub(crate) async fn run(options: &Options, args: Args) -> CliResult {
     // After an option, clap does not look for a subcommand.
     if let Some(Start { agent, .. }) = args.start.as_ref().filter(|start| COMMANDS.contains(&start.agent.as_str())) {
         let message = format!("Options stand behind the command, as in `moxxy run {agent} … --json`");
@@ -119,7 +119,7 @@ pub async fn run(options: &Options, args: Args) -> CliResult {
 }
 
 /// Returns the stop mode for the API.
-pub fn mode(now: bool) -> &'static str {
+pub(crate) fn mode(now: bool) -> &'static str {
     if now { "now" } else { "step" }
 }
 

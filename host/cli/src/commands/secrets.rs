@@ -27,7 +27,7 @@ see. One line break at its end is left out.
   pass show github | moxxy secret set github --description 'Reads issues'";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Keep a secret, or give one that is there another value.
     #[command(after_help = SETTING)]
     Set {
@@ -51,14 +51,14 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Secret {
+pub(crate) struct Secret {
     /// Its name, by which components ask for it.
     #[arg(value_parser = arguments::secret)]
     name: SecretName,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Given {
+pub(crate) struct Given {
     #[command(flatten)]
     secret: Secret,
     /// The file with the value (default: standard input).
@@ -66,7 +66,7 @@ pub struct Given {
     file: Option<PathBuf>,
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Set { value, description } => {

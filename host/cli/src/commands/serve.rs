@@ -33,7 +33,7 @@ use std::sync::Arc;
 const BACKLOG: u32 = 4096;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// On an empty data directory, make an agent `demo` that works without a network.
     #[arg(long)]
     demo: bool,
@@ -42,7 +42,7 @@ pub struct Args {
     listen: Option<IpAddr>,
 }
 
-pub async fn run(flags: Flags, args: Args) -> Result<()> {
+pub(crate) async fn run(flags: Flags, args: Args) -> Result<()> {
     let config = Config::load(&Flags { listen: args.listen, ..flags })?;
     telemetry::start(&config.log.filter)?;
     http::check_tls(&config.server)?;

@@ -29,7 +29,7 @@ const CALLING: &str = "Examples:
   moxxy skill invoke demo text word_count '{\"text\": \"the quick brown fox\"}'";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Install a skill for an agent.
     #[command(after_help = INSTALLING)]
     Install {
@@ -76,7 +76,7 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Skill {
+pub(crate) struct Skill {
     /// The agent's name.
     #[arg(value_parser = arguments::name)]
     agent: Name,
@@ -86,7 +86,7 @@ pub struct Skill {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Version {
+pub(crate) struct Version {
     /// A component's file, or the name of one that comes with the server.
     component: String,
     #[command(flatten)]
@@ -94,7 +94,7 @@ pub struct Version {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Consent {
+pub(crate) struct Consent {
     /// Consent to something that it asks for, or to `all`. Can stand more than once.
     #[arg(long, value_name = "NAME|all")]
     accept: Vec<String>,
@@ -104,7 +104,7 @@ pub struct Consent {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Change {
+pub(crate) struct Change {
     /// A component's file, or the name of one that comes with the server (default: the one that is there).
     component: Option<String>,
     #[command(flatten)]
@@ -137,7 +137,7 @@ impl Skill {
     }
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Install { agent, version } => {

@@ -23,7 +23,7 @@ MOXXY_LOOPBACK is false, give the one-time code that the server printed at its s
 further ones. The way back in is `--offline`, on the server's machine and while the server is stopped.";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make a token.
     #[command(after_help = CREATING)]
     Create(Create),
@@ -38,7 +38,7 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Create {
+pub(crate) struct Create {
     /// What it may do. Can stand more than once, or be a list with commas.
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     #[arg(value_parser = PossibleValuesParser::new(moxxy_types::tokens::Scope::NAMES))]
@@ -55,13 +55,13 @@ pub struct Create {
 }
 
 /// Token to create.
-pub struct NewToken {
+pub(crate) struct NewToken {
     pub scopes: Vec<String>,
     pub description: Option<String>,
     pub expires_in_seconds: Option<u64>,
 }
 
-pub async fn run(options: &Options, command: Command) -> CliResult {
+pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let terminal = options.terminal();
     match command {
         Command::Create(create) => {
@@ -86,7 +86,7 @@ pub async fn run(options: &Options, command: Command) -> CliResult {
 }
 
 /// Creates a token in the data directory, without a server.
-pub async fn offline(config: &Config, new: NewToken) -> CliResult<Answer> {
+pub(crate) async fn offline(config: &Config, new: NewToken) -> CliResult<Answer> {
     let new = serde_json::from_value(new.body()).map_err(Error::internal)?;
     let made = offline::create_token(config, new).await.map_err(|error| match error.code() {
         "data_in_use" => Failure::from(error).advise("Stop that server first, or leave `--offline` out to ask it."),
@@ -127,7 +127,7 @@ impl NewToken {
 }
 
 /// Prints only the token on stdout, so that a shell can capture it.
-pub fn shown_once(terminal: Terminal, made: &Answer) -> CliResult {
+pub(crate) fn shown_once(terminal: Terminal, made: &Answer) -> CliResult {
     terminal.show(made, |token| text(token, "token") + "\n")?;
     let expires = time(&made.value, "expires_at");
     let until = if expires.is_empty() { "it is revoked".to_owned() } else { format!("{expires} UTC") };

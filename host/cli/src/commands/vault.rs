@@ -23,7 +23,7 @@ key or by the new one. Where the key is configured, give the new one in a file, 
   moxxy vault rotate-key --new-key new.key";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Seal every secret by a new master key.
     #[command(after_help = ROTATING)]
     RotateKey {
@@ -35,7 +35,7 @@ pub enum Command {
     Check,
 }
 
-pub async fn run(flags: &Flags, terminal: Terminal, command: Command) -> CliResult {
+pub(crate) async fn run(flags: &Flags, terminal: Terminal, command: Command) -> CliResult {
     let config = Config::load(flags)?;
     let configured = config.data.configured_key().is_some();
     let (count, told) = match command {

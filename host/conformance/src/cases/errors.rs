@@ -29,7 +29,7 @@ const HTML_PAGE: &str = "<!DOCTYPE html><html><body><h1>Bad gateway</h1></body><
 /// Maximum length of a useful error message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
-pub async fn truncated_at_every_byte(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn truncated_at_every_byte(harness: &Harness<'_>) -> CaseResult {
     let script = Script::full(&harness.profile);
     let whole = Bytes::from(script.body(&harness.profile, Style::Plain));
     // The terminator of the last event may be missing.
@@ -41,7 +41,7 @@ pub async fn truncated_at_every_byte(harness: &Harness<'_>) -> CaseResult {
     Ok(())
 }
 
-pub async fn connection_broken(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn connection_broken(harness: &Harness<'_>) -> CaseResult {
     let beginning = Script::plain().beginning(&harness.profile).concat();
     let transcript =
         harness.run_completion(harness.stream_reply(vec![Piece::Bytes(beginning.into()), Piece::Break])).await;
@@ -52,7 +52,7 @@ pub async fn connection_broken(harness: &Harness<'_>) -> CaseResult {
     Ok(())
 }
 
-pub async fn error_kinds(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn error_kinds(harness: &Harness<'_>) -> CaseResult {
     let body = harness.profile.error.render(&message_values());
     for (status, kind) in STATUS_KINDS {
         expect_error(harness, status, body.clone(), kind).await?;
@@ -70,7 +70,7 @@ async fn expect_error(harness: &Harness<'_>, status: u16, body: String, kind: Ki
     Err(format!("{status}: expected the sentence {ERROR_MESSAGE:?}, came {:.200?}", transcript.message()).into())
 }
 
-pub async fn retry_after(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn retry_after(harness: &Harness<'_>) -> CaseResult {
     for (status, kind) in [(429, Kind::RateLimited), (503, Kind::Overloaded)] {
         for (header, wait) in [(Some("7"), Some(7000)), (None, None)] {
             let reply = Reply::new(status, harness.profile.error.render(&message_values()));
@@ -86,7 +86,7 @@ pub async fn retry_after(harness: &Harness<'_>) -> CaseResult {
     Ok(())
 }
 
-pub async fn error_bodies(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn error_bodies(harness: &Harness<'_>) -> CaseResult {
     let huge = json!({ "odd": "x".repeat(1_000_000) }).to_string();
     let bodies: [(&str, Bytes); 7] = [
         ("no body", Bytes::new()),
@@ -111,15 +111,15 @@ pub async fn error_bodies(harness: &Harness<'_>) -> CaseResult {
     Ok(())
 }
 
-pub async fn context_too_long(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn context_too_long(harness: &Harness<'_>) -> CaseResult {
     expect_refusals(harness, |kind| kind == Kind::ContextTooLong).await
 }
 
-pub async fn content_refused(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn content_refused(harness: &Harness<'_>) -> CaseResult {
     expect_refusals(harness, |kind| kind == Kind::Refused).await
 }
 
-pub async fn named_errors(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn named_errors(harness: &Harness<'_>) -> CaseResult {
     expect_refusals(harness, |kind| !matches!(kind, Kind::ContextTooLong | Kind::Refused)).await
 }
 
@@ -132,7 +132,7 @@ async fn expect_refusals(harness: &Harness<'_>, which: impl Fn(Kind) -> bool) ->
     if any { Ok(()) } else { Err(Fault::Skipped("the wire has no such error")) }
 }
 
-pub async fn error_in_stream(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn error_in_stream(harness: &Harness<'_>) -> CaseResult {
     if harness.profile.failures.is_empty() {
         return Err(Fault::Skipped("the wire has no errors in its streams"));
     }
@@ -153,7 +153,7 @@ pub async fn error_in_stream(harness: &Harness<'_>) -> CaseResult {
     Ok(())
 }
 
-pub async fn unreachable(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn unreachable(harness: &Harness<'_>) -> CaseResult {
     let host = || "service.example".to_owned();
     let errors = [
         Error::UnresolvedName(host()),
@@ -170,7 +170,7 @@ pub async fn unreachable(harness: &Harness<'_>) -> CaseResult {
     Ok(())
 }
 
-pub async fn malformed_stream(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn malformed_stream(harness: &Harness<'_>) -> CaseResult {
     let script = Script::plain();
     let broken = script.body(&harness.profile, Style::Plain).replacen("{\"", "{{\"", 1);
     let streams: [(&str, &str, Bytes); 4] = [

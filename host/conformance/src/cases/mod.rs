@@ -17,7 +17,7 @@ use crate::harness::Harness;
 const MAX_FINDING_CHARS: usize = 400;
 
 /// Reason why a case did not pass.
-pub enum Fault {
+pub(crate) enum Fault {
     Failed(String),
     /// The case does not apply.
     Skipped(&'static str),
@@ -83,7 +83,7 @@ const SUITE: &[TestCase] = suite! {
 };
 
 /// Runs the cases one after the other.
-pub async fn run(harness: &Harness<'_>) -> Vec<Case> {
+pub(crate) async fn run(harness: &Harness<'_>) -> Vec<Case> {
     let mut cases = Vec::with_capacity(SUITE.len());
     for case in SUITE {
         let result = match harness.has_hung() {

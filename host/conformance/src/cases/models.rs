@@ -15,7 +15,7 @@ use crate::{
 const NOT_REQUESTED: Fault = Fault::Skipped("it asks the service for no list");
 const NO_MODEL_LIST: Fault = Fault::Skipped("the wire has no list of models");
 
-pub async fn listed(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn listed(harness: &Harness<'_>) -> CaseResult {
     let Some(expected) = list_template(&harness.profile) else { return Err(NO_MODEL_LIST) };
     let profile = harness.profile.clone();
     let (listed, requests) = harness.models(move |request| reply_to(&profile, request)).await;
@@ -28,7 +28,7 @@ pub async fn listed(harness: &Harness<'_>) -> CaseResult {
     Ok(request::check_contains(&expected.value(&Values::new()), &json!(actual), "")?)
 }
 
-pub async fn errors(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn errors(harness: &Harness<'_>) -> CaseResult {
     if list_template(&harness.profile).is_none() {
         return Err(NO_MODEL_LIST);
     }

@@ -31,20 +31,20 @@ fn request_count_message(requests: usize) -> String {
     format!("expected one request, came {requests}")
 }
 
-pub async fn shape(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn shape(harness: &Harness<'_>) -> CaseResult {
     let (_, recorded) = send_one_request(harness, request::full_featured()).await?;
     let body =
         serde_json::from_slice(&recorded.body).map_err(|error| format!("the request's body is no JSON: {error}"))?;
     Ok(request::check_contains(&harness.profile.request.value(&Values::new()), &body, "")?)
 }
 
-pub async fn history(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn history(harness: &Harness<'_>) -> CaseResult {
     let (_, recorded) = send_one_request(harness, request::foreign_history()).await?;
     let body: Result<serde_json::Value, _> = serde_json::from_slice(&recorded.body);
     Ok(body.map(drop).map_err(|error| format!("the request's body is no JSON: {error}"))?)
 }
 
-pub async fn identical_requests(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn identical_requests(harness: &Harness<'_>) -> CaseResult {
     let (first_chunks, first) = send_one_request(harness, request::full_featured()).await?;
     let (second_chunks, second) = send_one_request(harness, request::full_featured()).await?;
     if first_chunks != second_chunks {
@@ -70,7 +70,7 @@ pub async fn identical_requests(harness: &Harness<'_>) -> CaseResult {
     }
 }
 
-pub async fn one_request(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn one_request(harness: &Harness<'_>) -> CaseResult {
     for status in [200, 429, 500, 503] {
         let reply = match status {
             200 => harness.script_reply(&Script::plain(), Style::Plain),
@@ -84,7 +84,7 @@ pub async fn one_request(harness: &Harness<'_>) -> CaseResult {
     Ok(())
 }
 
-pub async fn idempotency(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn idempotency(harness: &Harness<'_>) -> CaseResult {
     let Some(name) = harness.profile.idempotency.as_deref() else {
         return Err(Fault::Skipped("the wire has no such header"));
     };

@@ -3,11 +3,11 @@
 use super::{CaseResult, Fault};
 use crate::harness::Harness;
 
-pub async fn hosts(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn hosts(harness: &Harness<'_>) -> CaseResult {
     harness.monitor.host_violation().map_or(Ok(()), |found| Err(found.into()))
 }
 
-pub async fn key(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn key(harness: &Harness<'_>) -> CaseResult {
     if let Some(found) = harness.monitor.key_violation() {
         return Err(found.into());
     }

@@ -10,11 +10,11 @@ use crate::{
     wire::Style,
 };
 
-pub async fn usage(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn usage(harness: &Harness<'_>) -> CaseResult {
     check_usage(harness, &Script::plain()).await
 }
 
-pub async fn usage_parts(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn usage_parts(harness: &Harness<'_>) -> CaseResult {
     if !harness.profile.has_placeholder("$cached_tokens") && !harness.profile.has_placeholder("$reasoning_tokens") {
         return Err(Fault::Skipped("the wire tells no parts"));
     }
@@ -30,23 +30,23 @@ async fn check_usage(harness: &Harness<'_>, script: &Script) -> CaseResult {
     Ok(transcript.check_usage(script, &harness.profile)?)
 }
 
-pub async fn end_turn(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn end_turn(harness: &Harness<'_>) -> CaseResult {
     check_stop(harness, Reason::EndTurn).await
 }
 
-pub async fn tool_use(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn tool_use(harness: &Harness<'_>) -> CaseResult {
     check_stop(harness, Reason::ToolUse).await
 }
 
-pub async fn max_tokens(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn max_tokens(harness: &Harness<'_>) -> CaseResult {
     check_stop(harness, Reason::MaxTokens).await
 }
 
-pub async fn refusal(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn refusal(harness: &Harness<'_>) -> CaseResult {
     check_stop(harness, Reason::Refusal).await
 }
 
-pub async fn other(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn other(harness: &Harness<'_>) -> CaseResult {
     check_stop(harness, Reason::Other).await
 }
 
@@ -64,7 +64,7 @@ async fn check_stop(harness: &Harness<'_>, stop: Reason) -> CaseResult {
 }
 
 /// The service stalls after the first chunk, and the host drops the completion.
-pub async fn dropped_mid_stream(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn dropped_mid_stream(harness: &Harness<'_>) -> CaseResult {
     let beginning = Script::plain().beginning(&harness.profile).concat();
     let reply = harness.stream_reply(vec![Piece::Bytes(beginning.into()), Piece::Stall]);
     let service = Service::new(&harness.monitor, move |_| reply.clone());
@@ -81,7 +81,7 @@ pub async fn dropped_mid_stream(harness: &Harness<'_>) -> CaseResult {
     harness.with_timeout(service.closed()).await.map_err(|_| "the connection stayed open".to_owned().into())
 }
 
-pub async fn dropped_before_response(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn dropped_before_response(harness: &Harness<'_>) -> CaseResult {
     let service = Service::new(&harness.monitor, |_| Reply::Never);
     let failed = |failure: moxxy_runtime::Failure| Fault::Failed(failure.message().to_owned());
     let mut completion = harness.start_completion(&service, request::plain()).await.map_err(failed)?;

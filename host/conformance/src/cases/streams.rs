@@ -11,23 +11,23 @@ use crate::{
     wire::Style,
 };
 
-pub async fn plain(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn plain(harness: &Harness<'_>) -> CaseResult {
     check_script(harness, &Script::plain()).await
 }
 
-pub async fn escaped(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn escaped(harness: &Harness<'_>) -> CaseResult {
     check_style(harness, Style::Escaped).await
 }
 
-pub async fn framing(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn framing(harness: &Harness<'_>) -> CaseResult {
     check_style(harness, Style::Loose).await
 }
 
-pub async fn unknown_fields(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn unknown_fields(harness: &Harness<'_>) -> CaseResult {
     check_style(harness, Style::NewFields).await
 }
 
-pub async fn unknown_events(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn unknown_events(harness: &Harness<'_>) -> CaseResult {
     if harness.profile.unknown.is_empty() {
         return Err(Fault::Skipped("the wire has no other events"));
     }
@@ -35,7 +35,7 @@ pub async fn unknown_events(harness: &Harness<'_>) -> CaseResult {
 }
 
 /// Sends the first chunk, and the rest only after the host has received it.
-pub async fn text_without_delay(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn text_without_delay(harness: &Harness<'_>) -> CaseResult {
     let script = Script::plain();
     let beginning = script.beginning(&harness.profile).concat();
     let whole = Bytes::from(script.body(&harness.profile, Style::Plain));
@@ -51,13 +51,13 @@ pub async fn text_without_delay(harness: &Harness<'_>) -> CaseResult {
     Ok(transcript.check_matches(&script, &harness.profile)?)
 }
 
-pub async fn split_at_every_byte(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn split_at_every_byte(harness: &Harness<'_>) -> CaseResult {
     let script = Script::full(&harness.profile);
     let whole = Bytes::from(script.body(&harness.profile, Style::Plain));
     check_splits(harness, &script, &whole, 0..=whole.len()).await
 }
 
-pub async fn split_characters(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn split_characters(harness: &Harness<'_>) -> CaseResult {
     let script = Script::plain();
     let text = script.body(&harness.profile, Style::Plain);
     let within: Vec<usize> = (0..text.len()).filter(|place| !text.is_char_boundary(*place)).collect();
@@ -80,7 +80,7 @@ async fn check_splits(
     Ok(())
 }
 
-pub async fn byte_by_byte(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn byte_by_byte(harness: &Harness<'_>) -> CaseResult {
     let script = Script::full(&harness.profile);
     let whole = Bytes::from(script.body(&harness.profile, Style::Plain));
     let drop = |place: usize| [Piece::Bytes(whole.slice(place..=place)), Piece::Pause];
@@ -103,24 +103,24 @@ async fn check_style(harness: &Harness<'_>, style: Style) -> CaseResult {
     Ok(harness.run_completion(harness.script_reply(&script, style)).await.check_same_content(&reference)?)
 }
 
-pub async fn thought(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn thought(harness: &Harness<'_>) -> CaseResult {
     if harness.profile.thought.piece.is_empty() {
         return Err(Fault::Skipped("the wire has no thoughts"));
     }
     check_script(harness, &Script::thinking()).await
 }
 
-pub async fn one_call(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn one_call(harness: &Harness<'_>) -> CaseResult {
     let mut script = Script::calling();
     script.calls.truncate(1);
     check_calls(harness, &script).await
 }
 
-pub async fn parallel_calls(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn parallel_calls(harness: &Harness<'_>) -> CaseResult {
     check_calls(harness, &Script::calling()).await
 }
 
-pub async fn call_without_arguments(harness: &Harness<'_>) -> CaseResult {
+pub(super) async fn call_without_arguments(harness: &Harness<'_>) -> CaseResult {
     let call = Call { id: "call_a", name: "weather", arguments: Vec::new() };
     check_calls(harness, &Script { calls: vec![call], text: Vec::new(), ..Script::calling() }).await
 }

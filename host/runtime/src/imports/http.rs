@@ -16,7 +16,7 @@ const MAX_BODY_CHUNK_BYTES: usize = 16 * 1024;
 
 /// Forwards requests to the call's [`Outgoing`].
 #[derive(Debug)]
-pub struct Hooks {
+pub(crate) struct Hooks {
     outgoing: Option<Arc<dyn Outgoing>>,
     /// Whether a request was sent that may have changed something.
     pub sent_change: bool,
@@ -33,12 +33,12 @@ type Transfer = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Transfer)>> + Send>;
 
 impl Hooks {
-    pub fn new(outgoing: Option<Arc<dyn Outgoing>>) -> Self {
+    pub(crate) fn new(outgoing: Option<Arc<dyn Outgoing>>) -> Self {
         Self { outgoing, sent_change: false, awaits_answer: false, last_refusal: LastRefusal::default() }
     }
 
     /// Returns the reason why the last request was refused, if one was.
-    pub fn refusal(&self) -> Option<String> {
+    pub(crate) fn refusal(&self) -> Option<String> {
         self.last_refusal.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

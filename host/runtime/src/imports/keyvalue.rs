@@ -28,6 +28,7 @@ const MAX_LISTED_KEYS: usize = 20_000;
 
 /// A handle of the only bucket.
 #[derive(Debug, Default)]
+#[expect(unreachable_pub, reason = "generated bindings re-export it")]
 pub struct Bucket {
     /// Snapshot of the keys at the start of the last listing.
     listed: Vec<String>,

@@ -1,12 +1,12 @@
 //! Host interfaces offered to components, one module per interface, and their linker.
 
 mod config;
-pub mod http;
-pub mod keyvalue;
-pub mod logging;
+pub(crate) mod http;
+pub(crate) mod keyvalue;
+pub(crate) mod logging;
 mod session;
-pub mod stdio;
-pub mod vault;
+pub(crate) mod stdio;
+pub(crate) mod vault;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -39,7 +39,7 @@ const OFFERED_INTERFACES: [&str; 17] = [
 ];
 
 /// Whether an import, such as `wasi:io/poll@0.2.6`, can be linked.
-pub fn is_offered(import: &str) -> bool {
+pub(crate) fn is_offered(import: &str) -> bool {
     let interface = import.split('@').next().unwrap_or(import);
     OFFERED_INTERFACES
         .iter()
@@ -47,7 +47,7 @@ pub fn is_offered(import: &str) -> bool {
 }
 
 /// Creates the linker with all interfaces, once for each engine.
-pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;

@@ -25,7 +25,7 @@ const MAX_WRITE_BYTES: usize = 64 * 1024;
 
 /// The output of a call, for the error message if it fails.
 #[derive(Debug, Clone, Default)]
-pub struct Captured(Arc<Mutex<Written>>);
+pub(crate) struct Captured(Arc<Mutex<Written>>);
 
 #[derive(Debug, Default)]
 struct Written {
@@ -36,7 +36,7 @@ struct Written {
 impl Captured {
     /// Returns the end of the output, with secrets redacted and without control characters, which could corrupt
     /// a log.
-    pub fn text(&self, redactor: &Redactor) -> String {
+    pub(crate) fn text(&self, redactor: &Redactor) -> String {
         let bytes = self.0.lock().map(|captured| captured.tail.clone()).unwrap_or_default();
         let redacted = redactor.bytes(&bytes);
         let text =
@@ -45,7 +45,7 @@ impl Captured {
     }
 
     /// Returns the number of bytes written.
-    pub fn written(&self) -> usize {
+    pub(crate) fn written(&self) -> usize {
         self.0.lock().map_or(0, |captured| captured.written)
     }
 

@@ -12,6 +12,7 @@ use crate::{
 
 /// An opened secret.
 #[derive(Debug)]
+#[expect(unreachable_pub, reason = "generated bindings re-export it")]
 pub struct Secret {
     name: String,
     placeholder: String,

@@ -18,7 +18,11 @@ enum Kind {
 
 /// Returns the body with the values injected, and sets its new length in the headers. Placeholders of other calls
 /// stay: a conversation may continue long after a component wrote one into it.
-pub fn fill(substitution: &mut Substitution<'_>, headers: &mut HeaderMap, body: &Bytes) -> Result<Bytes, Refusal> {
+pub(super) fn fill(
+    substitution: &mut Substitution<'_>,
+    headers: &mut HeaderMap,
+    body: &Bytes,
+) -> Result<Bytes, Refusal> {
     substitution.allow_unknown();
     let Some(secret) = first_secret(substitution, body) else {
         Watch::new(substitution.secrets, "the body").push(body)?;

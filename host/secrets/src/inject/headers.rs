@@ -15,7 +15,7 @@ use crate::place::Place;
 const CONTROL_CHARACTER_REASON: &str = "it has a line break or another control character";
 
 /// Returns the headers with the values injected and marked as sensitive.
-pub fn fill(substitution: &mut Substitution<'_>, headers: &HeaderMap) -> Result<HeaderMap, Refusal> {
+pub(super) fn fill(substitution: &mut Substitution<'_>, headers: &HeaderMap) -> Result<HeaderMap, Refusal> {
     for name in headers.keys() {
         substitution.refuse(name.as_str().as_bytes(), "the name of a header")?;
     }

@@ -6,10 +6,10 @@ use super::{Injectable, MAX_BODY_BYTES, MIN_VALUE_BYTES, refusal::Refusal, watch
 use crate::{place::Place, placeholder};
 
 /// Encodes a value for its place, or returns the reason why it cannot stand there.
-pub type Encode = fn(&[u8]) -> Result<Vec<u8>, &'static str>;
+pub(super) type Encode = fn(&[u8]) -> Result<Vec<u8>, &'static str>;
 
 /// Substitution in one request.
-pub struct Substitution<'a> {
+pub(super) struct Substitution<'a> {
     pub secrets: &'a [Injectable],
     url: &'a Url,
     /// Whether placeholders that stand for no secret of this call are left unchanged.
@@ -20,17 +20,17 @@ pub struct Substitution<'a> {
 }
 
 impl<'a> Substitution<'a> {
-    pub fn new(secrets: &'a [Injectable], url: &'a Url) -> Self {
+    pub(super) fn new(secrets: &'a [Injectable], url: &'a Url) -> Self {
         Self { secrets, url, allow_unknown: false, injected_bytes: 0, uses: Vec::new() }
     }
 
-    pub fn into_uses(self) -> Vec<(String, Place)> {
+    pub(super) fn into_uses(self) -> Vec<(String, Place)> {
         self.uses
     }
 
     /// Returns the text with the values injected, or `None` if it has no placeholder. `part` names the text in a
     /// refusal, for a place that no grant can name and for unknown placeholders.
-    pub fn fill(
+    pub(super) fn fill(
         &mut self,
         text: &[u8],
         place: Option<&Place>,
@@ -57,17 +57,17 @@ impl<'a> Substitution<'a> {
         Ok(Some(filled))
     }
 
-    pub fn secret(&self, placeholder: &str) -> Option<&'a Injectable> {
+    pub(super) fn secret(&self, placeholder: &str) -> Option<&'a Injectable> {
         self.secrets.iter().find(|secret| secret.placeholder.as_str() == placeholder)
     }
 
     /// Leaves placeholders that stand for no secret of this call unchanged from now on.
-    pub fn allow_unknown(&mut self) {
+    pub(super) fn allow_unknown(&mut self) {
         self.allow_unknown = true;
     }
 
     /// Rejects a text with any trace of a placeholder.
-    pub fn refuse(&self, text: &[u8], part: &'static str) -> Result<(), Refusal> {
+    pub(super) fn refuse(&self, text: &[u8], part: &'static str) -> Result<(), Refusal> {
         match self.allow_unknown {
             true => watch::refuse_digits(self.secrets, text, part),
             false => watch::refuse(self.secrets, text, part),
@@ -75,7 +75,7 @@ impl<'a> Substitution<'a> {
     }
 
     /// Checks that a grant allows the secret in this place.
-    pub fn check(&self, secret: &Injectable, place: &Place) -> Result<(), Refusal> {
+    pub(super) fn check(&self, secret: &Injectable, place: &Place) -> Result<(), Refusal> {
         let mut rules = secret.rules.iter().filter(|rule| (rule.admits)(self.url)).peekable();
         let (name, origin) = (secret.name.clone(), || self.url.origin().ascii_serialization());
         if rules.peek().is_none() {

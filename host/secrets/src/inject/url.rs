@@ -11,7 +11,7 @@ use crate::place::Place;
 const PERCENT_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Returns the URL with the values injected. Only the text of segments and the values of parameters change.
-pub fn fill(substitution: &mut Substitution<'_>, url: &Url) -> Result<Url, Refusal> {
+pub(super) fn fill(substitution: &mut Substitution<'_>, url: &Url) -> Result<Url, Refusal> {
     substitution.refuse(url.username().as_bytes(), "the URL's user")?;
     substitution.refuse(url.password().unwrap_or_default().as_bytes(), "the URL's password")?;
     substitution.refuse(url.host_str().unwrap_or_default().as_bytes(), "the name of the host")?;
@@ -31,7 +31,7 @@ pub fn fill(substitution: &mut Substitution<'_>, url: &Url) -> Result<Url, Refus
 
 /// Returns `name=value&…` with the values injected, or `None` if it has no placeholder. `place_of` returns the place
 /// for a parameter's name.
-pub fn fill_parameters(
+pub(super) fn fill_parameters(
     substitution: &mut Substitution<'_>,
     text: &[u8],
     place_of: fn(&str) -> Option<Place>,

@@ -14,7 +14,7 @@ use super::{super::value::Value, forms, stream::is_line_end};
 /// would exhaust the memory.
 pub const MAX_PATTERN_BYTES: usize = 1024;
 
-pub struct Automaton {
+pub(super) struct Automaton {
     nfa: NFA,
     start: StateID,
     patterns: Vec<Pattern>,
@@ -25,7 +25,7 @@ pub struct Automaton {
 }
 
 /// A form, or the first bytes of forms that are longer.
-pub struct Pattern {
+pub(super) struct Pattern {
     pub length: usize,
     /// Bytes to replace from the pattern's first byte: the length of its longest form, whatever follows in
     /// the text.
@@ -34,7 +34,7 @@ pub struct Pattern {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub enum Failure {
 }
 
 impl Automaton {
-    pub fn new(secrets: &[(String, Value)]) -> Result<Self, Failure> {
+    pub(super) fn new(secrets: &[(String, Value)]) -> Result<Self, Failure> {
         let mut patterns: BTreeMap<Vec<u8>, Pattern> = BTreeMap::new();
         for (secret, (_, value)) in secrets.iter().enumerate() {
             for mut form in forms::of(value.expose()) {
@@ -60,16 +60,16 @@ impl Automaton {
         Ok(Self { nfa, start, patterns: patterns.into_values().collect(), markers, has_line_breaks })
     }
 
-    pub fn start(&self) -> StateID {
+    pub(super) fn start(&self) -> StateID {
         self.start
     }
 
-    pub fn next(&self, state: StateID, byte: u8) -> StateID {
+    pub(super) fn next(&self, state: StateID, byte: u8) -> StateID {
         self.nfa.next_state(Anchored::No, state, byte)
     }
 
     /// Returns the longest pattern that ends in this state.
-    pub fn longest_match(&self, state: StateID) -> Option<&Pattern> {
+    pub(super) fn longest_match(&self, state: StateID) -> Option<&Pattern> {
         if !self.nfa.is_match(state) {
             return None;
         }
@@ -79,7 +79,7 @@ impl Automaton {
 
     /// Returns how many of the last bytes a match may begin with. It is the smallest number of bytes that lead to
     /// this state from the start.
-    pub fn depth(&self, state: StateID, seen: &[u8]) -> usize {
+    pub(super) fn depth(&self, state: StateID, seen: &[u8]) -> usize {
         let leads_to_state = |count: usize| {
             let tail = seen.len().checked_sub(count).and_then(|from| seen.get(from..)).unwrap_or(seen);
             tail.iter().fold(self.start, |state, byte| self.next(state, *byte)) == state

@@ -14,7 +14,7 @@ const NUMERIC_ESCAPE_RULES: [fn(char) -> bool; 6] = [
     |_| true,
 ];
 
-pub fn escaped_forms(text: &str) -> impl Iterator<Item = String> {
+pub(super) fn escaped_forms(text: &str) -> impl Iterator<Item = String> {
     let mut forms = Vec::new();
     for escapes_numerically in NUMERIC_ESCAPE_RULES {
         for upper_case in [false, true] {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::automaton::{Automaton, MAX_PATTERN_BYTES};
 
 /// Replacement for data that cannot be redacted.
-pub const WITHHELD: &str = "[redacted]";
+pub(super) const WITHHELD: &str = "[redacted]";
 
 /// When a stream releases bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Release {
 
 /// Target of a search.
 #[derive(Clone)]
-pub enum Search {
+pub(super) enum Search {
     NoSecrets,
     Secrets(Arc<Automaton>),
     /// Everything is withheld.
@@ -182,6 +182,6 @@ impl Stream {
 }
 
 /// Returns whether a byte ends a line in a stream of events or JSON values.
-pub fn is_line_end(byte: &u8) -> bool {
+pub(super) fn is_line_end(byte: &u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }

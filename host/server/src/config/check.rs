@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::layers::Layers;
 
-pub fn check_combinations(layers: &mut Layers) {
+pub(super) fn check_combinations(layers: &mut Layers) {
     tls(layers);
     check_public_address(layers);
 }

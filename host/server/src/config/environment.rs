@@ -19,14 +19,14 @@ const CLIENT: [&str; 4] = ["MOXXY_URL", "MOXXY_TOKEN", "MOXXY_TOKEN_FILE", "MOXX
 const LARGEST_FILE: u64 = 64 * 1024;
 
 /// Value of an option from an environment variable.
-pub struct Given {
+pub(super) struct Given {
     pub option: String,
     pub text: String,
     pub source: Source,
 }
 
 /// Returns the values that the environment sets, and reports unknown `MOXXY_` variables as problems.
-pub fn read(layers: &mut Layers) -> Vec<Given> {
+pub(super) fn read(layers: &mut Layers) -> Vec<Given> {
     let mut variables: Vec<(String, OsString)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .filter(|(name, _)| name.starts_with("MOXXY_") && !CLIENT.contains(&&**name))

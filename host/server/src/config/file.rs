@@ -17,7 +17,7 @@ use super::layers::{Layers, Source};
 use crate::config::suggest::suggest;
 
 /// Applies the options of the file. A missing file is a problem only if it is `required`.
-pub fn read(layers: &mut Layers, required: bool) {
+pub(super) fn read(layers: &mut Layers, required: bool) {
     let path = layers.file.clone();
     let wrong = |reason: &str| format!("The configuration file {} {reason}", path.display());
     let bytes = match fs::read(&path) {

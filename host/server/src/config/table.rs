@@ -32,7 +32,7 @@ impl OptionSpec {
 }
 
 /// Returns all options, in the order of the manual.
-pub fn rows() -> Result<Vec<OptionSpec>> {
+pub(super) fn rows() -> Result<Vec<OptionSpec>> {
     let (mut rows, mut section, mut allowed) = (Vec::new(), "", None);
     for line in MANUAL.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

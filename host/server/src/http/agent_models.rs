@@ -21,7 +21,7 @@ const ALL: PageRequest = PageRequest { limit: u32::MAX, after: None };
 
 /// Agents, as models.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct AgentModels {
+pub(super) struct AgentModels {
     /// Always `list`.
     object: &'static str,
     /// By name.
@@ -30,7 +30,7 @@ pub struct AgentModels {
 
 /// An agent, as a model.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct AgentModel {
+pub(super) struct AgentModel {
     /// The agent's name, which is the `model` of a chat completion.
     id: Name,
     /// Always `model`.
@@ -41,12 +41,16 @@ pub struct AgentModel {
     owned_by: &'static str,
 }
 
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>) -> Result<Body<AgentModels>> {
+pub(super) async fn list(State(app): State<App>, _: Caller<AgentsRead>) -> Result<Body<AgentModels>> {
     let agents = agents::list(&app.runs, &ALL).await?;
     Ok(Body(AgentModels { object: "list", data: agents.items.into_iter().map(AgentModel::from).collect() }))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<Body<AgentModel>> {
+pub(super) async fn show(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(name): Path<Name>,
+) -> Result<Body<AgentModel>> {
     Ok(Body(agents::get(&app.runs, &name).await?.into()))
 }
 

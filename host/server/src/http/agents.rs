@@ -26,14 +26,14 @@ use crate::{
 /// How to stop.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct StopMode {
+pub(super) struct StopMode {
     /// How soon a stop takes effect; `step` if absent.
     pub mode: Stop,
 }
 
 /// What a reset began.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Reset {
+pub(super) struct Reset {
     /// The agent.
     pub agent_id: Name,
     /// The session that the next runs belong to.
@@ -41,11 +41,11 @@ pub struct Reset {
 }
 
 /// Lists agents, by name.
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<Agent>> {
+pub(super) async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<Agent>> {
     Ok(paging.show(agents::list(&app.runs, &paging.page).await?))
 }
 
-pub async fn create(
+pub(super) async fn create(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Json(new): Json<NewAgent>,
@@ -54,11 +54,15 @@ pub async fn create(
     Ok(Created::new(format!("/v1/agents/{}", agent.name), agent))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<WithEtag<Agent>> {
+pub(super) async fn show(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(name): Path<Name>,
+) -> Result<WithEtag<Agent>> {
     Ok(WithEtag(agents::get(&app.runs, &name).await?))
 }
 
-pub async fn update(
+pub(super) async fn update(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
@@ -68,7 +72,7 @@ pub async fn update(
     Ok(WithEtag(agents::update(&app.runs, caller.principal, name, patch, expected).await?))
 }
 
-pub async fn delete(
+pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
@@ -79,7 +83,7 @@ pub async fn delete(
 }
 
 /// Lists usage per day, latest first. Days without usage are omitted.
-pub async fn usage(
+pub(super) async fn usage(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
@@ -89,7 +93,7 @@ pub async fn usage(
 }
 
 /// Stops running and queued runs, and returns them.
-pub async fn stop(
+pub(super) async fn stop(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
     Path(name): Path<Name>,
@@ -98,7 +102,11 @@ pub async fn stop(
     Ok(Body(runs::stop_all(&app.runs, &caller.principal, &name, mode).await?))
 }
 
-pub async fn reset(State(app): State<App>, caller: Caller<RunsWrite>, Path(name): Path<Name>) -> Result<Body<Reset>> {
+pub(super) async fn reset(
+    State(app): State<App>,
+    caller: Caller<RunsWrite>,
+    Path(name): Path<Name>,
+) -> Result<Body<Reset>> {
     let session_id = sessions::reset(&app.runs, caller.principal, name.clone()).await?;
     Ok(Body(Reset { agent_id: name, session_id }))
 }

@@ -22,7 +22,7 @@ use crate::{
 /// Which entries are wanted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Selection {
+pub(super) struct Selection {
     /// Only about this agent, be it there still or not.
     agent_id: Option<Name>,
     /// Only of this run.
@@ -63,7 +63,7 @@ impl Selection {
 }
 
 /// Lists entries, newest first.
-pub async fn list(
+pub(super) async fn list(
     State(app): State<App>,
     _: Caller<EventsRead>,
     paging: Paging<true>,
@@ -73,6 +73,6 @@ pub async fn list(
     Ok(paging.show(audit::list(&app.access, &filter, &paging.page).await?))
 }
 
-pub async fn head(State(app): State<App>, _: Caller<EventsRead>) -> Result<Body<Head>> {
+pub(super) async fn head(State(app): State<App>, _: Caller<EventsRead>) -> Result<Body<Head>> {
     Ok(Body(audit::head(&app.access).await?))
 }

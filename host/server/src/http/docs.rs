@@ -11,7 +11,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use moxxy_types::digest;
 
-pub async fn document(Extension(document): Extension<Document>) -> Document {
+pub(super) async fn document(Extension(document): Extension<Document>) -> Document {
     document
 }
 
@@ -21,7 +21,7 @@ struct Page {
     policy: String,
 }
 
-pub async fn page() -> Response {
+pub(super) async fn page() -> Response {
     static PAGE: OnceLock<Arc<Page>> = OnceLock::new();
     let page = Arc::clone(PAGE.get_or_init(|| Arc::new(Page::new())));
     let policy = [(header::CONTENT_SECURITY_POLICY, page.policy.clone())];

@@ -31,13 +31,13 @@ use crate::{
     services::{self, events::Subscription, tokens},
 };
 
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);
-pub const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
+pub(super) const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Selection {
+pub(super) struct Selection {
     /// Only events of these agents.
     #[serde(default)]
     agent_id: Vec<Name>,
@@ -52,12 +52,12 @@ pub struct Selection {
 }
 
 /// Server-sent events.
-pub struct Events(Response);
+pub(super) struct Events(Response);
 
 /// Streams events until the client disconnects, the server stops, or the client's token becomes invalid. The `id` of an
 /// event is its position in the log; `Last-Event-ID` or `after` resumes after a position. If events after that position
 /// have expired and were removed, `stream.gap` is sent first and names their positions.
-pub async fn stream(
+pub(super) async fn stream(
     State(app): State<App>,
     caller: Caller<EventsRead>,
     LastEvent(last_seen): LastEvent,

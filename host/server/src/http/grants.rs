@@ -17,7 +17,7 @@ use crate::{
     services::grants::{self, Granted},
 };
 
-pub async fn create(
+pub(super) async fn create(
     State(app): State<App>,
     caller: Caller<VaultWrite>,
     Json(new): Json<NewGrant>,
@@ -27,11 +27,15 @@ pub async fn create(
 }
 
 /// Lists grants, oldest first.
-pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Grant>> {
+pub(super) async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Grant>> {
     Ok(paging.show(grants::list(&app.vault, &paging.page).await?))
 }
 
-pub async fn revoke(State(app): State<App>, caller: Caller<VaultWrite>, Path(id): Path<GrantId>) -> Result<Deleted> {
+pub(super) async fn revoke(
+    State(app): State<App>,
+    caller: Caller<VaultWrite>,
+    Path(id): Path<GrantId>,
+) -> Result<Deleted> {
     grants::revoke(&app.vault, caller.principal, id).await?;
     Ok(Deleted)
 }

@@ -13,7 +13,7 @@ use crate::app::App;
 
 /// How the server is.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Health {
+pub(super) struct Health {
     /// `ok`, `failing`, or `restored`: it waits for `moxxy restore --activate`, and carries out no run.
     pub status: &'static str,
     /// The server's.
@@ -25,7 +25,7 @@ pub struct Health {
 }
 
 /// Returns 200 if the server can work, 503 if the database is unreachable.
-pub async fn show(State(app): State<App>) -> Health {
+pub(super) async fn show(State(app): State<App>) -> Health {
     let components = app.components.count().await;
     let (status, database) = match components {
         Err(_) => ("failing", "unreachable"),
@@ -36,12 +36,12 @@ pub async fn show(State(app): State<App>) -> Health {
 }
 
 /// Returns 200 whenever the process responds.
-pub async fn live() -> Live {
+pub(super) async fn live() -> Live {
     Live
 }
 
 #[derive(Debug)]
-pub struct Live;
+pub(super) struct Live;
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {

@@ -17,11 +17,15 @@ use crate::{
     services::policy,
 };
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(name): Path<Name>) -> Result<WithEtag<Policy>> {
+pub(super) async fn show(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(name): Path<Name>,
+) -> Result<WithEtag<Policy>> {
     Ok(WithEtag(policy::show(&app.runs, &name).await?))
 }
 
-pub async fn set(
+pub(super) async fn set(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
@@ -32,7 +36,7 @@ pub async fn set(
 }
 
 /// Lists lasting decisions, oldest first.
-pub async fn decisions(
+pub(super) async fn decisions(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,

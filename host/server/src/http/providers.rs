@@ -19,11 +19,11 @@ use crate::{
 };
 
 /// Lists providers, by name.
-pub async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<View>> {
+pub(super) async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: Paging) -> Result<Paginated<View>> {
     Ok(paging.show(providers::list(&app.components, &paging.page).await?))
 }
 
-pub async fn install(
+pub(super) async fn install(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Json(new): Json<NewProvider>,
@@ -32,11 +32,15 @@ pub async fn install(
     Ok(Created::new(format!("/v1/providers/{}", provider.id), provider))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<WithEtag<View>> {
+pub(super) async fn show(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(id): Path<Name>,
+) -> Result<WithEtag<View>> {
     Ok(WithEtag(providers::get(&app.components, &id).await?))
 }
 
-pub async fn update(
+pub(super) async fn update(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path(id): Path<Name>,
@@ -46,7 +50,7 @@ pub async fn update(
     Ok(WithEtag(providers::update(&app.components, caller.principal, id, patch, expected).await?))
 }
 
-pub async fn delete(
+pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path(id): Path<Name>,
@@ -56,11 +60,15 @@ pub async fn delete(
     Ok(Deleted)
 }
 
-pub async fn models(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<Body<Vec<Model>>> {
+pub(super) async fn models(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(id): Path<Name>,
+) -> Result<Body<Vec<Model>>> {
     Ok(Body(models::list(&app.components, &id).await?))
 }
 
-pub async fn check(
+pub(super) async fn check(
     State(app): State<App>,
     _: Caller<AgentsWrite>,
     Path(id): Path<Name>,
@@ -69,6 +77,10 @@ pub async fn check(
     Ok(Body(checks::check(&app.components, id, order).await?))
 }
 
-pub async fn checked(State(app): State<App>, _: Caller<AgentsRead>, Path(id): Path<Name>) -> Result<WithEtag<Report>> {
+pub(super) async fn checked(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(id): Path<Name>,
+) -> Result<WithEtag<Report>> {
     Ok(WithEtag(checks::last(&app.components, &id).await?))
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Lists questions, oldest first.
-pub async fn list(
+pub(super) async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
@@ -27,7 +27,7 @@ pub async fn list(
     Ok(paging.show(questions::list(&app.runs, &name, &paging.page).await?))
 }
 
-pub async fn answer(
+pub(super) async fn answer(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
     Path((name, question_id)): Path<(Name, QuestionId)>,

@@ -26,7 +26,7 @@ use crate::{
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// Lists runs, newest first.
-pub async fn list(
+pub(super) async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
@@ -36,7 +36,7 @@ pub async fn list(
 }
 
 /// Queues a run. With `Prefer: wait=SECONDS`, responds when the run ends or after that time.
-pub async fn start(
+pub(super) async fn start(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
     Path(name): Path<Name>,
@@ -57,7 +57,7 @@ pub async fn start(
 }
 
 /// Returns a run with its steps and their usage.
-pub async fn show(
+pub(super) async fn show(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path((name, run_id)): Path<(Name, RunId)>,
@@ -65,7 +65,7 @@ pub async fn show(
     Ok(WithEtag(runs::detail(&app.runs, &name, &run_id).await?))
 }
 
-pub async fn stop(
+pub(super) async fn stop(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
     Path((name, run_id)): Path<(Name, RunId)>,

@@ -14,7 +14,7 @@ use crate::{
     services::secrets::{self, NewSecret, NewValue},
 };
 
-pub async fn create(
+pub(super) async fn create(
     State(app): State<App>,
     caller: Caller<VaultWrite>,
     Json(new): Json<NewSecret>,
@@ -24,16 +24,20 @@ pub async fn create(
 }
 
 /// Lists secrets, oldest first.
-pub async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Secret>> {
+pub(super) async fn list(State(app): State<App>, _: Caller<VaultRead>, paging: Paging) -> Result<Paginated<Secret>> {
     Ok(paging.show(secrets::list(&app.vault, &paging.page).await?))
 }
 
-pub async fn show(State(app): State<App>, _: Caller<VaultRead>, Path(id): Path<SecretId>) -> Result<WithEtag<Secret>> {
+pub(super) async fn show(
+    State(app): State<App>,
+    _: Caller<VaultRead>,
+    Path(id): Path<SecretId>,
+) -> Result<WithEtag<Secret>> {
     Ok(WithEtag(secrets::get(&app.vault, &id).await?))
 }
 
 /// Replaces the value of a secret.
-pub async fn rotate(
+pub(super) async fn rotate(
     State(app): State<App>,
     caller: Caller<VaultWrite>,
     Path(id): Path<SecretId>,
@@ -43,7 +47,7 @@ pub async fn rotate(
     Ok(WithEtag(secrets::rotate(&app.vault, caller.principal, id, new, expected).await?))
 }
 
-pub async fn delete(
+pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller<VaultWrite>,
     Path(id): Path<SecretId>,

@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Selection {
+pub(super) struct Selection {
     /// A session's id, or a conversation's name; `default` if absent.
     session: Option<String>,
     /// Only the messages of this run.
@@ -37,7 +37,7 @@ pub struct Selection {
 }
 
 /// Lists the messages of a session, oldest first.
-pub async fn messages(
+pub(super) async fn messages(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
@@ -49,7 +49,7 @@ pub async fn messages(
 }
 
 /// Lists sessions, oldest first.
-pub async fn list(
+pub(super) async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,

@@ -34,7 +34,7 @@ use crate::{
 /// A tool to be called.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Invocation {
+pub(super) struct Invocation {
     /// One of the skill's `tools`, by its name.
     tool: String,
     /// As the tool's `parameters` say.
@@ -43,7 +43,7 @@ pub struct Invocation {
 }
 
 /// Lists skills, by name.
-pub async fn list(
+pub(super) async fn list(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path(name): Path<Name>,
@@ -52,7 +52,7 @@ pub async fn list(
     Ok(paging.show(skills::list(&app.components, &name, &paging.page).await?))
 }
 
-pub async fn install(
+pub(super) async fn install(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
@@ -63,7 +63,7 @@ pub async fn install(
 }
 
 /// Replaces the component. Returns 409 if the new one requests permissions without consent.
-pub async fn upgrade(
+pub(super) async fn upgrade(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
@@ -75,7 +75,7 @@ pub async fn upgrade(
 }
 
 /// Restores the previous component.
-pub async fn rollback(
+pub(super) async fn rollback(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
@@ -83,7 +83,7 @@ pub async fn rollback(
     Ok(WithEtag(upgrade::rollback(&app.components, caller.principal, name, skill_id).await?))
 }
 
-pub async fn show(
+pub(super) async fn show(
     State(app): State<App>,
     _: Caller<AgentsRead>,
     Path((name, skill_id)): Path<(Name, Name)>,
@@ -91,7 +91,7 @@ pub async fn show(
     Ok(WithEtag(skills::get(&app.components, &name, &skill_id).await?))
 }
 
-pub async fn delete(
+pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
@@ -102,7 +102,7 @@ pub async fn delete(
 }
 
 /// Calls one tool and returns its result, as a JSON string if it is text.
-pub async fn invoke(
+pub(super) async fn invoke(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,

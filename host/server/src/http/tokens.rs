@@ -14,7 +14,7 @@ use crate::{
     services::tokens::{self, Issued, NewToken},
 };
 
-pub async fn create(
+pub(super) async fn create(
     State(app): State<App>,
     TokenCreator(creator): TokenCreator,
     Json(new): Json<NewToken>,
@@ -25,11 +25,15 @@ pub async fn create(
 }
 
 /// Lists tokens, oldest first, without their values.
-pub async fn list(State(app): State<App>, _: Caller<TokensAdmin>, paging: Paging) -> Result<Paginated<Token>> {
+pub(super) async fn list(State(app): State<App>, _: Caller<TokensAdmin>, paging: Paging) -> Result<Paginated<Token>> {
     Ok(paging.show(tokens::list(&app.access, &paging.page).await?))
 }
 
-pub async fn revoke(State(app): State<App>, caller: Caller<TokensAdmin>, Path(id): Path<TokenId>) -> Result<Deleted> {
+pub(super) async fn revoke(
+    State(app): State<App>,
+    caller: Caller<TokensAdmin>,
+    Path(id): Path<TokenId>,
+) -> Result<Deleted> {
     tokens::revoke(&app.access, caller.principal, id).await?;
     Ok(Deleted)
 }

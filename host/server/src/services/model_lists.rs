@@ -33,10 +33,10 @@ pub struct Model {
 
 /// Cached model lists by provider.
 #[derive(Debug, Default)]
-pub struct ModelLists(Mutex<HashMap<Name, Cached>>);
+pub(super) struct ModelLists(Mutex<HashMap<Name, Cached>>);
 
 #[derive(Debug, Clone)]
-pub struct Cached {
+pub(super) struct Cached {
     /// Digest of the component and its configuration.
     of: (Digest, Map<String, Value>),
     since: OffsetDateTime,
@@ -45,7 +45,7 @@ pub struct Cached {
 }
 
 impl ModelLists {
-    pub fn get(&self, provider: &Provider, now: OffsetDateTime) -> Option<Cached> {
+    pub(super) fn get(&self, provider: &Provider, now: OffsetDateTime) -> Option<Cached> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&provider.id).cloned()?;
         let age = now - cached.since;
         let longest = if cached.models.is_some() { MAX_AGE } else { RETRY_PAUSE };
@@ -54,7 +54,7 @@ impl ModelLists {
         (fresh && cached.of.0 == provider.component.digest && cached.of.1 == provider.config).then_some(cached)
     }
 
-    pub fn insert(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
+    pub(super) fn insert(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
         let of = (provider.component.digest.clone(), provider.config.clone());
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = lists.get(&provider.id).filter(|cached| cached.of == of).and_then(|cached| cached.models.clone());
@@ -64,7 +64,7 @@ impl ModelLists {
     }
 
     /// Removes the list of a removed provider.
-    pub fn forget(&self, provider: &Name) {
+    pub(super) fn forget(&self, provider: &Name) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(provider);
     }
 }

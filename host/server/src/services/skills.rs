@@ -214,7 +214,7 @@ pub async fn admit(
     Ok(admitted)
 }
 
-/// Removes unused components like [`collect`], but only logs a failure.
+/// Removes unused components like [`remove_unused`], but only logs a failure.
 pub async fn try_remove_unused(components: &Components) {
     if let Err(error) = remove_unused(components).await {
         tracing::error!(error = ?error, "failed to remove unused components");

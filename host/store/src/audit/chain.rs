@@ -12,7 +12,7 @@ use moxxy_types::{
 use zeroize::Zeroizing;
 
 /// Length of keys and hashes, in bytes.
-pub const HASH_BYTES: usize = 32;
+pub(super) const HASH_BYTES: usize = 32;
 /// Hash that precedes the first entry.
 const GENESIS_HASH: Hash = Hash([0; HASH_BYTES]);
 

@@ -7,9 +7,9 @@ use moxxy_types::{
 use tokio::sync::broadcast;
 
 /// Maximum size of a broadcast payload, in bytes. Subscribers read larger events from the log.
-pub const MAX_BROADCAST_BYTES: usize = 16 * 1024;
+pub(super) const MAX_BROADCAST_BYTES: usize = 16 * 1024;
 /// Number of events that a subscriber may lag behind before it reads them from the log.
-pub const BROADCAST_CAPACITY: usize = 1024;
+pub(super) const BROADCAST_CAPACITY: usize = 1024;
 
 /// Broadcast channel for events.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Events(broadcast::Sender<BroadcastItem>);
 
 /// An item of the broadcast channel.
 #[derive(Debug, Clone)]
-pub enum BroadcastItem {
+pub(super) enum BroadcastItem {
     Event(LoggedEvent),
     /// An event is in the log that is too large to buffer for slow subscribers.
     Logged,

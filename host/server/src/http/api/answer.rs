@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::http::net::limits::RateLimited;
 
-pub type Result<T, E = ApiError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// `WWW-Authenticate` value of a 401 (RFC 6750).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"moxxy\"");
@@ -139,7 +139,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-pub async fn no_route() -> ApiError {
+pub(crate) async fn no_route() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "route_not_found",

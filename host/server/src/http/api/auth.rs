@@ -30,13 +30,13 @@ use crate::{
 
 /// Caller that has the scope `S`.
 #[derive(Debug)]
-pub struct Caller<S> {
+pub(crate) struct Caller<S> {
     pub principal: Principal,
     scope: PhantomData<S>,
 }
 
 /// Type that represents a scope.
-pub trait RequiredScope {
+pub(crate) trait RequiredScope {
     const SCOPE: Scope;
 }
 
@@ -44,7 +44,7 @@ macro_rules! scopes {
     ($($scope:ident),* $(,)?) => {
         $(
             #[derive(Debug)]
-            pub struct $scope;
+            pub(crate) struct $scope;
             impl RequiredScope for $scope {
                 const SCOPE: Scope = Scope::$scope;
             }
@@ -56,11 +56,11 @@ scopes! { AgentsRead, AgentsWrite, RunsWrite, EventsRead, VaultRead, VaultWrite,
 
 /// Creator of a token: a principal with `tokens:admin`, or the bootstrap for the first token.
 #[derive(Debug)]
-pub struct TokenCreator(pub Creator);
+pub(crate) struct TokenCreator(pub Creator);
 
 /// Credential of a request, determined before the handler and the rate limits.
 #[derive(Debug, Clone)]
-pub enum Credential {
+pub(crate) enum Credential {
     Nothing,
     /// One-time code of the bootstrap.
     Code,
@@ -69,13 +69,13 @@ pub enum Credential {
 }
 
 impl Credential {
-    pub fn from_parts(parts: &Parts) -> &Self {
+    pub(crate) fn from_parts(parts: &Parts) -> &Self {
         parts.extensions.get().unwrap_or(&Self::Nothing)
     }
 }
 
 /// Reads the credential of every request. A credential is checked even where none is required.
-pub async fn read(
+pub(crate) async fn read(
     State((state, failures)): State<(HttpState, Failures)>,
     mut request: Request,
     next: Next,
@@ -136,7 +136,7 @@ impl<S: RequiredScope> FromRequestParts<HttpState> for Caller<S> {
 }
 
 /// Returns the principal of a request: its token, or `local` for a program that is trusted without a token.
-pub async fn principal(parts: &Parts, state: &HttpState) -> Result<Principal> {
+pub(crate) async fn principal(parts: &Parts, state: &HttpState) -> Result<Principal> {
     match Credential::from_parts(parts) {
         Credential::Token(token) => return Ok(Principal::Token(token.clone())),
         Credential::Refused(answer) => return Err(answer.clone()),

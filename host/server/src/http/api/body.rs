@@ -27,7 +27,7 @@ use crate::{
 
 /// Marker of routes whose bodies carry components.
 #[derive(Debug, Clone, Copy)]
-pub struct Upload;
+pub(crate) struct Upload;
 
 /// Returns the maximum size of a body that carries a component, in bytes. Base64 adds a third.
 fn upload_limit(server: &config::Server) -> usize {
@@ -35,7 +35,7 @@ fn upload_limit(server: &config::Server) -> usize {
 }
 
 /// Reads a body to its end. Returns an error if the body is too large, or arrives too slowly.
-pub async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(parts: &Parts, body: Body, state: &HttpState) -> Result<Bytes, ApiError> {
     let server = &state.config.server;
     let limit = if parts.extensions.get::<Upload>().is_some() { upload_limit(server) } else { server.body_limit };
     let too_large = || Error::too_large(format!("The body is larger than {limit} bytes"));
@@ -81,14 +81,14 @@ impl AsRef<[u8]> for BodyWithPermit {
     }
 }
 
-pub fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json")
 }
 
 /// Parses a JSON body, off the server's worker threads if it is large.
-pub async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
+pub(crate) async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
     tasks::run_sized(body.len(), move || parse(&body)).await?.map_err(Into::into)
 }
 
@@ -114,7 +114,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     })
 }
 
-pub fn unsupported() -> ApiError {
+pub(crate) fn unsupported() -> ApiError {
     let message = "The body has to be JSON: send `Content-Type: application/json`";
     ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
 }

@@ -18,27 +18,27 @@ use crate::{
     services::etag::Expected,
 };
 
-pub use paging::Paging;
+pub(crate) use paging::Paging;
 
 /// A JSON body.
 #[derive(Debug)]
-pub struct Json<T>(pub T);
+pub(crate) struct Json<T>(pub T);
 
 /// A JSON body, or the default when the body is empty.
 #[derive(Debug)]
-pub struct OptionalJson<T>(pub T);
+pub(crate) struct OptionalJson<T>(pub T);
 
 /// The names and ids in a path.
 #[derive(Debug)]
-pub struct Path<T>(pub T);
+pub(crate) struct Path<T>(pub T);
 
 /// The query parameters.
 #[derive(Debug)]
-pub struct Query<T>(pub T);
+pub(crate) struct Query<T>(pub T);
 
 /// `If-Match`: the versions that a change may replace.
 #[derive(Debug)]
-pub struct IfMatch(pub Expected);
+pub(crate) struct IfMatch(pub Expected);
 
 impl<T: DeserializeOwned + Send + 'static> FromRequest<HttpState> for Json<T> {
     type Rejection = ApiError;
@@ -91,7 +91,7 @@ impl<T: DeserializeOwned> FromRequestParts<HttpState> for Query<T> {
     }
 }
 
-pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
     let query = serde_html_form::Deserializer::from_bytes(uri.query().unwrap_or_default().as_bytes());
     serde_path_to_error::deserialize(query).map_err(|error| {
         let parameter = error.path().iter().next().map_or_else(|| "query".to_owned(), ToString::to_string);
@@ -99,7 +99,7 @@ pub fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
     })
 }
 
-pub fn wrong_query(parameter: &str, reason: &str) -> Error {
+pub(crate) fn wrong_query(parameter: &str, reason: &str) -> Error {
     wrong("invalid_query", format!("The query is wrong: `{parameter}`: {reason}"), parameter, reason)
 }
 
@@ -141,7 +141,7 @@ impl FromRequestParts<HttpState> for IfMatch {
 }
 
 /// Rewrites a parser message without the names of Rust types.
-pub fn in_plain_words(message: &str) -> String {
+pub(crate) fn in_plain_words(message: &str) -> String {
     match message {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
             return "it is a whole number".into();

@@ -30,21 +30,25 @@ use crate::{
     services::idempotency::{IdempotencyKeys, Outcome},
 };
 
-pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum length of a key, in characters.
 const MAX_KEY_CHARACTERS: usize = 255;
 /// Response headers that are stored with the body.
 const STORED_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 /// Header of responses to requests that were executed before.
-pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-pub const TRUE: HeaderValue = HeaderValue::from_static("true");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// Id of the created resource, on a response that shows a secret and must not be stored.
 #[derive(Debug, Clone)]
-pub struct Secret(pub String);
+pub(crate) struct Secret(pub String);
 
 /// Executes a request once, and replays its response to later requests with the same key.
-pub async fn execute_once(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
+pub(crate) async fn execute_once(
+    Extension(state): Extension<HttpState>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
     let (request, claim) = read_claim(&state, request).await?;
     let Some(claim) = claim else { return Ok(next.run(request).await) };
     let open = match state.app.access.idempotency.take(&claim).await? {
@@ -63,7 +67,11 @@ pub async fn execute_once(Extension(state): Extension<HttpState>, request: Reque
 }
 
 /// Leaves the key to the handler, which stores it together with the resource that it creates.
-pub async fn delegate_key(Extension(state): Extension<HttpState>, request: Request, next: Next) -> Result<Response> {
+pub(crate) async fn delegate_key(
+    Extension(state): Extension<HttpState>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
     let (mut request, claim) = read_claim(&state, request).await?;
     if let Some(claim) = claim {
         request.extensions_mut().insert(claim);

@@ -56,7 +56,7 @@ const CORS_EXPOSED_HEADERS: [HeaderName; 11] = [
 ];
 
 /// Adds the middleware to the routes. `limited` is subject to rate limits, `free` is not.
-pub fn apply_middleware(state: &HttpState, limited: Router, free: Router) -> Result<Router> {
+pub(crate) fn apply_middleware(state: &HttpState, limited: Router, free: Router) -> Result<Router> {
     let requests = Requests::new(&state.config.rate_limit)?;
     let failures = Failures::new(&state.config.rate_limit)?;
     crate::http::net::limits::sweep(state.app.background.tasks(), &requests, &failures);
@@ -164,7 +164,7 @@ fn framework(status: StatusCode) -> Option<ApiError> {
         .then(|| ApiError::new(status, "method_not_allowed", "This address does not take this method; see `Allow`"))
 }
 
-pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = what.unwrap_or("unknown"), "a handler panicked");
     let message = "Something went wrong inside the server; its log has the details under this request's id";

@@ -1,11 +1,11 @@
 //! Extractors, responses, errors, paging, idempotency, authentication and OpenAPI, shared by all routes.
 
-pub mod answer;
-pub mod auth;
-pub mod body;
-pub mod extract;
-pub mod idempotency;
-pub mod middleware;
-pub mod paging;
-pub mod prefer;
-pub mod reply;
+pub(super) mod answer;
+pub(super) mod auth;
+pub(super) mod body;
+pub(super) mod extract;
+pub(super) mod idempotency;
+pub(super) mod middleware;
+pub(super) mod paging;
+pub(super) mod prefer;
+pub(super) mod reply;

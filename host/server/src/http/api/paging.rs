@@ -32,14 +32,14 @@ const MAX_CURSOR_BYTES: usize = 512;
 
 /// Requested page of a list. Other query parameters are allowed only with `OTHERS`; the handler checks them.
 #[derive(Debug)]
-pub struct Paging<const OTHERS: bool = false> {
+pub(crate) struct Paging<const OTHERS: bool = false> {
     pub page: PageRequest,
     uri: Uri,
 }
 
 /// The parameters of a list. Others are the handler's.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     /// How many items a page has at most.
     #[schemars(range(min = 1, max = 1000), extend("default" = 100))]
     limit: Option<u32>,
@@ -51,7 +51,7 @@ pub struct Parameters {
 }
 
 impl<const OTHERS: bool> Paging<OTHERS> {
-    pub fn show<T>(&self, slice: Page<T>) -> Paginated<T> {
+    pub(crate) fn show<T>(&self, slice: Page<T>) -> Paginated<T> {
         Paginated { items: slice.items, next: slice.next.map(|after| self.next(&after)) }
     }
 

@@ -19,15 +19,15 @@ const LONGEST_WAIT: u64 = 300;
 
 /// Time that the client prefers to wait.
 #[derive(Debug)]
-pub struct Wait(pub Option<Duration>);
+pub(crate) struct Wait(pub Option<Duration>);
 
 /// Claim of the request, for handlers that store it themselves.
 #[derive(Debug)]
-pub struct Claimed(pub Option<Claim>);
+pub(crate) struct Claimed(pub Option<Claim>);
 
 /// `Last-Event-ID`.
 #[derive(Debug)]
-pub struct LastEvent(pub Option<i64>);
+pub(crate) struct LastEvent(pub Option<i64>);
 
 impl FromRequestParts<HttpState> for Wait {
     type Rejection = Infallible;

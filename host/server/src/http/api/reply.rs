@@ -14,22 +14,22 @@ use crate::{
 
 /// 200 with JSON.
 #[derive(Debug)]
-pub struct Body<T>(pub T);
+pub(crate) struct Body<T>(pub T);
 
 /// 200 with one resource and its `ETag`.
 #[derive(Debug)]
-pub struct WithEtag<T>(pub T);
+pub(crate) struct WithEtag<T>(pub T);
 
 /// 200 with one page of a list, and a `Link` to the next.
 #[derive(Debug)]
-pub struct Paginated<T> {
+pub(crate) struct Paginated<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
 }
 
 /// 201 with the created resource and its `Location`.
 #[derive(Debug)]
-pub struct Created<T> {
+pub(crate) struct Created<T> {
     location: String,
     made: T,
     secret: bool,
@@ -38,20 +38,20 @@ pub struct Created<T> {
 
 /// 204.
 #[derive(Debug)]
-pub struct Deleted;
+pub(crate) struct Deleted;
 
 impl<T> Created<T> {
-    pub fn new(location: String, made: T) -> Self {
+    pub(crate) fn new(location: String, made: T) -> Self {
         Self { location, made, secret: false, extra: HeaderMap::new() }
     }
 
     /// Marks a response that shows a secret, which is shown only once.
-    pub fn secret(mut self) -> Self {
+    pub(crate) fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
 
-    pub fn with(mut self, headers: HeaderMap) -> Self {
+    pub(crate) fn with(mut self, headers: HeaderMap) -> Self {
         self.extra = headers;
         self
     }
@@ -105,7 +105,7 @@ impl IntoResponse for Deleted {
 }
 
 /// Header with the id of the run that answers.
-pub const RUN_ID: HeaderName = HeaderName::from_static("x-moxxy-run-id");
+pub(crate) const RUN_ID: HeaderName = HeaderName::from_static("x-moxxy-run-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Builds a header map. The values consist of checked names and digits, so they are always valid.

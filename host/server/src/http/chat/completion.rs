@@ -17,7 +17,7 @@ use crate::{http::api::reply::Body, services::chat::Answer};
 /// An agent's answer.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChatCompletion")]
-pub struct Completion {
+pub(crate) struct Completion {
     /// The run's id.
     id: RunId,
     /// Always `chat.completion`.
@@ -59,7 +59,7 @@ struct Message {
 /// What the run used, in tokens.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChatUsage")]
-pub struct Tokens {
+pub(super) struct Tokens {
     /// What its model calls read.
     prompt_tokens: u64,
     /// What they wrote.
@@ -79,13 +79,13 @@ struct Cached {
 
 /// Answer, whole or streamed.
 #[derive(Debug)]
-pub enum Completed {
+pub(crate) enum Completed {
     Whole(HeaderMap, Completion),
     Stream(HeaderMap, Response),
 }
 
 impl Completion {
-    pub fn new(run: &Run, answer: Answer) -> Self {
+    pub(crate) fn new(run: &Run, answer: Answer) -> Self {
         let message = Message { role: "assistant", content: answer.content, refusal: None };
         Self {
             id: run.run_id.clone(),

@@ -26,13 +26,13 @@ use crate::{
     },
 };
 
-pub use completion::{Completed, Completion};
-pub use request::Request;
+pub(super) use completion::{Completed, Completion};
+pub(super) use request::Request;
 
 /// Header that tells clients of OpenAI's API whether to retry a request.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-pub async fn complete(
+pub(super) async fn complete(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
     Claimed(claim): Claimed,

@@ -23,7 +23,7 @@ const NAME: usize = 64;
 /// A conversation that an agent is to go on with. What is not named here is passed over.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "ChatRequest")]
-pub struct Request {
+pub(crate) struct Request {
     /// The agent's name.
     model: String,
     /// The conversation, oldest first: 1 to 4096 messages. The last one is from the user and becomes the
@@ -114,7 +114,7 @@ struct Part {
 }
 
 /// Validated request.
-pub struct ParsedRequest {
+pub(crate) struct ParsedRequest {
     pub agent: Name,
     pub conversation: Conversation,
     /// `None` for an answer that is not streamed.
@@ -122,7 +122,7 @@ pub struct ParsedRequest {
 }
 
 impl Request {
-    pub fn parse(self) -> Result<ParsedRequest> {
+    pub(crate) fn parse(self) -> Result<ParsedRequest> {
         self.refuse()?;
         let unknown = |_| Error::not_found("agent", self.model.chars().take(NAME).collect::<String>());
         let agent = Name::try_from(self.model.clone()).map_err(unknown)?;
@@ -179,7 +179,7 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
     let mut earlier: Vec<EarlierMessage> = Vec::with_capacity(count);
     for (index, message) in messages.into_iter().enumerate() {
         let messages =
-            message.to_agent_messages().map_err(|reason| Error::invalid_field(&place(index, "content"), reason))?;
+            message.into_agent_messages().map_err(|reason| Error::invalid_field(&place(index, "content"), reason))?;
         for said in messages.into_iter().filter(|said| !said.content.trim().is_empty()) {
             match earlier.last_mut() {
                 Some(before) if before.role == Role::Assistant && said.role == Role::Assistant => {
@@ -199,7 +199,7 @@ fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
 
 impl Message {
     /// Converts the message for the agent's model. The error is the reason why the content is invalid.
-    fn to_agent_messages(self) -> Result<Vec<EarlierMessage>, String> {
+    fn into_agent_messages(self) -> Result<Vec<EarlierMessage>, String> {
         let (role, text) = (self.role, self.text()?);
         let user = |content| EarlierMessage { role: Role::User, content };
         let marked = |what: &str| {

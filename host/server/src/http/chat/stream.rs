@@ -26,13 +26,13 @@ use crate::{
 
 /// Options of a streamed answer.
 #[derive(Debug, Clone, Copy)]
-pub struct StreamFormat {
+pub(crate) struct StreamFormat {
     /// Whether the last chunk reports the usage.
     pub usage: bool,
 }
 
 /// Answer that is being streamed.
-pub struct CompletionStream {
+pub(super) struct CompletionStream {
     pub runs: Runs,
     pub chat_run: ChatRun,
     pub output: OutputStream,
@@ -50,7 +50,7 @@ enum Stage {
 }
 
 impl CompletionStream {
-    pub fn into_response(self) -> Response {
+    pub(super) fn into_response(self) -> Response {
         let events = stream::unfold(Stage::Begin(self), |stage| async move {
             let (event, next) = stage.step().await?;
             Some((Ok::<_, Infallible>(event), next))

@@ -57,7 +57,7 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(500);
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Serves until the shutdown, then lets open requests finish.
-pub async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls: Option<Tls>) {
+pub(crate) async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls: Option<Tls>) {
     let slots = Arc::new(ConnectionSlots::new(max_connections(state.config.server.connections)));
     let graceful = GracefulShutdown::new();
     let shutdown = state.app.background.tasks().shutdown();
@@ -231,7 +231,7 @@ struct State {
 }
 
 /// Slot of one connection.
-pub struct ConnectionSlot {
+pub(crate) struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     /// Key in `State::waiting` while the connection is idle.
     idle_key: Mutex<Option<u64>>,
@@ -242,7 +242,7 @@ pub struct ConnectionSlot {
 struct Busy(Arc<ConnectionSlot>);
 
 /// Guard of a connection that is idle in the middle of a request.
-pub struct Waiting(Arc<ConnectionSlot>);
+pub(crate) struct Waiting(Arc<ConnectionSlot>);
 
 impl ConnectionSlots {
     fn new(limit: usize) -> Self {
@@ -304,7 +304,7 @@ impl ConnectionSlot {
     }
 
     /// Marks the connection as idle until the guard is dropped.
-    pub fn waiting(self: &Arc<Self>) -> Waiting {
+    pub(crate) fn waiting(self: &Arc<Self>) -> Waiting {
         self.wait();
         Waiting(Arc::clone(self))
     }

@@ -44,7 +44,7 @@ static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Key of a bucket. A request with a valid token has the key in its extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Bucket {
+pub(crate) enum Bucket {
     Token(TokenId),
     /// Hash of a network. Networks with the same hash share a bucket, which limits the number of buckets.
     Network(u32),
@@ -52,11 +52,11 @@ pub enum Bucket {
 
 /// Buckets for requests.
 #[derive(Debug, Clone)]
-pub struct Requests(Config);
+pub(crate) struct Requests(Config);
 
 /// Buckets for failed authentications.
 #[derive(Debug, Clone)]
-pub struct Failures(SharedRateLimiter<Bucket, NoHeaders>);
+pub(crate) struct Failures(SharedRateLimiter<Bucket, NoHeaders>);
 
 /// Rejection of a request that exceeds the limit.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ pub struct RateLimited {
 
 /// Address that a request comes from: the peer's, or the one that a trusted proxy reports.
 #[derive(Debug, Clone, Copy)]
-pub struct Client(pub IpAddr);
+pub(crate) struct Client(pub IpAddr);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ByCaller;
+pub(crate) struct ByCaller;
 
 impl KeyExtractor for ByCaller {
     type Key = Bucket;
@@ -79,12 +79,12 @@ impl KeyExtractor for ByCaller {
 }
 
 impl Requests {
-    pub fn new(config: &RateLimitConfig) -> Result<Self> {
+    pub(crate) fn new(config: &RateLimitConfig) -> Result<Self> {
         buckets(Duration::from_secs(1), config.per_second, config.burst).map(Self)
     }
 
     /// Rejects requests that exceed the limit with the response that `refuse` builds.
-    pub fn layer(&self, refuse: fn(RateLimited) -> Response) -> GovernorLayer<ByCaller, NoHeaders, Body> {
+    pub(crate) fn layer(&self, refuse: fn(RateLimited) -> Response) -> GovernorLayer<ByCaller, NoHeaders, Body> {
         GovernorLayer::new(Arc::clone(&self.0)).error_handler(move |error| {
             let GovernorError::TooManyRequests { wait_time, .. } = error else { return refuse(RateLimited::after(0)) };
             refuse(RateLimited::after(wait_time))
@@ -100,30 +100,30 @@ impl RateLimited {
 }
 
 impl Failures {
-    pub fn new(config: &RateLimitConfig) -> Result<Self> {
+    pub(crate) fn new(config: &RateLimitConfig) -> Result<Self> {
         let minute = Duration::from_secs(60);
         Ok(Self(Arc::clone(buckets(minute, config.failures_per_minute, config.failures_burst)?.limiter())))
     }
 
     /// Returns the buckets from the extensions of a request.
-    pub fn from_parts(parts: &Parts) -> Option<&Self> {
+    pub(crate) fn from_parts(parts: &Parts) -> Option<&Self> {
         parts.extensions.get()
     }
 
     /// Consumes one attempt of the request's network. Returns an error if none is left.
-    pub fn consume(&self, from: &Extensions) -> Result<(), RateLimited> {
+    pub(crate) fn consume(&self, from: &Extensions) -> Result<(), RateLimited> {
         self.0.check_key(&network(from)).map_err(|until| RateLimited::after(wait(&until)))
     }
 
     /// Returns whether a denial of this token may be recorded as an event. Rate-limited, so that not every one of a
     /// thousand denials is recorded.
-    pub fn may_record(&self, token: &TokenId) -> bool {
+    pub(crate) fn may_record(&self, token: &TokenId) -> bool {
         self.0.check_key(&Bucket::Token(token.clone())).is_ok()
     }
 }
 
 /// Evicts idle buckets once a minute.
-pub fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
+pub(crate) fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
     let (requests, failures) = (Arc::clone(requests.0.limiter()), Arc::clone(&failures.0));
     tasks.keep_running("rate limits", move || {
         let (requests, failures) = (Arc::clone(&requests), Arc::clone(&failures));
@@ -142,7 +142,7 @@ pub fn sweep(tasks: &Tasks, requests: &Requests, failures: &Failures) {
 impl Client {
     /// Returns the peer's address. Behind trusted proxies, returns the last address in `X-Forwarded-For` that is not
     /// one of them.
-    pub fn identify(peer: &Peer, headers: &HeaderMap, server: &Server) -> Self {
+    pub(crate) fn identify(peer: &Peer, headers: &HeaderMap, server: &Server) -> Self {
         let trusted = |address: &IpAddr| {
             let address = address.to_canonical();
             server.trusted_proxies.iter().any(|network: &IpNet| network.contains(&address))
@@ -161,7 +161,7 @@ impl Client {
 
     /// Returns the network that a request comes from: one network for all loopback addresses, a single IPv4 address,
     /// or the IPv6 prefix of 48 bits that one site is assigned.
-    pub fn network_of(extensions: &Extensions) -> IpNet {
+    pub(crate) fn network_of(extensions: &Extensions) -> IpNet {
         let client = extensions.get().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Self(address)| *address);
         match client.to_canonical() {
             address if address.is_loopback() => IpNet::V4(LOOPBACK),

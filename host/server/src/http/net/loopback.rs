@@ -12,7 +12,7 @@ use crate::http::net::{socket::SocketState, socket_owner};
 
 /// The two ends of a connection.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub(crate) struct Peer {
     pub address: SocketAddr,
     local: SocketAddr,
     socket: SocketState,
@@ -22,7 +22,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(address: SocketAddr, local: SocketAddr, socket: SocketState, has_tls: bool) -> Self {
+    pub(crate) fn new(address: SocketAddr, local: SocketAddr, socket: SocketState, has_tls: bool) -> Self {
         Self { address, local, socket, has_tls, owner_trust: Arc::default() }
     }
 
@@ -43,7 +43,7 @@ impl Peer {
 
 /// Returns why a request is not trusted, or `None` if it is. The text completes the sentence «without a token only
 /// programs of the server's own user are answered, and».
-pub async fn loopback_rejection(parts: &Parts, listens_on_loopback: bool) -> Result<Option<&'static str>> {
+pub(crate) async fn loopback_rejection(parts: &Parts, listens_on_loopback: bool) -> Result<Option<&'static str>> {
     let Some(peer) = parts.extensions.get::<Peer>() else { return Ok(Some("this request's peer is unknown")) };
     Ok(if !listens_on_loopback {
         Some("this server listens to other machines too")

@@ -1,9 +1,9 @@
 //! Connections, TLS, rate limits and loopback trust.
 
-pub mod connections;
-pub mod limits;
-pub mod loopback;
-pub mod socket;
-pub mod socket_owner;
-pub mod tls;
-pub mod trace;
+pub(super) mod connections;
+pub(super) mod limits;
+pub(super) mod loopback;
+pub(super) mod socket;
+pub(super) mod socket_owner;
+pub(super) mod tls;
+pub(super) mod trace;

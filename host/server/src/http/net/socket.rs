@@ -17,18 +17,18 @@ use tokio::{
 };
 
 #[derive(Debug)]
-pub struct Socket(Arc<TcpStream>);
+pub(crate) struct Socket(Arc<TcpStream>);
 
 /// Weak reference to a socket, which does not keep it open.
 #[derive(Debug, Clone)]
-pub struct SocketState(Weak<TcpStream>);
+pub(crate) struct SocketState(Weak<TcpStream>);
 
 impl Socket {
-    pub fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         Self(Arc::new(stream))
     }
 
-    pub fn state(&self) -> SocketState {
+    pub(crate) fn state(&self) -> SocketState {
         SocketState(Arc::downgrade(&self.0))
     }
 }
@@ -36,7 +36,7 @@ impl Socket {
 impl SocketState {
     /// Returns whether the peer has neither reset the connection nor shut down its side. A connection that is
     /// established has been so since it was accepted.
-    pub fn is_established(&self) -> bool {
+    pub(crate) fn is_established(&self) -> bool {
         let Some(stream) = self.0.upgrade() else { return false };
         // `poll` reports hang-ups and errors even if they are not requested.
         let mut sockets = [PollFd::new(&*stream, PollFlags::RDHUP)];

@@ -21,7 +21,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Returns whether the peer's socket belongs to the server's own user or to root. `true` is valid only if the
 /// connection is still established afterwards. If the kernel reports no socket, the peer is not trusted.
-pub fn is_trusted(peer: SocketAddr, local: SocketAddr) -> io::Result<bool> {
+pub(crate) fn is_trusted(peer: SocketAddr, local: SocketAddr) -> io::Result<bool> {
     let own = rustix::process::geteuid().as_raw();
     let mut found = sockets(AddressFamily::INET, peer, local)?;
     // An IPv6 socket may have IPv4 addresses.

@@ -26,7 +26,7 @@ use crate::config::Server;
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// TLS acceptor that reloads changed files.
-pub struct Tls {
+pub(crate) struct Tls {
     server: Server,
     state: Mutex<State>,
 }
@@ -48,7 +48,7 @@ pub fn is_configured(server: &Server) -> bool {
 
 impl Tls {
     /// Returns `None` if plain HTTP is configured.
-    pub fn new(server: &Server) -> Result<Option<Self>> {
+    pub(crate) fn new(server: &Server) -> Result<Option<Self>> {
         if !is_configured(server) {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ impl Tls {
     }
 
     /// Returns the acceptor for a new connection.
-    pub fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= CHECK_INTERVAL {
             state.looked = Instant::now();

@@ -5,12 +5,12 @@ use moxxy_types::ids;
 
 use crate::services::tokens;
 
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// `traceparent`, version 00: the trace, and this server's span in it.
 #[derive(Debug, Clone)]
-pub struct Trace {
+pub(crate) struct Trace {
     pub id: String,
     pub span: String,
     flags: String,
@@ -18,7 +18,7 @@ pub struct Trace {
 
 impl Trace {
     /// Continues the client's trace, or starts one.
-    pub fn from_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         let span = ids::span();
         match headers.get(TRACEPARENT).and_then(|value| parse(value.to_str().ok()?)) {
             Some((id, flags)) => Self { id: id.to_owned(), span, flags: flags.to_owned() },
@@ -27,7 +27,7 @@ impl Trace {
     }
 
     /// Returns the `traceparent` for the response.
-    pub fn parent(&self) -> Option<HeaderValue> {
+    pub(crate) fn parent(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(format!("00-{}-{}-{}", self.id, self.span, self.flags)).ok()
     }
 }
@@ -46,7 +46,7 @@ fn parse(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Returns the client's request id if it is short, plain enough for a log and contains no token, or a new one.
-pub fn request_id(headers: &HeaderMap) -> String {
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
     headers.get(REQUEST_ID).and_then(acceptable).unwrap_or_else(ids::request)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 const REQUEST: &str = "req_019b7c5e-8f00-7000-8000-000000000000";
 
 /// Error statuses: status, name, meaning, and code and message of an example.
-pub const ERRORS: [(u16, &str, &str, &str, &str); 13] = [
+pub(super) const ERRORS: [(u16, &str, &str, &str, &str); 13] = [
     (304, "NotModified", "It is what the client has (`If-None-Match`).", "", ""),
     (400, "Invalid", "The input is invalid; `details` say where.", "invalid_input", "Invalid `limit`: it is 1 to 1000"),
     (
@@ -57,7 +57,7 @@ pub const ERRORS: [(u16, &str, &str, &str, &str); 13] = [
     ),
 ];
 
-pub fn responses() -> Value {
+pub(super) fn responses() -> Value {
     let all = ERRORS.iter().map(|(status, name, text, code, sentence)| {
         let mut response = Map::from_iter([("description".to_owned(), json!(text))]);
         if !code.is_empty() {
@@ -86,7 +86,7 @@ pub fn responses() -> Value {
     Value::Object(all.collect())
 }
 
-pub fn error_schema() -> Value {
+pub(super) fn error_schema() -> Value {
     let text = |text: &str| json!({ "type": "string", "description": text });
     json!({
         "type": "object",
@@ -113,7 +113,7 @@ pub fn error_schema() -> Value {
 }
 
 /// Returns the error schema with the members of RFC 9457.
-pub fn problem_schema() -> Value {
+pub(super) fn problem_schema() -> Value {
     let mut schema = error_schema();
     let standard = json!({
         "type": { "type": "string", "description": "Always `about:blank`: `code` says what is wrong." },
@@ -128,7 +128,7 @@ pub fn problem_schema() -> Value {
     schema
 }
 
-pub fn headers() -> Value {
+pub(super) fn headers() -> Value {
     let header = |text: &str, schema: Value| json!({ "description": text, "schema": schema });
     json!({
         "ETag": header("The version of what is shown.", json!({ "type": "string" })),
@@ -144,7 +144,7 @@ pub fn headers() -> Value {
     })
 }
 
-pub fn parameters() -> Value {
+pub(super) fn parameters() -> Value {
     let header = |name: &str, text: &str, schema: Value| json!({ "name": name, "in": "header", "required": false, "description": text, "schema": schema });
     let text = || json!({ "type": "string" });
     json!({
@@ -160,6 +160,6 @@ pub fn parameters() -> Value {
     })
 }
 
-pub fn reference(kind: &str, name: &str) -> Value {
+pub(super) fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }

@@ -22,18 +22,18 @@ use serde_json::{Map, Value, json};
 use crate::http::state::HttpState;
 use components::{ERRORS, reference};
 
-pub use routes::{claiming_post, delete, get, patch, post, put};
+pub(super) use routes::{claiming_post, delete, get, patch, post, put};
 
 /// Router that collects the descriptions of its routes.
-pub type Routes = ApiRouter<HttpState>;
+pub(super) type Routes = ApiRouter<HttpState>;
 
 /// Request body, with an example.
-pub trait RequestBody: DeserializeOwned + JsonSchema {
+pub(super) trait RequestBody: DeserializeOwned + JsonSchema {
     fn example() -> Value;
 }
 
 /// Response body, with an example.
-pub trait ResponseBody: Serialize + JsonSchema {
+pub(super) trait ResponseBody: Serialize + JsonSchema {
     fn example() -> Value;
 }
 
@@ -47,7 +47,7 @@ const DESCRIPTION: &str = "Agents, the skills and providers they are made of, th
 
 /// Serialized document.
 #[derive(Debug, Clone)]
-pub struct Document(pub Bytes);
+pub(super) struct Document(pub Bytes);
 
 impl IntoResponse for Document {
     fn into_response(self) -> Response {
@@ -56,7 +56,7 @@ impl IntoResponse for Document {
 }
 
 /// Builds a router for each group of routes, and one document of all groups in this order.
-pub fn describe<const N: usize>(groups: [fn() -> Routes; N]) -> ([Router<HttpState>; N], Value) {
+pub(super) fn describe<const N: usize>(groups: [fn() -> Routes; N]) -> ([Router<HttpState>; N], Value) {
     let mut api = OpenApi::default();
     let routers = groups.map(|routes| {
         schemas::begin();
@@ -66,7 +66,7 @@ pub fn describe<const N: usize>(groups: [fn() -> Routes; N]) -> ([Router<HttpSta
 }
 
 /// Returns an HTML page that shows the document at `url`, with its only script inline.
-pub fn page(url: &str) -> String {
+pub(super) fn page(url: &str) -> String {
     Redoc::new(url).with_title("Moxxy").html()
 }
 

@@ -14,7 +14,7 @@ use crate::{http::api::idempotency, http::state::HttpState};
 macro_rules! method {
     ($(#[$doc:meta])* $name:ident, $with:ident $(, $around:path)?) => {
         $(#[$doc])*
-        pub fn $name<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<HttpState>
+        pub(crate) fn $name<H, I, O, T>(id: &'static str, text: &'static str, handler: H) -> ApiMethodRouter<HttpState>
         where
             H: Handler<T, HttpState> + OperationHandler<I, O>,
             I: OperationInput,

@@ -12,12 +12,12 @@ fn settings() -> SchemaSettings {
 }
 
 /// Generates schemas of responses from here on.
-pub fn begin() {
+pub(super) fn begin() {
     aide::generate::in_context(|ctx| ctx.schema = SchemaGenerator::new(settings().for_serialize()));
 }
 
 /// Returns the schema of a request type, with its subschemas inlined.
-pub fn inline<T: JsonSchema>() -> Schema {
+pub(super) fn inline<T: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
@@ -26,14 +26,14 @@ pub fn inline<T: JsonSchema>() -> Schema {
 }
 
 /// Adds the schema of a request body as a component of the document, and returns a reference to it.
-pub fn request<T: RequestBody>(ctx: &mut GenContext) -> Schema {
+pub(super) fn request<T: RequestBody>(ctx: &mut GenContext) -> Schema {
     let mut schema = inline::<T>();
     transform_subschemas(&mut without_default, &mut schema);
     define(ctx, &T::schema_name(), schema)
 }
 
 /// Adds a schema as a component of the document, and returns a reference to it.
-pub fn define(ctx: &mut GenContext, name: &str, schema: Schema) -> Schema {
+pub(super) fn define(ctx: &mut GenContext, name: &str, schema: Schema) -> Schema {
     ctx.schema.definitions_mut().insert(name.to_owned(), schema.to_value());
     Schema::new_ref(format!("#/components/schemas/{name}"))
 }
@@ -46,7 +46,7 @@ fn without_default(schema: &mut Schema) {
 
 /// Rewrites schemas for client generators: `{}` for any value, and one `enum` for several constants, which the
 /// description then explains.
-pub fn simplify(value: &mut Value) {
+pub(super) fn simplify(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for key in ["properties", "patternProperties"] {

@@ -31,7 +31,7 @@ pub struct Candidate {
 
 /// Terms of a grant.
 #[derive(Debug, Default)]
-pub struct Terms {
+pub(super) struct Terms {
     pub mode: Mode,
     pub hosts: Option<Vec<String>>,
     pub place: Option<String>,
@@ -41,7 +41,7 @@ pub struct Terms {
 
 /// Issues grants of one secret.
 #[derive(Debug)]
-pub struct GrantIssuer<'a> {
+pub(super) struct GrantIssuer<'a> {
     pub secret: &'a Secret,
     /// Name of the principal that grants it.
     pub by: &'a str,
@@ -107,7 +107,7 @@ impl Candidate {
 
 impl GrantIssuer<'_> {
     /// Grants the secret for a component's request. Returns an equal grant that is in effect instead, if there is one.
-    pub async fn issue(&self, tx: &mut Tx, candidate: &Candidate, wish: &SecretRequest) -> Result<Grant> {
+    pub(super) async fn issue(&self, tx: &mut Tx, candidate: &Candidate, wish: &SecretRequest) -> Result<Grant> {
         let (secret, terms) = (self.secret, &self.terms);
         let (hosts, place) = match terms.mode {
             Mode::Inject => (
@@ -155,17 +155,17 @@ impl GrantIssuer<'_> {
 }
 
 /// Stores a grant and records its event.
-pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
+pub(super) async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
     store::grants::insert(tx, agent, grant).await?;
     record_event(tx, grant, &grant.granted_by, granted(grant)).await
 }
 
-pub async fn record_event(tx: &mut Tx, grant: &Grant, by: &str, event: Event) -> Result<()> {
+pub(super) async fn record_event(tx: &mut Tx, grant: &Grant, by: &str, event: Event) -> Result<()> {
     let subject = grant.agent_id.as_ref().map_or_else(EventContext::default, EventContext::agent);
     events::record(tx, &subject.by(by), event).await
 }
 
-pub fn granted(grant: &Grant) -> Event {
+pub(super) fn granted(grant: &Grant) -> Event {
     let grant = grant.clone();
     Event::Granted {
         grant_id: grant.id,

@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use crate::services::runs::{arguments, executor::RunExecutor, questions, tool_names::ToolNameMap};
 
 /// Name of the tool with which the model asks the user. No skill's tool can have this name.
-pub const ASK_USER: &str = "ask_user";
+pub(super) const ASK_USER: &str = "ask_user";
 /// Maximum length of a model's question, in bytes.
 const MAX_QUESTION_BYTES: usize = 16 * 1024;
 
 /// Decides on the tool calls of one message.
-pub struct ToolCallGate<'t> {
+pub(super) struct ToolCallGate<'t> {
     executor: &'t RunExecutor<'t>,
     message: &'t MessageId,
     policy: Policy,
@@ -31,7 +31,7 @@ pub struct ToolCallGate<'t> {
 }
 
 /// Decision on a tool call.
-pub enum GateDecision<'s> {
+pub(super) enum GateDecision<'s> {
     /// Executes the call, with the user's earlier answers to it.
     Execute(&'s Skill, &'s Tool, Vec<Answered>),
     /// Returns a result without executing the call.
@@ -50,7 +50,7 @@ enum Approval {
 
 /// Result of a call for the model.
 #[derive(Clone)]
-pub struct Answer {
+pub(super) struct Answer {
     pub content: String,
     pub is_error: bool,
     /// The denial, if the call was not allowed.
@@ -58,27 +58,27 @@ pub struct Answer {
 }
 
 #[derive(Clone)]
-pub struct Denied {
+pub(super) struct Denied {
     pub skill: Option<Name>,
     pub tool: String,
     pub reason: &'static str,
 }
 
 impl Answer {
-    pub fn error(content: impl Into<String>) -> Self {
+    pub(super) fn error(content: impl Into<String>) -> Self {
         Self { content: content.into(), is_error: true, denied: None }
     }
 }
 
 impl<'t> ToolCallGate<'t> {
-    pub async fn load(executor: &'t RunExecutor<'t>, message: &'t MessageId) -> Result<Self> {
+    pub(super) async fn load(executor: &'t RunExecutor<'t>, message: &'t MessageId) -> Result<Self> {
         let mut db = executor.runs.store.read().await?;
         let policy = store::agents::policy(&mut db, executor.agent.key).await?;
         let questions = store::questions::of_message(&mut db, message).await?;
         Ok(Self { executor, message, policy, questions })
     }
 
-    pub async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Skill]) -> Result<GateDecision<'s>> {
+    pub(super) async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Skill]) -> Result<GateDecision<'s>> {
         if call.name == ASK_USER {
             return Ok(self.asked_by_model(call));
         }
@@ -180,7 +180,7 @@ impl<'t> ToolCallGate<'t> {
     }
 
     /// Returns the question that a call asks, or the model through it.
-    pub fn question(&self, call: &ToolCall, question: String) -> NewQuestion {
+    pub(super) fn question(&self, call: &ToolCall, question: String) -> NewQuestion {
         NewQuestion {
             kind: Kind::Question,
             message: self.message.clone(),
@@ -197,7 +197,7 @@ impl<'t> ToolCallGate<'t> {
     }
 
     /// Stores questions to people.
-    pub async fn ask(&self, new: Vec<NewQuestion>) -> Result<()> {
+    pub(super) async fn ask(&self, new: Vec<NewQuestion>) -> Result<()> {
         let (run, seconds) = (self.executor.run.clone(), self.executor.runs.config.runs.question_time);
         let asking = self.executor.runs.store.persist(move |tx| {
             Box::pin(async move {
@@ -215,7 +215,7 @@ impl<'t> ToolCallGate<'t> {
 
 /// Returns the tools that the agent's policy does not deny, in a stable order: those of its skills, and
 /// [`ASK_USER`] unless the run is unattended.
-pub fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
+pub(super) fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
     let of_skill = |skill: &Skill| {
         let id = skill.id.clone();
         skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
@@ -241,7 +241,7 @@ pub fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Vec<model
 }
 
 /// Whether a call may have side effects, so that no other call may run at the same time.
-pub fn changes_something(call: &ToolCall, skills: &[Skill]) -> bool {
+pub(super) fn changes_something(call: &ToolCall, skills: &[Skill]) -> bool {
     find(skills, call).is_some_and(|(_, tool)| !tool.hints.read_only)
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::services::runs::Runs;
 
 /// Returns what is wrong with the arguments, or `None` if they match the tool's schema.
-pub async fn wrong(runs: &Runs, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
+pub(super) async fn wrong(runs: &Runs, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
     if let Value::String(text) = &call.arguments {
         return Ok(Some(format!("The arguments are not a JSON object{}.", why(text))));
     }

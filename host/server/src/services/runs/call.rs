@@ -30,13 +30,13 @@ use crate::services::{
 };
 
 /// Error code of a provider for a conversation that does not fit into the context window.
-pub const CONTEXT_TOO_LONG: &str = "context_too_long";
+pub(super) const CONTEXT_TOO_LONG: &str = "context_too_long";
 /// Maximum number of retries of a conversation that does not fit, each with half of it.
 const RETRIES: usize = 3;
 
 /// A prepared call.
 #[derive(Clone)]
-pub struct Call {
+pub(super) struct Call {
     request: models::Request,
     left_out: usize,
     shortened: usize,
@@ -59,7 +59,7 @@ struct RetryInfo {
 
 /// A call whose step is open.
 #[derive(Debug, Clone)]
-pub struct Opened {
+pub(super) struct Opened {
     pub step: StepId,
     price: Option<Price>,
     reserved: Reservation,
@@ -76,7 +76,7 @@ struct ContextOverflow {
 }
 
 /// Prepares the next call, or returns the failure if the conversation cannot be made to fit.
-pub async fn prepare(
+pub(super) async fn prepare(
     executor: &RunExecutor<'_>,
     asked: &ModelSelection,
     history: &[Message],
@@ -125,7 +125,7 @@ fn output(about: &ModelInfo, wanted: u32) -> u32 {
 }
 
 /// Opens the step of a call and returns the request, if the limits allow it.
-pub async fn open(
+pub(super) async fn open(
     executor: &RunExecutor<'_>,
     asked: &ModelSelection,
     call: Call,
@@ -190,7 +190,7 @@ async fn today(tx: &mut Tx, agent: AgentKey) -> Result<RunUsage> {
 impl Opened {
     /// Returns the usage of the call as reported by the provider. Without a report, it is estimated from the reserved
     /// input and an answer of `bytes` bytes.
-    pub fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> StepUsage {
+    pub(super) fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> StepUsage {
         let Some(usage) = reported else {
             let output = compaction::most_tokens(bytes as u64).min(self.reserved.output.into());
             return StepUsage {

@@ -29,7 +29,7 @@ const RESULT: u64 = 256;
 
 /// Messages for a model.
 #[derive(Debug)]
-pub struct Context {
+pub(super) struct Context {
     pub messages: Vec<models::Message>,
     /// Number of dropped messages.
     pub left_out: usize,
@@ -49,29 +49,29 @@ struct Group {
 }
 
 /// Returns the number of bytes that usually fit into `tokens` tokens.
-pub fn bytes_for_tokens(tokens: u64) -> u64 {
+pub(super) fn bytes_for_tokens(tokens: u64) -> u64 {
     tokens.saturating_mul(USUAL)
 }
 
 /// Returns the maximum number of tokens of `bytes` bytes.
-pub fn most_tokens(bytes: u64) -> u64 {
+pub(super) fn most_tokens(bytes: u64) -> u64 {
     bytes.div_ceil(WORST)
 }
 
 /// Returns the size of a request without its messages, in bytes.
-pub fn frame(request: &models::Request) -> u64 {
+pub(super) fn frame(request: &models::Request) -> u64 {
     let tool = |tool: &models::ToolDefinition| {
         PART + length(&tool.name) + length(&tool.description) + length(&tool.parameters)
     };
     request.system.as_deref().map_or(0, |system| PART + length(system)) + request.tools.iter().map(tool).sum::<u64>()
 }
 
-pub fn size(messages: &[models::Message]) -> u64 {
+pub(super) fn size(messages: &[models::Message]) -> u64 {
     messages.iter().flat_map(|message| &message.parts).map(part).sum()
 }
 
 /// Returns the part of a history that fits into `room` bytes, or all of it if the window is unknown.
-pub fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Context> {
+pub(super) fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Context> {
     let mut groups = groups(history, run)?;
     let room = room.unwrap_or(u64::MAX);
     if groups.iter().map(|group| group.size).sum::<u64>() <= room {

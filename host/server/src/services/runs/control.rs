@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Cancellation tokens and current output of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Control {
+pub(super) struct Control {
     pub step: CancellationToken,
     pub now: CancellationToken,
     live_output: Arc<Mutex<LiveOutput>>,
@@ -43,7 +43,7 @@ struct State {
 
 impl Control {
     /// Whether the run was asked to stop.
-    pub fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         self.now.is_cancelled() || self.step.is_cancelled()
     }
 

@@ -21,7 +21,7 @@ use crate::services::{
 
 /// Why a run's loop ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     /// The run completed, failed or was cancelled.
     Ended,
     /// The run waits for a person, and resumes after the answer.
@@ -31,7 +31,7 @@ pub enum End {
 }
 
 /// Executes the steps of one run.
-pub struct RunExecutor<'a> {
+pub(super) struct RunExecutor<'a> {
     pub runs: &'a Runs,
     pub run: Run,
     pub agent: Agent,
@@ -39,7 +39,7 @@ pub struct RunExecutor<'a> {
 }
 
 /// Effect of a step on its run.
-pub enum Outcome {
+pub(super) enum Outcome {
     Continue,
     /// Wait until these questions are answered.
     Wait(Vec<QuestionId>),
@@ -57,7 +57,7 @@ enum NextStep {
     Stop(Stop),
 }
 
-pub async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Result<End> {
+pub(super) async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Result<End> {
     if !started(runs, id).await? {
         return Ok(End::Ended);
     }
@@ -75,7 +75,7 @@ pub async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Result<End
 }
 
 /// Fails a run after an error of the server itself.
-pub async fn fail_run(runs: &Runs, id: &RunId, error: &Error) -> Result<()> {
+pub(super) async fn fail_run(runs: &Runs, id: &RunId, error: &Error) -> Result<()> {
     tracing::error!(run = %id, error = ?error, "failed to execute a run");
     let run = match store::runs::get(&mut *runs.store.read().await?, id).await {
         Ok(run) => run,
@@ -110,11 +110,11 @@ async fn started(runs: &Runs, id: &RunId) -> Result<bool> {
 }
 
 impl RunExecutor<'_> {
-    pub fn subject(&self) -> EventContext {
+    pub(super) fn subject(&self) -> EventContext {
         EventContext::run(&self.run.agent_id, &self.run.run_id)
     }
 
-    pub fn budget(&self) -> Budget {
+    pub(super) fn budget(&self) -> Budget {
         Budget::new(&self.agent.settings.limits, &self.runs.config)
     }
 
@@ -232,7 +232,7 @@ impl RunExecutor<'_> {
 }
 
 /// Cancels a run that was stopped.
-pub async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) -> Result<()> {
+pub(super) async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) -> Result<()> {
     let closed = close_open(tx, &run.run_id, "cancelled").await?;
     record_interrupted_steps(tx, subject, closed, "stopped", "The run was stopped").await?;
     questions::close(tx, run).await?;
@@ -261,7 +261,7 @@ async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
 }
 
 /// Closes the open steps of a run, and returns them.
-pub async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<Step>> {
+pub(super) async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<Step>> {
     let mut open = steps::list(tx, run).await?;
     open.retain(|step| step.ended_at.is_none());
     for step in &open {

@@ -29,7 +29,7 @@ const FAILOVER_CODES: [&str; 9] = [
 ];
 
 /// The selected model.
-pub struct ModelSelection {
+pub(super) struct ModelSelection {
     pub provider: Provider,
     pub model: String,
     /// Calls of the model in this run, in the order in which they started.
@@ -42,7 +42,7 @@ pub struct ModelSelection {
 
 /// A model whose failure caused a switch to another one.
 #[derive(Debug, Clone)]
-pub struct FailedOver {
+pub(super) struct FailedOver {
     /// The model, as `provider/model`.
     pub of: String,
     pub reason: String,
@@ -50,7 +50,7 @@ pub struct FailedOver {
     pub failed: usize,
 }
 
-pub async fn select_model(executor: &RunExecutor<'_>) -> Result<ModelSelection> {
+pub(super) async fn select_model(executor: &RunExecutor<'_>) -> Result<ModelSelection> {
     let mut db = executor.runs.store.read().await?;
     let mut earlier = steps::model_calls(&mut db, &executor.run.run_id).await?;
     // Current settings: if the agent was moved to another provider, the old one may be gone.
@@ -64,7 +64,7 @@ pub async fn select_model(executor: &RunExecutor<'_>) -> Result<ModelSelection> 
 
 impl ModelSelection {
     /// Returns the model to call after this failure, if there is one, in the format of a step's output.
-    pub fn next(&self, failure: &Failure) -> Option<serde_json::Value> {
+    pub(super) fn next(&self, failure: &Failure) -> Option<serde_json::Value> {
         if !FAILOVER_CODES.contains(&failure.code()) {
             return None;
         }
@@ -76,7 +76,7 @@ impl ModelSelection {
     }
 
     /// Whether calls of both selections would be the same.
-    pub fn is(&self, other: &Self) -> bool {
+    pub(super) fn is(&self, other: &Self) -> bool {
         let (one, two) = (&self.provider, &other.provider);
         self.model == other.model
             && one.id == two.id

@@ -80,7 +80,7 @@ struct Partial {
     arguments: String,
 }
 
-pub async fn run(executor: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
+pub(super) async fn run(executor: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
     let asked = fallback::select_model(executor).await?;
     let prepared = call::prepare(executor, &asked, &history, skills);
     // Cancellable, because it may list the provider's models first.

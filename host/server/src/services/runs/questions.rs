@@ -11,7 +11,7 @@ use moxxy_types::{
 };
 
 /// Stores a question and records its event.
-pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<()> {
+pub(super) async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<()> {
     if new.kind == Kind::Approval {
         // An approval for another version of the component is obsolete.
         for id in store::questions::withdraw_for_call(tx, &new.message, &new.call_id).await? {
@@ -31,7 +31,7 @@ pub async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Resu
 }
 
 /// Expires the open questions of a run that has ended.
-pub async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
+pub(super) async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
     for id in store::questions::give_up_all(tx, &run.run_id).await? {
         record_expired(tx, run, id, "run_ended").await?;
     }
@@ -39,14 +39,19 @@ pub async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
 }
 
 /// Withdraws the open approvals of a run: they are no longer needed, or are requested again.
-pub async fn withdraw(tx: &mut Tx, run: &Run) -> Result<()> {
+pub(super) async fn withdraw(tx: &mut Tx, run: &Run) -> Result<()> {
     for id in store::questions::withdraw_all(tx, &run.run_id).await? {
         record_expired(tx, run, id, "superseded").await?;
     }
     Ok(())
 }
 
-pub async fn record_expired(tx: &mut Tx, run: &Run, question_id: QuestionId, reason: &'static str) -> Result<()> {
+pub(crate) async fn record_expired(
+    tx: &mut Tx,
+    run: &Run,
+    question_id: QuestionId,
+    reason: &'static str,
+) -> Result<()> {
     let subject = EventContext::run(&run.agent_id, &run.run_id);
     events::record(tx, &subject, Event::AskExpired { question_id, reason }).await
 }

@@ -15,7 +15,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Returns the number of consecutive transient failures and the code of the last one, or `None` if the last call did
 /// not fail transiently.
-pub fn tries(calls: &[Step]) -> Option<(usize, String)> {
+pub(super) fn tries(calls: &[Step]) -> Option<(usize, String)> {
     let code = |step: &Step| Some(step.output.as_ref()?.get("code")?.as_str()?.to_owned());
     let passing =
         |step: &&Step| step.status == "failed" && code(step).is_some_and(|code| TRANSIENT_CODES.contains(&&*code));
@@ -26,7 +26,7 @@ pub fn tries(calls: &[Step]) -> Option<(usize, String)> {
 }
 
 /// Returns the pause before the retry of a call that failed `failed` times in a row, or `None` if it is not retried.
-pub fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
+pub(super) fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
     if !TRANSIENT_CODES.contains(&failure.code()) || failed > most {
         return None;
     }

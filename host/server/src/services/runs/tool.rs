@@ -25,7 +25,7 @@ use crate::services::{
     },
 };
 
-pub async fn run_all(
+pub(super) async fn run_all(
     executor: &RunExecutor<'_>,
     message: &MessageId,
     mut calls: Vec<ToolCall>,

@@ -11,7 +11,10 @@ use moxxy_types::{
 use crate::services::runs::executor::RunExecutor;
 
 /// Returns the calls that may be made, and answers the others.
-pub async fn admit(executor: &RunExecutor<'_>, mut calls: Vec<ToolCall>) -> Result<Result<Vec<ToolCall>, Failure>> {
+pub(super) async fn admit(
+    executor: &RunExecutor<'_>,
+    mut calls: Vec<ToolCall>,
+) -> Result<Result<Vec<ToolCall>, Failure>> {
     let budget = executor.budget();
     let limit = usize::try_from(budget.tool_calls.limit).unwrap_or(usize::MAX);
     let (session, run) = (&executor.run.session_id, &executor.run.run_id);

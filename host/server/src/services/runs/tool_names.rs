@@ -16,13 +16,13 @@ const MAX_SUGGESTIONS: usize = 5;
 
 /// Tool names of one request.
 #[derive(Debug, Clone, Default)]
-pub struct ToolNameMap {
+pub(super) struct ToolNameMap {
     /// Replaced names, by the tool's own name.
     shown: HashMap<String, String>,
 }
 
 impl ToolNameMap {
-    pub fn new<'n>(tools: impl Iterator<Item = &'n str> + Clone) -> Self {
+    pub(super) fn new<'n>(tools: impl Iterator<Item = &'n str> + Clone) -> Self {
         let mut long: Vec<_> = tools.clone().filter(|name| !is_accepted(name)).collect();
         long.sort_unstable();
         let mut names = Self::default();
@@ -37,7 +37,7 @@ impl ToolNameMap {
     }
 
     /// Returns the name of a tool for services. Histories may still contain a tool that was removed.
-    pub fn to_wire(&self, name: &str) -> String {
+    pub(super) fn to_wire(&self, name: &str) -> String {
         match self.shown.get(name) {
             Some(shown) => shown.clone(),
             None if is_accepted(name) => name.to_owned(),
@@ -47,13 +47,13 @@ impl ToolNameMap {
 
     /// Returns the tool with a name that a model called.
     #[expect(clippy::wrong_self_convention, reason = "the name comes from the wire, through this map")]
-    pub fn from_wire(&self, shown: &str) -> String {
+    pub(super) fn from_wire(&self, shown: &str) -> String {
         let found = self.shown.iter().find(|(_, known)| *known == shown);
         found.map_or(shown, |(name, _)| name).to_owned()
     }
 
     /// Replaces the tool names in a request.
-    pub fn show(&self, request: &mut models::Request) {
+    pub(super) fn show(&self, request: &mut models::Request) {
         for tool in &mut request.tools {
             tool.name = self.to_wire(&tool.name);
         }
@@ -65,7 +65,7 @@ impl ToolNameMap {
     }
 
     /// Returns the message for a model that called an unknown tool.
-    pub fn unknown<'n>(&self, name: &str, tools: impl Iterator<Item = &'n str>) -> String {
+    pub(super) fn unknown<'n>(&self, name: &str, tools: impl Iterator<Item = &'n str>) -> String {
         let nearness = |tool: &str| strsim::jaro_winkler(name, tool);
         let mut near: Vec<_> = tools.map(|tool| (nearness(tool), self.to_wire(tool))).collect();
         near.sort_by(|one, other| other.0.total_cmp(&one.0));
