@@ -172,7 +172,7 @@ async fn install(home: &Path, count: usize) {
     for number in 1..count {
         let component = marked(&skill, number);
         let digest = Digest::of(&component);
-        let mut seal = digest::keyed(&key);
+        let mut seal = digest::new_hmac(&key);
         seal.update(digest.as_str().as_bytes());
         seal.update(&code);
         fs::write(folder.join(format!("{}.seal", digest.hex())), seal.finalize().into_bytes()).unwrap();

@@ -68,7 +68,7 @@ pub(crate) fn accept_argument(name: &str) -> String {
         return name.to_owned();
     };
     match host {
-        plugins::ANY => format!("host:NAME {methods}"),
+        plugins::ANY_HOST => format!("host:NAME {methods}"),
         host if egress::is_public(host) => name.to_owned(),
         host => format!("host:{host}:PORT {methods}"),
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
 use moxxy_egress::{Pattern, Policy, Rule, Target, configured};
-use moxxy_runtime::{ANY, Denial, Secrets};
+use moxxy_runtime::{ANY_HOST, Denial, Secrets};
 use moxxy_secrets::{Injectable, Injector, Placeholder, Redactor, Rule as Grant, Value};
 use moxxy_types::{
     components::{HostRequest, Manifest},
@@ -138,15 +138,15 @@ impl RuleMonitor {
 
 /// Converts a host request of the manifest to a rule.
 fn rule(request: &HostRequest, config: &Map<String, Json>) -> Option<Rule> {
-    if request.host == ANY {
+    if request.host == ANY_HOST {
         return Some(Rule::new(Pattern::Any, &request.methods));
     }
     let Some(option) = request.host.strip_prefix("config:") else {
         return Some(Rule::new(Pattern::parse(&request.host)?, &request.methods));
     };
-    let (origin, place) = (configured::origin(option, config)?, configured::place(request, config)?);
+    let (origin, place) = (configured::origin(option, config)?, configured::host_and_port(request, config)?);
     let rule = Rule::new(Pattern::Exact(place.host), &request.methods).port(place.port);
-    Some(if origin.is_https() { rule } else { rule.plain() })
+    Some(if origin.is_https() { rule } else { rule.allow_http() })
 }
 
 impl Secrets for RuleMonitor {

@@ -74,10 +74,10 @@ impl RequestSender<'_> {
         let (mut parts, mut body) = request.into_parts();
         remove_hop_by_hop_headers(&mut parts.headers);
         let (origin, mut target, mut hops) = (target.clone(), target, 0);
-        let mut crossed = false;
+        let mut left_origin = false;
         loop {
             let (recorded_body, body_kind) = BodyKind::recorded(body);
-            let hop = Hop { url: target.url(), crossed };
+            let hop = Hop { url: target.url(), left_origin };
             let response = self.send_hop(&target, &hop, &parts, recorded_body).await?;
             let Some(next) = redirect::redirect_of(&response, &parts.method, !body_kind.is_known_empty()) else {
                 return Ok(response);
@@ -87,8 +87,8 @@ impl RequestSender<'_> {
             }
             hops += 1;
             target = target.join(&next.location)?;
-            crossed |= !target.is_of_origin(&origin);
-            if crossed {
+            left_origin |= !target.has_same_origin(&origin);
+            if left_origin {
                 redirect::strip_credentials(&mut parts.headers);
             }
             redirect::strip_content(&mut parts.headers);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::Target;
 
 /// Returns the host and port that a `config:` host request refers to.
-pub fn place(request: &HostRequest, config: &Map<String, Value>) -> Option<Peer> {
+pub fn host_and_port(request: &HostRequest, config: &Map<String, Value>) -> Option<Peer> {
     let origin = origin(request.host.strip_prefix("config:")?, config)?;
     Some(Peer { host: origin.host().to_owned(), port: origin.port() })
 }

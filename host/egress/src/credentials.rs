@@ -31,5 +31,5 @@ pub struct Hop<'a> {
     /// The URL as the component, or a redirect, wrote it.
     pub url: &'a Url,
     /// Whether a redirect has left the origin that the component named. No secret is sent there.
-    pub crossed: bool,
+    pub left_origin: bool,
 }

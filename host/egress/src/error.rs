@@ -22,7 +22,7 @@ pub enum Refusal {
     #[error("{0} is this server itself, which no rule allows")]
     OwnListener(String),
     #[error("it made more than the {0} requests of one call that `egress.requests` allows")]
-    Count(u32),
+    RequestLimit(u32),
     /// Refusal by the [`RequestInterceptor`](super::RequestInterceptor).
     #[error("{0}")]
     Secret(String),

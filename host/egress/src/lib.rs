@@ -85,7 +85,7 @@ impl Egress {
     }
 
     /// Blocks one of this server's own listeners for every policy.
-    pub fn refuse(&self, listener: SocketAddr) {
+    pub fn block_listener(&self, listener: SocketAddr) {
         self.0.connector.block_listener(listener);
     }
 
@@ -116,7 +116,7 @@ impl CallClient {
             pause: timeouts.pause.min(max_timeouts.pause),
         };
         if self.request_count.fetch_add(1, Relaxed) >= client.config.requests {
-            return Err(Refusal::Count(client.config.requests).into());
+            return Err(Refusal::RequestLimit(client.config.requests).into());
         }
         let permit =
             timeout(timeouts.connection.min(max_timeouts.connection), Arc::clone(&self.permits).acquire_owned()).await;

@@ -12,7 +12,7 @@ use super::{error::Refusal, target::Target};
 pub enum Pattern {
     Exact(Host),
     /// Every subdomain of this name, not the name itself.
-    Below(String),
+    Subdomains(String),
     /// Every host. Used only in [`Missing`], never in a rule.
     Any,
 }
@@ -39,7 +39,7 @@ pub struct Missing {
     /// request.
     pub advice: String,
     /// Advice for all other requests.
-    pub at_port: String,
+    pub other_port_advice: String,
 }
 
 /// Everything that one component may reach. Connections are shared between calls with equal policies.
@@ -56,7 +56,7 @@ impl Pattern {
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(suffix) = text.strip_prefix("*.") {
             return match Host::parse(suffix).ok()? {
-                Host::Domain(suffix) if suffix.contains('.') => Some(Self::Below(suffix)),
+                Host::Domain(suffix) if suffix.contains('.') => Some(Self::Subdomains(suffix)),
                 _ => None,
             };
         }
@@ -72,7 +72,7 @@ impl Pattern {
             (Self::Exact(Host::Domain(name)), Host::Domain(host)) => name == host,
             (Self::Exact(Host::Ipv4(address)), Host::Ipv4(host)) => address == host,
             (Self::Exact(Host::Ipv6(address)), Host::Ipv6(host)) => address == host,
-            (Self::Below(suffix), Host::Domain(host)) => {
+            (Self::Subdomains(suffix), Host::Domain(host)) => {
                 let label = host.strip_suffix(suffix.as_str()).and_then(|rest| rest.strip_suffix('.'));
                 label.is_some_and(|label| !label.is_empty())
             }
@@ -108,7 +108,7 @@ impl Rule {
         Self { port, ..self }
     }
 
-    pub fn plain(self) -> Self {
+    pub fn allow_http(self) -> Self {
         Self { https: false, ..self }
     }
 
@@ -117,7 +117,7 @@ impl Rule {
         Self { private: matches!(self.host, Pattern::Exact(_)), ..self }
     }
 
-    pub fn below(self, path: &str) -> Self {
+    pub fn under_path(self, path: &str) -> Self {
         Self { path: Some(path.trim_end_matches('/').to_owned()), ..self }
     }
 
@@ -139,7 +139,7 @@ impl Rule {
 impl Missing {
     fn advice_for(&self, target: &Target) -> &str {
         let ordinary = target.is_https() && target.port() == 443 && is_public(&target.host().to_string());
-        if ordinary { &self.advice } else { &self.at_port }
+        if ordinary { &self.advice } else { &self.other_port_advice }
     }
 }
 
@@ -240,10 +240,13 @@ mod tests {
         let missing = Missing {
             host: Pattern::parse("b.example").unwrap(),
             advice: "consent to it".into(),
-            at_port: "consent to {host}:{port}".into(),
+            other_port_advice: "consent to {host}:{port}".into(),
         };
-        let rules =
-            vec![rule("a.example"), rule("c.example").below("/repos/"), rule("127.0.0.1").plain().port(81).private()];
+        let rules = vec![
+            rule("a.example"),
+            rule("c.example").under_path("/repos/"),
+            rule("127.0.0.1").allow_http().port(81).private(),
+        ];
         Policy { owner: "test".into(), rules, missing: vec![missing] }
     }
 

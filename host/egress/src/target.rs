@@ -104,7 +104,7 @@ impl Target {
         path.contains("%2f") || path.contains("%5c")
     }
 
-    pub fn is_of_origin(&self, other: &Self) -> bool {
+    pub fn has_same_origin(&self, other: &Self) -> bool {
         self.url.origin() == other.url.origin()
     }
 }

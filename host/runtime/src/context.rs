@@ -23,7 +23,7 @@ pub struct CallContext {
     /// Receives progress reports, if anyone listens. Only the latest report is kept.
     pub progress: Option<watch::Sender<Option<Progress>>>,
     /// The call's earlier questions to the user, in order. `None` if nobody can be asked.
-    pub answers: Option<Vec<Answered>>,
+    pub answers: Option<Vec<AnsweredQuestion>>,
     /// The component's key-value storage, if it has any.
     pub storage: Option<Arc<dyn Storage>>,
     /// The secrets that the call may use, if any.
@@ -46,7 +46,7 @@ pub struct Caller {
 
 /// A question that a call asked the user.
 #[derive(Debug, Clone)]
-pub struct Answered {
+pub struct AnsweredQuestion {
     pub question: String,
     /// `None` if nobody answered in time.
     pub answer: Option<String>,

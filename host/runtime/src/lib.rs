@@ -50,14 +50,14 @@ use wasmtime::{
 };
 
 pub use bindings::models::exports::moxxy::plugin::models;
-pub use context::{Answered, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
+pub use context::{AnsweredQuestion, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
 pub use failure::{Failure, Limit};
 pub use files::upload;
 pub use imports::logging::{Line, Log};
 pub use inspect::{component as accepted, world_of};
 pub use options::Options;
 pub use output::Output;
-pub use permission_requests::{ANY, host as host_pattern};
+pub use permission_requests::{ANY_HOST, host as host_pattern};
 pub use prepared::Prepared;
 
 use self::{
@@ -308,7 +308,7 @@ impl Plugins {
         let world = world(component).ok_or_else(|| rejected("It is of no world that Moxxy knows".into()))?;
         let linked = Linked::new(&self.linker, component, world).map_err(rejected)?;
         let (engine, limits) = (self.engine.clone(), Limits::of_descriptions(&self.config));
-        let context = CallContext { frozen_clock: true, ..CallContext::new(Name::stored("component".into())) };
+        let context = CallContext { frozen_clock: true, ..CallContext::new(Name::from_db("component".into())) };
         let describing = async move {
             let manifest = Call::new(&engine, context.clone(), &limits).describe(&linked).await;
             let manifest = manifest.map_err(|f| format!("Its get-manifest() failed: {}", f.message()))?;

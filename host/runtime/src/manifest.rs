@@ -82,7 +82,7 @@ fn parse_schema(what: &str, text: &str) -> Result<Value, String> {
     check_length(what, text, MAX_SCHEMA_BYTES)?;
     let schema: Value = serde_json::from_str(text).map_err(|e| format!("{what} are not a JSON Schema: {e}"))?;
     if !json::is_shallow(&schema) {
-        return Err(format!("{what} nest more than {} levels deep", json::DEPTH));
+        return Err(format!("{what} nest more than {} levels deep", json::MAX_DEPTH));
     }
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err(format!("{what} need a JSON Schema with \"type\": \"object\""));

@@ -65,7 +65,7 @@ pub(super) fn validate(
     match result {
         Ok(output) if output.media_type == "application/json" => match serde_json::from_str(&output.content) {
             Ok(value) if json::is_shallow(&value) => Ok(Output::Json(value, output.content)),
-            Ok(_) => Err(contract_violation(format!("its result nests more than {} levels deep", json::DEPTH))),
+            Ok(_) => Err(contract_violation(format!("its result nests more than {} levels deep", json::MAX_DEPTH))),
             Err(error) => Err(contract_violation(format!("its result is not the JSON that it says it is: {error}"))),
         },
         Ok(output) if output.media_type == "text/plain" => Ok(Output::Text(output.content)),

@@ -19,7 +19,7 @@ const MAX_REQUESTS: usize = 64;
 /// Maximum length of a host name, in bytes.
 const MAX_HOST_BYTES: usize = 253;
 /// Requests hosts that the operator names when granting.
-pub const ANY: &str = "*";
+pub const ANY_HOST: &str = "*";
 
 pub fn hosts(requests: Vec<guest::HostRequest>) -> Result<Vec<HostRequest>, String> {
     check_count("hosts", requests.len())?;
@@ -40,19 +40,19 @@ pub fn secrets(requests: Vec<guest::SecretRequest>) -> Result<Vec<SecretRequest>
     let mut checked = Vec::with_capacity(requests.len());
     for request in requests {
         check_name("a secret", &request.name)?;
-        place(&request.place)?;
+        check_place(&request.place)?;
         text("the reason for a secret", &request.reason)?;
-        let hosts = places(&request.hosts)?;
+        let hosts = normalize_hosts(&request.hosts)?;
         checked.push(SecretRequest { name: request.name, hosts, place: request.place, reason: request.reason });
     }
     Ok(checked)
 }
 
 /// Validates the hosts that a secret may be sent to.
-pub fn places(hosts: &[String]) -> Result<Vec<String>, String> {
+pub fn normalize_hosts(hosts: &[String]) -> Result<Vec<String>, String> {
     check_count("hosts of a secret", hosts.len())?;
     let mut hosts = hosts.iter().map(|name| host(name)).collect::<Result<Vec<_>, _>>()?;
-    if hosts.iter().any(|host| host == ANY) {
+    if hosts.iter().any(|host| host == ANY_HOST) {
         return Err("a secret may not go to any host".into());
     }
     hosts.sort();
@@ -72,7 +72,7 @@ pub fn text(what: &str, text: &str) -> Result<(), String> {
 /// Validates a host: `api.example.com`, `*.example.com`, an IP address, `config:NAME`, or `*` for hosts that
 /// the operator names.
 pub fn host(name: &str) -> Result<String, String> {
-    if name == ANY {
+    if name == ANY_HOST {
         return Ok(name.to_owned());
     }
     if let Some(option) = name.strip_prefix("config:") {
@@ -124,7 +124,7 @@ fn methods(mut methods: Vec<String>) -> Result<Vec<String>, String> {
 }
 
 /// Validates where a secret may be placed in a request.
-pub fn place(place: &str) -> Result<(), String> {
+pub fn check_place(place: &str) -> Result<(), String> {
     let invalid = |_| {
         let rule = "header:NAME, basic, path, query:NAME or body, or is a header that frames the request";
         format!("the place {:?} is not {rule}", truncate(place))

@@ -38,7 +38,7 @@ pub(crate) fn seal(path: &Path, key: &[u8; 32], name: &str) -> io::Result<Vec<u8
 }
 
 fn hash(file: &mut File, key: &[u8; 32], name: &str) -> io::Result<Hmac256> {
-    let mut hash = digest::keyed(key);
+    let mut hash = digest::new_hmac(key);
     hash.update(name.as_bytes());
     let mut buffer = vec![0; 64 * 1024];
     loop {

@@ -42,11 +42,11 @@ impl Schema {
 }
 
 /// Returns an error that lists the mismatches of the object that a client sent as `field`.
-pub fn refuse(code: &'static str, field: &str, wrong: Vec<Mismatch>) -> Result<(), Error> {
+pub fn reject_mismatches(code: &'static str, field: &str, wrong: Vec<Mismatch>) -> Result<(), Error> {
     if wrong.is_empty() {
         return Ok(());
     }
-    let problem = Problem::new(code, format!("Invalid `{field}`: {}", told(&wrong)));
+    let problem = Problem::new(code, format!("Invalid `{field}`: {}", describe_mismatches(&wrong)));
     let detail = |Mismatch { place, reason }: Mismatch| {
         let field = if place.is_empty() { field.to_owned() } else { format!("{field}.{place}") };
         Detail { field, reason }
@@ -55,7 +55,7 @@ pub fn refuse(code: &'static str, field: &str, wrong: Vec<Mismatch>) -> Result<(
 }
 
 /// Returns the mismatches in one sentence.
-pub fn told(wrong: &[Mismatch]) -> String {
+pub fn describe_mismatches(wrong: &[Mismatch]) -> String {
     let describe = |Mismatch { place, reason }: &Mismatch| match place.as_str() {
         "" => reason.clone(),
         place => format!("`{place}`: {reason}"),

@@ -12,17 +12,17 @@ pub struct Value(Arc<Zeroizing<Vec<u8>>>);
 
 impl Value {
     /// Maximum length of a value, in bytes.
-    pub const LONGEST: usize = 64 * 1024;
+    pub const MAX_BYTES: usize = 64 * 1024;
 
     /// Takes the bytes. Fails and wipes them if there are none or too many.
     pub fn new(bytes: Vec<u8>) -> Result<Self, Error> {
         let bytes = Zeroizing::new(bytes);
         match bytes.len() {
-            1..=Self::LONGEST => Ok(Self(Arc::new(bytes))),
+            1..=Self::MAX_BYTES => Ok(Self(Arc::new(bytes))),
             0 => Err(Error::invalid("invalid_secret", "The value of a secret is empty")),
             length => Err(Error::invalid(
                 "invalid_secret",
-                format!("The value of a secret has {length} bytes; the limit is {}", Self::LONGEST),
+                format!("The value of a secret has {length} bytes; the limit is {}", Self::MAX_BYTES),
             )),
         }
     }

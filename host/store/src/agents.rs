@@ -148,9 +148,9 @@ impl TryFrom<Row> for Agent {
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
             key: AgentKey(row.key),
-            name: Name::stored(row.name),
+            name: Name::from_db(row.name),
             settings: Settings {
-                provider: Name::stored(row.provider),
+                provider: Name::from_db(row.provider),
                 model: row.model,
                 fallbacks: from_json(&row.fallbacks)?,
                 persona: row.persona,

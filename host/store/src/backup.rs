@@ -23,7 +23,7 @@ const POSITION_OFFSET: i64 = 1_000_000_000;
 
 /// The time of a backup and the version of Moxxy that wrote it.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct About {
+pub struct BackupInfo {
     pub taken_at: String,
     pub version: String,
 }
@@ -47,7 +47,7 @@ pub async fn close(db: Db) -> Result<()> {
 }
 
 /// Turns a copy of the database into a backup.
-pub async fn begin(db: &mut Db, about: &About) -> Result<()> {
+pub async fn begin(db: &mut Db, about: &BackupInfo) -> Result<()> {
     sqlx::raw_sql(
         "CREATE TABLE backup (format INTEGER NOT NULL, taken_at TEXT NOT NULL, version TEXT NOT NULL) STRICT;
          CREATE TABLE backup_components (digest TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
@@ -66,7 +66,7 @@ pub async fn add(db: &mut Db, digest: &Digest, bytes: &[u8]) -> Result<()> {
 }
 
 /// Checks that a file is a complete backup which this version can restore, and returns its metadata.
-pub async fn read(db: &mut Db, path: &Path) -> Result<About> {
+pub async fn read(db: &mut Db, path: &Path) -> Result<BackupInfo> {
     let version = migration::version(db, path).await.map_err(|error| match error.code() {
         "database_too_new" => error,
         _ => unreadable(path, "it is something else, or damaged"),
@@ -94,7 +94,7 @@ pub async fn component(db: &mut Db, digest: &Digest) -> Result<Option<Vec<u8>>> 
 }
 
 /// Turns a backup into a database that is marked as restored.
-pub async fn convert_to_database(db: &mut Db, path: &Path, about: &About, now: &str) -> Result<()> {
+pub async fn convert_to_database(db: &mut Db, path: &Path, about: &BackupInfo, now: &str) -> Result<()> {
     sqlx::raw_sql("DROP TABLE backup_components; DROP TABLE backup").execute(&mut *db).await?;
     migration::run_migrations(db, path).await?;
     let insert_mark = "INSERT INTO restored (only, taken_at, restored_at) VALUES (1, ?1, ?2)

@@ -61,14 +61,14 @@ pub async fn delete_unused(tx: &mut Tx) -> Result<HashSet<Digest>> {
 /// Returns the digests of all components.
 pub async fn digests(db: &mut Db) -> Result<HashSet<Digest>> {
     let digests: Vec<String> = sqlx::query_scalar("SELECT digest FROM components").fetch_all(db).await?;
-    Ok(digests.into_iter().map(Digest::stored).collect())
+    Ok(digests.into_iter().map(Digest::from_db).collect())
 }
 
 impl TryFrom<Row> for Description {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            digest: Digest::stored(row.digest),
+            digest: Digest::from_db(row.digest),
             world: World::named(&row.world).ok_or_else(|| Error::internal("an unknown world in the database"))?,
             manifest: from_json(&row.manifest)?,
             tools: from_json(&row.tools)?,

@@ -128,14 +128,14 @@ impl TryFrom<Row> for Grant {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            id: GrantId::stored(row.id),
-            secret_id: SecretId::stored(row.secret),
-            secret: SecretName::stored(row.secret_name),
-            name: SecretName::stored(row.name),
-            agent_id: row.agent.map(Name::stored),
-            skill_id: row.skill.map(Name::stored),
-            provider_id: row.provider.map(Name::stored),
-            digest: Digest::stored(row.digest),
+            id: GrantId::from_db(row.id),
+            secret_id: SecretId::from_db(row.secret),
+            secret: SecretName::from_db(row.secret_name),
+            name: SecretName::from_db(row.name),
+            agent_id: row.agent.map(Name::from_db),
+            skill_id: row.skill.map(Name::from_db),
+            provider_id: row.provider.map(Name::from_db),
+            digest: Digest::from_db(row.digest),
             mode: Mode::named(&row.mode).ok_or_else(|| Error::internal("an unknown mode of a grant"))?,
             hosts: from_json(&row.hosts)?,
             place: row.place,

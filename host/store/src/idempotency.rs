@@ -56,10 +56,10 @@ pub async fn find(db: &mut Db, claim: &Claim) -> Result<Option<Earlier>> {
     let Some(row) = row else { return Ok(None) };
     Ok(Some(match row {
         row if row.mac != claim.mac => Earlier::Different,
-        Row { run: Some(run), .. } => Earlier::Run(RunId::stored(run)),
+        Row { run: Some(run), .. } => Earlier::Run(RunId::from_db(run)),
         Row { made: Some(made), .. } => Earlier::Made(made),
         Row { status: None, .. } => Earlier::Unknown,
-        Row { status: Some(status), headers, body, .. } => Earlier::Answered {
+        Row { status: Some(status), headers, body, .. } => Earlier::AnsweredQuestion {
             status,
             headers: headers.as_deref().map(from_json).transpose()?.unwrap_or_default(),
             body: body.unwrap_or_default(),
@@ -68,7 +68,7 @@ pub async fn find(db: &mut Db, claim: &Claim) -> Result<Option<Earlier>> {
 }
 
 /// Records the outcome of a request.
-pub async fn note(tx: &mut Tx, key: &Key, outcome: Outcome<'_>) -> Result<()> {
+pub async fn record_outcome(tx: &mut Tx, key: &Key, outcome: Outcome<'_>) -> Result<()> {
     let (mut run, mut made, mut answer) = (None, None, None);
     match outcome {
         Outcome::Run(id) => run = Some(id.as_str()),

@@ -104,7 +104,7 @@ impl Store {
         let (chain, outage) = (audit::Chain::default(), outage::StorageOutage::default());
         let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
         tasks.spawn("store writer", Policy::Drain, writer::run(tx, queue, events));
-        let precedes_log = (1..migration::AUDIT_LOG).contains(&version);
+        let precedes_log = (1..migration::AUDIT_LOG_VERSION).contains(&version);
         Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone() })
     }
 

@@ -67,9 +67,9 @@ impl TryFrom<Row> for Message {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            id: MessageId::stored(row.id),
-            session_id: SessionId::stored(row.session),
-            run_id: RunId::stored(row.run),
+            id: MessageId::from_db(row.id),
+            session_id: SessionId::from_db(row.session),
+            run_id: RunId::from_db(row.run),
             role: Role::named(&row.role).ok_or_else(|| Error::internal("an unknown role of a message"))?,
             content: row.content,
             tool_calls: row.tool_calls.as_deref().map(from_json).transpose()?,

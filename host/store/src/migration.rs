@@ -21,7 +21,7 @@ use super::Db;
 static MIGRATIONS: Migrator = sqlx::migrate!("src/migrations");
 
 /// The first schema version with an audit log.
-pub const AUDIT_LOG: i64 = 6;
+pub const AUDIT_LOG_VERSION: i64 = 6;
 
 /// Returns the newest schema version that this program knows.
 pub fn newest() -> i64 {

@@ -106,7 +106,7 @@ impl TryFrom<Row> for Provider {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            id: Name::stored(row.id),
+            id: Name::from_db(row.id),
             component: row.component.try_into()?,
             config: from_json(&row.config)?,
             accepted: from_json(&row.accepted)?,

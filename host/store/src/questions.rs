@@ -119,7 +119,7 @@ pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &PageRequest) -> R
 }
 
 /// Revokes all decisions that apply to more than one call.
-pub async fn forget(tx: &mut Tx, agent: AgentKey) -> Result<()> {
+pub async fn revoke_standing(tx: &mut Tx, agent: AgentKey) -> Result<()> {
     let sql = "UPDATE questions SET scope = 'once' WHERE agent = ? AND scope <> 'once'";
     sqlx::query(sql).bind(agent.0).execute(&mut **tx).await?;
     Ok(())
@@ -146,7 +146,7 @@ pub async fn answer(tx: &mut Tx, id: &QuestionId, response: &Response, by: &str)
 pub async fn due(db: &mut Db, now: &str) -> Result<Vec<(RunId, QuestionId)>> {
     let sql = "SELECT run, id FROM questions WHERE status = 'open' AND expires_at <= ? ORDER BY expires_at";
     let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(now).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|(run, id)| (RunId::stored(run), QuestionId::stored(id))).collect())
+    Ok(rows.into_iter().map(|(run, id)| (RunId::from_db(run), QuestionId::from_db(id))).collect())
 }
 
 /// Returns the next expiry time of an open question.
@@ -169,11 +169,11 @@ pub async fn expire(tx: &mut Tx, id: &QuestionId) -> Result<bool> {
 }
 
 /// Expires all open questions of a run, and returns their ids.
-pub async fn give_up_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
+pub async fn expire_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE run = ? AND status = 'open' RETURNING id";
     let now = tx.now();
     let ids: Vec<String> = sqlx::query_scalar(sql).bind(now).bind(run.as_str()).fetch_all(&mut **tx).await?;
-    Ok(ids.into_iter().map(QuestionId::stored).collect())
+    Ok(ids.into_iter().map(QuestionId::from_db).collect())
 }
 
 /// Deletes the open approvals of a call, and returns their ids.
@@ -181,14 +181,14 @@ pub async fn withdraw_for_call(tx: &mut Tx, message: &MessageId, call: &str) -> 
     let sql = "DELETE FROM questions WHERE message = ? AND call_id = ? AND kind = 'approval' AND status = 'open'
                RETURNING id";
     let ids: Vec<String> = sqlx::query_scalar(sql).bind(message.as_str()).bind(call).fetch_all(&mut **tx).await?;
-    Ok(ids.into_iter().map(QuestionId::stored).collect())
+    Ok(ids.into_iter().map(QuestionId::from_db).collect())
 }
 
 /// Deletes the open approvals of a run, and returns their ids.
 pub async fn withdraw_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "DELETE FROM questions WHERE run = ? AND kind = 'approval' AND status = 'open' RETURNING id";
     let ids: Vec<String> = sqlx::query_scalar(sql).bind(run.as_str()).fetch_all(&mut **tx).await?;
-    Ok(ids.into_iter().map(QuestionId::stored).collect())
+    Ok(ids.into_iter().map(QuestionId::from_db).collect())
 }
 
 fn questions(rows: Vec<Row>) -> Result<Vec<Question>> {
@@ -199,14 +199,14 @@ impl TryFrom<Row> for Question {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            question_id: QuestionId::stored(row.id),
+            question_id: QuestionId::from_db(row.id),
             kind: Kind::named(&row.kind)?,
-            run_id: RunId::stored(row.run),
-            session_id: SessionId::stored(row.session),
+            run_id: RunId::from_db(row.run),
+            session_id: SessionId::from_db(row.session),
             question: row.question,
             tool: row.tool,
             arguments: row.arguments.as_deref().map(from_json).transpose()?,
-            digest: row.digest.map(Digest::stored),
+            digest: row.digest.map(Digest::from_db),
             status: Status::named(&row.status)?,
             answer: row.answer,
             decision: row.decision.as_deref().map(Decision::named).transpose()?,
@@ -215,7 +215,7 @@ impl TryFrom<Row> for Question {
             created_at: row.created_at,
             expires_at: row.expires_at,
             ended_at: row.ended_at,
-            message: MessageId::stored(row.message),
+            message: MessageId::from_db(row.message),
             call_id: row.call_id,
         })
     }

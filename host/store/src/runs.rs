@@ -158,7 +158,7 @@ pub async fn open(db: &mut Db) -> Result<Vec<Run>> {
 pub async fn next_in(db: &mut Db, session: &SessionId) -> Result<Option<RunId>> {
     let sql = "SELECT id, status FROM runs WHERE session = ? AND ended_at IS NULL ORDER BY position LIMIT 1";
     let next: Option<(String, String)> = sqlx::query_as(sql).bind(session.as_str()).fetch_optional(db).await?;
-    Ok(next.filter(|(_, status)| status != Status::Waiting.as_str()).map(|(id, _)| RunId::stored(id)))
+    Ok(next.filter(|(_, status)| status != Status::Waiting.as_str()).map(|(id, _)| RunId::from_db(id)))
 }
 
 /// Returns the number of queued runs of a session.
@@ -176,10 +176,10 @@ impl TryFrom<Row> for Run {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            run_id: RunId::stored(row.id),
+            run_id: RunId::from_db(row.id),
             agent: AgentKey(row.agent),
-            agent_id: Name::stored(row.agent_name),
-            session_id: SessionId::stored(row.session),
+            agent_id: Name::from_db(row.agent_name),
+            session_id: SessionId::from_db(row.session),
             status: Status::named(&row.status).ok_or_else(|| Error::internal("an unknown status of a run"))?,
             stop: row.stop.as_deref().and_then(Stop::named),
             started_by: row.started_by,

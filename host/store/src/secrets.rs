@@ -139,8 +139,8 @@ pub async fn set_key_id(tx: &mut Tx, id: &str) -> Result<()> {
 impl From<SealedRow> for Sealed {
     fn from(row: SealedRow) -> Self {
         Self {
-            id: SecretId::stored(row.id),
-            name: SecretName::stored(row.name),
+            id: SecretId::from_db(row.id),
+            name: SecretName::from_db(row.name),
             version: row.version,
             bytes: row.sealed,
         }
@@ -150,8 +150,8 @@ impl From<SealedRow> for Sealed {
 impl From<Row> for Secret {
     fn from(row: Row) -> Self {
         Self {
-            id: SecretId::stored(row.id),
-            name: SecretName::stored(row.name),
+            id: SecretId::from_db(row.id),
+            name: SecretName::from_db(row.name),
             description: row.description,
             version: row.version,
             created_by: row.created_by,

@@ -51,7 +51,7 @@ pub async fn close(tx: &mut Tx, agent: AgentKey, name: &Name) -> Result<()> {
 pub async fn current(db: &mut Db, agent: AgentKey, name: &Name) -> Result<Option<SessionId>> {
     let sql = "SELECT id FROM sessions WHERE agent = ? AND name = ? AND closed_at IS NULL";
     let id: Option<String> = sqlx::query_scalar(sql).bind(agent.0).bind(name.as_str()).fetch_optional(db).await?;
-    Ok(id.map(SessionId::stored))
+    Ok(id.map(SessionId::from_db))
 }
 
 /// Returns a session of this agent.
@@ -72,8 +72,8 @@ pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Ve
 impl From<Row> for Session {
     fn from(row: Row) -> Self {
         Self {
-            id: SessionId::stored(row.id),
-            name: Name::stored(row.name),
+            id: SessionId::from_db(row.id),
+            name: Name::from_db(row.name),
             created_at: row.created_at,
             closed_at: row.closed_at,
         }

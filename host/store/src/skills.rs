@@ -127,11 +127,11 @@ impl TryFrom<Row> for Skill {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            id: Name::stored(row.id),
+            id: Name::from_db(row.id),
             component: row.component.try_into()?,
             accepted: from_json(&row.accepted)?,
             grants: Vec::new(),
-            previous: row.previous.map(Digest::stored),
+            previous: row.previous.map(Digest::from_db),
             created_at: row.created_at,
         })
     }

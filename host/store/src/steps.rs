@@ -150,13 +150,13 @@ pub async fn model_calls(db: &mut Db, run: &RunId) -> Result<Vec<Step>> {
 }
 
 /// Returns the usage of a run so far.
-pub async fn spent(db: &mut Db, run: &RunId) -> Result<RunUsage> {
+pub async fn usage_of_run(db: &mut Db, run: &RunId) -> Result<RunUsage> {
     let sums: Sums = sqlx::query_as(sums!("WHERE run = ?")).bind(run.as_str()).fetch_one(db).await?;
     sums.try_into()
 }
 
 /// Returns the usage of all runs of an agent on a day, such as 2026-11-27.
-pub async fn spent_on(db: &mut Db, agent: AgentKey, day: &str) -> Result<RunUsage> {
+pub async fn usage_on_day(db: &mut Db, agent: AgentKey, day: &str) -> Result<RunUsage> {
     // A timestamp is the day, `T` and the time. It sorts before the day followed by `U`.
     let sql = sums!("WHERE agent = ?1 AND started_at >= ?2 AND started_at < ?2 || 'U'");
     let sums: Sums = sqlx::query_as(sql).bind(agent.0).bind(day).fetch_one(db).await?;
@@ -182,7 +182,7 @@ impl TryFrom<Row> for Step {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            step_id: StepId::stored(row.id),
+            step_id: StepId::from_db(row.id),
             kind: StepKind::named(&row.kind).ok_or_else(|| Error::internal("an unknown kind of step"))?,
             status: row.status,
             name: row.name,
@@ -192,9 +192,9 @@ impl TryFrom<Row> for Step {
                 input_tokens: row.input_tokens.unsigned_abs(),
                 cached_input_tokens: row.cached_input_tokens.unsigned_abs(),
                 output_tokens: row.output_tokens.unsigned_abs(),
-                cost: row.cost.map(Dollars::stored),
+                cost: row.cost.map(Dollars::from_db),
                 reserved_tokens: row.reserved_tokens.unsigned_abs(),
-                reserved_cost: Dollars::stored(row.reserved_cost),
+                reserved_cost: Dollars::from_db(row.reserved_cost),
             },
             started_at: row.started_at,
             ended_at: row.ended_at,
@@ -211,9 +211,9 @@ impl TryFrom<Sums> for RunUsage {
             input_tokens: sums.input_tokens.unsigned_abs(),
             cached_input_tokens: sums.cached_input_tokens.unsigned_abs(),
             output_tokens: sums.output_tokens.unsigned_abs(),
-            cost: Dollars::stored(sums.cost),
+            cost: Dollars::from_db(sums.cost),
             reserved_tokens: sums.reserved_tokens.unsigned_abs(),
-            reserved_cost: Dollars::stored(sums.reserved_cost),
+            reserved_cost: Dollars::from_db(sums.reserved_cost),
         })
     }
 }

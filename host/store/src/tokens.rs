@@ -66,7 +66,7 @@ pub async fn any(db: &mut Db) -> Result<bool> {
     Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tokens)").fetch_one(db).await?)
 }
 
-pub async fn note_use(tx: &mut Tx, id: &TokenId) -> Result<()> {
+pub async fn record_use(tx: &mut Tx, id: &TokenId) -> Result<()> {
     let now = tx.now();
     sqlx::query("UPDATE tokens SET last_used_at = ? WHERE id = ?")
         .bind(now)
@@ -87,7 +87,7 @@ impl TryFrom<Row> for Token {
     type Error = Error;
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
-            id: TokenId::stored(row.id),
+            id: TokenId::from_db(row.id),
             scopes: from_json(&row.scopes)?,
             description: row.description,
             created_at: row.created_at,

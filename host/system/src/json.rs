@@ -4,15 +4,15 @@ use serde_json::Value;
 
 /// Maximum nesting depth of a value from outside. A parsed value is stored inside other values and parsed again,
 /// and the parser fails at a depth of 128.
-pub const DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 64;
 
-/// Returns whether a value nests no deeper than [`DEPTH`].
+/// Returns whether a value nests no deeper than [`MAX_DEPTH`].
 pub fn is_shallow(value: &Value) -> bool {
-    is_within_depth(value, DEPTH)
+    is_within_depth(value, MAX_DEPTH)
 }
 
 /// Maximum number of values in a text from outside. Each takes much more memory once it is parsed.
-pub const VALUES: usize = 1_000_000;
+pub const MAX_VALUES: usize = 1_000_000;
 
 /// Returns the nesting depth of a JSON text and an upper bound on its number of values. The text is not parsed,
 /// so the result is also defined for text that is not JSON.

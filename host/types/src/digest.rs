@@ -27,7 +27,7 @@ impl Digest {
     }
 
     /// Wraps a stored value, which was validated before it was stored.
-    pub fn stored(text: String) -> Self {
+    pub fn from_db(text: String) -> Self {
         Self(text)
     }
 
@@ -68,7 +68,7 @@ impl MacKey {
     }
 
     pub fn start(&self) -> Hmac256 {
-        keyed(&self.0)
+        new_hmac(&self.0)
     }
 }
 
@@ -79,7 +79,7 @@ impl fmt::Debug for MacKey {
 }
 
 /// Starts a keyed hash (HMAC-SHA-256, RFC 2104).
-pub fn keyed(key: &[u8; 32]) -> Hmac256 {
+pub fn new_hmac(key: &[u8; 32]) -> Hmac256 {
     // The key is shorter than a block of the hash, so RFC 2104 pads it with zeros.
     let mut block = [0; 64];
     let (start, _) = block.split_at_mut(key.len());
@@ -102,7 +102,7 @@ pub fn hmac(key: &[u8], data: &[u8]) -> [u8; 32] {
 
 /// Derives a key for one purpose from the master key.
 pub fn derive(master: &[u8; 32], purpose: &str) -> [u8; 32] {
-    let mut hash = keyed(master);
+    let mut hash = new_hmac(master);
     hash.update(purpose.as_bytes());
     hash.finalize().into_bytes().into()
 }

@@ -93,13 +93,13 @@ impl Mode {
 
 impl Grant {
     /// Returns whether the grant may be used now: it has not expired and has uses left.
-    pub fn holds(&self, now: &str) -> bool {
+    pub fn is_usable(&self, now: &str) -> bool {
         let expired = self.expires_at.as_deref().is_some_and(|end| end <= now);
         !expired && self.max_uses.is_none_or(|max| self.uses < max)
     }
 
     /// Returns whether both grants allow the same.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub fn has_same_terms(&self, other: &Self) -> bool {
         let use_of = |grant: &Self| (grant.secret_id.clone(), grant.name.clone(), grant.mode, grant.place.clone());
         let restrictions_of = |grant: &Self| (grant.hosts.clone(), grant.expires_at.clone(), grant.max_uses);
         use_of(self) == use_of(other) && restrictions_of(self) == restrictions_of(other)

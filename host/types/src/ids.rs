@@ -48,7 +48,7 @@ macro_rules! text {
             }
 
             /// Wraps a stored value, which was validated before it was stored.
-            pub fn stored(text: String) -> Self {
+            pub fn from_db(text: String) -> Self {
                 Self(text)
             }
         }

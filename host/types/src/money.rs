@@ -35,7 +35,7 @@ impl Dollars {
         (0.0..=MAX_DOLLARS).contains(&dollars).then(|| Self((dollars * BILLIONTHS_PER_DOLLAR).round() as u64))
     }
 
-    pub fn stored(billionths: i64) -> Self {
+    pub fn from_db(billionths: i64) -> Self {
         Self(billionths.unsigned_abs())
     }
 

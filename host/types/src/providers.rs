@@ -23,7 +23,7 @@ pub struct Provider {
 
 impl Provider {
     /// Returns the maximum number of concurrent completions, or `default` if it is not set.
-    pub fn places(&self, default: u32) -> u32 {
+    pub fn max_concurrency(&self, default: u32) -> u32 {
         self.concurrency.unwrap_or(default)
     }
 }

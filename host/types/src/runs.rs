@@ -93,14 +93,14 @@ impl RunUsage {
     }
 
     /// Returns the cost that counts towards limits.
-    pub fn money(&self) -> Dollars {
+    pub fn counted_cost(&self) -> Dollars {
         self.cost + self.reserved_cost
     }
 }
 
 /// Separator between the names of a skill and its tool in the names that models see. No skill's name has an
 /// underscore.
-pub const SEPARATOR: &str = "__";
+pub const TOOL_NAME_SEPARATOR: &str = "__";
 
 /// A task that an agent was given, and what became of it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -170,7 +170,7 @@ pub struct Failure {
 
 /// Returns the name by which the model calls a skill's tool.
 pub fn tool_name(skill: &Name, tool: &str) -> String {
-    format!("{skill}{SEPARATOR}{tool}")
+    format!("{skill}{TOOL_NAME_SEPARATOR}{tool}")
 }
 
 impl Status {
@@ -246,13 +246,13 @@ impl Step {
     /// Returns the provider of a model call.
     pub fn provider(&self) -> Name {
         let id = self.input.as_ref().and_then(|input| input.get("provider")).and_then(Value::as_str);
-        Name::stored(id.unwrap_or_default().to_owned())
+        Name::from_db(id.unwrap_or_default().to_owned())
     }
 
     /// Returns the skill and the tool of a tool call.
     pub fn tool(&self) -> (Name, String) {
-        let (skill, tool) = self.name.split_once(SEPARATOR).unwrap_or((&self.name, ""));
-        (Name::stored(skill.to_owned()), tool.to_owned())
+        let (skill, tool) = self.name.split_once(TOOL_NAME_SEPARATOR).unwrap_or((&self.name, ""));
+        (Name::from_db(skill.to_owned()), tool.to_owned())
     }
 
     /// Returns the id that the model gave a tool call.

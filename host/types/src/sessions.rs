@@ -7,7 +7,7 @@ use crate::ids::{Name, SessionId};
 
 /// Returns the name of the conversation that a run belongs to if it names none.
 pub fn default_conversation() -> Name {
-    Name::stored("default".into())
+    Name::from_db("default".into())
 }
 
 /// One conversation of an agent, from its beginning or a reset to the next.

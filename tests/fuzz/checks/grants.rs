@@ -1,7 +1,7 @@
 //! What a manifest, an operator or a client names: hosts and places of secrets.
 
 use moxxy_egress::Pattern;
-use moxxy_runtime::{ANY, permission_requests};
+use moxxy_runtime::{ANY_HOST, permission_requests};
 use moxxy_secrets::Place;
 use moxxy_types::grants::NewGrant;
 
@@ -25,15 +25,15 @@ pub(crate) fn check(data: &[u8]) {
 /// A host has one form, and is a pattern that the way out understands.
 fn named(host: &str) {
     assert_eq!(permission_requests::host(host).as_deref(), Ok(host));
-    if host == ANY || host.starts_with("config:") {
-        assert!(permission_requests::places(&[host.to_owned()]).is_err() == (host == ANY));
+    if host == ANY_HOST || host.starts_with("config:") {
+        assert!(permission_requests::normalize_hosts(&[host.to_owned()]).is_err() == (host == ANY_HOST));
         return;
     }
     let pattern = Pattern::parse(host);
     assert!(pattern.is_some(), "{host}");
     // No pattern is for half the world.
     let suffix = match &pattern {
-        Some(Pattern::Below(suffix)) => suffix.as_str(),
+        Some(Pattern::Subdomains(suffix)) => suffix.as_str(),
         _ => return,
     };
     assert!(suffix.contains('.') && !suffix.contains('*'), "{host}");
@@ -43,6 +43,6 @@ fn placed(text: &str) {
     let place = text.parse::<Place>();
     if let Ok(place) = &place {
         assert!(place.to_string().parse::<Place>().is_ok_and(|again| again == *place));
-        assert!(permission_requests::place(text).is_ok(), "{text}");
+        assert!(permission_requests::check_place(text).is_ok(), "{text}");
     }
 }

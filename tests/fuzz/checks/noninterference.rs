@@ -46,7 +46,7 @@ impl Case {
     fn new(data: &[u8], release: Release) -> Option<Self> {
         let mut input = Input(data);
         let secrets = input.secrets();
-        let forms = secrets.each_ref().map(|secret| forms::of(secret));
+        let forms = secrets.each_ref().map(|secret| forms::encoded_forms(secret));
         let (mut texts, mut cuts) = ([Vec::new(), Vec::new()], vec![0]);
         while let Some(part) = input.next() {
             let number = input.number() % forms[0].len();

@@ -32,12 +32,12 @@ fn agrees(target: &Target) {
 
 /// A rule allows what it names and nothing else.
 fn decided(pattern: &Pattern, target: &Target) {
-    let rule = Rule::new(pattern.clone(), &["GET".to_owned()]).below("/below");
+    let rule = Rule::new(pattern.clone(), &["GET".to_owned()]).under_path("/below");
     let policy = Policy { rules: vec![rule], ..Policy::default() };
     let host = target.host().to_string();
     let named = match pattern {
         Pattern::Exact(exact) => exact.to_string() == host,
-        Pattern::Below(suffix) => host.len() > suffix.len() + 1 && host.ends_with(&format!(".{suffix}")),
+        Pattern::Subdomains(suffix) => host.len() > suffix.len() + 1 && host.ends_with(&format!(".{suffix}")),
         Pattern::Any => false,
     };
     assert_eq!(pattern.matches(&target.host()), named, "{pattern:?} {host}");

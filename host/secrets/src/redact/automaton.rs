@@ -45,7 +45,7 @@ impl Automaton {
     pub(super) fn new(secrets: &[(String, Value)]) -> Result<Self, Failure> {
         let mut patterns: BTreeMap<Vec<u8>, Pattern> = BTreeMap::new();
         for (secret, (_, value)) in secrets.iter().enumerate() {
-            for mut form in forms::of(value.expose()) {
+            for mut form in forms::encoded_forms(value.expose()) {
                 let replaced_bytes = form.len();
                 form.truncate(MAX_PATTERN_BYTES);
                 let length = form.len();

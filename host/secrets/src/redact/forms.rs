@@ -60,7 +60,7 @@ const fn unescaping(mut set: AsciiSet, mut bytes: &[u8]) -> AsciiSet {
 }
 
 /// Returns every form of a value, in an order that does not depend on the value. Some may be equal.
-pub fn of(value: &[u8]) -> Vec<Vec<u8>> {
+pub fn encoded_forms(value: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     let latin = value.iter().copied().map(char::from).collect::<String>();
     // Many programs decode a non-ASCII header byte by byte.

@@ -5,8 +5,8 @@ use super::{super::placeholder::split, *};
 #[test]
 fn values_have_bounds_and_are_not_shown() {
     assert!(Value::new(Vec::new()).is_err());
-    assert!(Value::new(vec![0; Value::LONGEST + 1]).is_err());
-    let long = value(vec![7; Value::LONGEST]);
+    assert!(Value::new(vec![0; Value::MAX_BYTES + 1]).is_err());
+    let long = value(vec![7; Value::MAX_BYTES]);
     assert!(long == long.clone() && long != value("7"));
     assert_eq!(format!("{:?}", value("hunter2")), "Value");
 }

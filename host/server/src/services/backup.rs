@@ -12,7 +12,7 @@ use std::{
 use moxxy_runtime as plugins;
 use moxxy_store::{
     self as store, Db,
-    backup::{self, About},
+    backup::{self, BackupInfo},
 };
 use moxxy_system::directory;
 use moxxy_types::{
@@ -80,7 +80,7 @@ pub async fn create(config: &Config, file: &Path) -> Result<CreatedBackup> {
         let mut db = store::reader(&database).await?;
         up_to_date(&mut db, &database).await?;
         store::migration::vacuum_into(&mut db, copy.path()).await?;
-        let about = About { taken_at: Clock::system().timestamp(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        let about = BackupInfo { taken_at: Clock::system().timestamp(), version: env!("CARGO_PKG_VERSION").to_owned() };
         let Some(components) = fill(config, &mut db, copy.path(), &about).await? else { continue };
         copy.as_file().sync_all().map_err(Error::from_write_error)?;
         let size = copy.as_file().metadata().map_err(Error::internal)?.len();
@@ -104,7 +104,7 @@ async fn up_to_date(db: &mut Db, path: &Path) -> Result<()> {
 }
 
 /// Adds the components to a copy of the database. Returns their number, or `None` if one was removed meanwhile.
-async fn fill(config: &Config, now: &mut Db, copy: &Path, about: &About) -> Result<Option<usize>> {
+async fn fill(config: &Config, now: &mut Db, copy: &Path, about: &BackupInfo) -> Result<Option<usize>> {
     let mut db = backup::open(copy).await?;
     backup::begin(&mut db, about).await?;
     let digests = store::components::digests(&mut db).await?;

@@ -81,6 +81,6 @@ impl Components {
 
     /// Blocks outgoing requests to the server's own address.
     pub fn refuse_own_address(&self, address: std::net::SocketAddr) {
-        self.egress.refuse(address);
+        self.egress.block_listener(address);
     }
 }

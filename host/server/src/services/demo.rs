@@ -25,7 +25,7 @@ pub async fn make(runs: &Runs) -> Result<bool> {
     if !store::agents::none_ever(&mut *runs.store.read().await?).await? {
         return Ok(false);
     }
-    let name = |text: &str| Name::stored(text.to_owned());
+    let name = |text: &str| Name::from_db(text.to_owned());
     let provider = store::providers::get(&mut *runs.store.read().await?, &name("offline")).await;
     if matches!(provider, Err(Error::NotFound(_))) {
         let offline = NewProvider {

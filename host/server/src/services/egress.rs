@@ -12,7 +12,7 @@ use moxxy_egress::{
     Body, CallClient, Error, Missing, Pattern, Policy, Refusal, RequestInterceptor, Rule, Timeouts, configured,
     is_public,
 };
-use moxxy_runtime::{ANY, Outgoing, Secrets as _};
+use moxxy_runtime::{ANY_HOST, Outgoing, Secrets as _};
 use moxxy_store::{Store, events};
 use moxxy_system::tasks::{ServerRuntime, Tasks};
 use moxxy_types::{
@@ -99,7 +99,7 @@ impl Outgoing for CallEgress {
 
 impl DenialRecorder {
     async fn record(&self, host: String, method: String, refusal: &Refusal) {
-        if matches!(refusal, Refusal::Count(_)) && self.counted.swap(true, Relaxed) {
+        if matches!(refusal, Refusal::RequestLimit(_)) && self.counted.swap(true, Relaxed) {
             return;
         }
         let (store, subject) = (self.store.clone(), self.subject.clone());
@@ -140,7 +140,7 @@ pub fn of_provider(components: &Components, provider: &Provider) -> Policy {
     let grant_request = format!("PATCH /v1/providers/{}", provider.id);
     let asked =
         HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
-    let mut policy = asked.policy(|request| request.host != ANY);
+    let mut policy = asked.policy(|request| request.host != ANY_HOST);
     policy.owner = format!("{grant_request} {}", provider.created_at);
     policy.rules.extend(asked.configured(&provider.config));
     policy
@@ -161,27 +161,27 @@ impl HostRequests<'_> {
     fn policy(&self, is_accepted: impl Fn(&HostRequest) -> bool) -> Policy {
         let mut policy = Policy::default();
         for request in &self.manifest.hosts {
-            let (advice, at_port) = (self.advice(request), self.advice_at_port(request));
-            if request.host == ANY {
-                let advice = advice.replacen(ANY, "{host}", 1);
-                policy.missing.push(Missing { host: Pattern::Any, advice, at_port });
+            let (advice, other_port_advice) = (self.advice(request), self.advice_at_port(request));
+            if request.host == ANY_HOST {
+                let advice = advice.replacen(ANY_HOST, "{host}", 1);
+                policy.missing.push(Missing { host: Pattern::Any, advice, other_port_advice });
                 continue;
             }
             let Some(host) = Pattern::parse(&request.host) else { continue };
-            let rule = Rule::new(host.clone(), &request.methods).advice(&at_port);
+            let rule = Rule::new(host.clone(), &request.methods).advice(&other_port_advice);
             if is_accepted(request) {
                 let peers = self.private.iter().filter(|peer| permissions::is_at(request, peer));
                 policy.rules.extend(peers.flat_map(|peer| at(&rule, peer)));
             }
             match is_accepted(request) && is_public(&request.host) {
                 true => policy.rules.push(rule),
-                false => policy.missing.push(Missing { host, advice, at_port }),
+                false => policy.missing.push(Missing { host, advice, other_port_advice }),
             }
         }
         for opening in permissions::narrowed_hosts(self.manifest, self.accepted) {
             let advice = self.advice_at_port(opening.requested);
             let rule = Rule::new(Pattern::Any, &opening.request.methods).advice(&advice);
-            let rule = opening.path.iter().fold(rule, |rule, path| rule.below(path));
+            let rule = opening.path.iter().fold(rule, |rule, path| rule.under_path(path));
             match (&opening.peer, Pattern::parse(&opening.host)) {
                 (Some(peer), _) => policy.rules.extend(at(&rule, peer)),
                 (None, Some(host)) => policy.rules.push(rule.host(host)),
@@ -197,12 +197,12 @@ impl HostRequests<'_> {
         let opened: Vec<_> = permissions::narrowed_hosts(&resolved, self.accepted).collect();
         let rule = |request: &HostRequest| {
             let origin = configured::origin(request.host.strip_prefix("config:")?, config)?;
-            let peer = configured::place(request, config)?;
+            let peer = configured::host_and_port(request, config)?;
             let opening = opened.iter().find(|opening| opening.peer.as_ref() == Some(&peer));
             let methods = opening.map_or(&request.methods, |opening| &opening.request.methods);
             let rule = Rule::new(Pattern::Exact(peer.host.clone()), methods).port(peer.port);
             let rule = rule.advice(&self.advice_at_port(request));
-            let rule = if origin.is_https() { rule } else { rule.plain() };
+            let rule = if origin.is_https() { rule } else { rule.allow_http() };
             let private = opening.is_some() || self.private.contains(&peer);
             Some(if private { rule.private() } else { rule })
         };
@@ -227,7 +227,7 @@ impl HostRequests<'_> {
 /// Returns the rules for an address that may be private, by HTTPS and by plain HTTP.
 fn at(rule: &Rule, peer: &Peer) -> [Rule; 2] {
     let rule = rule.clone().host(Pattern::Exact(peer.host.clone())).port(peer.port).private();
-    [rule.clone(), rule.plain()]
+    [rule.clone(), rule.allow_http()]
 }
 
 #[cfg(test)]
@@ -245,7 +245,7 @@ mod tests {
             reason: "Because.".into(),
         };
         Manifest {
-            name: Name::stored("test".into()),
+            name: Name::from_db("test".into()),
             version: "1.0.0".into(),
             description: "Tests.".into(),
             hosts: hosts.iter().map(request).collect(),

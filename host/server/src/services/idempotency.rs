@@ -90,7 +90,7 @@ async fn write(tx: &mut Tx, key: &Key, outcome: &Outcome) -> Result<()> {
         Outcome::Response { body, .. } if body.len() > MAX_STORED_BYTES => Row::Made(&key.route),
         Outcome::Response { status, headers, body } => Row::Answer { status: *status, headers, body },
     };
-    store::idempotency::note(tx, key, row).await
+    store::idempotency::record_outcome(tx, key, row).await
 }
 
 fn log_failure(written: Result<()>) {

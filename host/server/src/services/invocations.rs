@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moxxy_runtime::{Answered, CallContext, Caller, Failure, Line, Log, Output, Secrets, ToolCallResult};
+use moxxy_runtime::{AnsweredQuestion, CallContext, Caller, Failure, Line, Log, Output, Secrets, ToolCallResult};
 use moxxy_schema as schema;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -36,7 +36,7 @@ pub struct Invocation<'a> {
     pub tool: &'a str,
     pub arguments: &'a Map<String, Value>,
     /// The user's earlier answers to the call; `None` if nobody can be asked.
-    pub answers: Option<Vec<Answered>>,
+    pub answers: Option<Vec<AnsweredQuestion>>,
     /// Step of the run that makes the call, if a run does.
     pub step: Option<&'a StepId>,
     pub stop: CancellationToken,
@@ -179,7 +179,7 @@ pub async fn invoke(
     }
     let (given, wrong) =
         components.plugins.check_arguments(&skill.component.digest, &tool, Value::Object(arguments)).await?;
-    schema::refuse("invalid_arguments", "arguments", wrong)?;
+    schema::reject_mismatches("invalid_arguments", "arguments", wrong)?;
     let arguments = given.as_object().cloned().unwrap_or_default();
     let invoked = Event::SkillInvoked { step_id: None, skill_id: id.clone(), tool: tool.clone(), arguments: given };
     let about = agent.clone();

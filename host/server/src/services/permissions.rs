@@ -3,7 +3,7 @@
 //! them only lets an upgrade proceed.
 
 use moxxy_egress::{Pattern, Target, configured, is_public};
-use moxxy_runtime::{self as plugins, ANY};
+use moxxy_runtime::{self as plugins, ANY_HOST};
 use moxxy_types::{
     components::{HostRequest, Manifest, SecretRequest},
     error::{Detail, Error, Problem, Result},
@@ -104,7 +104,7 @@ impl Accept {
     /// Replaces permissions for `config:NAME` hosts, and `all`, by those for the hosts in the configuration.
     pub fn resolve_configured(self, manifest: &Manifest, config: &Map<String, Value>) -> Self {
         let at_place = |request: &HostRequest| {
-            let peer = configured::place(request, config)?;
+            let peer = configured::host_and_port(request, config)?;
             let public = is_public(&peer.host.to_string());
             let request = HostRequest { host: peer.host.to_string(), ..request.clone() };
             Some(if public { host_permission(&request) } else { host_permission_at(&request, &peer) })
@@ -203,7 +203,7 @@ pub fn summarize(
     let denied = asked.iter().filter(|request| !granted(request) && !narrowed(request)).cloned().collect();
     let reached = asked.iter().filter(granted).cloned();
     let hosts = reached.chain(opened.iter().map(|opening| opening.request.clone())).collect();
-    let held: Vec<_> = grants.iter().filter(|grant| grant.holds(now)).cloned().collect();
+    let held: Vec<_> = grants.iter().filter(|grant| grant.is_usable(now)).cloned().collect();
     let lacking = |wish: &&SecretRequest| !held.iter().any(|grant| grant.name.as_str() == wish.name);
     let missing = Permissions { hosts: denied, secrets: secrets.iter().filter(lacking).cloned().collect() };
     (Permissions { hosts: asked, secrets }, GrantedPermissions { hosts, secrets: held }, missing)
@@ -224,11 +224,11 @@ fn narrowed_host<'a>(manifest: &'a Manifest, name: &str) -> Option<NarrowedHost<
         return None;
     }
     let peer = Peer::try_from(pattern.to_owned()).ok().filter(|peer| peer.to_string() == pattern);
-    let some = pattern != ANY && plugins::host_pattern(pattern).is_ok_and(|small| small == pattern);
+    let some = pattern != ANY_HOST && plugins::host_pattern(pattern).is_ok_and(|small| small == pattern);
     let fits = |request: &&HostRequest| {
         let host = match &peer {
-            Some(peer) => request.host == ANY || is_at(request, peer),
-            None if request.host == ANY => some && is_public(pattern.trim_start_matches("*.")),
+            Some(peer) => request.host == ANY_HOST || is_at(request, peer),
+            None if request.host == ANY_HOST => some && is_public(pattern.trim_start_matches("*.")),
             None => request.host == pattern && is_public(pattern),
         };
         host && methods.iter().all(|method| request.methods.contains(method))
@@ -270,7 +270,7 @@ pub fn implied_by_config(manifest: &Manifest, config: &Map<String, Value>, princ
         return Names::new();
     }
     let named = |request: &HostRequest| {
-        let peer = configured::place(request, config)?;
+        let peer = configured::host_and_port(request, config)?;
         (!is_public(&peer.host.to_string())).then(|| host_permission_at(request, &peer))
     };
     manifest.hosts.iter().filter_map(named).collect()
@@ -298,7 +298,9 @@ pub fn retain_requested(accepted: Names, manifest: &Manifest, config: &Map<Strin
     let is_there = |opening: &NarrowedHost<'_>| {
         let mut wishes = manifest.hosts.iter().zip(&resolved.hosts).filter(|(_, wish)| *wish == opening.requested);
         // A configured host has exactly one port.
-        wishes.any(|(wish, _)| !wish.host.starts_with("config:") || configured::place(wish, config) == opening.peer)
+        wishes.any(|(wish, _)| {
+            !wish.host.starts_with("config:") || configured::host_and_port(wish, config) == opening.peer
+        })
     };
     let fits = |name: &String| asked.contains(name) || narrowed_host(&resolved, name).as_ref().is_some_and(is_there);
     accepted.into_iter().filter(fits).collect()

@@ -40,7 +40,7 @@ pub async fn set(runs: &Runs, principal: Principal, agent: Name, policy: Policy,
                 let key = store::agents::get(tx, &about).await?.key;
                 expected.check(&store::agents::policy(tx, key).await?)?;
                 store::agents::set_policy(tx, key, &policy).await?;
-                store::questions::forget(tx, key).await?;
+                store::questions::revoke_standing(tx, key).await?;
                 let waiting = runs::reconsider(tx, key).await?;
                 let subject = EventContext::agent(&about).by(principal.name());
                 let now = serde_json::to_value(&policy).map_err(Error::internal)?;

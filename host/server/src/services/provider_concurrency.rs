@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_as_many_as_they_are_now_and_go_in_order() {
-        let (queues, provider) = (ProviderConcurrency::default(), Name::stored("p".into()));
+        let (queues, provider) = (ProviderConcurrency::default(), Name::from_db("p".into()));
         let runs: Vec<_> = (0..4).map(|_| RunId::random()).collect();
         let take = |index: usize, limit| queues.acquire(&runs[index], &provider, limit);
         let first = take(0, 2).now_or_never().unwrap().unwrap();

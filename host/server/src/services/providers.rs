@@ -238,7 +238,7 @@ pub async fn update(
             })
         })
         .await?;
-    components.concurrency.resize(&updated.id, updated.places(components.config.providers.concurrency));
+    components.concurrency.resize(&updated.id, updated.max_concurrency(components.config.providers.concurrency));
     Ok(view(components, updated))
 }
 
@@ -253,7 +253,7 @@ async fn check_for(components: &Components, id: &Name, config: &Map<String, Valu
 /// Checks a configuration against the component's schema.
 async fn check(components: &Components, manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
     let wrong = components.plugins.check_config(manifest, Value::Object(config.clone())).await?;
-    schema::refuse("invalid_input", "config", wrong)
+    schema::reject_mismatches("invalid_input", "config", wrong)
 }
 
 fn check_concurrency(concurrency: Option<u32>) -> Result<()> {
@@ -287,7 +287,7 @@ async fn retarget_grants(
     let options = provider.component.manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:"));
     for option in options {
         let (from, to) = (configured::origin(option, before), configured::origin(option, &provider.config));
-        let same = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| to.is_of_origin(from));
+        let same = from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| to.has_same_origin(from));
         if !same {
             let destination = |origin: Target| permissions::destination(&origin);
             let (from, to) = (from.map(destination), to.map(destination));
@@ -357,7 +357,7 @@ impl View {
     pub fn new(provider: Provider, now: &str, private: &[Peer]) -> Self {
         let resolved = permissions::with_configured_hosts(&provider.component.manifest, &provider.config);
         // For a configured host, only the configured port counts.
-        let configured = |request| configured::place(request, &provider.config);
+        let configured = |request| configured::host_and_port(request, &provider.config);
         let configured: Vec<_> = provider.component.manifest.hosts.iter().filter_map(configured).collect();
         let counts = |peer: &&Peer| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
         let private: Vec<_> = private.iter().filter(counts).cloned().collect();

@@ -12,7 +12,7 @@ use moxxy_store::{Store, events};
 use moxxy_system::tasks::{Policy, Tasks};
 use moxxy_types::{
     clock,
-    events::{Event, EventContext, RefusedFrom},
+    events::{Event, EventContext, RejectionCount},
 };
 use time::OffsetDateTime;
 
@@ -36,7 +36,7 @@ struct Counted {
     count: u64,
     /// Time of the first refusal.
     since: Option<OffsetDateTime>,
-    sources: Vec<RefusedFrom>,
+    sources: Vec<RejectionCount>,
     other_count: u64,
 }
 
@@ -80,7 +80,7 @@ impl Counted {
         if let Some(known) = self.sources.iter_mut().find(|known| known.network == network) {
             known.count += 1;
         } else if self.sources.len() < MAX_SOURCES {
-            self.sources.push(RefusedFrom { network, count: 1 });
+            self.sources.push(RejectionCount { network, count: 1 });
         } else {
             self.other_count += 1;
         }

@@ -153,8 +153,8 @@ fn row(secret: &Secret) -> Row<'_> {
 }
 
 fn check(Value(value): &Value, description: Option<&str>) -> Result<()> {
-    if !(1..=secrets::Value::LONGEST).contains(&value.len()) {
-        return Err(Error::invalid_field("value", format!("it has 1 to {} bytes", secrets::Value::LONGEST)));
+    if !(1..=secrets::Value::MAX_BYTES).contains(&value.len()) {
+        return Err(Error::invalid_field("value", format!("it has 1 to {} bytes", secrets::Value::MAX_BYTES)));
     }
     if description.is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES) {
         return Err(Error::invalid_field("description", format!("it has at most {MAX_DESCRIPTION_BYTES} bytes")));

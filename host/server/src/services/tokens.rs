@@ -12,7 +12,7 @@ use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock, digest,
     error::{Error, Problem, Result},
-    events::{Event, EventContext, RefusedFrom},
+    events::{Event, EventContext, RejectionCount},
     ids::{self, TokenId},
     paging::{Page, PageRequest},
     tokens::{Principal, Scope, Scopes, Token},
@@ -119,7 +119,7 @@ fn note_use(access: &Access, token: &Token) {
     let Some(noting) = access.uses.try_begin(&token.id) else { return };
     let (access, id) = (access.clone(), token.id.clone());
     access.tasks.clone().spawn("token use", Policy::Job, async move {
-        let written = access.store.write(move |tx| Box::pin(async move { store::tokens::note_use(tx, &id).await }));
+        let written = access.store.write(move |tx| Box::pin(async move { store::tokens::record_use(tx, &id).await }));
         // A full disk must not block authentication.
         if let Err(error) = written.await {
             tracing::error!(?error, "failed to record the use of a token");
@@ -171,7 +171,7 @@ pub async fn record_denial(access: &Access, token: TokenId, scope: Scope, source
         reason: "insufficient scope",
         count: 1,
         since: access.store.clock().timestamp(),
-        sources: vec![RefusedFrom { network: source.to_string(), count: 1 }],
+        sources: vec![RejectionCount { network: source.to_string(), count: 1 }],
         other_count: 0,
     };
     access.store.write(move |tx| Box::pin(async move { events::record(tx, &subject, denied).await })).await

@@ -39,7 +39,7 @@ pub struct Ends {
 
 /// Verifies entries in order, each against the previous one.
 #[derive(Debug)]
-pub struct Walk {
+pub struct ChainVerifier {
     keys: Peekable<IntoIter<(i64, Key)>>,
     key: Key,
     /// Position and hash of the last entry read, initially those that the first entry must follow. The hash is
@@ -57,14 +57,14 @@ pub struct Step {
     pub fits: bool,
 }
 
-impl Walk {
+impl ChainVerifier {
     /// Starts at the beginning of the chain. Each of `keys` comes with the position of its first entry; `key`
     /// applies to earlier entries.
     pub fn new(keys: Vec<(i64, Key)>, key: Key, ends: &Ends) -> Self {
         Self { keys: keys.into_iter().peekable(), key, last: ends.pruned, hash: Some(ends.pruned_hash) }
     }
 
-    pub fn take(&mut self, entry: &Entry, hash: Option<Hash>) -> Step {
+    pub fn verify(&mut self, entry: &Entry, hash: Option<Hash>) -> Step {
         while let Some((_, key)) = self.keys.next_if(|(first, _)| *first <= entry.position) {
             self.key = key;
         }
@@ -95,7 +95,7 @@ impl Key {
 
     /// Returns the hash of an entry that follows the hash `before`.
     pub fn link(&self, before: &Hash, entry: &Entry) -> Hash {
-        let mut mac = digest::keyed(&self.0);
+        let mut mac = digest::new_hmac(&self.0);
         mac.update(b"moxxy audit entry 1\0");
         mac.update(&before.0);
         mac.update(&entry.position.to_be_bytes());
@@ -110,7 +110,7 @@ impl Key {
 
     /// Returns the hash of the ends.
     pub fn close(&self, ends: &Ends) -> Hash {
-        let mut mac = digest::keyed(&self.0);
+        let mut mac = digest::new_hmac(&self.0);
         mac.update(b"moxxy audit ends 1\0");
         for (position, hash) in [(ends.pruned, &ends.pruned_hash), (ends.last, &ends.last_hash)] {
             mac.update(&position.to_be_bytes());
@@ -133,7 +133,7 @@ fn finalize(mac: Hmac256) -> Hash {
 }
 
 impl Ends {
-    pub const OLDER: i64 = -1;
+    pub const PREDATES_LOG: i64 = -1;
 
     /// Returns these ends, marked as tampered with.
     pub fn broken(self) -> Self {

@@ -14,7 +14,7 @@ use moxxy_types::{
 use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
 
-pub use chain::{Ends, Hash, Key, Walk};
+pub use chain::{ChainVerifier, Ends, Hash, Key};
 
 use super::{Db, Tx};
 
@@ -92,7 +92,7 @@ struct State {
 /// Appends an entry for an action of `actor`.
 pub async fn append(tx: &mut Tx, actor: &str, event: &Envelope, payload: Arc<RawValue>) -> Result<()> {
     let key = tx.chain().key()?;
-    let mut ends = checked(tx, &key).await?;
+    let mut ends = ends_for_update(tx, &key).await?;
     let entry = Entry {
         position: ends.last + 1,
         timestamp: event.timestamp.clone(),
@@ -134,8 +134,8 @@ pub async fn ends(db: &mut Db) -> Result<Option<(Ends, Option<Hash>)>> {
 
 /// Returns the ends before an update. If they were tampered with, marks them, because the new hash would hide
 /// it.
-pub async fn checked(tx: &mut Tx, key: &Key) -> Result<Ends> {
-    let (ends, fit) = inspected(tx, key).await?;
+pub async fn ends_for_update(tx: &mut Tx, key: &Key) -> Result<Ends> {
+    let (ends, fit) = verify_ends(tx, key).await?;
     if fit {
         return Ok(ends);
     }
@@ -144,7 +144,7 @@ pub async fn checked(tx: &mut Tx, key: &Key) -> Result<Ends> {
 }
 
 /// Returns the ends, and whether they match their hash and the newest entry.
-pub async fn inspected(db: &mut Db, key: &Key) -> Result<(Ends, bool)> {
+pub async fn verify_ends(db: &mut Db, key: &Key) -> Result<(Ends, bool)> {
     let (mut ends, mac) = ends(db).await?.unwrap_or_default();
     let newest = sqlx::query_scalar("SELECT MAX(position) FROM audit").fetch_one(db).await?;
     let newest: i64 = Option::unwrap_or(newest, ends.pruned);
@@ -156,7 +156,7 @@ pub async fn inspected(db: &mut Db, key: &Key) -> Result<(Ends, bool)> {
 /// Marks the log permanently as tampered with.
 pub async fn mark_broken(tx: &mut Tx) -> Result<()> {
     let key = tx.chain().key()?;
-    let ends = checked(tx, &key).await?.broken();
+    let ends = ends_for_update(tx, &key).await?.broken();
     set_ends(tx, &ends, &key).await
 }
 
@@ -186,7 +186,7 @@ pub async fn newest_change(db: &mut Db) -> Result<(Option<String>, Option<String
 }
 
 /// Whether the database has the tables of the audit log.
-pub async fn is_there(db: &mut Db) -> Result<bool> {
+pub async fn has_tables(db: &mut Db) -> Result<bool> {
     let sql = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('audit', 'audit_keys', 'audit_state')";
     Ok(sqlx::query_scalar::<_, i64>(sql).fetch_one(db).await? == 3)
 }
@@ -212,16 +212,16 @@ pub async fn set_ends(tx: &mut Tx, ends: &Ends, key: &Key) -> Result<()> {
 /// first entry.
 pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<()> {
     let key = tx.chain().key()?;
-    let mut ends = checked(tx, &key).await?;
+    let mut ends = ends_for_update(tx, &key).await?;
     let sql = "SELECT * FROM audit
                WHERE position < COALESCE((SELECT MIN(position) FROM audit WHERE timestamp >= ?), 9223372036854775807)
                ORDER BY position";
     let mut rows = sqlx::query_as::<_, Row>(sql).bind(before).fetch(&mut **tx);
-    let mut walk = Walk::new(keys, key.clone(), &ends);
+    let mut walk = ChainVerifier::new(keys, key.clone(), &ends);
     let mut intact = true;
     while let Some(row) = rows.try_next().await? {
         let (entry, hash) = row.into_entry()?;
-        let step = walk.take(&entry, hash);
+        let step = walk.verify(&entry, hash);
         if !(step.follows && step.fits) {
             intact = false;
             break;
@@ -286,7 +286,7 @@ pub async fn each(db: &mut Db, mut check: impl FnMut(Entry, Option<Hash>)) -> Re
 
 /// Returns the sealed keys, each with the position of its first entry.
 pub async fn keys(db: &mut Db) -> Result<Vec<(i64, Vec<u8>)>> {
-    if !is_there(db).await? {
+    if !has_tables(db).await? {
         let message = "The tables of the audit log are missing: the database was tampered with. Restore a backup";
         return Err(Error::conflict("audit_log_missing", message));
     }

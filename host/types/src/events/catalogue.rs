@@ -108,7 +108,7 @@ events! {
         count: u64,
         since: String,
         /// Rejections by network, for up to 16 networks; `other_count` has the rest of `count`.
-        sources: Vec<RefusedFrom>,
+        sources: Vec<RejectionCount>,
         other_count: u64,
     },
 
@@ -263,7 +263,7 @@ pub struct Interrupted {
 
 /// Number of rejected tokens from a network.
 #[derive(Debug, Clone, Serialize)]
-pub struct RefusedFrom {
+pub struct RejectionCount {
     pub network: String,
     pub count: u64,
 }

@@ -4,7 +4,7 @@ mod catalogue;
 
 use std::sync::Arc;
 
-pub use catalogue::{Event, Interrupted, RefusedFrom, Usage};
+pub use catalogue::{Event, Interrupted, RejectionCount, Usage};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 

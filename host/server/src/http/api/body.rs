@@ -94,11 +94,11 @@ pub(crate) async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) ->
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let (depth, values) = json::shape(body);
-    if depth > json::DEPTH {
-        return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::DEPTH)));
+    if depth > json::MAX_DEPTH {
+        return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::MAX_DEPTH)));
     }
-    if values > json::VALUES {
-        return Err(Error::invalid_field("body", format!("it holds at most {} values", json::VALUES)));
+    if values > json::MAX_VALUES {
+        return Err(Error::invalid_field("body", format!("it holds at most {} values", json::MAX_VALUES)));
     }
     let _: IgnoredAny = serde_json::from_slice(body)
         .map_err(|error| Error::invalid("malformed_json", format!("The body is not JSON: {error}")))?;

@@ -20,7 +20,7 @@ pub async fn begin(store: &Store, master: &MasterKey, new: bool) -> Result<()> {
     };
     store.chain(key.clone());
     let mut db = store.read().await?;
-    let (ends, fit) = store::audit::inspected(&mut db, &key).await?;
+    let (ends, fit) = store::audit::verify_ends(&mut db, &key).await?;
     let found = match loss(&mut db, &ends).await? {
         _ if !keys.is_empty() && new => Some(NO_KEY_ID.to_owned()),
         None if !fit => Some("the log or the record of its ends was changed".to_owned()),
@@ -35,7 +35,7 @@ pub async fn begin(store: &Store, master: &MasterKey, new: bool) -> Result<()> {
 async fn first(store: &Store, master: &MasterKey) -> Result<Key> {
     let key = derived(master);
     let (sealed, ours) = (seal(master, 1, &key)?, key.clone());
-    let broken = if store.precedes_log() { Ends::OLDER } else { 0 };
+    let broken = if store.precedes_log() { Ends::PREDATES_LOG } else { 0 };
     let write = async move |tx: &mut Tx| {
         store::audit::set_key(tx, 1, &sealed).await?;
         store::audit::set_ends(tx, &Ends { broken, ..Ends::default() }, &ours).await
@@ -53,7 +53,7 @@ pub async fn renew(tx: &mut Tx, old: &MasterKey, new: &MasterKey) -> Result<()> 
         newest = Some(key);
     }
     let Some(before) = newest else { return Ok(()) };
-    let ends = store::audit::checked(tx, &before).await?;
+    let ends = store::audit::ends_for_update(tx, &before).await?;
     let (first, key) = (ends.last + 1, derived(new));
     store::audit::set_key(tx, first, &seal(new, first, &key)?).await?;
     store::audit::set_ends(tx, &ends, &key).await

@@ -4,7 +4,7 @@
 use moxxy_secrets::MasterKey;
 use moxxy_store::{
     self as store, Db,
-    audit::{Ends, Hash, Walk},
+    audit::{ChainVerifier, Ends, Hash},
 };
 use moxxy_types::{
     audit::{Entry, Head},
@@ -40,7 +40,7 @@ pub struct Report {
 
 /// Verifies entries one by one.
 struct Verifier {
-    walk: Walk,
+    walk: ChainVerifier,
     expected: Option<Head>,
     report: Report,
 }
@@ -51,9 +51,9 @@ pub async fn verify(config: &Config, expected: Option<Head>) -> Result<Report> {
     let mut db = store::reader(&database).await?;
     // In one transaction, because a server may write at the same time.
     store::snapshot(&mut db).await?;
-    if !store::audit::is_there(&mut db).await? {
+    if !store::audit::has_tables(&mut db).await? {
         return match store::migration::version(&mut db, &database).await? {
-            ..store::migration::AUDIT_LOG => Err(no_log()),
+            ..store::migration::AUDIT_LOG_VERSION => Err(no_log()),
             _ => Ok(Report::lost("the tables of the log are missing".into())),
         };
     }
@@ -70,7 +70,7 @@ pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) 
     let Some((_, key)) = keys.first().cloned() else { return without_keys(db).await };
     let (ends, mac) = store::audit::ends(db).await?.unwrap_or_default();
     let report = Report { first: ends.pruned + 1, ..Report::default() };
-    let mut reading = Verifier { walk: Walk::new(keys, key, &ends), expected, report };
+    let mut reading = Verifier { walk: ChainVerifier::new(keys, key, &ends), expected, report };
     store::audit::each(db, |entry, hash| reading.check_entry(&entry, hash)).await?;
     if let Some(finding) = loss(db, &ends).await? {
         reading.find(finding);
@@ -122,7 +122,7 @@ impl Verifier {
     fn check_entry(&mut self, entry: &Entry, hash: Option<Hash>) {
         let position = entry.position;
         let last = self.walk.last;
-        let step = self.walk.take(entry, hash);
+        let step = self.walk.verify(entry, hash);
         if !step.follows {
             let what = if position <= last { "was there before" } else { "is missing" };
             let entries = if position <= last { position..=position } else { last + 1..=position - 1 };

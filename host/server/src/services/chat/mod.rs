@@ -105,7 +105,7 @@ async fn queue(
         return Ok(before);
     }
     let Conversation { earlier, task } = conversation;
-    let session_id = store::sessions::open(tx, key, &Name::stored(session(&id))).await?;
+    let session_id = store::sessions::open(tx, key, &Name::from_db(session(&id))).await?;
     store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), true).await?;
     let run = runs::queued(tx, &id, principal.name(), claim.as_ref()).await?;
     for EarlierMessage { role, content } in earlier {
@@ -184,7 +184,7 @@ pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
     Ok(Answer {
         content: said.join(MESSAGE_SEPARATOR),
         stop_reason: stop_reason.unwrap_or_default().to_owned(),
-        usage: store::steps::spent(&mut db, id).await?,
+        usage: store::steps::usage_of_run(&mut db, id).await?,
     })
 }
 

@@ -32,7 +32,7 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
         .iter()
         .filter(|wish| named.contains(&permissions::secret_permission(wish)) && lacking(&wish.name))
     {
-        let secret = match store::secrets::named(tx, &SecretName::stored(wish.name.clone())).await {
+        let secret = match store::secrets::named(tx, &SecretName::from_db(wish.name.clone())).await {
             Err(Error::NotFound(_)) => continue,
             secret => secret?,
         };
@@ -88,7 +88,7 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
     let grants = store::grants::of(tx, &to.holder, from).await?;
     let held = store::grants::of(tx, &to.holder, to.digest()).await?;
     let lacking = |grant: &Grant| !held.iter().any(|other| other.name == grant.name);
-    for mut grant in grants.into_iter().filter(|grant| grant.holds(&now) && consented(grant) && lacking(grant)) {
+    for mut grant in grants.into_iter().filter(|grant| grant.is_usable(&now) && consented(grant) && lacking(grant)) {
         grant.max_uses = grant.max_uses.map(|most| most - grant.uses);
         grant = Grant {
             id: GrantId::random(),
@@ -115,7 +115,7 @@ pub async fn retarget_hosts(
     for mut grant in store::grants::of_provider(tx, provider).await? {
         let sent = from.as_ref().is_some_and(|from| grant.hosts.contains(from));
         // A component that knows the value could send it to any host that it may reach.
-        if !(sent || grant.mode == Mode::Reveal) || !grant.holds(&now) {
+        if !(sent || grant.mode == Mode::Reveal) || !grant.is_usable(&now) {
             continue;
         }
         principal

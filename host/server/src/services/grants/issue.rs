@@ -130,7 +130,7 @@ impl GrantIssuer<'_> {
             id: GrantId::random(),
             secret_id: secret.id.clone(),
             secret: secret.name.clone(),
-            name: SecretName::stored(wish.name.clone()),
+            name: SecretName::from_db(wish.name.clone()),
             agent_id: candidate.agent.clone(),
             skill_id,
             provider_id,
@@ -145,7 +145,9 @@ impl GrantIssuer<'_> {
             created_at: tx.now(),
         };
         let others = store::grants::of(tx, &candidate.holder, &grant.digest).await?;
-        if let Some(equal) = others.iter().find(|other| other.is_like(&grant) && other.holds(&grant.created_at)) {
+        if let Some(equal) =
+            others.iter().find(|other| other.has_same_terms(&grant) && other.is_usable(&grant.created_at))
+        {
             return Ok(equal.clone());
         }
         of_one_secret(&others, &grant)?;
@@ -186,7 +188,7 @@ pub(super) fn granted(grant: &Grant) -> Event {
 /// Checks that a component's name stands for only one secret.
 fn of_one_secret(others: &[Grant], grant: &Grant) -> Result<()> {
     let another = |other: &&Grant| other.name == grant.name && other.secret_id != grant.secret_id;
-    let other = others.iter().filter(another).find(|other| other.holds(&grant.created_at));
+    let other = others.iter().filter(another).find(|other| other.is_usable(&grant.created_at));
     let Some(Grant { id, name, secret, .. }) = other else { return Ok(()) };
     let message = format!("Its secret '{name}' is '{secret}' already, by the grant {id}: revoke that first");
     Err(Error::conflict("name_taken", message))

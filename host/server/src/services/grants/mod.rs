@@ -129,7 +129,7 @@ fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
         }
     }
     if let Some(place) = &new.place {
-        permission_requests::place(place).map_err(|reason| Error::invalid_field("place", reason))?;
+        permission_requests::check_place(place).map_err(|reason| Error::invalid_field("place", reason))?;
     }
     if new.mode != Mode::Inject && (new.hosts.is_some() || new.place.is_some()) {
         return Err(Error::invalid_field("mode", "only what is injected has hosts and a place"));
@@ -155,7 +155,7 @@ fn places(hosts: &[String]) -> Result<Vec<String>, String> {
         peer.map(|peer| format!("{PLAIN_HTTP_PREFIX}{peer}")).map_err(|reason| format!("{host:?}: {reason}"))
     };
     let plain = plain.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
-    Ok([permission_requests::places(&encrypted)?, plain].concat())
+    Ok([permission_requests::normalize_hosts(&encrypted)?, plain].concat())
 }
 
 fn nothing_asks(new: &NewGrant, name: &SecretName) -> Error {

@@ -1,7 +1,7 @@
 //! Decisions on the tool calls of a message: execute, refuse or request approval, according to the tool policy and
 //! the answers so far.
 
-use moxxy_runtime::{Answered, models};
+use moxxy_runtime::{AnsweredQuestion, models};
 use moxxy_store as store;
 use moxxy_types::{
     components::Tool,
@@ -10,7 +10,7 @@ use moxxy_types::{
     messages::ToolCall,
     policy::{Policy, Verdict},
     questions::{Decision, Kind, NewQuestion, Question, Status},
-    runs::{SEPARATOR, tool_name},
+    runs::{TOOL_NAME_SEPARATOR, tool_name},
     skills::Skill,
 };
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub(super) struct ToolCallGate<'t> {
 /// Decision on a tool call.
 pub(super) enum GateDecision<'s> {
     /// Executes the call, with the user's earlier answers to it.
-    Execute(&'s Skill, &'s Tool, Vec<Answered>),
+    Execute(&'s Skill, &'s Tool, Vec<AnsweredQuestion>),
     /// Returns a result without executing the call.
     Reply(Answer),
     /// Asks a person first.
@@ -118,7 +118,7 @@ impl<'t> ToolCallGate<'t> {
         if let Some(open) = asked.clone().find(|question| question.status == Status::Open) {
             return Ok(GateDecision::AwaitAnswer(open.question_id.clone()));
         }
-        let answered = |q: &Question| Answered { question: q.question.clone(), answer: q.answer.clone() };
+        let answered = |q: &Question| AnsweredQuestion { question: q.question.clone(), answer: q.answer.clone() };
         Ok(GateDecision::Execute(skill, tool, asked.map(answered).collect()))
     }
 
@@ -247,7 +247,7 @@ pub(super) fn changes_something(call: &ToolCall, skills: &[Skill]) -> bool {
 
 /// Returns the skill and the tool of a call.
 fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Option<(&'s Skill, &'s Tool)> {
-    let (skill, tool) = call.name.split_once(SEPARATOR)?;
+    let (skill, tool) = call.name.split_once(TOOL_NAME_SEPARATOR)?;
     let skill = skills.iter().find(|known| known.id.as_str() == skill)?;
     let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
     Some((skill, tool))

@@ -15,14 +15,14 @@ pub(super) async fn wrong(runs: &Runs, skill: &Skill, tool: &str, call: &mut Too
     let arguments = std::mem::take(&mut call.arguments);
     let (arguments, wrong) = runs.components.plugins.check_arguments(&skill.component.digest, tool, arguments).await?;
     call.arguments = arguments;
-    let why = || format!("The call was not made, as its arguments are wrong: {}.", schema::told(&wrong));
+    let why = || format!("The call was not made, as its arguments are wrong: {}.", schema::describe_mismatches(&wrong));
     Ok((!wrong.is_empty()).then(why))
 }
 
 /// Returns the reason why a text was not accepted as an object.
 fn why(text: &str) -> String {
     match serde_json::from_str::<Value>(text) {
-        Ok(Value::Object(_)) => format!(": they nest more than {} levels deep", json::DEPTH),
+        Ok(Value::Object(_)) => format!(": they nest more than {} levels deep", json::MAX_DEPTH),
         Ok(_) => String::new(),
         Err(error) => format!(": {error}"),
     }

@@ -146,8 +146,8 @@ impl Budget {
         let least = MIN_OUTPUT_TOKENS.min(output.into());
         let mut output = u64::from(output);
         let limits = [
-            (self.cost, run.money(), "The run", "", "cost_limit", "max_cost"),
-            (self.cost_per_day, today.money(), "The agent", " of today", "daily_cost_limit", "max_cost_per_day"),
+            (self.cost, run.counted_cost(), "The run", "", "cost_limit", "max_cost"),
+            (self.cost_per_day, today.counted_cost(), "The agent", " of today", "daily_cost_limit", "max_cost_per_day"),
         ];
         for (bound, used, who, when, code, setting) in limits {
             let Some(bound) = bound else { continue };

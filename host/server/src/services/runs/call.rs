@@ -138,7 +138,7 @@ pub(super) async fn open(
         .persist(move |tx| {
             Box::pin(async move {
                 let Call { mut request, left_out, shortened, bytes, demand, names, again } = call;
-                let spent = steps::spent(tx, &run).await?;
+                let spent = steps::usage_of_run(tx, &run).await?;
                 let today = if budget.has_daily_limits() { today(tx, agent).await? } else { RunUsage::default() };
                 let reserved = match budget.admit(&demand, &spent, &today) {
                     Ok(reserved) => reserved,
@@ -184,7 +184,7 @@ pub(super) async fn open(
 
 async fn today(tx: &mut Tx, agent: AgentKey) -> Result<RunUsage> {
     let now = tx.now();
-    steps::spent_on(tx, agent, clock::day(&now)).await
+    steps::usage_on_day(tx, agent, clock::day(&now)).await
 }
 
 impl Opened {

@@ -190,7 +190,7 @@ pub(super) async fn claimed(tx: &mut Tx, claim: Option<&Claim>) -> Result<Option
 /// Returns an inserted run, after storing it with its key and recording its event.
 pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Claim>) -> Result<Run> {
     if let Some(claim) = claim {
-        store::idempotency::note(tx, &claim.key, Outcome::Run(id)).await?;
+        store::idempotency::record_outcome(tx, &claim.key, Outcome::Run(id)).await?;
     }
     let run = store::runs::get(tx, id).await?;
     let told = Event::RunQueued { session_id: run.session_id.clone(), task: run.task.clone() };
@@ -213,7 +213,7 @@ pub async fn detail(runs: &Runs, agent: &Name, id: &RunId) -> Result<Detail> {
     let mut db = runs.store.read().await?;
     let run = get_of_agent(&mut db, agent, id).await?;
     let steps = store::steps::list(&mut db, id).await?;
-    let usage = store::steps::spent(&mut db, id).await?;
+    let usage = store::steps::usage_of_run(&mut db, id).await?;
     Ok(Detail { run, steps, usage, waits_for: runs.components.concurrency.waits_for(id) })
 }
 

@@ -110,7 +110,7 @@ pub(super) async fn run(executor: &RunExecutor<'_>, history: Vec<Message>, skill
 
 /// Waits for a permit of the provider. Returns `None` if the run is to stop instead.
 async fn acquire(executor: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Permit>> {
-    let most = provider.places(executor.runs.config.providers.concurrency);
+    let most = provider.max_concurrency(executor.runs.config.providers.concurrency);
     tokio::select! {
         biased;
         () = executor.control.step.cancelled() => Ok(None),

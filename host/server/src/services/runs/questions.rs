@@ -32,7 +32,7 @@ pub(super) async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) 
 
 /// Expires the open questions of a run that has ended.
 pub(super) async fn close(tx: &mut Tx, run: &Run) -> Result<()> {
-    for id in store::questions::give_up_all(tx, &run.run_id).await? {
+    for id in store::questions::expire_all(tx, &run.run_id).await? {
         record_expired(tx, run, id, "run_ended").await?;
     }
     Ok(())

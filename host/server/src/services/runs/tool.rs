@@ -2,7 +2,7 @@
 //! The decision on each call is made in [`approval`](super::approval).
 
 use futures_util::future::try_join_all;
-use moxxy_runtime::{Answered, Caller, Failure};
+use moxxy_runtime::{AnsweredQuestion, Caller, Failure};
 use moxxy_store::{self as store, events, steps};
 use moxxy_types::{
     components::Tool,
@@ -62,7 +62,7 @@ pub(super) async fn run_all(
 
 /// Progress of a call.
 enum CallProgress {
-    Answered,
+    AnsweredQuestion,
     /// The call has just asked a question.
     Asked,
     Waits(QuestionId),
@@ -79,7 +79,7 @@ async fn in_order(
             break;
         }
         match run(executor, gate, call, decision).await? {
-            CallProgress::Answered => {}
+            CallProgress::AnsweredQuestion => {}
             open => return Ok(vec![open]),
         }
     }
@@ -96,7 +96,9 @@ async fn run(
     match decision {
         GateDecision::AwaitAnswer(question) => Ok(CallProgress::Waits(question.clone())),
         GateDecision::RequestApproval(_) => Ok(CallProgress::Asked),
-        GateDecision::Reply(answer) => reply(executor, call, answer.clone()).await.map(|()| CallProgress::Answered),
+        GateDecision::Reply(answer) => {
+            reply(executor, call, answer.clone()).await.map(|()| CallProgress::AnsweredQuestion)
+        }
         GateDecision::Execute(skill, tool, answers) => make(executor, gate, call, (skill, tool), answers.clone()).await,
     }
 }
@@ -106,9 +108,9 @@ async fn make(
     gate: &ToolCallGate<'_>,
     call: &ToolCall,
     (skill, tool): (&Skill, &Tool),
-    answers: Vec<Answered>,
+    answers: Vec<AnsweredQuestion>,
 ) -> Result<CallProgress> {
-    let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::Answered) };
+    let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::AnsweredQuestion) };
     let step = open(executor, call, skill, tool, arguments).await?;
     let stop = executor.control.now.clone();
     let (agent, tool) = (executor.agent.key, tool.name.as_str());
@@ -119,13 +121,13 @@ async fn make(
     let ended = invocations::call(&executor.runs.components, invocation).await?;
     if executor.control.now.is_cancelled() {
         // The result is too late and discarded: the run is cancelled with its open steps.
-        return Ok(CallProgress::Answered);
+        return Ok(CallProgress::AnsweredQuestion);
     }
     match ended.question() {
         Some(question) if !executor.run.unattended => {
             pause(executor, gate.question(call, question.to_owned()), step).await.map(|()| CallProgress::Asked)
         }
-        _ => close(executor, call, step, ended).await.map(|()| CallProgress::Answered),
+        _ => close(executor, call, step, ended).await.map(|()| CallProgress::AnsweredQuestion),
     }
 }
 

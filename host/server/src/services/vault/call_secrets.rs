@@ -76,7 +76,7 @@ impl CallSecrets {
     /// must not apply to the value of another.
     pub(super) fn effective_grants(&self, all: &[Grant], name: &str) -> Vec<Grant> {
         let now = self.recorder.store.clock().timestamp();
-        let holds = |grant: &&Grant| grant.name.as_str() == name && grant.holds(&now);
+        let holds = |grant: &&Grant| grant.name.as_str() == name && grant.is_usable(&now);
         let mut grants: Vec<_> = all.iter().filter(holds).cloned().collect();
         let secret = grants.first().map(|grant| grant.secret_id.clone());
         grants.retain(|grant| Some(&grant.secret_id) == secret.as_ref());
@@ -141,7 +141,7 @@ impl CallSecrets {
         }
         let to = mode.map_or("use", Mode::verb);
         let before = self.all().await?.into_iter().find(|grant| grant.name.as_str() == name);
-        let ended = before.as_ref().filter(|grant| !grant.holds(&self.recorder.store.clock().timestamp()));
+        let ended = before.as_ref().filter(|grant| !grant.is_usable(&self.recorder.store.clock().timestamp()));
         let why = match ended {
             Some(grant) => format!("the grant {} that let `{component}` {to} the secret {name:?} has ended", grant.id),
             None => format!("no grant lets `{component}` {to} the secret {name:?}"),
@@ -167,7 +167,7 @@ impl CallSecrets {
 
     /// Returns the secret of this name in the vault, if there is one.
     async fn find_in_vault(&self, name: &str) -> Result<Option<SecretName>> {
-        let name = SecretName::stored(name.to_owned());
+        let name = SecretName::from_db(name.to_owned());
         match store::secrets::named(&mut *self.recorder.store.read().await?, &name).await {
             Ok(secret) => Ok(Some(secret.name)),
             Err(Error::NotFound(_)) => Ok(None),

@@ -34,12 +34,13 @@ const LINE_MEDIA_TYPES: [&str; 8] = [
 
 impl CallSecrets {
     /// Returns the injector for the secrets that may be injected into a request now, and their grants.
-    async fn injector(&self, crossed: bool) -> Result<(Injector, Vec<Grant>)> {
+    async fn injector(&self, left_origin: bool) -> Result<(Injector, Vec<Grant>)> {
         let (mut secrets, mut all) = (Vec::new(), Vec::new());
         let held = self.all().await?;
         for (name, placeholder) in self.placeholders() {
             let grants = self.effective_grants(&held, &name);
-            let injected: Vec<_> = grants.into_iter().filter(|grant| grant.mode == Mode::Inject && !crossed).collect();
+            let injected: Vec<_> =
+                grants.into_iter().filter(|grant| grant.mode == Mode::Inject && !left_origin).collect();
             let value = match injected.first() {
                 Some(grant) => self.value(grant).await?,
                 None => self.recorder.last(&name).ok_or_else(|| Error::internal("an opened secret has no value"))?,
@@ -52,7 +53,7 @@ impl CallSecrets {
     }
 
     async fn inject(&self, hop: &Hop<'_>, request: Request<Body>) -> Result<Request<Body>, Stopped> {
-        let (injector, grants) = self.injector(hop.crossed).await?;
+        let (injector, grants) = self.injector(hop.left_origin).await?;
         let (mut parts, body) = request.into_parts();
         let (body, whole) = match injector.wants_body(hop.url) {
             true => (None, Some(collect_body(body).await?)),
@@ -106,7 +107,7 @@ impl CallSecrets {
 
     async fn way(&self, hop: &Hop<'_>, refusal: &inject::Refusal) -> Result<Option<String>> {
         // No secret is sent after a redirect to another origin.
-        let (Some(name), Some(place), false) = (refusal.secret(), refusal.place(), hop.crossed) else {
+        let (Some(name), Some(place), false) = (refusal.secret(), refusal.place(), hop.left_origin) else {
             return Ok(None);
         };
         let Some(grant) = self.grants(name).await?.into_iter().next() else { return Ok(None) };
