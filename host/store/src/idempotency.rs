@@ -59,7 +59,7 @@ pub async fn find(db: &mut Db, claim: &Claim) -> Result<Option<Earlier>> {
         Row { run: Some(run), .. } => Earlier::Run(RunId::from_db(run)),
         Row { made: Some(made), .. } => Earlier::Made(made),
         Row { status: None, .. } => Earlier::Unknown,
-        Row { status: Some(status), headers, body, .. } => Earlier::AnsweredQuestion {
+        Row { status: Some(status), headers, body, .. } => Earlier::Answered {
             status,
             headers: headers.as_deref().map(from_json).transpose()?.unwrap_or_default(),
             body: body.unwrap_or_default(),

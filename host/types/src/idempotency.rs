@@ -33,7 +33,7 @@ pub enum Earlier {
     /// The request created this run.
     Run(RunId),
     /// The response.
-    AnsweredQuestion { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Answered { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// The request succeeded on this resource; its response is not stored.
     Made(String),
 }
@@ -59,7 +59,7 @@ impl From<Earlier> for Error {
                 let details = vec![Detail { field: "id".into(), reason: id }];
                 Self::Conflict(Problem::new("already_done", message), details)
             }
-            Earlier::Running | Earlier::Run(_) | Earlier::AnsweredQuestion { .. } => {
+            Earlier::Running | Earlier::Run(_) | Earlier::Answered { .. } => {
                 Self::conflict("in_progress", "The first request with this Idempotency-Key is being carried out; wait")
             }
         }

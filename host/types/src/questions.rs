@@ -68,7 +68,7 @@ pub enum Status {
     /// It can be answered.
     Open,
     /// Somebody was first.
-    AnsweredQuestion,
+    Answered,
     /// Nobody answered in time, or the run has ended.
     Expired,
 }
@@ -169,7 +169,7 @@ macro_rules! named {
 }
 
 named!(Kind { Question = "question", Approval = "approval" });
-named!(Status { Open = "open", AnsweredQuestion = "answered", Expired = "expired" });
+named!(Status { Open = "open", Answered = "answered", Expired = "expired" });
 named!(Decision { Allow = "allow", Deny = "deny" });
 named!(DecisionScope { Once = "once", Run = "run", Session = "session", Always = "always" });
 

@@ -138,7 +138,7 @@ async fn finish(
 
 fn replay(earlier: Earlier) -> Result<Response> {
     let (status, headers, body) = match earlier {
-        Earlier::AnsweredQuestion { status, headers, body } => (status, headers, body),
+        Earlier::Answered { status, headers, body } => (status, headers, body),
         other => return Err(Error::from(other).into()),
     };
     let status = StatusCode::from_u16(status).map_err(Error::internal)?;

@@ -62,7 +62,7 @@ pub(super) async fn run_all(
 
 /// Progress of a call.
 enum CallProgress {
-    AnsweredQuestion,
+    Answered,
     /// The call has just asked a question.
     Asked,
     Waits(QuestionId),
@@ -79,7 +79,7 @@ async fn in_order(
             break;
         }
         match run(executor, gate, call, decision).await? {
-            CallProgress::AnsweredQuestion => {}
+            CallProgress::Answered => {}
             open => return Ok(vec![open]),
         }
     }
@@ -96,9 +96,7 @@ async fn run(
     match decision {
         GateDecision::AwaitAnswer(question) => Ok(CallProgress::Waits(question.clone())),
         GateDecision::RequestApproval(_) => Ok(CallProgress::Asked),
-        GateDecision::Reply(answer) => {
-            reply(executor, call, answer.clone()).await.map(|()| CallProgress::AnsweredQuestion)
-        }
+        GateDecision::Reply(answer) => reply(executor, call, answer.clone()).await.map(|()| CallProgress::Answered),
         GateDecision::Execute(skill, tool, answers) => make(executor, gate, call, (skill, tool), answers.clone()).await,
     }
 }
@@ -110,7 +108,7 @@ async fn make(
     (skill, tool): (&Skill, &Tool),
     answers: Vec<AnsweredQuestion>,
 ) -> Result<CallProgress> {
-    let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::AnsweredQuestion) };
+    let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::Answered) };
     let step = open(executor, call, skill, tool, arguments).await?;
     let stop = executor.control.now.clone();
     let (agent, tool) = (executor.agent.key, tool.name.as_str());
@@ -121,13 +119,13 @@ async fn make(
     let ended = invocations::call(&executor.runs.components, invocation).await?;
     if executor.control.now.is_cancelled() {
         // The result is too late and discarded: the run is cancelled with its open steps.
-        return Ok(CallProgress::AnsweredQuestion);
+        return Ok(CallProgress::Answered);
     }
     match ended.question() {
         Some(question) if !executor.run.unattended => {
             pause(executor, gate.question(call, question.to_owned()), step).await.map(|()| CallProgress::Asked)
         }
-        _ => close(executor, call, step, ended).await.map(|()| CallProgress::AnsweredQuestion),
+        _ => close(executor, call, step, ended).await.map(|()| CallProgress::Answered),
     }
 }
 
