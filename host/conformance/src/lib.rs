@@ -40,7 +40,7 @@ pub async fn check(
     profile: Option<ProtocolProfile>,
 ) -> Result<Report> {
     if component.world != World::Provider {
-        let message = format!("The component is a {}; the suite is for providers", component.world.as_str());
+        let message = format!("The component is a {}; the suite is for providers", component.world.into_str());
         return Err(Error::invalid("wrong_world", message));
     }
     let config = with_service_url(component, config);

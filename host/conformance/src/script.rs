@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::IntoStaticStr;
 
 use super::wire::{Block, ProtocolProfile, Style, Values};
 
@@ -50,8 +51,9 @@ pub enum Reason {
 }
 
 /// Error kinds, by their names in the WIT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case", const_into_str)]
 pub enum Kind {
     Authentication,
     RateLimited,
@@ -186,19 +188,6 @@ impl Kind {
             Self::InvalidRequest => "provider_rejected_request",
             Self::Transport => "provider_unreachable",
             Self::Other => "provider_failed",
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Authentication => "authentication",
-            Self::RateLimited => "rate-limited",
-            Self::Overloaded => "overloaded",
-            Self::ContextTooLong => "context-too-long",
-            Self::Refused => "refused",
-            Self::InvalidRequest => "invalid-request",
-            Self::Transport => "transport",
-            Self::Other => "other",
         }
     }
 }

@@ -176,8 +176,8 @@ impl Transcript {
         }
         match &self.failure {
             Some(failure) if failure.code() == kind.code() => Ok(()),
-            Some(failure) => Err(format!("expected the error {}, came {}", kind.as_str(), describe_failure(failure))),
-            None => Err(format!("expected the error {}, came an answer that claims to be whole", kind.as_str())),
+            Some(failure) => Err(format!("expected the error {}, came {}", kind.into_str(), describe_failure(failure))),
+            None => Err(format!("expected the error {}, came an answer that claims to be whole", kind.into_str())),
         }
     }
 
@@ -196,7 +196,7 @@ impl Transcript {
 /// Describes an error in short.
 fn describe_failure(failure: &Failure) -> String {
     let kind = Kind::ALL.into_iter().find(|kind| kind.code() == failure.code());
-    let (name, message) = (kind.map_or(failure.code(), Kind::as_str), truncate(failure.message()));
+    let (name, message) = (kind.map_or(failure.code(), |kind| kind.into_str()), truncate(failure.message()));
     format!("the error {name}: {message}")
 }
 

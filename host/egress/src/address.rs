@@ -6,24 +6,40 @@ use std::{
 };
 
 use ipnet::{IpNet, Ipv6Net};
+use strum::IntoStaticStr;
 
 /// A class of non-public addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(const_into_str)]
 pub enum AddressClass {
+    #[strum(serialize = "an unspecified address")]
     Unspecified,
+    #[strum(serialize = "a loopback address")]
     Loopback,
+    #[strum(serialize = "a private address")]
     Private,
+    #[strum(serialize = "a link-local address")]
     LinkLocal,
+    #[strum(serialize = "the address of a cloud's metadata")]
     Metadata,
+    #[strum(serialize = "an address behind a provider's NAT")]
     CarrierNat,
+    #[strum(serialize = "a multicast address")]
     Multicast,
+    #[strum(serialize = "a broadcast address")]
     Broadcast,
+    #[strum(serialize = "a reserved address")]
     Reserved,
+    #[strum(serialize = "an address for documentation")]
     Documentation,
+    #[strum(serialize = "an address for benchmarks")]
     Benchmark,
     /// An IPv6 address that embeds an IPv4 address or belongs to a translator or a tunnel.
+    #[strum(serialize = "an IPv6 address that stands for another one")]
     Embedded,
+    #[strum(serialize = "a unique local address")]
     UniqueLocal,
+    #[strum(serialize = "a site-local address")]
     SiteLocal,
 }
 
@@ -110,25 +126,6 @@ impl AddressClass {
     /// blocked.
     pub fn can_be_allowed(self) -> bool {
         !matches!(self, Self::Unspecified | Self::Multicast | Self::Broadcast | Self::Embedded)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unspecified => "an unspecified address",
-            Self::Loopback => "a loopback address",
-            Self::Private => "a private address",
-            Self::LinkLocal => "a link-local address",
-            Self::Metadata => "the address of a cloud's metadata",
-            Self::CarrierNat => "an address behind a provider's NAT",
-            Self::Multicast => "a multicast address",
-            Self::Broadcast => "a broadcast address",
-            Self::Reserved => "a reserved address",
-            Self::Documentation => "an address for documentation",
-            Self::Benchmark => "an address for benchmarks",
-            Self::Embedded => "an IPv6 address that stands for another one",
-            Self::UniqueLocal => "a unique local address",
-            Self::SiteLocal => "a site-local address",
-        }
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Refusal {
     Method { host: String, allowed: String, asked: String },
     #[error("it may reach {host} below {allowed} only, and by paths without encoded slashes")]
     Path { host: String, allowed: String },
-    #[error("{host} is {address}, {}{}", .class.as_str(), address_advice(*.class, .advice))]
+    #[error("{host} is {address}, {}{}", .class.into_str(), address_advice(*.class, .advice))]
     Address { host: String, address: std::net::IpAddr, class: AddressClass, advice: String },
     #[error("{0} is this server itself, which no rule allows")]
     OwnListener(String),

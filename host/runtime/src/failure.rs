@@ -2,6 +2,7 @@
 
 use moxxy_secrets::Redactor;
 use moxxy_types::error::{Error, Problem};
+use strum::IntoStaticStr;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -17,7 +18,8 @@ pub enum Failure {
     Refused { code: &'static str, message: String },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Limit {
     Cpu,
     Wall,
@@ -29,23 +31,6 @@ pub enum Limit {
     BetweenTokens,
     Storage,
     Handles,
-}
-
-impl Limit {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Wall => "wall",
-            Self::Memory => "memory",
-            Self::Stack => "stack",
-            Self::Result => "result",
-            Self::HostCalls => "host_calls",
-            Self::FirstToken => "first_token",
-            Self::BetweenTokens => "between_tokens",
-            Self::Storage => "storage",
-            Self::Handles => "handles",
-        }
-    }
 }
 
 impl Failure {

@@ -20,7 +20,7 @@ pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
         Some(unknown) => Err(format!(
             "It imports `{unknown}`, which Moxxy does not offer. Build it against the world \
              `moxxy:plugin/{}` and WASI 0.2",
-            world.as_str()
+            world.into_str()
         )),
         None => Ok(component),
     }

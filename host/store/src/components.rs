@@ -14,7 +14,7 @@ use super::{Db, Tx, from_json, to_json};
 #[derive(FromRow)]
 pub(super) struct Row {
     digest: String,
-    world: String,
+    world: World,
     manifest: String,
     tools: String,
     imports: Option<String>,
@@ -27,7 +27,7 @@ pub async fn insert(tx: &mut Tx, component: &Description) -> Result<()> {
                VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
     sqlx::query(sql)
         .bind(component.digest.as_str())
-        .bind(component.world.as_str())
+        .bind(component.world)
         .bind(to_json(&component.manifest)?)
         .bind(to_json(&component.tools)?)
         .bind(component.imports.as_ref().map(to_json).transpose()?)
@@ -69,7 +69,7 @@ impl TryFrom<Row> for Description {
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
             digest: Digest::from_db(row.digest),
-            world: World::named(&row.world).ok_or_else(|| Error::internal("an unknown world in the database"))?,
+            world: row.world,
             manifest: from_json(&row.manifest)?,
             tools: from_json(&row.tools)?,
             imports: row.imports.as_deref().map(from_json).transpose()?,

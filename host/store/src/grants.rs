@@ -4,39 +4,19 @@ use moxxy_types::{
     agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
-    grants::{Grant, Holder, Mode},
-    ids::{GrantId, Name, SecretId, SecretName},
+    grants::{Grant, Holder},
+    ids::{GrantId, Name},
     paging::PageRequest,
 };
-use sqlx::FromRow;
 
-use super::{Db, Tx, from_json, to_json};
-
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    secret: String,
-    secret_name: String,
-    name: String,
-    agent: Option<String>,
-    skill: Option<String>,
-    provider: Option<String>,
-    digest: String,
-    mode: String,
-    hosts: String,
-    place: String,
-    expires_at: Option<String>,
-    max_uses: Option<i64>,
-    uses: i64,
-    granted_by: String,
-    created_at: String,
-}
+use super::{Db, Tx, to_json};
 
 /// A query for grants with the names of the entities that they refer to.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT g.id, g.secret, s.name AS secret_name, g.name, a.name AS agent, g.skill, g.provider, g.digest,
+            "SELECT g.id, g.secret AS secret_id, s.name AS secret, g.name, a.name AS agent_id, g.skill AS skill_id,
+             g.provider AS provider_id, g.digest,
              g.mode, g.hosts, g.place, g.expires_at, g.max_uses, g.uses, g.granted_by, g.created_at
              FROM grants g JOIN secrets s ON s.id = g.secret LEFT JOIN agents a ON a.key = g.agent ",
             $rest
@@ -56,7 +36,7 @@ pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Resu
         .bind(grant.skill_id.as_ref().map(Name::as_str))
         .bind(grant.provider_id.as_ref().map(Name::as_str))
         .bind(grant.digest.as_str())
-        .bind(grant.mode.as_str())
+        .bind(grant.mode)
         .bind(to_json(&grant.hosts)?)
         .bind(&grant.place)
         .bind(&grant.expires_at)
@@ -88,20 +68,19 @@ pub async fn delete(tx: &mut Tx, id: &GrantId) -> Result<()> {
 }
 
 pub async fn get(db: &mut Db, id: &GrantId) -> Result<Grant> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE g.id = ?")).bind(id.as_str()).fetch_optional(db).await?;
-    row.ok_or_else(|| Error::not_found("grant", id))?.try_into()
+    let row: Option<Grant> = sqlx::query_as(select!("WHERE g.id = ?")).bind(id.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("grant", id))
 }
 
 /// Returns a page of grants, oldest first.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Grant>> {
     let sql = select!("WHERE g.id > ? ORDER BY g.id LIMIT ?");
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    Ok(sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
 }
 
 /// Returns all grants of a holder for one component, including expired and used-up grants.
 pub async fn of(db: &mut Db, holder: &Holder, digest: &Digest) -> Result<Vec<Grant>> {
-    let rows: Vec<Row> = match holder {
+    Ok(match holder {
         Holder::Skill(agent, skill) => {
             sqlx::query_as(select!("WHERE g.agent = ? AND g.skill = ? AND g.digest = ? ORDER BY g.id"))
                 .bind(agent.0)
@@ -113,37 +92,11 @@ pub async fn of(db: &mut Db, holder: &Holder, digest: &Digest) -> Result<Vec<Gra
     }
     .bind(digest.as_str())
     .fetch_all(db)
-    .await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    .await?)
 }
 
 /// Returns all grants of a provider, for any component.
 pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<Grant>> {
     let sql = select!("WHERE g.provider = ? ORDER BY g.id");
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(provider.as_str()).fetch_all(db).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
-}
-
-impl TryFrom<Row> for Grant {
-    type Error = Error;
-    fn try_from(row: Row) -> Result<Self> {
-        Ok(Self {
-            id: GrantId::from_db(row.id),
-            secret_id: SecretId::from_db(row.secret),
-            secret: SecretName::from_db(row.secret_name),
-            name: SecretName::from_db(row.name),
-            agent_id: row.agent.map(Name::from_db),
-            skill_id: row.skill.map(Name::from_db),
-            provider_id: row.provider.map(Name::from_db),
-            digest: Digest::from_db(row.digest),
-            mode: Mode::named(&row.mode).ok_or_else(|| Error::internal("an unknown mode of a grant"))?,
-            hosts: from_json(&row.hosts)?,
-            place: row.place,
-            expires_at: row.expires_at,
-            max_uses: row.max_uses,
-            uses: row.uses,
-            granted_by: row.granted_by,
-            created_at: row.created_at,
-        })
-    }
+    Ok(sqlx::query_as(sql).bind(provider.as_str()).fetch_all(db).await?)
 }

@@ -39,7 +39,7 @@ use moxxy_types::{
     error::{Error, Result},
 };
 use sqlx::{
-    ConnectOptions as _, Connection as _, Sqlite, SqliteConnection, SqlitePool,
+    ConnectOptions as _, Connection as _, FromRow, Sqlite, SqliteConnection, SqlitePool,
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -72,6 +72,14 @@ pub struct Store {
     precedes_log: bool,
     outage: outage::StorageOutage,
     shutdown: CancellationToken,
+}
+
+/// A row with its place in a list that is paged by position.
+#[derive(Debug, FromRow)]
+struct Positioned<T> {
+    position: i64,
+    #[sqlx(flatten)]
+    item: T,
 }
 
 /// A read-only connection.

@@ -4,37 +4,14 @@ use moxxy_types::{
     agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
-    ids::{MessageId, QuestionId, RunId, SessionId},
+    ids::{MessageId, QuestionId, RunId},
     paging::PageRequest,
     policy::Standing,
-    questions::{Decision, DecisionScope, Kind, NewQuestion, Question, Response, Status},
+    questions::{Decision, NewQuestion, Question, Response},
     runs::Run,
 };
-use sqlx::FromRow;
 
-use super::{Db, Tx, from_json, to_json};
-
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    run: String,
-    session: String,
-    kind: String,
-    message: String,
-    call_id: String,
-    question: String,
-    tool: String,
-    digest: Option<String>,
-    arguments: Option<String>,
-    status: String,
-    answer: Option<String>,
-    decision: Option<String>,
-    scope: Option<String>,
-    answered_by: Option<String>,
-    created_at: String,
-    expires_at: String,
-    ended_at: Option<String>,
-}
+use super::{Db, Tx, to_json};
 
 /// Opens a question, ordered after those of the same kind from the same call. It expires after `seconds`.
 pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<Question> {
@@ -44,12 +21,12 @@ pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> R
                WHERE message = ?6 AND call_id = ?7 AND kind = ?5
                RETURNING *";
     let (id, now, expires) = (QuestionId::random(), tx.now(), tx.after(seconds));
-    let row: Row = sqlx::query_as(sql)
+    Ok(sqlx::query_as(sql)
         .bind(id.as_str())
         .bind(run.run_id.as_str())
         .bind(run.agent.0)
         .bind(run.session_id.as_str())
-        .bind(new.kind.as_str())
+        .bind(new.kind)
         .bind(new.message.as_str())
         .bind(new.call_id)
         .bind(new.question)
@@ -59,27 +36,26 @@ pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> R
         .bind(now)
         .bind(expires)
         .fetch_one(&mut **tx)
-        .await?;
-    row.try_into()
+        .await?)
 }
 
 /// Returns a question of this agent.
 pub async fn get(db: &mut Db, agent: AgentKey, id: &QuestionId) -> Result<Question> {
     let sql = "SELECT * FROM questions WHERE id = ? AND agent = ?";
-    let row: Option<Row> = sqlx::query_as(sql).bind(id.as_str()).bind(agent.0).fetch_optional(db).await?;
-    row.ok_or_else(|| Error::not_found("question", id))?.try_into()
+    let row: Option<Question> = sqlx::query_as(sql).bind(id.as_str()).bind(agent.0).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("question", id))
 }
 
 /// Returns a page of an agent's open questions, oldest first.
 pub async fn open_of(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Question>> {
     let sql = "SELECT * FROM questions WHERE agent = ? AND status = 'open' AND id > ? ORDER BY id LIMIT ?";
-    questions(sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
+    Ok(sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
 }
 
 /// Returns the questions of a message's calls, in the order in which each call asked them.
 pub async fn of_message(db: &mut Db, message: &MessageId) -> Result<Vec<Question>> {
     let sql = "SELECT * FROM questions WHERE message = ? ORDER BY call_id, kind, ordinal";
-    questions(sqlx::query_as(sql).bind(message.as_str()).fetch_all(db).await?)
+    Ok(sqlx::query_as(sql).bind(message.as_str()).fetch_all(db).await?)
 }
 
 /// Returns the newest decision on a tool call with these arguments whose scope covers the run.
@@ -94,7 +70,7 @@ pub async fn standing(
                AND arguments = ?4 AND status = 'answered'
                AND (scope = 'always' OR scope = 'session' AND session = ?5 OR scope = 'run' AND run = ?6)
                ORDER BY ended_at DESC LIMIT 1";
-    let decision: Option<String> = sqlx::query_scalar(sql)
+    let decision = sqlx::query_scalar(sql)
         .bind(run.agent.0)
         .bind(tool)
         .bind(digest.as_str())
@@ -103,7 +79,7 @@ pub async fn standing(
         .bind(run.run_id.as_str())
         .fetch_optional(db)
         .await?;
-    decision.map(|decision| Decision::named(&decision)).transpose()
+    Ok(decision)
 }
 
 /// Returns an agent's decisions that are still in effect, oldest first.
@@ -113,9 +89,9 @@ pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &PageRequest) -> R
                AND (q.scope = 'always' OR q.scope = 'session' AND s.closed_at IS NULL
                     OR q.scope = 'run' AND r.ended_at IS NULL)
                ORDER BY q.id LIMIT ?";
-    let rows = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
-    let asked = questions(rows)?;
-    Ok(asked.into_iter().filter_map(Standing::of).collect())
+    let rows: Vec<Question> =
+        sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
+    Ok(rows.into_iter().filter_map(Standing::of).collect())
 }
 
 /// Revokes all decisions that apply to more than one call.
@@ -129,17 +105,17 @@ pub async fn answer(tx: &mut Tx, id: &QuestionId, response: &Response, by: &str)
     let sql = "UPDATE questions SET status = 'answered', answer = ?, decision = ?, scope = ?, answered_by = ?,
                ended_at = ? WHERE id = ? AND status = 'open' RETURNING *";
     let now = tx.now();
-    let scope = response.decision.map(|_| response.scope.unwrap_or_default().as_str());
-    let row: Option<Row> = sqlx::query_as(sql)
+    let scope = response.decision.map(|_| response.scope.unwrap_or_default());
+    let row: Option<Question> = sqlx::query_as(sql)
         .bind(&response.answer)
-        .bind(response.decision.map(Decision::as_str))
+        .bind(response.decision)
         .bind(scope)
         .bind(by)
         .bind(now)
         .bind(id.as_str())
         .fetch_optional(&mut **tx)
         .await?;
-    row.ok_or_else(|| Error::not_found("question", id))?.try_into()
+    row.ok_or_else(|| Error::not_found("question", id))
 }
 
 /// Returns the open questions that have expired, with their runs.
@@ -172,51 +148,18 @@ pub async fn expire(tx: &mut Tx, id: &QuestionId) -> Result<bool> {
 pub async fn expire_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE run = ? AND status = 'open' RETURNING id";
     let now = tx.now();
-    let ids: Vec<String> = sqlx::query_scalar(sql).bind(now).bind(run.as_str()).fetch_all(&mut **tx).await?;
-    Ok(ids.into_iter().map(QuestionId::from_db).collect())
+    Ok(sqlx::query_scalar(sql).bind(now).bind(run.as_str()).fetch_all(&mut **tx).await?)
 }
 
 /// Deletes the open approvals of a call, and returns their ids.
 pub async fn withdraw_for_call(tx: &mut Tx, message: &MessageId, call: &str) -> Result<Vec<QuestionId>> {
     let sql = "DELETE FROM questions WHERE message = ? AND call_id = ? AND kind = 'approval' AND status = 'open'
                RETURNING id";
-    let ids: Vec<String> = sqlx::query_scalar(sql).bind(message.as_str()).bind(call).fetch_all(&mut **tx).await?;
-    Ok(ids.into_iter().map(QuestionId::from_db).collect())
+    Ok(sqlx::query_scalar(sql).bind(message.as_str()).bind(call).fetch_all(&mut **tx).await?)
 }
 
 /// Deletes the open approvals of a run, and returns their ids.
 pub async fn withdraw_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "DELETE FROM questions WHERE run = ? AND kind = 'approval' AND status = 'open' RETURNING id";
-    let ids: Vec<String> = sqlx::query_scalar(sql).bind(run.as_str()).fetch_all(&mut **tx).await?;
-    Ok(ids.into_iter().map(QuestionId::from_db).collect())
-}
-
-fn questions(rows: Vec<Row>) -> Result<Vec<Question>> {
-    rows.into_iter().map(TryInto::try_into).collect()
-}
-
-impl TryFrom<Row> for Question {
-    type Error = Error;
-    fn try_from(row: Row) -> Result<Self> {
-        Ok(Self {
-            question_id: QuestionId::from_db(row.id),
-            kind: Kind::named(&row.kind)?,
-            run_id: RunId::from_db(row.run),
-            session_id: SessionId::from_db(row.session),
-            question: row.question,
-            tool: row.tool,
-            arguments: row.arguments.as_deref().map(from_json).transpose()?,
-            digest: row.digest.map(Digest::from_db),
-            status: Status::named(&row.status)?,
-            answer: row.answer,
-            decision: row.decision.as_deref().map(Decision::named).transpose()?,
-            scope: row.scope.as_deref().map(DecisionScope::named).transpose()?,
-            answered_by: row.answered_by,
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            ended_at: row.ended_at,
-            message: MessageId::from_db(row.message),
-            call_id: row.call_id,
-        })
-    }
+    Ok(sqlx::query_scalar(sql).bind(run.as_str()).fetch_all(&mut **tx).await?)
 }

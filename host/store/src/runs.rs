@@ -1,43 +1,20 @@
 //! Runs.
 
-use std::time::Duration;
-
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
-    ids::{Name, RunId, SessionId},
+    ids::{RunId, SessionId},
     paging::{Page, PageRequest},
     runs::{Failure, Run, Status, Stop},
 };
-use sqlx::FromRow;
 
-use super::{Db, Tx, from_json, to_json};
+use super::{Db, Positioned, Tx, to_json};
 
 /// A query for runs with their agents' names.
 macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT r.*, a.name AS agent_name FROM runs r JOIN agents a ON a.key = r.agent ", $rest)
     };
-}
-
-#[derive(FromRow)]
-struct Row {
-    position: i64,
-    id: String,
-    agent: i64,
-    agent_name: String,
-    session: String,
-    status: String,
-    stop: Option<String>,
-    started_by: String,
-    unattended: bool,
-    waited_ms: i64,
-    task: String,
-    output: Option<String>,
-    error: Option<String>,
-    created_at: String,
-    started_at: Option<String>,
-    ended_at: Option<String>,
 }
 
 pub async fn insert(
@@ -104,7 +81,7 @@ pub async fn extend_time_limit(tx: &mut Tx, id: &RunId) -> Result<()> {
 /// Records that a run is to stop, which survives a crash. An immediate stop is never downgraded.
 pub async fn ask_to_stop(tx: &mut Tx, id: &RunId, stop: Stop) -> Result<()> {
     let sql = "UPDATE runs SET stop = CASE stop WHEN 'now' THEN stop ELSE ? END WHERE id = ? AND ended_at IS NULL";
-    sqlx::query(sql).bind(stop.as_str()).bind(id.as_str()).execute(&mut **tx).await?;
+    sqlx::query(sql).bind(stop).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -119,7 +96,7 @@ pub async fn end(
     let sql = "UPDATE runs SET status = ?, output = ?, error = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL";
     let now = tx.now();
     let ended = sqlx::query(sql)
-        .bind(status.as_str())
+        .bind(status)
         .bind(output)
         .bind(error.map(to_json).transpose()?)
         .bind(now)
@@ -130,35 +107,36 @@ pub async fn end(
 }
 
 pub async fn get(db: &mut Db, id: &RunId) -> Result<Run> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE r.id = ?")).bind(id.as_str()).fetch_optional(db).await?;
-    row.ok_or_else(|| Error::not_found("run", id))?.try_into()
+    let row: Option<Run> = sqlx::query_as(select!("WHERE r.id = ?")).bind(id.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("run", id))
 }
 
 /// Returns a page of an agent's runs, newest first.
 pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Page<Run>> {
     let sql = select!("WHERE r.agent = ? AND r.position < ? ORDER BY r.position DESC LIMIT ?");
     let before = page.position()?.unwrap_or(i64::MAX);
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
-    page.cut(rows, |row| row.position.to_string()).try_map(TryInto::try_into)
+    let rows: Vec<Positioned<Run>> =
+        sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
+    Ok(page.cut(rows, |row| row.position.to_string()).map(|row| row.item))
 }
 
 /// Returns an agent's runs that have not ended, newest first.
 pub async fn open_of(db: &mut Db, agent: AgentKey) -> Result<Vec<Run>> {
     let sql = select!("WHERE r.agent = ? AND r.ended_at IS NULL ORDER BY r.position DESC");
-    runs(sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?)
+    Ok(sqlx::query_as(sql).bind(agent.0).fetch_all(db).await?)
 }
 
 /// Returns every run that has not ended, oldest first.
 pub async fn open(db: &mut Db) -> Result<Vec<Run>> {
     let sql = select!("WHERE r.ended_at IS NULL ORDER BY r.position");
-    runs(sqlx::query_as(sql).fetch_all(db).await?)
+    Ok(sqlx::query_as(sql).fetch_all(db).await?)
 }
 
 /// Returns the oldest run of a session that has not ended, or `None` if it waits for a person.
 pub async fn next_in(db: &mut Db, session: &SessionId) -> Result<Option<RunId>> {
     let sql = "SELECT id, status FROM runs WHERE session = ? AND ended_at IS NULL ORDER BY position LIMIT 1";
-    let next: Option<(String, String)> = sqlx::query_as(sql).bind(session.as_str()).fetch_optional(db).await?;
-    Ok(next.filter(|(_, status)| status != Status::Waiting.as_str()).map(|(id, _)| RunId::from_db(id)))
+    let next: Option<(RunId, Status)> = sqlx::query_as(sql).bind(session.as_str()).fetch_optional(db).await?;
+    Ok(next.filter(|(_, status)| *status != Status::Waiting).map(|(id, _)| id))
 }
 
 /// Returns the number of queued runs of a session.
@@ -166,31 +144,4 @@ pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<u64> {
     let sql = "SELECT COUNT(*) FROM runs WHERE session = ? AND ended_at IS NULL AND status = 'queued'";
     let count: i64 = sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?;
     Ok(count.unsigned_abs())
-}
-
-fn runs(rows: Vec<Row>) -> Result<Vec<Run>> {
-    rows.into_iter().map(TryInto::try_into).collect()
-}
-
-impl TryFrom<Row> for Run {
-    type Error = Error;
-    fn try_from(row: Row) -> Result<Self> {
-        Ok(Self {
-            run_id: RunId::from_db(row.id),
-            agent: AgentKey(row.agent),
-            agent_id: Name::from_db(row.agent_name),
-            session_id: SessionId::from_db(row.session),
-            status: Status::named(&row.status).ok_or_else(|| Error::internal("an unknown status of a run"))?,
-            stop: row.stop.as_deref().and_then(Stop::named),
-            started_by: row.started_by,
-            unattended: row.unattended,
-            waited: Duration::from_millis(row.waited_ms.unsigned_abs()),
-            task: row.task,
-            output: row.output,
-            error: row.error.as_deref().map(from_json).transpose()?,
-            created_at: row.created_at,
-            started_at: row.started_at,
-            ended_at: row.ended_at,
-        })
-    }
 }

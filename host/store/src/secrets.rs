@@ -6,28 +6,8 @@ use moxxy_types::{
     paging::PageRequest,
     secrets::{SEALING_OVERHEAD_BYTES, Sealed, Secret},
 };
-use sqlx::FromRow;
 
 use super::{Db, Tx};
-
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    name: String,
-    description: Option<String>,
-    version: i64,
-    created_by: String,
-    created_at: String,
-    updated_at: String,
-}
-
-#[derive(FromRow)]
-struct SealedRow {
-    id: String,
-    name: String,
-    version: i64,
-    sealed: Vec<u8>,
-}
 
 /// A query for the metadata of secrets.
 macro_rules! select {
@@ -77,33 +57,31 @@ pub async fn delete(tx: &mut Tx, id: &SecretId) -> Result<()> {
 }
 
 pub async fn get(db: &mut Db, id: &SecretId) -> Result<Secret> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE id = ?")).bind(id.as_str()).fetch_optional(db).await?;
-    row.map(Into::into).ok_or_else(|| Error::not_found("secret", id))
+    let row: Option<Secret> = sqlx::query_as(select!("WHERE id = ?")).bind(id.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("secret", id))
 }
 
 pub async fn named(db: &mut Db, name: &SecretName) -> Result<Secret> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE name = ?")).bind(name.as_str()).fetch_optional(db).await?;
-    row.map(Into::into).ok_or_else(|| Error::not_found("secret", name))
+    let row: Option<Secret> = sqlx::query_as(select!("WHERE name = ?")).bind(name.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("secret", name))
 }
 
 /// Returns a page of secrets, oldest first.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Secret>> {
     let sql = select!("WHERE id > ? ORDER BY id LIMIT ?");
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    Ok(sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
 }
 
 /// Returns the sealed values of all secrets.
 pub async fn sealed(db: &mut Db) -> Result<Vec<Sealed>> {
-    let rows: Vec<SealedRow> = sqlx::query_as("SELECT id, name, version, sealed FROM secrets").fetch_all(db).await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    Ok(sqlx::query_as("SELECT id, name, version, sealed AS bytes FROM secrets").fetch_all(db).await?)
 }
 
 /// Returns the sealed value of one secret.
 pub async fn sealed_one(db: &mut Db, id: &SecretId) -> Result<Sealed> {
-    let sql = "SELECT id, name, version, sealed FROM secrets WHERE id = ?";
-    let row: Option<SealedRow> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(db).await?;
-    row.map(Into::into).ok_or_else(|| Error::not_found("secret", id))
+    let sql = "SELECT id, name, version, sealed AS bytes FROM secrets WHERE id = ?";
+    let row: Option<Sealed> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("secret", id))
 }
 
 /// Returns the length of a secret's value, in bytes.
@@ -134,29 +112,4 @@ pub async fn set_key_id(tx: &mut Tx, id: &str) -> Result<()> {
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-impl From<SealedRow> for Sealed {
-    fn from(row: SealedRow) -> Self {
-        Self {
-            id: SecretId::from_db(row.id),
-            name: SecretName::from_db(row.name),
-            version: row.version,
-            bytes: row.sealed,
-        }
-    }
-}
-
-impl From<Row> for Secret {
-    fn from(row: Row) -> Self {
-        Self {
-            id: SecretId::from_db(row.id),
-            name: SecretName::from_db(row.name),
-            description: row.description,
-            version: row.version,
-            created_by: row.created_by,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        }
-    }
 }

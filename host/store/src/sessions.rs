@@ -7,17 +7,8 @@ use moxxy_types::{
     paging::PageRequest,
     sessions::Session,
 };
-use sqlx::FromRow;
 
 use super::{Db, Tx};
-
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    name: String,
-    created_at: String,
-    closed_at: Option<String>,
-}
 
 /// Returns the open session of a conversation. Creates it if there is none.
 pub async fn open(tx: &mut Tx, agent: AgentKey, name: &Name) -> Result<SessionId> {
@@ -57,25 +48,13 @@ pub async fn current(db: &mut Db, agent: AgentKey, name: &Name) -> Result<Option
 /// Returns a session of this agent.
 pub async fn get(db: &mut Db, agent: AgentKey, id: &SessionId) -> Result<Session> {
     let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id = ?";
-    let row: Option<Row> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?;
-    row.map(Session::from).ok_or_else(|| Error::not_found("session", id))
+    let row: Option<Session> = sqlx::query_as(sql).bind(agent.0).bind(id.as_str()).fetch_optional(db).await?;
+    row.ok_or_else(|| Error::not_found("session", id))
 }
 
 /// Returns a page of sessions, oldest first.
 pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Session>> {
     let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id > ? ORDER BY id LIMIT ?";
     let query = sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows());
-    let rows: Vec<Row> = query.fetch_all(db).await?;
-    Ok(rows.into_iter().map(Session::from).collect())
-}
-
-impl From<Row> for Session {
-    fn from(row: Row) -> Self {
-        Self {
-            id: SessionId::from_db(row.id),
-            name: Name::from_db(row.name),
-            created_at: row.created_at,
-            closed_at: row.closed_at,
-        }
-    }
+    Ok(query.fetch_all(db).await?)
 }

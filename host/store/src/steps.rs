@@ -16,7 +16,7 @@ use super::{Db, Tx, from_json, to_json};
 #[derive(FromRow)]
 struct Row {
     id: String,
-    kind: String,
+    kind: StepKind,
     status: String,
     name: String,
     input: Option<String>,
@@ -81,7 +81,7 @@ pub async fn open(tx: &mut Tx, run: &RunId, kind: StepKind, name: &str, input: &
     sqlx::query(sql)
         .bind(id.as_str())
         .bind(run.as_str())
-        .bind(kind.as_str())
+        .bind(kind)
         .bind(name)
         .bind(to_json(input)?)
         .bind(now)
@@ -183,7 +183,7 @@ impl TryFrom<Row> for Step {
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
             step_id: StepId::from_db(row.id),
-            kind: StepKind::named(&row.kind).ok_or_else(|| Error::internal("an unknown kind of step"))?,
+            kind: row.kind,
             status: row.status,
             name: row.name,
             input: row.input.as_deref().map(from_json).transpose()?,

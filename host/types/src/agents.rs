@@ -7,6 +7,7 @@ use crate::{ids::Name, money::Dollars};
 
 /// Database key of an agent. Unlike the name, it is never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 pub struct AgentKey(pub i64);
 
 /// An agent: a persona, a model and limits, under a name.

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use crate::{digest::Digest, ids::Name};
 
 /// Kind of a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum World {
     Skill,
     Provider,
@@ -96,19 +99,6 @@ pub struct Hints {
     pub idempotent: bool,
     /// Someone should agree before it is called.
     pub wants_approval: bool,
-}
-
-impl World {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Skill => "skill",
-            Self::Provider => "provider",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Skill, Self::Provider].into_iter().find(|world| world.as_str() == name)
-    }
 }
 
 /// Storage writes of a call: a value for each key, or `None` if the key was removed.

@@ -13,6 +13,7 @@ pub type Hmac256 = Hmac<Sha256>;
 
 /// The SHA-256 of a component as it was uploaded, written `sha256:` and 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 #[serde(try_from = "String")]
 #[schemars(inline, extend("pattern" = "^sha256:[0-9a-f]{64}$"))]
 pub struct Digest(String);

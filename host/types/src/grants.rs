@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::{
     agents::AgentKey,
@@ -10,8 +11,10 @@ use crate::{
 };
 
 /// What a component may do with a secret.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Mode {
     /// The server puts it into requests; the component never sees it.
     #[default]
@@ -24,6 +27,7 @@ pub enum Mode {
 
 /// A secret that a component may use.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Grant {
     /// The grant's id, by which it is revoked.
     pub id: GrantId,
@@ -44,6 +48,7 @@ pub struct Grant {
     /// What the component may do with it.
     pub mode: Mode,
     /// Where it may be sent; empty where it is not sent.
+    #[cfg_attr(feature = "sqlx", sqlx(json))]
     pub hosts: Vec<String>,
     /// Where in a request it may stand: `header:NAME`, `basic`, `path`, `query:NAME` or `body`.
     pub place: String,
@@ -67,8 +72,6 @@ pub enum Holder {
 }
 
 impl Mode {
-    const ALL: [Self; 3] = [Self::Inject, Self::Sign, Self::Reveal];
-
     /// Returns the verb for the use of a secret in this mode.
     pub fn verb(self) -> &'static str {
         match self {
@@ -76,18 +79,6 @@ impl Mode {
             Self::Sign => "sign with",
             Self::Reveal => "read",
         }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inject => "inject",
-            Self::Sign => "sign",
-            Self::Reveal => "reveal",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
     }
 }
 

@@ -15,6 +15,7 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
         #[serde(try_from = "String")]
         #[schemars(inline, extend("pattern" = concat!("^", $prefix, "[0-9a-f-]{36}$")))]
         pub struct $name(String);
@@ -72,6 +73,7 @@ id!(GrantId, "grt_");
 
 /// The name of an agent, a provider, a skill or a conversation: 1 to 64 of `a-z`, `0-9`, `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 #[serde(try_from = "String")]
 #[schemars(inline, extend("pattern" = "^[a-z0-9-]{1,64}$"))]
 pub struct Name(String);
@@ -91,6 +93,7 @@ impl TryFrom<String> for Name {
 
 /// The name of a secret, by which components ask for it: 1 to 64 of `A-Z`, `a-z`, `0-9`, `_`, `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 #[serde(try_from = "String")]
 #[schemars(inline, extend("pattern" = "^[A-Za-z0-9_-]{1,64}$"))]
 pub struct SecretName(String);

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use crate::{
     ids::{MessageId, RunId, SessionId},
@@ -11,18 +12,22 @@ use crate::{
 
 /// A message of a conversation.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Message {
     /// The message's id.
     pub id: MessageId,
     /// The session that it stands in.
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "session"))]
     pub session_id: SessionId,
     /// The run that it belongs to.
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "run"))]
     pub run_id: RunId,
     pub role: Role,
     /// Its text; of a tool, the result.
     pub content: String,
     /// The tools that the model calls with it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
     pub tool_calls: Option<Vec<ToolCall>>,
     /// Of the call that a tool's message answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,14 +39,17 @@ pub struct Message {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub quoted: bool,
     #[serde(skip)]
+    #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
     pub thinking: Option<Vec<Thinking>>,
     /// When it was written (RFC 3339, UTC).
     pub created_at: String,
 }
 
 /// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Role {
     /// Who gave the task.
     User,
@@ -68,22 +76,6 @@ pub struct Thinking {
     pub text: Option<String>,
     /// Data of the provider, in base64.
     pub opaque: String,
-}
-
-impl Role {
-    const ALL: [Self; 3] = [Self::User, Self::Assistant, Self::Tool];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == name)
-    }
 }
 
 impl Message {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use crate::{
     digest::Digest,
@@ -12,19 +13,24 @@ use crate::{
 
 /// A question of a run, or a call that somebody has to approve.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Question {
     /// The question's id.
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "id"))]
     pub question_id: QuestionId,
     pub kind: Kind,
     /// The run that waits.
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "run"))]
     pub run_id: RunId,
     /// The session of the run.
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "session"))]
     pub session_id: SessionId,
     /// What is asked, in words.
     pub question: String,
     /// Who asks: `ask_user` for the model, or a tool, which is the one to be approved.
     pub tool: String,
     /// What it would be called with; of an approval only.
+    #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
     pub arguments: Option<Value>,
     /// The component that it is a tool of; of an approval only.
     pub digest: Option<Digest>,
@@ -50,9 +56,11 @@ pub struct Question {
 }
 
 /// What is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "QuestionKind")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Kind {
     /// It is answered in words.
     Question,
@@ -61,9 +69,11 @@ pub enum Kind {
 }
 
 /// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "QuestionStatus")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Status {
     /// It can be answered.
     Open,
@@ -74,8 +84,10 @@ pub enum Status {
 }
 
 /// What becomes of the call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Decision {
     /// It is made.
     Allow,
@@ -84,9 +96,11 @@ pub enum Decision {
 }
 
 /// How long a decision holds for calls of the same tool of the same component, with the same arguments.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "ApprovalScope")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum DecisionScope {
     /// For this call.
     #[default]
@@ -148,30 +162,6 @@ impl Question {
             && self.arguments.as_ref() == Some(arguments)
     }
 }
-
-macro_rules! named {
-    ($type:ident { $($name:ident = $text:literal),* }) => {
-        impl $type {
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-
-            pub fn named(name: &str) -> Result<Self> {
-                match name {
-                    $($text => Ok(Self::$name),)*
-                    _ => Err(Error::internal(concat!("an unknown ", stringify!($type)))),
-                }
-            }
-        }
-    };
-}
-
-named!(Kind { Question = "question", Approval = "approval" });
-named!(Status { Open = "open", Answered = "answered", Expired = "expired" });
-named!(Decision { Allow = "allow", Deny = "deny" });
-named!(DecisionScope { Once = "once", Run = "run", Session = "session", Always = "always" });
 
 /// Maximum length of an answer, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;

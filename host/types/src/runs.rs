@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use crate::{
     agents::AgentKey,
@@ -13,27 +14,16 @@ use crate::{
 };
 
 /// How soon a stop takes effect.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Stop {
     /// When the step that runs has ended.
     #[default]
     Step,
     /// At once: the call under way is interrupted.
     Now,
-}
-
-impl Stop {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Step => "step",
-            Self::Now => "now",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Step, Self::Now].into_iter().find(|stop| stop.as_str() == name)
-    }
 }
 
 /// What a step used; of a tool call all is 0.
@@ -104,13 +94,17 @@ pub const TOOL_NAME_SEPARATOR: &str = "__";
 
 /// A task that an agent was given, and what became of it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Run {
     /// The run's id.
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "id"))]
     pub run_id: RunId,
     #[serde(skip)]
     pub agent: AgentKey,
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "agent_name"))]
     pub agent_id: Name,
     /// The session that it belongs to.
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "session"))]
     pub session_id: SessionId,
     pub status: Status,
     /// How it was asked to stop, if it was.
@@ -124,12 +118,14 @@ pub struct Run {
     pub unattended: bool,
     /// How long it waited for people.
     #[serde(skip)]
+    #[cfg_attr(feature = "sqlx", sqlx(rename = "waited_ms", try_from = "Milliseconds"))]
     pub waited: Duration,
     /// What was to be done.
     pub task: String,
     /// The model's last words, once it has completed.
     pub output: Option<String>,
     /// Why it failed, if it did.
+    #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
     pub error: Option<Failure>,
     /// When it was queued (RFC 3339, UTC).
     pub created_at: String,
@@ -139,10 +135,25 @@ pub struct Run {
     pub ended_at: Option<String>,
 }
 
+/// A duration as the database stores it.
+#[cfg(feature = "sqlx")]
+#[derive(Debug, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Milliseconds(i64);
+
+#[cfg(feature = "sqlx")]
+impl From<Milliseconds> for Duration {
+    fn from(Milliseconds(number): Milliseconds) -> Self {
+        Self::from_millis(number.unsigned_abs())
+    }
+}
+
 /// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "RunStatus")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Status {
     /// Waits for those before it in its session.
     Queued,
@@ -174,38 +185,8 @@ pub fn tool_name(skill: &Name, tool: &str) -> String {
 }
 
 impl Status {
-    const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == name)
-    }
-
     pub fn is_open(self) -> bool {
         matches!(self, Self::Queued | Self::Running | Self::Waiting)
-    }
-}
-
-impl StepKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Tool => "tool",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Model, Self::Tool].into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -233,8 +214,10 @@ pub struct Step {
 }
 
 /// What is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum StepKind {
     /// The model.
     Model,

@@ -12,6 +12,7 @@ pub const SEALING_OVERHEAD_BYTES: usize = NONCE_BYTES + 16;
 
 /// A secret as it is shown: without its value.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Secret {
     /// The secret's id, which stays when it has another value.
     pub id: SecretId,
@@ -31,6 +32,7 @@ pub struct Secret {
 
 /// Sealed secret as it is stored.
 #[derive(Debug)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Sealed {
     pub id: SecretId,
     pub name: SecretName,

@@ -12,6 +12,7 @@ pub fn default_conversation() -> Name {
 
 /// One conversation of an agent, from its beginning or a reset to the next.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Session {
     /// The session's id.
     #[serde(rename = "session_id")]

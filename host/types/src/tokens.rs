@@ -56,10 +56,12 @@ pub enum Principal {
 
 /// A token, without its text.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Token {
     /// The token's id, by which it is revoked.
     pub id: TokenId,
     /// What it may be used for.
+    #[cfg_attr(feature = "sqlx", sqlx(json))]
     pub scopes: Scopes,
     /// What it is for.
     pub description: Option<String>,

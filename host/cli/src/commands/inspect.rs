@@ -68,7 +68,7 @@ pub(crate) async fn run(flags: Flags, terminal: Terminal, args: Args) -> CliResu
 pub(crate) fn text(component: &Description) -> String {
     let manifest = &component.manifest;
     let mut lines = vec![
-        format!("{} {}: a {}", manifest.name, manifest.version, component.world.as_str()),
+        format!("{} {}: a {}", manifest.name, manifest.version, component.world.into_str()),
         format!("  {}", manifest.description),
         format!("  {}, {} bytes", component.digest, component.size),
     ];

@@ -47,7 +47,7 @@ pub(super) async fn errors(harness: &Harness<'_>) -> CaseResult {
 }
 
 fn expect_failure(status: u16, listed: Result<Vec<Model>, Failure>, kind: Option<Kind>) -> Result<(), String> {
-    let expected = kind.map_or("error", Kind::as_str);
+    let expected = kind.map_or("error", |kind| kind.into_str());
     match listed {
         Err(Failure::ComponentError { code, .. }) if kind.is_none_or(|kind| kind.code() == code) => Ok(()),
         Err(failure) => Err(format!("{status}: expected the error {expected}, came {}", failure.code())),

@@ -11,7 +11,7 @@ use moxxy_types::{
     events::{Event, EventContext},
     ids::{Name, QuestionId},
     paging::{Page, PageRequest},
-    questions::{Decision, DecisionScope, Kind, Question, Response, Status},
+    questions::{Kind, Question, Response, Status},
     runs::Run,
     tokens::{Principal, Scope},
 };
@@ -79,8 +79,8 @@ async fn record_answer(
                     digest: answered.digest.clone(),
                     arguments_digest: answered.arguments.as_ref().map(|given| Digest::of(given.to_string().as_bytes())),
                     answer: answered.answer.clone(),
-                    decision: answered.decision.map(Decision::as_str),
-                    scope: answered.scope.map(DecisionScope::as_str),
+                    decision: answered.decision.map(|decision| decision.into_str()),
+                    scope: answered.scope.map(|scope| scope.into_str()),
                     by: principal.name().to_owned(),
                 };
                 events::record(tx, &EventContext::run(&agent, &run.run_id).by(principal.name()), told).await?;

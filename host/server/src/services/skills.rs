@@ -208,7 +208,7 @@ pub async fn admit(
         try_remove_unused(components).await;
         return Err(Error::invalid(
             "wrong_world",
-            format!("The component is a {}; install it by {place}", found.as_str()),
+            format!("The component is a {}; install it by {place}", found.into_str()),
         ));
     }
     Ok(admitted)

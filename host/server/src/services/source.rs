@@ -63,7 +63,7 @@ fn bundled(name: &Name, world: World) -> Result<Vec<u8>> {
     let found = BUNDLED.iter().find(|(bundled, _)| *bundled == name.as_str());
     found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| {
         let reason =
-            format!("no {} '{name}' is in this binary; there are: {}", world.as_str(), names(world).join(", "));
+            format!("no {} '{name}' is in this binary; there are: {}", world.into_str(), names(world).join(", "));
         Error::invalid_field("source.bundled", reason)
     })
 }

@@ -176,7 +176,7 @@ pub(super) fn granted(grant: &Grant) -> Event {
         skill_id: grant.skill_id,
         provider_id: grant.provider_id,
         digest: grant.digest,
-        mode: grant.mode.as_str(),
+        mode: grant.mode.into_str(),
         hosts: grant.hosts,
         place: grant.place,
         expires_at: grant.expires_at,

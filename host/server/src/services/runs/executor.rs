@@ -237,7 +237,7 @@ pub(super) async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop:
     record_interrupted_steps(tx, subject, closed, "stopped", "The run was stopped").await?;
     questions::close(tx, run).await?;
     if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
-        events::record(tx, subject, Event::RunCancelled { mode: stop.as_str() }).await?;
+        events::record(tx, subject, Event::RunCancelled { mode: stop.into_str() }).await?;
     }
     Ok(())
 }

@@ -262,7 +262,7 @@ async fn ask_to_stop(runs: &Runs, run: Run, subject: EventContext, stop: Stop) -
                 let idle = matches!(run.status, Status::Queued | Status::Waiting);
                 if idle && store::runs::end(tx, &id, Status::Cancelled, None, None).await? {
                     questions::close(tx, &run).await?;
-                    events::record(tx, &subject, Event::RunCancelled { mode: stop.as_str() }).await?;
+                    events::record(tx, &subject, Event::RunCancelled { mode: stop.into_str() }).await?;
                 }
                 Ok(())
             })

@@ -21,7 +21,7 @@ pub(super) async fn ask(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) 
     let question = store::questions::insert(tx, run, new, seconds).await?;
     let requested = Event::AskRequested {
         question_id: question.question_id,
-        kind: question.kind.as_str(),
+        kind: question.kind.into_str(),
         question: question.question,
         tool: question.tool,
         arguments: question.arguments,

@@ -70,7 +70,7 @@ async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
             (message.tool_call_id, message.is_error) = (Some(call_id.to_owned()), true);
             store::messages::insert(tx, &message).await?;
         }
-        let kind = step.kind.as_str().to_owned();
+        let kind = step.kind.into_str().to_owned();
         interrupted.push(moxxy_types::events::Interrupted { step_id: step.step_id.to_string(), kind, outcome });
     }
     let subject = EventContext::run(&run.agent_id, &run.run_id);

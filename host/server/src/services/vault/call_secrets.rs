@@ -122,7 +122,7 @@ impl CallSecrets {
             secret_id: grant.secret_id.clone(),
             name: grant.name.clone(),
             component: self.recorder.owner.component.clone(),
-            mode: grant.mode.as_str(),
+            mode: grant.mode.into_str(),
             host,
         };
         self.recorder.record_if(event, move |tx| Box::pin(async move { store::grants::spend(tx, &id).await })).await
@@ -152,7 +152,7 @@ impl CallSecrets {
         };
         let way = match vaults {
             Some(secret) => {
-                let mode = mode.map(|mode| ("mode", mode.as_str().into()));
+                let mode = mode.map(|mode| ("mode", mode.into_str().into()));
                 self.recorder.grant(&secret, name, mode.into_iter().collect())
             }
             None => format!(
