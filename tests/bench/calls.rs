@@ -181,7 +181,7 @@ struct Ours {
 impl Ours {
     fn new(case: Case, plugins: &Arc<Plugins>, runtime: &tokio::runtime::Runtime) -> Self {
         let bytes = std::fs::read(case.path()).unwrap();
-        let admitted = runtime.block_on(plugins.admit(Digest::of(&bytes), bytes)).unwrap();
+        let admitted = runtime.block_on(plugins.admit(Digest::compute(&bytes), bytes)).unwrap();
         let (digest, name) = (admitted.description.digest.clone(), admitted.description.manifest.name.clone());
         Self { case, plugins: Arc::clone(plugins), digest, name }
     }

@@ -164,14 +164,14 @@ async fn install(home: &Path, count: usize) {
     server.post("/v1/providers", json!({ "id": "offline", "component": { "bundled": "offline" } })).await;
     let skill = fs::read(concat!(env!("CARGO_TARGET_TMPDIR"), "/../components/text.wasm")).unwrap();
     let first = marked(&skill, 0);
-    let digest = Digest::of(&first);
+    let digest = Digest::compute(&first);
     server.install(0, first).await;
     let folder = fs::read_dir(home.join("cache")).unwrap().next().unwrap().unwrap().path();
     let code = fs::read(folder.join(format!("{}.cwasm", digest.hex()))).unwrap();
     let key = digest::derive(&MASTER_KEY, "moxxy compiled code 1");
     for number in 1..count {
         let component = marked(&skill, number);
-        let digest = Digest::of(&component);
+        let digest = Digest::compute(&component);
         let mut seal = digest::new_hmac(&key);
         seal.update(digest.as_str().as_bytes());
         seal.update(&code);

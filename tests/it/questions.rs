@@ -154,7 +154,7 @@ async fn what_needs_approval_is_called_once_a_person_allows_it() {
     assert_eq!(audit[0]["payload"]["decision"], "allow");
     // The digest proves the arguments, which are not stored for longer than the agent.
     assert_eq!(audit[0]["payload"]["digest"], open[0]["digest"]);
-    let digest = Digest::of(open[0]["arguments"].to_string().as_bytes());
+    let digest = Digest::compute(open[0]["arguments"].to_string().as_bytes());
     assert_eq!(audit[0]["payload"]["arguments_digest"], digest.as_str());
     assert!(!audit.to_string().contains("\"arguments\""));
     let audit = server.get("/v1/audit?event_type=agent.updated").await.expect(200);

@@ -29,7 +29,7 @@ const GENERATED_HEADER: &str = "# Written by moxxy: where its SDK is on this mac
 pub(crate) fn unpack(flags: &Flags) -> Result<PathBuf> {
     let sdks = Config::load(flags)?.data.home.join("sdk");
     let all: String = FILES.iter().flat_map(|(path, content)| [*path, "\n", *content, "\n"]).collect();
-    let version: String = Digest::of(all.as_bytes()).hex().chars().take(12).collect();
+    let version: String = Digest::compute(all.as_bytes()).hex().chars().take(12).collect();
     let folder = sdks.join(format!("{}-{version}", env!("CARGO_PKG_VERSION")));
     if !folder.is_dir() {
         write_all(&sdks, &folder).map_err(|e| unwritable(&folder, &e))?;

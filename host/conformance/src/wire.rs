@@ -154,7 +154,7 @@ impl ProtocolProfile {
     }
 
     /// Returns an embedded profile by name, or parses the content of a file.
-    pub fn named(text: &str) -> Result<Self> {
+    pub fn load(text: &str) -> Result<Self> {
         if text.contains('\n') {
             return Self::parse(text);
         }

@@ -112,12 +112,12 @@ static NAT64_PREFIX: LazyLock<Option<Ipv6Net>> = LazyLock::new(|| "64:ff9b::/96"
 
 impl AddressClass {
     /// Returns the class of an address, or `None` if it is public.
-    pub fn of(address: IpAddr) -> Option<Self> {
+    pub fn classify(address: IpAddr) -> Option<Self> {
         if let IpAddr::V6(long) = address
             && NAT64_PREFIX.is_some_and(|prefix| prefix.contains(&long))
         {
             let [.., a, b, c, d] = long.octets();
-            return Self::of(Ipv4Addr::new(a, b, c, d).into());
+            return Self::classify(Ipv4Addr::new(a, b, c, d).into());
         }
         NETWORK_CLASSES.iter().find(|(network, _)| network.contains(&address)).map(|(_, class)| *class)
     }
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn addresses_have_their_class() {
         for (address, class) in CASES {
-            assert_eq!(AddressClass::of(address.parse().unwrap()), class, "{address}");
+            assert_eq!(AddressClass::classify(address.parse().unwrap()), class, "{address}");
         }
     }
 }

@@ -120,7 +120,7 @@ impl Connector {
 
     fn check(&self, found: SocketAddr, target: &Target, rule: &Rule) -> Result<CheckedAddress, Refusal> {
         let address = found.ip();
-        let class = AddressClass::of(address);
+        let class = AddressClass::classify(address);
         if let Some(class) = class.filter(|class| !(rule.allows_private() && class.can_be_allowed())) {
             return Err(Refusal::Address { host: target.authority(), address, class, advice: rule.advice_for(target) });
         }

@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use moxxy_types::peer::Peer;
+use moxxy_types::host_port::HostPort;
 use serde::Deserialize;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    pub private: Vec<Peer>,
+    pub private: Vec<HostPort>,
     pub ca: PathBuf,
     pub connections: usize,
     pub requests: u32,

@@ -62,7 +62,7 @@ impl Files {
             io::ErrorKind::NotFound => unusable_upload(digest, "is gone"),
             _ => unreadable(&error),
         })?;
-        if Digest::of(&bytes) != *digest {
+        if Digest::compute(&bytes) != *digest {
             return Err(unusable_upload(digest, "was changed on disk"));
         }
         Ok(path)

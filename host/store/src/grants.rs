@@ -79,7 +79,7 @@ pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Grant>> {
 }
 
 /// Returns all grants of a holder for one component, including expired and used-up grants.
-pub async fn of(db: &mut Db, holder: &Holder, digest: &Digest) -> Result<Vec<Grant>> {
+pub async fn list_of_holder(db: &mut Db, holder: &Holder, digest: &Digest) -> Result<Vec<Grant>> {
     Ok(match holder {
         Holder::Skill(agent, skill) => {
             sqlx::query_as(select!("WHERE g.agent = ? AND g.skill = ? AND g.digest = ? ORDER BY g.id"))

@@ -97,7 +97,7 @@ pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Provider>> {
 async fn with_grants(db: &mut Db, mut provider: Provider) -> Result<Provider> {
     if !provider.component.manifest.secrets.is_empty() {
         let holder = Holder::Provider(provider.id.clone());
-        provider.grants = grants::of(db, &holder, &provider.component.digest).await?;
+        provider.grants = grants::list_of_holder(db, &holder, &provider.component.digest).await?;
     }
     Ok(provider)
 }

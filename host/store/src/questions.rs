@@ -91,7 +91,7 @@ pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &PageRequest) -> R
                ORDER BY q.id LIMIT ?";
     let rows: Vec<Question> =
         sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
-    Ok(rows.into_iter().filter_map(Standing::of).collect())
+    Ok(rows.into_iter().filter_map(Standing::from_approval).collect())
 }
 
 /// Revokes all decisions that apply to more than one call.

@@ -61,7 +61,7 @@ pub async fn get(db: &mut Db, id: &SecretId) -> Result<Secret> {
     row.ok_or_else(|| Error::not_found("secret", id))
 }
 
-pub async fn named(db: &mut Db, name: &SecretName) -> Result<Secret> {
+pub async fn get_by_name(db: &mut Db, name: &SecretName) -> Result<Secret> {
     let row: Option<Secret> = sqlx::query_as(select!("WHERE name = ?")).bind(name.as_str()).fetch_optional(db).await?;
     row.ok_or_else(|| Error::not_found("secret", name))
 }

@@ -118,7 +118,7 @@ async fn with_grants(db: &mut Db, agent: AgentKey, mut skill: Skill) -> Result<S
     // Most skills use no secrets: skip the query.
     if !skill.component.manifest.secrets.is_empty() {
         let holder = Holder::Skill(agent, skill.id.clone());
-        skill.grants = grants::of(db, &holder, &skill.component.digest).await?;
+        skill.grants = grants::list_of_holder(db, &holder, &skill.component.digest).await?;
     }
     Ok(skill)
 }

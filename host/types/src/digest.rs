@@ -19,7 +19,7 @@ pub type Hmac256 = Hmac<Sha256>;
 pub struct Digest(String);
 
 impl Digest {
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn compute(bytes: &[u8]) -> Self {
         Self(format!("sha256:{}", hex::encode(sha256(bytes))))
     }
 

@@ -71,7 +71,7 @@ pub struct Standing {
 
 impl Standing {
     /// Returns the decision of an answered approval.
-    pub fn of(approval: Question) -> Option<Self> {
+    pub fn from_approval(approval: Question) -> Option<Self> {
         Some(Self {
             question_id: approval.question_id,
             tool: approval.tool,

@@ -12,13 +12,13 @@ use crate::{
     session::{AskError, Caller},
 };
 
-pub use vault::{Error, Secret};
+pub(crate) use vault::{Error, Secret};
 
-pub fn config(key: &str) -> Result<Option<String>, String> {
+pub(crate) fn config(key: &str) -> Result<Option<String>, String> {
     config::get(key).map_err(unreadable)
 }
 
-pub fn configuration() -> Result<Vec<(String, String)>, String> {
+pub(crate) fn configuration() -> Result<Vec<(String, String)>, String> {
     config::get_all().map_err(unreadable)
 }
 
@@ -28,23 +28,23 @@ fn unreadable(error: config::Error) -> String {
     }
 }
 
-pub fn log(level: Level, context: &str, message: &str) {
+pub(crate) fn log(level: Level, context: &str, message: &str) {
     logging::log(level, context, message);
 }
 
-pub fn get(key: &str) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, String> {
     bucket()?.get(key).map_err(text)
 }
 
-pub fn set(key: &str, value: &[u8]) -> Result<(), String> {
+pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), String> {
     bucket()?.set(key, value).map_err(text)
 }
 
-pub fn delete(key: &str) -> Result<(), String> {
+pub(crate) fn delete(key: &str) -> Result<(), String> {
     bucket()?.delete(key).map_err(text)
 }
 
-pub fn keys() -> Result<Vec<String>, String> {
+pub(crate) fn keys() -> Result<Vec<String>, String> {
     let bucket = bucket()?;
     let mut page = bucket.list_keys(None).map_err(text)?;
     let mut keys = page.keys;
@@ -55,16 +55,16 @@ pub fn keys() -> Result<Vec<String>, String> {
     Ok(keys)
 }
 
-pub fn caller() -> Option<Caller> {
+pub(crate) fn caller() -> Option<Caller> {
     let session::Caller { agent, session, run } = session::get_caller()?;
     Some(Caller { agent, session, run })
 }
 
-pub fn progress(message: &str, done: Option<f64>) {
+pub(crate) fn progress(message: &str, done: Option<f64>) {
     session::progress(message, done);
 }
 
-pub fn ask(question: &str) -> Result<String, AskError> {
+pub(crate) fn ask(question: &str) -> Result<String, AskError> {
     session::ask(question).map_err(|error| match error {
         session::AskError::Pending => AskError::Pending,
         session::AskError::TooLate => AskError::TooLate,
@@ -73,23 +73,23 @@ pub fn ask(question: &str) -> Result<String, AskError> {
     })
 }
 
-pub fn random(length: u32) -> Vec<u8> {
+pub(crate) fn random(length: u32) -> Vec<u8> {
     session::random(length)
 }
 
-pub fn open(name: &str) -> Result<Secret, Error> {
+pub(crate) fn open(name: &str) -> Result<Secret, Error> {
     vault::open(name)
 }
 
-pub fn placeholder(secret: &Secret) -> String {
+pub(crate) fn placeholder(secret: &Secret) -> String {
     secret.placeholder()
 }
 
-pub fn hmac_sha256(secret: &Secret, data: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn hmac_sha256(secret: &Secret, data: &[u8]) -> Result<Vec<u8>, Error> {
     vault_sign::hmac_sha256(secret, data)
 }
 
-pub fn reveal(secret: &Secret) -> Result<String, Error> {
+pub(crate) fn reveal(secret: &Secret) -> Result<String, Error> {
     vault_reveal::reveal(secret)
 }
 

@@ -20,7 +20,7 @@ use crate::http::{Error, Request};
 
 /// A response's head, and its body to come.
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Body,
@@ -28,16 +28,16 @@ pub struct Received {
 
 /// What is still to be read. The stream is part of the body, so it goes first.
 #[derive(Debug)]
-pub struct Body {
+pub(crate) struct Body {
     stream: InputStream,
     _body: IncomingBody,
 }
 
-pub fn sleep(time: Duration) {
+pub(crate) fn sleep(time: Duration) {
     std::thread::sleep(time);
 }
 
-pub fn send(request: &Request) -> Result<Received, Error> {
+pub(crate) fn send(request: &Request) -> Result<Received, Error> {
     let outgoing = outgoing(request)?;
     // A body that is not asked for is empty from the beginning, so that redirects can be followed.
     let body = match request.body.is_empty() {

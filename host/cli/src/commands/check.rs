@@ -77,7 +77,7 @@ fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
 
 /// Runs the check without a server.
 async fn check_locally(options: &Options, component: Vec<u8>, wire: Option<String>, config: Settings) -> CliResult {
-    let (wire, config) = (wire.as_deref().map(ProtocolProfile::named).transpose()?, config.over(Default::default())?);
+    let (wire, config) = (wire.as_deref().map(ProtocolProfile::load).transpose()?, config.over(Default::default())?);
     let checking = async {
         let admitted = inspect::admit(&options.flags(), component).await?;
         conformance::check(&admitted.plugins, &admitted.prepared.description, config, wire).await

@@ -52,7 +52,7 @@ pub(crate) async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
         &folder.path().join("cache"),
         ids::random()?,
     )?;
-    let prepared = plugins.admit(Digest::of(&bytes), bytes).await?;
+    let prepared = plugins.admit(Digest::compute(&bytes), bytes).await?;
     Ok(Admitted { plugins, prepared, _folder: folder })
 }
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, ops::RangeInclusive, path::Path};
 
 use ipnet::IpNet;
-use moxxy_types::peer::Peer;
+use moxxy_types::host_port::HostPort;
 use reqwest::Url;
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
@@ -28,7 +28,7 @@ pub enum Kind {
     Path,
     Key,
     Filter,
-    Peer,
+    HostPort,
     Price,
     Unknown,
 }
@@ -44,7 +44,7 @@ const DESCRIPTIONS: [(&str, Format); 12] = [
     ("a list of folders", Format::List(Kind::Path)),
     ("a list of networks", Format::List(Kind::Network)),
     ("a list of origins", Format::List(Kind::Origin)),
-    ("a list of hosts", Format::List(Kind::Peer)),
+    ("a list of hosts", Format::List(Kind::HostPort)),
     ("a list of prices", Format::List(Kind::Price)),
     ("`deny` or `warn`", Format::Text(Kind::Unknown)),
 ];
@@ -137,7 +137,7 @@ impl Kind {
             Self::Origin => return wrong_origin(text),
             Self::Price => return ModelPrice::try_from(text.to_owned()).err().map(str::to_owned),
             Self::Unknown => ["deny", "warn"].contains(&text),
-            Self::Peer => return Peer::try_from(text.to_owned()).err().map(str::to_owned),
+            Self::HostPort => return HostPort::try_from(text.to_owned()).err().map(str::to_owned),
             Self::Filter => return EnvFilter::try_new(text).err().map(|error| error.to_string()),
         };
         (!right).then(String::new)

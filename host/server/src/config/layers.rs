@@ -145,7 +145,7 @@ impl fmt::Display for Source {
 
 fn invalid_value_message(row: &OptionSpec, value: &Value, source: &Source, reason: &str) -> String {
     /// Maximum length of a reported value, in characters.
-    const LONGEST: usize = 100;
+    const MAX_SHOWN_CHARACTERS: usize = 100;
     let (name, allowed) = (row.name(), &row.allowed);
     let more = if reason.is_empty() { String::new() } else { format!("; {reason}") };
     // An invalid secret must not get into a log either, nor the contents of a file, which may be a secret.
@@ -154,7 +154,7 @@ fn invalid_value_message(row: &OptionSpec, value: &Value, source: &Source, reaso
     }
     // JSON stays on one line and looks like TOML.
     let mut shown = serde_json::json!(value).to_string();
-    if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
+    if let Some((end, _)) = shown.char_indices().nth(MAX_SHOWN_CHARACTERS) {
         shown.truncate(end);
         shown.push('…');
     }

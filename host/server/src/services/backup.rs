@@ -110,7 +110,7 @@ async fn fill(config: &Config, now: &mut Db, copy: &Path, about: &BackupInfo) ->
     let digests = store::components::digests(&mut db).await?;
     for digest in &digests {
         let bytes = match fs::read(plugins::upload(&config.data.home, digest)) {
-            Ok(bytes) if Digest::of(&bytes) == *digest => bytes,
+            Ok(bytes) if Digest::compute(&bytes) == *digest => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound && !store::components::digests(now).await?.contains(digest) => {
                 return Ok(None);
             }
@@ -172,7 +172,7 @@ async fn unpack(db: &mut Db, home: &Path) -> Result<(TempDir, HashSet<Digest>)> 
     let staged = TempDir::new_in(home).map_err(Error::from_write_error)?;
     let digests = store::components::digests(db).await?;
     for digest in &digests {
-        let bytes = backup::component(db, digest).await?.filter(|bytes| Digest::of(bytes) == *digest);
+        let bytes = backup::component(db, digest).await?.filter(|bytes| Digest::compute(bytes) == *digest);
         let Some(bytes) = bytes else {
             return Err(Error::conflict("backup_unusable", format!("The backup lacks {digest}, or holds it changed")));
         };

@@ -25,7 +25,7 @@ pub struct Order {
 /// Checks a provider and stores the report.
 pub async fn check(components: &Components, id: Name, order: Order) -> Result<Report> {
     let provider = store::providers::get(&mut *components.store.read().await?, &id).await?;
-    let wire = order.wire.as_deref().map(ProtocolProfile::named).transpose()?;
+    let wire = order.wire.as_deref().map(ProtocolProfile::load).transpose()?;
     let busy = |_| Error::unavailable("busy", "Another provider is being checked; try again later");
     let _turn = components.checks.try_acquire().map_err(busy)?;
     let mut report = check_component(&components.plugins, &provider.component, provider.config.clone(), wire).await?;

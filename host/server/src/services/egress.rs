@@ -19,8 +19,8 @@ use moxxy_types::{
     components::{HostRequest, Manifest},
     error::Result,
     events::{Event, EventContext},
+    host_port::HostPort,
     ids::Name,
-    peer::Peer,
     permissions::Names,
     providers::Provider,
     skills::Skill,
@@ -153,7 +153,7 @@ struct HostRequests<'a> {
     /// The API request that gives further consent.
     grant_request: &'a str,
     /// Private addresses open to every component that may reach their hosts.
-    private: &'a [Peer],
+    private: &'a [HostPort],
 }
 
 impl HostRequests<'_> {
@@ -225,7 +225,7 @@ impl HostRequests<'_> {
 }
 
 /// Returns the rules for an address that may be private, by HTTPS and by plain HTTP.
-fn at(rule: &Rule, peer: &Peer) -> [Rule; 2] {
+fn at(rule: &Rule, peer: &HostPort) -> [Rule; 2] {
     let rule = rule.clone().host(Pattern::Exact(peer.host.clone())).port(peer.port).private();
     [rule.clone(), rule.allow_http()]
 }
@@ -255,8 +255,8 @@ mod tests {
         }
     }
 
-    fn peers(texts: &[&str]) -> Vec<Peer> {
-        texts.iter().map(|text| Peer::try_from((*text).to_owned()).unwrap()).collect()
+    fn peers(texts: &[&str]) -> Vec<HostPort> {
+        texts.iter().map(|text| HostPort::try_from((*text).to_owned()).unwrap()).collect()
     }
 
     fn allows(policy: &Policy, url: &str) -> bool {
@@ -298,7 +298,7 @@ mod tests {
     fn a_private_host_takes_consent_and_a_place() {
         let manifest = manifest(&["127.0.0.1", "nas.home.arpa", "*.home.lan", "api.example.com"]);
         let private = peers(&["127.0.0.1:81", "api.example.com:82"]);
-        let allowed = |is_accepted: bool, accepted: &[&str], private: &[Peer], url: &str| {
+        let allowed = |is_accepted: bool, accepted: &[&str], private: &[HostPort], url: &str| {
             let accepted = accepted.iter().map(|name| (*name).to_owned()).collect();
             let asked = HostRequests { manifest: &manifest, accepted: &accepted, grant_request: "PUT", private };
             allows(&asked.policy(|_| is_accepted), url)

@@ -146,7 +146,11 @@ fn logged(skill: &Name, step: Option<&StepId>, log: Log) -> Vec<Event> {
 /// Returns the event for a component that exceeded a limit.
 pub fn limit_exceeded(component: &Name, failure: &Failure) -> Option<Event> {
     let Failure::Limit { limit, message } = failure else { return None };
-    Some(Event::LimitExceeded { component: component.clone(), limit: limit.into_str().into(), message: message.clone() })
+    Some(Event::LimitExceeded {
+        component: component.clone(),
+        limit: limit.into_str().into(),
+        message: message.clone(),
+    })
 }
 
 /// Calls a tool on a client's behalf, outside any run.

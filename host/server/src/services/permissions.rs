@@ -8,7 +8,7 @@ use moxxy_types::{
     components::{HostRequest, Manifest, SecretRequest},
     error::{Detail, Error, Problem, Result},
     grants::Grant,
-    peer::Peer,
+    host_port::HostPort,
     permissions::Names,
     tokens::{Principal, Scope},
 };
@@ -65,7 +65,7 @@ pub struct NarrowedHost<'a> {
     /// The host without its path.
     pub host: String,
     /// Host and port, if it has a port.
-    pub peer: Option<Peer>,
+    pub peer: Option<HostPort>,
     /// Path that requests must be below, if they are restricted to one.
     pub path: Option<String>,
 }
@@ -191,7 +191,7 @@ pub fn summarize(
     accepted: &Names,
     grants: &[Grant],
     now: &str,
-    private: &[Peer],
+    private: &[HostPort],
 ) -> (Permissions, GrantedPermissions, Permissions) {
     let (asked, secrets) = (manifest.hosts.clone(), manifest.secrets.clone());
     let opened: Vec<_> = narrowed_hosts(manifest, accepted).collect();
@@ -223,7 +223,7 @@ fn narrowed_host<'a>(manifest: &'a Manifest, name: &str) -> Option<NarrowedHost<
     if path.is_some_and(|path| !is_path(path)) {
         return None;
     }
-    let peer = Peer::try_from(pattern.to_owned()).ok().filter(|peer| peer.to_string() == pattern);
+    let peer = HostPort::try_from(pattern.to_owned()).ok().filter(|peer| peer.to_string() == pattern);
     let some = pattern != ANY_HOST && plugins::host_pattern(pattern).is_ok_and(|small| small == pattern);
     let fits = |request: &&HostRequest| {
         let host = match &peer {
@@ -248,7 +248,7 @@ fn is_path(path: &str) -> bool {
 }
 
 /// Whether a requested host matches `peer`.
-pub fn is_at(request: &HostRequest, peer: &Peer) -> bool {
+pub fn is_at(request: &HostRequest, peer: &HostPort) -> bool {
     Pattern::parse(&request.host).is_some_and(|pattern| pattern.matches(&peer.host()))
 }
 
@@ -317,7 +317,7 @@ pub fn host_permission(request: &HostRequest) -> String {
 }
 
 /// Returns the permission for a requested host at one host and port.
-pub fn host_permission_at(request: &HostRequest, peer: &Peer) -> String {
+pub fn host_permission_at(request: &HostRequest, peer: &HostPort) -> String {
     host_permission(&HostRequest { host: peer.to_string(), ..request.clone() })
 }
 

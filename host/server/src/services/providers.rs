@@ -16,9 +16,9 @@ use moxxy_types::{
     error::{Error, Result},
     events::{Event, EventContext},
     grants::Holder,
+    host_port::HostPort,
     ids::{Name, SecretName},
     paging::{Page, PageRequest},
-    peer::Peer,
     permissions::Names,
     providers::Provider,
     tokens::{Principal, Scope},
@@ -354,12 +354,13 @@ pub async fn context(components: &Components, provider: &Provider, subject: Even
 
 impl View {
     /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
-    pub fn new(provider: Provider, now: &str, private: &[Peer]) -> Self {
+    pub fn new(provider: Provider, now: &str, private: &[HostPort]) -> Self {
         let resolved = permissions::with_configured_hosts(&provider.component.manifest, &provider.config);
         // For a configured host, only the configured port counts.
         let configured = |request| configured::host_and_port(request, &provider.config);
         let configured: Vec<_> = provider.component.manifest.hosts.iter().filter_map(configured).collect();
-        let counts = |peer: &&Peer| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
+        let counts =
+            |peer: &&HostPort| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
         let private: Vec<_> = private.iter().filter(counts).cloned().collect();
         // Installing a provider is consent to its public hosts.
         let accepted = resolved.hosts.iter().map(permissions::host_permission).chain(provider.accepted).collect();

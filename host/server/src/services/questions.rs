@@ -77,7 +77,10 @@ async fn record_answer(
                     question_id: id,
                     tool: answered.tool.clone(),
                     digest: answered.digest.clone(),
-                    arguments_digest: answered.arguments.as_ref().map(|given| Digest::of(given.to_string().as_bytes())),
+                    arguments_digest: answered
+                        .arguments
+                        .as_ref()
+                        .map(|given| Digest::compute(given.to_string().as_bytes())),
                     answer: answered.answer.clone(),
                     decision: answered.decision.map(|decision| decision.into_str()),
                     scope: answered.scope.map(|scope| scope.into_str()),

@@ -10,9 +10,9 @@ use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
     events::{Event, EventContext},
+    host_port::HostPort,
     ids::Name,
     paging::{Page, PageRequest},
-    peer::Peer,
     skills::Skill,
     tokens::Principal,
 };
@@ -193,7 +193,7 @@ pub async fn admit(
     let installing = components.installing.read().await;
     let (limit, folders) = (components.config.server.upload_limit, components.config.plugins.folders.clone());
     // Decoding and hashing megabytes blocks the thread.
-    let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::of(&bytes), bytes));
+    let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::compute(&bytes), bytes));
     let (actual, bytes) = tasks::blocking(read).await??;
     same_digest(digest, &actual)?;
     let prepared = components.plugins.admit(actual, bytes).await?;
@@ -236,7 +236,7 @@ pub async fn remove_unused(components: &Components) -> Result<()> {
 
 impl View {
     /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
-    pub fn new(skill: Skill, now: &str, private: &[Peer]) -> Self {
+    pub fn new(skill: Skill, now: &str, private: &[HostPort]) -> Self {
         let component = skill.component;
         let (asked, granted, missing) =
             permissions::summarize(&component.manifest, &skill.accepted, &skill.grants, now, private);

@@ -25,14 +25,14 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
     if !principal.may(Scope::VaultWrite) {
         return Ok(());
     }
-    let held = store::grants::of(tx, &candidate.holder, candidate.digest()).await?;
+    let held = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
     let lacking = |name: &str| !held.iter().any(|grant| grant.name.as_str() == name);
     for wish in candidate
         .requests()
         .iter()
         .filter(|wish| named.contains(&permissions::secret_permission(wish)) && lacking(&wish.name))
     {
-        let secret = match store::secrets::named(tx, &SecretName::from_db(wish.name.clone())).await {
+        let secret = match store::secrets::get_by_name(tx, &SecretName::from_db(wish.name.clone())).await {
             Err(Error::NotFound(_)) => continue,
             secret => secret?,
         };
@@ -54,7 +54,7 @@ pub async fn grant_named(
         return Ok(());
     }
     principal.require(Scope::VaultWrite, "A component is to use a secret")?;
-    let held = store::grants::of(tx, &candidate.holder, candidate.digest()).await?;
+    let held = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
     for (name, secret) in secrets {
         let unknown = || Error::invalid_field(&format!("secrets.{name}"), "the component asks for no such secret");
         let wish = candidate.request_for(name).ok_or_else(unknown)?;
@@ -72,7 +72,7 @@ pub async fn grant_named(
 async fn find(tx: &mut Tx, secret: &str) -> Result<Secret> {
     match SecretId::try_from(secret.to_owned()) {
         Ok(id) => store::secrets::get(tx, &id).await,
-        Err(_) => store::secrets::named(tx, &SecretName::try_from(secret.to_owned())?).await,
+        Err(_) => store::secrets::get_by_name(tx, &SecretName::try_from(secret.to_owned())?).await,
     }
 }
 
@@ -85,8 +85,8 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
     let consented = |grant: &Grant| {
         to.request_for(&grant.name).is_some_and(|wish| named.contains(&permissions::secret_permission(wish)))
     };
-    let grants = store::grants::of(tx, &to.holder, from).await?;
-    let held = store::grants::of(tx, &to.holder, to.digest()).await?;
+    let grants = store::grants::list_of_holder(tx, &to.holder, from).await?;
+    let held = store::grants::list_of_holder(tx, &to.holder, to.digest()).await?;
     let lacking = |grant: &Grant| !held.iter().any(|other| other.name == grant.name);
     for mut grant in grants.into_iter().filter(|grant| grant.is_usable(&now) && consented(grant) && lacking(grant)) {
         grant.max_uses = grant.max_uses.map(|most| most - grant.uses);
@@ -147,7 +147,7 @@ pub async fn check_hosts(
     if !more.any(|name| name.starts_with("host:")) {
         return Ok(());
     }
-    let grants = store::grants::of(tx, &holder.holder, holder.digest()).await?;
+    let grants = store::grants::list_of_holder(tx, &holder.holder, holder.digest()).await?;
     // A grant that has ended counts too: the component may still know the value.
     match grants.into_iter().find(|grant| grant.mode == Mode::Reveal) {
         Some(grant) => {
@@ -159,7 +159,7 @@ pub async fn check_hosts(
 
 /// Revokes every grant of a component.
 pub async fn revoke_all(tx: &mut Tx, principal: &Principal, holder: &Candidate) -> Result<()> {
-    for grant in store::grants::of(tx, &holder.holder, holder.digest()).await? {
+    for grant in store::grants::list_of_holder(tx, &holder.holder, holder.digest()).await? {
         crate::services::grants::remove(tx, principal, &grant).await?;
     }
     Ok(())

@@ -144,7 +144,7 @@ impl GrantIssuer<'_> {
             granted_by: self.by.to_owned(),
             created_at: tx.now(),
         };
-        let others = store::grants::of(tx, &candidate.holder, &grant.digest).await?;
+        let others = store::grants::list_of_holder(tx, &candidate.holder, &grant.digest).await?;
         if let Some(equal) =
             others.iter().find(|other| other.has_same_terms(&grant) && other.is_usable(&grant.created_at))
         {

@@ -11,9 +11,9 @@ use moxxy_types::{
     error::{Error, Result},
     events::Event,
     grants::{Grant, Mode, NewGrant},
+    host_port::HostPort,
     ids::{GrantId, SecretName},
     paging::{Page, PageRequest},
-    peer::Peer,
     tokens::Principal,
 };
 use schemars::JsonSchema;
@@ -47,7 +47,7 @@ pub async fn create(vault: &Vault, principal: Principal, mut new: NewGrant) -> R
             Box::pin(async move {
                 let secret = match (&new.secret_id, &new.secret) {
                     (Some(id), None) => store::secrets::get(tx, id).await?,
-                    (None, Some(name)) => store::secrets::named(tx, name).await?,
+                    (None, Some(name)) => store::secrets::get_by_name(tx, name).await?,
                     _ => return Err(Error::invalid_field("secret_id", "name a secret, by its id or by `secret`")),
                 };
                 let name = new.name.clone().unwrap_or_else(|| secret.name.clone());
@@ -151,7 +151,7 @@ fn places(hosts: &[String]) -> Result<Vec<String>, String> {
     let (plain, encrypted): (Vec<_>, Vec<_>) =
         hosts.iter().cloned().partition(|host| host.starts_with(PLAIN_HTTP_PREFIX));
     let place = |host: String| {
-        let peer = Peer::try_from(host.trim_start_matches(PLAIN_HTTP_PREFIX).to_owned());
+        let peer = HostPort::try_from(host.trim_start_matches(PLAIN_HTTP_PREFIX).to_owned());
         peer.map(|peer| format!("{PLAIN_HTTP_PREFIX}{peer}")).map_err(|reason| format!("{host:?}: {reason}"))
     };
     let plain = plain.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;

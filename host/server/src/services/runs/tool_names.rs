@@ -8,7 +8,7 @@ use moxxy_runtime::models;
 use moxxy_types::digest;
 
 /// Maximum length of a name, in bytes.
-const LONGEST: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 /// Length of the hash, in hex digits.
 const HASH: usize = 12;
 /// Number of similar names that are suggested for an unknown tool.
@@ -79,7 +79,7 @@ impl ToolNameMap {
 
 /// Whether services accept a name unchanged.
 fn is_accepted(name: &str) -> bool {
-    (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_fit)
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(is_fit)
 }
 
 fn is_fit(byte: u8) -> bool {
@@ -94,7 +94,7 @@ fn shortened(name: &str, executor: u32) -> String {
     }
     hash.truncate(HASH);
     let fitting = name.chars().map(|c| if c.is_ascii() && is_fit(c as u8) { c } else { '_' });
-    let beginning: String = fitting.take(LONGEST - HASH - 1).collect();
+    let beginning: String = fitting.take(MAX_NAME_BYTES - HASH - 1).collect();
     format!("{beginning}_{hash}")
 }
 

@@ -65,7 +65,7 @@ impl CallSecrets {
 
     pub(super) async fn all(&self) -> Result<Vec<Grant>> {
         let SecretUseRecorder { store, owner, .. } = &self.recorder;
-        store::grants::of(&mut *store.read().await?, &owner.holder, &owner.digest).await
+        store::grants::list_of_holder(&mut *store.read().await?, &owner.holder, &owner.digest).await
     }
 
     pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {
@@ -168,7 +168,7 @@ impl CallSecrets {
     /// Returns the secret of this name in the vault, if there is one.
     async fn find_in_vault(&self, name: &str) -> Result<Option<SecretName>> {
         let name = SecretName::from_db(name.to_owned());
-        match store::secrets::named(&mut *self.recorder.store.read().await?, &name).await {
+        match store::secrets::get_by_name(&mut *self.recorder.store.read().await?, &name).await {
             Ok(secret) => Ok(Some(secret.name)),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),

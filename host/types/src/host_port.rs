@@ -7,12 +7,12 @@ use url::Host;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Peer {
+pub struct HostPort {
     pub host: Host,
     pub port: u16,
 }
 
-impl Peer {
+impl HostPort {
     pub fn host(&self) -> Host<&str> {
         match &self.host {
             Host::Domain(name) => Host::Domain(name),
@@ -22,13 +22,13 @@ impl Peer {
     }
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-impl TryFrom<String> for Peer {
+impl TryFrom<String> for HostPort {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
