@@ -213,7 +213,7 @@ fn main() {
     };
     let plugins = with_threads(0);
     let ours = Ours::new(TEXT, &plugins, &runtime);
-    let floor = Arc::new(Floor::new(TEXT, plugins.engine()));
+    let floor = Arc::new(Floor::new(TEXT, &plugins.engine()));
     for tasks in [1, 4] {
         compare(&floor, &ours, &runtime, tasks);
     }
@@ -244,7 +244,7 @@ fn table(plugins: &Arc<Plugins>, runtime: &tokio::runtime::Runtime) {
             println!("  {:38} was not built", case.what);
             continue;
         }
-        let (floor, ours) = (Arc::new(Floor::new(case, plugins.engine())), Ours::new(case, plugins, runtime));
+        let (floor, ours) = (Arc::new(Floor::new(case, &plugins.engine())), Ours::new(case, plugins, runtime));
         let (mut bare, mut same) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             bare.push(floor_round(&floor, &ours, 1));

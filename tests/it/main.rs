@@ -34,6 +34,7 @@ mod contract;
 mod crash;
 mod disk_full;
 mod egress;
+mod engine;
 mod errors;
 mod events;
 mod examples;

@@ -30,9 +30,9 @@ const EXTRA_INSTANCES: u32 = 2;
 
 /// Creates the engine for calls and starts its clock. If the address space is too small for a pool, for example
 /// because of process limits, instances are allocated on demand, which is slower.
-pub(crate) fn for_calls(config: &Options) -> Result<Engine> {
+pub(crate) fn for_calls(config: &Options, has_swap: bool) -> Result<Engine> {
     let mut settings = settings();
-    settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
+    settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, has_swap)));
     let engine = Engine::new(&settings).or_else(|error| {
         tracing::warn!(%error, "no instance pool: calls are slower and few run at once; is the address space limited?");
         settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
@@ -61,9 +61,8 @@ fn settings() -> Config {
     settings
 }
 
-fn pool(config: &Options) -> PoolingAllocationConfig {
+fn pool(config: &Options, has_swap: bool) -> PoolingAllocationConfig {
     let calls = config.concurrent_skills + config.concurrent_providers + EXTRA_INSTANCES;
-    let has_swap = has_swap();
     if has_swap {
         tracing::info!("swap is enabled, so calls reset their memory the slower way");
     }
@@ -87,15 +86,6 @@ fn pool(config: &Options) -> PoolingAllocationConfig {
         .table_keep_resident(KEEP_RESIDENT_BYTES / 2)
         .pagemap_scan(if has_swap { Enabled::No } else { Enabled::Auto });
     pool
-}
-
-/// Whether memory could be swapped out. The scan for dirty pages misses swapped pages, so with swap a call
-/// could read memory of the previous call.
-fn has_swap() -> bool {
-    match std::fs::read_to_string("/proc/swaps") {
-        Ok(table) => table.lines().count() > 1,
-        Err(_) => true,
-    }
 }
 
 /// Increments the epoch at each tick, by absolute time, until the engine is dropped.

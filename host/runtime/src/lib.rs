@@ -24,11 +24,12 @@ mod registry;
 mod schemas;
 mod state;
 mod stream_redaction;
+mod swap;
 
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, RwLock},
 };
 
 use moxxy_secrets::Redactor;
@@ -77,8 +78,8 @@ const COMPLETION_BUFFER_CHUNKS: usize = 32;
 /// The installed components of this server and their runtime.
 pub struct Plugins {
     config: Options,
-    engine: Engine,
-    linker: Linker<CallState>,
+    /// The interfaces that components import, and the engine that they run on.
+    linker: RwLock<Arc<Linker<CallState>>>,
     files: Arc<Files>,
     guests: GuestRuntime,
     /// Threads for validation against schemas.
@@ -112,10 +113,9 @@ impl Plugins {
     /// Creates the runtime. `connections` is the maximum number of connections that the server holds open
     /// besides components. `key` seals compiled code.
     pub fn new(config: &Options, connections: usize, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
-        let engine = engine::for_calls(config)?;
+        let linker = swap::create_linker(config, swap::is_enabled())?;
         Ok(Self {
-            linker: imports::linker(&engine).map_err(engine::internal)?,
-            files: Arc::new(Files::open(home, cache, &engine, key)?),
+            files: Arc::new(Files::open(home, cache, linker.engine(), key)?),
             guests: GuestRuntime::new("moxxy-guest", config.workers())?,
             schemas: GuestRuntime::new("moxxy-schema", config.workers())?,
             registry: Registry::new(capacity::max_loaded(config, connections), config.workers()),
@@ -124,7 +124,7 @@ impl Plugins {
             skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
             providers: Arc::new(Semaphore::new(config.concurrent_providers as usize)),
             config: config.clone(),
-            engine,
+            linker: RwLock::new(linker),
         })
     }
 
@@ -158,6 +158,7 @@ impl Plugins {
         tasks::blocking(move || files.store_upload(received, &digest)).await??;
         let prepared = self.link(&component, Arc::new(description)).await?;
         self.registry.insert(&prepared);
+        self.unload_if_outdated(&prepared);
         Ok(prepared)
     }
 
@@ -174,10 +175,9 @@ impl Plugins {
             Ok(admitted) => admitted,
             Err(failure) => return ToolCallResult::not_started(failure),
         };
-        let engine = self.engine.clone();
         let short_running = prepared.is_short_running();
         let work = async move {
-            let mut call = Call::new(&engine, context, &prepared.limits);
+            let mut call = Call::new(prepared.exports.engine(), context, &prepared.limits);
             let result = match &prepared.exports {
                 Exports::Tools(pre) => call.tool(pre, &tool, &arguments).await,
                 Exports::Models(_) => Err(wrong_world("skill")),
@@ -202,13 +202,12 @@ impl Plugins {
     /// Lists the models of a provider.
     pub async fn list_models(&self, digest: &Digest, context: CallContext) -> Result<Vec<models::Model>, Failure> {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
-        let engine = self.engine.clone();
         let name = context.component.clone();
         let work = async move {
             let _permit = permit;
             // A client waits for the list, as for a first token.
             let limits = Limits { wall: prepared.limits.first_token, ..prepared.limits.clone() };
-            let mut call = Call::new(&engine, context, &limits);
+            let mut call = Call::new(prepared.exports.engine(), context, &limits);
             match &prepared.exports {
                 Exports::Models(pre) => {
                     let models = call.list_models(pre).await;
@@ -234,13 +233,12 @@ impl Plugins {
         request: models::Request,
     ) -> Result<Completion, Failure> {
         let (prepared, permit) = self.admit_call(digest, &context, &self.providers).await?;
-        let engine = self.engine.clone();
         let (sender, chunks) = mpsc::channel(COMPLETION_BUFFER_CHUNKS);
         let (name, outcome) = (context.component.clone(), Arc::<OnceLock<_>>::default());
         let task_outcome = Arc::clone(&outcome);
         let task = self.guests.spawn(async move {
             let _permit = permit;
-            let mut call = Call::new(&engine, context, &prepared.limits);
+            let mut call = Call::new(prepared.exports.engine(), context, &prepared.limits);
             let result = match &prepared.exports {
                 Exports::Models(pre) => call.complete(pre, &request, &sender).await,
                 Exports::Tools(_) => Err(wrong_world("provider")),
@@ -260,8 +258,8 @@ impl Plugins {
 
     /// Returns the engine, for benchmarks.
     #[doc(hidden)]
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    pub fn engine(&self) -> Engine {
+        self.linker().engine().clone()
     }
 
     /// Runs a future on the guest threads, for benchmarks.
@@ -306,8 +304,8 @@ impl Plugins {
 
     async fn describe(&self, component: &Component, digest: Digest, size: usize) -> Result<Description> {
         let world = world(component).ok_or_else(|| rejected("It is of no world that Moxxy knows".into()))?;
-        let linked = Linked::new(&self.linker, component, world).map_err(rejected)?;
-        let (engine, limits) = (self.engine.clone(), Limits::of_descriptions(&self.config));
+        let linked = Linked::new(&self.linker(), component, world).map_err(rejected)?;
+        let (engine, limits) = (component.engine().clone(), Limits::of_descriptions(&self.config));
         let context = CallContext { frozen_clock: true, ..CallContext::new(Name::from_db("component".into())) };
         let describing = async move {
             let manifest = Call::new(&engine, context.clone(), &limits).describe(&linked).await;
@@ -322,7 +320,7 @@ impl Plugins {
             Ok((manifest, tools))
         };
         let (manifest, tools) = self.guests.spawn(describing).await?.map_err(rejected)?;
-        let imports = Some(imported_interfaces(component, &self.engine));
+        let imports = Some(imported_interfaces(component, component.engine()));
         Ok(Description { digest, world, manifest, tools, imports, size })
     }
 }

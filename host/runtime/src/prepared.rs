@@ -9,7 +9,10 @@ use moxxy_types::{
     components::{Description, World},
     events::Usage,
 };
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{
+    Engine,
+    component::{Component, InstancePre, Linker},
+};
 
 use super::{
     bindings::{models::ModelsWorldPre, plugin::PluginWorldPre, tools::ToolsWorldPre},
@@ -29,6 +32,16 @@ pub(crate) struct Linked {
 pub enum Exports {
     Tools(ToolsWorldPre<CallState>),
     Models(ModelsWorldPre<CallState>),
+}
+
+impl Exports {
+    /// The engine that the component was loaded into.
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Self::Tools(pre) => pre.engine(),
+            Self::Models(pre) => pre.engine(),
+        }
+    }
 }
 
 /// A component that can be called.

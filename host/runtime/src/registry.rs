@@ -140,6 +140,15 @@ impl Registry {
         installed.extract_if(|digest, _| !known.contains(digest)).collect()
     }
 
+    /// Unloads all components. The next call of each loads it again.
+    pub(crate) fn unload_all(&self) {
+        let mut installed = self.installed.write().unwrap_or_else(PoisonError::into_inner);
+        let unloaded: Vec<_> = installed.values_mut().filter_map(|entry| entry.prepared.take()).collect();
+        // Unmapping takes time, so release the lock first.
+        drop(installed);
+        drop(unloaded);
+    }
+
     fn digests(&self) -> Vec<Digest> {
         self.installed.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
@@ -206,6 +215,7 @@ impl Plugins {
             Ok(prepared) => {
                 *failed = None;
                 self.registry.insert_loaded(&prepared, when_full);
+                self.unload_if_outdated(&prepared);
                 Ok(prepared)
             }
             Err(error) => {
@@ -256,7 +266,7 @@ impl Plugins {
 
     /// Loads compiled code. Returns `None` if there is none that this server sealed.
     async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
-        let (files, engine, digest) = (Arc::clone(&self.files), self.engine.clone(), digest.clone());
+        let (files, engine, digest) = (Arc::clone(&self.files), self.linker().engine().clone(), digest.clone());
         self.read_files(move || files.load(&engine, &digest)).await?
     }
 
@@ -267,7 +277,7 @@ impl Plugins {
     }
 
     pub(super) async fn link(&self, component: &Component, description: Arc<Description>) -> Result<Arc<Prepared>> {
-        let linked = Linked::new(&self.linker, component, description.world).map_err(rejected)?;
+        let linked = Linked::new(&self.linker(), component, description.world).map_err(rejected)?;
         let limits = match description.world {
             World::Skill => Limits::of_skills(&self.config),
             World::Provider => Limits::of_providers(&self.config),

@@ -71,6 +71,11 @@ impl Components {
         self.tasks.spawn("loading", Policy::Job, async move {
             shutdown.run_until_cancelled(plugins.load_all()).await;
         });
+        let plugins = Arc::clone(&self.plugins);
+        self.tasks.keep_running("swap", move || {
+            let plugins = Arc::clone(&plugins);
+            async move { plugins.follow_swap().await }
+        });
         Ok(())
     }
 
