@@ -147,6 +147,11 @@ pub fn upload(home: &Path, digest: &Digest) -> PathBuf {
     upload_path(&uploads(home), digest)
 }
 
+/// Whether a data directory has any upload.
+pub fn has_uploads(home: &Path) -> bool {
+    fs::read_dir(uploads(home)).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok()))
+}
+
 fn uploads(home: &Path) -> PathBuf {
     home.join("components").join("sha256")
 }

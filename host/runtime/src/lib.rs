@@ -45,15 +45,12 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
-use wasmtime::{
-    Engine,
-    component::{Component, Linker},
-};
+use wasmtime::{Engine, component::Component};
 
 pub use bindings::models::exports::moxxy::plugin::models;
 pub use context::{AnsweredQuestion, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
 pub use failure::{Failure, Limit};
-pub use files::upload;
+pub use files::{has_uploads, upload};
 pub use imports::logging::{Line, Log};
 pub use inspect::{component as accepted, world_of};
 pub use options::Options;
@@ -67,7 +64,7 @@ use self::{
     limits::Limits,
     prepared::{Exports, Linked},
     registry::Registry,
-    state::CallState,
+    swap::HostEngine,
 };
 
 /// Maximum number of concurrent installations. Compilations run one at a time.
@@ -78,8 +75,7 @@ const COMPLETION_BUFFER_CHUNKS: usize = 32;
 /// The installed components of this server and their runtime.
 pub struct Plugins {
     config: Options,
-    /// The interfaces that components import, and the engine that they run on.
-    linker: RwLock<Arc<Linker<CallState>>>,
+    host_engine: RwLock<Arc<HostEngine>>,
     files: Arc<Files>,
     guests: GuestRuntime,
     /// Threads for validation against schemas.
@@ -113,9 +109,9 @@ impl Plugins {
     /// Creates the runtime. `connections` is the maximum number of connections that the server holds open
     /// besides components. `key` seals compiled code.
     pub fn new(config: &Options, connections: usize, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
-        let linker = swap::create_linker(config, swap::is_enabled())?;
+        let engine = HostEngine::new(config, swap::is_enabled())?;
         Ok(Self {
-            files: Arc::new(Files::open(home, cache, linker.engine(), key)?),
+            files: Arc::new(Files::open(home, cache, engine.linker.engine(), key)?),
             guests: GuestRuntime::new("moxxy-guest", config.workers())?,
             schemas: GuestRuntime::new("moxxy-schema", config.workers())?,
             registry: Registry::new(capacity::max_loaded(config, connections), config.workers()),
@@ -124,7 +120,7 @@ impl Plugins {
             skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
             providers: Arc::new(Semaphore::new(config.concurrent_providers as usize)),
             config: config.clone(),
-            linker: RwLock::new(linker),
+            host_engine: RwLock::new(Arc::new(engine)),
         })
     }
 
@@ -153,10 +149,14 @@ impl Plugins {
         let files = Arc::clone(&self.files);
         let received = tasks::blocking(move || files.write_temporary_upload(&upload)).await??;
         let component = self.load_or_compile(&digest, &received).await?;
-        let description = self.describe(&component, digest, size).await?;
+        let engine = self.host_engine();
+        if !engine.has_loaded(&component) {
+            return Err(Error::unavailable("busy", "The engine was just replaced; try again"));
+        }
+        let description = self.describe(&engine, &component, digest, size).await?;
         let (files, digest) = (Arc::clone(&self.files), description.digest.clone());
         tasks::blocking(move || files.store_upload(received, &digest)).await??;
-        let prepared = self.link(&component, Arc::new(description)).await?;
+        let prepared = self.link(&engine, &component, Arc::new(description)).await?;
         self.registry.insert(&prepared);
         self.unload_if_outdated(&prepared);
         Ok(prepared)
@@ -259,7 +259,7 @@ impl Plugins {
     /// Returns the engine, for benchmarks.
     #[doc(hidden)]
     pub fn engine(&self) -> Engine {
-        self.linker().engine().clone()
+        self.host_engine().linker.engine().clone()
     }
 
     /// Runs a future on the guest threads, for benchmarks.
@@ -302,9 +302,15 @@ impl Plugins {
         context.stop.run_until_cancelled(admitted).await.unwrap_or_else(stopped)
     }
 
-    async fn describe(&self, component: &Component, digest: Digest, size: usize) -> Result<Description> {
+    async fn describe(
+        &self,
+        engine: &HostEngine,
+        component: &Component,
+        digest: Digest,
+        size: usize,
+    ) -> Result<Description> {
         let world = world(component).ok_or_else(|| rejected("It is of no world that Moxxy knows".into()))?;
-        let linked = Linked::new(&self.linker(), component, world).map_err(rejected)?;
+        let linked = Linked::new(&engine.linker, component, world).map_err(rejected)?;
         let (engine, limits) = (component.engine().clone(), Limits::of_descriptions(&self.config));
         let context = CallContext { frozen_clock: true, ..CallContext::new(Name::from_db("component".into())) };
         let describing = async move {

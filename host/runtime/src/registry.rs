@@ -24,7 +24,7 @@ use tokio::{
 use wasmtime::component::Component;
 
 use super::{
-    Plugins, compile,
+    HostEngine, Plugins, compile,
     limits::Limits,
     prepared::{Linked, Prepared},
     rejected,
@@ -237,19 +237,24 @@ impl Plugins {
         let digest = &description.digest;
         let (files, upload_digest) = (Arc::clone(&self.files), digest.clone());
         let upload = self.read_files(move || files.verified_upload(&upload_digest)).await??;
-        let component = match self.load_compiled(digest).await? {
-            Some(component) => component,
-            None => {
-                let _permit = self.compiler.acquire().await.map_err(Error::internal)?;
-                let component = self.load_or_compile(digest, &upload).await?;
-                if self.registry.entry(digest).is_none() {
-                    // Removed during compilation: its compiled code was written after the removal.
-                    self.files.remove_compiled(digest);
+        loop {
+            let component = match self.load_compiled(digest).await? {
+                Some(component) => component,
+                None => {
+                    let _permit = self.compiler.acquire().await.map_err(Error::internal)?;
+                    let component = self.load_or_compile(digest, &upload).await?;
+                    if self.registry.entry(digest).is_none() {
+                        // Removed during compilation: its compiled code was written after the removal.
+                        self.files.remove_compiled(digest);
+                    }
+                    component
                 }
-                component
+            };
+            let engine = self.host_engine();
+            if engine.has_loaded(&component) {
+                return self.link(&engine, &component, description).await;
             }
-        };
-        self.link(&component, description).await
+        }
     }
 
     /// Loads compiled code, or compiles `upload` first. The caller must hold the permit of `compiler`.
@@ -266,7 +271,8 @@ impl Plugins {
 
     /// Loads compiled code. Returns `None` if there is none that this server sealed.
     async fn load_compiled(&self, digest: &Digest) -> Result<Option<Component>> {
-        let (files, engine, digest) = (Arc::clone(&self.files), self.linker().engine().clone(), digest.clone());
+        let (files, engine, digest) =
+            (Arc::clone(&self.files), self.host_engine().linker.engine().clone(), digest.clone());
         self.read_files(move || files.load(&engine, &digest)).await?
     }
 
@@ -276,8 +282,13 @@ impl Plugins {
         tasks::blocking(work).await
     }
 
-    pub(super) async fn link(&self, component: &Component, description: Arc<Description>) -> Result<Arc<Prepared>> {
-        let linked = Linked::new(&self.linker(), component, description.world).map_err(rejected)?;
+    pub(super) async fn link(
+        &self,
+        engine: &HostEngine,
+        component: &Component,
+        description: Arc<Description>,
+    ) -> Result<Arc<Prepared>> {
+        let linked = Linked::new(&engine.linker, component, description.world).map_err(rejected)?;
         let limits = match description.world {
             World::Skill => Limits::of_skills(&self.config),
             World::Provider => Limits::of_providers(&self.config),

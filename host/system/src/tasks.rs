@@ -96,9 +96,16 @@ impl Tasks {
             let mut pause = MIN_RESTART_PAUSE;
             loop {
                 let started = Instant::now();
-                let attempt = AbortOnDropHandle::new(tokio::spawn(task()));
-                let ended = tasks.shutdown.run_until_cancelled(attempt).await;
-                if !ended.is_some_and(|ended| ended.is_err_and(|e| e.is_panic())) {
+                let mut attempt = AbortOnDropHandle::new(tokio::spawn(task()));
+                let ended = tokio::select! {
+                    ended = &mut attempt => ended,
+                    () = tasks.shutdown.cancelled() => {
+                        attempt.abort();
+                        // Its last poll may still run, and panic.
+                        (&mut attempt).await
+                    }
+                };
+                if !ended.is_err_and(|e| e.is_panic()) {
                     return;
                 }
                 tasks.record_failure(name, false);
