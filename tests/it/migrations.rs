@@ -6,7 +6,7 @@ use moxxy_types::clock::Clock;
 use serde_json::{Value, json};
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, migrate::Migrator,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqliteConnection, migrate::Migrator,
     sqlite::SqliteConnectOptions,
 };
 use tempfile::TempDir;
@@ -182,4 +182,48 @@ async fn a_data_directory_of_an_earlier_version_opens_and_works() {
     let home = server.stop().await;
     let (said, intact) = verify(home.path(), &[]);
     assert!(intact, "{said}");
+}
+
+#[tokio::test]
+async fn every_foreign_key_has_an_index() {
+    let home = Server::start().await.stop().await;
+    let mut db = database(home.path()).await;
+    let sql = "SELECT t.name, f.\"from\" FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) f
+               WHERE t.type = 'table' AND f.seq = 0";
+    let keys: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(&mut db).await.unwrap();
+    assert!(keys.len() > 20, "{keys:?}");
+    let mut scanned = Vec::new();
+    for (table, column) in keys {
+        let sql = format!("EXPLAIN QUERY PLAN SELECT rowid FROM {table} WHERE {column} = ?");
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut db).await.unwrap();
+        if !plan.iter().all(|(.., step)| step.starts_with("SEARCH")) {
+            scanned.push(format!("{table}.{column}: {plan:?}"));
+        }
+    }
+    assert_eq!(scanned, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_start_without_the_database_leaves_installed_components_alone() {
+    let server = Server::start().await;
+    server.offline("ada", "planner").await;
+    let home = server.stop().await;
+    let uploads = || fs::read_dir(home.path().join("components/sha256")).unwrap().count();
+    let (before, path) = (uploads(), config(home.path()).database());
+    assert!(before > 0);
+    let saved = home.path().join("saved");
+    fs::rename(&path, &saved).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        drop(fs::remove_file(format!("{}{suffix}", path.display())));
+    }
+    // Missing, and empty.
+    for _ in 0..2 {
+        let error = refused(home.path());
+        assert!(error.contains("moxxy restore") && error.contains("moxxy.db"), "{error}");
+        assert_eq!(uploads(), before);
+        fs::write(&path, "").unwrap();
+    }
+    fs::rename(&saved, &path).unwrap();
+    let server = Server::at(home, |_| {}).await;
+    assert_eq!(server.get("/v1/agents/ada").await.expect(200)["name"], "ada");
 }

@@ -1,10 +1,13 @@
 //! The six services, and the only place that wires them together.
 
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc};
 
 use moxxy_store::{self as store, Store, events::Events as Broadcast};
 use moxxy_system::{directory, tasks::Tasks};
-use moxxy_types::{clock::Clock, error::Result};
+use moxxy_types::{
+    clock::Clock,
+    error::{Error, Result},
+};
 
 use crate::{
     background::Background,
@@ -38,6 +41,7 @@ impl App {
     /// ended.
     pub async fn start(config: &Arc<Config>, clock: Clock, tasks: Tasks) -> Result<Self> {
         let lock = directory::lock(&config.data.home)?;
+        refuse_lost_database(config)?;
         let broadcast = Broadcast::default();
         let store = Store::open(&config.database(), broadcast.clone(), clock, &tasks).await?;
         let (master, new) = unlock::unlock(config, &store).await?;
@@ -61,4 +65,23 @@ impl App {
         retention::spawn_expiry_task(app.events.clone(), config.events.clone(), &app.background);
         Ok(app)
     }
+}
+
+/// Refuses to start if the database is missing or empty beside installed components: with a new database, they would
+/// be removed as unused.
+fn refuse_lost_database(config: &Config) -> Result<()> {
+    let (home, database) = (&config.data.home, config.database());
+    let log = database.with_extension("db-wal");
+    let has_data = |path: &Path| fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    if has_data(&database) || has_data(&log) || !moxxy_runtime::has_uploads(home) {
+        return Ok(());
+    }
+    let message = format!(
+        "The database {} is missing or empty, but {} has installed components: put the database back, or restore a \
+         backup into another data directory with `moxxy restore`. To start anew, remove {}",
+        database.display(),
+        home.display(),
+        home.join("components").display()
+    );
+    Err(Error::conflict("database_missing", message))
 }
