@@ -103,6 +103,26 @@ fn a_data_directory_has_one_server_and_a_signal_ends_it() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_a_server_that_waits_for_a_run() {
+    let home = TempDir::new().unwrap();
+    let (mut process, url) = serve(home.path(), &[("MOXXY_SERVER_SHUTDOWN_GRACE", "600")]);
+    let authority = url.strip_prefix("http://").unwrap().to_owned();
+    let server = Server::elsewhere(url, home);
+    server.scripted("ada", json!([{ "text": "late", "delay_ms": 600_000 }])).await;
+    let mut events = server.events("agent_id=ada").await;
+    server.start_run("ada", json!({ "task": "one" })).await;
+    events.until("model.request").await;
+    let signal = || Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
+    assert!(signal().success());
+    // After the first signal the server accepts no connection.
+    while tokio::net::TcpStream::connect(&authority).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(signal().success());
+    assert_eq!(process.wait().unwrap().code(), Some(130));
+}
+
+#[tokio::test]
 async fn a_run_goes_on_after_its_server_was_killed() {
     let home = TempDir::new().unwrap();
     let (mut first, url) = serve(home.path(), &[]);

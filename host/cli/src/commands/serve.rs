@@ -70,7 +70,13 @@ pub(crate) async fn run(flags: Flags, args: Args) -> Result<()> {
     if let Err(waits) = app.runs.activation().check() {
         tracing::warn!("{waits}");
     }
-    serve(app, config, listener).await
+    tokio::select! {
+        ended = serve(app, config, listener) => ended,
+        code = second_signal(tasks.shutdown()) => {
+            tracing::warn!("stopped at once by a second signal; runs go on at the next start");
+            std::process::exit(code)
+        }
+    }
 }
 
 fn listen(config: &Config) -> Result<TcpListener> {
@@ -93,17 +99,30 @@ fn listen(config: &Config) -> Result<TcpListener> {
 
 /// Shuts the server down on SIGINT or SIGTERM.
 async fn stop_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("failed to install the signal handlers; the server ends only when it is killed");
-        return shutdown.cancelled().await;
-    };
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        _ = next_signal() => {}
         () = shutdown.cancelled() => {}
     }
     shutdown.cancel();
+}
+
+/// Returns the exit status for a signal during the shutdown.
+async fn second_signal(shutdown: &CancellationToken) -> i32 {
+    shutdown.cancelled().await;
+    next_signal().await
+}
+
+/// Waits for SIGINT or SIGTERM. Returns the exit status that a shell gives to a program that it ends.
+async fn next_signal() -> i32 {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("failed to install the signal handlers; the server ends only when it is killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => 128 + SignalKind::interrupt().as_raw_value(),
+        _ = terminate.recv() => 128 + SignalKind::terminate().as_raw_value(),
+    }
 }
 
 fn announce(server: &Server, address: SocketAddr, demo: bool, code: Option<&str>) {
