@@ -118,6 +118,9 @@ async fn a_second_signal_ends_a_server_that_waits_for_a_run() {
     while tokio::net::TcpStream::connect(&authority).await.is_ok() {
         tokio::task::yield_now().await;
     }
+    // The run has not ended yet, so the data directory is in use.
+    let output = moxxy(server.home.path()).args(["--port", "0", "serve"]).output().unwrap();
+    assert!(text(&output.stderr).contains("Another Moxxy is using the data directory"), "{output:?}");
     assert!(signal().success());
     assert_eq!(process.wait().unwrap().code(), Some(130));
 }

@@ -35,7 +35,7 @@ pub(crate) fn prepare(options: &Options) -> CliResult<Connection> {
     };
     let token = token.as_ref().map(|token| bearer(token.expose_secret())).transpose()?;
     if token.is_some() && url.scheme() == "http" && !is_loopback(&url) {
-        options.terminal().say("moxxy: the token goes over the network unencrypted; use an https address");
+        options.terminal().print_status("moxxy: the token goes over the network unencrypted; use an https address");
     }
     let http = connector(&url, options.ca.as_deref().or(ca.as_deref()))?;
     Ok(Connection { http, url, token })

@@ -214,7 +214,7 @@ impl Cli {
 fn ended(terminal: Terminal, done: CliResult) -> ExitCode {
     let Err(failure) = done else { return Exit::Success.into() };
     if let Some(said) = failure.render(terminal.json) {
-        terminal.say(&said);
+        terminal.print_status(&said);
     }
     failure.exit.into()
 }

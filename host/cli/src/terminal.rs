@@ -38,7 +38,7 @@ impl Terminal {
             return self.document(&serde_json::to_string(items).map_err(|e| Failure::from(io::Error::from(e)))?);
         }
         if items.is_empty() {
-            self.say(empty);
+            self.print_status(empty);
             return Ok(());
         }
         let values: Vec<Value> = items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect();
@@ -70,7 +70,7 @@ impl Terminal {
     }
 
     /// Prints a message on stderr.
-    pub(crate) fn say(self, text: &str) {
+    pub(crate) fn print_status(self, text: &str) {
         // There is nowhere to report a failure.
         drop(writeln!(io::stderr(), "{}", clean(text)));
     }
@@ -78,7 +78,7 @@ impl Terminal {
     /// Prints a message about a success, unless the output is JSON: a program uses the exit code.
     pub(crate) fn note(self, text: &str) {
         if !self.json {
-            self.say(text);
+            self.print_status(text);
         }
     }
 }

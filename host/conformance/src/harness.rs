@@ -82,7 +82,7 @@ impl<'p> Harness<'p> {
 
     /// Returns a reply that streams these pieces.
     pub(crate) fn stream_reply(&self, pieces: Vec<Piece>) -> Reply {
-        Reply::pieces(pieces).header("Content-Type", self.profile.media_type.clone())
+        Reply::streamed(pieces).header("Content-Type", self.profile.media_type.clone())
     }
 
     /// Returns a reply with the events of a script.
@@ -122,7 +122,7 @@ impl<'p> Harness<'p> {
     ) -> Option<()> {
         let chunk = match self.with_timeout(completion.next()).await {
             Ok(chunk) => chunk?,
-            Err(timeout_failure) => Err(timeout_failure),
+            Err(failure) => Err(failure),
         };
         match chunk {
             Ok(chunk) => {

@@ -88,8 +88,8 @@ impl Reply {
         self
     }
 
-    pub(crate) fn pieces(pieces: Vec<Piece>) -> Self {
-        Self::Says { status: 200, headers: Vec::new(), body: pieces }
+    pub(crate) fn streamed(streamed: Vec<Piece>) -> Self {
+        Self::Says { status: 200, headers: Vec::new(), body: streamed }
     }
 }
 
@@ -167,8 +167,8 @@ impl Inner {
 }
 
 /// Streams the pieces, each when it is polled.
-fn stream_pieces(pieces: Vec<Piece>, text_received: CancellationToken, closed: DropGuard) -> Body {
-    let state = (VecDeque::from(pieces), text_received, closed);
+fn stream_pieces(streamed: Vec<Piece>, text_received: CancellationToken, closed: DropGuard) -> Body {
+    let state = (VecDeque::from(streamed), text_received, closed);
     let next = async |mut state: (VecDeque<Piece>, CancellationToken, DropGuard)| {
         loop {
             match state.0.pop_front()? {

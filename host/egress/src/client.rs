@@ -108,7 +108,7 @@ impl RequestSender<'_> {
         self.client.connector.refuse_own_listener(target)?;
         let rule = self.policy.decide(target, &parts.method)?;
         let key = Key::new(self.policy, rule, target);
-        let connection = match self.client.pool.take(&key) {
+        let connection = match self.client.pool.checkout(&key) {
             Some(connection) => connection,
             None => self.connect(target, rule).await?,
         };

@@ -71,7 +71,7 @@ impl Pool {
     }
 
     /// Takes an idle connection for this key.
-    pub(crate) fn take(&self, key: &Key) -> Option<Connection> {
+    pub(crate) fn checkout(&self, key: &Key) -> Option<Connection> {
         let mut idle = self.lock();
         let connections = idle.get_mut(key)?;
         connections.retain(|(since, connection)| since.elapsed() < IDLE_TIMEOUT && !connection.sender.is_closed());

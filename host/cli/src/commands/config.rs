@@ -76,7 +76,7 @@ fn check(terminal: Terminal, layers: &Layers, config: &Config) -> CliResult {
         return terminal.document(&json!({ "read": read, "warnings": config.warnings() }).to_string());
     }
     for warning in config.warnings() {
-        terminal.say(&format!("moxxy: warning: {warning}"));
+        terminal.print_status(&format!("moxxy: warning: {warning}"));
     }
     terminal.print(&match &*read {
         [] => format!("The configuration is right. No file was read; {file} does not exist.\n"),

@@ -102,7 +102,7 @@ fn ask(offered: Choices) -> CliResult<Choices> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::usage("There is no terminal to ask questions on; --yes takes the defaults"));
     }
-    Terminal { json: false }.say("An empty line takes what stands in brackets.\n");
+    Terminal { json: false }.print_status("An empty line takes what stands in brackets.\n");
     let home =
         question("Data directory", &offered.home.display().to_string(), |text| Ok(config::expanded(text.into())))?;
     let home = std::path::absolute(&home).unwrap_or(home);
@@ -126,7 +126,7 @@ fn question<T>(question: &str, default: &str, parse: impl Fn(&str) -> Result<T, 
         }
         match parse(Some(answer.trim()).filter(|answer| !answer.is_empty()).unwrap_or(default)) {
             Ok(value) => return Ok(value),
-            Err(why) => Terminal { json: false }.say(why),
+            Err(why) => Terminal { json: false }.print_status(why),
         }
     }
 }

@@ -62,7 +62,7 @@ fn render(terminal: Terminal, home: &Path, restored: &Restored) -> CliResult {
     }
     let Restored { taken_at, components, secrets, unfinished, audit } = restored;
     for finding in &audit.findings {
-        terminal.say(&format!("moxxy: warning: the audit log of the backup: {finding}"));
+        terminal.print_status(&format!("moxxy: warning: the audit log of the backup: {finding}"));
     }
     let (head, home) = (audit.head.as_ref().map(|head| head.position).unwrap_or_default(), shell_quote(home));
     terminal.print(&format!(

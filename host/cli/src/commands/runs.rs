@@ -228,7 +228,7 @@ impl Screen {
             "model.request" => self.progress.set_text(format!("Waiting for {}", text("model"))),
             "skill.invoked" => {
                 let call = format!("{} {}", text("skill_id"), text("tool"));
-                self.terminal.say(&format!("[{}]", terminal::line(&call, 200)));
+                self.terminal.print_status(&format!("[{}]", terminal::line(&call, 200)));
                 self.progress.set_text(call);
             }
             "ask.requested" => {
@@ -242,19 +242,19 @@ impl Screen {
                 };
                 let shown = terminal::line(&what, SHOWN);
                 let whole = shown.ends_with('…').then(|| format!("  All of it: moxxy question list {}", self.agent));
-                self.terminal.say(&format!("[{shown}]"));
-                whole.into_iter().for_each(|whole| self.terminal.say(&whole));
-                self.terminal.say(&format!("  moxxy question {how}"));
+                self.terminal.print_status(&format!("[{shown}]"));
+                whole.into_iter().for_each(|whole| self.terminal.print_status(&whole));
+                self.terminal.print_status(&format!("  moxxy question {how}"));
                 self.progress.set_text("Waiting for an answer".to_owned());
             }
             "skill.denied" => {
                 let denied = format!("{} was not called: {}", text("tool"), text("reason"));
-                self.terminal.say(&format!("[{}]", terminal::line(&denied, 1000)));
+                self.terminal.print_status(&format!("[{}]", terminal::line(&denied, 1000)));
             }
             "skill.progress" => self.progress.set_text(render(payload)),
             "skill.failed" => {
                 let failed = format!("{} {} failed: {}", text("skill_id"), text("tool"), text("message"));
-                self.terminal.say(&format!("[{}]", terminal::line(&failed, 1000)));
+                self.terminal.print_status(&format!("[{}]", terminal::line(&failed, 1000)));
             }
             _ => {}
         }

@@ -111,7 +111,7 @@ async fn ask_for(client: &Client, new: NewToken) -> CliResult<Answer> {
 fn warn_of_last(terminal: Terminal, client: &Client, made: &Value) {
     let admin = ["*", "tokens:admin"].map(Value::from);
     if !client.shows_token() && !items(made, "scopes").iter().any(|scope| admin.contains(scope)) {
-        terminal.say(
+        terminal.print_status(
             "moxxy: warning: nobody can make another token with this one, which lacks `tokens:admin`; what can, on \
              the server's machine and while the server is stopped: moxxy token create --offline --scope '*'",
         );

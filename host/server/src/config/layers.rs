@@ -69,7 +69,7 @@ impl Layers {
         for Given { option, text, source } in given {
             layers.set_text(&option, &text, source);
         }
-        for (option, text, flag) in flags.given() {
+        for (option, text, flag) in flags.overrides() {
             layers.set_text(option, &text, Source::Flag(flag));
         }
         check::check_combinations(&mut layers);

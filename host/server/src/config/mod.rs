@@ -199,7 +199,7 @@ pub fn expanded(path: PathBuf) -> PathBuf {
 
 impl Flags {
     /// Returns option, text and flag name of each flag that is set.
-    fn given(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    fn overrides(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
         let home = self.home.as_ref().map(|home| ("data.home", home.display().to_string(), "--home"));
         let port = self.port.map(|port| ("server.port", port.to_string(), "--port"));
         let listen = self.listen.map(|listen| ("server.listen", listen.to_string(), "--listen"));

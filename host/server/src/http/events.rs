@@ -65,9 +65,9 @@ pub(super) async fn stream(
 ) -> Result<Events> {
     let Selection { agent_id: agents, run_id: runs, event_type: types, after } = selection;
     let selection = services::events::Selection { agents, runs, types };
-    let subscription = app.events.subscribe(selection, last_seen.or(after)).await?;
     let full = || Error::unavailable("busy", "There are as many event streams as may be; try again later");
     let place = app.events.try_stream().ok_or_else(full)?;
+    let subscription = app.events.subscribe(selection, last_seen.or(after)).await?;
     let access = app.access.clone();
     let allowed = async move { tokens::until_invalid(&access, &caller.principal).await };
     let shutdown = app.background.tasks().shutdown().clone();
@@ -87,12 +87,12 @@ fn until_shutdown(
     let events = stream::unfold((shutdown, subscription), |(shutdown, mut subscription)| async move {
         let next = shutdown.run_until_cancelled(subscription.next()).await?;
         let next = next.inspect_err(|error| tracing::error!(?error, "an event stream failed")).ok()??;
-        Some((Ok(sent(&next)?), (shutdown, subscription)))
+        Some((Ok(sse_event(&next)?), (shutdown, subscription)))
     });
     hello.chain(events)
 }
 
-fn sent(event: &LoggedEvent) -> Option<Event> {
+fn sse_event(event: &LoggedEvent) -> Option<Event> {
     let sent = Event::default().event(&event.envelope.event_type).json_data(&event.envelope).ok()?;
     Some(match event.position {
         Some(position) => sent.id(position.to_string()),

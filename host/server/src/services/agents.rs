@@ -247,7 +247,7 @@ async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> Str
         other => other,
     })?;
     let is_wanted = |model: &Model| model.id == wanted.model;
-    if models::cached(&runs.components, &provider).await?.iter().any(is_wanted) {
+    if models::get_or_refresh(&runs.components, &provider).await?.iter().any(is_wanted) {
         return Ok(());
     }
     // The cached list may be older than the model.

@@ -104,8 +104,8 @@ impl DenialRecorder {
         }
         let (store, subject) = (self.store.clone(), self.subject.clone());
         let redactor = self.secrets.as_ref().and_then(|secrets| secrets.redactor()).unwrap_or_default();
-        let recorder = |text: &str| redactor.text(text).chars().take(MAX_REASON_CHARACTERS).collect::<String>();
-        let (host, method, reason) = (recorder(&host), recorder(&method), recorder(&refusal.to_string()));
+        let redact = |text: &str| redactor.text(text).chars().take(MAX_REASON_CHARACTERS).collect::<String>();
+        let (host, method, reason) = (redact(&host), redact(&method), redact(&refusal.to_string()));
         let event = Event::EgressDenied { component: self.component.clone(), host, method, reason };
         let record =
             async move { store.write(|tx| Box::pin(async move { events::record(tx, &subject, event).await })).await };

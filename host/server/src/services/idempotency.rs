@@ -52,7 +52,7 @@ impl IdempotencyKeys {
     }
 
     /// Claims a key for its first request, or returns the state of that request.
-    pub async fn take(&self, claim: &Claim) -> Result<Result<InFlightGuard<Key>, Earlier>> {
+    pub async fn begin(&self, claim: &Claim) -> Result<Result<InFlightGuard<Key>, Earlier>> {
         let Some(open) = self.open.try_begin(&claim.key) else {
             let earlier = store::idempotency::find(&mut *self.store.read().await?, claim).await?;
             return Ok(Err(match earlier {

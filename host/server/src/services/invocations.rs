@@ -61,14 +61,14 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
     let about = ReportedCall { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
     let policy = egress::of_skill(components, &caller.agent, skill);
-    let owner = CallIdentity {
+    let call_identity = CallIdentity {
         holder: Holder::Skill(agent, skill.id.clone()),
         agent: Some(caller.agent.clone()),
         component: skill.id.clone(),
         digest: skill.component.digest.clone(),
         subject: about.subject.clone(),
     };
-    let secrets = call_secrets::CallSecrets::load(&components.vault, owner, &skill.component.manifest).await?;
+    let secrets = call_secrets::CallSecrets::load(&components.vault, call_identity, &skill.component.manifest).await?;
     let outgoing = CallEgress::new(components, &skill.id, about.subject.clone(), policy, secrets.as_ref());
     let context = CallContext {
         caller: Some(caller),

@@ -38,7 +38,7 @@ pub(super) struct ModelLists(Mutex<HashMap<Name, Cached>>);
 #[derive(Debug, Clone)]
 pub(super) struct Cached {
     /// Digest of the component and its configuration.
-    of: (Digest, Map<String, Value>),
+    version: (Digest, Map<String, Value>),
     since: OffsetDateTime,
     /// `None` if the provider returned no list.
     pub models: Option<Arc<Vec<Model>>>,
@@ -51,16 +51,18 @@ impl ModelLists {
         let longest = if cached.models.is_some() { MAX_AGE } else { RETRY_PAUSE };
         // A list from the future, after the clock was set back, counts as expired.
         let fresh = (Duration::ZERO..longest).contains(&age);
-        (fresh && cached.of.0 == provider.component.digest && cached.of.1 == provider.config).then_some(cached)
+        (fresh && cached.version.0 == provider.component.digest && cached.version.1 == provider.config)
+            .then_some(cached)
     }
 
     pub(super) fn insert(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
-        let of = (provider.component.digest.clone(), provider.config.clone());
+        let version = (provider.component.digest.clone(), provider.config.clone());
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = lists.get(&provider.id).filter(|cached| cached.of == of).and_then(|cached| cached.models.clone());
+        let before =
+            lists.get(&provider.id).filter(|cached| cached.version == version).and_then(|cached| cached.models.clone());
         // Without a new list, the previous one stays valid.
         let models = models.cloned().map(Arc::new).or(before);
-        lists.insert(provider.id.clone(), Cached { of, since, models });
+        lists.insert(provider.id.clone(), Cached { version, since, models });
     }
 
     /// Removes the list of a removed provider.

@@ -20,11 +20,11 @@ pub struct ModelInfo {
 /// Returns the models of the provider with this id.
 pub async fn list(components: &Components, id: &Name) -> Result<Vec<Model>> {
     let provider = store::providers::get(&mut *components.store.read().await?, id).await?;
-    cached(components, &provider).await
+    get_or_refresh(components, &provider).await
 }
 
 /// Returns the models of a provider, from the cache if possible.
-pub async fn cached(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
+pub async fn get_or_refresh(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
     match components.models.get(provider, components.store.clock().now()).and_then(|cached| cached.models) {
         Some(models) => Ok(models.to_vec()),
         None => refresh(components, provider).await,

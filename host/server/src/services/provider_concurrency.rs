@@ -24,7 +24,7 @@ struct State {
 
 #[derive(Debug)]
 struct Queue {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     size: Mutex<Size>,
 }
 
@@ -52,13 +52,13 @@ impl ProviderConcurrency {
     /// Waits for a permit of a provider. `limit` is the initial limit if the provider was not called before.
     pub async fn acquire(&self, run: &RunId, provider: &Name, limit: u32) -> Result<Permit> {
         let queue = self.queue(provider, limit);
-        let places = Arc::clone(&queue.places);
-        if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
+        let permits = Arc::clone(&queue.permits);
+        if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
             return Ok(Permit { queue, permit: Some(permit) });
         }
         self.state().waiting.insert(run.clone(), provider.clone());
         let waiting = Waiting { queues: self, run };
-        let permit = places.acquire_owned().await.map_err(Error::internal)?;
+        let permit = permits.acquire_owned().await.map_err(Error::internal)?;
         drop(waiting);
         Ok(Permit { queue, permit: Some(permit) })
     }
@@ -93,7 +93,7 @@ impl ProviderConcurrency {
 
 impl Queue {
     fn new(limit: u32) -> Self {
-        Self { places: Arc::new(Semaphore::new(limit as usize)), size: Mutex::new(Size { limit, excess: 0 }) }
+        Self { permits: Arc::new(Semaphore::new(limit as usize)), size: Mutex::new(Size { limit, excess: 0 }) }
     }
 
     fn resize(&self, limit: u32) {
@@ -101,11 +101,11 @@ impl Queue {
         let (before, now) = (size.limit as usize, limit as usize);
         size.limit = limit;
         if now > before {
-            let kept = size.excess.min(now - before);
-            size.excess -= kept;
-            self.places.add_permits(now - before - kept);
+            let restored = size.excess.min(now - before);
+            size.excess -= restored;
+            self.permits.add_permits(now - before - restored);
         } else {
-            size.excess += (before - now) - self.places.forget_permits(before - now);
+            size.excess += (before - now) - self.permits.forget_permits(before - now);
         }
     }
 

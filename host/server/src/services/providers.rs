@@ -334,14 +334,14 @@ pub async fn remove(components: &Components, principal: Principal, id: Name, exp
 /// Returns the context of a call to the provider: its configuration, secrets and egress.
 pub async fn context(components: &Components, provider: &Provider, subject: EventContext) -> Result<CallContext> {
     let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
-    let owner = CallIdentity {
+    let call_identity = CallIdentity {
         holder: Holder::Provider(provider.id.clone()),
         agent: None,
         component: provider.id.clone(),
         digest: provider.component.digest.clone(),
         subject: subject.clone(),
     };
-    let secrets = call_secrets::CallSecrets::load(&components.vault, owner, manifest).await?;
+    let secrets = call_secrets::CallSecrets::load(&components.vault, call_identity, manifest).await?;
     let outgoing =
         CallEgress::new(components, &provider.id, subject, egress::of_provider(components, provider), secrets.as_ref());
     Ok(CallContext {

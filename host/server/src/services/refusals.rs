@@ -47,12 +47,12 @@ impl Refusals {
         state.counted.add(source, now);
         // After the clock was set back, the quiet period must not exceed a minute.
         let is_quiet = state.quiet_until.is_some_and(|until| now < until && until <= now + REPORT_INTERVAL);
-        if is_quiet { None } else { state.take(now) }
+        if is_quiet { None } else { state.take_event(now) }
     }
 
     /// Returns an event for all unreported refusals, and starts the next minute.
-    fn take(&self, now: OffsetDateTime) -> Option<Event> {
-        self.state().take(now)
+    fn take_event(&self, now: OffsetDateTime) -> Option<Event> {
+        self.state().take_event(now)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -62,7 +62,7 @@ impl Refusals {
 }
 
 impl State {
-    fn take(&mut self, now: OffsetDateTime) -> Option<Event> {
+    fn take_event(&mut self, now: OffsetDateTime) -> Option<Event> {
         let Counted { count, since, mut sources, other_count } = mem::take(&mut self.counted);
         let since = clock::format(since?);
         self.quiet_until = Some(now + REPORT_INTERVAL);
@@ -94,7 +94,7 @@ pub async fn count(refusals: &Arc<Refusals>, store: &Store, tasks: &Tasks, sourc
     tasks.spawn("refused tokens", Policy::Job, async move {
         loop {
             let is_over = shutdown.run_until_cancelled(tokio::time::sleep(REPORT_INTERVAL)).await.is_none();
-            let Some(event) = refusals.take(later.clock().now()) else { return };
+            let Some(event) = refusals.take_event(later.clock().now()) else { return };
             record(&later, event).await;
             if is_over {
                 return;

@@ -105,18 +105,18 @@ pub async fn any(access: &Access) -> Result<bool> {
 pub async fn find(access: &Access, text: &str) -> Result<Option<Token>> {
     let found = store::tokens::find(&mut *access.store.read().await?, &digest::sha256(text.as_bytes())).await?;
     let Some(token) = found.filter(|token| token.is_valid(access.store.clock())) else { return Ok(None) };
-    note_use(access, &token);
+    record_use(access, &token);
     Ok(Some(token))
 }
 
 /// Records the use of a token in the background, at most once per minute.
-fn note_use(access: &Access, token: &Token) {
+fn record_use(access: &Access, token: &Token) {
     let now = access.store.clock().now();
     let known = token.last_used_at.as_deref().and_then(clock::parse);
     if known.is_some_and(|used| (now - used).whole_seconds() < LAST_USE_RESOLUTION_SECONDS) {
         return;
     }
-    let Some(noting) = access.uses.try_begin(&token.id) else { return };
+    let Some(guard) = access.uses.try_begin(&token.id) else { return };
     let (access, id) = (access.clone(), token.id.clone());
     access.tasks.clone().spawn("token use", Policy::Job, async move {
         let written = access.store.write(move |tx| Box::pin(async move { store::tokens::record_use(tx, &id).await }));
@@ -124,7 +124,7 @@ fn note_use(access: &Access, token: &Token) {
         if let Err(error) = written.await {
             tracing::error!(?error, "failed to record the use of a token");
         }
-        drop(noting);
+        drop(guard);
     });
 }
 

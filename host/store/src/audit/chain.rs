@@ -32,7 +32,7 @@ pub struct Ends {
     /// Position of the newest entry.
     pub last: i64,
     pub last_hash: Hash,
-    /// Position of the first entry after tampering with these ends was detected, or 0. [`Ends::OLDER`] if the
+    /// Position of the first entry after tampering with these ends was detected, or 0. [`Ends::PREDATES_LOG`] if the
     /// database is older than its audit log.
     pub broken: i64,
 }

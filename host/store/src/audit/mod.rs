@@ -217,11 +217,11 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<(
                WHERE position < COALESCE((SELECT MIN(position) FROM audit WHERE timestamp >= ?), 9223372036854775807)
                ORDER BY position";
     let mut rows = sqlx::query_as::<_, Row>(sql).bind(before).fetch(&mut **tx);
-    let mut walk = ChainVerifier::new(keys, key.clone(), &ends);
+    let mut chain = ChainVerifier::new(keys, key.clone(), &ends);
     let mut intact = true;
     while let Some(row) = rows.try_next().await? {
         let (entry, hash) = row.into_entry()?;
-        let step = walk.verify(&entry, hash);
+        let step = chain.verify(&entry, hash);
         if !(step.follows && step.fits) {
             intact = false;
             break;
@@ -233,9 +233,9 @@ pub async fn prune(tx: &mut Tx, before: &str, keys: Vec<(i64, Key)>) -> Result<(
         tracing::error!("the audit log was tampered with and is not pruned: run `moxxy audit verify`");
         return Ok(());
     }
-    if walk.last > ends.pruned {
-        (ends.pruned, ends.pruned_hash) = (walk.last, walk.hash.unwrap_or(ends.pruned_hash));
-        sqlx::query("DELETE FROM audit WHERE position <= ?").bind(walk.last).execute(&mut **tx).await?;
+    if chain.last > ends.pruned {
+        (ends.pruned, ends.pruned_hash) = (chain.last, chain.hash.unwrap_or(ends.pruned_hash));
+        sqlx::query("DELETE FROM audit WHERE position <= ?").bind(chain.last).execute(&mut **tx).await?;
         set_ends(tx, &ends, &key).await?;
     }
     Ok(())

@@ -51,7 +51,7 @@ pub(crate) async fn execute_once(
 ) -> Result<Response> {
     let (request, claim) = read_claim(&state, request).await?;
     let Some(claim) = claim else { return Ok(next.run(request).await) };
-    let open = match state.app.access.idempotency.take(&claim).await? {
+    let open = match state.app.access.idempotency.begin(&claim).await? {
         Ok(open) => open,
         Err(earlier) => return replay(earlier),
     };

@@ -53,7 +53,7 @@ pub(super) async fn complete(
     let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, claim).await?;
     let mut headers = headers(&chat_run.run);
     headers.extend(chat_run.before.then_some((REPLAYED, TRUE)));
-    let whole = whole(&app.runs, &chat_run.run).await.map_err(|error| {
+    let whole = completion(&app.runs, &chat_run.run).await.map_err(|error| {
         // A retry would repeat the run's effects.
         let answer = ApiError::from(error).with(SHOULD_RETRY, HeaderValue::from_static("false"));
         headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
@@ -62,7 +62,7 @@ pub(super) async fn complete(
     whole.map(|completion| Completed::Whole(headers, completion))
 }
 
-async fn whole(runs: &Runs, run: &Run) -> Result<Completion, Error> {
+async fn completion(runs: &Runs, run: &Run) -> Result<Completion, Error> {
     let run = chat::ended(runs, run).await?;
     let answer = chat::answer(runs, &run.agent_id, &run.run_id).await?;
     Ok(Completion::new(&run, answer))

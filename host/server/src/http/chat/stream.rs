@@ -83,7 +83,7 @@ impl CompletionStream {
             Ok(answer) => answer,
             Err(error) => {
                 self.chat_run.end();
-                return (broken(error), Stage::Over);
+                return (error_event(error), Stage::Over);
             }
         };
         let last = self.delta(json!({}), Some(finish(&answer.stop_reason)));
@@ -110,7 +110,7 @@ impl Stage {
             Self::Speak(mut stream) => match stream.output.next().await {
                 Ok(Some(words)) => (stream.delta(json!({ "content": words }), None), Self::Speak(stream)),
                 Ok(None) => stream.end().await,
-                Err(error) => (broken(error), Self::Over),
+                Err(error) => (error_event(error), Self::Over),
             },
             Self::Used(used) => (data(&used), Self::Done),
             Self::Done => (Event::default().data("[DONE]"), Self::Over),
@@ -120,7 +120,7 @@ impl Stage {
 }
 
 /// Renders an error in the format that clients of OpenAI's API expect within a stream.
-fn broken(error: Error) -> Event {
+fn error_event(error: Error) -> Event {
     let answer = ApiError::from(error);
     let problem = answer.problem();
     let error = json!({ "message": problem.message, "type": "run_failed", "param": null, "code": problem.code });

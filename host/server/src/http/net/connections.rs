@@ -205,11 +205,11 @@ impl Drop for DrainOnDrop {
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
         let end = Instant::now() + DRAIN_TIMEOUT;
         self.tasks.spawn("the rest of a body", Policy::Job, async move {
-            let (mut pieces, mut max_connections) = (Body::new(body).into_data_stream(), MAX_DRAIN_BYTES);
+            let (mut pieces, mut remaining_bytes) = (Body::new(body).into_data_stream(), MAX_DRAIN_BYTES);
             while let Ok(Some(Ok(piece))) = timeout_at(end.min(Instant::now() + DRAIN_PAUSE), pieces.next()).await
-                && piece.len() < max_connections
+                && piece.len() < remaining_bytes
             {
-                max_connections -= piece.len();
+                remaining_bytes -= piece.len();
             }
         });
     }

@@ -201,13 +201,13 @@ fn detail() -> Value {
             "reserved_tokens": 0, "reserved_cost": 0.0, "started_at": NOW, "ended_at": LATER,
         });
         fields.insert("steps".into(), json!([step]));
-        fields.insert("usage".into(), spent());
+        fields.insert("usage".into(), run_usage());
         fields.insert("waits_for".into(), Value::Null);
     }
     detail
 }
 
-fn spent() -> Value {
+fn run_usage() -> Value {
     json!({
         "steps": 2, "tool_calls": 1, "input_tokens": 120, "cached_input_tokens": 0, "output_tokens": 12,
         "cost": 0.00027, "reserved_tokens": 0, "reserved_cost": 0.0,
@@ -215,7 +215,7 @@ fn spent() -> Value {
 }
 
 fn day() -> Value {
-    let mut day = spent();
+    let mut day = run_usage();
     if let Some(fields) = day.as_object_mut() {
         fields.insert("day".into(), "2026-01-02".into());
     }

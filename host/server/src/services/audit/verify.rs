@@ -40,7 +40,7 @@ pub struct Report {
 
 /// Verifies entries one by one.
 struct Verifier {
-    walk: ChainVerifier,
+    chain: ChainVerifier,
     expected: Option<Head>,
     report: Report,
 }
@@ -70,15 +70,15 @@ pub async fn verify_in(db: &mut Db, master: &MasterKey, expected: Option<Head>) 
     let Some((_, key)) = keys.first().cloned() else { return without_keys(db).await };
     let (ends, mac) = store::audit::ends(db).await?.unwrap_or_default();
     let report = Report { first: ends.pruned + 1, ..Report::default() };
-    let mut reading = Verifier { walk: ChainVerifier::new(keys, key, &ends), expected, report };
-    store::audit::each(db, |entry, hash| reading.check_entry(&entry, hash)).await?;
+    let mut verifier = Verifier { chain: ChainVerifier::new(keys, key, &ends), expected, report };
+    store::audit::each(db, |entry, hash| verifier.check_entry(&entry, hash)).await?;
     if let Some(finding) = loss(db, &ends).await? {
-        reading.find(finding);
+        verifier.find(finding);
     }
     if store::secrets::key_id(db).await?.is_none() {
-        reading.find(NO_KEY_ID.into());
+        verifier.find(NO_KEY_ID.into());
     }
-    Ok(reading.end(&ends, mac))
+    Ok(verifier.end(&ends, mac))
 }
 
 /// Returns a finding if other tables show that entries are missing. Hashes cannot show this, because an attacker can
@@ -121,8 +121,8 @@ impl Verifier {
 
     fn check_entry(&mut self, entry: &Entry, hash: Option<Hash>) {
         let position = entry.position;
-        let last = self.walk.last;
-        let step = self.walk.verify(entry, hash);
+        let last = self.chain.last;
+        let step = self.chain.verify(entry, hash);
         if !step.follows {
             let what = if position <= last { "was there before" } else { "is missing" };
             let entries = if position <= last { position..=position } else { last + 1..=position - 1 };
@@ -144,7 +144,7 @@ impl Verifier {
     }
 
     fn end(mut self, ends: &Ends, mac: Option<Hash>) -> Report {
-        if mac != Some(self.walk.newest().close(ends)) {
+        if mac != Some(self.chain.newest().close(ends)) {
             self.find("the record of the log's ends was changed".into());
         }
         if ends.broken > 0 {
@@ -154,23 +154,23 @@ impl Verifier {
             ));
         }
         match ends.last {
-            last if last > self.walk.last => {
-                self.find(format!("{} is missing at the end", describe_range(self.walk.last + 1, last)))
+            last if last > self.chain.last => {
+                self.find(format!("{} is missing at the end", describe_range(self.chain.last + 1, last)))
             }
-            last if last < self.walk.last => {
-                self.find(format!("{} was added at the end", describe_range(last + 1, self.walk.last)))
+            last if last < self.chain.last => {
+                self.find(format!("{} was added at the end", describe_range(last + 1, self.chain.last)))
             }
-            _ if self.walk.hash != Some(ends.last_hash) => self.find(format!("entry {} has another hash", ends.last)),
+            _ if self.chain.hash != Some(ends.last_hash) => self.find(format!("entry {} has another hash", ends.last)),
             _ => {}
         }
         if ends.pruned > 0 {
             self.compare(ends.pruned, Some(&ends.pruned_hash));
         }
         match self.expected.take() {
-            Some(head) if head.position > self.walk.last => {
+            Some(head) if head.position > self.chain.last => {
                 let finding = format!(
                     "{} is missing: the head that was published is newer",
-                    describe_range(self.walk.last + 1, head.position)
+                    describe_range(self.chain.last + 1, head.position)
                 );
                 self.find(finding);
             }
@@ -180,8 +180,8 @@ impl Verifier {
             )),
             _ => {}
         }
-        let hash = self.walk.hash.map(|hash| hash.to_string()).unwrap_or_default();
-        self.report.head = Some(Head { position: self.walk.last, hash });
+        let hash = self.chain.hash.map(|hash| hash.to_string()).unwrap_or_default();
+        self.report.head = Some(Head { position: self.chain.last, hash });
         self.report
     }
 }

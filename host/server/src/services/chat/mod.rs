@@ -48,7 +48,7 @@ pub struct ChatRun {
     pub run: Run,
     /// Whether an earlier request with the same `Idempotency-Key` started it.
     pub before: bool,
-    stays: oneshot::Sender<()>,
+    disconnect_guard: oneshot::Sender<()>,
 }
 
 /// An agent's answer in a run.
@@ -71,8 +71,8 @@ pub async fn start(
     claim: Option<Claim>,
 ) -> Result<ChatRun> {
     runs.activation.check()?;
-    let (stays, leaves) = oneshot::channel();
-    let (worker, is_kept) = (runs.clone(), claim.is_some());
+    let (disconnect_guard, disconnected) = oneshot::channel();
+    let (worker, survives_disconnect) = (runs.clone(), claim.is_some());
     let queueing = async move {
         let by = principal.clone();
         let queued = worker
@@ -80,16 +80,16 @@ pub async fn start(
             .write(move |tx| Box::pin(async move { queue(tx, &by, &agent, id, conversation, claim).await }));
         let started = queued.await?;
         runs::wake(&worker, &started.run);
-        if !is_kept {
+        if !survives_disconnect {
             let (watcher, run) = (worker.clone(), started.run.clone());
-            let watching = async move { stop_if_left(&watcher, &principal, run, leaves).await };
+            let watching = async move { stop_if_left(&watcher, &principal, run, disconnected).await };
             worker.tasks.spawn("the client of a run", Policy::Job, watching);
         }
         Ok(started)
     };
     // A client that disconnects now is detected once the run exists.
     let Started { run, before } = runs.tasks.run_detached("queueing", queueing).await?;
-    Ok(ChatRun { run, before, stays })
+    Ok(ChatRun { run, before, disconnect_guard })
 }
 
 async fn queue(
@@ -122,11 +122,11 @@ fn session(id: &RunId) -> String {
 
 /// Stops the run if the client disconnects. A shutdown does not stop it: like every other run, it resumes afterwards
 /// and ends by itself.
-async fn stop_if_left(runs: &Runs, principal: &Principal, run: Run, leaves: oneshot::Receiver<()>) {
+async fn stop_if_left(runs: &Runs, principal: &Principal, run: Run, disconnected: oneshot::Receiver<()>) {
     let left = tokio::select! {
         biased;
         () = runs.tasks.shutdown().cancelled() => false,
-        stayed = leaves => stayed.is_err(),
+        stayed = disconnected => stayed.is_err(),
     };
     if !left {
         return;
@@ -142,7 +142,7 @@ impl ChatRun {
     /// Marks the answer as delivered to the client.
     pub fn end(self) {
         // Fails for runs with an `Idempotency-Key`, which have no receiver.
-        self.stays.send(()).ok();
+        self.disconnect_guard.send(()).ok();
     }
 }
 

@@ -74,8 +74,8 @@ impl OutputStream {
             let event = event.ok_or_else(shutting_down)?;
             let words = match &*event.envelope.event_type {
                 "message.delta" => {
-                    let said = |step: &str, from| self.runs.scheduler.live_output(&self.run, step, from);
-                    self.position.piece(payload(&event)?, said)
+                    let live_output = |step: &str, from| self.runs.scheduler.live_output(&self.run, step, from);
+                    self.position.on_delta(payload(&event)?, live_output)
                 }
                 "model.response" => self.position.answered(payload(&event)?),
                 "message.assistant" => self.position.message(payload(&event)?),
@@ -92,7 +92,7 @@ impl OutputStream {
 
 impl StreamPosition {
     /// Handles a delta. Missed text before it comes from `said`, or else later from the message.
-    fn piece(&mut self, delta: Delta, said: impl Fn(&str, usize) -> Option<String>) -> Option<String> {
+    fn on_delta(&mut self, delta: Delta, said: impl Fn(&str, usize) -> Option<String>) -> Option<String> {
         if delta.step_id <= self.last_completed {
             return None;
         }

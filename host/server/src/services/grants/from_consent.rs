@@ -25,19 +25,19 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
     if !principal.may(Scope::VaultWrite) {
         return Ok(());
     }
-    let held = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
-    let lacking = |name: &str| !held.iter().any(|grant| grant.name.as_str() == name);
-    for wish in candidate
+    let grants = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
+    let lacking = |name: &str| !grants.iter().any(|grant| grant.name.as_str() == name);
+    for request in candidate
         .requests()
         .iter()
-        .filter(|wish| named.contains(&permissions::secret_permission(wish)) && lacking(&wish.name))
+        .filter(|request| named.contains(&permissions::secret_permission(request)) && lacking(&request.name))
     {
-        let secret = match store::secrets::get_by_name(tx, &SecretName::from_db(wish.name.clone())).await {
+        let secret = match store::secrets::get_by_name(tx, &SecretName::from_db(request.name.clone())).await {
             Err(Error::NotFound(_)) => continue,
             secret => secret?,
         };
         GrantIssuer { secret: &secret, by: principal.name(), terms: Terms::default() }
-            .issue(tx, candidate, wish)
+            .issue(tx, candidate, request)
             .await?;
     }
     Ok(())
@@ -54,14 +54,14 @@ pub async fn grant_named(
         return Ok(());
     }
     principal.require(Scope::VaultWrite, "A component is to use a secret")?;
-    let held = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
+    let grants = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
     for (name, secret) in secrets {
         let unknown = || Error::invalid_field(&format!("secrets.{name}"), "the component asks for no such secret");
-        let wish = candidate.request_for(name).ok_or_else(unknown)?;
+        let request = candidate.request_for(name).ok_or_else(unknown)?;
         let secret = find(tx, secret).await?;
-        if !held.iter().any(|grant| grant.name == *name && grant.secret_id == secret.id) {
+        if !grants.iter().any(|grant| grant.name == *name && grant.secret_id == secret.id) {
             GrantIssuer { secret: &secret, by: principal.name(), terms: Terms::default() }
-                .issue(tx, candidate, wish)
+                .issue(tx, candidate, request)
                 .await?;
         }
     }
@@ -83,11 +83,11 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
     }
     let now = tx.now();
     let consented = |grant: &Grant| {
-        to.request_for(&grant.name).is_some_and(|wish| named.contains(&permissions::secret_permission(wish)))
+        to.request_for(&grant.name).is_some_and(|request| named.contains(&permissions::secret_permission(request)))
     };
     let grants = store::grants::list_of_holder(tx, &to.holder, from).await?;
-    let held = store::grants::list_of_holder(tx, &to.holder, to.digest()).await?;
-    let lacking = |grant: &Grant| !held.iter().any(|other| other.name == grant.name);
+    let existing = store::grants::list_of_holder(tx, &to.holder, to.digest()).await?;
+    let lacking = |grant: &Grant| !existing.iter().any(|other| other.name == grant.name);
     for mut grant in grants.into_iter().filter(|grant| grant.is_usable(&now) && consented(grant) && lacking(grant)) {
         grant.max_uses = grant.max_uses.map(|most| most - grant.uses);
         grant = Grant {

@@ -123,7 +123,7 @@ fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
         return Err(Error::invalid_field("component", "a provider is one component; this names a skill of an agent"));
     }
     if let Some(hosts) = &mut new.hosts {
-        *hosts = places(hosts).map_err(|reason| Error::invalid_field("hosts", reason))?;
+        *hosts = normalize_places(hosts).map_err(|reason| Error::invalid_field("hosts", reason))?;
         if hosts.is_empty() {
             return Err(Error::invalid_field("hosts", "it names at least one"));
         }
@@ -147,7 +147,7 @@ fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
 }
 
 /// Parses hosts, and single ports that are reached by plain HTTP.
-fn places(hosts: &[String]) -> Result<Vec<String>, String> {
+fn normalize_places(hosts: &[String]) -> Result<Vec<String>, String> {
     let (plain, encrypted): (Vec<_>, Vec<_>) =
         hosts.iter().cloned().partition(|host| host.starts_with(PLAIN_HTTP_PREFIX));
     let place = |host: String| {

@@ -109,7 +109,7 @@ pub(super) async fn prepare(
     if too_long.tries > RETRIES || (too_long.tries > 0 && too_long.bytes.is_some_and(|before| bytes >= before)) {
         return Ok(Err(Failure { code: CONTEXT_TOO_LONG.into(), message: too_long.message }));
     }
-    names.show(&mut request);
+    names.rename_request(&mut request);
     let model = format!("{}/{model}", provider.id);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);

@@ -103,7 +103,7 @@ impl Scheduler {
     }
 
     /// Returns the semaphore that limits the concurrent sessions of an agent.
-    pub(super) fn turns(&self, agent: AgentKey) -> Arc<Semaphore> {
+    pub(super) fn session_permits(&self, agent: AgentKey) -> Arc<Semaphore> {
         let new = || Arc::new(Semaphore::new(self.concurrent_sessions));
         Arc::clone(self.state().agents.entry(agent).or_insert_with(new))
     }

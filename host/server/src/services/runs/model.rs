@@ -104,7 +104,7 @@ pub(super) async fn run(executor: &RunExecutor<'_>, history: Vec<Message>, skill
     match answered {
         Ok(answer) => close(executor, opened, answer).await,
         Err(_) if executor.control.now.is_cancelled() => Ok(Outcome::Stopped),
-        Err(call_failure) => failed(executor, &asked, opened, call_failure).await,
+        Err(failed_call) => failed(executor, &asked, opened, failed_call).await,
     }
 }
 
@@ -226,9 +226,9 @@ async fn failed(
     executor: &RunExecutor<'_>,
     asked: &ModelSelection,
     opened: Opened,
-    call_failure: CallFailure,
+    failed_call: CallFailure,
 ) -> Result<Outcome> {
-    let CallFailure { failure, usage, is_free, is_silent } = call_failure;
+    let CallFailure { failure, usage, is_free, is_silent } = failed_call;
     let step_id = opened.step;
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
@@ -239,7 +239,7 @@ async fn failed(
         Some(next) => json!({ "code": code, "message": message, "next": next }),
         None => json!({ "code": code, "message": message }),
     };
-    let (subject, failure_events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, usage));
+    let (subject, events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, usage));
     executor
         .runs
         .store
@@ -249,7 +249,7 @@ async fn failed(
                     steps::settle(tx, &step_id, &StepUsage::default()).await?;
                 }
                 steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
-                events::record_all(tx, &subject, failure_events).await
+                events::record_all(tx, &subject, events).await
             })
         })
         .await?;

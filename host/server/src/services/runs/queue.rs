@@ -51,19 +51,19 @@ async fn work(runs: &Runs, agent: AgentKey, session: &SessionId) {
 
 async fn drain(runs: &Runs, agent: AgentKey, session: &SessionId, again: bool) -> Result<()> {
     if again {
-        resume::again(runs, session).await?;
+        resume::resume_interrupted(runs, session).await?;
     }
     while let Some(run) = next(runs, session).await? {
-        let turns = runs.scheduler.turns(agent);
-        let executor = tokio::select! {
-            executor = turns.acquire() => executor.map_err(Error::internal)?,
+        let permits = runs.scheduler.session_permits(agent);
+        let permit = tokio::select! {
+            permit = permits.acquire() => permit.map_err(Error::internal)?,
             () = runs.tasks.shutdown().cancelled() => return Ok(()),
         };
         let control = runs.scheduler.begin(&run);
         let ended = AssertUnwindSafe(executor::carry_out(runs, &run, &control)).catch_unwind().await;
         let ended = ended.unwrap_or_else(|_| Err(Error::internal("a run panicked")));
         runs.scheduler.end(&run);
-        drop(executor);
+        drop(permit);
         match ended {
             Ok(executor::End::Ended | executor::End::Waiting) => {}
             Ok(executor::End::Paused) => return Ok(()),

@@ -32,7 +32,7 @@ pub async fn resume_all(runs: &Runs) -> Result<()> {
 }
 
 /// Resumes the interrupted run of a session, as after a restart.
-pub(super) async fn again(runs: &Runs, session: &SessionId) -> Result<()> {
+pub(super) async fn resume_interrupted(runs: &Runs, session: &SessionId) -> Result<()> {
     let mut db = runs.store.read().await?;
     let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
     let run = store::runs::get(&mut db, &id).await?;

@@ -18,7 +18,7 @@ const MAX_SUGGESTIONS: usize = 5;
 #[derive(Debug, Clone, Default)]
 pub(super) struct ToolNameMap {
     /// Replaced names, by the tool's own name.
-    shown: HashMap<String, String>,
+    wire_names: HashMap<String, String>,
 }
 
 impl ToolNameMap {
@@ -28,18 +28,19 @@ impl ToolNameMap {
         let mut names = Self::default();
         for name in long {
             // Another tool may have this name already.
-            let is_free =
-                |shown: &String| !tools.clone().any(|other| other == shown) && names.from_wire(shown) == *shown;
-            let shown = (0..).map(|executor| shortened(name, executor)).find(is_free);
-            names.shown.extend(shown.map(|shown| (name.to_owned(), shown)));
+            let is_free = |wire_name: &String| {
+                !tools.clone().any(|other| other == wire_name) && names.from_wire(wire_name) == *wire_name
+            };
+            let wire_name = (0..).map(|attempt| shortened(name, attempt)).find(is_free);
+            names.wire_names.extend(wire_name.map(|wire_name| (name.to_owned(), wire_name)));
         }
         names
     }
 
     /// Returns the name of a tool for services. Histories may still contain a tool that was removed.
     pub(super) fn to_wire(&self, name: &str) -> String {
-        match self.shown.get(name) {
-            Some(shown) => shown.clone(),
+        match self.wire_names.get(name) {
+            Some(wire_name) => wire_name.clone(),
             None if is_accepted(name) => name.to_owned(),
             None => shortened(name, 0),
         }
@@ -47,13 +48,13 @@ impl ToolNameMap {
 
     /// Returns the tool with a name that a model called.
     #[expect(clippy::wrong_self_convention, reason = "the name comes from the wire, through this map")]
-    pub(super) fn from_wire(&self, shown: &str) -> String {
-        let found = self.shown.iter().find(|(_, known)| *known == shown);
-        found.map_or(shown, |(name, _)| name).to_owned()
+    pub(super) fn from_wire(&self, wire_name: &str) -> String {
+        let found = self.wire_names.iter().find(|(_, known)| *known == wire_name);
+        found.map_or(wire_name, |(name, _)| name).to_owned()
     }
 
     /// Replaces the tool names in a request.
-    pub(super) fn show(&self, request: &mut models::Request) {
+    pub(super) fn rename_request(&self, request: &mut models::Request) {
         for tool in &mut request.tools {
             tool.name = self.to_wire(&tool.name);
         }

@@ -45,14 +45,14 @@ impl CallSecrets {
     /// Loads the values of all secrets that are granted to the component, in any mode and whether opened or not: a
     /// response may contain any value that a service has received before. Returns `None` if the manifest requests no
     /// secrets.
-    pub async fn load(vault: &Vault, owner: CallIdentity, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
+    pub async fn load(vault: &Vault, call_identity: CallIdentity, manifest: &Manifest) -> Result<Option<Arc<Self>>> {
         if manifest.secrets.is_empty() {
             return Ok(None);
         }
         let call = Self {
             master: vault.master.clone(),
             server: ServerRuntime::current(),
-            recorder: SecretUseRecorder::new(&vault.store, owner),
+            recorder: SecretUseRecorder::new(&vault.store, call_identity),
             asked: manifest.secrets.iter().map(|wish| wish.name.clone()).collect(),
             opened: Mutex::default(),
             uses: AtomicU32::new(0),
@@ -64,8 +64,8 @@ impl CallSecrets {
     }
 
     pub(super) async fn all(&self) -> Result<Vec<Grant>> {
-        let SecretUseRecorder { store, owner, .. } = &self.recorder;
-        store::grants::list_of_holder(&mut *store.read().await?, &owner.holder, &owner.digest).await
+        let SecretUseRecorder { store, call_identity, .. } = &self.recorder;
+        store::grants::list_of_holder(&mut *store.read().await?, &call_identity.holder, &call_identity.digest).await
     }
 
     pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {
@@ -121,7 +121,7 @@ impl CallSecrets {
             grant_id: grant.id.clone(),
             secret_id: grant.secret_id.clone(),
             name: grant.name.clone(),
-            component: self.recorder.owner.component.clone(),
+            component: self.recorder.call_identity.component.clone(),
             mode: grant.mode.into_str(),
             host,
         };
@@ -131,7 +131,7 @@ impl CallSecrets {
     /// Records a denial and returns its reason. The text contains the API request that would grant the secret, and
     /// nothing that the component may not know.
     async fn deny(&self, name: &str, mode: Option<Mode>) -> Result<String> {
-        let component = &self.recorder.owner.component;
+        let component = &self.recorder.call_identity.component;
         if !self.asked.iter().any(|asked| asked == name) {
             let name: String = name.chars().take(64).collect();
             let reason =
@@ -223,6 +223,6 @@ impl Secrets for CallSecrets {
 
 impl std::fmt::Debug for CallSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CallSecrets").field("owner", &self.recorder.owner).finish_non_exhaustive()
+        f.debug_struct("CallSecrets").field("owner", &self.recorder.call_identity).finish_non_exhaustive()
     }
 }

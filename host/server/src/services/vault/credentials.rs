@@ -85,8 +85,8 @@ impl CallSecrets {
     }
 
     /// Records why a request is not sent, and returns the error with the API request that would grant it.
-    async fn report_rejection(&self, hop: &Hop<'_>, report_rejection: Stopped) -> Result<egress::Error> {
-        let (name, reason) = match report_rejection {
+    async fn report_rejection(&self, hop: &Hop<'_>, rejection: Stopped) -> Result<egress::Error> {
+        let (name, reason) = match rejection {
             Stopped::Body(error) => return Ok(error),
             Stopped::Failed(error) => return Err(error),
             Stopped::Refused(refusal) => {

@@ -34,9 +34,9 @@ pub struct CallIdentity {
 #[derive(Clone)]
 pub struct SecretUseRecorder {
     pub store: Store,
-    pub owner: Arc<CallIdentity>,
+    pub call_identity: Arc<CallIdentity>,
     known: Arc<Mutex<Known>>,
-    told: Arc<AtomicU32>,
+    recorded_denials: Arc<AtomicU32>,
 }
 
 #[derive(Default)]
@@ -48,8 +48,13 @@ struct Known {
 }
 
 impl SecretUseRecorder {
-    pub fn new(store: &Store, owner: CallIdentity) -> Self {
-        Self { store: store.clone(), owner: Arc::new(owner), known: Arc::default(), told: Arc::default() }
+    pub fn new(store: &Store, call_identity: CallIdentity) -> Self {
+        Self {
+            store: store.clone(),
+            call_identity: Arc::new(call_identity),
+            known: Arc::default(),
+            recorded_denials: Arc::default(),
+        }
     }
 
     pub fn track_value(&self, name: &str, value: &Value) {
@@ -82,7 +87,7 @@ impl SecretUseRecorder {
 
     /// Returns the API request that would grant a secret of the vault under the component's name for it.
     pub fn grant(&self, secret: &SecretName, name: &str, terms: Vec<(&str, Json)>) -> String {
-        let CallIdentity { agent, component, .. } = &*self.owner;
+        let CallIdentity { agent, component, .. } = &*self.call_identity;
         let holder = match agent {
             Some(agent) => vec![("agent_id", agent.as_str().into()), ("component", component.as_str().into())],
             None => vec![("provider_id", component.as_str().into())],
@@ -95,13 +100,13 @@ impl SecretUseRecorder {
 
     /// Records a denial, unless the call has reached the maximum.
     pub async fn record_denial(&self, name: &str, reason: &str) -> Result<()> {
-        if self.told.fetch_add(1, Relaxed) >= MAX_RECORDED_DENIALS {
+        if self.recorded_denials.fetch_add(1, Relaxed) >= MAX_RECORDED_DENIALS {
             return Ok(());
         }
         let redactor = self.redactor().unwrap_or_default();
         let name = SecretName::try_from(redactor.text(name).into_owned()).ok();
         let reason = redactor.text(reason).into_owned();
-        let event = Event::SecretDenied { name, component: self.owner.component.clone(), reason };
+        let event = Event::SecretDenied { name, component: self.call_identity.component.clone(), reason };
         self.record_if(event, |_| Box::pin(async { Ok(true) })).await.map(drop)
     }
 
@@ -110,7 +115,7 @@ impl SecretUseRecorder {
     where
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<bool>> + Send + 'static,
     {
-        let subject = self.owner.subject.clone();
+        let subject = self.call_identity.subject.clone();
         self.store
             .write(move |tx| {
                 Box::pin(async move {
