@@ -1,12 +1,22 @@
 //! State after a restart, and after a crash.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::harness::{Server, config, send};
+use crate::{
+    cli::serve,
+    harness::{Server, config, send},
+};
 
 fn compiled(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
@@ -174,4 +184,36 @@ async fn the_time_that_a_server_was_down_is_not_the_runs() {
     let config = config(home.path());
     let server = Server::configured(home, config, moxxy_types::clock::Clock::new(later)).await;
     server.events("agent_id=ada&after=0").await.until("run.completed").await;
+}
+
+/// A server that ends with its test, also when that fails.
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// A laptop that sleeps, or a shell's Ctrl-Z.
+#[tokio::test]
+async fn a_server_that_was_stopped_for_longer_than_its_limits_goes_on() {
+    let home = TempDir::new().unwrap();
+    let limits = [("MOXXY_PLUGINS_FIRST_TOKEN", "3000"), ("MOXXY_PLUGINS_PROVIDER_WALL", "3000")];
+    let (process, url) = serve(home.path(), &limits);
+    let process = KillOnDrop(process);
+    let server = Server::elsewhere(url, home);
+    server.scripted("ada", json!([{ "text": "late", "delay_ms": 1000 }])).await;
+    let patch = json!({ "limits": { "max_seconds": 3 } });
+    send(server.request(Method::PATCH, "/v1/agents/ada").json(&patch)).await.expect(200);
+    let mut events = server.events("agent_id=ada").await;
+    server.start_run("ada", json!({ "task": "one" })).await;
+    events.until("model.request").await;
+    let signal = |name: &str| Command::new("kill").args([name, &process.0.id().to_string()]).status().unwrap();
+    assert!(signal("-STOP").success());
+    // Nothing can be awaited while the process does nothing.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(signal("-CONT").success());
+    events.until("run.completed").await;
 }

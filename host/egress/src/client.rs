@@ -12,10 +12,13 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use moxxy_system::tasks;
+use moxxy_system::{
+    tasks,
+    timeout::{sleep, timeout, timeout_at},
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::Instant,
 };
 
 use super::{

@@ -7,13 +7,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use moxxy_system::tasks;
+use moxxy_system::{tasks, timeout::timeout_at};
 use moxxy_types::error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     sync::OnceCell,
-    time::{Instant, timeout_at},
+    time::Instant,
 };
 use tokio_rustls::{
     TlsConnector,

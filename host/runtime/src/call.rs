@@ -3,11 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use moxxy_secrets::Redactor;
+use moxxy_system::timeout::{timeout, timeout_at};
 use moxxy_types::{components::Staged, events::Usage};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Engine, Store};
 

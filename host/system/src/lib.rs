@@ -6,3 +6,4 @@ pub mod json;
 pub mod tasks;
 pub mod telemetry;
 pub mod text;
+pub mod timeout;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use moxxy_store::{self as store, Tx, events, steps};
+use moxxy_system::timeout;
 use moxxy_types::{
     agents::Agent,
     clock,
@@ -204,7 +205,7 @@ impl RunExecutor<'_> {
     async fn time_up(&self, mut left: Duration) {
         let mut known = self.runs.store.outage();
         while !left.is_zero() {
-            tokio::time::sleep(left).await;
+            timeout::sleep(left).await;
             let outage = self.runs.store.outage();
             left = outage.saturating_sub(known);
             known = outage;
