@@ -150,7 +150,7 @@ impl Plugins {
         let received = tasks::blocking(move || files.write_temporary_upload(&upload)).await??;
         let component = self.load_or_compile(&digest, &received).await?;
         let engine = self.host_engine();
-        if !engine.has_loaded(&component) {
+        if !engine.is(component.engine()) {
             return Err(Error::unavailable("busy", "The engine was just replaced; try again"));
         }
         let description = self.describe(&engine, &component, digest, size).await?;

@@ -251,7 +251,7 @@ impl Plugins {
                 }
             };
             let engine = self.host_engine();
-            if engine.has_loaded(&component) {
+            if engine.is(component.engine()) {
                 return self.link(&engine, &component, description).await;
             }
         }

@@ -11,10 +11,7 @@ use std::{
 
 use moxxy_types::error::Result;
 use tokio::io::{Interest, unix::AsyncFd};
-use wasmtime::{
-    Engine,
-    component::{Component, Linker},
-};
+use wasmtime::{Engine, component::Linker};
 
 use super::{Options, Plugins, engine, imports, prepared::Prepared, state::CallState};
 
@@ -39,8 +36,9 @@ impl HostEngine {
         Ok(Self { linker: imports::linker(&engine).map_err(engine::internal)?, has_swap })
     }
 
-    pub(crate) fn has_loaded(&self, component: &Component) -> bool {
-        Engine::same(component.engine(), self.linker.engine())
+    /// Whether a component that was loaded into `engine` runs on this one.
+    pub(crate) fn is(&self, engine: &Engine) -> bool {
+        Engine::same(engine, self.linker.engine())
     }
 }
 
@@ -84,7 +82,7 @@ impl Plugins {
 
     /// Unloads all components if the engine was replaced while this one was being loaded.
     pub(crate) fn unload_if_outdated(&self, prepared: &Prepared) {
-        if !Engine::same(prepared.exports.engine(), self.host_engine().linker.engine()) {
+        if !self.host_engine().is(prepared.exports.engine()) {
             self.registry.unload_all();
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::{self, Instant, error::Elapsed};
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Returns how late a timer fires now, if more than a busy machine explains.
-pub fn lateness(deadline: Instant) -> Option<Duration> {
+fn lateness(deadline: Instant) -> Option<Duration> {
     Some(deadline.elapsed()).filter(|late| *late > TOLERANCE)
 }
 
