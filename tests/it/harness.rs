@@ -106,6 +106,7 @@ impl Server {
         self.tasks.shutdown().cancel();
         if let Some(serving) = self.serving.take() {
             timeout(PATIENCE, serving).await.expect("the shutdown takes too long").unwrap().unwrap();
+            assert!(!self.home.path().join("moxxy.db-wal").exists(), "the database is one file after a clean stop");
         }
         std::mem::replace(&mut self.home, TempDir::new().unwrap())
     }

@@ -213,9 +213,6 @@ async fn a_start_without_the_database_leaves_installed_components_alone() {
     assert!(before > 0);
     let saved = home.path().join("saved");
     fs::rename(&path, &saved).unwrap();
-    for suffix in ["-wal", "-shm"] {
-        drop(fs::remove_file(format!("{}{suffix}", path.display())));
-    }
     // Missing, and empty.
     for _ in 0..2 {
         let error = refused(home.path());

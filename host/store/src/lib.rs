@@ -111,7 +111,7 @@ impl Store {
         let (jobs, queue) = mpsc::channel(WRITE_QUEUE_CAPACITY);
         let (chain, outage) = (audit::Chain::default(), outage::StorageOutage::default());
         let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
-        tasks.spawn("store writer", Policy::Drain, writer::run(tx, queue, events));
+        tasks.spawn("store writer", Policy::Drain, writer::run(tx, queue, events, readers.clone()));
         let precedes_log = (1..migration::AUDIT_LOG_VERSION).contains(&version);
         Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone() })
     }

@@ -13,7 +13,7 @@ use moxxy_types::{
     error::{Error, Problem, Result},
     events::LoggedEvent,
 };
-use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{audit::Chain, outage::StorageOutage};
@@ -202,8 +202,9 @@ fn storage_problem(error: &Error) -> Option<Problem> {
     }
 }
 
-/// Runs transactions until every [`super::Store`] is dropped.
-pub(super) async fn run(mut tx: Tx, mut queue: mpsc::Receiver<Job>, events: Events) {
+/// Runs transactions until every [`super::Store`] is dropped. Then closes the database: the readers first, because
+/// only a connection that can write merges the write-ahead log into the database when it is the last one.
+pub(super) async fn run(mut tx: Tx, mut queue: mpsc::Receiver<Job>, events: Events, readers: SqlitePool) {
     while let Some(first) = queue.recv().await {
         let mut responders = Vec::new();
         let committed = tx.run_group(first, &mut queue, &mut responders).await;
@@ -223,5 +224,9 @@ pub(super) async fn run(mut tx: Tx, mut queue: mpsc::Receiver<Job>, events: Even
                 responders.into_iter().for_each(|responder| responder(Err(failed())));
             }
         }
+    }
+    readers.close().await;
+    if let Err(error) = tx.connection.close().await {
+        tracing::error!(?error, "the database could not be closed");
     }
 }
