@@ -83,7 +83,7 @@ async fn within_a_run_its_task_and_its_newest_calls_stay() {
     server.upload("ada", "misbehave").await.expect(201);
     let mut events = server.events("agent_id=ada").await;
     server.run("ada", "the task").await;
-    for (left_out, shortened) in [(0, 0), (0, 0), (2, 2)] {
+    for (left_out, shortened) in [(0, 0), (0, 0), (0, 3)] {
         let requested = last_request(&mut events).await;
         assert_eq!(
             (&requested["left_out"], &requested["shortened"]),
@@ -98,7 +98,7 @@ async fn within_a_run_its_task_and_its_newest_calls_stay() {
     // fits.
     let messages = shown(&server.run("ada", "and now?").await);
     assert_whole(&messages);
-    assert_eq!(messages[messages.len() - 2]["tool_results"].as_array().unwrap().len(), 3);
+    assert_eq!(messages[messages.len() - 2]["tool_results"].as_array().unwrap().len(), 1);
     assert_eq!(messages.last().unwrap()["text"], "and now?");
 }
 
@@ -160,11 +160,37 @@ async fn tries_end_where_there_is_no_less_to_show() {
     let config = json!({ "steps": [{ "text": "fine" }], "repeat": true });
     server.patch("/v1/providers/ada", json!({ "config": config })).await.expect(200);
     for _ in 0..40 {
-        server.run("ada", "some more words for the history").await;
+        server.run("ada", &"some more words for the history ".repeat(20)).await;
     }
     let never = json!({ "steps": [{ "text": "fine", "most_bytes": 0 }], "repeat": true });
     server.patch("/v1/providers/ada", json!({ "config": never })).await.expect(200);
     let run = server.run("ada", "go").await;
     assert_eq!(run["error"]["code"], "context_too_long");
     assert_eq!(detail(&server, &run).await["steps"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_prompt_begins_at_the_same_message_until_it_is_full_again() {
+    let server = Server::start().await;
+    let config =
+        json!({ "steps": [{ "text": "an answer ".repeat(20) }], "repeat": true, "model": { "context_window": 3000 } });
+    server.scripted_with("ada", config.clone(), json!({})).await;
+    let mut events = server.events("agent_id=ada").await;
+    let mut left_out = Vec::new();
+    for number in 0..40 {
+        server.run("ada", &format!("task {number}")).await;
+        left_out.push(last_request(&mut events).await["left_out"].as_u64().unwrap());
+    }
+    let moves: Vec<_> = left_out.windows(2).filter(|pair| pair[0] != pair[1]).map(|pair| pair[1] - pair[0]).collect();
+    // Each move drops several messages, so that the prompts in between have the same beginning.
+    assert!(moves.len() >= 2 && moves.iter().all(|dropped| *dropped >= 6), "{left_out:?}");
+    // The place is stored: a restart does not change it.
+    let home = server.stop().await;
+    let server = Server::at(home, |_| {}).await;
+    record(&server, config).await;
+    let mut events = server.events("agent_id=ada").await;
+    let messages = shown(&server.run("ada", "what now?").await);
+    let last = last_request(&mut events).await["left_out"].as_u64().unwrap();
+    assert!(last == *left_out.last().unwrap() || last >= left_out.last().unwrap() + 6, "{last}");
+    assert!(messages[0]["text"].as_str().unwrap().starts_with(&format!("[… {last} earlier messages")));
 }

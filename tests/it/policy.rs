@@ -1,10 +1,15 @@
 //! Tool policies: their checks, and their effect on runs that wait.
 
+use std::sync::Arc;
+
+use axum::{Router, routing::get};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::{
     harness::{Server, send},
+    peer::{self, Peer},
     questions::{asking, call, questions, respond, told, waiting},
 };
 
@@ -50,4 +55,35 @@ async fn a_new_policy_holds_for_what_waits() {
     respond(&server, "ada", &open[0], json!({ "decision": "deny" })).await.error(404, "question_not_found");
     put(json!({ "tools": { "*": "allow" } })).await.expect(200);
     assert_eq!(told(&server, &run).await, ["did a"]);
+}
+
+#[tokio::test]
+async fn each_call_of_a_message_is_decided_when_its_turn_comes() {
+    let (arrived, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (arrives, released) = (Arc::clone(&arrived), Arc::clone(&release));
+    let slow = get(move || async move {
+        arrives.notify_one();
+        released.notified().await;
+        "fine"
+    });
+    let peer = Peer::new(Router::new().route("/slow", slow)).await;
+    let server = peer::reaching(&peer).await;
+    server.upload("ada", "asker").await.expect(201);
+    let guarded = |name: &str| call("hostile__guarded", json!({ "name": name }));
+    let calls = json!([call("http__get", json!({ "url": peer.url("/slow") })), guarded("a"), guarded("b")]);
+    let config = json!({ "steps": [{ "tool_calls": calls }, { "record": true }] });
+    let script = json!({ "id": "script", "component": { "bundled": "script" }, "config": config });
+    server.post("/v1/providers", script).await.expect(201);
+    server.patch("/v1/agents/ada", json!({ "provider": "script", "model": "script" })).await.expect(200);
+    let put = |policy: Value| send(server.request(Method::PUT, "/v1/agents/ada/tool-policy").json(&policy));
+    put(json!({ "tools": { "*": "allow" } })).await.expect(200);
+    let run = server.start_run("ada", json!({ "task": "go" })).await;
+    arrived.notified().await;
+    put(json!({ "tools": { "hostile__*": "deny" } })).await.expect(200);
+    release.notify_one();
+    let results = told(&server, &run).await;
+    assert!(results[0].contains("fine"), "{results:?}");
+    for denied in &results[1..] {
+        assert_eq!(denied, "The call was not made: the tool policy of the agent denies this tool.");
+    }
 }

@@ -16,9 +16,9 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT a.*,
-             (SELECT CASE WHEN SUM(r.status = 'running') > 0 THEN 'running' WHEN SUM(r.status = 'waiting') > 0
-              THEN 'waiting' WHEN COUNT(*) > 0 THEN 'running' END
-              FROM runs r WHERE r.agent = a.key AND r.ended_at IS NULL) AS open_status,
+             (SELECT value FROM json_each('[\"running\", \"waiting\", \"queued\"]') WHERE EXISTS
+              (SELECT 1 FROM runs r WHERE r.agent = a.key AND r.status = value AND r.ended_at IS NULL)
+              ORDER BY key LIMIT 1) AS open_status,
              (SELECT r.status FROM runs r WHERE r.agent = a.key ORDER BY r.position DESC LIMIT 1) AS last_status
              FROM agents a ",
             $rest
@@ -40,6 +40,13 @@ struct Row {
     updated_at: String,
     open_status: Option<String>,
     last_status: Option<String>,
+}
+
+#[derive(FromRow)]
+struct WithPolicy {
+    #[sqlx(flatten)]
+    agent: Row,
+    tool_policy: String,
 }
 
 pub async fn insert(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
@@ -107,6 +114,14 @@ pub async fn get(db: &mut Db, name: &Name) -> Result<Agent> {
 pub async fn exists(db: &mut Db, agent: AgentKey) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM agents WHERE key = ?)";
     Ok(sqlx::query_scalar(sql).bind(agent.0).fetch_one(db).await?)
+}
+
+/// Returns the current settings and the tool policy of an agent.
+pub async fn settings(db: &mut Db, agent: AgentKey) -> Result<(Settings, Policy)> {
+    let sql = "SELECT *, NULL AS open_status, NULL AS last_status FROM agents WHERE key = ?";
+    let row: Option<WithPolicy> = sqlx::query_as(sql).bind(agent.0).fetch_optional(db).await?;
+    let WithPolicy { agent, tool_policy } = row.ok_or_else(|| Error::not_found("agent", agent.0))?;
+    Ok((Agent::try_from(agent)?.settings, from_json(&tool_policy)?))
 }
 
 /// Returns the tool policy of an agent.

@@ -95,6 +95,11 @@ pub async fn list_of_holder(db: &mut Db, holder: &Holder, digest: &Digest) -> Re
     .await?)
 }
 
+/// Returns all grants of an agent's skills, for any component.
+pub async fn of_skills(db: &mut Db, agent: AgentKey) -> Result<Vec<Grant>> {
+    Ok(sqlx::query_as(select!("WHERE g.agent = ? ORDER BY g.id")).bind(agent.0).fetch_all(db).await?)
+}
+
 /// Returns all grants of a provider, for any component.
 pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<Grant>> {
     let sql = select!("WHERE g.provider = ? ORDER BY g.id");

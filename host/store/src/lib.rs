@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod keyvalue;
 pub mod messages;
 pub mod migration;
+pub mod model_calls;
 mod outage;
 pub mod providers;
 pub mod questions;
@@ -22,6 +23,7 @@ pub mod sessions;
 pub mod skills;
 pub mod steps;
 pub mod tokens;
+pub mod usage;
 mod writer;
 
 use std::{
@@ -57,6 +59,8 @@ pub type Db = SqliteConnection;
 const MAX_READERS: u32 = 4;
 /// Time that SQLite waits for a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Number of rows that a reader is ahead of its consumer. Rows can be large, and each refill is a switch of threads.
+const ROW_BUFFER: usize = 16;
 /// Capacity of the queue of waiting write transactions.
 const WRITE_QUEUE_CAPACITY: usize = 1024;
 /// Retry interval of [`Store::persist`].
@@ -104,8 +108,9 @@ impl Store {
         let version = migration::migrate(&mut connection, path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(MAX_READERS)
-            // Rows can be large, and most readers stop early: keep the row buffer small.
-            .connect_with(options.clone().read_only(true).pragma("query_only", "on").row_buffer_size(4))
+            // A connection to a file does not break, and the test would be one more switch of threads.
+            .test_before_acquire(false)
+            .connect_with(options.clone().read_only(true).pragma("query_only", "on").row_buffer_size(ROW_BUFFER))
             .await
             .map_err(|e| cannot_open(path, &e))?;
         let (jobs, queue) = mpsc::channel(WRITE_QUEUE_CAPACITY);

@@ -1,7 +1,7 @@
 //! Messages of sessions.
 
 use moxxy_types::{
-    error::Result,
+    error::{Error, Result},
     ids::{RunId, SessionId},
     messages::Message,
     paging::{Page, PageRequest},
@@ -26,21 +26,44 @@ pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
         .bind(&message.created_at)
         .execute(&mut **tx)
         .await?;
+    if let calls @ 1.. = message.calls().len() {
+        let sql = "UPDATE runs SET requested_tool_calls = requested_tool_calls + ? WHERE id = ?";
+        let calls = i64::try_from(calls).map_err(Error::internal)?;
+        sqlx::query(sql).bind(calls).bind(message.run_id.as_str()).execute(&mut **tx).await?;
+    }
     Ok(())
 }
 
 /// Returns a page of a session's messages, oldest first, optionally of one run only.
 pub async fn page(db: &mut Db, session: &SessionId, run: Option<&RunId>, page: &PageRequest) -> Result<Page<Message>> {
-    let sql = "SELECT * FROM messages WHERE session = ?1 AND run = COALESCE(?2, run) AND position > ?3
-               ORDER BY position LIMIT ?4";
-    let after = page.position()?.unwrap_or(0);
-    let query = sqlx::query_as(sql).bind(session.as_str()).bind(run.map(RunId::as_str)).bind(after);
-    let rows: Vec<Positioned<Message>> = query.bind(page.rows()).fetch_all(db).await?;
+    let (sql, id) = match run {
+        None => {
+            ("SELECT * FROM messages WHERE session = ? AND position > ? ORDER BY position LIMIT ?", session.as_str())
+        }
+        Some(run) => ("SELECT * FROM messages WHERE run = ? AND position > ? ORDER BY position LIMIT ?", run.as_str()),
+    };
+    let query = sqlx::query_as(sql).bind(id).bind(page.position()?.unwrap_or(0)).bind(page.rows());
+    let rows: Vec<Positioned<Message>> = query.fetch_all(db).await?;
     Ok(page.cut(rows, |row| row.position.to_string()).map(|row| row.item))
 }
 
-/// Returns all messages of a session, oldest first, optionally of one run only.
-pub async fn list(db: &mut Db, session: &SessionId, run: Option<&RunId>) -> Result<Vec<Message>> {
-    let sql = "SELECT * FROM messages WHERE session = ?1 AND run = COALESCE(?2, run) ORDER BY position";
-    Ok(sqlx::query_as(sql).bind(session.as_str()).bind(run.map(RunId::as_str)).fetch_all(db).await?)
+/// Returns all messages of a run, oldest first.
+pub async fn of_run(db: &mut Db, run: &RunId) -> Result<Vec<Message>> {
+    let sql = "SELECT * FROM messages WHERE run = ? ORDER BY position";
+    Ok(sqlx::query_as(sql).bind(run.as_str()).fetch_all(db).await?)
+}
+
+/// Returns the messages of a session from a position on, oldest first, with their positions.
+pub async fn from(db: &mut Db, session: &SessionId, position: i64) -> Result<Vec<(i64, Message)>> {
+    let sql = "SELECT * FROM messages WHERE session = ? AND position >= ? ORDER BY position";
+    let rows: Vec<Positioned<Message>> =
+        sqlx::query_as(sql).bind(session.as_str()).bind(position).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.position, row.item)).collect())
+}
+
+/// Returns the message with the task of a run, with its position, once the run has started.
+pub async fn task(db: &mut Db, run: &RunId) -> Result<Option<(i64, Message)>> {
+    let sql = "SELECT * FROM messages WHERE run = ? AND role = 'user' AND NOT quoted ORDER BY position LIMIT 1";
+    let row: Option<Positioned<Message>> = sqlx::query_as(sql).bind(run.as_str()).fetch_optional(db).await?;
+    Ok(row.map(|row| (row.position, row.item)))
 }

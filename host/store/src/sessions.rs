@@ -52,6 +52,19 @@ pub async fn get(db: &mut Db, agent: AgentKey, id: &SessionId) -> Result<Session
     row.ok_or_else(|| Error::not_found("session", id))
 }
 
+/// Returns where a session's prompt begins: the position of a message, and the number of messages before it.
+pub async fn context(db: &mut Db, id: &SessionId) -> Result<(i64, i64)> {
+    let sql = "SELECT context_from, left_out FROM sessions WHERE id = ?";
+    Ok(sqlx::query_as(sql).bind(id.as_str()).fetch_one(db).await?)
+}
+
+/// Moves the place where a session's prompt begins.
+pub async fn set_context(tx: &mut Tx, id: &SessionId, from: i64, left_out: i64) -> Result<()> {
+    let sql = "UPDATE sessions SET context_from = ?, left_out = ? WHERE id = ?";
+    sqlx::query(sql).bind(from).bind(left_out).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Returns a page of sessions, oldest first.
 pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Session>> {
     let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id > ? ORDER BY id LIMIT ?";

@@ -107,15 +107,22 @@ pub async fn list(db: &mut Db, agent: AgentKey) -> Result<Vec<Skill>> {
 }
 
 async fn with_all_grants(db: &mut Db, agent: AgentKey, rows: Vec<Row>) -> Result<Vec<Skill>> {
-    let mut skills = Vec::with_capacity(rows.len());
-    for row in rows {
-        skills.push(with_grants(db, agent, row.try_into()?).await?);
+    let mut skills: Vec<Skill> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+    // Most skills use no secrets: skip the query.
+    if skills.iter().any(|skill| !skill.component.manifest.secrets.is_empty()) {
+        for grant in grants::of_skills(db, agent).await? {
+            let holds = |skill: &&mut Skill| {
+                grant.skill_id.as_ref() == Some(&skill.id) && grant.digest == skill.component.digest
+            };
+            if let Some(skill) = skills.iter_mut().find(holds) {
+                skill.grants.push(grant);
+            }
+        }
     }
     Ok(skills)
 }
 
 async fn with_grants(db: &mut Db, agent: AgentKey, mut skill: Skill) -> Result<Skill> {
-    // Most skills use no secrets: skip the query.
     if !skill.component.manifest.secrets.is_empty() {
         let holder = Holder::Skill(agent, skill.id.clone());
         skill.grants = grants::list_of_holder(db, &holder, &skill.component.digest).await?;

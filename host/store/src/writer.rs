@@ -24,6 +24,7 @@ const MAX_GROUP_TRANSACTIONS: usize = 64;
 /// Number of attempts to begin a transaction while another program locks the database. Each waits for
 /// [`super::BUSY_TIMEOUT`].
 const MAX_BEGIN_ATTEMPTS: usize = 6;
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// An open transaction. Dereferences to a connection, so every function of the store accepts it.
 #[derive(Debug)]
@@ -77,9 +78,19 @@ impl Tx {
         &self.chain
     }
 
-    /// Queues an event for the broadcast after the commit.
-    pub(super) fn broadcast(&mut self, event: LoggedEvent) {
+    /// Records an event. It is inserted at the end of the transaction, and broadcast after the commit.
+    pub(super) fn record(&mut self, event: LoggedEvent) {
         self.pending_events.push(event);
+    }
+
+    /// Inserts the events that were recorded since the first `inserted` of the group.
+    async fn insert_events(&mut self, inserted: usize) -> Result<()> {
+        let mut new = self.pending_events.split_off(inserted);
+        if !new.is_empty() {
+            crate::events::insert(&mut self.connection, &mut new).await?;
+            self.pending_events.append(&mut new);
+        }
+        Ok(())
     }
 
     async fn execute(&mut self, sql: &'static str) -> Result<()> {
@@ -89,7 +100,6 @@ impl Tx {
 
     /// Opens a group's transaction. A connection that fails is replaced, because the cause may be temporary.
     async fn begin(&mut self) -> Result<()> {
-        const BEGIN: &str = "BEGIN IMMEDIATE";
         for _ in 0..MAX_BEGIN_ATTEMPTS {
             match sqlx::query(BEGIN).execute(&mut self.connection).await {
                 Ok(_) => return Ok(()),
@@ -103,28 +113,41 @@ impl Tx {
         self.execute(BEGIN).await
     }
 
-    async fn run_in_savepoint(&mut self, Job(transaction): Job, responders: &mut Vec<Responder>) -> Result<()> {
+    /// Runs a transaction of a group, in a savepoint unless it is the first with changes.
+    async fn run_in_group(
+        &mut self,
+        Job(transaction): Job,
+        is_first: bool,
+        responders: &mut Vec<Responder>,
+    ) -> Result<bool> {
         let events_before = self.pending_events.len();
-        self.execute("SAVEPOINT job").await?;
+        if !is_first {
+            self.execute("SAVEPOINT job").await?;
+        }
         match transaction(self).await {
             Ok(responder) => {
                 responders.push(responder);
-                self.execute("RELEASE job").await
+                if !is_first {
+                    self.execute("RELEASE job").await?;
+                }
+                Ok(true)
             }
             Err(FailedTransaction { responder, storage_problem }) => {
                 responders.push(responder);
                 self.storage_failed |= storage_problem.is_some();
                 self.pending_events.truncate(events_before);
-                let rolled_back = self.roll_back_savepoint().await;
+                let rolled_back = self.roll_back(is_first).await;
                 // If the disk was full, SQLite has already rolled back the whole group.
-                rolled_back.map_err(|error| storage_problem.map_or(error, Error::Unavailable))
+                rolled_back.map_err(|error| storage_problem.map_or(error, Error::Unavailable))?;
+                Ok(false)
             }
         }
     }
 
-    async fn roll_back_savepoint(&mut self) -> Result<()> {
-        self.execute("ROLLBACK TO job").await?;
-        self.execute("RELEASE job").await
+    async fn roll_back(&mut self, is_first: bool) -> Result<()> {
+        let (back, again) = if is_first { ("ROLLBACK", BEGIN) } else { ("ROLLBACK TO job", "RELEASE job") };
+        self.execute(back).await?;
+        self.execute(again).await
     }
 
     async fn run_group(
@@ -134,10 +157,10 @@ impl Tx {
         responders: &mut Vec<Responder>,
     ) -> Result<()> {
         self.begin().await?;
-        self.run_in_savepoint(first, responders).await?;
+        let mut has_changes = self.run_in_group(first, true, responders).await?;
         while responders.len() < MAX_GROUP_TRANSACTIONS {
             let Ok(next) = queue.try_recv() else { break };
-            self.run_in_savepoint(next, responders).await?;
+            has_changes |= self.run_in_group(next, !has_changes, responders).await?;
         }
         self.execute("COMMIT").await
     }
@@ -171,7 +194,13 @@ where
     let (sender, receiver) = oneshot::channel();
     let work: TransactionFn = Box::new(move |tx| {
         Box::pin(async move {
-            let result = AssertUnwindSafe(async { transaction(tx).await }).catch_unwind().await;
+            let events_before = tx.pending_events.len();
+            let carry_out = async {
+                let done = transaction(tx).await?;
+                tx.insert_events(events_before).await?;
+                Ok(done)
+            };
+            let result = AssertUnwindSafe(carry_out).catch_unwind().await;
             let result = result.unwrap_or_else(|_| Err(Error::internal("a transaction panicked")));
             let failed = result.as_ref().err().map(storage_problem);
             // The caller may be gone. The transaction is committed regardless.

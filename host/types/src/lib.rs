@@ -15,6 +15,7 @@ pub mod host_port;
 pub mod idempotency;
 pub mod ids;
 pub mod messages;
+pub mod model_calls;
 pub mod money;
 pub mod paging;
 pub mod permissions;

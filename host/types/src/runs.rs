@@ -9,7 +9,7 @@ use strum::IntoStaticStr;
 
 use crate::{
     agents::AgentKey,
-    ids::{Name, RunId, SessionId, StepId},
+    ids::{ModelCallId, Name, RunId, SessionId, StepId},
     money::Dollars,
 };
 
@@ -116,6 +116,9 @@ pub struct Run {
     /// Whether nobody is there whom it could ask.
     #[serde(skip)]
     pub unattended: bool,
+    /// Tool calls that the model requested, made or not.
+    #[serde(skip)]
+    pub requested_tool_calls: i64,
     /// How long it waited for people.
     #[serde(skip)]
     #[cfg_attr(feature = "sqlx", sqlx(rename = "waited_ms", try_from = "Milliseconds"))]
@@ -205,6 +208,9 @@ pub struct Step {
     pub input: Option<Value>,
     /// What it ended with, or why it failed; and which model is asked `next`, if another is.
     pub output: Option<Value>,
+    /// The model call that the step makes, if it is one.
+    #[serde(skip)]
+    pub model_call: Option<ModelCallId>,
     #[serde(flatten)]
     pub usage: StepUsage,
     /// When it began (RFC 3339, UTC).

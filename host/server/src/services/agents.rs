@@ -92,7 +92,7 @@ pub async fn get(runs: &Runs, name: &Name) -> Result<Agent> {
 pub async fn usage(runs: &Runs, name: &Name, page: &PageRequest) -> Result<Page<DailyUsage>> {
     let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, name).await?.key;
-    store::steps::days(&mut db, key, page).await
+    store::usage::days(&mut db, key, page).await
 }
 
 pub async fn create(runs: &Runs, principal: Principal, new: NewAgent) -> Result<Agent> {

@@ -40,6 +40,8 @@ struct Size {
 pub struct Permit {
     queue: Arc<Queue>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Whether the call had to wait for it.
+    pub waited: bool,
 }
 
 /// Lists a run as waiting until dropped.
@@ -54,13 +56,13 @@ impl ProviderConcurrency {
         let queue = self.queue(provider, limit);
         let permits = Arc::clone(&queue.permits);
         if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
-            return Ok(Permit { queue, permit: Some(permit) });
+            return Ok(Permit { queue, permit: Some(permit), waited: false });
         }
         self.state().waiting.insert(run.clone(), provider.clone());
         let waiting = Waiting { queues: self, run };
         let permit = permits.acquire_owned().await.map_err(Error::internal)?;
         drop(waiting);
-        Ok(Permit { queue, permit: Some(permit) })
+        Ok(Permit { queue, permit: Some(permit), waited: true })
     }
 
     /// Returns the provider that a run waits for.

@@ -10,8 +10,8 @@ use moxxy_types::{
     events::{Envelope, Event, EventContext, Filter, LoggedEvent, envelope},
     ids::Name,
 };
-use serde_json::value::RawValue;
-use sqlx::FromRow;
+use serde_json::{json, value::RawValue};
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 pub use broadcast::Events;
 pub use subscription::Subscription;
@@ -20,48 +20,78 @@ use crate::{Db, Tx, to_json};
 
 /// Payload size at which a page is full, in bytes.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
+/// Maximum number of ranges of an index that a query merges.
+const MAX_RANGES: usize = 100;
+/// Maximum number of events per statement.
+const MAX_INSERTED_EVENTS: usize = 256;
 
-/// Appends an event and queues it for the broadcast. The event gets the next sequence number of its run.
-pub async fn append(tx: &mut Tx, mut envelope: Envelope) -> Result<()> {
-    if let Some(run) = &envelope.run_id {
-        let next = "UPDATE runs SET last_sequence = last_sequence + 1 WHERE id = ? RETURNING last_sequence";
-        let sequence: Option<i64> = sqlx::query_scalar(next).bind(run).fetch_optional(&mut **tx).await?;
-        // A run that was deleted with its agent must not add events to a new agent of the same name.
-        envelope.sequence = Some(sequence.ok_or_else(|| Error::not_found("run", run))?);
+/// Inserts events, in order. Each gets its position, and the next sequence number of its run.
+pub(crate) async fn insert(db: &mut Db, events: &mut [LoggedEvent]) -> Result<()> {
+    for of_run in events.chunk_by_mut(|one, other| one.envelope.run_id == other.envelope.run_id) {
+        number(db, of_run).await?;
     }
-    let insert = "INSERT INTO events (event_id, timestamp, agent_id, run_id, sequence, event_type, payload)
-                  VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING position";
-    let position = sqlx::query_scalar(insert)
-        .bind(&envelope.event_id)
-        .bind(&envelope.timestamp)
-        .bind(&envelope.agent_id)
-        .bind(&envelope.run_id)
-        .bind(envelope.sequence)
-        .bind(&envelope.event_type)
-        .bind(envelope.payload.get())
-        .fetch_one(&mut **tx)
-        .await?;
-    tx.broadcast(LoggedEvent { position: Some(position), envelope });
+    for events in events.chunks_mut(MAX_INSERTED_EVENTS) {
+        let mut insert = QueryBuilder::new(
+            "INSERT INTO events (event_id, timestamp, agent_id, run_id, sequence, event_type, payload) ",
+        );
+        insert.push_values(&*events, |mut row, LoggedEvent { envelope, .. }| {
+            row.push_bind(&envelope.event_id).push_bind(&envelope.timestamp).push_bind(&envelope.agent_id);
+            row.push_bind(&envelope.run_id).push_bind(envelope.sequence).push_bind(&envelope.event_type);
+            row.push_bind(envelope.payload.get());
+        });
+        let mut positions: Vec<i64> =
+            insert.push(" RETURNING position").build_query_scalar().fetch_all(&mut *db).await?;
+        positions.sort_unstable();
+        events.iter_mut().zip(positions).for_each(|(event, position)| event.position = Some(position));
+    }
     Ok(())
 }
 
-/// Returns the next events after a position, oldest first. Returns at most `limit` events and stops once the
-/// page is full. Only the filter's agents or runs are applied here.
+/// Assigns the next sequence numbers of a run to its events.
+async fn number(db: &mut Db, events: &mut [LoggedEvent]) -> Result<()> {
+    let Some(run) = events.first().and_then(|event| event.envelope.run_id.clone()) else { return Ok(()) };
+    let sql = "UPDATE runs SET last_sequence = last_sequence + ? WHERE id = ? RETURNING last_sequence";
+    let count = i64::try_from(events.len()).map_err(Error::internal)?;
+    let last: Option<i64> = sqlx::query_scalar(sql).bind(count).bind(&run).fetch_optional(db).await?;
+    // A run that was deleted with its agent must not add events to a new agent of the same name.
+    let last = last.ok_or_else(|| Error::not_found("run", run))?;
+    events.iter_mut().zip(last - count + 1..).for_each(|(event, next)| event.envelope.sequence = Some(next));
+    Ok(())
+}
+
+/// Returns the next events after a position that match the filter, oldest first. Returns at most `limit` events and
+/// stops once the page is full.
 pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> Result<Vec<LoggedEvent>> {
-    let (sql, wanted) = match (&*filter.runs, &*filter.agents) {
-        ([], []) => ("SELECT * FROM events WHERE position > ?1 ORDER BY position LIMIT ?2", &filter.runs),
-        ([], _) => (
-            "SELECT * FROM events WHERE position > ?1 AND agent_id IN (SELECT value FROM json_each(?3))
-             ORDER BY position LIMIT ?2",
-            &filter.agents,
-        ),
-        _ => (
-            "SELECT * FROM events WHERE position > ?1 AND run_id IN (SELECT value FROM json_each(?3))
-             ORDER BY position LIMIT ?2",
-            &filter.runs,
-        ),
+    let types = filter.listed_types();
+    let (column, values) = match (&*filter.runs, &*filter.agents, &*types) {
+        ([], [], []) => ("", &types),
+        ([], [], _) => ("event_type", &types),
+        ([], _, _) => ("agent_id", &filter.agents),
+        _ => ("run_id", &filter.runs),
     };
-    let mut rows = sqlx::query_as::<_, Row>(sql).bind(position).bind(limit).bind(to_json(wanted)?).fetch(db);
+    let mut query = QueryBuilder::new("");
+    let matching = |query: &mut QueryBuilder<Sqlite>| {
+        query.push("SELECT * FROM events WHERE position > ").push_bind(position);
+        if !types.is_empty() && column != "event_type" {
+            query.push(" AND event_type IN (SELECT value FROM json_each(").push_bind(json!(types)).push("))");
+        }
+    };
+    if values.is_empty() {
+        matching(&mut query);
+    } else if values.len() > MAX_RANGES {
+        matching(&mut query);
+        query.push(" AND ").push(column).push(" IN (SELECT value FROM json_each(").push_bind(json!(values)).push("))");
+    } else {
+        // For each value a range of an index: with one condition on all of them, SQLite would sort all that match.
+        for (index, value) in values.iter().enumerate() {
+            query.push(if index > 0 { " UNION ALL SELECT * FROM (" } else { "SELECT * FROM (" });
+            matching(&mut query);
+            query.push(" AND ").push(column).push(" = ").push_bind(value);
+            query.push(" ORDER BY position LIMIT ").push_bind(limit).push(")");
+        }
+    }
+    query.push(" ORDER BY position LIMIT ").push_bind(limit);
+    let mut rows = query.build_query_as::<Row>().fetch(db);
     let (mut events, mut bytes) = (Vec::new(), 0);
     while bytes < MAX_PAGE_BYTES
         && let Some(row) = rows.try_next().await?
@@ -150,16 +180,17 @@ impl TryFrom<Row> for LoggedEvent {
     }
 }
 
-/// Inserts an event into the log, in the same transaction as the change that it describes.
+/// Records an event, to be inserted into the log at the end of the transaction of the change that it describes.
 pub async fn record(tx: &mut Tx, subject: &EventContext, event: Event) -> Result<()> {
     let envelope = envelope(tx.now(), subject, &event)?;
     if let Some(payload) = event.audit_payload(&subject.actor)? {
         crate::audit::append(tx, &subject.actor, &envelope, payload).await?;
     }
-    append(tx, envelope).await
+    tx.record(LoggedEvent { position: None, envelope });
+    Ok(())
 }
 
-/// Inserts several events, in order.
+/// Records several events, in order.
 pub async fn record_all(tx: &mut Tx, subject: &EventContext, events: Vec<Event>) -> Result<()> {
     for event in events {
         record(tx, subject, event).await?;

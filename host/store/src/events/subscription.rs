@@ -69,6 +69,7 @@ impl Subscription {
     /// Reads the next page of the log, or returns the gap before it.
     async fn read_page(&mut self) -> Result<Option<LoggedEvent>> {
         let mut db = self.store.read().await?;
+        let last = super::last_position(&mut db).await?;
         let page = super::after(&mut db, self.position, &self.filter, PAGE_EVENTS).await?;
         // Checked after reading the page, so that no pruned event goes unnoticed.
         if let Some(to) = super::pruned_behind(&mut db, self.position, &self.filter).await? {
@@ -80,6 +81,10 @@ impl Subscription {
         }
         drop(db);
         self.live = page.is_empty();
+        if self.live {
+            // Nothing up to there matches the filter.
+            self.position = self.position.max(last);
+        }
         self.page = page.into();
         if self.live {
             self.skip_already_read();

@@ -97,6 +97,12 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Returns the wanted types, with groups resolved.
+    pub fn listed_types(&self) -> Vec<String> {
+        let wanted = |known: &&&str| self.types.iter().any(|wanted| type_matches(wanted, known));
+        Event::TYPES.iter().filter(wanted).map(|known| (*known).to_owned()).collect()
+    }
+
     /// Returns a type, or group of types, that matches no event.
     pub fn unknown_type(&self) -> Option<&String> {
         self.types.iter().find(|wanted| !Event::TYPES.iter().any(|known| type_matches(wanted, known)))

@@ -176,15 +176,15 @@ pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
     if run.status != Status::Completed {
         return Err(Error::conflict("run_stopped", "The run was stopped before it had an answer"));
     }
-    let messages = store::messages::list(&mut db, &run.session_id, Some(id)).await?;
+    let messages = store::messages::of_run(&mut db, id).await?;
     let own = |message: &&Message| message.role == Role::Assistant && !message.quoted && !message.content.is_empty();
     let said: Vec<&str> = messages.iter().filter(own).map(|message| message.content.as_str()).collect();
-    let calls = store::steps::model_calls(&mut db, id).await?;
-    let stop_reason = calls.last().and_then(|call| call.output.as_ref()?.get("stop_reason")?.as_str());
+    let output = store::steps::last_model_output(&mut db, id).await?;
+    let stop_reason = output.as_ref().and_then(|output| output.get("stop_reason")?.as_str());
     Ok(Answer {
         content: said.join(MESSAGE_SEPARATOR),
         stop_reason: stop_reason.unwrap_or_default().to_owned(),
-        usage: store::steps::usage_of_run(&mut db, id).await?,
+        usage: store::usage::of_run(&mut db, id).await?,
     })
 }
 

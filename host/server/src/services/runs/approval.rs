@@ -25,7 +25,7 @@ const MAX_QUESTION_BYTES: usize = 16 * 1024;
 /// Decides on the tool calls of one message.
 pub(super) struct ToolCallGate<'t> {
     executor: &'t RunExecutor<'t>,
-    message: &'t MessageId,
+    pub(super) message: &'t MessageId,
     policy: Policy,
     questions: Vec<Question>,
 }
@@ -71,10 +71,8 @@ impl Answer {
 }
 
 impl<'t> ToolCallGate<'t> {
-    pub(super) async fn load(executor: &'t RunExecutor<'t>, message: &'t MessageId) -> Result<Self> {
-        let mut db = executor.runs.store.read().await?;
-        let policy = store::agents::policy(&mut db, executor.agent.key).await?;
-        let questions = store::questions::of_message(&mut db, message).await?;
+    pub(super) async fn load(executor: &'t RunExecutor<'t>, message: &'t MessageId, policy: Policy) -> Result<Self> {
+        let questions = store::questions::of_message(&mut *executor.runs.store.read().await?, message).await?;
         Ok(Self { executor, message, policy, questions })
     }
 

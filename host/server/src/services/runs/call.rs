@@ -1,17 +1,16 @@
 //! Preparation of a model call: its request, and the step that reserves its maximum usage.
 
 use moxxy_runtime::models;
-use moxxy_store::{self as store, Tx, events, steps};
+use moxxy_store::{Tx, events, model_calls, steps, usage};
 use moxxy_types::{
     agents::AgentKey,
     clock, digest,
     error::{Error, Result},
     events::Event,
-    ids::StepId,
-    messages::Message,
+    ids::{ModelCallId, Name, RunId, StepId},
+    model_calls::{ModelCall, NewModelCall, Status},
     money::Price,
-    runs::{Failure, RunUsage, Step, StepKind, StepUsage},
-    skills::Skill,
+    runs::{Failure, RunUsage, StepKind, StepUsage},
 };
 use serde_json::json;
 
@@ -20,11 +19,13 @@ use crate::services::{
     models::ModelInfo,
     runs::{
         approval,
-        budget::{Demand, Reservation},
+        budget::{Budget, Demand, Reservation},
         compaction,
         executor::RunExecutor,
         fallback::ModelSelection,
+        history::{Beginning, History},
         retry,
+        state::StepState,
         tool_names::ToolNameMap,
     },
 };
@@ -33,6 +34,8 @@ use crate::services::{
 pub(super) const CONTEXT_TOO_LONG: &str = "context_too_long";
 /// Maximum number of retries of a conversation that does not fit, each with half of it.
 const RETRIES: usize = 3;
+/// Assumed context window of a model whose provider does not tell it, in tokens.
+const UNKNOWN_WINDOW_TOKENS: u32 = 256 * 1024;
 
 /// A prepared call.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ pub(super) struct Call {
     request: models::Request,
     left_out: usize,
     shortened: usize,
+    /// Where the session's prompt begins from now on, if that changes.
+    pub beginning: Option<Beginning>,
     /// Size of the request, in bytes.
     bytes: u64,
     demand: Demand,
@@ -61,6 +66,7 @@ struct RetryInfo {
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub step: StepId,
+    pub call: ModelCallId,
     price: Option<Price>,
     reserved: Reservation,
     /// Names of the offered tools.
@@ -78,21 +84,20 @@ struct ContextOverflow {
 /// Prepares the next call, or returns the failure if the conversation cannot be made to fit.
 pub(super) async fn prepare(
     executor: &RunExecutor<'_>,
+    state: &StepState,
+    history: &History,
     asked: &ModelSelection,
-    history: &[Message],
-    skills: &[Skill],
 ) -> Result<Result<Call, Failure>> {
     let ModelSelection { provider, model, earlier, .. } = asked;
-    let settings = &executor.agent.settings;
+    let settings = &state.settings;
     let about = listed::info(&executor.runs.components, provider, model).await;
-    let policy = store::agents::policy(&mut *executor.runs.store.read().await?, executor.agent.key).await?;
     let too_long = ContextOverflow::from_calls(earlier);
     let output = output(&about, executor.runs.config.runs.max_output_tokens);
     let mut request = models::Request {
         model: model.clone(),
         system: settings.persona.clone(),
         messages: Vec::new(),
-        tools: approval::offered(skills, &policy, executor.run.unattended),
+        tools: approval::offered(&state.skills, &state.policy, executor.run.unattended),
         temperature: settings.temperature.map(|temperature| temperature as f32),
         max_output_tokens: None,
         response_schema: None,
@@ -100,10 +105,10 @@ pub(super) async fn prepare(
     };
     let names = ToolNameMap::new(request.tools.iter().map(|tool| tool.name.as_str()));
     let frame = compaction::frame(&request);
-    let window =
-        about.context_window.map(|window| compaction::bytes_for_tokens(u64::from(window.saturating_sub(output))));
-    let room = window.into_iter().chain(too_long.bytes.map(|bytes| bytes / 2)).min();
-    let context = compaction::fit(history, &executor.run.run_id, room.map(|room| room.saturating_sub(frame)))?;
+    let window = about.context_window.unwrap_or(UNKNOWN_WINDOW_TOKENS).saturating_sub(output);
+    let window = compaction::bytes_for_tokens(window.into());
+    let room = too_long.bytes.map_or(window, |bytes| window.min(bytes / 2)).saturating_sub(frame);
+    let context = compaction::fit(history.messages(), &executor.run.run_id, room, history.left_out())?;
     request.messages = context.messages;
     let bytes = frame + compaction::size(&request.messages);
     if too_long.tries > RETRIES || (too_long.tries > 0 && too_long.bytes.is_some_and(|before| bytes >= before)) {
@@ -113,8 +118,9 @@ pub(super) async fn prepare(
     let model = format!("{}/{model}", provider.id);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
+    let beginning = context.begins_at.and_then(|index| history.beginning(index));
     let again = RetryInfo::new(asked, &too_long);
-    Ok(Ok(Call { request, left_out, shortened, bytes, demand, names, again }))
+    Ok(Ok(Call { request, left_out, shortened, beginning, bytes, demand, names, again }))
 }
 
 /// Returns the maximum number of output tokens: at most half of the context window, to leave room for the
@@ -130,43 +136,52 @@ pub(super) async fn open(
     asked: &ModelSelection,
     call: Call,
 ) -> Result<Result<(Opened, models::Request), Failure>> {
-    let (run, agent, subject) = (executor.run.run_id.clone(), executor.agent.key, executor.subject());
-    let (provider, budget) = (asked.provider.id.clone(), executor.budget());
+    let (run, subject) = (executor.run.clone(), executor.subject());
+    let (provider, budget) = (asked.provider.id.clone(), Budget::new(&asked.settings.limits, &executor.runs.config));
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
-    executor.runs
+    executor
+        .runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
-                let Call { mut request, left_out, shortened, bytes, demand, names, again } = call;
-                let spent = steps::usage_of_run(tx, &run).await?;
-                let today = if budget.has_daily_limits() { today(tx, agent).await? } else { RunUsage::default() };
+                let Call { mut request, left_out, shortened, beginning, bytes, demand, names, again } = call;
+                let spent = usage::of_run(tx, &run.run_id).await?;
+                let today = if budget.has_daily_limits() { today(tx, run.agent).await? } else { RunUsage::default() };
                 let reserved = match budget.admit(&demand, &spent, &today) {
                     Ok(reserved) => reserved,
                     Err(failure) => return Ok(Err(failure)),
                 };
-                // Equal only for the same request of a run, because the history grows with each answer.
-                let whole = [run.as_str().as_bytes(), provider.as_str().as_bytes(), &reserved.output.to_be_bytes(), &content];
-                let key = digest::sha256(&whole.concat());
-                let key = hex::encode(key);
+                if let Some(beginning) = beginning {
+                    beginning.store(tx).await?;
+                }
+                let key = idempotency_key(&run.run_id, &provider, &reserved, &content);
                 request.max_output_tokens = Some(reserved.output);
                 request.idempotency_key = Some(key.clone());
-                let (messages, tools) = (request.messages.len(), request.tools.len());
+                let (messages, tools, model) = (request.messages.len(), request.tools.len(), request.model.clone());
+                let new = NewModelCall {
+                    agent: run.agent,
+                    run: Some(run.run_id.clone()),
+                    provider: provider.clone(),
+                    model: model.clone(),
+                    bytes,
+                    reserved_tokens: reserved.tokens(),
+                    reserved_cost: reserved.cost.unwrap_or_default(),
+                };
+                let call = model_calls::open(tx, &new).await?;
                 let input = json!({
                     "provider": provider, "messages": messages, "tools": tools, "left_out": left_out,
                     "shortened": shortened, "bytes": bytes, "max_output_tokens": reserved.output, "idempotency_key": key,
                 });
-                let step = steps::open(tx, &run, StepKind::Model, &request.model, &input).await?;
-                let cost = reserved.cost.unwrap_or_default();
-                steps::reserve(tx, &step, reserved.tokens(), cost).await?;
+                let step = steps::open(tx, &run, StepKind::Model, &model, &input, Some(&call)).await?;
                 if let Some(RetryInfo { attempt, reason, instead_of }) = again {
-                    let (step_id, provider_id, model) = (step.clone(), provider.clone(), request.model.clone());
+                    let (step_id, provider_id, model) = (step.clone(), provider.clone(), model.clone());
                     let retried = Event::ModelRetried { step_id, provider_id, model, reason, attempt, instead_of };
                     events::record(tx, &subject, retried).await?;
                 }
                 let requested = Event::ModelRequest {
                     step_id: step.clone(),
                     provider_id: provider,
-                    model: request.model.clone(),
+                    model,
                     messages,
                     tools,
                     left_out,
@@ -176,15 +191,21 @@ pub(super) async fn open(
                     reserved_cost: reserved.cost,
                 };
                 events::record(tx, &subject, requested).await?;
-                Ok(Ok((Opened { step, price: demand.price, reserved, names }, request)))
+                Ok(Ok((Opened { step, call, price: demand.price, reserved, names }, request)))
             })
         })
         .await
 }
 
+/// Returns a key that is equal only for the same request of a run, because the history grows with each answer.
+fn idempotency_key(run: &RunId, provider: &Name, reserved: &Reservation, content: &[u8]) -> String {
+    let whole = [run.as_str().as_bytes(), provider.as_str().as_bytes(), &reserved.output.to_be_bytes(), content];
+    hex::encode(digest::sha256(&whole.concat()))
+}
+
 async fn today(tx: &mut Tx, agent: AgentKey) -> Result<RunUsage> {
     let now = tx.now();
-    steps::usage_on_day(tx, agent, clock::day(&now)).await
+    usage::on_day(tx, agent, clock::day(&now)).await
 }
 
 impl Opened {
@@ -219,16 +240,15 @@ impl RetryInfo {
 }
 
 impl ContextOverflow {
-    fn from_calls(calls: &[Step]) -> Self {
-        let failed = |step: &&Step| step.output.as_ref().is_some_and(|output| output["code"] == CONTEXT_TOO_LONG);
-        let bytes = |step: &Step| step.input.as_ref()?.get("bytes")?.as_u64();
-        let made = calls.iter().rev().filter(|step| step.status != "interrupted");
+    fn from_calls(calls: &[ModelCall]) -> Self {
+        let failed = |call: &&ModelCall| call.code() == Some(CONTEXT_TOO_LONG);
+        let made = calls.iter().rev().filter(|call| call.status != Status::Interrupted);
         let last: Vec<_> = made.take_while(failed).collect();
-        let message = last.first().and_then(|step| step.output.as_ref()?.get("message")?.as_str());
+        let message = last.first().and_then(|call| call.error.as_ref()).map(|error| error.message.clone());
         Self {
             tries: last.len(),
-            bytes: calls.iter().filter(failed).filter_map(bytes).min(),
-            message: message.unwrap_or_default().to_owned(),
+            bytes: calls.iter().filter(failed).filter_map(|call| call.bytes).min().map(i64::unsigned_abs),
+            message: message.unwrap_or_default(),
         }
     }
 }

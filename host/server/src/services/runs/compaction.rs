@@ -1,6 +1,8 @@
-//! Compaction of a conversation that exceeds the context window. Messages are dropped in groups, the oldest first. A
-//! message that calls tools stays together with the results. The task and the newest group are always kept. Results
-//! that do not fit are shortened. Notes tell the model about both; the stored history is unchanged.
+//! Compaction of a conversation that exceeds the context window. First, results that take more than a quarter of it are
+//! shortened. If that is not enough, messages are dropped in groups, the oldest first, until half of the window is
+//! free, so that the prompt then begins at the same message for many calls and services can cache it. A message that
+//! calls tools stays together with the results. The task and the newest group are always kept. Notes tell the model
+//! about both; the stored history is unchanged.
 //!
 //! Sizes are in bytes, because only the provider knows how its model counts tokens. Usually 3 or 4 bytes of text make
 //! a token; hard limits assume 2.
@@ -35,6 +37,8 @@ pub(super) struct Context {
     pub left_out: usize,
     /// Number of shortened results.
     pub shortened: usize,
+    /// Index of the message with which the prompt begins from now on, if messages were dropped.
+    pub begins_at: Option<usize>,
 }
 
 /// Messages that stay together.
@@ -43,6 +47,8 @@ struct Group {
     /// Number of messages in the history.
     count: usize,
     size: u64,
+    /// Index of its first message in the history.
+    index: usize,
     /// Whether it is the task of the run.
     task: bool,
     kept: bool,
@@ -70,39 +76,50 @@ pub(super) fn size(messages: &[models::Message]) -> u64 {
     messages.iter().flat_map(|message| &message.parts).map(part).sum()
 }
 
-/// Returns the part of a history that fits into `room` bytes, or all of it if the window is unknown.
-pub(super) fn fit(history: &[Message], run: &RunId, room: Option<u64>) -> Result<Context> {
+/// Returns the part of a history that fits into `room` bytes. `left_out` messages were dropped before.
+pub(super) fn fit(history: &[Message], run: &RunId, room: u64, left_out: usize) -> Result<Context> {
     let mut groups = groups(history, run)?;
-    let room = room.unwrap_or(u64::MAX);
-    if groups.iter().map(|group| group.size).sum::<u64>() <= room {
-        let messages = groups.into_iter().flat_map(|group| group.shown).collect();
-        return Ok(Context { messages: alternating(messages), left_out: 0, shortened: 0 });
+    let room = room.saturating_sub(NOTE);
+    let total = |groups: &[Group]| groups.iter().map(|group| group.size).sum::<u64>();
+    let (mut shortened, mut begins_at) = (0, None);
+    if total(&groups) > room {
+        shortened = groups.iter_mut().map(|group| shorten_each(group, room / 4)).sum();
     }
-    let mut left = room.saturating_sub(NOTE);
-    for task in groups.iter_mut().filter(|group| group.task) {
-        task.kept = true;
-        left = left.saturating_sub(task.size);
+    if total(&groups) > room {
+        let more;
+        (begins_at, more) = drop_oldest(&mut groups, room);
+        shortened = shortened.max(more);
     }
-    let (mut shortened, mut is_full) = (0, false);
-    for (age, group) in groups.iter_mut().rev().enumerate().filter(|(_, group)| !group.task) {
-        if is_full {
-            break;
-        }
-        is_full = group.size > left;
-        let cut = if is_full { shorten(group, left) } else { 0 };
-        if age > 0 && group.size > left {
-            break;
-        }
-        group.kept = true;
-        shortened += cut;
-        left = left.saturating_sub(group.size);
-    }
-    let left_out = groups.iter().filter(|group| !group.kept).map(|group| group.count).sum();
+    let left_out = left_out + groups.iter().filter(|group| !group.kept).map(|group| group.count).sum::<usize>();
     let mut messages: Vec<_> = groups.into_iter().filter(|group| group.kept).flat_map(|group| group.shown).collect();
     if left_out > 0 {
         prepend_note(&mut messages, left_out);
     }
-    Ok(Context { messages: alternating(messages), left_out, shortened })
+    Ok(Context { messages: alternating(messages), left_out, shortened, begins_at })
+}
+
+/// Drops the oldest groups until half of `room` is free. Returns the index of the message with which the prompt begins,
+/// and the number of shortened results.
+fn drop_oldest(groups: &mut [Group], room: u64) -> (Option<usize>, usize) {
+    let tasks: u64 = groups.iter().filter(|group| group.task).map(|group| group.size).sum();
+    let (mut left, mut begins_at, mut shortened) = ((room / 2).saturating_sub(tasks), None, 0);
+    let (mut is_newest, mut is_full) = (true, false);
+    for group in groups.iter_mut().rev() {
+        if is_newest && !group.task {
+            shortened += shorten(group, room.saturating_sub(tasks));
+        } else if !group.task {
+            is_full |= group.size > left;
+        }
+        group.kept = group.task || !is_full;
+        if !is_full {
+            begins_at = Some(group.index);
+        }
+        if !group.task {
+            left = left.saturating_sub(group.size);
+            is_newest = false;
+        }
+    }
+    (begins_at, shortened)
 }
 
 /// Joins consecutive user messages, because some services reject two messages of a role in a row.
@@ -121,6 +138,7 @@ fn alternating(messages: Vec<models::Message>) -> Vec<models::Message> {
 
 fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
     let (mut groups, mut rest) = (Vec::new(), history);
+    let mut index = 0;
     while let Some((first, behind)) = rest.split_first() {
         let results = behind.iter().take_while(|message| message.role == Role::Tool).count();
         let count = if first.role == Role::Assistant { 1 + results } else { 1 };
@@ -128,13 +146,25 @@ fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
         rest = behind;
         let shown = messages::for_provider(group)?;
         let task = first.role == Role::User && first.run_id == *run && !first.quoted;
-        groups.push(Group { size: size(&shown), shown, count, task, kept: false });
+        groups.push(Group { size: size(&shown), shown, count, index, task, kept: true });
+        index += count;
     }
     Ok(groups)
 }
 
+/// Shortens each result of a group to at most `most` bytes. Returns the number of shortened results.
+fn shorten_each(group: &mut Group, most: u64) -> usize {
+    let results = group.shown.iter_mut().flat_map(|message| &mut message.parts).filter_map(result);
+    let shortened = results.filter_map(|result| cut(result, most.max(RESULT)).then_some(())).count();
+    group.size = size(&group.shown);
+    shortened
+}
+
 /// Shortens the results of a group, the longest first, so that it fits. Returns the number of shortened results.
 fn shorten(group: &mut Group, room: u64) -> usize {
+    if group.size <= room {
+        return 0;
+    }
     let mut results: Vec<_> =
         group.shown.iter_mut().flat_map(|message| &mut message.parts).filter_map(result).collect();
     results.sort_by_key(|result| result.len());

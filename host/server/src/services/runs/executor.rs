@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use moxxy_store::{self as store, Tx, events, steps};
+use moxxy_store::{self as store, Tx, events, model_calls, steps};
 use moxxy_system::timeout;
 use moxxy_types::{
-    agents::Agent,
     clock,
     error::{Error, Result},
     events::{Event, EventContext},
     ids::{MessageId, QuestionId, RunId},
     messages::{Message, Role, ToolCall},
+    model_calls::Status as CallStatus,
     runs::{Failure, Run, Status, Step, StepKind, Stop},
-    skills::Skill,
 };
 
-use crate::services::{
-    messages,
-    runs::{Runs, budget::Budget, control::Control, model, questions, tool, tool_call_limit},
+use crate::services::runs::{
+    Runs, budget::Budget, control::Control, history::History, model, questions, state::StepState, tool, tool_call_limit,
 };
 
 /// Why a run's loop ended.
@@ -35,7 +33,6 @@ pub(super) enum End {
 pub(super) struct RunExecutor<'a> {
     pub runs: &'a Runs,
     pub run: Run,
-    pub agent: Agent,
     pub control: &'a Control,
 }
 
@@ -52,9 +49,9 @@ pub(super) enum Outcome {
 
 /// Next step of a run.
 enum NextStep {
-    Model(Vec<Message>, Vec<Skill>),
+    Model(StepState),
     /// The calls of this message that have no result yet.
-    Tools(MessageId, Vec<ToolCall>, Vec<Skill>),
+    Tools(MessageId, Vec<ToolCall>, StepState),
     Stop(Stop),
 }
 
@@ -64,14 +61,15 @@ pub(super) async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Res
     }
     let mut db = runs.store.read().await?;
     let run = store::runs::get(&mut db, id).await?;
-    let agent = store::agents::get(&mut db, &run.agent_id).await?;
+    let (settings, _) = store::agents::settings(&mut db, run.agent).await?;
     drop(db);
-    let executor = RunExecutor { runs, run, agent, control };
-    let left = executor.time_left(executor.budget().seconds.limit);
+    let budget = Budget::new(&settings.limits, &runs.config);
+    let executor = RunExecutor { runs, run, control };
+    let left = executor.time_left(budget.seconds.limit);
     tokio::select! {
         ended = executor.steps() => ended,
         // Dropping the future drops the current step, which interrupts its call.
-        () = executor.time_up(left) => executor.fail(executor.budget().out_of_time()).await,
+        () = executor.time_up(left) => executor.fail(budget.out_of_time()).await,
     }
 }
 
@@ -115,23 +113,22 @@ impl RunExecutor<'_> {
         EventContext::run(&self.run.agent_id, &self.run.run_id)
     }
 
-    pub(super) fn budget(&self) -> Budget {
-        Budget::new(&self.agent.settings.limits, &self.runs.config)
-    }
-
     async fn steps(&self) -> Result<End> {
+        let mut history = History::default();
         loop {
             if self.runs.tasks.shutdown().is_cancelled() {
                 return Ok(End::Paused);
             }
-            let Some(next) = self.next().await? else { return Ok(End::Ended) };
+            let Some(next) = self.next(&mut history).await? else { return Ok(End::Ended) };
             let outcome = match next {
                 NextStep::Stop(stop) => return self.cancel(stop).await,
-                NextStep::Tools(message, calls, skills) => match tool_call_limit::admit(self, calls).await? {
-                    Ok(calls) => tool::run_all(self, &message, calls, &skills).await?,
-                    Err(failure) => Outcome::Failed(failure),
-                },
-                NextStep::Model(history, skills) => model::run(self, history, &skills).await?,
+                NextStep::Tools(message, calls, state) => {
+                    match tool_call_limit::admit(self, &state, &history, calls).await? {
+                        Ok(calls) => tool::run_all(self, &message, calls, state).await?,
+                        Err(failure) => Outcome::Failed(failure),
+                    }
+                }
+                NextStep::Model(state) => model::run(self, state, &mut history).await?,
             };
             match outcome {
                 Outcome::Continue => {}
@@ -153,7 +150,7 @@ impl RunExecutor<'_> {
     }
 
     /// Returns the next step, derived from the stored state alone, or `None` when the run has ended.
-    async fn next(&self) -> Result<Option<NextStep>> {
+    async fn next(&self, history: &mut History) -> Result<Option<NextStep>> {
         let mut db = self.runs.store.read().await?;
         let run = store::runs::get(&mut db, &self.run.run_id).await?;
         if !run.status.is_open() {
@@ -162,16 +159,11 @@ impl RunExecutor<'_> {
         if let Some(stop) = run.stop {
             return Ok(Some(NextStep::Stop(stop)));
         }
-        let history = store::messages::list(&mut db, &self.run.session_id, None).await?;
-        let open = messages::unanswered(&history);
-        let last = history.iter().rfind(|m| m.role == Role::Assistant);
-        let asked = last.filter(|message| message.run_id == self.run.run_id && !open.is_empty());
-        let asked = asked.map(|message| message.id.clone());
-        // Loaded for each step, so that a skill that was upgraded or removed meanwhile is not called again.
-        let skills = store::skills::list(&mut db, self.agent.key).await?;
-        Ok(Some(match asked {
-            Some(message) => NextStep::Tools(message, open, skills),
-            None => NextStep::Model(history, skills),
+        history.refresh(&mut db, &self.run).await?;
+        let state = StepState::load(&mut db, run).await?;
+        Ok(Some(match history.unanswered(&self.run) {
+            Some((message, calls)) => NextStep::Tools(message, calls, state),
+            None => NextStep::Model(state),
         }))
     }
 
@@ -234,7 +226,7 @@ impl RunExecutor<'_> {
 
 /// Cancels a run that was stopped.
 pub(super) async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) -> Result<()> {
-    let closed = close_open(tx, &run.run_id, "cancelled").await?;
+    let closed = close_open(tx, &run.run_id, CallStatus::Cancelled).await?;
     record_interrupted_steps(tx, subject, closed, "stopped", "The run was stopped").await?;
     questions::close(tx, run).await?;
     if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
@@ -244,7 +236,7 @@ pub(super) async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop:
 }
 
 async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
-    let closed = close_open(tx, &run.run_id, "failed").await?;
+    let closed = close_open(tx, &run.run_id, CallStatus::Failed).await?;
     record_interrupted_steps(
         tx,
         &EventContext::run(&run.agent_id, &run.run_id),
@@ -262,11 +254,14 @@ async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
 }
 
 /// Closes the open steps of a run, and returns them.
-pub(super) async fn close_open(tx: &mut Tx, run: &RunId, status: &'static str) -> Result<Vec<Step>> {
-    let mut open = steps::list(tx, run).await?;
-    open.retain(|step| step.ended_at.is_none());
+pub(super) async fn close_open(tx: &mut Tx, run: &RunId, status: CallStatus) -> Result<Vec<Step>> {
+    let open = steps::list_open(tx, run).await?;
     for step in &open {
-        let end = steps::End { status, output: serde_json::Value::Null };
+        if let Some(call) = &step.model_call {
+            let end = model_calls::End { status, usage: None, error: None, next: None };
+            model_calls::close(tx, call, end).await?;
+        }
+        let end = steps::End { status: status.into_str(), output: serde_json::Value::Null };
         steps::close(tx, &step.step_id, end).await?;
     }
     Ok(open)

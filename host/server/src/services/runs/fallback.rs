@@ -1,16 +1,15 @@
 //! Selection of a run's model. A run starts with its agent's model. After a failure that another service may not
-//! have, it switches to the next model in the agent's list and stays with it. The failed step stores which model is
+//! have, it switches to the next model in the agent's list and stays with it. The failed call stores which model is
 //! next, so a restart changes nothing.
 
 use moxxy_runtime::Failure;
-use moxxy_store::{self as store, steps};
+use moxxy_store::{self as store, model_calls};
 use moxxy_types::{
     agents::{Fallback, Settings},
     error::Result,
+    model_calls::{ModelCall, Status},
     providers::Provider,
-    runs::Step,
 };
-use serde_json::json;
 
 use crate::services::runs::executor::RunExecutor;
 
@@ -32,10 +31,10 @@ const FAILOVER_CODES: [&str; 9] = [
 pub(super) struct ModelSelection {
     pub provider: Provider,
     pub model: String,
-    /// Calls of the model in this run, in the order in which they started.
-    pub earlier: Vec<Step>,
+    /// Recent calls of the model in this run, oldest first.
+    pub earlier: Vec<ModelCall>,
     /// Current settings of the agent.
-    settings: Settings,
+    pub settings: Settings,
     /// The model that failed before this one and why, if that was the last call.
     pub instead: Option<FailedOver>,
 }
@@ -50,21 +49,27 @@ pub(super) struct FailedOver {
     pub failed: usize,
 }
 
-pub(super) async fn select_model(executor: &RunExecutor<'_>) -> Result<ModelSelection> {
+/// Selects the model to call now. `settings` are the current ones: if the agent was moved to another provider, the old
+/// one may be gone.
+pub(super) async fn select_model(executor: &RunExecutor<'_>, settings: Settings) -> Result<ModelSelection> {
     let mut db = executor.runs.store.read().await?;
-    let mut earlier = steps::model_calls(&mut db, &executor.run.run_id).await?;
-    // Current settings: if the agent was moved to another provider, the old one may be gone.
-    let settings = store::agents::get(&mut db, &executor.run.agent_id).await?.settings;
+    let mut earlier = model_calls::recent(&mut db, &executor.run.run_id).await?;
     let now = current(&settings, &earlier);
     let instead = FailedOver::from_calls(&earlier, &now);
-    earlier.retain(|step| made_by(step) == now);
+    earlier.retain(|call| call.called() == now);
     let provider = store::providers::get(&mut db, &now.provider).await?;
     Ok(ModelSelection { provider, model: now.model, earlier, settings, instead })
 }
 
+/// Whether the same call would be made now.
+pub(super) async fn is_current(executor: &RunExecutor<'_>, asked: &ModelSelection) -> Result<bool> {
+    let (settings, _) = store::agents::settings(&mut *executor.runs.store.read().await?, executor.run.agent).await?;
+    Ok(select_model(executor, settings).await?.is(asked))
+}
+
 impl ModelSelection {
-    /// Returns the model to call after this failure, if there is one, in the format of a step's output.
-    pub(super) fn next(&self, failure: &Failure) -> Option<serde_json::Value> {
+    /// Returns the model to call after this failure, if there is one.
+    pub(super) fn next(&self, failure: &Failure) -> Option<Fallback> {
         if !FAILOVER_CODES.contains(&failure.code()) {
             return None;
         }
@@ -72,11 +77,11 @@ impl ModelSelection {
         // The last position, so that the search only moves down the list.
         let models: Vec<_> = self.settings.models().collect();
         let this = models.iter().rposition(is_this)?;
-        Some(json!(models.get(this + 1)?))
+        models.get(this + 1).cloned()
     }
 
     /// Whether calls of both selections would be the same.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    fn is(&self, other: &Self) -> bool {
         let (one, two) = (&self.provider, &other.provider);
         self.model == other.model
             && one.id == two.id
@@ -87,30 +92,21 @@ impl ModelSelection {
 }
 
 /// Returns the model to call now. A model that is no longer in the agent's list is not called.
-fn current(settings: &Settings, calls: &[Step]) -> Fallback {
-    let last = last_made(calls).map(|step| told_next(step).unwrap_or_else(|| made_by(step)));
+fn current(settings: &Settings, calls: &[ModelCall]) -> Fallback {
+    let last = last_made(calls).map(|call| call.next.clone().unwrap_or_else(|| call.called()));
     last.filter(|last| settings.models().any(|known| known == *last)).unwrap_or_else(|| settings.first())
 }
 
 /// Returns the last call that was not interrupted, because an interruption says nothing about the service.
-fn last_made(calls: &[Step]) -> Option<&Step> {
-    calls.iter().rfind(|step| step.status != "interrupted")
-}
-
-fn made_by(step: &Step) -> Fallback {
-    Fallback { provider: step.provider(), model: step.name.clone() }
-}
-
-fn told_next(step: &Step) -> Option<Fallback> {
-    serde_json::from_value(step.output.as_ref()?.get("next")?.clone()).ok()
+fn last_made(calls: &[ModelCall]) -> Option<&ModelCall> {
+    calls.iter().rfind(|call| call.status != Status::Interrupted)
 }
 
 impl FailedOver {
-    fn from_calls(calls: &[Step], now: &Fallback) -> Option<Self> {
-        let last = last_made(calls).filter(|step| told_next(step).as_ref() == Some(now))?;
-        let reason = last.output.as_ref()?.get("code")?.as_str()?.to_owned();
-        let made = calls.iter().rev().filter(|step| step.status != "interrupted");
-        let failed = made.take_while(|step| step.status == "failed").count();
-        Some(Self { of: format!("{}/{}", last.provider(), last.name), reason, failed })
+    fn from_calls(calls: &[ModelCall], now: &Fallback) -> Option<Self> {
+        let last = last_made(calls).filter(|call| call.next.as_ref() == Some(now))?;
+        let made = calls.iter().rev().filter(|call| call.status != Status::Interrupted);
+        let failed = made.take_while(|call| call.status == Status::Failed).count();
+        Some(Self { of: format!("{}/{}", last.provider, last.model), reason: last.code()?.to_owned(), failed })
     }
 }

@@ -9,11 +9,13 @@ mod compaction;
 mod control;
 mod executor;
 mod fallback;
+mod history;
 mod model;
 mod questions;
 mod queue;
 mod resume;
 mod retry;
+mod state;
 mod tool;
 mod tool_call_limit;
 mod tool_names;
@@ -213,7 +215,7 @@ pub async fn detail(runs: &Runs, agent: &Name, id: &RunId) -> Result<Detail> {
     let mut db = runs.store.read().await?;
     let run = get_of_agent(&mut db, agent, id).await?;
     let steps = store::steps::list(&mut db, id).await?;
-    let usage = store::steps::usage_of_run(&mut db, id).await?;
+    let usage = store::usage::of_run(&mut db, id).await?;
     Ok(Detail { run, steps, usage, waits_for: runs.components.concurrency.waits_for(id) })
 }
 

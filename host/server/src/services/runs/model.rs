@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use moxxy_runtime::{self as plugins, CallContext, Completion, models};
 use moxxy_secrets::Redactor;
-use moxxy_store::{self as store, events, steps};
+use moxxy_store::{self as store, events, model_calls, steps};
 use moxxy_system::json;
 use moxxy_types::{
     error::Result,
     events::{Event, Usage},
     ids::{self, StepId},
     messages::{Message, Role, Thinking, ToolCall},
+    model_calls::Status as CallStatus,
     providers::Provider,
-    runs::{Failure, Status, StepUsage},
-    skills::Skill,
+    runs::{Failure as RunFailure, Status, StepUsage},
 };
 use serde_json::{Value, json};
 
@@ -25,7 +25,9 @@ use crate::services::{
         call::{self, CONTEXT_TOO_LONG, Opened},
         executor::{Outcome, RunExecutor},
         fallback::{self, ModelSelection},
+        history::History,
         retry,
+        state::StepState,
         tool_names::ToolNameMap,
     },
 };
@@ -80,9 +82,9 @@ struct Partial {
     arguments: String,
 }
 
-pub(super) async fn run(executor: &RunExecutor<'_>, history: Vec<Message>, skills: &[Skill]) -> Result<Outcome> {
-    let asked = fallback::select_model(executor).await?;
-    let prepared = call::prepare(executor, &asked, &history, skills);
+pub(super) async fn run(executor: &RunExecutor<'_>, state: StepState, history: &mut History) -> Result<Outcome> {
+    let asked = fallback::select_model(executor, state.settings.clone()).await?;
+    let prepared = call::prepare(executor, &state, history, &asked);
     // Cancellable, because it may list the provider's models first.
     let Some(prepared) = executor.control.now.run_until_cancelled(prepared).await else { return Ok(Outcome::Stopped) };
     let call = match prepared? {
@@ -92,8 +94,11 @@ pub(super) async fn run(executor: &RunExecutor<'_>, history: Vec<Message>, skill
     // While it waits, nothing is reserved and the timeout of the first token does not run.
     let Some(permit) = acquire(executor, &asked.provider).await? else { return Ok(Outcome::Continue) };
     // The provider may have been changed or removed during the wait.
-    if !fallback::select_model(executor).await?.is(&asked) {
+    if permit.waited && !fallback::is_current(executor, &asked).await? {
         return Ok(Outcome::Continue);
+    }
+    if call.beginning.is_some() {
+        history.forget();
     }
     let (opened, request) = match call::open(executor, &asked, call).await? {
         Ok(opened) => opened,
@@ -186,7 +191,9 @@ async fn close(executor: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Re
             Box::pin(async move {
                 let (stop_reason, used) = (answer.stop_reason(), opened.used(answer.usage.as_ref(), answer.bytes));
                 let output = json!({ "stop_reason": stop_reason });
-                steps::settle(tx, &opened.step, &used).await?;
+                let end =
+                    model_calls::End { status: CallStatus::Completed, usage: Some(&used), error: None, next: None };
+                model_calls::close(tx, &opened.call, end).await?;
                 if !steps::close(tx, &opened.step, steps::End { status: "completed", output }).await? {
                     // Closed meanwhile: the run was stopped, or continues elsewhere.
                     return Ok(Outcome::Continue);
@@ -229,25 +236,27 @@ async fn failed(
     failed_call: CallFailure,
 ) -> Result<Outcome> {
     let CallFailure { failure, usage, is_free, is_silent } = failed_call;
-    let step_id = opened.step;
-    let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+    let Opened { step: step_id, call, .. } = opened;
+    let error = RunFailure { code: failure.code().to_owned(), message: failure.message().to_owned() };
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
     let pause = retry::pause(&failure, &step_id, tries, executor.runs.config.runs.retries).filter(|_| is_free);
     let next = asked.next(&failure).filter(|_| is_silent && pause.is_none());
-    let goes_on = next.is_some() || (code == CONTEXT_TOO_LONG && is_silent);
-    let output = match next {
-        Some(next) => json!({ "code": code, "message": message, "next": next }),
-        None => json!({ "code": code, "message": message }),
-    };
+    let goes_on = next.is_some() || (error.code == CONTEXT_TOO_LONG && is_silent);
+    let mut output = json!(error);
+    if let Some(next) = &next {
+        output["next"] = json!(next);
+    }
     let (subject, events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, usage));
+    let why = error.clone();
     executor
         .runs
         .store
         .persist(move |tx| {
             Box::pin(async move {
-                if is_free {
-                    steps::settle(tx, &step_id, &StepUsage::default()).await?;
-                }
+                let unused = is_free.then(StepUsage::default);
+                let (error, next) = (Some(&why), next.as_ref());
+                let end = model_calls::End { status: CallStatus::Failed, usage: unused.as_ref(), error, next };
+                model_calls::close(tx, &call, end).await?;
                 steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
                 events::record_all(tx, &subject, events).await
             })
@@ -257,7 +266,7 @@ async fn failed(
         Some(pause) => Outcome::Retry(pause),
         // With another model, or with a shorter conversation.
         None if goes_on => Outcome::Continue,
-        None => Outcome::Failed(Failure { code, message }),
+        None => Outcome::Failed(error),
     })
 }
 

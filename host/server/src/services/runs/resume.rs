@@ -8,7 +8,8 @@ use moxxy_types::{
     events::{Event, EventContext},
     ids::SessionId,
     messages::{Message, Role},
-    runs::{Run, Status, StepKind, Stop},
+    model_calls::Status,
+    runs::{self, Run, StepKind, Stop},
 };
 
 use crate::services::runs::{Runs, executor, queue};
@@ -22,7 +23,7 @@ pub async fn resume_all(runs: &Runs) -> Result<()> {
         return Ok(());
     }
     for run in store::runs::open(&mut *runs.store.read().await?).await? {
-        if run.status == Status::Running {
+        if run.status == runs::Status::Running {
             let interrupted = run.clone();
             runs.store.write(move |tx| Box::pin(async move { resume(tx, &interrupted).await })).await?;
         }
@@ -36,11 +37,12 @@ pub(super) async fn resume_interrupted(runs: &Runs, session: &SessionId) -> Resu
     let mut db = runs.store.read().await?;
     let Some(id) = store::runs::next_in(&mut db, session).await? else { return Ok(()) };
     let run = store::runs::get(&mut db, &id).await?;
-    let is_open = |step: &moxxy_types::runs::Step| step.ended_at.is_none();
-    let cut_off = store::steps::list(&mut db, &id).await?.iter().any(is_open);
+    let cut_off = !store::steps::list_open(&mut db, &id).await?.is_empty();
     drop(db);
     match run.status {
-        Status::Running if cut_off => runs.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await,
+        runs::Status::Running if cut_off => {
+            runs.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await
+        }
         _ => Ok(()),
     }
 }
@@ -59,7 +61,7 @@ async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
     let mut interrupted = Vec::new();
     store::runs::extend_time_limit(tx, &run.run_id).await?;
     let policy = store::agents::policy(tx, run.agent).await?;
-    for step in executor::close_open(tx, &run.run_id, "interrupted").await? {
+    for step in executor::close_open(tx, &run.run_id, Status::Interrupted).await? {
         let outcome = match step.kind {
             StepKind::Model => "repeated",
             StepKind::Tool if policy.repeats(&step.name) => "repeated",

@@ -1,10 +1,13 @@
 //! Retries of failed model calls with exponential back-off. A call is retried after a transient failure, if no part
-//! of its answer was passed on. Attempts are counted in the stored steps, so a restart changes nothing.
+//! of its answer was passed on. Attempts are counted in the stored calls, so a restart changes nothing.
 
 use std::time::Duration;
 
 use moxxy_runtime::Failure;
-use moxxy_types::{ids::StepId, runs::Step};
+use moxxy_types::{
+    ids::StepId,
+    model_calls::{ModelCall, Status},
+};
 
 /// Codes of transient failures; `busy` is the server's own.
 const TRANSIENT_CODES: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];
@@ -15,14 +18,12 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Returns the number of consecutive transient failures and the code of the last one, or `None` if the last call did
 /// not fail transiently.
-pub(super) fn tries(calls: &[Step]) -> Option<(usize, String)> {
-    let code = |step: &Step| Some(step.output.as_ref()?.get("code")?.as_str()?.to_owned());
-    let passing =
-        |step: &&Step| step.status == "failed" && code(step).is_some_and(|code| TRANSIENT_CODES.contains(&&*code));
+pub(super) fn tries(calls: &[ModelCall]) -> Option<(usize, String)> {
+    let is_transient = |call: &&ModelCall| call.code().is_some_and(|code| TRANSIENT_CODES.contains(&code));
     // An interrupted call says nothing about the service.
-    let made = || calls.iter().rev().filter(|step| step.status != "interrupted");
-    let last = made().next().filter(passing).and_then(code)?;
-    Some((made().take_while(passing).count(), last))
+    let made = || calls.iter().rev().filter(|call| call.status != Status::Interrupted);
+    let last = made().next().filter(is_transient)?.code()?.to_owned();
+    Some((made().take_while(is_transient).count(), last))
 }
 
 /// Returns the pause before the retry of a call that failed `failed` times in a row, or `None` if it is not retried.

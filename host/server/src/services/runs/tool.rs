@@ -22,6 +22,7 @@ use crate::services::{
         approval::{Answer, Denied, GateDecision, ToolCallGate, changes_something},
         executor::{Outcome, RunExecutor},
         questions,
+        state::StepState,
     },
 };
 
@@ -29,9 +30,11 @@ pub(super) async fn run_all(
     executor: &RunExecutor<'_>,
     message: &MessageId,
     mut calls: Vec<ToolCall>,
-    skills: &[Skill],
+    state: StepState,
 ) -> Result<Outcome> {
-    let gate = ToolCallGate::load(executor, message).await?;
+    let StepState { policy, skills, .. } = state;
+    let skills = &*skills;
+    let gate = ToolCallGate::load(executor, message, policy).await?;
     let mut decisions = Vec::with_capacity(calls.len());
     let mut new = Vec::new();
     for call in &mut calls {
@@ -47,7 +50,7 @@ pub(super) async fn run_all(
     }
     let decisions: Vec<_> = calls.iter().zip(decisions).collect();
     let made = if calls.iter().any(|call| changes_something(call, skills)) {
-        in_order(executor, &gate, &decisions).await?
+        in_order(executor, &gate, decisions).await?
     } else {
         try_join_all(decisions.iter().map(|(call, decision)| run(executor, &gate, call, decision))).await?
     };
@@ -68,22 +71,39 @@ enum CallProgress {
     Waits(QuestionId),
 }
 
-/// Runs calls one after another, up to the first without an answer, because later ones may depend on its effects.
+/// Runs calls one after another, up to the first without an answer, because later ones may depend on its effects. The
+/// decision on each is made anew when its turn comes: the policy, a skill or its permissions may have changed.
 async fn in_order(
     executor: &RunExecutor<'_>,
     gate: &ToolCallGate<'_>,
-    decisions: &[(&ToolCall, GateDecision<'_>)],
+    decisions: Vec<(&ToolCall, GateDecision<'_>)>,
 ) -> Result<Vec<CallProgress>> {
-    for (call, decision) in decisions {
+    for (index, (call, decision)) in decisions.into_iter().enumerate() {
         if executor.control.is_asked() {
             break;
         }
-        match run(executor, gate, call, decision).await? {
+        let progress = match index {
+            0 => run(executor, gate, call, &decision).await?,
+            _ => decide_and_run(executor, gate.message, call.clone()).await?,
+        };
+        match progress {
             CallProgress::Answered => {}
             open => return Ok(vec![open]),
         }
     }
     Ok(Vec::new())
+}
+
+async fn decide_and_run(executor: &RunExecutor<'_>, message: &MessageId, mut call: ToolCall) -> Result<CallProgress> {
+    let mut db = executor.runs.store.read().await?;
+    let run_now = store::runs::get(&mut db, &executor.run.run_id).await?;
+    let StepState { policy, skills, .. } = StepState::load(&mut db, run_now).await?;
+    drop(db);
+    let gate = ToolCallGate::load(executor, message, policy).await?;
+    match gate.decide(&mut call, &skills).await? {
+        GateDecision::RequestApproval(question) => gate.ask(vec![question]).await.map(|()| CallProgress::Asked),
+        decision => run(executor, &gate, &call, &decision).await,
+    }
 }
 
 /// Carries out the decision on a call.
@@ -111,7 +131,7 @@ async fn make(
     let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::Answered) };
     let step = open(executor, call, skill, tool, arguments).await?;
     let stop = executor.control.now.clone();
-    let (agent, tool) = (executor.agent.key, tool.name.as_str());
+    let (agent, tool) = (executor.run.agent, tool.name.as_str());
     let run = (executor.run.session_id.clone(), executor.run.run_id.clone());
     let caller = Caller { agent: executor.run.agent_id.clone(), run: Some(run) };
     let answers = Some(answers);
@@ -147,7 +167,7 @@ async fn open(
     tool: &Tool,
     arguments: &Map<String, Value>,
 ) -> Result<StepId> {
-    let (run, subject, call_id) = (executor.run.run_id.clone(), executor.subject(), call.id.clone());
+    let (run, subject, call_id) = (executor.run.clone(), executor.subject(), call.id.clone());
     let (name, skill_id, tool) = (call.name.clone(), skill.id.clone(), tool.name.clone());
     let arguments = Value::Object(arguments.clone());
     executor
@@ -156,7 +176,7 @@ async fn open(
         .persist(move |tx| {
             Box::pin(async move {
                 let input = json!({ "call_id": call_id, "arguments": arguments });
-                let step_id = steps::open(tx, &run, StepKind::Tool, &name, &input).await?;
+                let step_id = steps::open(tx, &run, StepKind::Tool, &name, &input, None).await?;
                 let invoked = Event::SkillInvoked { step_id: Some(step_id.clone()), skill_id, tool, arguments };
                 events::record(tx, &subject, invoked).await?;
                 Ok(step_id)

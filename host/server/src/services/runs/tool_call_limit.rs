@@ -8,27 +8,26 @@ use moxxy_types::{
     runs::Failure,
 };
 
-use crate::services::runs::executor::RunExecutor;
+use crate::services::runs::{budget::Budget, executor::RunExecutor, history::History, state::StepState};
 
 /// Returns the calls that may be made, and answers the others.
 pub(super) async fn admit(
     executor: &RunExecutor<'_>,
+    state: &StepState,
+    history: &History,
     mut calls: Vec<ToolCall>,
 ) -> Result<Result<Vec<ToolCall>, Failure>> {
-    let budget = executor.budget();
+    let budget = Budget::new(&state.settings.limits, &executor.runs.config);
     let limit = usize::try_from(budget.tool_calls.limit).unwrap_or(usize::MAX);
-    let (session, run) = (&executor.run.session_id, &executor.run.run_id);
-    let ours = store::messages::list(&mut *executor.runs.store.read().await?, session, Some(run)).await?;
+    let last = history.messages().iter().rfind(|message| message.role == Role::Assistant);
+    let last = last.map(Message::calls).unwrap_or_default();
     // Counts requested calls, which are stored, so a restart changes nothing.
-    let (last, earlier) = match ours.iter().rposition(|message| message.role == Role::Assistant) {
-        Some(last) => (ours.get(last), ours.get(..last).unwrap_or_default()),
-        None => (None, &[][..]),
-    };
-    let earlier: usize = earlier.iter().map(|message| message.calls().len()).sum();
+    let requested = state.run.requested_tool_calls;
+    let earlier = usize::try_from(requested).unwrap_or(usize::MAX).saturating_sub(last.len());
     if earlier > limit {
         return Ok(Err(budget.out_of_tool_calls()));
     }
-    let allowed: Vec<_> = last.iter().flat_map(|message| message.calls()).take(limit - earlier).collect();
+    let allowed: Vec<_> = last.iter().take(limit - earlier).collect();
     let refused = calls.extract_if(.., |call| !allowed.iter().any(|allowed| allowed.id == call.id)).collect::<Vec<_>>();
     if !refused.is_empty() {
         refuse(executor, refused, limit).await?;
