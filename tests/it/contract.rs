@@ -51,7 +51,14 @@ impl Operation {
     /// Returns the path, with names and IDs in place of its parameters.
     pub(crate) fn path(&self) -> String {
         let filled = self.template.replace("{name}", "nobody").replace("{skill_id}", "none");
-        let ids = [("run", "run"), ("token", "tok"), ("secret", "sec"), ("grant", "grt"), ("question", "ask")];
+        let ids = [
+            ("run", "run"),
+            ("token", "tok"),
+            ("secret", "sec"),
+            ("grant", "grt"),
+            ("question", "ask"),
+            ("job", "job"),
+        ];
         ids.into_iter().fold(filled.replace("{provider_id}", "none"), |filled, (name, prefix)| {
             filled.replace(&format!("{{{name}_id}}"), &format!("{prefix}_{}", uuid()))
         })

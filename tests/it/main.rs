@@ -50,6 +50,7 @@ mod hostile_servers;
 mod idempotency;
 mod install_crash;
 mod isolation;
+mod jobs;
 mod languages;
 mod llm;
 mod loading;

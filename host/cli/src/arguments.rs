@@ -41,6 +41,10 @@ pub(crate) fn grant(text: &str) -> Result<String, String> {
     id(text, "grt_", "moxxy grant list")
 }
 
+pub(crate) fn job(text: &str) -> Result<String, String> {
+    id(text, "job_", "moxxy job list")
+}
+
 pub(crate) fn question(text: &str) -> Result<String, String> {
     id(text, "ask_", "moxxy question list")
 }

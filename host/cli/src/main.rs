@@ -23,8 +23,8 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use commands::{
-    agents, audit, backup, build, completions, config, events, grants, health, init, inspect, new, policy, providers,
-    questions, restore, runs, secrets, serve, skills, tokens, vault,
+    agents, audit, backup, build, completions, config, events, grants, health, init, inspect, jobs, new, policy,
+    providers, questions, restore, runs, secrets, serve, skills, tokens, vault,
 };
 use failure::{CliResult, Exit, Failure};
 use moxxy_runtime::compile;
@@ -111,6 +111,9 @@ enum Command {
     /// Say who did what, and whether that log is as it was written.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Show the server's background work, and decide on what failed.
+    #[command(subcommand)]
+    Job(jobs::Command),
     /// Write the database and the components into one file, while the server runs or not.
     Backup(backup::Args),
     /// Make a data directory of a backup, and activate it.
@@ -194,6 +197,7 @@ impl Cli {
             Command::Grant(command) => block_on(grants::run(&options, command)),
             Command::Vault(command) => block_on(vault::run(&flags, terminal, command)),
             Command::Audit(command) => block_on(audit::run(&options, &flags, command)),
+            Command::Job(command) => block_on(jobs::run(&options, command)),
             Command::Backup(args) => block_on(backup::run(&flags, terminal, args)),
             Command::Restore(args) => block_on(restore::run(&flags, terminal, args)),
             Command::Token(command) => block_on(tokens::run(&options, command)),

@@ -15,7 +15,7 @@ use crate::{
     services::{
         access::Access,
         activation::Activation,
-        audit,
+        agents, audit,
         components::Components,
         events::Events,
         questions, retention,
@@ -56,13 +56,15 @@ impl App {
             vault,
             runs: Runs::new(config, &components, broadcast),
             components,
-            background: Background::new(tasks, lock),
+            background: Background::new(&store, tasks, Some(lock)),
         };
         app.components.restore().await?;
         runs::resume_all(&app.runs).await?;
-        questions::spawn_expiry_task(app.runs.clone(), &app.background);
-        audit::spawn_expiry_task(app.access.clone(), config.audit.keep_days, &app.background).await?;
-        retention::spawn_expiry_task(app.events.clone(), config.events.clone(), &app.background);
+        questions::register_jobs(&app.runs, &app.background);
+        agents::register_jobs(&app.runs, &app.background);
+        audit::register_jobs(&app.access, config.audit.keep_days, &app.background).await?;
+        retention::register_jobs(&app.events, &config.events, &app.background);
+        app.background.start_jobs().await?;
         Ok(app)
     }
 }

@@ -24,9 +24,9 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// background task died.
 pub async fn run(app: App, config: Arc<Config>, listener: TcpListener) -> Result<()> {
     let grace = Duration::from_secs(config.server.shutdown_grace);
-    // Holds the lock of the data directory until the last task has ended.
-    let background = app.background.clone();
-    let tasks = background.tasks();
+    let tasks = app.background.tasks().clone();
+    // Held until the last task has ended.
+    let _lock = app.background.lock();
     app.components.refuse_own_address(listener.local_addr().map_err(Error::internal)?);
     let serving = http::serve(app, config, listener);
     let late = async {

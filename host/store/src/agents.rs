@@ -99,10 +99,40 @@ fn provider_removed() -> Error {
     Error::conflict("changed_meanwhile", "The provider was removed meanwhile")
 }
 
-/// Removes the agent and every row that refers to its key.
+/// Deletes the agent with its skills. Its name is free, and its other rows are left to [`remove_rows`].
 pub async fn delete(tx: &mut Tx, key: AgentKey) -> Result<()> {
-    sqlx::query("DELETE FROM agents WHERE key = ?").bind(key.0).execute(&mut **tx).await?;
+    let position = super::events::last_position(tx).await?;
+    let now = tx.now();
+    // A name that no agent can have, because names are unique.
+    let sql = "UPDATE agents SET deleted_at = ?, former_name = name, name = '~' || key, removed_to = ? WHERE key = ?";
+    sqlx::query(sql).bind(now).bind(position).bind(key.0).execute(&mut **tx).await?;
+    sqlx::query("DELETE FROM skills WHERE agent = ?").bind(key.0).execute(&mut **tx).await?;
     Ok(())
+}
+
+/// Removes up to about `max` rows of a deleted agent. Returns whether nothing is left of it.
+pub async fn remove_rows(tx: &mut Tx, key: AgentKey, max: u64) -> Result<bool> {
+    let mut left = max;
+    while let Some(run) = super::runs::first_of(tx, key).await? {
+        left = left.saturating_sub(super::runs::remove_rows(tx, &run, left).await?);
+        if left == 0 {
+            return Ok(false);
+        }
+    }
+    for sql in [
+        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE agent = ? LIMIT ?)",
+        "DELETE FROM events WHERE position IN (SELECT e.position FROM agents a JOIN events e
+         ON e.agent_id = a.former_name AND e.position <= a.removed_to WHERE a.key = ? LIMIT ?)",
+    ] {
+        let limit = i64::try_from(left).map_err(Error::internal)?;
+        left -= sqlx::query(sql).bind(key.0).bind(limit).execute(&mut **tx).await?.rows_affected().min(left);
+        if left == 0 {
+            return Ok(false);
+        }
+    }
+    let sql = "DELETE FROM agents WHERE key = ? AND deleted_at IS NOT NULL";
+    sqlx::query(sql).bind(key.0).execute(&mut **tx).await?;
+    Ok(true)
 }
 
 pub async fn get(db: &mut Db, name: &Name) -> Result<Agent> {
@@ -112,13 +142,14 @@ pub async fn get(db: &mut Db, name: &Name) -> Result<Agent> {
 
 /// Whether the agent still exists. A new agent of the same name has another key.
 pub async fn exists(db: &mut Db, agent: AgentKey) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM agents WHERE key = ?)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM agents WHERE key = ? AND deleted_at IS NULL)";
     Ok(sqlx::query_scalar(sql).bind(agent.0).fetch_one(db).await?)
 }
 
 /// Returns the current settings and the tool policy of an agent.
 pub async fn settings(db: &mut Db, agent: AgentKey) -> Result<(Settings, Policy)> {
-    let sql = "SELECT *, NULL AS open_status, NULL AS last_status FROM agents WHERE key = ?";
+    let sql = "SELECT *, NULL AS open_status, NULL AS last_status FROM agents
+               WHERE key = ? AND deleted_at IS NULL";
     let row: Option<WithPolicy> = sqlx::query_as(sql).bind(agent.0).fetch_optional(db).await?;
     let WithPolicy { agent, tool_policy } = row.ok_or_else(|| Error::not_found("agent", agent.0))?;
     Ok((Agent::try_from(agent)?.settings, from_json(&tool_policy)?))
@@ -140,7 +171,7 @@ pub async fn set_policy(tx: &mut Tx, agent: AgentKey, policy: &Policy) -> Result
 
 /// Returns a page of agents, ordered by name.
 pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Agent>> {
-    let sql = select!("WHERE a.name > ? ORDER BY a.name LIMIT ?");
+    let sql = select!("WHERE a.name > ? AND a.deleted_at IS NULL ORDER BY a.name LIMIT ?");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
@@ -153,8 +184,8 @@ pub async fn none_ever(db: &mut Db) -> Result<bool> {
 
 /// Returns the agents that use a provider, including those that only fall back to it.
 pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<String>> {
-    let sql = "SELECT name FROM agents a WHERE provider = ?1
-               OR EXISTS (SELECT 1 FROM json_each(a.fallbacks) f WHERE f.value ->> 'provider' = ?1) ORDER BY name";
+    let sql = "SELECT COALESCE(former_name, name) FROM agents a WHERE provider = ?1
+               OR EXISTS (SELECT 1 FROM json_each(a.fallbacks) f WHERE f.value ->> 'provider' = ?1) ORDER BY 1";
     Ok(sqlx::query_scalar(sql).bind(provider.as_str()).fetch_all(db).await?)
 }
 

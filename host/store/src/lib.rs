@@ -10,6 +10,7 @@ pub mod components;
 pub mod events;
 pub mod grants;
 pub mod idempotency;
+pub mod jobs;
 pub mod keyvalue;
 pub mod messages;
 pub mod migration;
@@ -45,7 +46,7 @@ use sqlx::{
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Events;
@@ -76,6 +77,7 @@ pub struct Store {
     precedes_log: bool,
     outage: outage::StorageOutage,
     shutdown: CancellationToken,
+    job_changes: watch::Sender<()>,
 }
 
 /// A row with its place in a list that is paged by position.
@@ -116,9 +118,14 @@ impl Store {
         let (jobs, queue) = mpsc::channel(WRITE_QUEUE_CAPACITY);
         let (chain, outage) = (audit::Chain::default(), outage::StorageOutage::default());
         let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
-        tasks.spawn("store writer", Policy::Drain, writer::run(tx, queue, events, readers.clone()));
+        let job_changes = watch::Sender::default();
+        tasks.spawn(
+            "store writer",
+            Policy::Drain,
+            writer::run(tx, queue, (events, job_changes.clone()), readers.clone()),
+        );
         let precedes_log = (1..migration::AUDIT_LOG_VERSION).contains(&version);
-        Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone() })
+        Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone(), job_changes })
     }
 
     /// Returns a connection that sees everything committed so far.
@@ -170,6 +177,11 @@ impl Store {
     /// Returns the total duration of storage outages.
     pub fn outage(&self) -> Duration {
         self.outage.total()
+    }
+
+    /// Notified when this process changed when jobs are due.
+    pub fn job_changes(&self) -> watch::Receiver<()> {
+        self.job_changes.subscribe()
     }
 
     pub fn clock(&self) -> &Clock {

@@ -5,13 +5,16 @@ use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
     ids::{MessageId, QuestionId, RunId},
+    jobs::{NewJob, QUESTION_EXPIRY},
     paging::PageRequest,
     policy::Standing,
     questions::{Decision, NewQuestion, Question, Response},
     runs::Run,
 };
 
-use super::{Db, Tx, to_json};
+use serde_json::json;
+
+use super::{Db, Tx, jobs, to_json};
 
 /// Opens a question, ordered after those of the same kind from the same call. It expires after `seconds`.
 pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> Result<Question> {
@@ -21,6 +24,16 @@ pub async fn insert(tx: &mut Tx, run: &Run, new: NewQuestion, seconds: i64) -> R
                WHERE message = ?6 AND call_id = ?7 AND kind = ?5
                RETURNING *";
     let (id, now, expires) = (QuestionId::random(), tx.now(), tx.after(seconds));
+    let expiry = NewJob {
+        kind: QUESTION_EXPIRY,
+        key: expiry_key(&id),
+        agent: Some(run.agent),
+        origin: Some(id.to_string()),
+        payload: json!({}),
+        due_at: expires.clone(),
+        created_by: "server".to_owned(),
+    };
+    jobs::insert(tx, &expiry).await?;
     Ok(sqlx::query_as(sql)
         .bind(id.as_str())
         .bind(run.run_id.as_str())
@@ -115,19 +128,14 @@ pub async fn answer(tx: &mut Tx, id: &QuestionId, response: &Response, by: &str)
         .bind(id.as_str())
         .fetch_optional(&mut **tx)
         .await?;
+    jobs::remove(tx, &[expiry_key(id)]).await?;
     row.ok_or_else(|| Error::not_found("question", id))
 }
 
-/// Returns the open questions that have expired, with their runs.
-pub async fn due(db: &mut Db, now: &str) -> Result<Vec<(RunId, QuestionId)>> {
-    let sql = "SELECT run, id FROM questions WHERE status = 'open' AND expires_at <= ? ORDER BY expires_at";
-    let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(now).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|(run, id)| (RunId::from_db(run), QuestionId::from_db(id))).collect())
-}
-
-/// Returns the next expiry time of an open question.
-pub async fn next_expiry(db: &mut Db) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar("SELECT MIN(expires_at) FROM questions WHERE status = 'open'").fetch_one(db).await?)
+/// Returns the run of a question.
+pub async fn run_of(db: &mut Db, id: &QuestionId) -> Result<Option<RunId>> {
+    let sql = "SELECT run FROM questions WHERE id = ?";
+    Ok(sqlx::query_scalar(sql).bind(id.as_str()).fetch_optional(db).await?)
 }
 
 /// Returns the number of open questions among these.
@@ -148,18 +156,36 @@ pub async fn expire(tx: &mut Tx, id: &QuestionId) -> Result<bool> {
 pub async fn expire_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "UPDATE questions SET status = 'expired', ended_at = ? WHERE run = ? AND status = 'open' RETURNING id";
     let now = tx.now();
-    Ok(sqlx::query_scalar(sql).bind(now).bind(run.as_str()).fetch_all(&mut **tx).await?)
+    let ids = sqlx::query_scalar(sql).bind(now).bind(run.as_str()).fetch_all(&mut **tx).await?;
+    remove_expiry(tx, &ids).await?;
+    Ok(ids)
 }
 
 /// Deletes the open approvals of a call, and returns their ids.
 pub async fn withdraw_for_call(tx: &mut Tx, message: &MessageId, call: &str) -> Result<Vec<QuestionId>> {
     let sql = "DELETE FROM questions WHERE message = ? AND call_id = ? AND kind = 'approval' AND status = 'open'
                RETURNING id";
-    Ok(sqlx::query_scalar(sql).bind(message.as_str()).bind(call).fetch_all(&mut **tx).await?)
+    let ids = sqlx::query_scalar(sql).bind(message.as_str()).bind(call).fetch_all(&mut **tx).await?;
+    remove_expiry(tx, &ids).await?;
+    Ok(ids)
 }
 
 /// Deletes the open approvals of a run, and returns their ids.
 pub async fn withdraw_all(tx: &mut Tx, run: &RunId) -> Result<Vec<QuestionId>> {
     let sql = "DELETE FROM questions WHERE run = ? AND kind = 'approval' AND status = 'open' RETURNING id";
-    Ok(sqlx::query_scalar(sql).bind(run.as_str()).fetch_all(&mut **tx).await?)
+    let ids = sqlx::query_scalar(sql).bind(run.as_str()).fetch_all(&mut **tx).await?;
+    remove_expiry(tx, &ids).await?;
+    Ok(ids)
+}
+
+/// Returns the key of the job that expires a question.
+fn expiry_key(id: &QuestionId) -> String {
+    format!("{QUESTION_EXPIRY}:{id}")
+}
+
+async fn remove_expiry(tx: &mut Tx, ids: &[QuestionId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    jobs::remove(tx, &ids.iter().map(expiry_key).collect::<Vec<_>>()).await
 }

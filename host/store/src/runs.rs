@@ -13,7 +13,10 @@ use super::{Db, Positioned, Tx, to_json};
 /// A query for runs with their agents' names.
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT r.*, a.name AS agent_name FROM runs r JOIN agents a ON a.key = r.agent ", $rest)
+        concat!(
+            "SELECT r.*, a.name AS agent_name FROM runs r JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL ",
+            $rest
+        )
     };
 }
 
@@ -144,4 +147,28 @@ pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<u64> {
     let sql = "SELECT COUNT(*) FROM runs WHERE session = ? AND ended_at IS NULL AND status = 'queued'";
     let count: i64 = sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?;
     Ok(count.unsigned_abs())
+}
+
+/// Returns the oldest run of an agent, deleted or not.
+pub async fn first_of(db: &mut Db, agent: AgentKey) -> Result<Option<RunId>> {
+    let sql = "SELECT id FROM runs WHERE agent = ? ORDER BY position LIMIT 1";
+    Ok(sqlx::query_scalar(sql).bind(agent.0).fetch_optional(db).await?)
+}
+
+/// Removes up to about `max` rows of a run, and at last the run. Returns the number of removed rows.
+pub async fn remove_rows(tx: &mut Tx, id: &RunId, max: u64) -> Result<u64> {
+    let mut removed = 0;
+    for sql in [
+        "DELETE FROM messages WHERE position IN (SELECT position FROM messages WHERE run = ? LIMIT ?)",
+        "DELETE FROM steps WHERE id IN (SELECT id FROM steps WHERE run = ? LIMIT ?)",
+        "DELETE FROM model_calls WHERE position IN (SELECT position FROM model_calls WHERE run = ? LIMIT ?)",
+        "DELETE FROM runs WHERE position IN (SELECT position FROM runs WHERE id = ? LIMIT ?)",
+    ] {
+        let left = i64::try_from(max.saturating_sub(removed)).map_err(Error::internal)?;
+        removed += sqlx::query(sql).bind(id.as_str()).bind(left).execute(&mut **tx).await?.rows_affected();
+        if removed >= max {
+            break;
+        }
+    }
+    Ok(removed)
 }

@@ -14,7 +14,7 @@ use moxxy_types::{
     events::LoggedEvent,
 };
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{audit::Chain, outage::StorageOutage};
 use crate::{Db, events::Events};
@@ -38,6 +38,8 @@ pub struct Tx {
     outage: StorageOutage,
     /// Whether the disk was full or failed in the open group.
     storage_failed: bool,
+    /// Whether the group changed when jobs are due.
+    changed_jobs: bool,
 }
 
 /// Sends the result to the caller once it is known whether the group was committed.
@@ -61,7 +63,16 @@ impl Tx {
         chain: Chain,
         outage: StorageOutage,
     ) -> Self {
-        Self { connection, options, pending_events: Vec::new(), clock, chain, outage, storage_failed: false }
+        Self {
+            connection,
+            options,
+            pending_events: Vec::new(),
+            clock,
+            chain,
+            outage,
+            storage_failed: false,
+            changed_jobs: false,
+        }
     }
 
     /// Timestamp for the rows of this transaction.
@@ -76,6 +87,11 @@ impl Tx {
 
     pub(super) fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// Lets the drivers look for due jobs after the commit.
+    pub(super) fn wake_jobs(&mut self) {
+        self.changed_jobs = true;
     }
 
     /// Records an event. It is inserted at the end of the transaction, and broadcast after the commit.
@@ -233,7 +249,12 @@ fn storage_problem(error: &Error) -> Option<Problem> {
 
 /// Runs transactions until every [`super::Store`] is dropped. Then closes the database: the readers first, because
 /// only a connection that can write merges the write-ahead log into the database when it is the last one.
-pub(super) async fn run(mut tx: Tx, mut queue: mpsc::Receiver<Job>, events: Events, readers: SqlitePool) {
+pub(super) async fn run(
+    mut tx: Tx,
+    mut queue: mpsc::Receiver<Job>,
+    (events, job_changes): (Events, watch::Sender<()>),
+    readers: SqlitePool,
+) {
     while let Some(first) = queue.recv().await {
         let mut responders = Vec::new();
         let committed = tx.run_group(first, &mut queue, &mut responders).await;
@@ -243,6 +264,9 @@ pub(super) async fn run(mut tx: Tx, mut queue: mpsc::Receiver<Job>, events: Even
         match committed {
             Ok(()) => {
                 events.broadcast(pending_events);
+                if std::mem::take(&mut tx.changed_jobs) {
+                    job_changes.send_replace(());
+                }
                 responders.into_iter().for_each(|responder| responder(Ok(())));
             }
             Err(error) => {

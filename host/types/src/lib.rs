@@ -14,6 +14,7 @@ pub mod grants;
 pub mod host_port;
 pub mod idempotency;
 pub mod ids;
+pub mod jobs;
 pub mod messages;
 pub mod model_calls;
 pub mod money;

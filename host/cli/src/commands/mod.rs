@@ -12,6 +12,7 @@ pub(crate) mod grants;
 pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod jobs;
 pub(crate) mod new;
 pub(crate) mod policy;
 pub(crate) mod providers;

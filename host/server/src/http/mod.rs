@@ -10,7 +10,7 @@ mod docs;
 mod events;
 mod grants;
 mod health;
-
+mod jobs;
 mod net;
 mod openapi;
 mod policy;
@@ -138,6 +138,10 @@ fn limited() -> Routes {
         .api_route("/v1/models", get("list_agent_models", LIST_AGENT_MODELS, agent_models::list))
         .api_route("/v1/models/{name}", get("get_agent_model", "Show an agent as a model", agent_models::show))
         .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
+        .api_route("/v1/jobs", get("list_jobs", "List the server's background work, oldest first", jobs::list))
+        .api_route("/v1/jobs/{job_id}", get("get_job", "Show a job with its last error", jobs::show)
+            .merge(delete("delete_job", "Delete a dead job\nWhat it would have done is not done.", jobs::delete)))
+        .api_route("/v1/jobs/{job_id}/retry", post("retry_job", "Run a job now\nAlso one that is dead. It has all its attempts again.", jobs::retry))
         .api_route("/v1/audit", get("list_audit", "Say who did what, newest first", audit::list))
         .api_route("/v1/audit/head", get("audit_head", "Show the audit log's head\nKept elsewhere, it proves that nothing before it was changed since.", audit::head))
         .api_route("/v1/openapi.json", get("openapi", "This document", docs::document))

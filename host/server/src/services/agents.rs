@@ -1,11 +1,14 @@
 //! Agents: named configurations of a persona, models and limits.
 
-use moxxy_store::{self as store, events};
+use std::time::Duration;
+
+use moxxy_store::{self as store, Store, Tx, events};
 use moxxy_types::{
-    agents::{Agent, Fallback, Limits, Settings},
+    agents::{Agent, AgentKey, Fallback, Limits, Settings},
     error::{Error, Result},
     events::{Event, EventContext},
     ids::Name,
+    jobs::{AGENT_REMOVAL, NewJob},
     money::Dollars,
     paging::{Page, PageRequest},
     runs::DailyUsage,
@@ -13,13 +16,18 @@ use moxxy_types::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
+use tokio::time::timeout;
 
-use crate::services::{
-    etag::Expected,
-    merge_patch::present,
-    models::{self, Model},
-    runs::{self, Runs},
-    skills,
+use crate::{
+    background::{Background, Effect, Next, Recurrence},
+    services::{
+        etag::Expected,
+        merge_patch::present,
+        models::{self, Model},
+        runs::{self, Runs},
+        skills,
+    },
 };
 
 /// Maximum length of a persona, in bytes.
@@ -28,6 +36,10 @@ const MAX_PERSONA_BYTES: usize = 64 * 1024;
 const MAX_MODEL_NAME_BYTES: usize = 256;
 /// Maximum number of fallback models.
 const MAX_FALLBACKS: usize = 8;
+/// Time in which a deletion removes rows itself before it leaves them to a job, in seconds.
+const REMOVAL_SECONDS: i64 = 2;
+/// Number of rows that one transaction of a removal removes.
+const ROWS_PER_TRANSACTION: u64 = 1000;
 const TEMPERATURE_RANGE: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
 /// An agent to be made.
@@ -153,7 +165,7 @@ pub async fn update(runs: &Runs, principal: Principal, name: Name, patch: Patch,
         .await
 }
 
-/// Stops the agent's runs, then deletes the agent and all its data.
+/// Stops the agent's runs, then deletes the agent. What takes long to remove is left to a job.
 pub async fn delete(runs: &Runs, principal: Principal, name: Name, expected: Expected) -> Result<()> {
     expected.check(&store::agents::get(&mut *runs.store.read().await?, &name).await?)?;
     runs::stop_all(runs, &principal, &name, moxxy_types::runs::Stop::Now).await?;
@@ -163,14 +175,61 @@ pub async fn delete(runs: &Runs, principal: Principal, name: Name, expected: Exp
             Box::pin(async move {
                 let key = store::agents::get(tx, &name).await?.key;
                 store::agents::delete(tx, key).await?;
-                store::events::forget_agent(tx, name.as_str()).await?;
+                let removal = NewJob {
+                    kind: AGENT_REMOVAL,
+                    key: removal_key(key),
+                    agent: None,
+                    origin: Some(name.to_string()),
+                    payload: json!(key.0),
+                    due_at: tx.after(REMOVAL_SECONDS),
+                    created_by: principal.name().to_owned(),
+                };
+                store::jobs::insert(tx, &removal).await?;
                 events::record(tx, &EventContext::agent(&name).by(principal.name()), Event::AgentDeleted {}).await?;
                 Ok(key)
             })
         })
         .await?;
     runs.scheduler.forget(key);
+    let store = runs.store.clone();
+    // Small agents are gone with the answer, and the rows of large ones after it.
+    let removal = runs.tasks.run_detached("agent removal", async move {
+        drop(timeout(Duration::from_secs(REMOVAL_SECONDS.unsigned_abs()), remove_rows(&store, key)).await);
+        Ok(())
+    });
+    removal.await?;
     skills::remove_unused(&runs.components).await
+}
+
+/// Registers the job that removes what is left of deleted agents.
+pub fn register_jobs(runs: &Runs, background: &Background) {
+    let store = runs.store.clone();
+    background.register(AGENT_REMOVAL, Recurrence::Once, move |job| {
+        let store = store.clone();
+        async move {
+            let key = AgentKey(job.payload.as_i64().ok_or_else(|| Error::internal("a removal without an agent"))?);
+            remove_rows(&store, key).await?;
+            Ok(Effect::none(Next::Done))
+        }
+    });
+}
+
+/// Removes the rows of a deleted agent in pieces, so that others can write in between.
+async fn remove_rows(store: &Store, key: AgentKey) -> Result<()> {
+    while !store.write(move |tx| Box::pin(remove_piece(tx, key))).await? {}
+    Ok(())
+}
+
+async fn remove_piece(tx: &mut Tx, key: AgentKey) -> Result<bool> {
+    let is_done = store::agents::remove_rows(tx, key, ROWS_PER_TRANSACTION).await?;
+    if is_done {
+        store::jobs::remove(tx, &[removal_key(key)]).await?;
+    }
+    Ok(is_done)
+}
+
+fn removal_key(key: AgentKey) -> String {
+    format!("{AGENT_REMOVAL}:{}", key.0)
 }
 
 impl Patch {

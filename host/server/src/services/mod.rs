@@ -17,6 +17,7 @@ pub mod grants;
 pub mod guarantees;
 pub mod idempotency;
 pub mod invocations;
+pub mod jobs;
 mod merge_patch;
 pub mod messages;
 mod model_lists;

@@ -1,15 +1,13 @@
 //! Questions of runs to people: questions of models and skills, and approvals of tool calls. Each is stored as a row,
 //! so a waiting run holds nothing in memory and a restart loses none. The first answer counts.
 
-use std::time::Duration;
-
 use moxxy_store::{self as store, events};
 use moxxy_types::{
-    clock,
     digest::Digest,
     error::{Error, Problem, Result},
     events::{Event, EventContext},
     ids::{Name, QuestionId},
+    jobs::{Job, QUESTION_EXPIRY},
     paging::{Page, PageRequest},
     questions::{Kind, Question, Response, Status},
     runs::Run,
@@ -17,14 +15,9 @@ use moxxy_types::{
 };
 
 use crate::{
-    background::Background,
+    background::{Background, Effect, Next, Recurrence},
     services::runs::{self, Runs, record_expired},
 };
-
-/// Maximum interval between checks for expired questions. Clocks may jump, so a check may be due early.
-const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(60);
-/// Minimum interval between checks for expired questions.
-const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Returns a page of the open questions of an agent, oldest first.
 pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Question>> {
@@ -107,53 +100,34 @@ fn check_not_own_run(principal: &Principal, run: &Run, allowed: bool) -> Result<
     Err(Error::Forbidden(Problem::new("own_run", message)))
 }
 
-/// Starts the task that expires unanswered questions.
-pub fn spawn_expiry_task(runs: Runs, background: &Background) {
+/// Registers the job that expires an unanswered question. In a restored server it waits for the activation.
+pub fn register_jobs(runs: &Runs, background: &Background) {
     if runs.activation.is_pending() {
         return;
     }
-    background.tasks().keep_running("questions", move || {
-        let runs = runs.clone();
-        async move { expire_all(&runs).await }
+    let runs = runs.clone();
+    background.register(QUESTION_EXPIRY, Recurrence::Once, move |job| expire(runs.clone(), job));
+}
+
+async fn expire(runs: Runs, job: Job) -> Result<Effect> {
+    let id = QuestionId::from_db(job.origin.unwrap_or_default());
+    let mut db = runs.store.read().await?;
+    let Some(run) = store::questions::run_of(&mut db, &id).await? else { return Ok(Effect::none(Next::Done)) };
+    let run = match store::runs::get(&mut db, &run).await {
+        // It was deleted with its agent.
+        Err(Error::NotFound(_)) => return Ok(Effect::none(Next::Done)),
+        other => other?,
+    };
+    drop(db);
+    let expired = run.clone();
+    let effect = Effect::new(move |tx| {
+        Box::pin(async move {
+            if store::questions::expire(tx, &id).await? {
+                record_expired(tx, &expired, id, "time").await?;
+                store::runs::resume(tx, &expired.run_id).await?;
+            }
+            Ok(Next::Done)
+        })
     });
-}
-
-async fn expire_all(runs: &Runs) {
-    loop {
-        let next = expire(runs).await.unwrap_or_else(|error| {
-            tracing::error!(?error, "failed to expire questions");
-            MAX_CHECK_INTERVAL
-        });
-        tokio::select! {
-            () = tokio::time::sleep(next) => {}
-            () = runs.asked.notified() => {}
-        }
-    }
-}
-
-/// Expires overdue questions, and returns the time until the next check.
-async fn expire(runs: &Runs) -> Result<Duration> {
-    let clock = runs.store.clock();
-    let late = store::questions::due(&mut *runs.store.read().await?, &clock.timestamp()).await?;
-    for (run, id) in late {
-        let run = store::runs::get(&mut *runs.store.read().await?, &run).await?;
-        let expired = run.clone();
-        runs.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    if store::questions::expire(tx, &id).await? {
-                        record_expired(tx, &expired, id, "time").await?;
-                        store::runs::resume(tx, &expired.run_id).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await?;
-        runs::wake(runs, &run);
-    }
-    let next = store::questions::next_expiry(&mut *runs.store.read().await?).await?;
-    let next = next.as_deref().and_then(clock::parse).map(|next| next - clock.now());
-    Ok(next
-        .map_or(MAX_CHECK_INTERVAL, |next| Duration::try_from(next).unwrap_or_default())
-        .clamp(MIN_CHECK_INTERVAL, MAX_CHECK_INTERVAL))
+    Ok(effect.then(move || runs::wake(&runs, &run)))
 }

@@ -1,34 +1,32 @@
 //! Retention of the event log: the oldest events are removed first, whatever they are about. A run does not need its
 //! earlier events, because it resumes from its steps.
 
-use std::time::Duration;
-
 use moxxy_store as store;
-use moxxy_types::error::Result;
-use tokio::time::interval;
+use moxxy_types::{error::Result, jobs::EVENT_RETENTION};
 
-use crate::{background::Background, config, services::events::Events};
+use crate::{
+    background::{Background, Effect, Next, Recurrence},
+    config,
+    services::events::Events,
+};
 
-const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+const PRUNE_INTERVAL_SECONDS: i64 = 60;
 /// One day, in seconds.
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Maximum number of events that one transaction removes, so that others can run in between.
 const EVENTS_PER_TRANSACTION: i64 = 500;
 
-/// Starts the task that removes expired events, now and every minute.
-pub fn spawn_expiry_task(events: Events, limits: config::Events, background: &Background) {
-    background.tasks().keep_running("retention", move || {
+/// Registers the job that removes expired events, at the start and every minute.
+pub fn register_jobs(events: &Events, limits: &config::Events, background: &Background) {
+    let (events, limits) = (events.clone(), limits.clone());
+    background.register(EVENT_RETENTION, Recurrence::Repeated, move |_| {
         let (events, limits) = (events.clone(), limits.clone());
         async move {
-            let mut tick = interval(PRUNE_INTERVAL);
-            loop {
-                tick.tick().await;
-                match prune(&events, &limits).await {
-                    Err(error) => tracing::error!(?error, "failed to remove old events; trying again"),
-                    Ok(removed) if removed > 0 => tracing::info!(removed, "old events were removed"),
-                    Ok(_) => {}
-                }
+            let removed = prune(&events, &limits).await?;
+            if removed > 0 {
+                tracing::info!(removed, "old events were removed");
             }
+            Ok(Effect::none(Next::At(events.store.clock().after(PRUNE_INTERVAL_SECONDS))))
         }
     });
 }

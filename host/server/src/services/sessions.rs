@@ -51,12 +51,13 @@ pub async fn messages(
         Some(run) => Some(runs::get_of_agent(&mut db, agent, run).await?.session_id),
         None => None,
     };
-    let session = match (session, of_run) {
+    let found = match (session, &of_run) {
         // A run belongs to exactly one session.
-        (None, Some(session)) => Some(session),
+        (None, Some(session)) => Some(session.clone()),
         (wanted, _) => find(&mut db, key, wanted).await?,
     };
-    let Some(session) = session else { return Ok(Page { items: Vec::new(), next: None }) };
+    let is_of_run = |session: &SessionId| of_run.as_ref().is_none_or(|of_run| of_run == session);
+    let Some(session) = found.filter(is_of_run) else { return Ok(Page { items: Vec::new(), next: None }) };
     store::messages::page(&mut db, &session, run, page).await
 }
 

@@ -19,13 +19,15 @@ pub use chain::{ChainVerifier, Ends, Hash, Key};
 use super::{Db, Tx};
 
 /// Tables whose rows are written together with an audit entry or after one.
-const AUDITED_TABLES: [&str; 15] = [
+const AUDITED_TABLES: [&str; 17] = [
     "agents",
     "audit",
+    "daily_usage",
     "events",
     "grants",
     "keyvalue",
     "messages",
+    "model_calls",
     "provider_checks",
     "providers",
     "questions",

@@ -70,22 +70,23 @@ pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> R
         _ => ("run_id", &filter.runs),
     };
     let mut query = QueryBuilder::new("");
-    let matching = |query: &mut QueryBuilder<Sqlite>| {
+    let matching = |query: &mut QueryBuilder<Sqlite>, position: i64| {
         query.push("SELECT * FROM events WHERE position > ").push_bind(position);
         if !types.is_empty() && column != "event_type" {
             query.push(" AND event_type IN (SELECT value FROM json_each(").push_bind(json!(types)).push("))");
         }
     };
     if values.is_empty() {
-        matching(&mut query);
+        matching(&mut query, position);
     } else if values.len() > MAX_RANGES {
-        matching(&mut query);
+        matching(&mut query, position);
         query.push(" AND ").push(column).push(" IN (SELECT value FROM json_each(").push_bind(json!(values)).push("))");
     } else {
         // For each value a range of an index: with one condition on all of them, SQLite would sort all that match.
         for (index, value) in values.iter().enumerate() {
             query.push(if index > 0 { " UNION ALL SELECT * FROM (" } else { "SELECT * FROM (" });
-            matching(&mut query);
+            let begins = if column == "agent_id" { beginning(&mut *db, value).await? } else { 0 };
+            matching(&mut query, position.max(begins));
             query.push(" AND ").push(column).push(" = ").push_bind(value);
             query.push(" ORDER BY position LIMIT ").push_bind(limit).push(")");
         }
@@ -141,15 +142,16 @@ pub async fn prune(tx: &mut Tx, before: Option<&str>, excess: i64, max: i64) -> 
 
 /// Whether the agent exists, or the log has events of a former agent of that name.
 pub async fn knows_agent(db: &mut Db, agent: &Name) -> Result<bool> {
-    let sql =
-        "SELECT EXISTS (SELECT 1 FROM agents WHERE name = ?1) OR EXISTS (SELECT 1 FROM events WHERE agent_id = ?1)";
-    Ok(sqlx::query_scalar(sql).bind(agent.as_str()).fetch_one(db).await?)
+    let sql = "SELECT EXISTS (SELECT 1 FROM agents WHERE name = ?1)
+               OR EXISTS (SELECT 1 FROM events WHERE agent_id = ?1 AND position > ?2)";
+    let beginning = beginning(db, agent.as_str()).await?;
+    Ok(sqlx::query_scalar(sql).bind(agent.as_str()).bind(beginning).fetch_one(db).await?)
 }
 
-/// Removes all events of an agent.
-pub async fn forget_agent(db: &mut Db, agent: &str) -> Result<()> {
-    sqlx::query("DELETE FROM events WHERE agent_id = ?").bind(agent).execute(db).await?;
-    Ok(())
+/// Returns the position after which the events of an agent begin: those before are of a deleted agent with its name.
+async fn beginning(db: &mut Db, agent: &str) -> Result<i64> {
+    let sql = "SELECT COALESCE(MAX(removed_to), 0) FROM agents WHERE former_name = ?";
+    Ok(sqlx::query_scalar(sql).bind(agent).fetch_one(db).await?)
 }
 
 #[derive(FromRow)]

@@ -12,7 +12,7 @@ use super::{COMPONENT_ACTOR_PREFIX, SERVER_ACTOR};
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{GrantId, Name, QuestionId, SecretId, SecretName, SessionId, StepId, TokenId},
+    ids::{GrantId, JobId, Name, QuestionId, SecretId, SecretName, SessionId, StepId, TokenId},
     money::Dollars,
 };
 
@@ -187,6 +187,18 @@ events! {
     },
     /// `reason` is `time`, `run_ended`, or `superseded` (the policy or the component has changed).
     AskExpired = "ask.expired" { question_id: QuestionId, reason: &'static str },
+
+    /// An attempt of a job failed. The next one begins at `retry_at`.
+    JobFailed = "job.failed" {
+        job_id: JobId,
+        kind: String,
+        origin: Option<String>,
+        attempt: i64,
+        message: String,
+        retry_at: String,
+    },
+    /// The last attempt of a job failed.
+    JobDead = "job.dead" { job_id: JobId, kind: String, origin: Option<String>, attempts: i64, message: String },
 
     MessageUser = "message.user" { message_id: String, content: String },
     /// `at` is the offset of the text in the message, in bytes, so that clients can detect a missed delta.

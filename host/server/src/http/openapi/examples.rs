@@ -5,6 +5,7 @@ use moxxy_types::{
     audit::{Entry, Head},
     checks::Report,
     grants::{Grant, NewGrant},
+    jobs::Job,
     messages::Message,
     policy::{Policy, Standing},
     questions::{Question, Response},
@@ -46,6 +47,7 @@ const TOKEN: &str = "tok_019b7c5e-8f00-7000-8000-000000000003";
 const SECRET: &str = "sec_019b7c5e-8f00-7000-8000-000000000006";
 const GRANT: &str = "grt_019b7c5e-8f00-7000-8000-000000000007";
 const QUESTION: &str = "ask_019b7c5e-8f00-7000-8000-000000000008";
+const JOB: &str = "job_019b7c5e-8f00-7000-8000-000000000009";
 const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 macro_rules! examples {
@@ -82,6 +84,10 @@ examples! {
     ResponseBody Message: json!({
         "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
         "role": "user", "content": "Count the words in \"a b c\"", "created_at": NOW,
+    });
+    ResponseBody Job: json!({
+        "id": JOB, "kind": "question.expire", "agent_id": "ada", "origin": QUESTION, "status": "due",
+        "due_at": LATER, "attempts": 0, "last_error": null, "created_by": "server", "created_at": NOW,
     });
     ResponseBody Question: json!({
         "question_id": QUESTION, "kind": "approval", "run_id": RUN, "session_id": SESSION,

@@ -9,17 +9,19 @@ use moxxy_types::{
     audit::{Entry, Filter, Head},
     clock,
     error::{Error, Result},
+    jobs::AUDIT_RETENTION,
     paging::{Page, PageRequest},
 };
-use std::time::Duration;
-use tokio::time::{Instant, interval_at};
 
 pub use keys::{begin, renew};
 pub use verify::{Report, verify, verify_in};
 
-use crate::{background::Background, services::access::Access};
+use crate::{
+    background::{Background, Effect, Next, Recurrence},
+    services::access::Access,
+};
 
-const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+const PRUNE_INTERVAL_SECONDS: i64 = 3600;
 /// One day, in seconds.
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -41,18 +43,14 @@ pub fn time(field: &str, text: &str) -> Result<String> {
 }
 
 /// Prunes the audit log and logs its head, now and every hour. Fails if the first time fails.
-pub async fn spawn_expiry_task(access: Access, keep_days: i64, background: &Background) -> Result<()> {
-    prune_and_log_head(&access, keep_days).await?;
-    background.tasks().keep_running("audit", move || {
+pub async fn register_jobs(access: &Access, keep_days: i64, background: &Background) -> Result<()> {
+    prune_and_log_head(access, keep_days).await?;
+    let access = access.clone();
+    background.register(AUDIT_RETENTION, Recurrence::Repeated, move |_| {
         let access = access.clone();
         async move {
-            let mut tick = interval_at(Instant::now() + PRUNE_INTERVAL, PRUNE_INTERVAL);
-            loop {
-                tick.tick().await;
-                if let Err(error) = prune_and_log_head(&access, keep_days).await {
-                    tracing::error!(?error, "failed to prune the audit log");
-                }
-            }
+            prune_and_log_head(&access, keep_days).await?;
+            Ok(Effect::none(Next::At(access.store.clock().after(PRUNE_INTERVAL_SECONDS))))
         }
     });
     Ok(())

@@ -206,7 +206,6 @@ impl<'t> ToolCallGate<'t> {
             })
         });
         asking.await?;
-        self.executor.runs.asked.notify_one();
         Ok(())
     }
 }

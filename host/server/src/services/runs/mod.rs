@@ -52,7 +52,6 @@ use moxxy_types::{
     sessions::default_conversation,
     tokens::Principal,
 };
-use tokio::sync::Notify;
 
 /// The service of runs and of an agent's sessions, questions and policies.
 #[derive(Debug, Clone)]
@@ -64,8 +63,6 @@ pub struct Runs {
     pub(super) events: Broadcast,
     pub(super) activation: Activation,
     pub(super) scheduler: Arc<Scheduler>,
-    /// Notified when a run asks a question.
-    pub(super) asked: Arc<Notify>,
 }
 
 /// Maximum length of a task, in bytes.
@@ -115,7 +112,6 @@ impl Runs {
             events,
             activation: components.activation,
             scheduler: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
-            asked: Arc::default(),
         }
     }
 

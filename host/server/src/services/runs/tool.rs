@@ -198,7 +198,6 @@ async fn pause(executor: &RunExecutor<'_>, question: NewQuestion, step: StepId) 
         })
     });
     pausing.await?;
-    executor.runs.asked.notify_one();
     Ok(())
 }
 
