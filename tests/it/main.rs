@@ -69,6 +69,7 @@ mod providers;
 mod proxy;
 mod questions;
 mod rates;
+mod reads;
 mod redaction;
 mod refusals;
 mod restart;

@@ -187,7 +187,7 @@ async fn the_time_that_a_server_was_down_is_not_the_runs() {
 }
 
 /// A server that ends with its test, also when that fails.
-struct KillOnDrop(Child);
+pub(crate) struct KillOnDrop(pub Child);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {

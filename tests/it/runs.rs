@@ -281,3 +281,61 @@ async fn a_run_is_carried_out_although_its_client_leaves() {
         events.until("run.completed").await;
     }
 }
+
+#[tokio::test]
+async fn runs_of_all_agents_are_listed_and_found_by_id() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    server.offline("bob", "echo").await;
+    let (ada, bob) = (server.run("ada", "one").await, server.run("bob", "two").await);
+    let chat = json!({ "model": "bob", "messages": [{ "role": "user", "content": "three" }] });
+    server.post("/v1/chat/completions", chat).await.expect(200);
+    let listed = async |query: &str| {
+        let runs = server.get(&format!("/v1/runs{query}")).await.expect(200);
+        runs.as_array().unwrap().iter().map(|run| run["task"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("").await, ["three", "two", "one"]);
+    assert_eq!(listed("?agent_id=bob&origin=api").await, ["two"]);
+    assert_eq!(listed("?origin=chat").await, ["three"]);
+    assert_eq!(listed("?status=failed").await, [""; 0]);
+    assert_eq!(listed("?limit=1&status=completed").await, ["three"]);
+    server.get("/v1/runs?agent_id=eve").await.error(404, "agent_not_found");
+    server.get("/v1/runs?origin=moon").await.error(400, "invalid_query");
+    let found = server.get(&format!("/v1/runs/{}", ada["run_id"].as_str().unwrap())).await.expect(200);
+    assert_eq!((&found["agent_id"], &found["steps"][0]["kind"]), (&json!("ada"), &json!("model")));
+    let mut events = server.events(&format!("after=0&run_id={}", bob["run_id"].as_str().unwrap())).await;
+    let queued = events.until("run.queued").await.pop().unwrap();
+    assert_eq!(queued.data["payload"]["origin"], "api");
+}
+
+#[tokio::test]
+async fn ended_runs_and_sessions_are_deleted_with_what_is_theirs() {
+    let server = Server::start().await;
+    server.scripted_with("ada", json!({ "steps": [{ "text": "fine" }], "repeat": true }), json!({})).await;
+    let [first, second] = [server.run("ada", "first").await, server.run("ada", "second").await];
+    let path = |run: &Value| format!("/v1/agents/ada/runs/{}", run["run_id"].as_str().unwrap());
+    let usage = server.get("/v1/agents/ada/usage").await.expect(200);
+    server.delete(&path(&first)).await.expect(204);
+    server.get(&path(&first)).await.error(404, "run_not_found");
+    server.delete(&path(&first)).await.error(404, "run_not_found");
+    let history = server.get("/v1/agents/ada/history").await.expect(200);
+    assert_eq!(history.as_array().unwrap().iter().map(|one| &one["content"]).collect::<Vec<_>>(), ["second", "fine"]);
+    // What it used stays counted, and no event has its words.
+    assert_eq!(server.get("/v1/agents/ada/usage").await.expect(200), usage);
+    let mut events = server.events("after=0&agent_id=ada").await;
+    let told = events.until("run.deleted").await;
+    assert!(told.iter().all(|event| !event.data.to_string().contains("first")), "{told:?}");
+    // A session with an open run stays.
+    let session = format!("/v1/agents/ada/sessions/{}", second["session_id"].as_str().unwrap());
+    let slow = json!({ "steps": [{ "text": "late", "delay_ms": 60_000 }], "repeat": true });
+    server.patch("/v1/providers/ada", json!({ "config": slow })).await.expect(200);
+    let open = server.start_run("ada", json!({ "task": "third" })).await;
+    server.delete(&session).await.error(409, "run_open");
+    server.delete(&path(&open)).await.error(409, "run_open");
+    server.post(&format!("{}/stop", path(&open)), json!({ "mode": "now" })).await.expect(200);
+    server.delete(&session).await.expect(204);
+    assert_eq!(server.get("/v1/agents/ada/runs").await.expect(200), json!([]));
+    assert_eq!(server.get("/v1/agents/ada/sessions").await.expect(200), json!([]));
+    server.delete(&session).await.error(404, "session_not_found");
+    server.get("/v1/audit?event_type=session.deleted").await.expect(200);
+}

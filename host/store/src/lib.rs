@@ -18,6 +18,7 @@ pub mod model_calls;
 mod outage;
 pub mod providers;
 pub mod questions;
+pub mod readers;
 pub mod runs;
 pub mod secrets;
 pub mod sessions;
@@ -27,12 +28,7 @@ pub mod tokens;
 pub mod usage;
 mod writer;
 
-use std::{
-    ops::{Deref, DerefMut},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    time::Duration,
-};
+use std::{os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
 
 use futures_util::future::BoxFuture;
 use moxxy_system::tasks::{Policy, Tasks};
@@ -42,26 +38,22 @@ use moxxy_types::{
     error::{Error, Result},
 };
 use sqlx::{
-    ConnectOptions as _, Connection as _, FromRow, Sqlite, SqliteConnection, SqlitePool,
-    pool::PoolConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    ConnectOptions as _, Connection as _, FromRow, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::events::Events;
+use crate::{events::Events, readers::Readers};
 
+pub use readers::Reader;
 pub use writer::Tx;
 
 /// A connection. Every function of this crate takes one, whether it reads or writes.
 pub type Db = SqliteConnection;
 
-/// Maximum number of connections in the read pool.
-const MAX_READERS: u32 = 4;
 /// Time that SQLite waits for a lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Number of rows that a reader is ahead of its consumer. Rows can be large, and each refill is a switch of threads.
-const ROW_BUFFER: usize = 16;
 /// Capacity of the queue of waiting write transactions.
 const WRITE_QUEUE_CAPACITY: usize = 1024;
 /// Retry interval of [`Store::persist`].
@@ -70,7 +62,9 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Store {
     jobs: mpsc::Sender<writer::Job>,
-    readers: SqlitePool,
+    readers: Readers,
+    /// Whether its readers are those for clients.
+    for_clients: bool,
     clock: Clock,
     chain: audit::Chain,
     /// Whether this start added the audit log to a database that had been used without one.
@@ -88,10 +82,6 @@ struct Positioned<T> {
     item: T,
 }
 
-/// A read-only connection.
-#[derive(Debug)]
-pub struct Reader(PoolConnection<Sqlite>);
-
 impl Store {
     /// Opens the database. Creates and migrates it if necessary.
     pub async fn open(path: &Path, events: Events, clock: Clock, tasks: &Tasks) -> Result<Self> {
@@ -108,13 +98,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT);
         let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
         let version = migration::migrate(&mut connection, path).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(MAX_READERS)
-            // A connection to a file does not break, and the test would be one more switch of threads.
-            .test_before_acquire(false)
-            .connect_with(options.clone().read_only(true).pragma("query_only", "on").row_buffer_size(ROW_BUFFER))
-            .await
-            .map_err(|e| cannot_open(path, &e))?;
+        let readers = Readers::open(&options, path).await?;
         let (jobs, queue) = mpsc::channel(WRITE_QUEUE_CAPACITY);
         let (chain, outage) = (audit::Chain::default(), outage::StorageOutage::default());
         let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
@@ -125,12 +109,28 @@ impl Store {
             writer::run(tx, queue, (events, job_changes.clone()), readers.clone()),
         );
         let precedes_log = (1..migration::AUDIT_LOG_VERSION).contains(&version);
-        Ok(Self { jobs, readers, clock, chain, precedes_log, outage, shutdown: tasks.shutdown().clone(), job_changes })
+        Ok(Self {
+            jobs,
+            readers,
+            for_clients: false,
+            clock,
+            chain,
+            precedes_log,
+            outage,
+            shutdown: tasks.shutdown().clone(),
+            job_changes,
+        })
     }
 
     /// Returns a connection that sees everything committed so far.
     pub async fn read(&self) -> Result<Reader> {
-        Ok(Reader(self.readers.acquire().await?))
+        self.readers.acquire(self.for_clients).await
+    }
+
+    /// Returns the store as one whose readers are those for clients, for what outlives the request of a client.
+    #[must_use]
+    pub fn for_clients(&self) -> Self {
+        Self { for_clients: true, ..self.clone() }
     }
 
     /// Runs a transaction. Its changes and its recorded events are committed together, or not at all if it
@@ -186,19 +186,6 @@ impl Store {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-}
-
-impl Deref for Reader {
-    type Target = Db;
-    fn deref(&self) -> &Db {
-        &self.0
-    }
-}
-
-impl DerefMut for Reader {
-    fn deref_mut(&mut self) -> &mut Db {
-        &mut self.0
     }
 }
 

@@ -5,8 +5,9 @@ use moxxy_types::{
     error::{Error, Result},
     ids::{RunId, SessionId},
     paging::{Page, PageRequest},
-    runs::{Failure, Run, Status, Stop},
+    runs::{Failure, Filter, QueuedRun, Run, Status, Stop},
 };
+use sqlx::QueryBuilder;
 
 use super::{Db, Positioned, Tx, to_json};
 
@@ -20,25 +21,18 @@ macro_rules! select {
     };
 }
 
-pub async fn insert(
-    tx: &mut Tx,
-    agent: AgentKey,
-    id: &RunId,
-    session: &SessionId,
-    task: &str,
-    started_by: &str,
-    unattended: bool,
-) -> Result<()> {
-    let sql = "INSERT INTO runs (id, agent, session, status, task, started_by, unattended, created_at)
-               VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)";
+pub async fn insert(tx: &mut Tx, run: &QueuedRun<'_>) -> Result<()> {
+    let sql = "INSERT INTO runs (id, agent, session, status, task, started_by, unattended, origin, created_at)
+               VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)";
     let now = tx.now();
     sqlx::query(sql)
-        .bind(id.as_str())
-        .bind(agent.0)
-        .bind(session.as_str())
-        .bind(task)
-        .bind(started_by)
-        .bind(unattended)
+        .bind(run.id.as_str())
+        .bind(run.agent.0)
+        .bind(run.session.as_str())
+        .bind(run.task)
+        .bind(run.started_by)
+        .bind(run.unattended)
+        .bind(run.origin)
         .bind(now)
         .execute(&mut **tx)
         .await?;
@@ -114,13 +108,34 @@ pub async fn get(db: &mut Db, id: &RunId) -> Result<Run> {
     row.ok_or_else(|| Error::not_found("run", id))
 }
 
-/// Returns a page of an agent's runs, newest first.
-pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Page<Run>> {
-    let sql = select!("WHERE r.agent = ? AND r.position < ? ORDER BY r.position DESC LIMIT ?");
-    let before = page.position()?.unwrap_or(i64::MAX);
-    let rows: Vec<Positioned<Run>> =
-        sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
+/// Returns a page of runs, newest first.
+pub async fn list(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Page<Run>> {
+    let mut sql = QueryBuilder::new(select!("WHERE r.position < "));
+    sql.push_bind(page.position()?.unwrap_or(i64::MAX));
+    if let Some(agent) = filter.agent {
+        sql.push(" AND r.agent = ").push_bind(agent.0);
+    }
+    if let Some(status) = filter.status {
+        sql.push(" AND r.status = ").push_bind(status);
+    }
+    if let Some(origin) = filter.origin {
+        sql.push(" AND r.origin = ").push_bind(origin);
+    }
+    sql.push(" ORDER BY r.position DESC LIMIT ").push_bind(page.rows());
+    let rows: Vec<Positioned<Run>> = sql.build_query_as().fetch_all(db).await?;
     Ok(page.cut(rows, |row| row.position.to_string()).map(|row| row.item))
+}
+
+/// Returns up to `limit` runs of a session, oldest first.
+pub async fn of_session(db: &mut Db, session: &SessionId, limit: i64) -> Result<Vec<RunId>> {
+    let sql = "SELECT id FROM runs WHERE session = ? ORDER BY position LIMIT ?";
+    Ok(sqlx::query_scalar(sql).bind(session.as_str()).bind(limit).fetch_all(db).await?)
+}
+
+/// Whether a session has a run that has not ended.
+pub async fn any_open_in(db: &mut Db, session: &SessionId) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE session = ? AND ended_at IS NULL)";
+    Ok(sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?)
 }
 
 /// Returns an agent's runs that have not ended, newest first.
@@ -155,13 +170,14 @@ pub async fn first_of(db: &mut Db, agent: AgentKey) -> Result<Option<RunId>> {
     Ok(sqlx::query_scalar(sql).bind(agent.0).fetch_optional(db).await?)
 }
 
-/// Removes up to about `max` rows of a run, and at last the run. Returns the number of removed rows.
+/// Removes up to about `max` rows of a run, with its messages, steps and events, and at last the run. Returns the number of removed rows.
 pub async fn remove_rows(tx: &mut Tx, id: &RunId, max: u64) -> Result<u64> {
     let mut removed = 0;
     for sql in [
         "DELETE FROM messages WHERE position IN (SELECT position FROM messages WHERE run = ? LIMIT ?)",
         "DELETE FROM steps WHERE id IN (SELECT id FROM steps WHERE run = ? LIMIT ?)",
         "DELETE FROM model_calls WHERE position IN (SELECT position FROM model_calls WHERE run = ? LIMIT ?)",
+        "DELETE FROM events WHERE position IN (SELECT position FROM events WHERE run_id = ? LIMIT ?)",
         "DELETE FROM runs WHERE position IN (SELECT position FROM runs WHERE id = ? LIMIT ?)",
     ] {
         let left = i64::try_from(max.saturating_sub(removed)).map_err(Error::internal)?;

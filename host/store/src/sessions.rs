@@ -65,6 +65,20 @@ pub async fn set_context(tx: &mut Tx, id: &SessionId, from: i64, left_out: i64) 
     Ok(())
 }
 
+/// Counts anew how many messages are before the beginning of a session's prompt, after some were removed.
+pub async fn recount_left_out(tx: &mut Tx, id: &SessionId) -> Result<()> {
+    let sql = "UPDATE sessions SET left_out = (SELECT COUNT(*) FROM messages m WHERE m.session = sessions.id
+               AND m.position < sessions.context_from) WHERE id = ? AND left_out > 0";
+    sqlx::query(sql).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Deletes a session that has no runs.
+pub async fn delete(tx: &mut Tx, id: &SessionId) -> Result<()> {
+    sqlx::query("DELETE FROM sessions WHERE id = ?").bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Returns a page of sessions, oldest first.
 pub async fn list(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Session>> {
     let sql = "SELECT id, name, created_at, closed_at FROM sessions WHERE agent = ? AND id > ? ORDER BY id LIMIT ?";

@@ -13,11 +13,11 @@ use moxxy_types::{
     error::{Error, Problem, Result},
     events::LoggedEvent,
 };
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{audit::Chain, outage::StorageOutage};
-use crate::{Db, events::Events};
+use crate::{Db, events::Events, readers::Readers};
 
 /// Maximum number of transactions per commit.
 const MAX_GROUP_TRANSACTIONS: usize = 64;
@@ -253,7 +253,7 @@ pub(super) async fn run(
     mut tx: Tx,
     mut queue: mpsc::Receiver<Job>,
     (events, job_changes): (Events, watch::Sender<()>),
-    readers: SqlitePool,
+    readers: Readers,
 ) {
     while let Some(first) = queue.recv().await {
         let mut responders = Vec::new();

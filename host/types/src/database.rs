@@ -10,6 +10,7 @@ const SQLITE_BUSY: i32 = 5;
 const SQLITE_LOCKED: i32 = 6;
 const SQLITE_NOMEM: i32 = 7;
 const SQLITE_READONLY: i32 = 8;
+const SQLITE_INTERRUPT: i32 = 9;
 const SQLITE_IOERR: i32 = 10;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
@@ -21,6 +22,7 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let converted = match (&error, code(&error)) {
             (_, Some(SQLITE_FULL)) => Self::disk_full(),
+            (_, Some(SQLITE_INTERRUPT)) => Self::query_too_slow(),
             (
                 _,
                 Some(

@@ -106,6 +106,11 @@ impl Error {
         Self::Unavailable(Problem::new(code, message))
     }
 
+    /// Error for a query of a client that ran into its time limit.
+    pub fn query_too_slow() -> Self {
+        Self::unavailable("query_too_slow", "The query took too long and was ended; ask for less, or try again later")
+    }
+
     /// Creates the error for a full disk. The change was not made and can be retried once there is space.
     pub fn disk_full() -> Self {
         Self::unavailable(DISK_FULL, "There is no room left on the disk, so the change was not made; make room there")

@@ -123,6 +123,10 @@ pub struct Run {
     #[serde(skip)]
     #[cfg_attr(feature = "sqlx", sqlx(rename = "waited_ms", try_from = "Milliseconds"))]
     pub waited: Duration,
+    /// What started it.
+    pub origin: Origin,
+    /// The id of an automation that started it.
+    pub origin_id: Option<String>,
     /// What was to be done.
     pub task: String,
     /// The model's last words, once it has completed.
@@ -152,7 +156,7 @@ impl From<Milliseconds> for Duration {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "RunStatus")]
@@ -170,6 +174,40 @@ pub enum Status {
     Failed,
     /// Was stopped.
     Cancelled,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "RunOrigin")]
+#[strum(serialize_all = "lowercase", const_into_str)]
+pub enum Origin {
+    /// A request for a run.
+    Api,
+    /// A chat completion.
+    Chat,
+}
+
+/// A run to be inserted.
+#[derive(Debug)]
+pub struct QueuedRun<'r> {
+    pub id: &'r RunId,
+    pub agent: AgentKey,
+    pub session: &'r SessionId,
+    pub task: &'r str,
+    pub started_by: &'r str,
+    /// Whether nobody is there whom it could ask.
+    pub unattended: bool,
+    pub origin: Origin,
+}
+
+/// Filter of a list of runs. An absent field matches every run.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub agent: Option<AgentKey>,
+    pub status: Option<Status>,
+    pub origin: Option<Origin>,
 }
 
 /// Why a run failed.

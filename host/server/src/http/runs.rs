@@ -1,4 +1,4 @@
-//! `/v1/agents/{name}/runs`.
+//! `/v1/agents/{name}/runs` and `/v1/runs`.
 
 use axum::{
     extract::State,
@@ -6,19 +6,21 @@ use axum::{
 };
 use moxxy_types::{
     ids::{Name, RunId},
-    runs::Run,
+    runs::{Origin, Run, Status},
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::agents::StopMode;
 use crate::{
     app::App,
     http::api::{
         answer::Result,
-        auth::{AgentsRead, Caller, RunsWrite},
-        extract::{Json, OptionalJson, Paging, Path},
+        auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
+        extract::{Json, OptionalJson, Paging, Path, Query},
         idempotency::{REPLAYED, TRUE},
         prefer::{Claimed, Wait},
-        reply::{Body, Created, Paginated, WithEtag},
+        reply::{Body, Created, Deleted, Paginated, WithEtag},
     },
     services::runs::{self, Detail, NewRun, Started},
 };
@@ -32,7 +34,55 @@ pub(super) async fn list(
     Path(name): Path<Name>,
     paging: Paging,
 ) -> Result<Paginated<Run>> {
-    Ok(paging.show(runs::list(&app.runs, &name, &paging.page).await?))
+    Ok(paging.show(runs::list(&app.runs, Some(&name), None, None, &paging.page).await?))
+}
+
+/// Which runs are wanted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Selection {
+    /// Only of this agent.
+    agent_id: Option<Name>,
+    /// Only in this state.
+    status: Option<Status>,
+    /// Only those that this started.
+    origin: Option<Origin>,
+    #[schemars(skip)]
+    #[serde(rename = "limit")]
+    _limit: Option<IgnoredAny>,
+    #[schemars(skip)]
+    #[serde(rename = "cursor")]
+    _cursor: Option<IgnoredAny>,
+}
+
+/// Lists runs of all agents, newest first.
+pub(super) async fn list_all(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    paging: Paging<true>,
+    Query(wanted): Query<Selection>,
+) -> Result<Paginated<Run>> {
+    let Selection { agent_id, status, origin, .. } = wanted;
+    Ok(paging.show(runs::list(&app.runs, agent_id.as_ref(), status, origin, &paging.page).await?))
+}
+
+/// Returns a run by its id alone.
+pub(super) async fn show_any(
+    State(app): State<App>,
+    _: Caller<AgentsRead>,
+    Path(run_id): Path<RunId>,
+) -> Result<WithEtag<Detail>> {
+    let run = runs::find(&app.runs, &run_id).await?;
+    Ok(WithEtag(runs::detail(&app.runs, &run.agent_id, &run_id).await?))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller<AgentsWrite>,
+    Path((name, run_id)): Path<(Name, RunId)>,
+) -> Result<Deleted> {
+    runs::delete(&app.runs, caller.principal, &name, run_id).await?;
+    Ok(Deleted)
 }
 
 /// Queues a run. With `Prefer: wait=SECONDS`, responds when the run ends or after that time.

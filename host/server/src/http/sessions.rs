@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use moxxy_types::{
-    ids::{Name, RunId},
+    ids::{Name, RunId, SessionId},
     messages::Message,
     sessions::Session,
 };
@@ -13,9 +13,9 @@ use crate::{
     app::App,
     http::api::{
         answer::Result,
-        auth::{AgentsRead, Caller},
+        auth::{AgentsRead, AgentsWrite, Caller},
         extract::{Paging, Path, Query},
-        reply::Paginated,
+        reply::{Deleted, Paginated},
     },
     services::sessions,
 };
@@ -56,4 +56,13 @@ pub(super) async fn list(
     paging: Paging,
 ) -> Result<Paginated<Session>> {
     Ok(paging.show(sessions::list(&app.runs, &name, &paging.page).await?))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller<AgentsWrite>,
+    Path((name, session_id)): Path<(Name, SessionId)>,
+) -> Result<Deleted> {
+    sessions::delete(&app.runs, caller.principal, name, session_id).await?;
+    Ok(Deleted)
 }

@@ -41,3 +41,5 @@ pub mod tokens;
 pub mod unlock;
 pub mod upgrade;
 pub mod vault;
+
+pub use moxxy_store::readers::handle_request;

@@ -14,6 +14,9 @@ use moxxy_types::{
 
 use crate::services::runs::{self, Runs};
 
+/// Number of runs that a deletion reads at once.
+const RUNS_PER_READ: i64 = 100;
+
 /// Finds a session by its id, or the open session of a conversation by its name. Returns `None` if the default
 /// conversation has not started; for any other conversation that is an error.
 async fn find(db: &mut Db, agent: AgentKey, wanted: Option<String>) -> Result<Option<SessionId>> {
@@ -76,6 +79,46 @@ pub async fn reset(runs: &Runs, principal: Principal, agent: Name) -> Result<Ses
             })
         })
         .await
+}
+
+/// Deletes a session that no open run is in, with its runs.
+pub async fn delete(runs: &Runs, principal: Principal, agent: Name, id: SessionId) -> Result<()> {
+    let mut db = runs.store.read().await?;
+    let key = store::agents::get(&mut db, &agent).await?.key;
+    store::sessions::get(&mut db, key, &id).await?;
+    refuse_open(&mut db, &id).await?;
+    drop(db);
+    let store = runs.store.clone();
+    let removal = async move {
+        loop {
+            let some = store::runs::of_session(&mut *store.read().await?, &id, RUNS_PER_READ).await?;
+            if some.is_empty() {
+                break;
+            }
+            for run in some {
+                runs::remove_rows(&store, run).await?;
+            }
+        }
+        let subject = EventContext::agent(&agent).by(principal.name());
+        let removed = store.write(move |tx| {
+            Box::pin(async move {
+                refuse_open(tx, &id).await?;
+                store::sessions::delete(tx, &id).await?;
+                events::record(tx, &subject, Event::SessionDeleted { session_id: id }).await
+            })
+        });
+        removed.await
+    };
+    // A deletion that has begun is completed, even if the client disconnects.
+    runs.tasks.run_detached("session removal", removal).await
+}
+
+async fn refuse_open(db: &mut Db, id: &SessionId) -> Result<()> {
+    if store::runs::any_open_in(db, id).await? {
+        let message = format!("A run of session '{id}' has not ended; stop it first");
+        return Err(Error::conflict("run_open", message));
+    }
+    Ok(())
 }
 
 /// Parses a session id. Returns the text as the error.

@@ -37,9 +37,9 @@ impl Subscription {
         let receiver = events.receiver();
         let position = match after {
             Some(position) => position,
-            None => super::last_position(&mut *store.read().await?).await?,
+            None => super::last_position(&mut *store.for_clients().read().await?).await?,
         };
-        Ok(Self { store: store.clone(), receiver, filter, position, page: VecDeque::new(), live: false })
+        Ok(Self { store: store.for_clients(), receiver, filter, position, page: VecDeque::new(), live: false })
     }
 
     /// Waits for the next event. Returns `None` when the server stops.

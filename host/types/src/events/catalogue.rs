@@ -12,7 +12,7 @@ use super::{COMPONENT_ACTOR_PREFIX, SERVER_ACTOR};
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{GrantId, JobId, Name, QuestionId, SecretId, SecretName, SessionId, StepId, TokenId},
+    ids::{GrantId, JobId, Name, QuestionId, RunId, SecretId, SecretName, SessionId, StepId, TokenId},
     money::Dollars,
 };
 
@@ -155,7 +155,13 @@ events! {
     /// Sent only to that subscriber, and not stored.
     StreamGap = "stream.gap" { from: i64, to: i64 },
 
-    RunQueued = "run.queued" { session_id: SessionId, task: String },
+    /// `origin` is what started the run, and `origin_id` the id of an automation that did.
+    RunQueued = "run.queued" {
+        session_id: SessionId,
+        task: String,
+        origin: &'static str,
+        origin_id: Option<String>,
+    },
     RunStarted = "run.started" {},
     RunResumed = "run.resumed" { interrupted: Vec<Interrupted> },
     /// The run waits until a person answers.
@@ -163,6 +169,10 @@ events! {
     RunCompleted = "run.completed" { output: String },
     RunFailed = "run.failed" { code: String, message: String },
     RunCancelled = "run.cancelled" { mode: &'static str },
+    /// An ended run was deleted, with its messages, steps and events.
+    RunDeleted = "run.deleted" { deleted_run_id: RunId },
+    /// A session was deleted, with its runs.
+    SessionDeleted = "session.deleted" { session_id: SessionId },
 
     /// `kind` is `question` or `approval`. `tool` is the tool that asks, or the one to be approved.
     AskRequested = "ask.requested" {

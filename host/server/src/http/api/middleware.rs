@@ -25,7 +25,7 @@ use crate::{
         },
         state::HttpState,
     },
-    services::tokens,
+    services::{self, tokens},
 };
 
 /// Request headers that a web page of an allowed origin may send.
@@ -93,7 +93,7 @@ async fn finalize(mut request: Request, next: Next) -> Response {
     let parent = trace.parent();
     request.extensions_mut().insert(trace);
     let started = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = services::handle_request(next.run(request)).instrument(span.clone()).await;
     let status = response.status();
     span.in_scope(|| tracing::debug!(status = status.as_u16(), elapsed = ?started.elapsed(), "request completed"));
     if let Some(answer) = response.extensions_mut().remove::<ApiError>().or_else(|| framework(status)) {

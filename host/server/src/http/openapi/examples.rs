@@ -192,6 +192,7 @@ fn model() -> Value {
 fn run() -> Value {
     json!({
         "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed",
+        "origin": "api", "origin_id": null,
         "task": "Count the words in \"a b c\"", "output": "3", "error": null,
         "created_at": NOW, "started_at": NOW, "ended_at": LATER,
     })

@@ -12,7 +12,7 @@ use moxxy_types::{
     idempotency::Claim,
     ids::{Name, RunId},
     messages::{Message, Role},
-    runs::{Failure, Run, RunUsage, Status, Stop},
+    runs::{Failure, Origin, QueuedRun, Run, RunUsage, Status, Stop},
     tokens::Principal,
 };
 use tokio::sync::oneshot;
@@ -106,7 +106,16 @@ async fn queue(
     }
     let Conversation { earlier, task } = conversation;
     let session_id = store::sessions::open(tx, key, &Name::from_db(session(&id))).await?;
-    store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), true).await?;
+    let new = QueuedRun {
+        id: &id,
+        agent: key,
+        session: &session_id,
+        task: &task,
+        started_by: principal.name(),
+        unattended: true,
+        origin: Origin::Chat,
+    };
+    store::runs::insert(tx, &new).await?;
     let run = runs::queued(tx, &id, principal.name(), claim.as_ref()).await?;
     for EarlierMessage { role, content } in earlier {
         let quoted = Message { quoted: true, ..Message::new(&run, role, content, tx.now()) };

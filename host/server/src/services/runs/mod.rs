@@ -7,6 +7,7 @@ mod budget;
 mod call;
 mod compaction;
 mod control;
+mod delete;
 mod executor;
 mod fallback;
 mod history;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 pub use control::Scheduler;
+pub use delete::{delete, remove_rows};
 pub(super) use questions::record_expired;
 pub use queue::wake;
 pub use resume::{cancel_all, resume_all};
@@ -44,11 +46,11 @@ use moxxy_system::tasks::Tasks;
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
-    events::{Event, EventContext, Filter},
+    events::{self as event, Event, EventContext},
     idempotency::{Claim, Earlier},
     ids::{Name, RunId},
     paging::{Page, PageRequest},
-    runs::{Run, RunUsage, Status, Step, Stop},
+    runs::{Filter, Origin, QueuedRun, Run, RunUsage, Status, Step, Stop},
     sessions::default_conversation,
     tokens::Principal,
 };
@@ -121,11 +123,20 @@ impl Runs {
     }
 }
 
-/// Returns a page of an agent's runs, newest first.
-pub async fn list(runs: &Runs, agent: &Name, page: &PageRequest) -> Result<Page<Run>> {
+/// Returns a page of runs of an agent, or of all agents, newest first.
+pub async fn list(
+    runs: &Runs,
+    agent: Option<&Name>,
+    status: Option<Status>,
+    origin: Option<Origin>,
+    page: &PageRequest,
+) -> Result<Page<Run>> {
     let mut db = runs.store.read().await?;
-    let key = store::agents::get(&mut db, agent).await?.key;
-    store::runs::list(&mut db, key, page).await
+    let agent = match agent {
+        Some(name) => Some(store::agents::get(&mut db, name).await?.key),
+        None => None,
+    };
+    store::runs::list(&mut db, &Filter { agent, status, origin }, page).await
 }
 
 /// Queues a run behind those of its session. The claim of an `Idempotency-Key` is stored with it, so that a later
@@ -163,7 +174,16 @@ pub async fn start(
                     return Err(Error::unavailable("queue_full", message));
                 }
                 let id = RunId::random();
-                store::runs::insert(tx, key, &id, &session_id, &task, principal.name(), false).await?;
+                let new = QueuedRun {
+                    id: &id,
+                    agent: key,
+                    session: &session_id,
+                    task: &task,
+                    started_by: principal.name(),
+                    unattended: false,
+                    origin: Origin::Api,
+                };
+                store::runs::insert(tx, &new).await?;
                 Ok(Started { run: queued(tx, &id, principal.name(), claim.as_ref()).await?, before: false })
             })
         });
@@ -191,7 +211,8 @@ pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Cla
         store::idempotency::record_outcome(tx, &claim.key, Outcome::Run(id)).await?;
     }
     let run = store::runs::get(tx, id).await?;
-    let told = Event::RunQueued { session_id: run.session_id.clone(), task: run.task.clone() };
+    let (session_id, origin, origin_id) = (run.session_id.clone(), run.origin.into_str(), run.origin_id.clone());
+    let told = Event::RunQueued { session_id, task: run.task.clone(), origin, origin_id };
     events::record(tx, &EventContext::run(&run.agent_id, id).by(by), told).await?;
     Ok(run)
 }
@@ -199,6 +220,11 @@ pub(super) async fn queued(tx: &mut Tx, id: &RunId, by: &str, claim: Option<&Cla
 /// Returns a run of the agent.
 pub async fn get(runs: &Runs, agent: &Name, id: &RunId) -> Result<Run> {
     get_of_agent(&mut *runs.store.read().await?, agent, id).await
+}
+
+/// Returns a run by its id alone.
+pub async fn find(runs: &Runs, id: &RunId) -> Result<Run> {
+    store::runs::get(&mut *runs.store.read().await?, id).await
 }
 
 /// Returns a run of the agent, on an existing connection.
@@ -217,10 +243,10 @@ pub async fn detail(runs: &Runs, agent: &Name, id: &RunId) -> Result<Detail> {
 
 /// Waits until a run has ended or waits for a person, but at most for `patience`. Returns its state then.
 pub async fn wait(runs: &Runs, run: Run, patience: Duration) -> Result<Run> {
-    let filter = Filter {
+    let filter = event::Filter {
         runs: vec![run.run_id.to_string()],
         types: ["run.completed", "run.failed", "run.cancelled", "run.waiting"].map(str::to_owned).into(),
-        ..Filter::default()
+        ..event::Filter::default()
     };
     let mut subscription = Subscription::new(&runs.events, &runs.store, filter, None).await?;
     let now = get(runs, &run.agent_id, &run.run_id).await?;

@@ -2,6 +2,7 @@
 //! call is repeated, and an interrupted tool call if the operator allows it. Otherwise the outcome of the tool call is
 //! unknown, and the model is told so.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     error::Result,
@@ -9,11 +10,13 @@ use moxxy_types::{
     ids::SessionId,
     messages::{Message, Role},
     model_calls::Status,
-    runs::{self, Run, StepKind, Stop},
+    runs::{Run, Status as RunStatus, StepKind, Stop},
 };
 
 use crate::services::runs::{Runs, executor, queue};
 
+/// Number of runs that are resumed at the same time.
+const MAX_RESUMED_AT_ONCE: usize = 64;
 const UNKNOWN: &str = "The server stopped while this call was running. Its outcome is unknown: it may have had its \
                        effect or not. Find out before you repeat it.";
 
@@ -22,14 +25,17 @@ pub async fn resume_all(runs: &Runs) -> Result<()> {
     if runs.activation.is_pending() {
         return Ok(());
     }
-    for run in store::runs::open(&mut *runs.store.read().await?).await? {
-        if run.status == runs::Status::Running {
+    let open = store::runs::open(&mut *runs.store.read().await?).await?;
+    let resuming = open.into_iter().map(|run| async move {
+        if run.status == RunStatus::Running {
             let interrupted = run.clone();
             runs.store.write(move |tx| Box::pin(async move { resume(tx, &interrupted).await })).await?;
         }
         queue::wake(runs, &run);
-    }
-    Ok(())
+        Ok(())
+    });
+    // Many at once, so that one commit resumes many.
+    stream::iter(resuming).buffer_unordered(MAX_RESUMED_AT_ONCE).try_collect().await
 }
 
 /// Resumes the interrupted run of a session, as after a restart.
@@ -40,7 +46,7 @@ pub(super) async fn resume_interrupted(runs: &Runs, session: &SessionId) -> Resu
     let cut_off = !store::steps::list_open(&mut db, &id).await?.is_empty();
     drop(db);
     match run.status {
-        runs::Status::Running if cut_off => {
+        RunStatus::Running if cut_off => {
             runs.store.write(move |tx| Box::pin(async move { resume(tx, &run).await })).await
         }
         _ => Ok(()),
