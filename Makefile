@@ -111,9 +111,10 @@ peers: clients
 peers-if-changed:
 	@if $(DIGEST) | cmp -s - $(PASSED); then echo 'Nothing that `make peers` covers has changed.'; else $(MAKE) peers; fi
 
-# Prints ratios against a floor measured in the same run, and what many components cost.
+# Prints ratios against a floor measured in the same run, and what many components and much data cost.
 bench: components test-components
 	cargo bench --bench calls
+	cargo bench --bench growth
 	cargo bench --bench neighbours
 	cargo bench --bench many
 	cargo bench --bench rates
