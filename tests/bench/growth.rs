@@ -341,7 +341,7 @@ fn rows(agents: usize) -> String {
          SELECT 'ask_' || substr(r.id, 5), r.id, r.agent, r.session, 'approval', 'msg_' || substr(r.id, 5), 'call_1',
                 0, 'May it be called?', 'text__word_count', s.digest, '{{}}', 'answered', 'allow', 'once', 'local',
                 r.created_at, r.created_at, r.created_at
-         FROM runs r JOIN skills s ON s.agent = r.agent WHERE r.position % 10 = 0;
+         FROM runs r JOIN installations s ON s.agent = r.agent AND s.kind = 'skill' WHERE r.position % 10 = 0;
          {some} INSERT INTO daily_usage
          SELECT key, date('1990-01-01', i || ' days'), 9, 9, 9, 0, 9, 0, 0, 0 FROM n, agents WHERE name = 'large';
          DELETE FROM events WHERE event_type = 'agent.created';

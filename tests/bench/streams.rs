@@ -138,7 +138,8 @@ impl Bench {
     async fn through(&self) -> (Duration, Duration) {
         let start = Instant::now();
         let id = Name::try_from("whole".to_owned()).unwrap();
-        let provider = store::providers::get(&mut self.app.components.store.read().await.unwrap(), &id).await.unwrap();
+        let provider =
+            store::installations::provider(&mut self.app.components.store.read().await.unwrap(), &id).await.unwrap();
         let context = providers::context(&self.app.components, &provider, EventContext::default()).await.unwrap();
         let message = Message { role: Role::User, parts: vec![Part::Text("go".into())] };
         let request = Request {

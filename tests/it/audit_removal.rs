@@ -85,12 +85,12 @@ async fn a_used_database_without_its_log_is_no_new_one() {
         (
             "the same, all but a token removed",
             "DELETE FROM grants; DELETE FROM agents; DELETE FROM secrets;
-            DELETE FROM events; DELETE FROM sqlite_sequence; DELETE FROM providers",
+            DELETE FROM events; DELETE FROM sqlite_sequence; DELETE FROM installations",
             EMPTIED,
         ),
         (
             "the same, all but a secret removed",
-            "DELETE FROM tokens; DELETE FROM agents; DELETE FROM providers;
+            "DELETE FROM tokens; DELETE FROM agents; DELETE FROM installations;
             DELETE FROM events; DELETE FROM sqlite_sequence",
             EMPTIED,
         ),
@@ -103,13 +103,13 @@ async fn a_used_database_without_its_log_is_no_new_one() {
         (
             "the same, all but events removed",
             "DELETE FROM tokens; DELETE FROM secrets; DELETE FROM agents;
-            DELETE FROM providers; DELETE FROM sqlite_sequence",
+            DELETE FROM installations; DELETE FROM sqlite_sequence",
             EMPTIED,
         ),
         (
             "the same, all but the places of events removed",
             "DELETE FROM tokens; DELETE FROM secrets;
-            DELETE FROM agents; DELETE FROM providers; DELETE FROM events",
+            DELETE FROM agents; DELETE FROM installations; DELETE FROM events",
             EMPTIED,
         ),
         (

@@ -65,7 +65,7 @@ pub async fn update(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()>
 async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings) -> Result<()> {
     let now = tx.now();
     let fallbacks = to_json(&settings.fallbacks)?;
-    if !all_providers_exist(tx, &fallbacks).await? {
+    if !all_providers_exist(tx, &to_json(&settings.models().collect::<Vec<_>>())?).await? {
         return Err(provider_removed());
     }
     let written = sqlx::query(sql)
@@ -83,16 +83,16 @@ async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings)
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {
             Err(Error::conflict("agent_exists", format!("Agent '{name}' exists already")))
         }
-        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => Err(provider_removed()),
         other => other.map(drop).map_err(Error::from),
     }
 }
 
-/// Whether the providers of all fallbacks exist.
-async fn all_providers_exist(tx: &mut Tx, fallbacks: &str) -> Result<bool> {
+/// Whether the providers of all models exist.
+async fn all_providers_exist(tx: &mut Tx, models: &str) -> Result<bool> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM json_each(?) f
-               WHERE NOT EXISTS (SELECT 1 FROM providers p WHERE p.id = f.value ->> 'provider'))";
-    Ok(sqlx::query_scalar(sql).bind(fallbacks).fetch_one(&mut **tx).await?)
+               WHERE NOT EXISTS (SELECT 1 FROM installations i
+                   WHERE COALESCE(i.agent, 0) = 0 AND i.kind = 'provider' AND i.name = f.value ->> 'provider'))";
+    Ok(sqlx::query_scalar(sql).bind(models).fetch_one(&mut **tx).await?)
 }
 
 fn provider_removed() -> Error {
@@ -106,7 +106,7 @@ pub async fn delete(tx: &mut Tx, key: AgentKey) -> Result<()> {
     // A name that no agent can have, because names are unique.
     let sql = "UPDATE agents SET deleted_at = ?, former_name = name, name = '~' || key, removed_to = ? WHERE key = ?";
     sqlx::query(sql).bind(now).bind(position).bind(key.0).execute(&mut **tx).await?;
-    sqlx::query("DELETE FROM skills WHERE agent = ?").bind(key.0).execute(&mut **tx).await?;
+    sqlx::query("DELETE FROM installations WHERE agent = ?").bind(key.0).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -178,14 +178,14 @@ pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Agent>> {
 
 /// Whether the database has no agent and never had one.
 pub async fn none_ever(db: &mut Db) -> Result<bool> {
-    let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'agents')";
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'agents' AND seq > 0)";
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }
 
 /// Returns the agents that use a provider, including those that only fall back to it.
 pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<String>> {
-    let sql = "SELECT COALESCE(former_name, name) FROM agents a WHERE provider = ?1
-               OR EXISTS (SELECT 1 FROM json_each(a.fallbacks) f WHERE f.value ->> 'provider' = ?1) ORDER BY 1";
+    let sql = "SELECT name FROM agents a WHERE deleted_at IS NULL AND (provider = ?1
+               OR EXISTS (SELECT 1 FROM json_each(a.fallbacks) f WHERE f.value ->> 'provider' = ?1)) ORDER BY 1";
     Ok(sqlx::query_scalar(sql).bind(provider.as_str()).fetch_all(db).await?)
 }
 

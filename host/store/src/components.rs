@@ -51,9 +51,8 @@ pub async fn count(db: &mut Db) -> Result<i64> {
 
 /// Deletes components that nothing uses and returns the digests of the others.
 pub async fn delete_unused(tx: &mut Tx) -> Result<HashSet<Digest>> {
-    let sql = "DELETE FROM components WHERE digest NOT IN (SELECT digest FROM skills)
-               AND digest NOT IN (SELECT previous FROM skills WHERE previous IS NOT NULL)
-               AND digest NOT IN (SELECT digest FROM providers)";
+    let sql = "DELETE FROM components WHERE digest NOT IN (SELECT digest FROM installations)
+               AND digest NOT IN (SELECT previous FROM installations WHERE previous IS NOT NULL)";
     sqlx::query(sql).execute(&mut **tx).await?;
     digests(tx).await
 }

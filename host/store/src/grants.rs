@@ -1,13 +1,15 @@
 //! Grants.
 
 use moxxy_types::{
-    agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
-    grants::{Grant, Holder},
-    ids::{GrantId, Name},
+    grants::Grant,
+    ids::GrantId,
+    installations::InstallationKey,
     paging::PageRequest,
 };
+
+use sqlx::FromRow;
 
 use super::{Db, Tx, to_json};
 
@@ -15,26 +17,26 @@ use super::{Db, Tx, to_json};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT g.id, g.secret AS secret_id, s.name AS secret, g.name, a.name AS agent_id, g.skill AS skill_id,
-             g.provider AS provider_id, g.digest,
-             g.mode, g.hosts, g.place, g.expires_at, g.max_uses, g.uses, g.granted_by, g.created_at
-             FROM grants g JOIN secrets s ON s.id = g.secret LEFT JOIN agents a ON a.key = g.agent ",
+            "SELECT g.id, g.secret AS secret_id, s.name AS secret, g.name, i.id AS installation_id, a.name AS agent_id,
+             CASE i.kind WHEN 'skill' THEN i.name END AS skill_id,
+             CASE i.kind WHEN 'provider' THEN i.name END AS provider_id, g.digest,
+             g.mode, g.hosts, g.place, g.expires_at, g.max_uses, g.uses, g.granted_by, g.created_at,
+             g.installation AS holder
+             FROM grants g JOIN secrets s ON s.id = g.secret JOIN installations i ON i.key = g.installation
+             LEFT JOIN agents a ON a.key = i.agent ",
             $rest
         )
     };
 }
 
-/// Inserts a grant. `agent` is the owner of the skill, if a skill holds the grant.
-pub async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
-    let sql = "INSERT INTO grants (id, secret, name, agent, skill, provider, digest, mode, hosts, place, expires_at,
-               max_uses, granted_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+pub async fn insert(tx: &mut Tx, holder: InstallationKey, grant: &Grant) -> Result<()> {
+    let sql = "INSERT INTO grants (id, secret, name, installation, digest, mode, hosts, place, expires_at, max_uses,
+               granted_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(grant.id.as_str())
         .bind(grant.secret_id.as_str())
         .bind(grant.name.as_str())
-        .bind(agent.map(|key| key.0))
-        .bind(grant.skill_id.as_ref().map(Name::as_str))
-        .bind(grant.provider_id.as_ref().map(Name::as_str))
+        .bind(holder.0)
         .bind(grant.digest.as_str())
         .bind(grant.mode)
         .bind(to_json(&grant.hosts)?)
@@ -78,30 +80,31 @@ pub async fn list(db: &mut Db, page: &PageRequest) -> Result<Vec<Grant>> {
     Ok(sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(db).await?)
 }
 
-/// Returns all grants of a holder for one component, including expired and used-up grants.
-pub async fn list_of_holder(db: &mut Db, holder: &Holder, digest: &Digest) -> Result<Vec<Grant>> {
-    Ok(match holder {
-        Holder::Skill(agent, skill) => {
-            sqlx::query_as(select!("WHERE g.agent = ? AND g.skill = ? AND g.digest = ? ORDER BY g.id"))
-                .bind(agent.0)
-                .bind(skill.as_str())
-        }
-        Holder::Provider(provider) => {
-            sqlx::query_as(select!("WHERE g.provider = ? AND g.digest = ? ORDER BY g.id")).bind(provider.as_str())
-        }
-    }
-    .bind(digest.as_str())
-    .fetch_all(db)
-    .await?)
+/// Returns all grants of an installation for one component, including expired and used-up grants.
+pub async fn list_of_holder(db: &mut Db, holder: InstallationKey, digest: &Digest) -> Result<Vec<Grant>> {
+    let sql = select!("WHERE g.installation = ? AND g.digest = ? ORDER BY g.id");
+    Ok(sqlx::query_as(sql).bind(holder.0).bind(digest.as_str()).fetch_all(db).await?)
 }
 
-/// Returns all grants of an agent's skills, for any component.
-pub async fn of_skills(db: &mut Db, agent: AgentKey) -> Result<Vec<Grant>> {
-    Ok(sqlx::query_as(select!("WHERE g.agent = ? ORDER BY g.id")).bind(agent.0).fetch_all(db).await?)
+/// Returns all grants of an installation, for any component.
+pub async fn of_installation(db: &mut Db, holder: InstallationKey) -> Result<Vec<Grant>> {
+    Ok(sqlx::query_as(select!("WHERE g.installation = ? ORDER BY g.id")).bind(holder.0).fetch_all(db).await?)
 }
 
-/// Returns all grants of a provider, for any component.
-pub async fn of_provider(db: &mut Db, provider: &Name) -> Result<Vec<Grant>> {
-    let sql = select!("WHERE g.provider = ? ORDER BY g.id");
-    Ok(sqlx::query_as(sql).bind(provider.as_str()).fetch_all(db).await?)
+/// Returns all grants of these installations, for any component, with their holders.
+pub(super) async fn of_installations(
+    db: &mut Db,
+    holders: &[InstallationKey],
+) -> Result<Vec<(InstallationKey, Grant)>> {
+    let keys: Vec<_> = holders.iter().map(|holder| holder.0).collect();
+    let sql = select!("WHERE g.installation IN (SELECT value FROM json_each(?)) ORDER BY g.id");
+    let rows: Vec<Held> = sqlx::query_as(sql).bind(to_json(&keys)?).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.holder, row.grant)).collect())
+}
+
+#[derive(FromRow)]
+struct Held {
+    holder: InstallationKey,
+    #[sqlx(flatten)]
+    grant: Grant,
 }

@@ -12,7 +12,7 @@ use moxxy_types::{
     error::{Error, Result},
 };
 use sqlx::{
-    Connection as _, SqliteConnection,
+    AssertSqlSafe, Connection as _, SqliteConnection,
     migrate::{MigrateError, Migrator},
 };
 
@@ -41,9 +41,44 @@ pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<i
 
 /// Migrates without a copy, for a file that is a copy itself.
 pub async fn run_migrations(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    // Otherwise to replace a table would delete the rows that refer to it. Has no effect within a transaction.
+    sqlx::query("PRAGMA foreign_keys = OFF").execute(&mut *connection).await?;
+    let migrated = run_checked(connection, path).await;
+    sqlx::query("PRAGMA foreign_keys = ON").execute(connection).await?;
+    migrated
+}
+
+/// Migrates in one transaction. Rolls back if a reference or a row is lost.
+async fn run_checked(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
     let mut tx = connection.begin().await?;
+    let before = row_counts(&mut tx).await?;
     MIGRATIONS.run(&mut *tx).await.map_err(|error| migration_error(path, error))?;
+    let dangling: Vec<(String, i64)> =
+        sqlx::query_as("SELECT \"table\", COUNT(*) FROM pragma_foreign_key_check GROUP BY 1")
+            .fetch_all(&mut *tx)
+            .await?;
+    let after = row_counts(&mut tx).await?;
+    let differs = |(table, count): &&(String, i64)| after.iter().any(|(other, now)| other == table && now != count);
+    let lost: Vec<_> = before.iter().filter(differs).collect();
+    if !dangling.is_empty() || !lost.is_empty() {
+        let what = format!("the migration of {} loses rows: {lost:?}, {dangling:?}", path.display());
+        return Err(Error::internal(what));
+    }
     Ok(tx.commit().await?)
+}
+
+/// Returns the number of rows of each table, except the log of migrations.
+async fn row_counts(db: &mut Db) -> Result<Vec<(String, i64)>> {
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*'
+                  AND name <> '_sqlx_migrations'";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *db).await?;
+    let mut counts = Vec::with_capacity(tables.len());
+    for table in tables {
+        let sql = AssertSqlSafe(format!("SELECT COUNT(*) FROM \"{table}\""));
+        let count = sqlx::query_scalar(sql).fetch_one(&mut *db).await?;
+        counts.push((table, count));
+    }
+    Ok(counts)
 }
 
 /// Returns the schema version, or 0 if the database is empty. Fails if it belongs to another program.

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use crate::{
-    agents::AgentKey,
     digest::Digest,
-    ids::{GrantId, Name, SecretId, SecretName},
+    ids::{GrantId, InstallationId, Name, SecretId, SecretName},
 };
 
 /// What a component may do with a secret.
@@ -37,6 +36,8 @@ pub struct Grant {
     pub secret: SecretName,
     /// The name by which the component asks for it.
     pub name: SecretName,
+    /// The installation that it is granted to.
+    pub installation_id: InstallationId,
     /// The agent whose skill it is granted to.
     pub agent_id: Option<Name>,
     /// The skill that it is granted to.
@@ -62,13 +63,6 @@ pub struct Grant {
     pub granted_by: String,
     /// When it was granted.
     pub created_at: String,
-}
-
-/// Component that a secret is granted to.
-#[derive(Debug, Clone)]
-pub enum Holder {
-    Skill(AgentKey, Name),
-    Provider(Name),
 }
 
 impl Mode {

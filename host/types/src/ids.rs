@@ -66,6 +66,7 @@ id!(RunId, "run_");
 id!(SessionId, "ses_");
 id!(MessageId, "msg_");
 id!(StepId, "stp_");
+id!(InstallationId, "ins_");
 id!(JobId, "job_");
 id!(ModelCallId, "mdc_");
 id!(QuestionId, "ask_");

@@ -300,7 +300,7 @@ async fn check_models(runs: &Runs, settings: &Settings, known: &[Fallback]) -> R
 }
 
 async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> String) -> Result<()> {
-    let provider = store::providers::get(&mut *runs.store.read().await?, &wanted.provider).await;
+    let provider = store::installations::provider(&mut *runs.store.read().await?, &wanted.provider).await;
     let provider = provider.map_err(|error| match error {
         Error::NotFound(problem) => Error::invalid_field(&field("provider"), problem.message),
         other => other,
@@ -315,6 +315,6 @@ async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> Str
         return Ok(());
     }
     let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();
-    let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.id, wanted.model, known.join(", "));
+    let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.name, wanted.model, known.join(", "));
     Err(Error::invalid_field(&field("model"), reason))
 }

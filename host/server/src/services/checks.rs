@@ -24,7 +24,7 @@ pub struct Order {
 
 /// Checks a provider and stores the report.
 pub async fn check(components: &Components, id: Name, order: Order) -> Result<Report> {
-    let provider = store::providers::get(&mut *components.store.read().await?, &id).await?;
+    let provider = store::installations::provider(&mut *components.store.read().await?, &id).await?;
     let wire = order.wire.as_deref().map(ProtocolProfile::load).transpose()?;
     let busy = |_| Error::unavailable("busy", "Another provider is being checked; try again later");
     let _turn = components.checks.try_acquire().map_err(busy)?;
@@ -42,6 +42,6 @@ pub async fn check(components: &Components, id: Name, order: Order) -> Result<Re
 /// Returns the report of the last check of a provider in its current version and configuration.
 pub async fn last(components: &Components, id: &Name) -> Result<Report> {
     let mut db = components.store.read().await?;
-    store::providers::get(&mut db, id).await?;
+    store::installations::provider(&mut db, id).await?;
     store::checks::get(&mut db, id).await
 }

@@ -26,7 +26,7 @@ pub async fn make(runs: &Runs) -> Result<bool> {
         return Ok(false);
     }
     let name = |text: &str| Name::from_db(text.to_owned());
-    let provider = store::providers::get(&mut *runs.store.read().await?, &name("offline")).await;
+    let provider = store::installations::provider(&mut *runs.store.read().await?, &name("offline")).await;
     if matches!(provider, Err(Error::NotFound(_))) {
         let offline = NewProvider {
             id: name("offline"),

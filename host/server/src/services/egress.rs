@@ -21,9 +21,8 @@ use moxxy_types::{
     events::{Event, EventContext},
     host_port::HostPort,
     ids::Name,
+    installations::Installation,
     permissions::Names,
-    providers::Provider,
-    skills::Skill,
 };
 use serde_json::{Map, Value, json};
 
@@ -123,9 +122,9 @@ impl std::fmt::Debug for CallEgress {
 }
 
 /// Returns the egress policy of an agent's skill.
-pub fn of_skill(components: &Components, agent: &Name, skill: &Skill) -> Policy {
+pub fn of_skill(components: &Components, agent: &Name, skill: &Installation) -> Policy {
     let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
-    let grant_request = format!("PUT /v1/agents/{agent}/skills/{}", skill.id);
+    let grant_request = format!("PUT /v1/agents/{agent}/skills/{}", skill.name);
     let is_accepted = |request: &HostRequest| accepted.contains(&permissions::host_permission(request));
     let owner = format!("{grant_request} {}", skill.created_at);
     let asked =
@@ -135,9 +134,9 @@ pub fn of_skill(components: &Components, agent: &Name, skill: &Skill) -> Policy 
 
 /// Returns the egress policy of a provider. Installing a provider is consent to its public hosts, and configuring it
 /// is consent to the origin of each `config:NAME`.
-pub fn of_provider(components: &Components, provider: &Provider) -> Policy {
+pub fn of_provider(components: &Components, provider: &Installation) -> Policy {
     let (manifest, accepted) = (&provider.component.manifest, &provider.accepted);
-    let grant_request = format!("PATCH /v1/providers/{}", provider.id);
+    let grant_request = format!("PATCH /v1/providers/{}", provider.name);
     let asked =
         HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
     let mut policy = asked.policy(|request| request.host != ANY_HOST);

@@ -9,10 +9,9 @@ use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
     events::{Event, EventContext},
-    grants::Holder,
     ids::{Name, StepId},
+    installations::{Installation, InstallationKey},
     policy::Verdict,
-    skills::Skill,
     tokens::{Principal, Scope},
 };
 use serde_json::{Map, Value};
@@ -32,7 +31,7 @@ use crate::services::{
 pub struct Invocation<'a> {
     pub agent: AgentKey,
     pub caller: Caller,
-    pub skill: &'a Skill,
+    pub skill: &'a Installation,
     pub tool: &'a str,
     pub arguments: &'a Map<String, Value>,
     /// The user's earlier answers to the call; `None` if nobody can be asked.
@@ -45,9 +44,8 @@ pub struct Invocation<'a> {
 /// A call that has ended, to be recorded in the transaction of its effects.
 #[derive(Debug, Clone)]
 pub struct ToolCallOutcome {
-    agent: AgentKey,
+    owner: (InstallationKey, AgentKey),
     skill: Name,
-    since: String,
     tool: String,
     step: Option<StepId>,
     called: ToolCallResult,
@@ -57,28 +55,28 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
     let Invocation { agent, caller, skill, tool, arguments, answers, step, stop } = invocation;
     let run = caller.run.as_ref().map(|(_, run)| run.clone());
     let subject =
-        EventContext { agent: Some(caller.agent.clone()), run, ..EventContext::default() }.by_component(&skill.id);
-    let about = ReportedCall { subject, agent, skill: skill.id.clone(), step: step.cloned(), stop: stop.clone() };
+        EventContext { agent: Some(caller.agent.clone()), run, ..EventContext::default() }.by_component(&skill.name);
+    let about = ReportedCall { subject, agent, skill: skill.name.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
     let policy = egress::of_skill(components, &caller.agent, skill);
     let call_identity = CallIdentity {
-        holder: Holder::Skill(agent, skill.id.clone()),
+        holder: skill.key,
         agent: Some(caller.agent.clone()),
-        component: skill.id.clone(),
+        component: skill.name.clone(),
         digest: skill.component.digest.clone(),
         subject: about.subject.clone(),
     };
     let secrets = call_secrets::CallSecrets::load(&components.vault, call_identity, &skill.component.manifest).await?;
-    let outgoing = CallEgress::new(components, &skill.id, about.subject.clone(), policy, secrets.as_ref());
+    let outgoing = CallEgress::new(components, &skill.name, about.subject.clone(), policy, secrets.as_ref());
     let context = CallContext {
         caller: Some(caller),
         progress: Some(progress),
         answers,
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
         outgoing: Some(outgoing),
-        storage: Some(Arc::new(SkillStorage::new(&components.store, agent, &skill.id))),
+        storage: Some(Arc::new(SkillStorage::new(&components.store, (skill.key, agent)))),
         stop,
-        ..CallContext::new(skill.id.clone())
+        ..CallContext::new(skill.name.clone())
     };
     let text = serde_json::to_string(arguments).map_err(Error::internal)?;
     let ended = CancellationToken::new();
@@ -88,8 +86,13 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
         components.plugins.call_tool(&skill.component.digest, context, tool.to_owned(), text).await
     };
     let (called, ()) = tokio::join!(calling, telling);
-    let (id, since) = (skill.id.clone(), skill.created_at.clone());
-    Ok(ToolCallOutcome { agent, skill: id, since, tool: tool.to_owned(), step: step.cloned(), called })
+    Ok(ToolCallOutcome {
+        owner: (skill.key, agent),
+        skill: skill.name.clone(),
+        tool: tool.to_owned(),
+        step: step.cloned(),
+        called,
+    })
 }
 
 impl ToolCallOutcome {
@@ -103,9 +106,9 @@ impl ToolCallOutcome {
 
     /// Commits the call's writes if it has a result, records its events, and returns the result.
     pub async fn record(self, tx: &mut Tx, subject: &EventContext) -> Result<Result<Output, Failure>> {
-        let Self { agent, skill, since, tool, step, called } = self;
+        let Self { owner, skill, tool, step, called } = self;
         let result = match called.result {
-            Ok(output) => storage::commit(tx, agent, &skill, &since, called.staged).await?.map(|()| output),
+            Ok(output) => storage::commit(tx, owner, &skill, called.staged).await?.map(|()| output),
             Err(failure) => Err(failure),
         };
         events::record_all(tx, subject, logged(&skill, step.as_ref(), called.log)).await?;
@@ -165,7 +168,7 @@ pub async fn invoke(
     components.activation.check()?;
     let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
-    let skill = store::skills::get(&mut db, key, &id).await?;
+    let skill = store::installations::skill(&mut db, key, &id).await?;
     let policy = store::agents::policy(&mut db, key).await?;
     drop(db);
     let Some(known) = skill.component.tools.iter().find(|known| known.name == tool) else {

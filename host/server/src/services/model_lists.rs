@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use moxxy_types::{digest::Digest, ids::Name, money::Price, providers::Provider};
+use moxxy_types::{digest::Digest, ids::Name, installations::Installation, money::Price};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -45,8 +45,8 @@ pub(super) struct Cached {
 }
 
 impl ModelLists {
-    pub(super) fn get(&self, provider: &Provider, now: OffsetDateTime) -> Option<Cached> {
-        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&provider.id).cloned()?;
+    pub(super) fn get(&self, provider: &Installation, now: OffsetDateTime) -> Option<Cached> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&provider.name).cloned()?;
         let age = now - cached.since;
         let longest = if cached.models.is_some() { MAX_AGE } else { RETRY_PAUSE };
         // A list from the future, after the clock was set back, counts as expired.
@@ -55,14 +55,16 @@ impl ModelLists {
             .then_some(cached)
     }
 
-    pub(super) fn insert(&self, provider: &Provider, since: OffsetDateTime, models: Option<&Vec<Model>>) {
+    pub(super) fn insert(&self, provider: &Installation, since: OffsetDateTime, models: Option<&Vec<Model>>) {
         let version = (provider.component.digest.clone(), provider.config.clone());
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before =
-            lists.get(&provider.id).filter(|cached| cached.version == version).and_then(|cached| cached.models.clone());
+        let before = lists
+            .get(&provider.name)
+            .filter(|cached| cached.version == version)
+            .and_then(|cached| cached.models.clone());
         // Without a new list, the previous one stays valid.
         let models = models.cloned().map(Arc::new).or(before);
-        lists.insert(provider.id.clone(), Cached { version, since, models });
+        lists.insert(provider.name.clone(), Cached { version, since, models });
     }
 
     /// Removes the list of a removed provider.

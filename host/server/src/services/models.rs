@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use moxxy_runtime as plugins;
 use moxxy_store as store;
-use moxxy_types::{error::Result, events::EventContext, ids::Name, money::Price, providers::Provider};
+use moxxy_types::{error::Result, events::EventContext, ids::Name, installations::Installation, money::Price};
 
 pub use crate::services::model_lists::Model;
 use crate::services::{components::Components, providers};
@@ -19,12 +19,12 @@ pub struct ModelInfo {
 
 /// Returns the models of the provider with this id.
 pub async fn list(components: &Components, id: &Name) -> Result<Vec<Model>> {
-    let provider = store::providers::get(&mut *components.store.read().await?, id).await?;
+    let provider = store::installations::provider(&mut *components.store.read().await?, id).await?;
     get_or_refresh(components, &provider).await
 }
 
 /// Returns the models of a provider, from the cache if possible.
-pub async fn get_or_refresh(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
+pub async fn get_or_refresh(components: &Components, provider: &Installation) -> Result<Vec<Model>> {
     match components.models.get(provider, components.store.clock().now()).and_then(|cached| cached.models) {
         Some(models) => Ok(models.to_vec()),
         None => refresh(components, provider).await,
@@ -32,11 +32,11 @@ pub async fn get_or_refresh(components: &Components, provider: &Provider) -> Res
 }
 
 /// Lists the models of a provider without the cache, and caches the result.
-pub async fn refresh(components: &Components, provider: &Provider) -> Result<Vec<Model>> {
+pub async fn refresh(components: &Components, provider: &Installation) -> Result<Vec<Model>> {
     components.activation.check()?;
     let context = providers::context(components, provider, EventContext::default()).await?;
     let listed = components.plugins.list_models(&provider.component.digest, context).await;
-    let known = |model: plugins::models::Model| Model::new(components, &provider.id, model);
+    let known = |model: plugins::models::Model| Model::new(components, &provider.name, model);
     let listed = listed.map(|models| models.into_iter().map(known).collect::<Vec<_>>());
     components.models.insert(provider, components.store.clock().now(), listed.as_ref().ok());
     Ok(listed?)
@@ -44,13 +44,13 @@ pub async fn refresh(components: &Components, provider: &Provider) -> Result<Vec
 
 /// Returns the known properties of a model. A failure to list models is cached too, so that not every call waits for
 /// the provider.
-pub async fn info(components: &Components, provider: &Provider, model: &str) -> ModelInfo {
+pub async fn info(components: &Components, provider: &Installation, model: &str) -> ModelInfo {
     let models = match components.models.get(provider, components.store.clock().now()) {
         Some(cached) => cached.models,
         None => match refresh(components, provider).await {
             Ok(models) => Some(Arc::new(models)),
             Err(error) => {
-                tracing::warn!(provider = %provider.id, %error, "failed to list the models of a provider");
+                tracing::warn!(provider = %provider.name, %error, "failed to list the models of a provider");
                 None
             }
         },
@@ -62,7 +62,7 @@ pub async fn info(components: &Components, provider: &Provider, model: &str) -> 
             max_output_tokens: model.max_output_tokens,
             price: model.price,
         },
-        None => ModelInfo { price: configured(components, &provider.id, model), ..ModelInfo::default() },
+        None => ModelInfo { price: configured(components, &provider.name, model), ..ModelInfo::default() },
     }
 }
 

@@ -15,12 +15,11 @@ use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
     events::{Event, EventContext},
-    grants::Holder,
     host_port::HostPort,
     ids::{Name, SecretName},
+    installations::{Installation, NewInstallation},
     paging::{Page, PageRequest},
     permissions::Names,
-    providers::Provider,
     tokens::{Principal, Scope},
 };
 use schemars::JsonSchema;
@@ -122,15 +121,16 @@ pub struct Patch {
 
 /// Returns a page of providers, by name.
 pub async fn list(components: &Components, page: &PageRequest) -> Result<Page<View>> {
-    let providers = store::providers::list(&mut *components.store.read().await?, page).await?;
-    Ok(page.cut(providers, |provider| provider.id.to_string()).map(|provider| view(components, provider)))
+    let providers =
+        store::installations::page(&mut *components.store.read().await?, None, World::Provider, page).await?;
+    Ok(page.cut(providers, |provider| provider.name.to_string()).map(|provider| view(components, provider)))
 }
 
 pub async fn get(components: &Components, id: &Name) -> Result<View> {
-    Ok(view(components, store::providers::get(&mut *components.store.read().await?, id).await?))
+    Ok(view(components, store::installations::provider(&mut *components.store.read().await?, id).await?))
 }
 
-fn view(components: &Components, provider: Provider) -> View {
+fn view(components: &Components, provider: Installation) -> View {
     View::new(provider, &components.store.clock().timestamp(), &components.config.egress.private)
 }
 
@@ -141,38 +141,37 @@ pub async fn install(components: &Components, principal: Principal, new: NewProv
     Ok(view(components, components.tasks.run_detached("install", installing).await?))
 }
 
-async fn install_now(components: &Components, principal: Principal, new: NewProvider) -> Result<Provider> {
+async fn install_now(components: &Components, principal: Principal, new: NewProvider) -> Result<Installation> {
     let admitted = skills::admit(components, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
     check_concurrency(new.concurrency)?;
     check(components, &component.manifest, &new.config).await?;
-    let (now, secrets) = (components.store.clock().timestamp(), new.secrets);
-    let provider = Provider {
-        id: new.id,
+    let (manifest, secrets) = (component.manifest.clone(), new.secrets);
+    let provider = NewInstallation {
+        agent: None,
+        kind: World::Provider,
+        name: new.id,
+        digest: component.digest.clone(),
         // Before the author's defaults are added, which are no consent.
-        accepted: permissions::implied_by_config(&component.manifest, &new.config, &principal),
-        config: with_defaults(&component.manifest, new.config),
-        component,
+        accepted: permissions::implied_by_config(&manifest, &new.config, &principal),
+        config: with_defaults(&manifest, new.config),
         concurrency: new.concurrency,
-        grants: Vec::new(),
-        check: None,
-        created_at: now.clone(),
-        updated_at: now,
     };
     let installed = components
         .store
         .write(move |tx| {
             Box::pin(async move {
-                store::components::insert(tx, &provider.component).await?;
-                store::providers::insert(tx, &provider).await?;
+                store::components::insert(tx, &component).await?;
+                store::installations::insert(tx, &provider).await?;
                 let event = Event::ProviderInstalled {
-                    provider_id: provider.id.clone(),
-                    digest: provider.component.digest.clone(),
-                    version: provider.component.manifest.version.clone(),
+                    provider_id: provider.name.clone(),
+                    digest: provider.digest,
+                    version: manifest.version,
                 };
                 events::record(tx, &EventContext::default().by(principal.name()), event).await?;
-                grants::grant_named(tx, &principal, &Candidate::of_provider(&provider), &secrets).await?;
-                store::providers::get(tx, &provider.id).await
+                let installed = store::installations::provider(tx, &provider.name).await?;
+                grants::grant_named(tx, &principal, &Candidate::new(&installed, None), &secrets).await?;
+                store::installations::provider(tx, &provider.name).await
             })
         })
         .await;
@@ -201,7 +200,7 @@ pub async fn update(
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let mut provider = store::providers::get(tx, &id).await?;
+                let mut provider = store::installations::provider(tx, &id).await?;
                 expected.check(&View::new(provider.clone(), &tx.now(), &config.egress.private))?;
                 let (before, accepted) = (provider.config.clone(), provider.accepted.clone());
                 provider.concurrency = patch.concurrency.unwrap_or(provider.concurrency);
@@ -225,27 +224,27 @@ pub async fn update(
                 let named = Accept::resolve(accept, &resolved, &principal)?;
                 provider.accepted.extend(named.iter().cloned());
                 provider.accepted = permissions::retain_requested(provider.accepted, manifest, &provider.config);
-                store::providers::update(tx, &provider).await?;
-                let candidate = Candidate::of_provider(&provider);
+                store::installations::update(tx, &provider).await?;
+                let candidate = Candidate::new(&provider, None);
                 grants::check_hosts(tx, &principal, &candidate, provider.accepted.difference(&accepted)).await?;
                 grants::from_consent(tx, &principal, &candidate, &named).await?;
                 grants::grant_named(tx, &principal, &candidate, &patch.secrets).await?;
                 let changed = changed(&before, &provider.config);
-                let Provider { concurrency, accepted, .. } = provider;
+                let Installation { concurrency, accepted, .. } = provider;
                 let event = Event::ProviderUpdated { provider_id: id.clone(), changed, concurrency, accepted };
                 events::record(tx, &EventContext::default().by(principal.name()), event).await?;
-                store::providers::get(tx, &id).await
+                store::installations::provider(tx, &id).await
             })
         })
         .await?;
-    components.concurrency.resize(&updated.id, updated.max_concurrency(components.config.providers.concurrency));
+    components.concurrency.resize(&updated.name, updated.max_concurrency(components.config.providers.concurrency));
     Ok(view(components, updated))
 }
 
 /// Checks a configuration against the current component of a provider, and returns the component's digest.
 async fn check_for(components: &Components, id: &Name, config: &Map<String, Value>) -> Result<Digest> {
     let Description { digest, manifest, .. } =
-        store::providers::get(&mut *components.store.read().await?, id).await?.component;
+        store::installations::provider(&mut *components.store.read().await?, id).await?.component;
     check(components, &manifest, config).await?;
     Ok(digest)
 }
@@ -281,7 +280,7 @@ fn with_defaults(manifest: &Manifest, mut config: Map<String, Value>) -> Map<Str
 async fn retarget_grants(
     tx: &mut Tx,
     principal: &Principal,
-    provider: &Provider,
+    provider: &Installation,
     before: &Map<String, Value>,
 ) -> Result<()> {
     let options = provider.component.manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:"));
@@ -291,7 +290,7 @@ async fn retarget_grants(
         if !same {
             let destination = |origin: Target| permissions::destination(&origin);
             let (from, to) = (from.map(destination), to.map(destination));
-            grants::retarget_hosts(tx, principal, &provider.id, from, to).await?;
+            grants::retarget_hosts(tx, principal, provider.key, from, to).await?;
         }
     }
     Ok(())
@@ -309,14 +308,15 @@ pub async fn remove(components: &Components, principal: Principal, id: Name, exp
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let provider = store::providers::get(tx, &id).await?;
+                let provider = store::installations::provider(tx, &id).await?;
+                let key = provider.key;
                 expected.check(&View::new(provider, &tx.now(), &config.egress.private))?;
                 let agents = store::agents::of_provider(tx, &id).await?;
                 if !agents.is_empty() {
                     let message = format!("Provider '{id}' is used by: {}", agents.join(", "));
                     return Err(Error::conflict("provider_in_use", message));
                 }
-                store::providers::delete(tx, &id).await?;
+                store::installations::delete(tx, key).await?;
                 events::record(
                     tx,
                     &EventContext::default().by(principal.name()),
@@ -332,29 +332,34 @@ pub async fn remove(components: &Components, principal: Principal, id: Name, exp
 }
 
 /// Returns the context of a call to the provider: its configuration, secrets and egress.
-pub async fn context(components: &Components, provider: &Provider, subject: EventContext) -> Result<CallContext> {
-    let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.id));
+pub async fn context(components: &Components, provider: &Installation, subject: EventContext) -> Result<CallContext> {
+    let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.name));
     let call_identity = CallIdentity {
-        holder: Holder::Provider(provider.id.clone()),
+        holder: provider.key,
         agent: None,
-        component: provider.id.clone(),
+        component: provider.name.clone(),
         digest: provider.component.digest.clone(),
         subject: subject.clone(),
     };
     let secrets = call_secrets::CallSecrets::load(&components.vault, call_identity, manifest).await?;
-    let outgoing =
-        CallEgress::new(components, &provider.id, subject, egress::of_provider(components, provider), secrets.as_ref());
+    let outgoing = CallEgress::new(
+        components,
+        &provider.name,
+        subject,
+        egress::of_provider(components, provider),
+        secrets.as_ref(),
+    );
     Ok(CallContext {
         config: plugins::Config::from(&provider.config),
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
         outgoing: Some(outgoing),
-        ..CallContext::new(provider.id.clone())
+        ..CallContext::new(provider.name.clone())
     })
 }
 
 impl View {
     /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
-    pub fn new(provider: Provider, now: &str, private: &[HostPort]) -> Self {
+    pub fn new(provider: Installation, now: &str, private: &[HostPort]) -> Self {
         let resolved = permissions::with_configured_hosts(&provider.component.manifest, &provider.config);
         // For a configured host, only the configured port counts.
         let configured = |request| configured::host_and_port(request, &provider.config);
@@ -373,7 +378,7 @@ impl View {
         let manifest = provider.component.manifest;
         let asked = Permissions { hosts: manifest.hosts, secrets: manifest.secrets };
         Self {
-            id: provider.id,
+            id: provider.name,
             name: manifest.name,
             version: manifest.version,
             description: manifest.description,

@@ -12,12 +12,13 @@ use moxxy_types::{
     events::{Event, EventContext},
     host_port::HostPort,
     ids::Name,
+    installations::{Installation, NewInstallation},
     paging::{Page, PageRequest},
-    skills::Skill,
     tokens::Principal,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use tokio::sync::RwLockReadGuard;
 
 use crate::services::{
@@ -78,17 +79,18 @@ pub struct Install {
 pub async fn list(components: &Components, agent: &Name, page: &PageRequest) -> Result<Page<View>> {
     let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
-    let skills = page.cut(store::skills::page(&mut db, key, page).await?, |skill| skill.id.to_string());
+    let skills = page
+        .cut(store::installations::page(&mut db, Some(key), World::Skill, page).await?, |skill| skill.name.to_string());
     Ok(skills.map(|skill| view(components, skill)))
 }
 
 pub async fn get(components: &Components, agent: &Name, id: &Name) -> Result<View> {
     let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
-    Ok(view(components, store::skills::get(&mut db, key, id).await?))
+    Ok(view(components, store::installations::skill(&mut db, key, id).await?))
 }
 
-pub(super) fn view(components: &Components, skill: Skill) -> View {
+pub(super) fn view(components: &Components, skill: Installation) -> View {
     View::new(skill, &components.store.clock().timestamp(), &components.config.egress.private)
 }
 
@@ -100,7 +102,12 @@ pub async fn install(components: &Components, principal: Principal, agent: Name,
     Ok(view(components, components.tasks.run_detached("install", installing).await?))
 }
 
-async fn install_now(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<Skill> {
+async fn install_now(
+    components: &Components,
+    principal: Principal,
+    agent: Name,
+    install: Install,
+) -> Result<Installation> {
     let Install { source, digest, accept } = install;
     store::agents::get(&mut *components.store.read().await?, &agent).await?;
     let admitted = admit(components, source, digest, World::Skill).await?;
@@ -113,9 +120,18 @@ async fn install_now(components: &Components, principal: Principal, agent: Name,
                 let key = store::agents::get(tx, &agent).await?.key;
                 let accepted = Accept::resolve(accept, &component.manifest, &principal)?;
                 store::components::insert(tx, &component).await?;
-                store::skills::insert(tx, key, &id, &component.digest, &accepted).await?;
-                let candidate = Candidate::of_skill(key, &agent, &id, &component);
-                grants::from_consent(tx, &principal, &candidate, &accepted).await?;
+                let new = NewInstallation {
+                    agent: Some(key),
+                    kind: World::Skill,
+                    name: id.clone(),
+                    digest: component.digest.clone(),
+                    config: Map::new(),
+                    accepted: accepted.clone(),
+                    concurrency: None,
+                };
+                store::installations::insert(tx, &new).await?;
+                let skill = store::installations::skill(tx, key, &id).await?;
+                grants::from_consent(tx, &principal, &Candidate::new(&skill, Some(&agent)), &accepted).await?;
                 let event = Event::SkillInstalled {
                     skill_id: id.clone(),
                     digest: component.digest,
@@ -124,7 +140,7 @@ async fn install_now(components: &Components, principal: Principal, agent: Name,
                     accepted,
                 };
                 events::record(tx, &subject, event).await?;
-                store::skills::get(tx, key, &id).await
+                store::installations::skill(tx, key, &id).await
             })
         })
         .await;
@@ -148,9 +164,10 @@ pub async fn remove(
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
-                let skill = store::skills::get(tx, key, &id).await?;
+                let skill = store::installations::skill(tx, key, &id).await?;
+                let installation = skill.key;
                 expected.check(&View::new(skill, &tx.now(), &config.egress.private))?;
-                store::skills::delete(tx, key, &id).await?;
+                store::installations::delete(tx, installation).await?;
                 let subject = EventContext::agent(&agent).by(principal.name());
                 events::record(tx, &subject, Event::SkillRemoved { skill_id: id }).await
             })
@@ -236,13 +253,13 @@ pub async fn remove_unused(components: &Components) -> Result<()> {
 
 impl View {
     /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
-    pub fn new(skill: Skill, now: &str, private: &[HostPort]) -> Self {
+    pub fn new(skill: Installation, now: &str, private: &[HostPort]) -> Self {
         let component = skill.component;
         let (asked, granted, missing) =
             permissions::summarize(&component.manifest, &skill.accepted, &skill.grants, now, private);
         let never = guarantees::list(&component, &granted);
         Self {
-            skill_id: skill.id,
+            skill_id: skill.name,
             version: component.manifest.version,
             description: component.manifest.description,
             digest: component.digest,

@@ -9,6 +9,7 @@ use moxxy_types::{
     components::Staged,
     error::{Error, Result},
     ids::Name,
+    installations::InstallationKey,
 };
 
 /// Maximum number of values that a skill stores for an agent.
@@ -21,47 +22,45 @@ const MAX_BYTES: i64 = 16 * 1024 * 1024;
 pub struct SkillStorage {
     store: Store,
     server: ServerRuntime,
-    agent: AgentKey,
-    skill: Name,
+    owner: (InstallationKey, AgentKey),
 }
 
 impl SkillStorage {
-    pub fn new(store: &Store, agent: AgentKey, skill: &Name) -> Self {
-        Self { store: store.clone(), server: ServerRuntime::current(), agent, skill: skill.clone() }
+    pub fn new(store: &Store, owner: (InstallationKey, AgentKey)) -> Self {
+        Self { store: store.clone(), server: ServerRuntime::current(), owner }
     }
 }
 
 impl Storage for SkillStorage {
     fn get(&self, key: String) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
-        let (store, agent, skill) = (self.store.clone(), self.agent, self.skill.clone());
-        let read = async move { store::keyvalue::get(&mut *store.read().await?, agent, &skill, &key).await };
+        let (store, owner) = (self.store.clone(), self.owner);
+        let read = async move { store::keyvalue::get(&mut *store.read().await?, owner, &key).await };
         Box::pin(async { self.server.run(read).await.flatten().map_err(unreadable) })
     }
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, String>> {
-        let (store, agent, skill) = (self.store.clone(), self.agent, self.skill.clone());
-        let read = async move { store::keyvalue::keys(&mut *store.read().await?, agent, &skill).await };
+        let (store, owner) = (self.store.clone(), self.owner);
+        let read = async move { store::keyvalue::keys(&mut *store.read().await?, owner).await };
         Box::pin(async { self.server.run(read).await.flatten().map_err(unreadable) })
     }
 }
 
 /// Commits the writes of a call. If they exceed a limit, or if the skill was removed meanwhile, nothing is written and
-/// the call fails. `since` is the time of the installation, to distinguish a later skill of the same name.
+/// the call fails.
 pub async fn commit(
     tx: &mut Tx,
-    agent: AgentKey,
+    owner: (InstallationKey, AgentKey),
     skill: &Name,
-    since: &str,
     staged: Staged,
 ) -> Result<Result<(), Failure>> {
     if staged.is_empty() {
         return Ok(Ok(()));
     }
-    if store::skills::installed_at(tx, agent, skill).await?.as_deref() != Some(since) {
+    if !store::installations::exists(tx, owner.0).await? {
         let message = format!("`{skill}` was removed while the call was running");
         return Ok(Err(Failure::refused("skill_removed", message)));
     }
-    let (keys, bytes) = store::keyvalue::size_with(tx, agent, skill, &staged).await?;
+    let (keys, bytes) = store::keyvalue::size_with(tx, owner, &staged).await?;
     if keys > MAX_KEYS || bytes > MAX_BYTES {
         let message = format!(
             "`{skill}` keeps at most {MAX_KEYS} values and {MAX_BYTES} bytes for an agent; this would make it {keys} and {bytes}"
@@ -69,7 +68,7 @@ pub async fn commit(
         return Ok(Err(Failure::Limit { limit: Limit::Storage, message }));
     }
     for (key, value) in staged {
-        store::keyvalue::put(tx, agent, skill, &key, value.as_deref()).await?;
+        store::keyvalue::put(tx, owner, &key, value.as_deref()).await?;
     }
     Ok(Ok(()))
 }

@@ -19,27 +19,26 @@ pub use chain::{ChainVerifier, Ends, Hash, Key};
 use super::{Db, Tx};
 
 /// Tables whose rows are written together with an audit entry or after one.
-const AUDITED_TABLES: [&str; 17] = [
+const AUDITED_TABLES: [&str; 16] = [
     "agents",
     "audit",
     "daily_usage",
     "events",
     "grants",
+    "installations",
     "keyvalue",
     "messages",
     "model_calls",
     "provider_checks",
-    "providers",
     "questions",
     "runs",
     "secrets",
     "sessions",
-    "skills",
     "steps",
     "tokens",
 ];
 /// Tables of [`AUDITED_TABLES`] with creation times, where each row has an audit entry that is not older than the row.
-const TIMESTAMPED_TABLES: [&str; 6] = ["agents", "grants", "providers", "secrets", "skills", "tokens"];
+const TIMESTAMPED_TABLES: [&str; 5] = ["agents", "grants", "installations", "secrets", "tokens"];
 /// Events that always have an audit entry, whoever causes them.
 const ALWAYS_AUDITED: [&str; 10] = [
     "egress.denied",

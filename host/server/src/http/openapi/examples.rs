@@ -48,6 +48,7 @@ const SECRET: &str = "sec_019b7c5e-8f00-7000-8000-000000000006";
 const GRANT: &str = "grt_019b7c5e-8f00-7000-8000-000000000007";
 const QUESTION: &str = "ask_019b7c5e-8f00-7000-8000-000000000008";
 const JOB: &str = "job_019b7c5e-8f00-7000-8000-000000000009";
+const INSTALLATION: &str = "ins_019b7c5e-8f00-7000-8000-00000000000a";
 const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 macro_rules! examples {
@@ -235,7 +236,8 @@ fn tool_policy() -> Value {
 
 fn grant() -> Value {
     json!({
-        "id": GRANT, "secret_id": SECRET, "secret": "github", "name": "github", "agent_id": "ada", "skill_id": "issues",
+        "id": GRANT, "secret_id": SECRET, "secret": "github", "name": "github",
+        "installation_id": INSTALLATION, "agent_id": "ada", "skill_id": "issues",
         "provider_id": null, "digest": DIGEST, "mode": "inject", "hosts": ["api.github.com"],
         "place": "header:Authorization", "expires_at": null, "max_uses": null, "uses": 0, "granted_by": TOKEN,
         "created_at": NOW,

@@ -8,7 +8,8 @@ use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
     grants::{Grant, Mode},
-    ids::{GrantId, Name, SecretId, SecretName},
+    ids::{GrantId, SecretId, SecretName},
+    installations::InstallationKey,
     permissions::Names,
     secrets::Secret,
     tokens::{Principal, Scope},
@@ -25,7 +26,7 @@ pub async fn from_consent(tx: &mut Tx, principal: &Principal, candidate: &Candid
     if !principal.may(Scope::VaultWrite) {
         return Ok(());
     }
-    let grants = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
+    let grants = store::grants::list_of_holder(tx, candidate.holder, candidate.digest()).await?;
     let lacking = |name: &str| !grants.iter().any(|grant| grant.name.as_str() == name);
     for request in candidate
         .requests()
@@ -54,7 +55,7 @@ pub async fn grant_named(
         return Ok(());
     }
     principal.require(Scope::VaultWrite, "A component is to use a secret")?;
-    let grants = store::grants::list_of_holder(tx, &candidate.holder, candidate.digest()).await?;
+    let grants = store::grants::list_of_holder(tx, candidate.holder, candidate.digest()).await?;
     for (name, secret) in secrets {
         let unknown = || Error::invalid_field(&format!("secrets.{name}"), "the component asks for no such secret");
         let request = candidate.request_for(name).ok_or_else(unknown)?;
@@ -85,8 +86,8 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
     let consented = |grant: &Grant| {
         to.request_for(&grant.name).is_some_and(|request| named.contains(&permissions::secret_permission(request)))
     };
-    let grants = store::grants::list_of_holder(tx, &to.holder, from).await?;
-    let existing = store::grants::list_of_holder(tx, &to.holder, to.digest()).await?;
+    let grants = store::grants::list_of_holder(tx, to.holder, from).await?;
+    let existing = store::grants::list_of_holder(tx, to.holder, to.digest()).await?;
     let lacking = |grant: &Grant| !existing.iter().any(|other| other.name == grant.name);
     for mut grant in grants.into_iter().filter(|grant| grant.is_usable(&now) && consented(grant) && lacking(grant)) {
         grant.max_uses = grant.max_uses.map(|most| most - grant.uses);
@@ -98,21 +99,21 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
             created_at: now.clone(),
             ..grant
         };
-        issue::insert(tx, to.agent_key(), &grant).await?;
+        issue::insert(tx, to.holder, &grant).await?;
     }
     Ok(())
 }
 
-/// Replaces a configured host in the grants of a provider. Requires `vault:write` if a grant is affected.
+/// Replaces a configured host in the grants of an installation. Requires `vault:write` if a grant is affected.
 pub async fn retarget_hosts(
     tx: &mut Tx,
     principal: &Principal,
-    provider: &Name,
+    holder: InstallationKey,
     from: Option<String>,
     to: Option<String>,
 ) -> Result<()> {
     let now = tx.now();
-    for mut grant in store::grants::of_provider(tx, provider).await? {
+    for mut grant in store::grants::of_installation(tx, holder).await? {
         let sent = from.as_ref().is_some_and(|from| grant.hosts.contains(from));
         // A component that knows the value could send it to any host that it may reach.
         if !(sent || grant.mode == Mode::Reveal) || !grant.is_usable(&now) {
@@ -147,7 +148,7 @@ pub async fn check_hosts(
     if !more.any(|name| name.starts_with("host:")) {
         return Ok(());
     }
-    let grants = store::grants::list_of_holder(tx, &holder.holder, holder.digest()).await?;
+    let grants = store::grants::list_of_holder(tx, holder.holder, holder.digest()).await?;
     // A grant that has ended counts too: the component may still know the value.
     match grants.into_iter().find(|grant| grant.mode == Mode::Reveal) {
         Some(grant) => {
@@ -159,7 +160,7 @@ pub async fn check_hosts(
 
 /// Revokes every grant of a component.
 pub async fn revoke_all(tx: &mut Tx, principal: &Principal, holder: &Candidate) -> Result<()> {
-    for grant in store::grants::list_of_holder(tx, &holder.holder, holder.digest()).await? {
+    for grant in store::grants::list_of_holder(tx, holder.holder, holder.digest()).await? {
         crate::services::grants::remove(tx, principal, &grant).await?;
     }
     Ok(())

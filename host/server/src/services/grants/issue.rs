@@ -4,14 +4,13 @@ use moxxy_egress::configured;
 use moxxy_secrets::inject::MIN_VALUE_BYTES;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
-    agents::AgentKey,
-    components::{Description, Manifest, SecretRequest},
+    components::{Description, Manifest, SecretRequest, World},
     digest::Digest,
     error::{Error, Result},
     events::{Event, EventContext},
-    grants::{Grant, Holder, Mode},
-    ids::{GrantId, Name, SecretName},
-    providers::Provider,
+    grants::{Grant, Mode},
+    ids::{GrantId, InstallationId, Name, SecretName},
+    installations::{Installation, InstallationKey},
     secrets::Secret,
 };
 use serde_json::{Map, Value};
@@ -21,11 +20,14 @@ use crate::services::permissions;
 /// A component that may be granted secrets.
 #[derive(Debug)]
 pub struct Candidate {
-    pub holder: Holder,
+    pub holder: InstallationKey,
+    id: InstallationId,
+    kind: World,
+    name: Name,
     agent: Option<Name>,
     digest: Digest,
     manifest: Manifest,
-    /// Configuration of a provider, which may contain its hosts.
+    /// Configuration, which may contain its hosts.
     config: Map<String, Value>,
 }
 
@@ -49,24 +51,24 @@ pub(super) struct GrantIssuer<'a> {
 }
 
 impl Candidate {
-    pub fn of_skill(key: AgentKey, agent: &Name, id: &Name, component: &Description) -> Self {
+    /// `agent` is the name of the agent that it is installed for.
+    pub fn new(installation: &Installation, agent: Option<&Name>) -> Self {
         Self {
-            holder: Holder::Skill(key, id.clone()),
-            agent: Some(agent.clone()),
-            digest: component.digest.clone(),
-            manifest: component.manifest.clone(),
-            config: Map::new(),
+            holder: installation.key,
+            id: installation.id.clone(),
+            kind: installation.kind,
+            name: installation.name.clone(),
+            agent: agent.cloned(),
+            digest: installation.component.digest.clone(),
+            manifest: installation.component.manifest.clone(),
+            config: installation.config.clone(),
         }
     }
 
-    pub fn of_provider(provider: &Provider) -> Self {
-        Self {
-            holder: Holder::Provider(provider.id.clone()),
-            agent: None,
-            digest: provider.component.digest.clone(),
-            manifest: provider.component.manifest.clone(),
-            config: provider.config.clone(),
-        }
+    /// Returns the candidate for another component in its place.
+    #[must_use]
+    pub fn with_component(self, component: &Description) -> Self {
+        Self { digest: component.digest.clone(), manifest: component.manifest.clone(), ..self }
     }
 
     /// Returns the request for the secret of this name.
@@ -76,13 +78,6 @@ impl Candidate {
 
     pub fn requests(&self) -> &[SecretRequest] {
         &self.manifest.secrets
-    }
-
-    pub fn agent_key(&self) -> Option<AgentKey> {
-        match &self.holder {
-            Holder::Skill(agent, _) => Some(*agent),
-            Holder::Provider(_) => None,
-        }
     }
 
     pub fn digest(&self) -> &Digest {
@@ -122,15 +117,16 @@ impl GrantIssuer<'_> {
                 format!("Secret '{}' has fewer than {MIN_VALUE_BYTES} bytes: too few to be injected", secret.name);
             return Err(Error::invalid("secret_too_short", message));
         }
-        let (skill_id, provider_id) = match candidate.holder.clone() {
-            Holder::Skill(_, skill) => (Some(skill), None),
-            Holder::Provider(provider) => (None, Some(provider)),
+        let (skill_id, provider_id) = match candidate.kind {
+            World::Skill => (Some(candidate.name.clone()), None),
+            World::Provider => (None, Some(candidate.name.clone())),
         };
         let grant = Grant {
             id: GrantId::random(),
             secret_id: secret.id.clone(),
             secret: secret.name.clone(),
             name: SecretName::from_db(wish.name.clone()),
+            installation_id: candidate.id.clone(),
             agent_id: candidate.agent.clone(),
             skill_id,
             provider_id,
@@ -144,21 +140,21 @@ impl GrantIssuer<'_> {
             granted_by: self.by.to_owned(),
             created_at: tx.now(),
         };
-        let others = store::grants::list_of_holder(tx, &candidate.holder, &grant.digest).await?;
+        let others = store::grants::list_of_holder(tx, candidate.holder, &grant.digest).await?;
         if let Some(equal) =
             others.iter().find(|other| other.has_same_terms(&grant) && other.is_usable(&grant.created_at))
         {
             return Ok(equal.clone());
         }
         of_one_secret(&others, &grant)?;
-        insert(tx, candidate.agent_key(), &grant).await?;
+        insert(tx, candidate.holder, &grant).await?;
         Ok(grant)
     }
 }
 
 /// Stores a grant and records its event.
-pub(super) async fn insert(tx: &mut Tx, agent: Option<AgentKey>, grant: &Grant) -> Result<()> {
-    store::grants::insert(tx, agent, grant).await?;
+pub(super) async fn insert(tx: &mut Tx, holder: InstallationKey, grant: &Grant) -> Result<()> {
+    store::grants::insert(tx, holder, grant).await?;
     record_event(tx, grant, &grant.granted_by, granted(grant)).await
 }
 

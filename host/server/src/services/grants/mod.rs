@@ -94,15 +94,15 @@ async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()>
 /// Returns the components that `new` refers to.
 async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
     if let Some(id) = &new.provider_id {
-        return Ok(vec![Candidate::of_provider(&store::providers::get(tx, id).await?)]);
+        return Ok(vec![Candidate::new(&store::installations::provider(tx, id).await?, None)]);
     }
     let Some(agent) = &new.agent_id else { return Ok(Vec::new()) };
     let key = store::agents::get(tx, agent).await?.key;
     let skills = match &new.component {
-        Some(skill) => vec![store::skills::get(tx, key, skill).await?],
-        None => store::skills::list(tx, key).await?,
+        Some(skill) => vec![store::installations::skill(tx, key, skill).await?],
+        None => store::installations::skills(tx, key).await?,
     };
-    Ok(skills.iter().map(|skill| Candidate::of_skill(key, agent, &skill.id, &skill.component)).collect())
+    Ok(skills.iter().map(|skill| Candidate::new(skill, Some(agent))).collect())
 }
 
 fn terms(new: &NewGrant) -> Terms {

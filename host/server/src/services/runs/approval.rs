@@ -7,11 +7,11 @@ use moxxy_types::{
     components::Tool,
     error::Result,
     ids::{MessageId, Name, QuestionId},
+    installations::Installation,
     messages::ToolCall,
     policy::{Policy, Verdict},
     questions::{Decision, Kind, NewQuestion, Question, Status},
     runs::{TOOL_NAME_SEPARATOR, tool_name},
-    skills::Skill,
 };
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ pub(super) struct ToolCallGate<'t> {
 /// Decision on a tool call.
 pub(super) enum GateDecision<'s> {
     /// Executes the call, with the user's earlier answers to it.
-    Execute(&'s Skill, &'s Tool, Vec<AnsweredQuestion>),
+    Execute(&'s Installation, &'s Tool, Vec<AnsweredQuestion>),
     /// Returns a result without executing the call.
     Reply(Answer),
     /// Asks a person first.
@@ -76,7 +76,7 @@ impl<'t> ToolCallGate<'t> {
         Ok(Self { executor, message, policy, questions })
     }
 
-    pub(super) async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Skill]) -> Result<GateDecision<'s>> {
+    pub(super) async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Installation]) -> Result<GateDecision<'s>> {
         if call.name == ASK_USER {
             return Ok(self.asked_by_model(call));
         }
@@ -89,7 +89,7 @@ impl<'t> ToolCallGate<'t> {
             return Ok(GateDecision::Reply(Answer::error(why)));
         }
         let denied = |reason: &'static str| {
-            let denied = Denied { skill: Some(skill.id.clone()), tool: tool.name.clone(), reason };
+            let denied = Denied { skill: Some(skill.name.clone()), tool: tool.name.clone(), reason };
             GateDecision::Reply(Answer {
                 content: format!("The call was not made: {reason}."),
                 is_error: true,
@@ -121,7 +121,7 @@ impl<'t> ToolCallGate<'t> {
     }
 
     /// Returns the decision on a call of this component: its own approval, or an earlier decision that applies to it.
-    async fn approval(&self, call: &ToolCall, skill: &Skill) -> Result<Option<Approval>> {
+    async fn approval(&self, call: &ToolCall, skill: &Installation) -> Result<Option<Approval>> {
         let digest = &skill.component.digest;
         // An approval for another version of the component does not count.
         let own =
@@ -139,7 +139,7 @@ impl<'t> ToolCallGate<'t> {
         Ok(standing.map(Approval::Given))
     }
 
-    fn for_approval(&self, call: &ToolCall, skill: &Skill) -> NewQuestion {
+    fn for_approval(&self, call: &ToolCall, skill: &Installation) -> NewQuestion {
         NewQuestion {
             kind: Kind::Approval,
             message: self.message.clone(),
@@ -212,9 +212,9 @@ impl<'t> ToolCallGate<'t> {
 
 /// Returns the tools that the agent's policy does not deny, in a stable order: those of its skills, and
 /// [`ASK_USER`] unless the run is unattended.
-pub(super) fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
-    let of_skill = |skill: &Skill| {
-        let id = skill.id.clone();
+pub(super) fn offered(skills: &[Installation], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
+    let of_skill = |skill: &Installation| {
+        let id = skill.name.clone();
         skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
             name: tool_name(&id, &tool.name),
             description: tool.description,
@@ -238,14 +238,14 @@ pub(super) fn offered(skills: &[Skill], policy: &Policy, unattended: bool) -> Ve
 }
 
 /// Whether a call may have side effects, so that no other call may run at the same time.
-pub(super) fn changes_something(call: &ToolCall, skills: &[Skill]) -> bool {
+pub(super) fn changes_something(call: &ToolCall, skills: &[Installation]) -> bool {
     find(skills, call).is_some_and(|(_, tool)| !tool.hints.read_only)
 }
 
 /// Returns the skill and the tool of a call.
-fn find<'s>(skills: &'s [Skill], call: &ToolCall) -> Option<(&'s Skill, &'s Tool)> {
+fn find<'s>(skills: &'s [Installation], call: &ToolCall) -> Option<(&'s Installation, &'s Tool)> {
     let (skill, tool) = call.name.split_once(TOOL_NAME_SEPARATOR)?;
-    let skill = skills.iter().find(|known| known.id.as_str() == skill)?;
+    let skill = skills.iter().find(|known| known.name.as_str() == skill)?;
     let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
     Some((skill, tool))
 }

@@ -2,13 +2,18 @@
 
 use moxxy_schema as schema;
 use moxxy_system::json;
-use moxxy_types::{error::Result, messages::ToolCall, skills::Skill};
+use moxxy_types::{error::Result, installations::Installation, messages::ToolCall};
 use serde_json::Value;
 
 use crate::services::runs::Runs;
 
 /// Returns what is wrong with the arguments, or `None` if they match the tool's schema.
-pub(super) async fn wrong(runs: &Runs, skill: &Skill, tool: &str, call: &mut ToolCall) -> Result<Option<String>> {
+pub(super) async fn wrong(
+    runs: &Runs,
+    skill: &Installation,
+    tool: &str,
+    call: &mut ToolCall,
+) -> Result<Option<String>> {
     if let Value::String(text) = &call.arguments {
         return Ok(Some(format!("The arguments are not a JSON object{}.", why(text))));
     }

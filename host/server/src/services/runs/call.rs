@@ -115,7 +115,7 @@ pub(super) async fn prepare(
         return Ok(Err(Failure { code: CONTEXT_TOO_LONG.into(), message: too_long.message }));
     }
     names.rename_request(&mut request);
-    let model = format!("{}/{model}", provider.id);
+    let model = format!("{}/{model}", provider.name);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
     let beginning = context.begins_at.and_then(|index| history.beginning(index));
@@ -137,7 +137,7 @@ pub(super) async fn open(
     call: Call,
 ) -> Result<Result<(Opened, models::Request), Failure>> {
     let (run, subject) = (executor.run.clone(), executor.subject());
-    let (provider, budget) = (asked.provider.id.clone(), Budget::new(&asked.settings.limits, &executor.runs.config));
+    let (provider, budget) = (asked.provider.name.clone(), Budget::new(&asked.settings.limits, &executor.runs.config));
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
     executor
         .runs

@@ -7,8 +7,8 @@ use moxxy_store::{self as store, model_calls};
 use moxxy_types::{
     agents::{Fallback, Settings},
     error::Result,
+    installations::Installation,
     model_calls::{ModelCall, Status},
-    providers::Provider,
 };
 
 use crate::services::runs::executor::RunExecutor;
@@ -29,7 +29,7 @@ const FAILOVER_CODES: [&str; 9] = [
 
 /// The selected model.
 pub(super) struct ModelSelection {
-    pub provider: Provider,
+    pub provider: Installation,
     pub model: String,
     /// Recent calls of the model in this run, oldest first.
     pub earlier: Vec<ModelCall>,
@@ -57,7 +57,7 @@ pub(super) async fn select_model(executor: &RunExecutor<'_>, settings: Settings)
     let now = current(&settings, &earlier);
     let instead = FailedOver::from_calls(&earlier, &now);
     earlier.retain(|call| call.called() == now);
-    let provider = store::providers::get(&mut db, &now.provider).await?;
+    let provider = store::installations::provider(&mut db, &now.provider).await?;
     Ok(ModelSelection { provider, model: now.model, earlier, settings, instead })
 }
 
@@ -73,7 +73,7 @@ impl ModelSelection {
         if !FAILOVER_CODES.contains(&failure.code()) {
             return None;
         }
-        let is_this = |known: &Fallback| known.provider == self.provider.id && known.model == self.model;
+        let is_this = |known: &Fallback| known.provider == self.provider.name && known.model == self.model;
         // The last position, so that the search only moves down the list.
         let models: Vec<_> = self.settings.models().collect();
         let this = models.iter().rposition(is_this)?;

@@ -10,9 +10,9 @@ use moxxy_types::{
     error::Result,
     events::{Event, Usage},
     ids::{self, StepId},
+    installations::Installation,
     messages::{Message, Role, Thinking, ToolCall},
     model_calls::Status as CallStatus,
-    providers::Provider,
     runs::{Failure as RunFailure, Status, StepUsage},
 };
 use serde_json::{Value, json};
@@ -114,21 +114,21 @@ pub(super) async fn run(executor: &RunExecutor<'_>, state: StepState, history: &
 }
 
 /// Waits for a permit of the provider. Returns `None` if the run is to stop instead.
-async fn acquire(executor: &RunExecutor<'_>, provider: &Provider) -> Result<Option<Permit>> {
+async fn acquire(executor: &RunExecutor<'_>, provider: &Installation) -> Result<Option<Permit>> {
     let most = provider.max_concurrency(executor.runs.config.providers.concurrency);
     tokio::select! {
         biased;
         () = executor.control.step.cancelled() => Ok(None),
         () = executor.control.now.cancelled() => Ok(None),
         () = executor.runs.tasks.shutdown().cancelled() => Ok(None),
-        place = executor.runs.components.concurrency.acquire(&executor.run.run_id, &provider.id, most) => place.map(Some),
+        place = executor.runs.components.concurrency.acquire(&executor.run.run_id, &provider.name, most) => place.map(Some),
     }
 }
 
 /// Makes the call, and passes on text as it arrives.
 async fn answer(
     executor: &RunExecutor<'_>,
-    provider: &Provider,
+    provider: &Installation,
     request: models::Request,
     step: &StepId,
 ) -> Result<Result<Answer, CallFailure>> {
@@ -143,7 +143,7 @@ async fn answer(
 
 async fn read(
     executor: &RunExecutor<'_>,
-    provider: &Provider,
+    provider: &Installation,
     mut completion: Completion,
     step: &StepId,
 ) -> Result<Result<Answer, CallFailure>> {
@@ -167,7 +167,7 @@ async fn read(
             )?;
         }
         if let Err(what) = answer.add(chunk, executor.runs.config.plugins.result) {
-            let message = format!("`{}` broke its contract: {what}", provider.id);
+            let message = format!("`{}` broke its contract: {what}", provider.name);
             let (failure, is_silent) = (plugins::Failure::Trapped { message }, answer.text.is_empty());
             return Ok(Err(CallFailure { failure, usage: None, is_free: false, is_silent }));
         }
@@ -278,7 +278,7 @@ fn failure_events(
     usage: Option<Usage>,
 ) -> Vec<Event> {
     let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
-    let (provider_id, model) = (asked.provider.id.clone(), asked.model.clone());
+    let (provider_id, model) = (asked.provider.name.clone(), asked.model.clone());
     let limit = invocations::limit_exceeded(&provider_id, failure);
     let broke = matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. });
     let broke = broke.then(|| Event::ProviderFailed {

@@ -2,20 +2,20 @@
 //! that a change takes effect with the next one.
 
 use moxxy_store::{self as store, Db};
-use moxxy_types::{agents::Settings, error::Result, policy::Policy, runs::Run, skills::Skill};
+use moxxy_types::{agents::Settings, error::Result, installations::Installation, policy::Policy, runs::Run};
 
 #[derive(Debug)]
 pub(super) struct StepState {
     pub run: Run,
     pub settings: Settings,
     pub policy: Policy,
-    pub skills: Vec<Skill>,
+    pub skills: Vec<Installation>,
 }
 
 impl StepState {
     pub(super) async fn load(db: &mut Db, run: Run) -> Result<Self> {
         let (settings, policy) = store::agents::settings(db, run.agent).await?;
-        let skills = store::skills::list(db, run.agent).await?;
+        let skills = store::installations::skills(db, run.agent).await?;
         Ok(Self { run, settings, policy, skills })
     }
 }

@@ -9,10 +9,10 @@ use moxxy_types::{
     error::Result,
     events::Event,
     ids::{MessageId, QuestionId, StepId},
+    installations::Installation,
     messages::{Message, Role, ToolCall},
     questions::NewQuestion,
     runs::StepKind,
-    skills::Skill,
 };
 use serde_json::{Map, Value, json};
 
@@ -125,7 +125,7 @@ async fn make(
     executor: &RunExecutor<'_>,
     gate: &ToolCallGate<'_>,
     call: &ToolCall,
-    (skill, tool): (&Skill, &Tool),
+    (skill, tool): (&Installation, &Tool),
     answers: Vec<AnsweredQuestion>,
 ) -> Result<CallProgress> {
     let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::Answered) };
@@ -163,12 +163,12 @@ fn told_to_model(failure: Failure) -> String {
 async fn open(
     executor: &RunExecutor<'_>,
     call: &ToolCall,
-    skill: &Skill,
+    skill: &Installation,
     tool: &Tool,
     arguments: &Map<String, Value>,
 ) -> Result<StepId> {
     let (run, subject, call_id) = (executor.run.clone(), executor.subject(), call.id.clone());
-    let (name, skill_id, tool) = (call.name.clone(), skill.id.clone(), tool.name.clone());
+    let (name, skill_id, tool) = (call.name.clone(), skill.name.clone(), tool.name.clone());
     let arguments = Value::Object(arguments.clone());
     executor
         .runs

@@ -65,7 +65,7 @@ impl CallSecrets {
 
     pub(super) async fn all(&self) -> Result<Vec<Grant>> {
         let SecretUseRecorder { store, call_identity, .. } = &self.recorder;
-        store::grants::list_of_holder(&mut *store.read().await?, &call_identity.holder, &call_identity.digest).await
+        store::grants::list_of_holder(&mut *store.read().await?, call_identity.holder, &call_identity.digest).await
     }
 
     pub(super) async fn grants(&self, name: &str) -> Result<Vec<Grant>> {

@@ -12,8 +12,8 @@ use moxxy_types::{
     digest::Digest,
     error::Result,
     events::{Event, EventContext},
-    grants::Holder,
     ids::{Name, SecretName},
+    installations::InstallationKey,
 };
 use serde_json::{Map, Value as Json};
 
@@ -23,7 +23,7 @@ const MAX_RECORDED_DENIALS: u32 = 32;
 /// Identity of a call.
 #[derive(Debug, Clone)]
 pub struct CallIdentity {
-    pub holder: Holder,
+    pub holder: InstallationKey,
     pub agent: Option<Name>,
     pub component: Name,
     pub digest: Digest,

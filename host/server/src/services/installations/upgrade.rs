@@ -11,8 +11,8 @@ use moxxy_types::{
     error::{Error, Result},
     events::{Event, EventContext},
     ids::Name,
+    installations::Installation,
     permissions::Names,
-    skills::Skill,
     tokens::{Principal, Scope},
 };
 use schemars::JsonSchema;
@@ -61,10 +61,15 @@ pub async fn upgrade(components: &Components, principal: Principal, place: Place
     Ok(skills::view(components, components.tasks.run_detached("upgrade", upgrading).await?))
 }
 
-async fn replace(components: &Components, principal: Principal, place: Place, upgrade: Upgrade) -> Result<Skill> {
+async fn replace(
+    components: &Components,
+    principal: Principal,
+    place: Place,
+    upgrade: Upgrade,
+) -> Result<Installation> {
     let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, &place.agent).await?.key;
-    store::skills::get(&mut db, key, &place.id).await?;
+    store::installations::skill(&mut db, key, &place.id).await?;
     drop(db);
     let Upgrade { source, digest, accept, revoke } = upgrade;
     let admitted = match source {
@@ -94,11 +99,11 @@ struct Change {
 }
 
 impl Change {
-    async fn write(self, tx: &mut Tx) -> Result<Skill> {
+    async fn write(self, tx: &mut Tx) -> Result<Installation> {
         let Self { principal, key, place: Place { agent, id, expected }, .. } = self;
-        let current = store::skills::get(tx, key, &id).await?;
+        let current = store::installations::skill(tx, key, &id).await?;
         expected.check(&View::new(current.clone(), &tx.now(), &self.config.egress.private))?;
-        let Skill { component: old, accepted: before, .. } = current;
+        let Installation { component: old, accepted: before, .. } = current.clone();
         if self.component.is_none() {
             // Without a component, the request can only be about consent.
             Accept::check_scope(self.accept.as_ref(), &old.manifest, &principal)?;
@@ -113,15 +118,16 @@ impl Change {
             return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
         }
         let accepted: Names = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
-        let candidate = Candidate::of_skill(key, &agent, &id, &component);
+        let candidate = Candidate::new(&current, Some(&agent)).with_component(&component);
         if old.digest != component.digest {
             store::components::insert(tx, &component).await?;
-            store::skills::replace(tx, key, &id, &component.digest, &accepted).await?;
+            store::installations::replace(tx, current.key, &component.digest, &current.config, &accepted).await?;
             // Earlier grants of this version must not become effective again.
             grants::revoke_all(tx, &principal, &candidate).await?;
             grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
         } else if accepted != before {
-            store::skills::accept(tx, key, &id, &accepted).await?;
+            let consented = Installation { accepted: accepted.clone(), ..current };
+            store::installations::update(tx, &consented).await?;
         }
         grants::check_hosts(tx, &principal, &candidate, accepted.difference(&before)).await?;
         grants::from_consent(tx, &principal, &candidate, &named).await?;
@@ -135,7 +141,7 @@ impl Change {
             };
             events::record(tx, &EventContext::agent(&agent).by(principal.name()), event).await?;
         }
-        store::skills::get(tx, key, &id).await
+        store::installations::skill(tx, key, &id).await
     }
 }
 
@@ -144,7 +150,7 @@ impl Change {
 pub async fn rollback(components: &Components, principal: Principal, agent: Name, id: Name) -> Result<View> {
     let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, &agent).await?.key;
-    let previous = store::skills::get(&mut db, key, &id).await?.previous;
+    let previous = store::installations::skill(&mut db, key, &id).await?.previous;
     drop(db);
     if let Some(digest) = previous
         && let Err(why) = components.plugins.check(&digest).await
@@ -156,19 +162,19 @@ pub async fn rollback(components: &Components, principal: Principal, agent: Name
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
-                let skill = store::skills::get(tx, key, &id).await?;
+                let skill = store::installations::skill(tx, key, &id).await?;
                 let Some(to) = skill.previous else {
                     return Err(Error::conflict("nothing_to_roll_back", format!("Skill '{id}' was never upgraded")));
                 };
-                store::skills::swap(tx, key, &id).await?;
+                store::installations::swap(tx, skill.key).await?;
                 let back = Event::SkillRolledBack { skill_id: id.clone(), from: skill.component.digest, to };
                 events::record(tx, &EventContext::agent(&agent).by(principal.name()), back).await?;
-                let skill = store::skills::get(tx, key, &id).await?;
+                let skill = store::installations::skill(tx, key, &id).await?;
                 if !principal.may(Scope::VaultWrite) {
-                    let candidate = Candidate::of_skill(key, &agent, &id, &skill.component);
+                    let candidate = Candidate::new(&skill, Some(&agent));
                     grants::revoke_all(tx, &principal, &candidate).await?;
                 }
-                store::skills::get(tx, key, &id).await
+                store::installations::skill(tx, key, &id).await
             })
         })
         .await?;
