@@ -113,7 +113,7 @@ async fn a_secret_follows_a_providers_host_only_with_the_vault() {
         assert!(denied.contains("vault:write"), "{denied}");
         outcome(&format!("agents:write alone: a provider's host becomes {moved}"), &denied);
     }
-    mine.json(Method::PATCH, path, json!({ "config": {} })).await.error(403, "insufficient_scope");
+    mine.json(Method::PATCH, path, json!({ "config": { "base_url": null } })).await.error(403, "insufficient_scope");
     mine.json(Method::PATCH, path, json!({ "secrets": { "key": "key" } })).await.error(403, "insufficient_scope");
     // Changes that keep the host are allowed.
     let same = json!({ "config": { "base_url": format!("{base}/v1"), "other": true } });
@@ -126,7 +126,8 @@ async fn a_secret_follows_a_providers_host_only_with_the_vault() {
     assert_eq!(trial.count(), count + 1);
     assert!(trial.last().contains(&format!("authorization: Bearer {VALUE}\n")), "{}", trial.last());
     // Without a host the grant has ended, and is reported as missing.
-    let gone = send(server.request(Method::PATCH, path).json(&json!({ "config": {} }))).await.expect(200);
+    let gone =
+        send(server.request(Method::PATCH, path).json(&json!({ "config": { "base_url": null } }))).await.expect(200);
     assert_eq!((&gone["granted"]["secrets"], &gone["missing"]["secrets"][0]["name"]), (&json!([]), &json!("key")));
 }
 

@@ -22,6 +22,61 @@ pub(crate) enum Source {
     File(Vec<u8>),
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Version {
+    /// A component's file, or the name of one that comes with the server.
+    component: String,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Consent {
+    /// Consent to something that it asks for, or to `all`. Can stand more than once.
+    #[arg(long, value_name = "NAME|all")]
+    accept: Vec<String>,
+    /// What the component's digest has to be.
+    #[arg(long, value_name = "sha256:…")]
+    digest: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Change {
+    /// A component's file, or the name of one that comes with the server (default: the one that is there).
+    component: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+    /// Take consent back, by the name it was given by. Can stand more than once, without a component.
+    #[arg(long, value_name = "NAME", conflicts_with = "component")]
+    revoke: Vec<String>,
+}
+
+impl Version {
+    /// Returns the component as it was given.
+    pub(crate) fn name(&self) -> &str {
+        &self.component
+    }
+
+    pub(crate) fn send(self, call: Call) -> CliResult<Call> {
+        Ok(Source::from_argument(&self.component)?.send(call, self.consent.digest, self.consent.accept))
+    }
+}
+
+impl Change {
+    pub(crate) fn has_component(&self) -> bool {
+        self.component.is_some()
+    }
+
+    pub(crate) fn send(self, call: Call) -> CliResult<Call> {
+        let Self { component, consent, revoke } = self;
+        let Some(component) = component else {
+            let accept = accepted(&consent.accept);
+            return Ok(call.json(json!({ "digest": consent.digest, "accept": accept, "revoke": revoke })));
+        };
+        Version { component, consent }.send(call)
+    }
+}
+
 impl Source {
     /// Reads the file at this path, or takes the value as the name of a bundled component if there is no such
     /// file.

@@ -14,6 +14,7 @@ mod hints;
 mod limits;
 mod progress;
 mod sdk;
+mod settings;
 mod stream;
 mod terminal;
 

@@ -38,16 +38,7 @@ pub async fn insert(tx: &mut Tx, new: &NewJob) -> Result<bool> {
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Makes a waiting or dead job with this key due now.
-pub async fn hasten(tx: &mut Tx, key: &str) -> Result<()> {
-    let sql = "UPDATE jobs SET status = 'due', due_at = ? WHERE key = ? AND status <> 'running'";
-    let now = tx.now();
-    sqlx::query(sql).bind(now).bind(key).execute(&mut **tx).await?;
-    tx.wake_jobs();
-    Ok(())
-}
-
-/// Removes the jobs of a kind that are about these.
+/// Removes the jobs with these keys.
 pub async fn remove(tx: &mut Tx, keys: &[String]) -> Result<()> {
     let sql = "DELETE FROM jobs WHERE key IN (SELECT value FROM json_each(?))";
     sqlx::query(sql).bind(to_json(&keys)?).execute(&mut **tx).await?;

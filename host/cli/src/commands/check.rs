@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use crate::{
     Options,
     client::{Call, Client},
-    commands::{inspect, providers::Settings},
+    commands::inspect,
     component::Source,
     failure::{CliResult, Exit, Failure},
     progress,
+    settings::Settings,
     terminal::{Terminal, text},
 };
 

@@ -8,12 +8,17 @@ use crate::{
     Options, arguments,
     client::{Call, Client},
     commands::check,
-    component::{self, Source},
+    component::{self, Change, Source},
     failure::{CliResult, Failure},
     progress,
+    settings::Settings,
     terminal::{self, Terminal, text, time},
 };
 
+const UPGRADING: &str = "Examples:
+  moxxy provider upgrade mine my-provider.wasm
+  moxxy provider upgrade mine --accept 'host:api.example.com POST'
+  moxxy provider upgrade mine --accept 'host:nas.lan:8080 POST'   # not public: takes vault:write";
 const INSTALLING: &str = "Examples:
   moxxy provider install offline                 # comes with the server, works without a network
   moxxy provider install mine my-provider.wasm --set base_url=https://api.example.com
@@ -60,6 +65,16 @@ pub(crate) enum Command {
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=1000))]
         concurrency: Option<u32>,
     },
+    /// Put another version in a provider's place, or consent to more; agents that use it go on with it.
+    #[command(after_help = UPGRADING)]
+    Upgrade {
+        #[command(flatten)]
+        provider: Provider,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Go back to the version before the last upgrade, with its configuration.
+    Rollback(Provider),
     /// List the models of a provider.
     Models(Provider),
     /// Try a provider on the conformance suite, against a scripted service.
@@ -77,16 +92,6 @@ pub(crate) struct Provider {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Settings {
-    /// One option of its configuration; the value is JSON, or else a text. Can stand more than once.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = arguments::setting)]
-    set: Vec<(String, Value)>,
-    /// Its whole configuration: a JSON object, or a file with one.
-    #[arg(long, value_name = "JSON|FILE")]
-    settings: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct Secrets {
     /// A secret that it may use, by the name that it has for it. Can stand more than once.
     #[arg(long = "secret", value_name = "NAME[=SECRET]")]
@@ -101,15 +106,6 @@ impl Secrets {
             (name.to_owned(), secret.into())
         };
         Value::Object(self.secrets.iter().map(named).collect())
-    }
-}
-
-impl Settings {
-    /// Returns the configuration of `--settings`, or `before`, with the options of `--set`.
-    pub(crate) fn over(self, before: Map<String, Value>) -> CliResult<Map<String, Value>> {
-        let mut config = self.settings.as_deref().map_or(Ok(before), arguments::object)?;
-        config.extend(self.set);
-        Ok(config)
     }
 }
 
@@ -138,19 +134,15 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
         Command::List => list(&client, terminal).await,
         Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, render),
         Command::Update { provider: Provider { id }, config, secrets, accept, unset, concurrency } => {
-            let given = config.settings.is_some() || !config.set.is_empty() || !unset.is_empty();
-            let before = match config.settings {
-                Some(_) => Map::new(),
-                None => configured(&client, &id).await?,
-            };
-            let mut config = config.over(before)?;
-            config.retain(|key, _| !unset.contains(key));
+            let given = !config.is_empty() || !unset.is_empty();
+            let before = configured(&client, &id).await?;
+            let patch = config.patch(&before, &unset)?;
             if !given && accept.is_empty() && secrets.secrets.is_empty() && concurrency.is_none() {
                 let how = "--set, --unset, --settings, --secret, --accept or --concurrency say what";
                 return Err(Failure::usage(format!("Nothing is to change; {how}")));
             }
             // Sending an unchanged configuration again consents to the hosts that it names.
-            let config = given.then_some(config);
+            let config = given.then_some(patch);
             let mut body =
                 json!({ "config": config, "secrets": secrets.to_json(), "accept": component::accepted(&accept) });
             if let (Some(most), Some(body)) = (concurrency, body.as_object_mut()) {
@@ -159,12 +151,27 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
             let updated = client.answer(at(Method::PATCH, &id, "").json(body)).await?;
             terminal.show(&updated, render)
         }
+        Command::Upgrade { provider: Provider { id }, change } => {
+            let done = if change.has_component() { "Upgraded" } else { "Changed the consent of" };
+            let call = change.send(at(Method::POST, &id, "/upgrade"))?;
+            let upgraded = progress::with_spinner(format!("Upgrading {id}"), client.answer(call)).await?;
+            terminal.show(&upgraded, |provider| now_at(done, provider))
+        }
+        Command::Rollback(Provider { id }) => {
+            let back = client.answer(at(Method::POST, &id, "/rollback"));
+            let back = progress::with_spinner(format!("Going back with {id}"), back).await?;
+            terminal.show(&back, |provider| now_at("Went back to", provider))
+        }
         Command::Models(Provider { id }) => models(&client, terminal, &id).await,
         Command::Remove(Provider { id }) => {
             let removed = client.answer(at(Method::DELETE, &id, "")).await?;
             terminal.show(&removed, |_| format!("Removed the provider `{id}`.\n"))
         }
     }
+}
+
+fn now_at(done: &str, provider: &Value) -> String {
+    format!("{done} `{}` {} ({})\n", text(provider, "id"), text(provider, "version"), text(provider, "digest"))
 }
 
 fn at(method: Method, id: &Name, rest: &str) -> Call {

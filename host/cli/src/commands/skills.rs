@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use crate::{
     Options, arguments,
     client::{Call, Client},
-    component::{self, Source},
-    failure::CliResult,
+    component::{self, Change, Version},
+    failure::{CliResult, Failure},
     progress,
+    settings::Settings,
     terminal::{self, Terminal, items, text, time},
 };
 
@@ -55,6 +56,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         change: Change,
     },
+    /// Change a skill's configuration; what is not named stays as it is.
+    Configure {
+        #[command(flatten)]
+        skill: Skill,
+        #[command(flatten)]
+        config: Settings,
+        /// Take one option away. Can stand more than once.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
     /// Go back to the version before the last upgrade.
     Rollback(Skill),
     /// Remove a skill with what it keeps.
@@ -85,52 +96,6 @@ pub(crate) struct Skill {
     skill: Name,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Version {
-    /// A component's file, or the name of one that comes with the server.
-    component: String,
-    #[command(flatten)]
-    consent: Consent,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Consent {
-    /// Consent to something that it asks for, or to `all`. Can stand more than once.
-    #[arg(long, value_name = "NAME|all")]
-    accept: Vec<String>,
-    /// What the component's digest has to be.
-    #[arg(long, value_name = "sha256:…")]
-    digest: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Change {
-    /// A component's file, or the name of one that comes with the server (default: the one that is there).
-    component: Option<String>,
-    #[command(flatten)]
-    consent: Consent,
-    /// Take consent back, by the name it was given by. Can stand more than once, without a component.
-    #[arg(long, value_name = "NAME", conflicts_with = "component")]
-    revoke: Vec<String>,
-}
-
-impl Version {
-    fn send(self, call: Call) -> CliResult<Call> {
-        Ok(Source::from_argument(&self.component)?.send(call, self.consent.digest, self.consent.accept))
-    }
-}
-
-impl Change {
-    fn send(self, call: Call) -> CliResult<Call> {
-        let Self { component, consent, revoke } = self;
-        let Some(component) = component else {
-            let accept = component::accepted(&consent.accept);
-            return Ok(call.json(json!({ "digest": consent.digest, "accept": accept, "revoke": revoke })));
-        };
-        Version { component, consent }.send(call)
-    }
-}
-
 impl Skill {
     fn at(&self, method: Method, rest: &str) -> Call {
         Call::new(method, format!("/v1/agents/{}/skills/{}{rest}", self.agent, self.skill))
@@ -141,7 +106,7 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let (client, terminal) = (Client::new(options)?, options.terminal());
     match command {
         Command::Install { agent, version } => {
-            let component = version.component.clone();
+            let component = version.name().to_owned();
             let call = version.send(Call::post(format!("/v1/agents/{agent}/skills/install")))?;
             let installed = progress::with_spinner(format!("Installing {component}"), client.answer(call)).await?;
             terminal.show(&installed, |skill| change("Installed", skill))?;
@@ -151,11 +116,23 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
         Command::List { agent } => list(&client, terminal, &agent).await,
         Command::Show(skill) => terminal.show(&client.answer(skill.at(Method::GET, "")).await?, render),
         Command::Upgrade { skill, change: wanted } => {
-            let done = if wanted.component.is_some() { "Upgraded" } else { "Changed the consent of" };
+            let done = if wanted.has_component() { "Upgraded" } else { "Changed the consent of" };
             let call = wanted.send(skill.at(Method::PUT, ""))?;
             let upgraded = progress::with_spinner(format!("Upgrading {}", skill.skill), client.answer(call)).await?;
             terminal.show(&upgraded, |skill| change(done, skill))?;
             advise(terminal, &skill.agent, &upgraded.value);
+            Ok(())
+        }
+        Command::Configure { skill, config, unset } => {
+            if config.is_empty() && unset.is_empty() {
+                return Err(Failure::usage("Nothing is to change; --set, --unset or --settings say what".to_owned()));
+            }
+            let now = client.answer(skill.at(Method::GET, "")).await?.value;
+            let before = now.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+            let patch = config.patch(&before, &unset)?;
+            let changed = client.answer(skill.at(Method::PATCH, "").json(json!({ "config": patch }))).await?;
+            terminal.show(&changed, render)?;
+            advise(terminal, &skill.agent, &changed.value);
             Ok(())
         }
         Command::Rollback(skill) => {
@@ -232,6 +209,7 @@ fn render(skill: &Value) -> String {
         ("Signature", text(skill, "signature")),
         ("Before", text(skill, "previous")),
         ("Installed", time(skill, "created_at")),
+        ("Configuration", text(skill, "config")),
         ("Asks for", component::requested_permissions(skill)),
         ("Granted", component::granted(skill)),
         ("Can never", component::never(skill)),

@@ -76,7 +76,7 @@ impl Background {
     }
 }
 
-/// Makes the only job of a repeated kind due now.
+/// Inserts the only job of a repeated kind, unless it is there.
 async fn start_repeated(tx: &mut Tx, kind: &'static str) -> Result<()> {
     let job = NewJob {
         kind,
@@ -87,8 +87,5 @@ async fn start_repeated(tx: &mut Tx, kind: &'static str) -> Result<()> {
         due_at: tx.now(),
         created_by: "server".to_owned(),
     };
-    if !store::jobs::insert(tx, &job).await? {
-        store::jobs::hasten(tx, kind).await?;
-    }
-    Ok(())
+    store::jobs::insert(tx, &job).await.map(drop)
 }

@@ -118,8 +118,10 @@ fn limited() -> Routes {
         .api_route("/v1/agents/{name}/skills", get("list_skills", "List an agent's skills, by name", skills::list))
         .api_route("/v1/agents/{name}/skills/install", post("install_skill", "Install a skill", skills::install).layer(uploads))
         .api_route("/v1/agents/{name}/skills/{skill_id}", get("get_skill", "Show a skill, what it asks and is granted", skills::show)
+            .merge(patch("update_skill", UPDATE_SKILL, skills::update))
             .merge(put("upgrade_skill", UPGRADE_SKILL, skills::upgrade).layer(uploads))
             .merge(delete("remove_skill", "Remove a skill with what it keeps", skills::delete)))
+        .api_route("/v1/agents/{name}/skills/{skill_id}/upgrade", post("replace_skill", UPGRADE_SKILL, skills::upgrade).layer(uploads))
         .api_route("/v1/agents/{name}/skills/{skill_id}/rollback", post("rollback_skill", "Go back to the version before", skills::rollback))
         .api_route("/v1/agents/{name}/skills/{skill_id}/invoke", post("invoke_skill", "Call one tool\nThe answer is its result.", skills::invoke))
         .api_route("/v1/providers", get("list_providers", "List providers, by name", providers::list)
@@ -127,6 +129,8 @@ fn limited() -> Routes {
         .api_route("/v1/providers/{provider_id}", get("get_provider", "Show a provider", providers::show)
             .merge(patch("update_provider", UPDATE_PROVIDER, providers::update))
             .merge(delete("remove_provider", "Remove a provider that no agent uses", providers::delete)))
+        .api_route("/v1/providers/{provider_id}/upgrade", post("upgrade_provider", UPGRADE_PROVIDER, providers::upgrade).layer(uploads))
+        .api_route("/v1/providers/{provider_id}/rollback", post("rollback_provider", "Go back to the version before, with its configuration", providers::rollback))
         .api_route("/v1/providers/{provider_id}/models", get("list_models", "Ask a provider for its models", providers::models))
         .api_route("/v1/providers/{provider_id}/check", get("get_check", "Show what came of a provider's last check\nOf one of it as it is installed and configured now.", providers::checked)
             .merge(post("check_provider", CHECK_PROVIDER, providers::check)))
@@ -154,6 +158,8 @@ fn limited() -> Routes {
 const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine in loopback \
     mode, and otherwise the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
     scopes than the token that makes them. The token is shown this once.";
+const UPDATE_SKILL: &str = "Configure a skill, and let it use more\nWhat is absent stays. To name a host that is not public, to \
+    move one that a secret goes to, or to give a secret takes `vault:write` too.";
 const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat is absent stays. To move a host that a secret \
     goes to, to name one that is not public, or to give a secret takes `vault:write` too.";
 const CHECK_PROVIDER: &str = "Try a provider on the conformance suite\nIn its sandbox and as it is configured, against a \
@@ -176,6 +182,9 @@ const LIST_AGENT_MODELS: &str = "List agents as models\nAll of them, in the enve
     expect.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
     once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
+const UPGRADE_PROVIDER: &str = "Replace a provider's component, or consent to more\nAlso while agents use it: calls that \
+    run finish on the version before. If the new one asks for more than was consented to, or the configuration does not \
+    fit it, the answer is 409 and the old one stays. Secrets, and hosts with a port, take `vault:write` too.";
 const UPGRADE_SKILL: &str = "Replace a skill's component, or consent to more\nIf the new one asks for more than was \
     consented to, the answer is 409 and the old one stays, until `accept` names it. Without `source` the \
     component stays. Secrets, and hosts with a port, take `vault:write` too.";

@@ -13,8 +13,13 @@ use crate::{
     },
     services::{
         checks::{self, Order},
+        installations::{
+            Place,
+            configure::{self, Patch},
+            upgrade::{self, Upgrade},
+        },
         models::{self, Model},
-        providers::{self, NewProvider, Patch, View},
+        providers::{self, NewProvider, View},
     },
 };
 
@@ -47,7 +52,34 @@ pub(super) async fn update(
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<WithEtag<View>> {
-    Ok(WithEtag(providers::update(&app.components, caller.principal, id, patch, expected).await?))
+    let place = Place { agent: None, name: id, expected };
+    let updated = configure::update(&app.components, caller.principal, place, patch).await?;
+    Ok(WithEtag(providers::view(&app.components, updated)))
+}
+
+/// Replaces the component. Returns 409 if the new one requests permissions without consent.
+pub(super) async fn upgrade(
+    State(app): State<App>,
+    caller: Caller<AgentsWrite>,
+    Path(name): Path<Name>,
+    IfMatch(expected): IfMatch,
+    upgrade: Upgrade,
+) -> Result<WithEtag<View>> {
+    let place = Place { agent: None, name, expected };
+    let upgraded = upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?;
+    Ok(WithEtag(providers::view(&app.components, upgraded)))
+}
+
+/// Restores the previous component, with its configuration.
+pub(super) async fn rollback(
+    State(app): State<App>,
+    caller: Caller<AgentsWrite>,
+    Path(name): Path<Name>,
+    IfMatch(expected): IfMatch,
+) -> Result<WithEtag<View>> {
+    let place = Place { agent: None, name, expected };
+    let back = upgrade::rollback(&app.components, caller.principal, place).await?;
+    Ok(WithEtag(providers::view(&app.components, back)))
 }
 
 pub(super) async fn delete(

@@ -23,11 +23,15 @@ use crate::{
         state::HttpState,
     },
     services::{
+        installations::{
+            Place,
+            configure::{self, Patch},
+            upgrade::{self, Upgrade},
+        },
         invocations,
         permissions::{Accept, All},
         skills::{self, Install, View},
         source::Source,
-        upgrade::{self, Place, Upgrade},
     },
 };
 
@@ -70,8 +74,22 @@ pub(super) async fn upgrade(
     IfMatch(expected): IfMatch,
     upgrade: Upgrade,
 ) -> Result<WithEtag<View>> {
-    let place = Place { agent: name, id: skill_id, expected };
-    Ok(WithEtag(upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?))
+    let place = Place { agent: Some(name), name: skill_id, expected };
+    let upgraded = upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?;
+    Ok(WithEtag(skills::view(&app.components, upgraded)))
+}
+
+/// Changes the configuration and the permissions.
+pub(super) async fn update(
+    State(app): State<App>,
+    caller: Caller<AgentsWrite>,
+    Path((name, skill_id)): Path<(Name, Name)>,
+    IfMatch(expected): IfMatch,
+    Json(patch): Json<Patch>,
+) -> Result<WithEtag<View>> {
+    let place = Place { agent: Some(name), name: skill_id, expected };
+    let updated = configure::update(&app.components, caller.principal, place, patch).await?;
+    Ok(WithEtag(skills::view(&app.components, updated)))
 }
 
 /// Restores the previous component.
@@ -79,8 +97,11 @@ pub(super) async fn rollback(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
+    IfMatch(expected): IfMatch,
 ) -> Result<WithEtag<View>> {
-    Ok(WithEtag(upgrade::rollback(&app.components, caller.principal, name, skill_id).await?))
+    let place = Place { agent: Some(name), name: skill_id, expected };
+    let back = upgrade::rollback(&app.components, caller.principal, place).await?;
+    Ok(WithEtag(skills::view(&app.components, back)))
 }
 
 pub(super) async fn show(
@@ -143,7 +164,7 @@ async fn read_install<T: From<Install> + DeserializeOwned + Send + 'static>(
 }
 
 async fn read_form(mut form: Multipart) -> Result<Install> {
-    let (mut component, mut digest, mut accept) = (None, None, None::<Accept>);
+    let (mut component, mut digest, mut accept, mut config) = (None, None, None::<Accept>, Map::new());
     while let Some(part) = form.next_field().await.map_err(form_error)? {
         match part.name().unwrap_or_default().to_owned().as_str() {
             "component" => component = Some(part.bytes().await.map_err(form_error)?.to_vec()),
@@ -152,11 +173,19 @@ async fn read_form(mut form: Multipart) -> Result<Install> {
                 let named = consent(&part.text().await.map_err(form_error)?);
                 accept = Some(accept.map_or_else(|| named.clone(), |before| before.and(named.clone())));
             }
-            other => return Err(Error::invalid_field(other, "the parts are `component`, `digest` and `accept`").into()),
+            "config" => {
+                let text = part.text().await.map_err(form_error)?;
+                let wrong = |e| Error::invalid_field("config", format!("it is not a JSON object: {e}"));
+                config = serde_json::from_str(&text).map_err(wrong)?;
+            }
+            other => {
+                let reason = "the parts are `component`, `digest`, `accept` and `config`";
+                return Err(Error::invalid_field(other, reason).into());
+            }
         }
     }
     let component = component.ok_or_else(|| Error::invalid_field("component", "the form has no such part"))?;
-    Ok(Install { source: Source::Upload(component), digest, accept })
+    Ok(Install { source: Source::Upload(component), digest, accept, config })
 }
 
 /// Parses the form part `accept`: `all`, or comma-separated names.

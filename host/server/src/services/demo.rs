@@ -49,7 +49,8 @@ pub async fn make(runs: &Runs) -> Result<bool> {
         limits: Limits::default(),
     };
     agents::create(runs, Principal::Local, demo).await?;
-    let text = Install { source: Source::Bundled(name("text")), digest: None, accept: None };
+    let text =
+        Install { source: Source::Bundled(name("text")), digest: None, accept: None, config: serde_json::Map::new() };
     skills::install(&runs.components, Principal::Local, name("demo"), text).await?;
     Ok(true)
 }

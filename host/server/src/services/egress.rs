@@ -129,7 +129,9 @@ pub fn of_skill(components: &Components, agent: &Name, skill: &Installation) -> 
     let owner = format!("{grant_request} {}", skill.created_at);
     let asked =
         HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
-    Policy { owner, ..asked.policy(is_accepted) }
+    let mut policy = Policy { owner, ..asked.policy(is_accepted) };
+    policy.rules.extend(asked.configured(&skill.config, is_accepted));
+    policy
 }
 
 /// Returns the egress policy of a provider. Installing a provider is consent to its public hosts, and configuring it
@@ -141,7 +143,7 @@ pub fn of_provider(components: &Components, provider: &Installation) -> Policy {
         HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
     let mut policy = asked.policy(|request| request.host != ANY_HOST);
     policy.owner = format!("{grant_request} {}", provider.created_at);
-    policy.rules.extend(asked.configured(&provider.config));
+    policy.rules.extend(asked.configured(&provider.config, |_| true));
     policy
 }
 
@@ -190,8 +192,8 @@ impl HostRequests<'_> {
         policy
     }
 
-    /// Returns a rule for the origin of each `config:NAME` host.
-    fn configured(&self, config: &Map<String, Value>) -> Vec<Rule> {
+    /// Returns a rule for the origin of each `config:NAME` host that is `is_accepted`, or that consent narrows.
+    fn configured(&self, config: &Map<String, Value>, is_accepted: impl Fn(&HostRequest) -> bool) -> Vec<Rule> {
         let resolved = permissions::with_configured_hosts(self.manifest, config);
         let opened: Vec<_> = permissions::narrowed_hosts(&resolved, self.accepted).collect();
         let rule = |request: &HostRequest| {
@@ -202,6 +204,10 @@ impl HostRequests<'_> {
             let rule = Rule::new(Pattern::Exact(peer.host.clone()), methods).port(peer.port);
             let rule = rule.advice(&self.advice_at_port(request));
             let rule = if origin.is_https() { rule } else { rule.allow_http() };
+            let resolved = HostRequest { host: origin.host().to_string(), ..request.clone() };
+            if opening.is_none() && !is_accepted(&resolved) {
+                return None;
+            }
             let private = opening.is_some() || self.private.contains(&peer);
             Some(if private { rule.private() } else { rule })
         };
@@ -235,7 +241,10 @@ mod tests {
 
     use super::*;
     use moxxy_egress::Target;
-    use moxxy_types::{components::LimitRequests, tokens::Principal};
+    use moxxy_types::{
+        components::{LimitRequests, World},
+        tokens::Principal,
+    };
 
     fn manifest(hosts: &[&str]) -> Manifest {
         let request = |host: &&str| HostRequest {
@@ -268,8 +277,8 @@ mod tests {
         let pinned = |url: &str, accepted: &Names| {
             let config = json!({ "base_url": url }).as_object().unwrap().clone();
             let asked = HostRequests { manifest: &manifest, accepted, grant_request: "PATCH", private: &[] };
-            let named = permissions::implied_by_config(&manifest, &config, &Principal::Local);
-            (Policy { rules: asked.configured(&config), ..Policy::default() }, named)
+            let named = permissions::implied_by_config(World::Provider, &manifest, &config, &Principal::Local);
+            (Policy { rules: asked.configured(&config, |_| true), ..Policy::default() }, named)
         };
         let cases = [
             ("https://api.example.com/v1", "https://api.example.com/v1/chat", true),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use moxxy_runtime::{AnsweredQuestion, CallContext, Caller, Failure, Line, Log, Output, Secrets, ToolCallResult};
+use moxxy_runtime::{
+    AnsweredQuestion, CallContext, Caller, Config, Failure, Line, Log, Output, Secrets, ToolCallResult,
+};
 use moxxy_schema as schema;
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -70,6 +72,7 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
     let outgoing = CallEgress::new(components, &skill.name, about.subject.clone(), policy, secrets.as_ref());
     let context = CallContext {
         caller: Some(caller),
+        config: Config::from(&skill.config),
         progress: Some(progress),
         answers,
         secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),

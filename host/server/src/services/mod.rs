@@ -16,6 +16,7 @@ pub mod events;
 pub mod grants;
 pub mod guarantees;
 pub mod idempotency;
+pub mod installations;
 pub mod invocations;
 pub mod jobs;
 mod merge_patch;
@@ -39,7 +40,6 @@ pub mod source;
 pub mod storage;
 pub mod tokens;
 pub mod unlock;
-pub mod upgrade;
 pub mod vault;
 
 pub use moxxy_store::readers::handle_request;

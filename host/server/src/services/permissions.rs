@@ -5,10 +5,11 @@
 use moxxy_egress::{Pattern, Target, configured, is_public};
 use moxxy_runtime::{self as plugins, ANY_HOST};
 use moxxy_types::{
-    components::{HostRequest, Manifest, SecretRequest},
+    components::{HostRequest, Manifest, SecretRequest, World},
     error::{Detail, Error, Problem, Result},
     grants::Grant,
     host_port::HostPort,
+    installations::Installation,
     permissions::Names,
     tokens::{Principal, Scope},
 };
@@ -264,16 +265,51 @@ pub fn with_configured_hosts(manifest: &Manifest, config: &Map<String, Value>) -
     manifest
 }
 
-/// Returns the consent that a configuration implies: with `vault:write`, to the non-public hosts in it.
-pub fn implied_by_config(manifest: &Manifest, config: &Map<String, Value>, principal: &Principal) -> Names {
-    if !principal.may(Scope::VaultWrite) {
-        return Names::new();
-    }
+/// Returns the consent that a given configuration implies: for a skill to the public hosts in it, as the installation
+/// of a provider is consent to those; and with `vault:write` to the hosts that are not public.
+pub fn implied_by_config(
+    kind: World,
+    manifest: &Manifest,
+    config: &Map<String, Value>,
+    principal: &Principal,
+) -> Names {
     let named = |request: &HostRequest| {
         let peer = configured::host_and_port(request, config)?;
-        (!is_public(&peer.host.to_string())).then(|| host_permission_at(request, &peer))
+        let host = peer.host.to_string();
+        match is_public(&host) {
+            true => (kind == World::Skill).then(|| host_permission(&HostRequest { host, ..request.clone() })),
+            false => principal.may(Scope::VaultWrite).then(|| host_permission_at(request, &peer)),
+        }
     };
     manifest.hosts.iter().filter_map(named).collect()
+}
+
+/// Returns what an installation requests, has and lacks at the time `now`. `private`: private addresses that are open
+/// to every component.
+pub fn summarize_installation(
+    installation: &Installation,
+    now: &str,
+    private: &[HostPort],
+) -> (Permissions, GrantedPermissions, Permissions) {
+    let (manifest, config) = (&installation.component.manifest, &installation.config);
+    let resolved = with_configured_hosts(manifest, config);
+    // For a configured host, only the configured port counts.
+    let configured = |request| configured::host_and_port(request, config);
+    let configured: Vec<_> = manifest.hosts.iter().filter_map(configured).collect();
+    let counts = |peer: &&HostPort| configured.contains(peer) || !configured.iter().any(|own| own.host == peer.host);
+    let private: Vec<_> = private.iter().filter(counts).cloned().collect();
+    let mut accepted = installation.accepted.clone();
+    if installation.kind == World::Provider {
+        // Installing a provider is consent to its public hosts.
+        accepted.extend(resolved.hosts.iter().map(host_permission));
+    }
+    let (_, granted, mut missing) = summarize(&resolved, &accepted, &installation.grants, now, &private);
+    // As the manifest requests them, with `config:NAME` unresolved.
+    let wishes = manifest.hosts.iter().zip(&resolved.hosts);
+    let lacking = |(_, wish): &(&HostRequest, &HostRequest)| missing.hosts.contains(wish);
+    missing.hosts = wishes.filter(lacking).map(|(wish, _)| wish.clone()).collect();
+    let asked = Permissions { hosts: manifest.hosts.clone(), secrets: manifest.secrets.clone() };
+    (asked, granted, missing)
 }
 
 /// Returns the destination of a secret for this origin, in the notation of grants: the host, by HTTPS. On this
@@ -309,6 +345,16 @@ pub fn retain_requested(accepted: Names, manifest: &Manifest, config: &Map<Strin
 fn requested_names(manifest: &Manifest) -> Names {
     let hosts = manifest.hosts.iter().map(host_permission);
     hosts.chain(manifest.secrets.iter().map(secret_permission)).collect()
+}
+
+/// Whether a component requests what a permission is about, in part or as a whole.
+pub fn is_requested(manifest: &Manifest, name: &str) -> bool {
+    requested_names(manifest).contains(name) || narrowed_host(manifest, name).is_some()
+}
+
+/// Whether a permission is one to a host that is not public, which requires `vault:write`.
+pub fn is_privileged(manifest: &Manifest, name: &str) -> bool {
+    narrowed_host(manifest, name).is_some_and(|narrowed| narrowed.peer.is_some())
 }
 
 /// Returns the permission for a requested host.

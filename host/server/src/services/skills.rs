@@ -18,14 +18,14 @@ use moxxy_types::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use tokio::sync::RwLockReadGuard;
 
 use crate::services::{
     components::Components,
     etag::Expected,
     grants::{self, Candidate},
-    guarantees,
+    guarantees, installations,
     permissions::{self, Accept, GrantedPermissions, Permissions},
     source::Source,
 };
@@ -45,6 +45,10 @@ pub struct View {
     pub size: usize,
     /// What the model can call, as `skill__tool`.
     pub tools: Vec<Tool>,
+    /// Its configuration.
+    pub config: Map<String, Value>,
+    /// The JSON Schema of its configuration, if it can be configured.
+    pub config_schema: Option<Value>,
     /// What its manifest asks for.
     pub asked: Permissions,
     /// What of that it has: hosts that `accept` named, and grants of secrets that hold now.
@@ -73,6 +77,10 @@ pub struct Install {
     /// Nothing if absent; a name that it does not ask for is refused. Secrets, and hosts with a port,
     /// which may be private, take `vault:write`; without it they are missing.
     pub accept: Option<Accept>,
+    /// What it is configured with, as its `config_schema` says. A public host that it names is consented to; one that
+    /// is not public takes `vault:write`.
+    #[serde(default)]
+    pub config: Map<String, Value>,
 }
 
 /// Returns a page of an agent's skills, by name.
@@ -90,7 +98,7 @@ pub async fn get(components: &Components, agent: &Name, id: &Name) -> Result<Vie
     Ok(view(components, store::installations::skill(&mut db, key, id).await?))
 }
 
-pub(super) fn view(components: &Components, skill: Installation) -> View {
+pub fn view(components: &Components, skill: Installation) -> View {
     View::new(skill, &components.store.clock().timestamp(), &components.config.egress.private)
 }
 
@@ -108,30 +116,37 @@ async fn install_now(
     agent: Name,
     install: Install,
 ) -> Result<Installation> {
-    let Install { source, digest, accept } = install;
+    let Install { source, digest, accept, config } = install;
     store::agents::get(&mut *components.store.read().await?, &agent).await?;
     let admitted = admit(components, source, digest, World::Skill).await?;
     let component = Description::clone(&admitted.description);
+    installations::check(components, &component.manifest, &config).await?;
     let (id, subject) = (component.manifest.name.clone(), EventContext::agent(&agent).by(principal.name()));
     let installed = components
         .store
         .write(move |tx| {
             Box::pin(async move {
                 let key = store::agents::get(tx, &agent).await?.key;
-                let accepted = Accept::resolve(accept, &component.manifest, &principal)?;
+                let implied = permissions::implied_by_config(World::Skill, &component.manifest, &config, &principal);
+                let config = installations::with_defaults(&component.manifest, config);
+                let resolved = permissions::with_configured_hosts(&component.manifest, &config);
+                let accept = accept.map(|accept| accept.resolve_configured(&component.manifest, &config));
+                let mut accepted = Accept::resolve(accept, &resolved, &principal)?;
+                let named = accepted.clone();
+                accepted.extend(implied);
                 store::components::insert(tx, &component).await?;
                 let new = NewInstallation {
                     agent: Some(key),
                     kind: World::Skill,
                     name: id.clone(),
                     digest: component.digest.clone(),
-                    config: Map::new(),
+                    config,
                     accepted: accepted.clone(),
                     concurrency: None,
                 };
                 store::installations::insert(tx, &new).await?;
                 let skill = store::installations::skill(tx, key, &id).await?;
-                grants::from_consent(tx, &principal, &Candidate::new(&skill, Some(&agent)), &accepted).await?;
+                grants::from_consent(tx, &principal, &Candidate::new(&skill, Some(&agent)), &named).await?;
                 let event = Event::SkillInstalled {
                     skill_id: id.clone(),
                     digest: component.digest,
@@ -254,9 +269,8 @@ pub async fn remove_unused(components: &Components) -> Result<()> {
 impl View {
     /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
     pub fn new(skill: Installation, now: &str, private: &[HostPort]) -> Self {
+        let (asked, granted, missing) = permissions::summarize_installation(&skill, now, private);
         let component = skill.component;
-        let (asked, granted, missing) =
-            permissions::summarize(&component.manifest, &skill.accepted, &skill.grants, now, private);
         let never = guarantees::list(&component, &granted);
         Self {
             skill_id: skill.name,
@@ -265,6 +279,8 @@ impl View {
             digest: component.digest,
             size: component.size,
             tools: component.tools,
+            config: skill.config,
+            config_schema: component.manifest.config_schema,
             asked,
             granted,
             missing,

@@ -51,6 +51,14 @@ events! {
         concurrency: Option<u32>,
         accepted: BTreeSet<String>,
     },
+    ProviderUpgraded = "provider.upgraded" {
+        provider_id: Name,
+        from: Digest,
+        to: Digest,
+        version: String,
+        accepted: BTreeSet<String>,
+    },
+    ProviderRolledBack = "provider.rolled_back" { provider_id: Name, from: Digest, to: Digest },
     ProviderRemoved = "provider.removed" { provider_id: Name },
     ProviderFailed = "provider.failed" { provider_id: Name, code: String, message: String },
 
@@ -69,6 +77,8 @@ events! {
         accepted: BTreeSet<String>,
     },
     SkillRolledBack = "skill.rolled_back" { skill_id: Name, from: Digest, to: Digest },
+    /// Changed configuration options, and all permissions that it has consent to.
+    SkillConfigured = "skill.configured" { skill_id: Name, changed: Vec<String>, accepted: BTreeSet<String> },
     SkillRemoved = "skill.removed" { skill_id: Name },
     SkillInvoked = "skill.invoked" { step_id: Option<StepId>, skill_id: Name, tool: String, arguments: Value },
     SkillCompleted = "skill.completed" {

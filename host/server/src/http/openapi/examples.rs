@@ -29,13 +29,13 @@ use crate::{
         agents::{NewAgent, Patch},
         checks::Order,
         grants::Granted,
+        installations::{configure::Patch as InstallationPatch, upgrade::Upgrade},
         models::Model,
-        providers::{self, NewProvider, Patch as ProviderPatch},
+        providers::{self, NewProvider},
         runs::{Detail, NewRun},
         secrets::{NewSecret, NewValue},
         skills::{self, Install},
         tokens::{Issued, NewToken},
-        upgrade::Upgrade,
     },
 };
 
@@ -112,6 +112,7 @@ examples! {
             "parameters": { "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] },
             "hints": { "read_only": true, "idempotent": true, "wants_approval": false },
         }],
+        "config": {}, "config_schema": null,
         "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
         "never": ["Use a secret"], "signature": "unsigned", "previous": null, "created_at": NOW,
     });
@@ -123,10 +124,11 @@ examples! {
     ResponseBody providers::View: json!({
         "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
         "digest": DIGEST, "config": {}, "concurrency": null, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
-        "missing": permissions(), "never": ["Reach any host", "Use a secret"], "check": null, "created_at": NOW, "updated_at": NOW,
+        "missing": permissions(), "never": ["Reach any host", "Use a secret"], "check": null, "previous": null,
+        "created_at": NOW, "updated_at": NOW,
     });
     RequestBody NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
-    RequestBody ProviderPatch: json!({ "config": { "greeting": "Hello" } });
+    RequestBody InstallationPatch: json!({ "config": { "greeting": "Hello" } });
     RequestBody Order: json!({ "wire": "openai" });
     ResponseBody Report: json!({
         "suite": "1.0.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,

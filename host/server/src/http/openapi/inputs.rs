@@ -19,7 +19,7 @@ use crate::{
         },
         openapi::{RequestBody, schemas},
     },
-    services::{skills::Install, upgrade::Upgrade},
+    services::{installations::upgrade::Upgrade, skills::Install},
 };
 
 impl<S: RequiredScope> OperationInput for Caller<S> {

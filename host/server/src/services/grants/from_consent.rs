@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use moxxy_egress::Pattern;
 use moxxy_store::{self as store, Tx};
 use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
     grants::{Grant, Mode},
+    host_port::HostPort,
     ids::{GrantId, SecretId, SecretName},
     installations::InstallationKey,
     permissions::Names,
@@ -115,8 +117,10 @@ pub async fn retarget_hosts(
     let now = tx.now();
     for mut grant in store::grants::of_installation(tx, holder).await? {
         let sent = from.as_ref().is_some_and(|from| grant.hosts.contains(from));
+        // A pattern may cover the new host as well.
+        let covers = to.as_deref().is_some_and(|to| grant.hosts.iter().any(|host| covers(host, to)));
         // A component that knows the value could send it to any host that it may reach.
-        if !(sent || grant.mode == Mode::Reveal) || !grant.is_usable(&now) {
+        if !(sent || covers || grant.mode == Mode::Reveal) || !grant.is_usable(&now) {
             continue;
         }
         principal
@@ -135,6 +139,13 @@ pub async fn retarget_hosts(
         issue::record_event(tx, &grant, principal.name(), issue::granted(&grant)).await?;
     }
     Ok(())
+}
+
+/// Whether a host in a grant, which may be a pattern, covers a destination.
+fn covers(host: &str, destination: &str) -> bool {
+    let destination = HostPort::try_from(format!("{destination}:443")).ok();
+    let covers = |pattern: Pattern| destination.is_some_and(|destination| pattern.matches(&destination.host()));
+    Pattern::parse(host).is_some_and(covers)
 }
 
 /// Returns an error if a component that knows the value of a secret gets further hosts, unless `principal` has

@@ -1,31 +1,30 @@
-//! Upgrade and rollback of skills. A version that requests more permissions than the previous one requires consent;
-//! until then the old version stays.
+//! Upgrade and rollback of installations. A version that requests more permissions than the previous one requires
+//! consent; until then the old version stays. Without `vault:write`, neither ends with more than is granted now.
 
 use std::sync::Arc;
 
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
-    agents::AgentKey,
     components::{Description, World},
     digest::Digest,
     error::{Error, Result},
-    events::{Event, EventContext},
-    ids::Name,
+    events::Event,
     installations::Installation,
     permissions::Names,
     tokens::{Principal, Scope},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{
     config::Config,
     services::{
         components::Components,
-        etag::Expected,
         grants::{self, Candidate},
+        installations::{Place, configuration},
         permissions::{self, Accept},
-        skills::{self, Install, View},
+        skills::{self, Install},
         source::Source,
     },
 };
@@ -46,19 +45,17 @@ pub struct Upgrade {
     pub revoke: Names,
 }
 
-/// The skill to upgrade.
-pub struct Place {
-    pub agent: Name,
-    pub id: Name,
-    pub expected: Expected,
-}
-
-/// Replaces a skill's component. Running calls finish on the old one; later calls use the new one. The upgrade
-/// completes even if the client disconnects.
-pub async fn upgrade(components: &Components, principal: Principal, place: Place, upgrade: Upgrade) -> Result<View> {
+/// Replaces the component of an installation. Running calls finish on the old one; later calls use the new one. The
+/// upgrade completes even if the client disconnects.
+pub async fn upgrade(
+    components: &Components,
+    principal: Principal,
+    place: Place,
+    upgrade: Upgrade,
+) -> Result<Installation> {
     let worker = components.clone();
     let upgrading = async move { replace(&worker, principal, place, upgrade).await };
-    Ok(skills::view(components, components.tasks.run_detached("upgrade", upgrading).await?))
+    components.tasks.run_detached("upgrade", upgrading).await
 }
 
 async fn replace(
@@ -67,31 +64,37 @@ async fn replace(
     place: Place,
     upgrade: Upgrade,
 ) -> Result<Installation> {
-    let mut db = components.store.read().await?;
-    let key = store::agents::get(&mut db, &place.agent).await?.key;
-    store::installations::skill(&mut db, key, &place.id).await?;
-    drop(db);
+    let current = place.find(&mut *components.store.read().await?).await?;
     let Upgrade { source, digest, accept, revoke } = upgrade;
     let admitted = match source {
-        Some(source) => Some(skills::admit(components, source, digest.clone(), World::Skill).await?),
+        Some(source) => Some(skills::admit(components, source, digest.clone(), current.kind).await?),
         None => None,
     };
     let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));
-    let change =
-        Change { principal, key, place, component, digest, accept, revoke, config: Arc::clone(&components.config) };
+    if let Some(component) = &component {
+        same_component(&current, component)?;
+        configuration::check_for_upgrade(components, &component.manifest, &current.config).await?;
+    }
+    let checked = current.config;
+    let config = Arc::clone(&components.config);
+    let change = Change { principal, place, component, checked, digest, accept, revoke, config };
     let upgraded = components.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may be unused now, or a refused one was never used.
     skills::try_remove_unused(components).await;
+    if let Ok(upgraded) = &upgraded {
+        components.models.forget(&upgraded.name);
+    }
     upgraded
 }
 
 /// A change that is checked in the transaction that applies it.
 struct Change {
     principal: Principal,
-    key: AgentKey,
     place: Place,
     component: Option<Description>,
+    /// The configuration that was checked against the schema of the component.
+    checked: Map<String, Value>,
     digest: Option<Digest>,
     accept: Option<Accept>,
     revoke: Names,
@@ -100,28 +103,46 @@ struct Change {
 
 impl Change {
     async fn write(self, tx: &mut Tx) -> Result<Installation> {
-        let Self { principal, key, place: Place { agent, id, expected }, .. } = self;
-        let current = store::installations::skill(tx, key, &id).await?;
-        expected.check(&View::new(current.clone(), &tx.now(), &self.config.egress.private))?;
+        let Self { principal, place, .. } = self;
+        let current = place.find(tx).await?;
+        place.check(&current, &tx.now(), &self.config)?;
         let Installation { component: old, accepted: before, .. } = current.clone();
-        if self.component.is_none() {
-            // Without a component, the request can only be about consent.
-            Accept::check_scope(self.accept.as_ref(), &old.manifest, &principal)?;
+        if self.component.is_some() && current.config != self.checked {
+            let message = format!("The configuration of `{}` was changed meanwhile; look again", place.name);
+            return Err(Error::conflict("changed_meanwhile", message));
         }
+        let replaces = self.component.is_some();
         let component = self.component.unwrap_or_else(|| old.clone());
         skills::same_digest(self.digest, &component.digest)?;
-        same_skill(&id, &component.manifest.name)?;
-        let named = Accept::resolve(self.accept, &component.manifest, &principal)?;
-        permissions::check_consent(&old.manifest, &component.manifest, &named)?;
-        let carried = permissions::carried_over(&old.manifest, &before, &component.manifest);
+        let is_other = old.digest != component.digest;
+        let config = match is_other {
+            true => configuration::with_defaults(&component.manifest, current.config.clone()),
+            false => current.config.clone(),
+        };
+        let old_manifest = permissions::with_configured_hosts(&old.manifest, &current.config);
+        let manifest = permissions::with_configured_hosts(&component.manifest, &config);
+        let is_list = matches!(self.accept, Some(Accept::Names(_)));
+        let accept = self.accept.map(|accept| accept.resolve_configured(&component.manifest, &config));
+        if is_list && !replaces {
+            // Without a component, the request can only be about consent.
+            Accept::check_scope(accept.as_ref(), &manifest, &principal)?;
+        }
+        let named = Accept::resolve(accept, &manifest, &principal)?;
+        permissions::check_consent(&old_manifest, &manifest, &named)?;
+        let mut carried = permissions::carried_over(&old_manifest, &before, &manifest);
+        if is_other && !principal.may(Scope::VaultWrite) {
+            // Such consent was given to another component.
+            carried.retain(|name| !permissions::is_privileged(&old_manifest, name));
+        }
         if let Some(unknown) = self.revoke.difference(&before).next() {
             return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
         }
-        let accepted: Names = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
-        let candidate = Candidate::new(&current, Some(&agent)).with_component(&component);
-        if old.digest != component.digest {
+        let accepted = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
+        let accepted = permissions::retain_requested(accepted, &component.manifest, &config);
+        let candidate = Candidate::new(&current, place.agent.as_ref()).with_component(&component);
+        if is_other {
             store::components::insert(tx, &component).await?;
-            store::installations::replace(tx, current.key, &component.digest, &current.config, &accepted).await?;
+            store::installations::replace(tx, current.key, &component.digest, &config, &accepted).await?;
             // Earlier grants of this version must not become effective again.
             grants::revoke_all(tx, &principal, &candidate).await?;
             grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
@@ -131,67 +152,85 @@ impl Change {
         }
         grants::check_hosts(tx, &principal, &candidate, accepted.difference(&before)).await?;
         grants::from_consent(tx, &principal, &candidate, &named).await?;
-        if old.digest != component.digest || accepted != before {
-            let event = Event::SkillUpgraded {
-                skill_id: id.clone(),
-                from: old.digest,
-                to: component.digest,
-                version: component.manifest.version,
-                accepted,
-            };
-            events::record(tx, &EventContext::agent(&agent).by(principal.name()), event).await?;
+        if is_other || accepted != before {
+            let (from, to, version) = (old.digest, component.digest, component.manifest.version);
+            let event = upgraded(&place, from, to, version, accepted);
+            events::record(tx, &place.subject(&principal), event).await?;
         }
-        store::installations::skill(tx, key, &id).await
+        place.find(tx).await
     }
 }
 
-/// Swaps the current version with the previous one, so that a second rollback restores the upgraded version. The
-/// grants of the previous version become effective again if `principal` has `vault:write`.
-pub async fn rollback(components: &Components, principal: Principal, agent: Name, id: Name) -> Result<View> {
-    let mut db = components.store.read().await?;
-    let key = store::agents::get(&mut db, &agent).await?.key;
-    let previous = store::installations::skill(&mut db, key, &id).await?.previous;
-    drop(db);
+/// Swaps the current version with the previous one, so that a second rollback restores the upgraded version. What was
+/// revoked since stays revoked. The grants of the previous version become effective again if `principal` has
+/// `vault:write`.
+pub async fn rollback(components: &Components, principal: Principal, place: Place) -> Result<Installation> {
+    let previous = place.find(&mut *components.store.read().await?).await?.previous;
     if let Some(digest) = previous
         && let Err(why) = components.plugins.check(&digest).await
     {
         return Err(Error::conflict("component_unusable", format!("The version before cannot be used: {why}")));
     }
-    let skill = components
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                let key = store::agents::get(tx, &agent).await?.key;
-                let skill = store::installations::skill(tx, key, &id).await?;
-                let Some(to) = skill.previous else {
-                    return Err(Error::conflict("nothing_to_roll_back", format!("Skill '{id}' was never upgraded")));
-                };
-                store::installations::swap(tx, skill.key).await?;
-                let back = Event::SkillRolledBack { skill_id: id.clone(), from: skill.component.digest, to };
-                events::record(tx, &EventContext::agent(&agent).by(principal.name()), back).await?;
-                let skill = store::installations::skill(tx, key, &id).await?;
-                if !principal.may(Scope::VaultWrite) {
-                    let candidate = Candidate::new(&skill, Some(&agent));
-                    grants::revoke_all(tx, &principal, &candidate).await?;
-                }
-                store::installations::skill(tx, key, &id).await
-            })
-        })
-        .await?;
-    Ok(skills::view(components, skill))
+    let rolled_back =
+        components.store.write(move |tx| Box::pin(async move { swap(tx, &principal, &place).await })).await?;
+    components.models.forget(&rolled_back.name);
+    Ok(rolled_back)
+}
+
+async fn swap(tx: &mut Tx, principal: &Principal, place: &Place) -> Result<Installation> {
+    let newer = place.find(tx).await?;
+    let Some(to) = newer.previous.clone() else {
+        let message = format!("{} '{}' was never upgraded", place.noun(), place.name);
+        return Err(Error::conflict("nothing_to_roll_back", message));
+    };
+    store::installations::swap(tx, newer.key).await?;
+    let from = newer.component.digest.clone();
+    let back = match place.agent {
+        Some(_) => Event::SkillRolledBack { skill_id: place.name.clone(), from, to },
+        None => Event::ProviderRolledBack { provider_id: place.name.clone(), from, to },
+    };
+    events::record(tx, &place.subject(principal), back).await?;
+    let mut older = place.find(tx).await?;
+    let newer_manifest = permissions::with_configured_hosts(&newer.component.manifest, &newer.config);
+    let older_manifest = permissions::with_configured_hosts(&older.component.manifest, &older.config);
+    let accepted = older.accepted.clone();
+    older.accepted.retain(|name| {
+        // Consent that the newer version could have had and has not was revoked.
+        let is_revoked = !newer.accepted.contains(name) && permissions::is_requested(&newer_manifest, name);
+        !is_revoked && (principal.may(Scope::VaultWrite) || !permissions::is_privileged(&older_manifest, name))
+    });
+    if older.accepted != accepted {
+        store::installations::update(tx, &older).await?;
+    }
+    if !principal.may(Scope::VaultWrite) {
+        grants::revoke_all(tx, principal, &Candidate::new(&older, place.agent.as_ref())).await?;
+    }
+    place.find(tx).await
+}
+
+fn upgraded(place: &Place, from: Digest, to: Digest, version: String, accepted: Names) -> Event {
+    match place.agent {
+        Some(_) => Event::SkillUpgraded { skill_id: place.name.clone(), from, to, version, accepted },
+        None => Event::ProviderUpgraded { provider_id: place.name.clone(), from, to, version, accepted },
+    }
 }
 
 /// Converts an upload to an upgrade that replaces the component.
 impl From<Install> for Upgrade {
-    fn from(Install { source, digest, accept }: Install) -> Self {
+    fn from(Install { source, digest, accept, .. }: Install) -> Self {
         Self { source: Some(source), digest, accept, revoke: Names::new() }
     }
 }
 
-fn same_skill(id: &Name, name: &Name) -> Result<()> {
-    if id == name {
+/// Returns an error if a component is not another version of the installed one.
+fn same_component(current: &Installation, new: &Description) -> Result<()> {
+    let (old, new) = (&current.component.manifest.name, &new.manifest.name);
+    if old == new {
         return Ok(());
     }
-    let message = format!("The component is `{name}`, not `{id}`: install it as a skill of its own");
-    Err(Error::invalid("another_skill", message))
+    let (code, of_its_own) = match current.kind {
+        World::Skill => ("another_skill", "install it as a skill of its own"),
+        World::Provider => ("another_provider", "install it as a provider of its own"),
+    };
+    Err(Error::invalid(code, format!("The component is `{new}`, not `{old}`: {of_its_own}")))
 }
