@@ -18,6 +18,7 @@ mod backup;
 mod browser;
 mod budget;
 mod call_context;
+mod capacity;
 mod chat;
 mod chromium;
 mod cli;

@@ -207,7 +207,7 @@ impl RequestSender<'_> {
     async fn connect(&self, target: &Target, rule: &Rule) -> Result<Connection, Error> {
         let client = self.client;
         let until = self.deadline.min(Instant::now() + self.timeouts.connection);
-        let permit = client.pool.acquire_permit(until).await?;
+        let permit = client.pool.acquire_permit(&self.policy.owner, until).await?;
         let addresses = client.connector.resolve(target, rule, until).await?;
         let timed_out = || Error::Timeout(TimeoutPhase::Connection, self.timeouts.connection);
         let connecting = client.connector.connect(target, &addresses, until);

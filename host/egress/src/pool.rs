@@ -7,9 +7,12 @@ use std::{
 };
 
 use hyper::client::conn::http1::SendRequest;
-use moxxy_system::tasks::Task;
+use moxxy_system::{
+    fair_semaphore::{FairPermit, FairSemaphore},
+    tasks::Task,
+};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
 
@@ -48,7 +51,7 @@ pub(crate) struct Connection {
     pub private: bool,
     pub used: bool,
     pub _driver: Task<()>,
-    pub _permit: OwnedSemaphorePermit,
+    pub _permit: FairPermit<String>,
 }
 
 /// A connection in use.
@@ -62,12 +65,13 @@ pub(crate) struct Lease {
 
 pub(crate) struct Pool {
     idle: Mutex<HashMap<Key, Vec<(Instant, Connection)>>>,
-    permits: Arc<Semaphore>,
+    permits: FairSemaphore<String>,
 }
 
 impl Pool {
     pub(crate) fn new(connections: usize) -> Self {
-        Self { idle: Mutex::default(), permits: Arc::new(Semaphore::new(connections)) }
+        // Connections are held for long, so one component never has all of them.
+        Self { idle: Mutex::default(), permits: FairSemaphore::new(connections, connections.div_ceil(2)) }
     }
 
     /// Takes an idle connection for this key.
@@ -83,16 +87,13 @@ impl Pool {
         connection
     }
 
-    /// Acquires a permit for a new connection. If none is free, the oldest idle connection is closed.
-    pub(crate) async fn acquire_permit(&self, until: Instant) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+    /// Acquires a permit of an installation for a new connection. If none is free, the oldest idle connection is closed.
+    pub(crate) async fn acquire_permit(&self, owner: &String, until: Instant) -> Result<FairPermit<String>, Error> {
+        if let Some(permit) = self.permits.try_acquire(owner) {
             return Ok(permit);
         }
         self.close_oldest();
-        match timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::Busy),
-        }
+        timeout_at(until, self.permits.acquire(owner)).await.map_err(|_| Error::Busy)
     }
 
     /// Closes expired and broken idle connections.

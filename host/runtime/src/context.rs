@@ -32,6 +32,8 @@ pub struct CallContext {
     pub outgoing: Option<Arc<dyn Outgoing>>,
     /// Cancelled to stop the call immediately.
     pub stop: CancellationToken,
+    /// Whether it waits for its turn as long as it takes, as calls of runs do. Others are refused after a while.
+    pub waits_for_turn: bool,
     /// Whether the wall clock is frozen, as it is while a component describes itself.
     pub frozen_clock: bool,
 }
@@ -65,6 +67,11 @@ pub struct Progress {
 pub struct Config(Arc<BTreeMap<String, String>>);
 
 impl CallContext {
+    /// Returns who shares the capacity for calls with others: the agent, or the component of a call without one.
+    pub(crate) fn holder(&self) -> String {
+        self.caller.as_ref().map_or_else(|| self.component.to_string(), |caller| caller.agent.to_string())
+    }
+
     pub fn new(component: Name) -> Self {
         let (config, stop) = (Config::default(), CancellationToken::new());
         Self {
@@ -77,6 +84,7 @@ impl CallContext {
             secrets: None,
             outgoing: None,
             stop,
+            waits_for_turn: false,
             frozen_clock: false,
         }
     }

@@ -33,7 +33,10 @@ use std::{
 };
 
 use moxxy_secrets::Redactor;
-use moxxy_system::tasks::{self, GuestRuntime, Task};
+use moxxy_system::{
+    fair_semaphore::{FairPermit, FairSemaphore},
+    tasks::{self, GuestRuntime, Task},
+};
 use moxxy_types::{
     components::{Description, Staged, World},
     digest::Digest,
@@ -42,7 +45,7 @@ use moxxy_types::{
     ids::Name,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     time::timeout,
 };
 use wasmtime::{Engine, component::Component};
@@ -84,8 +87,8 @@ pub struct Plugins {
     /// Limits concurrent installations: one compiles, the others wait and hold their uploads in memory.
     uploads: Semaphore,
     compiler: Semaphore,
-    skills: Arc<Semaphore>,
-    providers: Arc<Semaphore>,
+    skills: FairSemaphore<String>,
+    providers: FairSemaphore<String>,
 }
 
 /// The outcome of a tool call. The caller commits the staged writes together with the result, or drops them.
@@ -105,6 +108,11 @@ pub struct Completion {
     _task: Task<()>,
 }
 
+/// Returns permits for calls, any number of which one holder may have.
+fn permits(number: u32) -> FairSemaphore<String> {
+    FairSemaphore::new(number as usize, number as usize)
+}
+
 impl Plugins {
     /// Creates the runtime. `connections` is the maximum number of connections that the server holds open
     /// besides components. `key` seals compiled code.
@@ -117,8 +125,8 @@ impl Plugins {
             registry: Registry::new(capacity::max_loaded(config, connections), config.workers()),
             uploads: Semaphore::new(MAX_CONCURRENT_INSTALLATIONS),
             compiler: Semaphore::new(1),
-            skills: Arc::new(Semaphore::new(config.concurrent_skills as usize)),
-            providers: Arc::new(Semaphore::new(config.concurrent_providers as usize)),
+            skills: permits(config.concurrent_skills),
+            providers: permits(config.concurrent_providers),
             config: config.clone(),
             host_engine: RwLock::new(Arc::new(engine)),
         })
@@ -274,12 +282,12 @@ impl Plugins {
         &self,
         digest: &Digest,
         context: &CallContext,
-        permits: &Arc<Semaphore>,
-    ) -> Result<(Arc<Prepared>, OwnedSemaphorePermit), Failure> {
+        permits: &FairSemaphore<String>,
+    ) -> Result<(Arc<Prepared>, FairPermit<String>), Failure> {
         // Fast path: the component is loaded and a permit is free.
         if !context.stop.is_cancelled()
             && let Some(prepared) = self.registry.loaded(digest)
-            && let Ok(permit) = Arc::clone(permits).try_acquire_owned()
+            && let Some(permit) = permits.try_acquire(&context.holder())
         {
             return Ok((prepared, permit));
         }
@@ -289,9 +297,13 @@ impl Plugins {
             // Load before waiting, so that no permit is held while loading. Hold only a weak reference while
             // waiting, so that waiting calls do not keep more components loaded than allowed.
             let prepared = Arc::downgrade(&self.prepared(digest).await.map_err(unavailable)?);
-            let acquired = timeout(self.config.admission_wait(), Arc::clone(permits).acquire_owned()).await;
-            let Ok(Ok(permit)) = acquired else {
-                return Err(Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn")));
+            let holder = context.holder();
+            let acquiring = permits.acquire(&holder);
+            let permit = match context.waits_for_turn {
+                true => acquiring.await,
+                false => timeout(self.config.admission_wait(), acquiring).await.map_err(|_| {
+                    Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn"))
+                })?,
             };
             match prepared.upgrade() {
                 Some(prepared) => Ok((prepared, permit)),

@@ -66,7 +66,7 @@ pub(super) async fn stream(
     let Selection { agent_id: agents, run_id: runs, event_type: types, after } = selection;
     let selection = services::events::Selection { agents, runs, types };
     let full = || Error::unavailable("busy", "There are as many event streams as may be; try again later");
-    let place = app.events.try_stream().ok_or_else(full)?;
+    let place = app.events.try_stream(&caller.principal).ok_or_else(full)?;
     let subscription = app.events.subscribe(selection, last_seen.or(after)).await?;
     let access = app.access.clone();
     let allowed = async move { tokens::until_invalid(&access, &caller.principal).await };

@@ -94,11 +94,12 @@ pub(super) async fn start(
     Claimed(claim): Claimed,
     Json(new): Json<NewRun>,
 ) -> Result<Created<Run>> {
+    let principal = caller.principal.clone();
     let Started { mut run, before } = runs::start(&app.runs, caller.principal, name.clone(), new, claim).await?;
     let mut headers = HeaderMap::new();
     headers.extend(before.then_some((REPLAYED, TRUE)));
     // A preference may be ignored: without a free stream permit, the response is sent at once.
-    let waiting = patience.and_then(|patience| Some((patience, app.events.try_stream()?)));
+    let waiting = patience.and_then(|patience| Some((patience, app.events.try_stream(&principal)?)));
     if let Some((patience, _place)) = waiting {
         run = runs::wait(&app.runs, run, patience).await?;
         headers.extend(HeaderValue::from_str(&format!("wait={}", patience.as_secs())).ok().map(|wait| (APPLIED, wait)));

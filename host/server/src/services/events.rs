@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 pub use moxxy_store::events::Subscription;
 use moxxy_store::{self as store, Store, events::Events as Broadcast};
+use moxxy_system::fair_semaphore::{FairPermit, FairSemaphore};
 use moxxy_types::{
     error::{Error, Result},
     events::{Event, Filter},
     ids::{Name, RunId},
+    tokens::Principal,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The event log and its readers.
 #[derive(Debug, Clone)]
 pub struct Events {
     pub(super) store: Store,
     pub(super) broadcast: Broadcast,
-    streams: Arc<Semaphore>,
+    streams: Arc<FairSemaphore<String>>,
 }
 
 /// Events that a client asks for.
@@ -31,12 +32,13 @@ pub struct Selection {
 impl Events {
     /// Creates the service. At most `streams` clients stream events at the same time.
     pub fn new(store: &Store, broadcast: Broadcast, streams: usize) -> Self {
-        Self { store: store.clone(), broadcast, streams: Arc::new(Semaphore::new(streams)) }
+        let max_per_client = streams - streams / 4;
+        Self { store: store.clone(), broadcast, streams: Arc::new(FairSemaphore::new(streams, max_per_client)) }
     }
 
-    /// Returns a permit to stream events, or `None` if all are in use.
-    pub fn try_stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.streams).try_acquire_owned().ok()
+    /// Returns a permit of a principal to stream events, or `None` if all are in use. A quarter is left for others.
+    pub fn try_stream(&self, principal: &Principal) -> Option<FairPermit<String>> {
+        self.streams.try_acquire(&principal.name().to_owned())
     }
 
     /// Subscribes to events after a position in the log. Rejects a selection that no event can match, and a position

@@ -71,6 +71,7 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
     let secrets = call_secrets::CallSecrets::load(&components.vault, call_identity, &skill.component.manifest).await?;
     let outgoing = CallEgress::new(components, &skill.name, about.subject.clone(), policy, secrets.as_ref());
     let context = CallContext {
+        waits_for_turn: caller.run.is_some(),
         caller: Some(caller),
         config: Config::from(&skill.config),
         progress: Some(progress),

@@ -40,7 +40,7 @@ pub(super) async fn complete(
 ) -> Result<Completed> {
     let request::ParsedRequest { agent, conversation, format } = request.parse()?;
     let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
-    let place = app.events.try_stream().ok_or_else(full)?;
+    let place = app.events.try_stream(&caller.principal).ok_or_else(full)?;
     let id = RunId::random();
     if let Some(format) = format {
         // Subscribes before the run exists, so that no output is missed.

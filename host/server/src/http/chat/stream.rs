@@ -7,9 +7,9 @@ use axum::response::{
     sse::{Event, KeepAlive},
 };
 use futures_util::stream;
+use moxxy_system::fair_semaphore::FairPermit;
 use moxxy_types::error::Error;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{created, finish};
 use crate::http::chat::completion::Tokens;
@@ -37,7 +37,7 @@ pub(super) struct CompletionStream {
     pub chat_run: ChatRun,
     pub output: OutputStream,
     pub format: StreamFormat,
-    pub _place: OwnedSemaphorePermit,
+    pub _place: FairPermit<String>,
 }
 
 /// Next event of the stream.

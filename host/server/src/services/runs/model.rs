@@ -133,7 +133,7 @@ async fn answer(
     step: &StepId,
 ) -> Result<Result<Answer, CallFailure>> {
     let context = providers::context(&executor.runs.components, provider, executor.subject()).await?;
-    let context = CallContext { stop: executor.control.now.clone(), ..context };
+    let context = CallContext { stop: executor.control.now.clone(), waits_for_turn: true, ..context };
     let started = executor.runs.components.plugins.complete(&provider.component.digest, context, request).await;
     match started {
         Ok(completion) => read(executor, provider, completion, step).await,
