@@ -1,14 +1,23 @@
 //! What is the same for every kind of component: upgrade with consent, rollback, configuration, and that nobody
 //! without `vault:write` ends with more than was granted.
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse as _,
+    routing::get,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use futures_util::{StreamExt as _, stream};
+use moxxy_types::digest::Digest;
+
 use crate::{
     harness::{Answer, Server, form, send, test_component},
-    peer::Peer,
+    peer::{self, Peer},
 };
 
 const PROVIDER: &str = "/v1/providers/teller";
@@ -116,4 +125,59 @@ async fn a_rollback_restores_nothing_that_was_revoked() {
     assert_eq!(revoked["granted"]["hosts"], json!([]));
     let back = server.post(&format!("{skill}/rollback"), json!({})).await.expect(200);
     assert_eq!(back["granted"]["hosts"], json!([]), "{back}");
+}
+
+/// Serves a component, and breaks the transfer of whoever asks for all of it.
+async fn broken_service(bytes: Vec<u8>) -> Peer {
+    let serve = move |headers: HeaderMap| {
+        let bytes = bytes.clone();
+        async move {
+            let range =
+                headers.get("range").and_then(|range| range.to_str().ok()?.strip_prefix("bytes=")?.strip_suffix('-'));
+            let from: Option<usize> = range.and_then(|from| from.parse().ok());
+            match from {
+                Some(from) if headers.get("if-range").is_some_and(|tag| tag == "\"v1\"") => {
+                    let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
+                    (StatusCode::PARTIAL_CONTENT, [("content-range", range)], bytes[from..].to_vec()).into_response()
+                }
+                _ => {
+                    let half = bytes[..bytes.len() / 2].to_vec();
+                    let breaks = async {
+                        // Until then the first half is on its way.
+                        for _ in 0..1000 {
+                            tokio::task::yield_now().await;
+                        }
+                        Err(std::io::Error::other("broken"))
+                    };
+                    let body = Body::from_stream(stream::iter([Ok(half)]).chain(stream::once(breaks)));
+                    ([("etag", "\"v1\"")], body).into_response()
+                }
+            }
+        }
+    };
+    let missing = get(|| async { StatusCode::NOT_FOUND });
+    Peer::new(Router::new().route("/text.wasm", get(serve)).route("/missing", missing)).await
+}
+
+#[tokio::test]
+async fn a_component_is_downloaded_by_its_digest_and_resumed() {
+    let bytes = std::fs::read(test_component("plain")).unwrap();
+    let digest = Digest::compute(&bytes).to_string();
+    let peer = broken_service(bytes).await;
+    let server = peer::reaching(&peer).await;
+    let install = async |url: String, digest: Option<&str>| {
+        let body = json!({ "source": { "url": url }, "digest": digest });
+        server.post("/v1/agents/ada/skills/install", body).await
+    };
+    let url = peer.url("/text.wasm");
+    install(url.clone(), None).await.error(400, "invalid_input");
+    let other = Digest::compute(b"other").to_string();
+    install(url.clone(), Some(&other)).await.error(400, "digest_mismatch");
+    let missing = install(peer.url("/missing"), Some(&digest)).await.error(400, "invalid_input");
+    assert!(missing.contains("404"), "{missing}");
+    let elsewhere = install("http://127.0.0.1:1/text.wasm".into(), Some(&digest)).await.error(400, "invalid_input");
+    assert!(elsewhere.contains("cannot be downloaded"), "{elsewhere}");
+    let skill = install(url, Some(&digest)).await.expect(201);
+    assert_eq!((&skill["skill_id"], &skill["digest"]), (&json!("plain"), &json!(digest)));
+    assert_eq!(server.invoke("ada", "plain", "version", json!({})).await.expect(200), "1");
 }

@@ -224,6 +224,14 @@ pub async fn admit(
 ) -> Result<Admitted<'_>> {
     let installing = components.installing.read().await;
     let (limit, folders) = (components.config.server.upload_limit, components.config.plugins.folders.clone());
+    let source = match source {
+        Source::Url(_) if digest.is_none() => {
+            let reason = "a component that is downloaded has to be the one that you mean: give its digest";
+            return Err(Error::invalid_field("digest", reason));
+        }
+        Source::Url(url) => Source::Upload(installations::download(components, &url, limit).await?),
+        other => other,
+    };
     // Decoding and hashing megabytes blocks the thread.
     let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::compute(&bytes), bytes));
     let (actual, bytes) = tasks::blocking(read).await??;

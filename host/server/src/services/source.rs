@@ -32,6 +32,8 @@ pub enum Source {
     Bundled(Name),
     /// A file on the server, in one of the configured folders.
     Path(PathBuf),
+    /// An address to download it from, by HTTPS. It takes the component's `digest`.
+    Url(String),
 }
 
 /// Returns the names of the components in the binary that are of this world.
@@ -50,6 +52,8 @@ impl Source {
                 .map_err(|e| Error::invalid_field("source.base64", format!("it is not base64: {e}")))?,
             Self::Bundled(name) => bundled(&name, world)?,
             Self::Path(path) => file(&path, limit, folders)?,
+            // Downloaded before.
+            Self::Url(_) => return Err(Error::internal("a component that was not downloaded")),
         };
         if bytes.len() > limit {
             let size = bytes.len();
@@ -94,6 +98,7 @@ impl std::fmt::Debug for Source {
             Self::Base64(text) => write!(f, "Base64({} bytes)", text.len()),
             Self::Bundled(name) => write!(f, "Bundled({name})"),
             Self::Path(path) => write!(f, "Path({})", path.display()),
+            Self::Url(_) => f.write_str("Url"),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod configuration;
 pub mod configure;
+mod download;
 pub mod upgrade;
 
 use moxxy_store::{self as store, Db};
@@ -16,6 +17,7 @@ use crate::{
 };
 
 pub(super) use configuration::{check, with_defaults};
+pub(super) use download::download;
 
 /// Where an installation is: a skill of an agent, or a provider.
 #[derive(Debug, Clone)]
