@@ -127,15 +127,8 @@ impl Trial {
                 send(Method::PATCH, path, json!({ "accept": names[*which] })).await
             }
             Change::Revoke => {
-                let now = self.server.get(path).await;
-                let hosts = now.body["granted"]["hosts"].as_array().cloned().unwrap_or_default();
-                let name = |host: &Value| {
-                    let methods: Vec<_> =
-                        host["methods"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-                    format!("host:{} {}", host["host"].as_str().unwrap(), methods.join("+"))
-                };
-                let revoke: Vec<_> = hosts.iter().take(1).map(name).collect();
-                send(Method::POST, &format!("{path}/upgrade"), json!({ "revoke": revoke })).await
+                let body = json!({ "revoke": self.consented(path).await });
+                send(Method::POST, &format!("{path}/upgrade"), body).await
             }
             Change::Configure(which) => {
                 send(Method::PATCH, path, json!({ "config": { "base_url": BASES[*which] } })).await
@@ -157,6 +150,17 @@ impl Trial {
                 send(Method::DELETE, &format!("/v1/vault/grants/{first}"), Value::Null).await
             }
         }
+    }
+
+    /// Returns the name of a consent that an installation has.
+    async fn consented(&self, path: &str) -> Vec<String> {
+        let now = self.server.get(path).await;
+        let hosts = now.body["granted"]["hosts"].as_array().cloned().unwrap_or_default();
+        let name = |host: &Value| {
+            let methods: Vec<_> = host["methods"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            format!("host:{} {}", host["host"].as_str().unwrap(), methods.join("+"))
+        };
+        hosts.iter().take(1).map(name).collect()
     }
 
     /// Returns what both installations have that requires `vault:write`.

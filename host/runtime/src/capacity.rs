@@ -1,7 +1,8 @@
-//! Limit on loaded components. Each uses an open file and some memory mappings, and the system limits both.
+//! Permits for calls, and the limit on loaded components. Each of these uses an open file and some memory mappings, and the system limits both.
 
 use std::fs;
 
+use moxxy_system::fair_semaphore::FairSemaphore;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Options;
@@ -32,6 +33,11 @@ pub(crate) fn max_loaded(config: &Options, connections: usize) -> usize {
         }
         bound.min(max)
     })
+}
+
+/// Returns permits for calls, any number of which one holder may have.
+pub(crate) fn permits(number: u32) -> FairSemaphore<String> {
+    FairSemaphore::new(number as usize, number as usize)
 }
 
 /// Returns the part of a limit that others leave, but at least a quarter.

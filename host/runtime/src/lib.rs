@@ -108,11 +108,6 @@ pub struct Completion {
     _task: Task<()>,
 }
 
-/// Returns permits for calls, any number of which one holder may have.
-fn permits(number: u32) -> FairSemaphore<String> {
-    FairSemaphore::new(number as usize, number as usize)
-}
-
 impl Plugins {
     /// Creates the runtime. `connections` is the maximum number of connections that the server holds open
     /// besides components. `key` seals compiled code.
@@ -125,8 +120,8 @@ impl Plugins {
             registry: Registry::new(capacity::max_loaded(config, connections), config.workers()),
             uploads: Semaphore::new(MAX_CONCURRENT_INSTALLATIONS),
             compiler: Semaphore::new(1),
-            skills: permits(config.concurrent_skills),
-            providers: permits(config.concurrent_providers),
+            skills: capacity::permits(config.concurrent_skills),
+            providers: capacity::permits(config.concurrent_providers),
             config: config.clone(),
             host_engine: RwLock::new(Arc::new(engine)),
         })

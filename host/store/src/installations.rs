@@ -153,7 +153,7 @@ pub async fn page(db: &mut Db, agent: Option<AgentKey>, kind: World, page: &Page
     let sql = select!("WHERE COALESCE(i.agent, 0) = ? AND i.kind = ? AND i.name > ? ORDER BY i.name LIMIT ?");
     let query = sqlx::query_as(sql).bind(agent.map_or(0, |agent| agent.0)).bind(kind);
     let rows: Vec<Row> = query.bind(page.after()).bind(page.rows()).fetch_all(&mut *db).await?;
-    let mut all = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+    let mut all: Vec<_> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
     add_grants(db, &mut all).await?;
     Ok(all)
 }
@@ -162,13 +162,13 @@ pub async fn page(db: &mut Db, agent: Option<AgentKey>, kind: World, page: &Page
 pub async fn skills(db: &mut Db, agent: AgentKey) -> Result<Vec<Installation>> {
     let sql = select!("WHERE COALESCE(i.agent, 0) = ? AND i.kind = 'skill' ORDER BY i.name");
     let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(&mut *db).await?;
-    let mut all = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
+    let mut all: Vec<_> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
     add_grants(db, &mut all).await?;
     Ok(all)
 }
 
 /// Adds the grants for the current versions.
-async fn add_grants(db: &mut Db, installations: &mut Vec<Installation>) -> Result<()> {
+async fn add_grants(db: &mut Db, installations: &mut [Installation]) -> Result<()> {
     // Most components use no secrets: skip the query.
     let uses_secrets = |one: &&Installation| !one.component.manifest.secrets.is_empty();
     let keys: Vec<_> = installations.iter().filter(uses_secrets).map(|one| one.key).collect();

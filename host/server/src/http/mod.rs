@@ -87,7 +87,6 @@ fn free() -> Routes {
 
 #[rustfmt::skip]
 fn limited() -> Routes {
-    let uploads = Extension(body::Upload);
     Routes::new()
         .api_route("/v1/auth/tokens", get("list_tokens", "List tokens, oldest first", tokens::list)
             .merge(post("create_token", CREATE_TOKEN, tokens::create)))
@@ -115,6 +114,14 @@ fn limited() -> Routes {
         .api_route("/v1/agents/{name}/tool-policy", get("get_tool_policy", "Show an agent's tool policy", policy::show)
             .merge(put("set_tool_policy", SET_TOOL_POLICY, policy::set)))
         .api_route("/v1/agents/{name}/tool-policy/decisions", get("list_decisions", "List what was approved or denied for longer than one call, oldest first\nTo set the tool policy takes all of it back.", policy::decisions))
+        .merge(components())
+}
+
+/// Routes of components, secrets, clients of OpenAI's API and the log.
+#[rustfmt::skip]
+fn components() -> Routes {
+    let uploads = Extension(body::Upload);
+    Routes::new()
         .api_route("/v1/agents/{name}/skills", get("list_skills", "List an agent's skills, by name", skills::list))
         .api_route("/v1/agents/{name}/skills/install", post("install_skill", "Install a skill", skills::install).layer(uploads))
         .api_route("/v1/agents/{name}/skills/{skill_id}", get("get_skill", "Show a skill, what it asks and is granted", skills::show)

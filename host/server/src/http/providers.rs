@@ -14,7 +14,6 @@ use crate::{
     services::{
         checks::{self, Order},
         installations::{
-            Place,
             configure::{self, Patch},
             upgrade::{self, Upgrade},
         },
@@ -52,7 +51,7 @@ pub(super) async fn update(
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<WithEtag<View>> {
-    let place = Place { agent: None, name: id, expected };
+    let place = providers::place(id, expected);
     let updated = configure::update(&app.components, caller.principal, place, patch).await?;
     Ok(WithEtag(providers::view(&app.components, updated)))
 }
@@ -65,7 +64,7 @@ pub(super) async fn upgrade(
     IfMatch(expected): IfMatch,
     upgrade: Upgrade,
 ) -> Result<WithEtag<View>> {
-    let place = Place { agent: None, name, expected };
+    let place = providers::place(name, expected);
     let upgraded = upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?;
     Ok(WithEtag(providers::view(&app.components, upgraded)))
 }
@@ -77,7 +76,7 @@ pub(super) async fn rollback(
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
 ) -> Result<WithEtag<View>> {
-    let place = Place { agent: None, name, expected };
+    let place = providers::place(name, expected);
     let back = upgrade::rollback(&app.components, caller.principal, place).await?;
     Ok(WithEtag(providers::view(&app.components, back)))
 }

@@ -23,10 +23,10 @@ use crate::{
     background::{Background, Effect, Next, Recurrence},
     services::{
         etag::Expected,
+        installations,
         merge_patch::present,
         models::{self, Model},
         runs::{self, Runs},
-        skills,
     },
 };
 
@@ -198,7 +198,7 @@ pub async fn delete(runs: &Runs, principal: Principal, name: Name, expected: Exp
         Ok(())
     });
     removal.await?;
-    skills::remove_unused(&runs.components).await
+    installations::remove_unused(&runs.components).await
 }
 
 /// Registers the job that removes what is left of deleted agents.

@@ -26,9 +26,8 @@ use crate::services::{
     etag::Expected,
     grants::{self, Candidate},
     guarantees,
-    installations::{self, configure},
+    installations::{self, Place, configure},
     permissions::{self, GrantedPermissions, Permissions},
-    skills,
     source::Source,
     vault::{call_secrets, secret_use::CallIdentity},
 };
@@ -117,7 +116,7 @@ pub async fn install(components: &Components, principal: Principal, new: NewProv
 }
 
 async fn install_now(components: &Components, principal: Principal, new: NewProvider) -> Result<Installation> {
-    let admitted = skills::admit(components, new.component, new.digest, World::Provider).await?;
+    let admitted = installations::admit(components, new.component, new.digest, World::Provider).await?;
     let component = Description::clone(&admitted.description);
     configure::check_concurrency(new.concurrency)?;
     installations::check(components, &component.manifest, &new.config).await?;
@@ -152,7 +151,7 @@ async fn install_now(components: &Components, principal: Principal, new: NewProv
         .await;
     drop(admitted);
     if installed.is_err() {
-        skills::try_remove_unused(components).await;
+        installations::try_remove_unused(components).await;
     }
     installed
 }
@@ -183,7 +182,7 @@ pub async fn remove(components: &Components, principal: Principal, id: Name, exp
         .await?;
     components.models.forget(&gone);
     components.concurrency.forget(&gone);
-    skills::remove_unused(components).await
+    installations::remove_unused(components).await
 }
 
 /// Returns the context of a call to the provider: its configuration, secrets and egress.
@@ -210,6 +209,14 @@ pub async fn context(components: &Components, provider: &Installation, subject: 
         outgoing: Some(outgoing),
         ..CallContext::new(provider.name.clone())
     })
+}
+
+/// Returns the place of a provider. `expected` is the version of its view that the client means.
+pub fn place(name: Name, expected: Expected) -> Place {
+    let check = |expected: &Expected, provider, now: &str, private: &[HostPort]| {
+        expected.check(&View::new(provider, now, private))
+    };
+    Place { agent: None, name, expected, check }
 }
 
 impl View {

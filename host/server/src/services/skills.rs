@@ -2,30 +2,29 @@
 
 use std::sync::Arc;
 
-use moxxy_runtime::Prepared;
 use moxxy_store::{self as store, events};
-use moxxy_system::tasks;
 use moxxy_types::{
     components::{Description, Tool, World},
     digest::Digest,
-    error::{Error, Result},
+    error::Result,
     events::{Event, EventContext},
     host_port::HostPort,
     ids::Name,
     installations::{Installation, NewInstallation},
     paging::{Page, PageRequest},
+    permissions::Names,
     tokens::Principal,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::RwLockReadGuard;
 
 use crate::services::{
     components::Components,
     etag::Expected,
     grants::{self, Candidate},
-    guarantees, installations,
+    guarantees,
+    installations::{self, Place, upgrade::Upgrade},
     permissions::{self, Accept, GrantedPermissions, Permissions},
     source::Source,
 };
@@ -118,7 +117,7 @@ async fn install_now(
 ) -> Result<Installation> {
     let Install { source, digest, accept, config } = install;
     store::agents::get(&mut *components.store.read().await?, &agent).await?;
-    let admitted = admit(components, source, digest, World::Skill).await?;
+    let admitted = installations::admit(components, source, digest, World::Skill).await?;
     let component = Description::clone(&admitted.description);
     installations::check(components, &component.manifest, &config).await?;
     let (id, subject) = (component.manifest.name.clone(), EventContext::agent(&agent).by(principal.name()));
@@ -161,7 +160,7 @@ async fn install_now(
         .await;
     drop(admitted);
     if installed.is_err() {
-        try_remove_unused(components).await;
+        installations::try_remove_unused(components).await;
     }
     installed
 }
@@ -188,90 +187,21 @@ pub async fn remove(
             })
         })
         .await?;
-    remove_unused(components).await
+    installations::remove_unused(components).await
 }
 
-/// An admitted component. While this exists, no unused components are removed.
-pub struct Admitted<'a> {
-    prepared: Arc<Prepared>,
-    _installing: RwLockReadGuard<'a, ()>,
+/// Returns the place of a skill. `expected` is the version of its view that the client means.
+pub fn place(agent: Name, name: Name, expected: Expected) -> Place {
+    let check =
+        |expected: &Expected, skill, now: &str, private: &[HostPort]| expected.check(&View::new(skill, now, private));
+    Place { agent: Some(agent), name, expected, check }
 }
 
-impl std::ops::Deref for Admitted<'_> {
-    type Target = Prepared;
-    fn deref(&self) -> &Prepared {
-        &self.prepared
+/// Converts an upload to an upgrade that replaces the component.
+impl From<Install> for Upgrade {
+    fn from(Install { source, digest, accept, .. }: Install) -> Self {
+        Self { source: Some(source), digest, accept, revoke: Names::new() }
     }
-}
-
-/// Returns an error if the digest is not the one that the client expects.
-pub fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
-    match expected.filter(|expected| expected != actual) {
-        Some(expected) => {
-            let message = format!("The component's digest is {actual}, not {expected}");
-            Err(Error::invalid("digest_mismatch", message))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Reads, checks and compiles the component of a skill or a provider.
-pub async fn admit(
-    components: &Components,
-    source: Source,
-    digest: Option<Digest>,
-    world: World,
-) -> Result<Admitted<'_>> {
-    let installing = components.installing.read().await;
-    let (limit, folders) = (components.config.server.upload_limit, components.config.plugins.folders.clone());
-    let source = match source {
-        Source::Url(_) if digest.is_none() => {
-            let reason = "a component that is downloaded has to be the one that you mean: give its digest";
-            return Err(Error::invalid_field("digest", reason));
-        }
-        Source::Url(url) => Source::Upload(installations::download(components, &url, limit).await?),
-        other => other,
-    };
-    // Decoding and hashing megabytes blocks the thread.
-    let read = move || source.bytes(limit, &folders, world).map(|bytes| (Digest::compute(&bytes), bytes));
-    let (actual, bytes) = tasks::blocking(read).await??;
-    same_digest(digest, &actual)?;
-    let prepared = components.plugins.admit(actual, bytes).await?;
-    let admitted = Admitted { prepared, _installing: installing };
-    let found = admitted.description.world;
-    if found != world {
-        let place = match found {
-            World::Skill => "POST /v1/agents/{name}/skills/install",
-            World::Provider => "POST /v1/providers",
-        };
-        drop(admitted);
-        try_remove_unused(components).await;
-        return Err(Error::invalid(
-            "wrong_world",
-            format!("The component is a {}; install it by {place}", found.into_str()),
-        ));
-    }
-    Ok(admitted)
-}
-
-/// Removes unused components like [`remove_unused`], but only logs a failure.
-pub async fn try_remove_unused(components: &Components) {
-    if let Err(error) = remove_unused(components).await {
-        tracing::error!(error = ?error, "failed to remove unused components");
-    }
-}
-
-/// Removes unused components. During an installation it does nothing: the next removal or start removes them.
-pub async fn remove_unused(components: &Components) -> Result<()> {
-    let Ok(_alone) = components.installing.try_write() else { return Ok(()) };
-    let used = match components.store.write(|tx| Box::pin(store::components::delete_unused(tx))).await {
-        // On a full disk, components that were not installed must be removed all the more.
-        Err(error) if error.is_storage_error() => {
-            store::components::digests(&mut *components.store.read().await?).await?
-        }
-        done => done?,
-    };
-    components.plugins.retain(&used).await
 }
 
 impl View {

@@ -92,7 +92,7 @@ impl Change {
     async fn write(self, tx: &mut Tx) -> Result<Installation> {
         let Self { principal, place, patch, checked, config } = self;
         let mut changed = place.find(tx).await?;
-        place.check(&changed, &tx.now(), &config)?;
+        place.check(&changed, &tx.now(), &config.egress.private)?;
         let before = changed.clone();
         changed.concurrency = patch.concurrency.unwrap_or(changed.concurrency);
         if let Some(changes) = patch.config {

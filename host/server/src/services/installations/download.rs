@@ -21,7 +21,7 @@ struct Partial {
 
 /// Downloads a component of at most `limit` bytes: from a public host by HTTPS, or from one of the private addresses
 /// that the configuration opens to every component.
-pub(in crate::services) async fn download(components: &Components, url: &str, limit: usize) -> Result<Vec<u8>> {
+pub(super) async fn download(components: &Components, url: &str, limit: usize) -> Result<Vec<u8>> {
     let client = components.egress.for_call(policy(components), None);
     let mut partial = Partial { bytes: Vec::new(), limit, version: None };
     let mut why = String::new();

@@ -1,6 +1,7 @@
 //! Installations: components in their places. Skills of agents and providers of the server are upgraded, rolled back and
 //! configured by the same code.
 
+mod admit;
 mod configuration;
 pub mod configure;
 mod download;
@@ -8,16 +9,13 @@ pub mod upgrade;
 
 use moxxy_store::{self as store, Db};
 use moxxy_types::{
-    components::World, error::Result, events::EventContext, ids::Name, installations::Installation, tokens::Principal,
+    error::Result, events::EventContext, host_port::HostPort, ids::Name, installations::Installation, tokens::Principal,
 };
 
-use crate::{
-    config::Config,
-    services::{etag::Expected, providers, skills},
-};
+use crate::services::etag::Expected;
 
+pub(super) use admit::{admit, remove_unused, try_remove_unused};
 pub(super) use configuration::{check, with_defaults};
-pub(super) use download::download;
 
 /// Where an installation is: a skill of an agent, or a provider.
 #[derive(Debug, Clone)]
@@ -25,6 +23,8 @@ pub struct Place {
     pub agent: Option<Name>,
     pub name: Name,
     pub expected: Expected,
+    /// Checks the expectation against the view of the installation.
+    pub check: fn(&Expected, Installation, &str, &[HostPort]) -> Result<()>,
 }
 
 impl Place {
@@ -39,11 +39,8 @@ impl Place {
     }
 
     /// Returns an error if the installation is not in the expected state.
-    pub(super) fn check(&self, current: &Installation, now: &str, config: &Config) -> Result<()> {
-        match current.kind {
-            World::Skill => self.expected.check(&skills::View::new(current.clone(), now, &config.egress.private)),
-            World::Provider => self.expected.check(&providers::View::new(current.clone(), now, &config.egress.private)),
-        }
+    fn check(&self, current: &Installation, now: &str, private: &[HostPort]) -> Result<()> {
+        (self.check)(&self.expected, current.clone(), now, private)
     }
 
     pub(super) fn subject(&self, principal: &Principal) -> EventContext {

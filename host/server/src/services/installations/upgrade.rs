@@ -22,9 +22,8 @@ use crate::{
     services::{
         components::Components,
         grants::{self, Candidate},
-        installations::{Place, configuration},
+        installations::{Place, admit, configuration},
         permissions::{self, Accept},
-        skills::{self, Install},
         source::Source,
     },
 };
@@ -67,7 +66,7 @@ async fn replace(
     let current = place.find(&mut *components.store.read().await?).await?;
     let Upgrade { source, digest, accept, revoke } = upgrade;
     let admitted = match source {
-        Some(source) => Some(skills::admit(components, source, digest.clone(), current.kind).await?),
+        Some(source) => Some(admit::admit(components, source, digest.clone(), current.kind).await?),
         None => None,
     };
     let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));
@@ -81,7 +80,7 @@ async fn replace(
     let upgraded = components.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may be unused now, or a refused one was never used.
-    skills::try_remove_unused(components).await;
+    admit::try_remove_unused(components).await;
     if let Ok(upgraded) = &upgraded {
         components.models.forget(&upgraded.name);
     }
@@ -105,7 +104,7 @@ impl Change {
     async fn write(self, tx: &mut Tx) -> Result<Installation> {
         let Self { principal, place, .. } = self;
         let current = place.find(tx).await?;
-        place.check(&current, &tx.now(), &self.config)?;
+        place.check(&current, &tx.now(), &self.config.egress.private)?;
         let Installation { component: old, accepted: before, .. } = current.clone();
         if self.component.is_some() && current.config != self.checked {
             let message = format!("The configuration of `{}` was changed meanwhile; look again", place.name);
@@ -113,7 +112,7 @@ impl Change {
         }
         let replaces = self.component.is_some();
         let component = self.component.unwrap_or_else(|| old.clone());
-        skills::same_digest(self.digest, &component.digest)?;
+        admit::same_digest(self.digest, &component.digest)?;
         let is_other = old.digest != component.digest;
         let config = match is_other {
             true => configuration::with_defaults(&component.manifest, current.config.clone()),
@@ -212,13 +211,6 @@ fn upgraded(place: &Place, from: Digest, to: Digest, version: String, accepted: 
     match place.agent {
         Some(_) => Event::SkillUpgraded { skill_id: place.name.clone(), from, to, version, accepted },
         None => Event::ProviderUpgraded { provider_id: place.name.clone(), from, to, version, accepted },
-    }
-}
-
-/// Converts an upload to an upgrade that replaces the component.
-impl From<Install> for Upgrade {
-    fn from(Install { source, digest, accept, .. }: Install) -> Self {
-        Self { source: Some(source), digest, accept, revoke: Names::new() }
     }
 }
 

@@ -242,10 +242,10 @@ async fn failed(
     let pause = retry::pause(&failure, &step_id, tries, executor.runs.config.runs.retries).filter(|_| is_free);
     let next = asked.next(&failure).filter(|_| is_silent && pause.is_none());
     let goes_on = next.is_some() || (error.code == CONTEXT_TOO_LONG && is_silent);
-    let mut output = json!(error);
-    if let Some(next) = &next {
-        output["next"] = json!(next);
-    }
+    let output = match &next {
+        Some(next) => json!({ "code": error.code, "message": error.message, "next": next }),
+        None => json!(error),
+    };
     let (subject, events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, usage));
     let why = error.clone();
     executor
