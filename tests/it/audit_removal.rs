@@ -127,7 +127,7 @@ async fn a_used_database_without_its_log_is_no_new_one() {
 
 #[tokio::test]
 async fn every_table_shows_a_use_unless_it_has_rows_without_one() {
-    const OTHERS: [&str; 10] = [
+    const OTHERS: [&str; 11] = [
         "_sqlx_migrations",
         "audit_keys",
         "audit_state",
@@ -135,6 +135,7 @@ async fn every_table_shows_a_use_unless_it_has_rows_without_one() {
         "event_log",
         "idempotency",
         "jobs",
+        "model_lists",
         "restored",
         "sqlite_sequence",
         "vault",

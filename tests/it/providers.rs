@@ -1,8 +1,19 @@
 //! `/v1/providers`.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Json, Router,
+    http::StatusCode,
+    response::IntoResponse as _,
+    routing::{get, post},
+};
 use serde_json::json;
 
-use crate::harness::Server;
+use crate::{harness::Server, peer::Peer};
 
 #[tokio::test]
 async fn a_provider_is_installed_asked_for_models_and_removed() {
@@ -97,4 +108,34 @@ async fn what_a_provider_does_wrong_ends_the_run_with_its_name() {
     }
     server.offline("ada", "echo").await;
     assert_eq!(server.run("ada", "fine").await["output"], "fine");
+}
+
+#[tokio::test]
+async fn a_start_without_the_service_knows_its_models_and_prices() {
+    let is_up = Arc::new(AtomicBool::new(true));
+    let up = Arc::clone(&is_up);
+    let models = get(move || async move {
+        let pricing = json!({ "prompt": "0.000001", "completion": "0.000002" });
+        let listed = json!({ "data": [{ "id": "m", "context_length": 8000, "pricing": pricing }] });
+        if up.load(Ordering::SeqCst) { Json(listed).into_response() } else { StatusCode::NOT_FOUND.into_response() }
+    });
+    let chat = post(|| async {
+        let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": "fine" }, "finish_reason": "stop" }],
+                            "usage": { "prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4 } });
+        ([("content-type", "text/event-stream")], format!("data: {chunk}\n\ndata: [DONE]\n\n"))
+    });
+    let peer = Peer::new(Router::new().route("/v1/models", models).route("/v1/chat/completions", chat)).await;
+    let server = Server::start().await;
+    let provider =
+        json!({ "id": "router", "component": { "bundled": "openai" }, "config": { "base_url": peer.url("/v1") } });
+    server.post("/v1/providers", provider).await.expect(201);
+    let agent = json!({ "name": "ada", "provider": "router", "model": "m", "limits": { "max_cost": 1 } });
+    server.post("/v1/agents", agent).await.expect(201);
+    let home = server.stop().await;
+    is_up.store(false, Ordering::SeqCst);
+    let server = Server::at(home, |_| {}).await;
+    let run = server.run("ada", "go").await;
+    assert_eq!(run["output"], "fine", "{run}");
+    let detail = server.get(&format!("/v1/runs/{}", run["run_id"].as_str().unwrap())).await.expect(200);
+    assert!(detail["usage"]["cost"].as_f64().unwrap() > 0.0, "{detail}");
 }

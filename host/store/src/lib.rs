@@ -16,6 +16,7 @@ pub mod keyvalue;
 pub mod messages;
 pub mod migration;
 pub mod model_calls;
+pub mod model_lists;
 mod outage;
 pub mod questions;
 pub mod readers;

@@ -18,7 +18,7 @@ const TOKENS_PER_PRICE: u128 = 1_000_000;
 pub struct Dollars(u64);
 
 /// What a model's tokens cost, each a million of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Of input tokens, in US dollars per million.
     pub input: Dollars,

@@ -1,4 +1,4 @@
-//! Cache of providers' model lists. Each model call needs the context window and the price of its model.
+//! Cache of providers' model lists, in front of those in the database. Each model call needs the context window and the price of its model.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
 
 use moxxy_types::{digest::Digest, ids::Name, installations::Installation, money::Price};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
@@ -17,7 +17,7 @@ const MAX_AGE: Duration = Duration::minutes(10);
 const RETRY_PAUSE: Duration = Duration::minutes(1);
 
 /// A model of a provider.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
     /// What agents name it by.
     pub id: String,

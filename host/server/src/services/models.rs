@@ -4,7 +4,14 @@ use std::sync::Arc;
 
 use moxxy_runtime as plugins;
 use moxxy_store as store;
-use moxxy_types::{error::Result, events::EventContext, ids::Name, installations::Installation, money::Price};
+use moxxy_system::tasks::Policy;
+use moxxy_types::{
+    error::{Error, Result},
+    events::EventContext,
+    ids::Name,
+    installations::Installation,
+    money::Price,
+};
 
 pub use crate::services::model_lists::Model;
 use crate::services::{components::Components, providers};
@@ -31,28 +38,34 @@ pub async fn get_or_refresh(components: &Components, provider: &Installation) ->
     }
 }
 
-/// Lists the models of a provider without the cache, and caches the result.
+/// Lists the models of a provider without the cache, and stores the result.
 pub async fn refresh(components: &Components, provider: &Installation) -> Result<Vec<Model>> {
     components.activation.check()?;
     let context = providers::context(components, provider, EventContext::default()).await?;
     let listed = components.plugins.list_models(&provider.component.digest, context).await;
-    let known = |model: plugins::models::Model| Model::new(components, &provider.name, model);
-    let listed = listed.map(|models| models.into_iter().map(known).collect::<Vec<_>>());
-    components.models.insert(provider, components.store.clock().now(), listed.as_ref().ok());
-    Ok(listed?)
+    let listed = listed.map(|models| models.into_iter().map(Model::from).collect::<Vec<_>>());
+    if let Ok(models) = &listed {
+        let (provider, models) = (provider.clone(), models.clone());
+        let stored = components
+            .store
+            .write(move |tx| Box::pin(async move { store::model_lists::put(tx, &provider, &models).await }));
+        if let Err(error) = stored.await {
+            tracing::warn!(%error, "failed to store the models of a provider");
+        }
+    }
+    let priced = listed.map(|models| with_configured_prices(components, &provider.name, models));
+    components.models.insert(provider, components.store.clock().now(), priced.as_ref().ok());
+    Ok(priced?)
 }
 
-/// Returns the known properties of a model. A failure to list models is cached too, so that not every call waits for
-/// the provider.
+/// Returns the known properties of a model. A run does not wait for a list if the provider ever made one. A failure to
+/// list models is cached too, so that not every call waits for the provider.
 pub async fn info(components: &Components, provider: &Installation, model: &str) -> ModelInfo {
     let models = match components.models.get(provider, components.store.clock().now()) {
         Some(cached) => cached.models,
-        None => match refresh(components, provider).await {
-            Ok(models) => Some(Arc::new(models)),
-            Err(error) => {
-                tracing::warn!(provider = %provider.name, %error, "failed to list the models of a provider");
-                None
-            }
+        None => match stored(components, provider).await {
+            Some(models) => Some(models),
+            None => refresh(components, provider).await.inspect_err(|error| warn(provider, error)).ok().map(Arc::new),
         },
     };
     let found = models.iter().flat_map(|models| models.iter()).find(|known| known.id == model);
@@ -66,17 +79,44 @@ pub async fn info(components: &Components, provider: &Installation, model: &str)
     }
 }
 
+/// Returns the list in the database, and lets the provider list its models anew meanwhile.
+async fn stored(components: &Components, provider: &Installation) -> Option<Arc<Vec<Model>>> {
+    let read = async { store::model_lists::get(&mut *components.store.read().await?, provider).await };
+    let models = read.await.inspect_err(|error| tracing::error!(%error, "failed to read a list of models")).ok()??;
+    let models = with_configured_prices(components, &provider.name, models);
+    components.models.insert(provider, components.store.clock().now(), Some(&models));
+    let (worker, refreshed) = (components.clone(), provider.clone());
+    components.tasks.spawn("models", Policy::Job, async move {
+        let refreshing = refresh(&worker, &refreshed);
+        if let Some(Err(error)) = worker.tasks.shutdown().run_until_cancelled(refreshing).await {
+            warn(&refreshed, &error);
+        }
+    });
+    Some(Arc::new(models))
+}
+
+fn warn(provider: &Installation, error: &Error) {
+    tracing::warn!(provider = %provider.name, %error, "failed to list the models of a provider");
+}
+
 /// Returns the price of a model in the server's configuration.
 fn configured(components: &Components, provider: &Name, model: &str) -> Option<Price> {
     let prices = &components.config.prices.models;
     prices.iter().rfind(|price| price.provider == provider.as_str() && price.model == model).map(|price| price.price)
 }
 
-impl Model {
-    fn new(components: &Components, provider: &Name, model: plugins::models::Model) -> Self {
-        let told = model.price.and_then(|price| Price::new(price.input, price.cached_input, price.output));
+/// Replaces prices by those in the server's configuration, where it has some.
+fn with_configured_prices(components: &Components, provider: &Name, mut models: Vec<Model>) -> Vec<Model> {
+    for model in &mut models {
+        model.price = configured(components, provider, &model.id).or(model.price);
+    }
+    models
+}
+
+impl From<plugins::models::Model> for Model {
+    fn from(model: plugins::models::Model) -> Self {
         Self {
-            price: configured(components, provider, &model.id).or(told),
+            price: model.price.and_then(|price| Price::new(price.input, price.cached_input, price.output)),
             id: model.id,
             display_name: model.display_name,
             // A limit of 0 would leave no room for anything.
