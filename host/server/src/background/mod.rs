@@ -8,7 +8,7 @@ use std::{
 };
 
 use moxxy_store::{self as store, Store, Tx};
-use moxxy_system::tasks::Tasks;
+use moxxy_system::tasks::{Policy, Tasks};
 use moxxy_types::{
     error::Result,
     jobs::{Job, NewJob},
@@ -71,7 +71,8 @@ impl Background {
         });
         start.await?;
         let driver = Driver::new(self.store.clone(), self.tasks.clone(), handlers);
-        self.tasks.keep_running("jobs", move || driver.clone().run());
+        // At a shutdown it gives jobs back before it ends.
+        self.tasks.spawn("jobs", Policy::Vital, driver.run());
         Ok(())
     }
 }
