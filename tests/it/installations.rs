@@ -44,12 +44,12 @@ async fn a_provider_is_upgraded_and_rolled_back_while_agents_use_it() {
     assert_eq!(server.run("ada", "go").await["output"], "1 at home");
     let old = server.get(PROVIDER).await.expect(200)["digest"].clone();
     // It asks for more, and the old one stays.
-    let refused = upgrade(&server, json!({ "source": component("teller_wider") })).await;
+    let refused = upgrade(&server, json!({ "component": component("teller_wider") })).await;
     assert_eq!(refused.body["details"][0]["reason"], "host:api.example.com GET");
     refused.error(409, "consent_required");
     assert_eq!(server.get(PROVIDER).await.expect(200)["digest"], old);
     let mut events = server.events("event_type=provider.*").await;
-    let wanted = json!({ "source": component("teller_wider"), "accept": "all" });
+    let wanted = json!({ "component": component("teller_wider"), "accept": "all" });
     let upgraded = upgrade(&server, wanted.clone()).await.expect(200);
     assert_eq!((&upgraded["version"], &upgraded["previous"]), (&json!("2.0.0"), &old));
     assert_eq!(events.until("provider.upgraded").await.pop().unwrap().data["payload"]["from"], old);
@@ -64,8 +64,8 @@ async fn a_provider_is_upgraded_and_rolled_back_while_agents_use_it() {
     assert!(unfit.body["details"][0]["field"].as_str().unwrap().contains("place"), "{unfit:?}");
     unfit.error(409, "config_does_not_fit");
     // Another component does not take its place.
-    upgrade(&server, json!({ "source": component("caller") })).await.error(400, "another_provider");
-    upgrade(&server, json!({ "source": { "bundled": "text" } })).await.error(400, "wrong_world");
+    upgrade(&server, json!({ "component": component("caller") })).await.error(400, "another_provider");
+    upgrade(&server, json!({ "component": { "bundled": "text" } })).await.error(400, "wrong_world");
     server.post("/v1/providers/nobody/rollback", json!({})).await.error(404, "provider_not_found");
     let home = server.stop().await;
     let server = Server::at(home, |_| {}).await;
@@ -78,7 +78,7 @@ async fn a_skill_is_configured_and_reaches_the_host_of_its_configuration() {
     let server = Server::start().await;
     server.offline("ada", "echo").await;
     let install = "/v1/agents/ada/skills/install";
-    let with = |config: Value| json!({ "source": component("configured"), "config": config });
+    let with = |config: Value| json!({ "component": component("configured"), "config": config });
     server.post(install, with(json!({ "units": "feet" }))).await.error(400, "invalid_input");
     server.post(install, with(json!({ "other": 1 }))).await.error(400, "invalid_input");
     let bytes = std::fs::read(test_component("configured")).unwrap();
@@ -166,7 +166,7 @@ async fn a_component_is_downloaded_by_its_digest_and_resumed() {
     let peer = broken_service(bytes).await;
     let server = peer::reaching(&peer).await;
     let install = async |url: String, digest: Option<&str>| {
-        let body = json!({ "source": { "url": url }, "digest": digest });
+        let body = json!({ "component": { "url": url }, "digest": digest });
         server.post("/v1/agents/ada/skills/install", body).await
     };
     let url = peer.url("/text.wasm");

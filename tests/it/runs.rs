@@ -296,7 +296,7 @@ async fn runs_of_all_agents_are_listed_and_found_by_id() {
     };
     assert_eq!(listed("").await, ["three", "two", "one"]);
     assert_eq!(listed("?agent_id=bob&origin=api").await, ["two"]);
-    assert_eq!(listed("?origin=chat").await, ["three"]);
+    assert_eq!(listed("?origin=chat_completions").await, ["three"]);
     assert_eq!(listed("?status=failed").await, [""; 0]);
     assert_eq!(listed("?limit=1&status=completed").await, ["three"]);
     server.get("/v1/runs?agent_id=eve").await.error(404, "agent_not_found");

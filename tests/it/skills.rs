@@ -56,7 +56,7 @@ async fn a_component_comes_in_base64_and_its_digest_is_checked() {
     let right = json!({ "source": { "base64": text }, "digest": digest });
     assert_eq!(server.post(path, right).await.expect(201)["digest"], digest);
     let wrong = server.post(path, json!({ "source": { "base64": "***" } })).await.error(400, "invalid_input");
-    assert!(wrong.contains("`source.base64`: it is not base64"), "{wrong}");
+    assert!(wrong.contains("`component.base64`: it is not base64"), "{wrong}");
     let unknown = server.post(path, json!({ "source": { "bundled": "nothing" } })).await.error(400, "invalid_input");
     assert!(
         unknown.contains("no skill 'nothing' is in this binary; there are: clock, fetch, github, notes, text"),

@@ -95,7 +95,7 @@ impl Source {
             Self::File(component) => return call.upload(Upload { component: component.into(), digest, accept }),
             Self::Bundled(name) => name,
         };
-        call.json(json!({ "source": { "bundled": name }, "digest": digest, "accept": accepted(&accept) }))
+        call.json(json!({ "component": { "bundled": name }, "digest": digest, "accept": accepted(&accept) }))
     }
 
     /// Returns the component as a member of a JSON body.

@@ -112,7 +112,7 @@ enum Command {
     /// Say who did what, and whether that log is as it was written.
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Show the server's background work, and decide on what failed.
+    /// List, show, retry and delete jobs.
     #[command(subcommand)]
     Job(jobs::Command),
     /// Write the database and the components into one file, while the server runs or not.

@@ -108,7 +108,7 @@ impl Error {
 
     /// Error for a query of a client that ran into its time limit.
     pub fn query_too_slow() -> Self {
-        Self::unavailable("query_too_slow", "The query took too long and was ended; ask for less, or try again later")
+        Self::unavailable("query_too_slow", "The query exceeded its time limit: request less data, or try again later")
     }
 
     /// Creates the error for a full disk. The change was not made and can be retried once there is space.

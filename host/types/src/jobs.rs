@@ -19,7 +19,7 @@ pub const EVENT_RETENTION: &str = "events.prune";
 /// Kind of the job that removes old entries of the audit log, and logs its head.
 pub const AUDIT_RETENTION: &str = "audit.prune";
 
-/// Work that the server does later, or again and again.
+/// Durable background work with a due time, attempts and a lease.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Job {
@@ -33,13 +33,13 @@ pub struct Job {
     /// The agent that it is for.
     #[cfg_attr(feature = "sqlx", sqlx(rename = "agent_name"))]
     pub agent_id: Option<Name>,
-    /// Id or name of what it is about, such as a question.
+    /// Id or name of its subject, such as a question.
     pub origin: Option<String>,
     #[serde(skip)]
     #[cfg_attr(feature = "sqlx", sqlx(json))]
     pub payload: Value,
     pub status: Status,
-    /// When it is due (RFC 3339, UTC). While it runs: until when it is left alone, should the server end.
+    /// When it is due (RFC 3339, UTC); while it runs, when its lease expires.
     pub due_at: String,
     /// Number of attempts so far, including the current one.
     pub attempts: i64,
@@ -63,7 +63,7 @@ pub struct NewJob {
     pub created_by: String,
 }
 
-/// How far a job is.
+/// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]

@@ -125,7 +125,7 @@ pub struct Run {
     pub waited: Duration,
     /// What started it.
     pub origin: Origin,
-    /// The id of an automation that started it.
+    /// Id of the automation that started the run, if one did.
     pub origin_id: Option<String>,
     /// What was to be done.
     pub task: String,
@@ -178,15 +178,15 @@ pub enum Status {
 
 /// What started a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
-#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
-#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "snake_case"))]
+#[serde(rename_all = "snake_case")]
 #[schemars(rename = "RunOrigin")]
-#[strum(serialize_all = "lowercase", const_into_str)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Origin {
     /// A request for a run.
     Api,
     /// A chat completion.
-    Chat,
+    ChatCompletions,
 }
 
 /// A run to be inserted.

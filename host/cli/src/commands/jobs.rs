@@ -1,4 +1,4 @@
-//! `moxxy job`: shows the server's background work, and decides on what failed.
+//! `moxxy job`: lists, shows, retries and deletes jobs.
 
 use clap::builder::PossibleValuesParser;
 use moxxy_types::ids::Name;
@@ -25,7 +25,7 @@ pub(crate) enum Command {
     },
     /// Show a job with its last error.
     Show(Job),
-    /// Run a job now, also one that is dead.
+    /// Run a job now, even if it is dead; its attempts start again at 0.
     Retry(Job),
     /// Delete a dead job.
     Delete(Job),

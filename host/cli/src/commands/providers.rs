@@ -18,7 +18,7 @@ use crate::{
 const UPGRADING: &str = "Examples:
   moxxy provider upgrade mine my-provider.wasm
   moxxy provider upgrade mine --accept 'host:api.example.com POST'
-  moxxy provider upgrade mine --accept 'host:nas.lan:8080 POST'   # not public: takes vault:write";
+  moxxy provider upgrade mine --accept 'host:nas.lan:8080 POST'   # not public: requires vault:write";
 const INSTALLING: &str = "Examples:
   moxxy provider install offline                 # comes with the server, works without a network
   moxxy provider install mine my-provider.wasm --set base_url=https://api.example.com
@@ -65,7 +65,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=1000))]
         concurrency: Option<u32>,
     },
-    /// Put another version in a provider's place, or consent to more; agents that use it go on with it.
+    /// Upgrade a provider, or change your consent; agents keep using it.
     #[command(after_help = UPGRADING)]
     Upgrade {
         #[command(flatten)]
@@ -159,7 +159,7 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
         }
         Command::Rollback(Provider { id }) => {
             let back = client.answer(at(Method::POST, &id, "/rollback"));
-            let back = progress::with_spinner(format!("Going back with {id}"), back).await?;
+            let back = progress::with_spinner(format!("Rolling back {id}"), back).await?;
             terminal.show(&back, |provider| now_at("Went back to", provider))
         }
         Command::Models(Provider { id }) => models(&client, terminal, &id).await,

@@ -56,13 +56,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         change: Change,
     },
-    /// Change a skill's configuration; what is not named stays as it is.
+    /// Change a skill's configuration; options that you do not name keep their values.
     Configure {
         #[command(flatten)]
         skill: Skill,
         #[command(flatten)]
         config: Settings,
-        /// Take one option away. Can stand more than once.
+        /// Option to remove from the configuration. Can be repeated.
         #[arg(long, value_name = "KEY")]
         unset: Vec<String>,
     },
@@ -125,7 +125,7 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
         }
         Command::Configure { skill, config, unset } => {
             if config.is_empty() && unset.is_empty() {
-                return Err(Failure::usage("Nothing is to change; --set, --unset or --settings say what".to_owned()));
+                return Err(Failure::usage("No change given: use --set, --unset or --settings".to_owned()));
             }
             let now = client.answer(skill.at(Method::GET, "")).await?.value;
             let before = now.get("config").and_then(Value::as_object).cloned().unwrap_or_default();

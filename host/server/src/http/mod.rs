@@ -101,14 +101,14 @@ fn limited() -> Routes {
         .api_route("/v1/agents/{name}/runs", get("list_runs", "List an agent's runs, newest first", runs::list)
             .merge(claiming_post("start_run", START_RUN, runs::start)))
         .api_route("/v1/agents/{name}/runs/{run_id}", get("get_run", "Show a run with its steps and what it used", runs::show)
-            .merge(delete("delete_run", "Delete a run that has ended\nWith its messages, steps and events. What it used stays counted.", runs::delete)))
+            .merge(delete("delete_run", "Delete a run that has ended\nIts messages, steps and events are deleted too. Its tokens and cost remain in the agent's usage.", runs::delete)))
         .api_route("/v1/agents/{name}/runs/{run_id}/stop", post("stop_run", "Stop a run", runs::stop))
         .api_route("/v1/runs", get("list_all_runs", "List the runs of all agents, newest first", runs::list_all))
         .api_route("/v1/runs/{run_id}", get("find_run", "Show a run by its id alone", runs::show_any))
         .api_route("/v1/agents/{name}/usage", get("list_usage", "Say what an agent used, day by day (UTC), latest first", agents::usage))
         .api_route("/v1/agents/{name}/history", get("list_messages", "List the messages of a session, oldest first", sessions::messages))
         .api_route("/v1/agents/{name}/sessions", get("list_sessions", "List an agent's sessions, oldest first", sessions::list))
-        .api_route("/v1/agents/{name}/sessions/{session_id}", delete("delete_session", "Delete a session with its runs\nNone of them may be open.", sessions::delete))
+        .api_route("/v1/agents/{name}/sessions/{session_id}", delete("delete_session", "Delete a session with its runs\nReturns 409 while one of the runs has not ended.", sessions::delete))
         .api_route("/v1/agents/{name}/questions", get("list_questions", "List what an agent's runs ask, oldest first\nQuestions, and calls that wait for an approval.", questions::list))
         .api_route("/v1/agents/{name}/ask-responses/{question_id}", post("answer_question", ANSWER_QUESTION, questions::answer))
         .api_route("/v1/agents/{name}/tool-policy", get("get_tool_policy", "Show an agent's tool policy", policy::show)
@@ -137,7 +137,7 @@ fn components() -> Routes {
             .merge(patch("update_provider", UPDATE_PROVIDER, providers::update))
             .merge(delete("remove_provider", "Remove a provider that no agent uses", providers::delete)))
         .api_route("/v1/providers/{provider_id}/upgrade", post("upgrade_provider", UPGRADE_PROVIDER, providers::upgrade).layer(uploads))
-        .api_route("/v1/providers/{provider_id}/rollback", post("rollback_provider", "Go back to the version before, with its configuration", providers::rollback))
+        .api_route("/v1/providers/{provider_id}/rollback", post("rollback_provider", "Restore the previous version and its configuration", providers::rollback))
         .api_route("/v1/providers/{provider_id}/models", get("list_models", "Ask a provider for its models", providers::models))
         .api_route("/v1/providers/{provider_id}/check", get("get_check", "Show what came of a provider's last check\nOf one of it as it is installed and configured now.", providers::checked)
             .merge(post("check_provider", CHECK_PROVIDER, providers::check)))
@@ -155,8 +155,8 @@ fn components() -> Routes {
         .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
         .api_route("/v1/jobs", get("list_jobs", "List the server's background work, oldest first", jobs::list))
         .api_route("/v1/jobs/{job_id}", get("get_job", "Show a job with its last error", jobs::show)
-            .merge(delete("delete_job", "Delete a dead job\nWhat it would have done is not done.", jobs::delete)))
-        .api_route("/v1/jobs/{job_id}/retry", post("retry_job", "Run a job now\nAlso one that is dead. It has all its attempts again.", jobs::retry))
+            .merge(delete("delete_job", "Delete a dead job\nIts work is never done.", jobs::delete)))
+        .api_route("/v1/jobs/{job_id}/retry", post("retry_job", "Run a job now\nA dead job becomes due again, and its attempts start at 0. Returns 409 while the job is running.", jobs::retry))
         .api_route("/v1/audit", get("list_audit", "Say who did what, newest first", audit::list))
         .api_route("/v1/audit/head", get("audit_head", "Show the audit log's head\nKept elsewhere, it proves that nothing before it was changed since.", audit::head))
         .api_route("/v1/openapi.json", get("openapi", "This document", docs::document))
@@ -165,8 +165,8 @@ fn components() -> Routes {
 const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine in loopback \
     mode, and otherwise the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
     scopes than the token that makes them. The token is shown this once.";
-const UPDATE_SKILL: &str = "Configure a skill, and let it use more\nWhat is absent stays. To name a host that is not public, to \
-    move one that a secret goes to, or to give a secret takes `vault:write` too.";
+const UPDATE_SKILL: &str = "Change a skill's configuration and permissions\nAbsent fields keep their values. Naming a host that \
+    is not public, changing the host that receives a secret, or granting a secret requires `vault:write` too.";
 const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat is absent stays. To move a host that a secret \
     goes to, to name one that is not public, or to give a secret takes `vault:write` too.";
 const CHECK_PROVIDER: &str = "Try a provider on the conformance suite\nIn its sandbox and as it is configured, against a \
@@ -189,9 +189,10 @@ const LIST_AGENT_MODELS: &str = "List agents as models\nAll of them, in the enve
     expect.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
     once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
-const UPGRADE_PROVIDER: &str = "Replace a provider's component, or consent to more\nAlso while agents use it: calls that \
-    run finish on the version before. If the new one asks for more than was consented to, or the configuration does not \
-    fit it, the answer is 409 and the old one stays. Secrets, and hosts with a port, take `vault:write` too.";
+const UPGRADE_PROVIDER: &str = "Replace a provider's component, or consent to more\nAgents may use the provider \
+    meanwhile: running calls finish on the previous version. If the new version requests permissions without consent, or \
+    the configuration does not match its schema, the server returns 409 and keeps the previous version. Consent to \
+    secrets, or to hosts with a port, requires `vault:write` too.";
 const UPGRADE_SKILL: &str = "Replace a skill's component, or consent to more\nIf the new one asks for more than was \
-    consented to, the answer is 409 and the old one stays, until `accept` names it. Without `source` the \
+    consented to, the answer is 409 and the old one stays, until `accept` names it. Without `component` the \
     component stays. Secrets, and hosts with a port, take `vault:write` too.";

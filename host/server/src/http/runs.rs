@@ -45,7 +45,7 @@ pub(super) struct Selection {
     agent_id: Option<Name>,
     /// Only in this state.
     status: Option<Status>,
-    /// Only those that this started.
+    /// Only runs of this origin.
     origin: Option<Origin>,
     #[schemars(skip)]
     #[serde(rename = "limit")]

@@ -50,8 +50,7 @@ pub async fn delete(background: &Background, id: JobId) -> Result<()> {
         Box::pin(async move {
             let job = store::jobs::get(tx, &id).await?;
             if job.status != Status::Dead {
-                let message =
-                    format!("The job `{}` is not dead: the server needs it. Only dead jobs are deleted", job.kind);
+                let message = format!("Job '{id}' is {}; only a dead job can be deleted", job.status.into_str());
                 return Err(Error::conflict("job_needed", message));
             }
             store::jobs::delete(tx, &id).await?;
@@ -62,5 +61,5 @@ pub async fn delete(background: &Background, id: JobId) -> Result<()> {
 }
 
 fn running(job: &Job) -> Error {
-    Error::conflict("job_running", format!("The job `{}` is running; wait for its end", job.kind))
+    Error::conflict("job_running", format!("Job '{}' is running; retry it after it ends", job.id))
 }

@@ -68,7 +68,8 @@ pub struct View {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Install {
-    /// Where the component comes from: one of these.
+    /// Where the component comes from: one of these. Earlier called `source`, which is still accepted.
+    #[serde(rename = "component", alias = "source")]
     pub source: Source,
     /// Of the component; another one is refused.
     pub digest: Option<Digest>,
@@ -76,8 +77,8 @@ pub struct Install {
     /// Nothing if absent; a name that it does not ask for is refused. Secrets, and hosts with a port,
     /// which may be private, take `vault:write`; without it they are missing.
     pub accept: Option<Accept>,
-    /// What it is configured with, as its `config_schema` says. A public host that it names is consented to; one that
-    /// is not public takes `vault:write`.
+    /// Configuration, as described by the component's `config_schema`. Naming a public host in it is consent to that
+    /// host; a host that is not public requires `vault:write`.
     #[serde(default)]
     pub config: Map<String, Value>,
 }

@@ -32,7 +32,8 @@ pub enum Source {
     Bundled(Name),
     /// A file on the server, in one of the configured folders.
     Path(PathBuf),
-    /// An address to download it from, by HTTPS. It takes the component's `digest`.
+    /// URL that the server downloads the component from, over HTTPS or from an address in `egress.private`. Requires
+    /// `digest`.
     Url(String),
 }
 
@@ -49,7 +50,7 @@ impl Source {
             Self::Upload(bytes) => bytes,
             Self::Base64(text) => BASE64
                 .decode(text)
-                .map_err(|e| Error::invalid_field("source.base64", format!("it is not base64: {e}")))?,
+                .map_err(|e| Error::invalid_field("component.base64", format!("it is not base64: {e}")))?,
             Self::Bundled(name) => bundled(&name, world)?,
             Self::Path(path) => file(&path, limit, folders)?,
             // Downloaded before.
@@ -68,12 +69,12 @@ fn bundled(name: &Name, world: World) -> Result<Vec<u8>> {
     found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| {
         let reason =
             format!("no {} '{name}' is in this binary; there are: {}", world.into_str(), names(world).join(", "));
-        Error::invalid_field("source.bundled", reason)
+        Error::invalid_field("component.bundled", reason)
     })
 }
 
 fn file(path: &Path, limit: usize, folders: &[PathBuf]) -> Result<Vec<u8>> {
-    let refused = |reason: String| Error::invalid_field("source.path", reason);
+    let refused = |reason: String| Error::invalid_field("component.path", reason);
     let outside = || refused("it is in none of the folders of `plugins.folders`".into());
     // Links and dots are resolved first. A file outside and a missing one get the same error.
     let real = path.canonicalize().map_err(|_| outside())?;

@@ -77,7 +77,7 @@ events! {
         accepted: BTreeSet<String>,
     },
     SkillRolledBack = "skill.rolled_back" { skill_id: Name, from: Digest, to: Digest },
-    /// Changed configuration options, and all permissions that it has consent to.
+    /// `changed` lists the changed options, `accepted` all permissions with consent.
     SkillConfigured = "skill.configured" { skill_id: Name, changed: Vec<String>, accepted: BTreeSet<String> },
     SkillRemoved = "skill.removed" { skill_id: Name },
     SkillInvoked = "skill.invoked" { step_id: Option<StepId>, skill_id: Name, tool: String, arguments: Value },
@@ -165,7 +165,7 @@ events! {
     /// Sent only to that subscriber, and not stored.
     StreamGap = "stream.gap" { from: i64, to: i64 },
 
-    /// `origin` is what started the run, and `origin_id` the id of an automation that did.
+    /// `origin` is what started the run; `origin_id` is the id of the automation, if one started it.
     RunQueued = "run.queued" {
         session_id: SessionId,
         task: String,

@@ -116,7 +116,7 @@ examples! {
         "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
         "never": ["Use a secret"], "signature": "unsigned", "previous": null, "created_at": NOW,
     });
-    RequestBody Install: json!({ "source": { "bundled": "text" } });
+    RequestBody Install: json!({ "component": { "bundled": "text" } });
     RequestBody Upgrade: json!({ "accept": ["host:api.example.com GET"] });
     RequestBody Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
     ResponseBody Value: json!({ "words": 3 });

@@ -113,7 +113,7 @@ async fn queue(
         task: &task,
         started_by: principal.name(),
         unattended: true,
-        origin: Origin::Chat,
+        origin: Origin::ChatCompletions,
     };
     store::runs::insert(tx, &new).await?;
     let run = runs::queued(tx, &id, principal.name(), claim.as_ref()).await?;

@@ -49,7 +49,7 @@ pub(in crate::services) async fn admit(
     let (limit, folders) = (components.config.server.upload_limit, components.config.plugins.folders.clone());
     let source = match source {
         Source::Url(_) if digest.is_none() => {
-            let reason = "a component that is downloaded has to be the one that you mean: give its digest";
+            let reason = "required with `url`: send the component's digest (`sha256:…`)";
             return Err(Error::invalid_field("digest", reason));
         }
         Source::Url(url) => Source::Upload(download(components, &url, limit).await?),

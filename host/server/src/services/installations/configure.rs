@@ -36,14 +36,16 @@ const CONCURRENCY_RANGE: std::ops::RangeInclusive<u32> = 1..=1000;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "InstallationPatch")]
 pub struct Patch {
-    /// Changes of the configuration, as a JSON merge patch (RFC 7396): what is absent stays, `null` takes away. To
-    /// name a host that is not public, or to move one that a secret goes to, takes `vault:write`.
+    /// Changes to the configuration, as a JSON merge patch (RFC 7396): absent options keep their values, `null` removes
+    /// an option. Naming a host that is not public, or changing the host that receives a secret, requires
+    /// `vault:write`.
     pub config: Option<Map<String, Value>>,
-    /// How many completions of a provider run at once, 1 to 1000. `null`: as many as the server's configuration says.
+    /// Maximum number of concurrent completions of a provider, 1 to 1000. `null` restores the server's default.
     #[serde(default, deserialize_with = "present")]
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: Option<Option<u32>>,
-    /// Secrets that it may use: the vault's names or ids, by the names that it has for them. Takes `vault:write`.
+    /// Secrets to grant: maps the component's name of each secret to its name or id in the vault. Requires
+    /// `vault:write`.
     #[serde(default)]
     pub secrets: BTreeMap<SecretName, String>,
     /// What of its wishes you consent to: names such as `host:localhost:11434 POST`, or `"all"`.
@@ -70,7 +72,7 @@ async fn check_patch(
 ) -> Result<Option<(Digest, Map<String, Value>)>> {
     let current = place.find(&mut *components.store.read().await?).await?;
     if current.kind == World::Skill && patch.concurrency.is_some() {
-        return Err(Error::invalid_field("concurrency", "only a provider has one"));
+        return Err(Error::invalid_field("concurrency", "skills have no `concurrency`; remove the field"));
     }
     let Some(changes) = &patch.config else { return Ok(None) };
     let mut config = current.config;
@@ -98,7 +100,8 @@ impl Change {
         if let Some(changes) = patch.config {
             merge_patch::apply(&mut changed.config, changes.clone());
             if checked != Some((changed.component.digest.clone(), changed.config.clone())) {
-                let message = format!("`{}` was changed meanwhile; look again", place.name);
+                let message =
+                    format!("`{}` was changed by another request; read it again and repeat the change", place.name);
                 return Err(Error::conflict("changed_meanwhile", message));
             }
             let named = permissions::implied_by_config(changed.kind, &changed.component.manifest, &changes, &principal);

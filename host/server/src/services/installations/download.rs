@@ -114,5 +114,5 @@ fn begins_at(headers: &HeaderMap) -> Option<usize> {
 }
 
 fn failed(reason: String) -> Error {
-    Error::invalid_field("source.url", format!("the component cannot be downloaded: {reason}"))
+    Error::invalid_field("component.url", format!("the component cannot be downloaded: {reason}"))
 }

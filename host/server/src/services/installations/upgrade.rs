@@ -33,6 +33,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Upgrade {
     /// Where the component comes from: one of these. Absent: the one that is there stays.
+    #[serde(rename = "component", alias = "source")]
     pub source: Option<Source>,
     /// Of the component; another one is refused.
     pub digest: Option<Digest>,
@@ -107,7 +108,10 @@ impl Change {
         place.check(&current, &tx.now(), &self.config.egress.private)?;
         let Installation { component: old, accepted: before, .. } = current.clone();
         if self.component.is_some() && current.config != self.checked {
-            let message = format!("The configuration of `{}` was changed meanwhile; look again", place.name);
+            let message = format!(
+                "The configuration of `{}` was changed by another request; read it again and repeat the upgrade",
+                place.name
+            );
             return Err(Error::conflict("changed_meanwhile", message));
         }
         let replaces = self.component.is_some();
