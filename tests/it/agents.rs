@@ -105,3 +105,31 @@ async fn changes_at_the_same_time_are_both_kept() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_agent_that_is_deleted_amid_its_runs_leaves_nothing_to_a_new_one_of_its_name() {
+    let server = Server::start().await;
+    let slow = json!({ "steps": [{ "text": "late", "delay_ms": 300 }], "repeat": true });
+    server.scripted_with("ada", slow, json!({})).await;
+    for number in 0..20 {
+        server.start_run("ada", json!({ "task": "old", "session": format!("s{}", number % 5) })).await;
+    }
+    // More runs are queued while the agent goes.
+    let more = async {
+        for _ in 0..50 {
+            let body = json!({ "task": "old", "session": "more" });
+            let answer = server.post("/v1/agents/ada/runs", body).await;
+            assert!([201, 404].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+    };
+    let (deleted, ()) = tokio::join!(server.delete("/v1/agents/ada"), more);
+    deleted.expect(204);
+    let agent = json!({ "name": "ada", "provider": "ada", "model": "script" });
+    server.post("/v1/agents", agent).await.expect(201);
+    let mut events = server.events("after=0&agent_id=ada").await;
+    let run = server.run("ada", "new").await;
+    assert_eq!(run["output"], "late");
+    let told = events.until("run.completed").await;
+    assert!(told.iter().all(|event| event.data["payload"]["task"] != "old"), "{told:?}");
+    assert_eq!(server.get("/v1/agents/ada/runs").await.expect(200).as_array().unwrap().len(), 1);
+}

@@ -58,11 +58,19 @@ async fn a_provider_is_upgraded_and_rolled_back_while_agents_use_it() {
     assert_eq!((&back["version"], &back["digest"]), (&json!("1.0.0"), &old));
     events.until("provider.rolled_back").await;
     assert_eq!(server.run("ada", "go").await["output"], "1 at home");
-    // A configuration that does not fit the new version is told with its fields.
+    // A configuration that does not fit the new version is told with its fields, and may be changed with it.
     server.patch(PROVIDER, json!({ "config": { "place": "a long way off" } })).await.expect(200);
-    let unfit = upgrade(&server, wanted).await;
+    let unfit = upgrade(&server, wanted.clone()).await;
     assert!(unfit.body["details"][0]["field"].as_str().unwrap().contains("place"), "{unfit:?}");
     unfit.error(409, "config_does_not_fit");
+    let mut fitting = wanted;
+    fitting["config"] = json!({ "place": "near" });
+    upgrade(&server, fitting).await.expect(200);
+    assert_eq!(server.run("ada", "go").await["output"], "2 at near");
+    // A client that has seen another state goes back to nothing.
+    let stale = server.request(Method::POST, &format!("{PROVIDER}/rollback")).header("If-Match", "\"stale\"");
+    send(stale).await.error(412, "stale");
+    server.post(&format!("{PROVIDER}/rollback"), json!({})).await.expect(200);
     // Another component does not take its place.
     upgrade(&server, json!({ "component": component("caller") })).await.error(400, "another_provider");
     upgrade(&server, json!({ "component": { "bundled": "text" } })).await.error(400, "wrong_world");

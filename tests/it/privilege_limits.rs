@@ -193,13 +193,11 @@ async fn a_component_that_knows_a_secret_gets_no_host_more_without_the_vault() {
     let denied = mine.json(Method::PUT, skill, accept.clone()).await.error(403, "insufficient_scope");
     assert!(denied.contains("knows the secret 'key'"), "{denied}");
     outcome("agents:write alone: one host more for who knows a secret", &denied);
-    // Nor through an upgrade and back.
     let next = [std::fs::read(test_component("keeper")).unwrap(), b"\0\x05\x04more".to_vec()].concat();
     let over = send(mine.request(Method::PUT, skill).multipart(form(next, Some("host:localhost GET+POST"))));
-    over.await.expect(200);
-    let back = std::fs::read(test_component("keeper")).unwrap();
-    let back = send(mine.request(Method::PUT, skill).multipart(form(back, None))).await.expect(200);
-    assert_eq!(back["granted"]["secrets"], json!([]));
+    // Another component in its place could read what it keeps.
+    let denied = over.await.error(403, "insufficient_scope");
+    assert!(denied.contains("knows the secret 'key'"), "{denied}");
     send(trial.server.request(Method::PUT, skill).json(&accept)).await.expect(200);
 }
 

@@ -92,7 +92,8 @@ impl Pool {
         if let Some(permit) = self.permits.try_acquire(owner) {
             return Ok(permit);
         }
-        self.close_oldest();
+        // At its own limit an installation closes one of its own.
+        self.close_oldest(|key| !self.permits.is_at_limit(owner) || key.policy.owner == *owner);
         timeout_at(until, self.permits.acquire(owner)).await.map_err(|_| Error::Busy)
     }
 
@@ -104,10 +105,15 @@ impl Pool {
         });
     }
 
-    fn close_oldest(&self) {
+    /// Closes the oldest idle connection with such a key.
+    fn close_oldest(&self, is_such: impl Fn(&Key) -> bool) {
         let mut idle = self.lock();
         let oldest = |connections: &Vec<(Instant, Connection)>| connections.first().map(|(since, _)| *since);
-        let key = idle.iter().min_by_key(|(_, connections)| oldest(connections)).map(|(key, _)| key.clone());
+        let key = idle
+            .iter()
+            .filter(|(key, _)| is_such(key))
+            .min_by_key(|(_, connections)| oldest(connections))
+            .map(|(key, _)| key.clone());
         let Some(key) = key else { return };
         if let Some(connections) = idle.get_mut(&key) {
             connections.remove(0);

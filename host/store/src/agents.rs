@@ -107,7 +107,7 @@ pub async fn delete(tx: &mut Tx, key: AgentKey) -> Result<()> {
     let sql = "UPDATE agents SET deleted_at = ?, former_name = name, name = '~' || key, removed_to = ? WHERE key = ?";
     sqlx::query(sql).bind(now).bind(position).bind(key.0).execute(&mut **tx).await?;
     sqlx::query("DELETE FROM installations WHERE agent = ?").bind(key.0).execute(&mut **tx).await?;
-    Ok(())
+    super::runs::cancel_all(tx, key).await
 }
 
 /// Removes up to about `max` rows of a deleted agent. Returns whether nothing is left of it.

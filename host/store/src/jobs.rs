@@ -38,6 +38,15 @@ pub async fn insert(tx: &mut Tx, new: &NewJob) -> Result<bool> {
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Makes a job due now if it is due after `latest`.
+pub async fn hasten(tx: &mut Tx, key: &str, latest: &str) -> Result<()> {
+    let sql = "UPDATE jobs SET due_at = ? WHERE key = ? AND status = 'due' AND due_at > ?";
+    let now = tx.now();
+    sqlx::query(sql).bind(now).bind(key).bind(latest).execute(&mut **tx).await?;
+    tx.wake_jobs();
+    Ok(())
+}
+
 /// Removes the jobs with these keys.
 pub async fn remove(tx: &mut Tx, keys: &[String]) -> Result<()> {
     let sql = "DELETE FROM jobs WHERE key IN (SELECT value FROM json_each(?))";
@@ -45,21 +54,31 @@ pub async fn remove(tx: &mut Tx, keys: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Claims up to `limit` due jobs of these kinds, the longest due first. They are running until `until`.
-pub async fn claim(tx: &mut Tx, lease: &str, kinds: &[&str], until: &str, limit: usize) -> Result<Vec<Job>> {
+/// Claims up to `limit` due jobs of these kinds, the longest due first, but none of `running`. They are running until
+/// `until`.
+pub async fn claim(
+    tx: &mut Tx,
+    lease: &str,
+    (kinds, running): (&[&str], &[JobId]),
+    until: &str,
+    limit: usize,
+) -> Result<Vec<Job>> {
     let sql = "UPDATE jobs SET status = 'running', lease = ?, due_at = ?, attempts = attempts + 1
                WHERE position IN (SELECT position FROM jobs WHERE status <> 'dead' AND due_at <= ?
-                   AND kind IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT ?)
+                   AND kind IN (SELECT value FROM json_each(?)) AND id NOT IN (SELECT value FROM json_each(?))
+                   ORDER BY due_at LIMIT ?)
                RETURNING *, (SELECT name FROM agents WHERE key = jobs.agent) AS agent_name";
     let (now, limit) = (tx.now(), i64::try_from(limit).map_err(Error::internal)?);
-    let claimed = sqlx::query_as(sql).bind(lease).bind(until).bind(now).bind(to_json(&kinds)?).bind(limit);
+    let claimed = sqlx::query_as(sql).bind(lease).bind(until).bind(now).bind(to_json(&kinds)?).bind(to_json(&running)?);
+    let claimed = claimed.bind(limit);
     Ok(claimed.fetch_all(&mut **tx).await?)
 }
 
-/// Extends the leases of running jobs.
-pub async fn renew(tx: &mut Tx, lease: &str, until: &str) -> Result<()> {
-    let sql = "UPDATE jobs SET due_at = ? WHERE lease = ? AND status = 'running'";
-    sqlx::query(sql).bind(until).bind(lease).execute(&mut **tx).await?;
+/// Extends the leases of these running jobs.
+pub async fn renew(tx: &mut Tx, lease: &str, running: &[JobId], until: &str) -> Result<()> {
+    let sql = "UPDATE jobs SET due_at = ? WHERE lease = ? AND status = 'running'
+               AND id IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(until).bind(lease).bind(to_json(&running)?).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use moxxy_types::{
     agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
-    ids::{MessageId, QuestionId, RunId},
+    ids::{MessageId, QuestionId, RunId, SessionId},
     jobs::{NewJob, QUESTION_EXPIRY},
     paging::PageRequest,
     policy::Standing,
@@ -105,6 +105,19 @@ pub async fn all_standing(db: &mut Db, agent: AgentKey, page: &PageRequest) -> R
     let rows: Vec<Question> =
         sqlx::query_as(sql).bind(agent.0).bind(page.after()).bind(page.rows()).fetch_all(db).await?;
     Ok(rows.into_iter().filter_map(Standing::from_approval).collect())
+}
+
+/// Whether a decision in a run still holds for other runs.
+pub async fn any_standing_of(db: &mut Db, run: &RunId) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM questions q JOIN sessions s ON s.id = q.session WHERE q.run = ?
+               AND q.status = 'answered' AND (q.scope = 'always' OR q.scope = 'session' AND s.closed_at IS NULL))";
+    Ok(sqlx::query_scalar(sql).bind(run.as_str()).fetch_one(db).await?)
+}
+
+/// Whether a decision in a session still holds for other sessions.
+pub async fn any_standing_in(db: &mut Db, session: &SessionId) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM questions WHERE session = ? AND status = 'answered' AND scope = 'always')";
+    Ok(sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?)
 }
 
 /// Revokes all decisions that apply to more than one call.

@@ -152,7 +152,8 @@ pub async fn open(db: &mut Db) -> Result<Vec<Run>> {
 
 /// Returns the oldest run of a session that has not ended, or `None` if it waits for a person.
 pub async fn next_in(db: &mut Db, session: &SessionId) -> Result<Option<RunId>> {
-    let sql = "SELECT id, status FROM runs WHERE session = ? AND ended_at IS NULL ORDER BY position LIMIT 1";
+    let sql = "SELECT id, status FROM runs r WHERE session = ? AND ended_at IS NULL AND EXISTS
+               (SELECT 1 FROM agents WHERE key = r.agent AND deleted_at IS NULL) ORDER BY position LIMIT 1";
     let next: Option<(RunId, Status)> = sqlx::query_as(sql).bind(session.as_str()).fetch_optional(db).await?;
     Ok(next.filter(|(_, status)| *status != Status::Waiting).map(|(id, _)| id))
 }
@@ -162,6 +163,14 @@ pub async fn queued_in(db: &mut Db, session: &SessionId) -> Result<u64> {
     let sql = "SELECT COUNT(*) FROM runs WHERE session = ? AND ended_at IS NULL AND status = 'queued'";
     let count: i64 = sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?;
     Ok(count.unsigned_abs())
+}
+
+/// Ends the runs of an agent that is deleted, without events, which go with it.
+pub(super) async fn cancel_all(tx: &mut Tx, agent: AgentKey) -> Result<()> {
+    let sql = "UPDATE runs SET status = 'cancelled', ended_at = ? WHERE agent = ? AND ended_at IS NULL";
+    let now = tx.now();
+    sqlx::query(sql).bind(now).bind(agent.0).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Returns the oldest run of an agent, deleted or not.

@@ -73,6 +73,14 @@ pub async fn recount_left_out(tx: &mut Tx, id: &SessionId) -> Result<()> {
     Ok(())
 }
 
+/// Closes a session, unless it is closed already.
+pub async fn close_one(tx: &mut Tx, id: &SessionId) -> Result<()> {
+    let now = tx.now();
+    let sql = "UPDATE sessions SET closed_at = ? WHERE id = ? AND closed_at IS NULL";
+    sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Deletes a session that has no runs.
 pub async fn delete(tx: &mut Tx, id: &SessionId) -> Result<()> {
     sqlx::query("DELETE FROM sessions WHERE id = ?").bind(id.as_str()).execute(&mut **tx).await?;

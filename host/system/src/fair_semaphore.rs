@@ -57,6 +57,11 @@ impl<H: Eq + Hash + Clone> FairSemaphore<H> {
         (state.free > 0 && permits < self.0.max_per_holder).then(|| Shared::hand_out(&self.0, &mut state, holder))
     }
 
+    /// Whether a holder has as many permits as one may.
+    pub fn is_at_limit(&self, holder: &H) -> bool {
+        self.0.lock().holders.get(holder).is_some_and(|holder| holder.permits >= self.0.max_per_holder)
+    }
+
     /// Waits for a permit. Dropping the future gives up the place in the queue.
     pub async fn acquire(&self, holder: &H) -> FairPermit<H> {
         loop {

@@ -1,7 +1,12 @@
 //! Driver of jobs. It sleeps until the next job is due, claims what is, and runs each job in a task of its own. A job
 //! that fails is retried with exponential back-off; after its last attempt it is dead.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use moxxy_store::{self as store, Store, Tx, events};
@@ -15,6 +20,8 @@ use moxxy_types::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
+/// Maximum number of claims in a row.
+const MAX_CLAIMS: usize = 64;
 /// Maximum number of jobs that run at the same time.
 const MAX_CONCURRENT: usize = 16;
 /// Duration of a lease, in seconds. It is renewed while the job runs.
@@ -75,6 +82,7 @@ pub(super) struct Driver {
     /// Id of this driver's leases.
     lease: String,
     permits: Arc<Semaphore>,
+    running: Arc<Mutex<HashSet<JobId>>>,
 }
 
 impl Effect {
@@ -114,7 +122,14 @@ impl Handlers {
 
 impl Driver {
     pub(super) fn new(store: Store, tasks: Tasks, handlers: Handlers) -> Self {
-        Self { store, tasks, handlers, lease: ids::event(), permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
+        Self {
+            store,
+            tasks,
+            handlers,
+            lease: ids::event(),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
+            running: Arc::default(),
+        }
     }
 
     /// Runs jobs until the shutdown. Then gives those back that have not begun to commit.
@@ -122,6 +137,7 @@ impl Driver {
         let shutdown = self.tasks.shutdown().clone();
         let mut changes = self.store.job_changes();
         let mut renewal = tokio::time::interval(RENEWAL_INTERVAL);
+        let mut renewed = Instant::now();
         while !shutdown.is_cancelled() {
             changes.mark_unchanged();
             let pause = self.start_due().await.unwrap_or_else(|error| {
@@ -134,7 +150,11 @@ impl Driver {
                 () = tokio::time::sleep(pause.unwrap_or(MAX_SLEEP)) => {}
                 permit = self.permits.acquire(), if pause.is_none() => drop(permit),
                 // Only while jobs run: an idle server is not woken.
-                _ = renewal.tick(), if self.permits.available_permits() < MAX_CONCURRENT => self.renew().await,
+                _ = renewal.tick(), if self.permits.available_permits() < MAX_CONCURRENT => {}
+            }
+            if renewed.elapsed() >= RENEWAL_INTERVAL {
+                self.renew().await;
+                renewed = Instant::now();
             }
         }
         let lease = self.lease.clone();
@@ -144,10 +164,11 @@ impl Driver {
         }
     }
 
-    /// Starts the jobs that are due, and returns the time until the next one, or `None` if no more can run now.
+    /// Starts due jobs, and returns the time until the next one, or `None` if no more can run now.
     async fn start_due(&self) -> Result<Option<Duration>> {
         let kinds = self.handlers.kinds();
-        loop {
+        // A limited number of times, so that leases are renewed in between.
+        for _ in 0..MAX_CLAIMS {
             let free = self.permits.available_permits();
             if free == 0 {
                 return Ok(None);
@@ -159,29 +180,40 @@ impl Driver {
             if !pause.is_zero() {
                 return Ok(Some(pause.min(MAX_SLEEP)));
             }
-            for job in self.claim(kinds.clone(), free).await? {
+            let claimed = self.claim(kinds.clone(), free).await?;
+            if claimed.is_empty() {
+                // Those that are due run here already, and their leases are about to be renewed.
+                return Ok(Some(RETRY_INTERVAL));
+            }
+            for job in claimed {
                 self.start(job).await?;
             }
         }
+        Ok(Some(Duration::ZERO))
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<JobId>> {
+        // No update panics halfway, so the set is valid even if the lock is poisoned.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn claim(&self, kinds: Vec<&'static str>, limit: usize) -> Result<Vec<Job>> {
-        let lease = self.lease.clone();
+        let (lease, running) = (self.lease.clone(), self.running().iter().cloned().collect::<Vec<_>>());
         let claim = self.store.write(move |tx| {
             Box::pin(async move {
                 let until = tx.after(LEASE_SECONDS);
-                store::jobs::claim(tx, &lease, &kinds, &until, limit).await
+                store::jobs::claim(tx, &lease, (&kinds, &running), &until, limit).await
             })
         });
         claim.await
     }
 
     async fn renew(&self) {
-        let lease = self.lease.clone();
+        let (lease, running) = (self.lease.clone(), self.running().iter().cloned().collect::<Vec<_>>());
         let renewed = self.store.write(move |tx| {
             Box::pin(async move {
                 let until = tx.after(LEASE_SECONDS);
-                store::jobs::renew(tx, &lease, &until).await
+                store::jobs::renew(tx, &lease, &running, &until).await
             })
         });
         if let Err(error) = renewed.await {
@@ -191,9 +223,11 @@ impl Driver {
 
     async fn start(&self, job: Job) -> Result<()> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(Error::internal)?;
-        let driver = self.clone();
+        let (driver, id) = (self.clone(), job.id.clone());
+        self.running().insert(id.clone());
         self.tasks.spawn("job", Policy::Job, async move {
             driver.attempt(job).await;
+            driver.running().remove(&id);
             drop(permit);
         });
         Ok(())

@@ -19,6 +19,9 @@ use driver::{Driver, Handlers};
 
 pub use driver::{Effect, Next, Recurrence};
 
+/// No repeated job is due later than this from now, in seconds.
+const MAX_REPETITION_SECONDS: i64 = 86_400;
+
 /// All tasks, the handlers of jobs, and the lock on the data directory that they use.
 #[derive(Debug, Clone)]
 pub struct Background {
@@ -88,5 +91,7 @@ async fn start_repeated(tx: &mut Tx, kind: &'static str) -> Result<()> {
         due_at: tx.now(),
         created_by: "server".to_owned(),
     };
-    store::jobs::insert(tx, &job).await.map(drop)
+    store::jobs::insert(tx, &job).await?;
+    // The clock may have been far ahead when it was scheduled.
+    store::jobs::hasten(tx, kind, &tx.after(MAX_REPETITION_SECONDS)).await
 }

@@ -347,9 +347,23 @@ fn requested_names(manifest: &Manifest) -> Names {
     hosts.chain(manifest.secrets.iter().map(secret_permission)).collect()
 }
 
-/// Whether a component requests what a permission is about, in part or as a whole.
-pub fn is_requested(manifest: &Manifest, name: &str) -> bool {
-    requested_names(manifest).contains(name) || narrowed_host(manifest, name).is_some()
+/// Whether a component requests a part of what a permission of another version is about, and lacks consent to it.
+pub fn is_revoked(manifest: &Manifest, accepted: &Names, name: &str) -> bool {
+    let Some((place, methods)) = name.strip_prefix("host:").and_then(|name| name.split_once(' ')) else {
+        return !accepted.contains(name) && requested_names(manifest).contains(name);
+    };
+    methods.split('+').any(|method| {
+        let part = format!("host:{place} {method}");
+        let is_whole = |request: &HostRequest| request.host == place && request.methods.iter().any(|one| one == method);
+        let requested = manifest.hosts.iter().any(is_whole) || narrowed_host(manifest, &part).is_some();
+        let covers = |other: &String| {
+            other
+                .strip_prefix("host:")
+                .and_then(|other| other.split_once(' '))
+                .is_some_and(|(at, allowed)| at == place && allowed.split('+').any(|one| one == method))
+        };
+        requested && !accepted.iter().any(covers)
+    })
 }
 
 /// Whether a permission is one to a host that is not public, which requires `vault:write`.

@@ -1,6 +1,6 @@
 //! Sessions: an agent's conversations. Their histories never mix.
 
-use moxxy_store::{self as store, Db, events};
+use moxxy_store::{self as store, Db, Tx, events};
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
@@ -12,7 +12,7 @@ use moxxy_types::{
     tokens::Principal,
 };
 
-use crate::services::runs::{self, Runs};
+use crate::services::runs::{self, Runs, holds_decision};
 
 /// Number of runs that a deletion reads at once.
 const RUNS_PER_READ: i64 = 100;
@@ -83,13 +83,11 @@ pub async fn reset(runs: &Runs, principal: Principal, agent: Name) -> Result<Ses
 
 /// Deletes a session that no open run is in, with its runs.
 pub async fn delete(runs: &Runs, principal: Principal, agent: Name, id: SessionId) -> Result<()> {
-    let mut db = runs.store.read().await?;
-    let key = store::agents::get(&mut db, &agent).await?.key;
-    store::sessions::get(&mut db, key, &id).await?;
-    refuse_open(&mut db, &id).await?;
-    drop(db);
     let store = runs.store.clone();
     let removal = async move {
+        let (name, session) = (agent.clone(), id.clone());
+        // New runs of the conversation begin another session from now on.
+        store.write(move |tx| Box::pin(async move { close_for_removal(tx, &name, &session).await })).await?;
         loop {
             let some = store::runs::of_session(&mut *store.read().await?, &id, RUNS_PER_READ).await?;
             if some.is_empty() {
@@ -111,6 +109,16 @@ pub async fn delete(runs: &Runs, principal: Principal, agent: Name, id: SessionI
     };
     // A deletion that has begun is completed, even if the client disconnects.
     runs.tasks.run_detached("session removal", removal).await
+}
+
+async fn close_for_removal(tx: &mut Tx, agent: &Name, id: &SessionId) -> Result<()> {
+    let key = store::agents::get(tx, agent).await?.key;
+    store::sessions::get(tx, key, id).await?;
+    refuse_open(tx, id).await?;
+    if store::questions::any_standing_in(tx, id).await? {
+        return Err(holds_decision());
+    }
+    store::sessions::close_one(tx, id).await
 }
 
 async fn refuse_open(db: &mut Db, id: &SessionId) -> Result<()> {

@@ -200,8 +200,8 @@ pub fn place(agent: Name, name: Name, expected: Expected) -> Place {
 
 /// Converts an upload to an upgrade that replaces the component.
 impl From<Install> for Upgrade {
-    fn from(Install { source, digest, accept, .. }: Install) -> Self {
-        Self { source: Some(source), digest, accept, revoke: Names::new() }
+    fn from(Install { source, digest, accept, config }: Install) -> Self {
+        Self { source: Some(source), digest, accept, revoke: Names::new(), config }
     }
 }
 

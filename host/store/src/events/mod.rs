@@ -50,7 +50,8 @@ pub(crate) async fn insert(db: &mut Db, events: &mut [LoggedEvent]) -> Result<()
 /// Assigns the next sequence numbers of a run to its events.
 async fn number(db: &mut Db, events: &mut [LoggedEvent]) -> Result<()> {
     let Some(run) = events.first().and_then(|event| event.envelope.run_id.clone()) else { return Ok(()) };
-    let sql = "UPDATE runs SET last_sequence = last_sequence + ? WHERE id = ? RETURNING last_sequence";
+    let sql = "UPDATE runs SET last_sequence = last_sequence + ? WHERE id = ? AND EXISTS
+               (SELECT 1 FROM agents WHERE key = runs.agent AND deleted_at IS NULL) RETURNING last_sequence";
     let count = i64::try_from(events.len()).map_err(Error::internal)?;
     let last: Option<i64> = sqlx::query_scalar(sql).bind(count).bind(&run).fetch_optional(db).await?;
     // A run that was deleted with its agent must not add events to a new agent of the same name.
@@ -81,6 +82,7 @@ pub async fn after(db: &mut Db, position: i64, filter: &Filter, limit: i64) -> R
     } else if values.len() > MAX_RANGES {
         matching(&mut query, position);
         query.push(" AND ").push(column).push(" IN (SELECT value FROM json_each(").push_bind(json!(values)).push("))");
+        query.push(" AND position > COALESCE((SELECT MAX(removed_to) FROM agents WHERE former_name = agent_id), 0)");
     } else {
         // For each value a range of an index: with one condition on all of them, SQLite would sort all that match.
         for (index, value) in values.iter().enumerate() {

@@ -110,7 +110,7 @@ pub async fn carry(tx: &mut Tx, principal: &Principal, from: &Digest, to: &Candi
 pub async fn retarget_hosts(
     tx: &mut Tx,
     principal: &Principal,
-    holder: InstallationKey,
+    (holder, digest): (InstallationKey, &Digest),
     from: Option<String>,
     to: Option<String>,
 ) -> Result<()> {
@@ -125,7 +125,8 @@ pub async fn retarget_hosts(
         }
         principal
             .require(Scope::VaultWrite, &format!("The secret '{}' would be sent to another host", grant.secret))?;
-        if !sent {
+        // Those of the previous version belong to its own configuration.
+        if !sent || grant.digest != *digest {
             continue;
         }
         grant.hosts.retain(|host| Some(host) != from.as_ref());
@@ -164,6 +165,21 @@ pub async fn check_hosts(
     match grants.into_iter().find(|grant| grant.mode == Mode::Reveal) {
         Some(grant) => {
             principal.require(Scope::VaultWrite, &format!("The component knows the secret '{}'", grant.secret))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns an error if an installation may know the value of a secret, unless `principal` has `vault:write`: another
+/// component in its place could read the value in what the installation keeps.
+pub async fn refuse_if_revealed(tx: &mut Tx, principal: &Principal, holder: InstallationKey) -> Result<()> {
+    let grants = store::grants::of_installation(tx, holder).await?;
+    // A grant that has ended counts too.
+    match grants.into_iter().find(|grant| grant.mode == Mode::Reveal) {
+        Some(grant) => {
+            let why =
+                format!("The component knows the secret '{}', and another one is to take its place", grant.secret);
+            principal.require(Scope::VaultWrite, &why)
         }
         None => Ok(()),
     }

@@ -24,7 +24,7 @@ use crate::services::{
     permissions::PLAIN_HTTP_PREFIX,
     vault::Vault,
 };
-pub use from_consent::{carry, check_hosts, from_consent, grant_named, retarget_hosts, revoke_all};
+pub use from_consent::{carry, check_hosts, from_consent, grant_named, refuse_if_revealed, retarget_hosts, revoke_all};
 pub use issue::Candidate;
 
 /// Maximum use limit of a grant.

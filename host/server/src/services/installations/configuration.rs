@@ -67,7 +67,7 @@ pub(super) async fn retarget_grants(
         if !same {
             let destination = |origin: Target| permissions::destination(&origin);
             let (from, to) = (from.map(destination), to.map(destination));
-            grants::retarget_hosts(tx, principal, installation.key, from, to).await?;
+            grants::retarget_hosts(tx, principal, (installation.key, &installation.component.digest), from, to).await?;
         }
     }
     Ok(())

@@ -23,6 +23,7 @@ use crate::{
         components::Components,
         grants::{self, Candidate},
         installations::{Place, admit, configuration},
+        merge_patch,
         permissions::{self, Accept},
         source::Source,
     },
@@ -43,6 +44,9 @@ pub struct Upgrade {
     /// What of your consent you take back, by the same names.
     #[serde(default)]
     pub revoke: Names,
+    /// Changes to the configuration for the new version, as a JSON merge patch (RFC 7396).
+    #[serde(default)]
+    pub config: Map<String, Value>,
 }
 
 /// Replaces the component of an installation. Running calls finish on the old one; later calls use the new one. The
@@ -65,7 +69,10 @@ async fn replace(
     upgrade: Upgrade,
 ) -> Result<Installation> {
     let current = place.find(&mut *components.store.read().await?).await?;
-    let Upgrade { source, digest, accept, revoke } = upgrade;
+    let Upgrade { source, digest, accept, revoke, config: changes } = upgrade;
+    if source.is_none() && !changes.is_empty() {
+        return Err(Error::invalid_field("config", "without a new component, change the configuration by PATCH"));
+    }
     let admitted = match source {
         Some(source) => Some(admit::admit(components, source, digest.clone(), current.kind).await?),
         None => None,
@@ -73,11 +80,13 @@ async fn replace(
     let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));
     if let Some(component) = &component {
         same_component(&current, component)?;
-        configuration::check_for_upgrade(components, &component.manifest, &current.config).await?;
+        let mut config = current.config.clone();
+        merge_patch::apply(&mut config, changes.clone());
+        configuration::check_for_upgrade(components, &component.manifest, &config).await?;
     }
     let checked = current.config;
     let config = Arc::clone(&components.config);
-    let change = Change { principal, place, component, checked, digest, accept, revoke, config };
+    let change = Change { principal, place, component, checked, changes, digest, accept, revoke, config };
     let upgraded = components.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may be unused now, or a refused one was never used.
@@ -95,6 +104,8 @@ struct Change {
     component: Option<Description>,
     /// The configuration that was checked against the schema of the component.
     checked: Map<String, Value>,
+    /// Changes to it, which were checked too.
+    changes: Map<String, Value>,
     digest: Option<Digest>,
     accept: Option<Accept>,
     revoke: Names,
@@ -118,10 +129,11 @@ impl Change {
         let component = self.component.unwrap_or_else(|| old.clone());
         admit::same_digest(self.digest, &component.digest)?;
         let is_other = old.digest != component.digest;
-        let config = match is_other {
-            true => configuration::with_defaults(&component.manifest, current.config.clone()),
-            false => current.config.clone(),
-        };
+        let mut config = current.config.clone();
+        merge_patch::apply(&mut config, self.changes.clone());
+        if is_other {
+            config = configuration::with_defaults(&component.manifest, config);
+        }
         let old_manifest = permissions::with_configured_hosts(&old.manifest, &current.config);
         let manifest = permissions::with_configured_hosts(&component.manifest, &config);
         let is_list = matches!(self.accept, Some(Accept::Names(_)));
@@ -140,18 +152,23 @@ impl Change {
         if let Some(unknown) = self.revoke.difference(&before).next() {
             return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
         }
+        carried.extend(permissions::implied_by_config(current.kind, &component.manifest, &self.changes, &principal));
         let accepted = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
         let accepted = permissions::retain_requested(accepted, &component.manifest, &config);
         let candidate = Candidate::new(&current, place.agent.as_ref()).with_component(&component);
         if is_other {
+            grants::refuse_if_revealed(tx, &principal, current.key).await?;
             store::components::insert(tx, &component).await?;
             store::installations::replace(tx, current.key, &component.digest, &config, &accepted).await?;
             // Earlier grants of this version must not become effective again.
             grants::revoke_all(tx, &principal, &candidate).await?;
             grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
-        } else if accepted != before {
-            let consented = Installation { accepted: accepted.clone(), ..current };
+            let replaced = place.find(tx).await?;
+            configuration::retarget_grants(tx, &principal, &replaced, &current.config).await?;
+        } else if accepted != before || config != current.config {
+            let consented = Installation { accepted: accepted.clone(), config, ..current.clone() };
             store::installations::update(tx, &consented).await?;
+            configuration::retarget_grants(tx, &principal, &consented, &current.config).await?;
         }
         grants::check_hosts(tx, &principal, &candidate, accepted.difference(&before)).await?;
         grants::from_consent(tx, &principal, &candidate, &named).await?;
@@ -169,23 +186,34 @@ impl Change {
 /// `vault:write`.
 pub async fn rollback(components: &Components, principal: Principal, place: Place) -> Result<Installation> {
     let previous = place.find(&mut *components.store.read().await?).await?.previous;
-    if let Some(digest) = previous
-        && let Err(why) = components.plugins.check(&digest).await
+    if let Some(digest) = &previous
+        && let Err(why) = components.plugins.check(digest).await
     {
         return Err(Error::conflict("component_unusable", format!("The version before cannot be used: {why}")));
     }
-    let rolled_back =
-        components.store.write(move |tx| Box::pin(async move { swap(tx, &principal, &place).await })).await?;
+    let private = components.config.egress.private.clone();
+    let swapping = components.store.write(move |tx| {
+        Box::pin(async move {
+            let newer = place.find(tx).await?;
+            place.check(&newer, &tx.now(), &private)?;
+            if newer.previous != previous {
+                let message = format!("`{}` was changed by another request; read it again", place.name);
+                return Err(Error::conflict("changed_meanwhile", message));
+            }
+            swap(tx, &principal, &place, newer).await
+        })
+    });
+    let rolled_back = swapping.await?;
     components.models.forget(&rolled_back.name);
     Ok(rolled_back)
 }
 
-async fn swap(tx: &mut Tx, principal: &Principal, place: &Place) -> Result<Installation> {
-    let newer = place.find(tx).await?;
+async fn swap(tx: &mut Tx, principal: &Principal, place: &Place, newer: Installation) -> Result<Installation> {
     let Some(to) = newer.previous.clone() else {
         let message = format!("{} '{}' was never upgraded", place.noun(), place.name);
         return Err(Error::conflict("nothing_to_roll_back", message));
     };
+    grants::refuse_if_revealed(tx, principal, newer.key).await?;
     store::installations::swap(tx, newer.key).await?;
     let from = newer.component.digest.clone();
     let back = match place.agent {
@@ -199,7 +227,7 @@ async fn swap(tx: &mut Tx, principal: &Principal, place: &Place) -> Result<Insta
     let accepted = older.accepted.clone();
     older.accepted.retain(|name| {
         // Consent that the newer version could have had and has not was revoked.
-        let is_revoked = !newer.accepted.contains(name) && permissions::is_requested(&newer_manifest, name);
+        let is_revoked = permissions::is_revoked(&newer_manifest, &newer.accepted, name);
         !is_revoked && (principal.may(Scope::VaultWrite) || !permissions::is_privileged(&older_manifest, name))
     });
     if older.accepted != accepted {

@@ -19,6 +19,9 @@ pub async fn delete(runs: &Runs, principal: Principal, agent: &Name, id: RunId) 
     if run.status.is_open() {
         return Err(Error::conflict("run_open", format!("Run '{id}' has not ended; stop it first")));
     }
+    if store::questions::any_standing_of(&mut *runs.store.read().await?, &id).await? {
+        return Err(holds_decision());
+    }
     let (store, subject) = (runs.store.clone(), EventContext::agent(agent).by(principal.name()));
     let removal = async move {
         remove_rows(&store, id.clone()).await?;
@@ -32,6 +35,13 @@ pub async fn delete(runs: &Runs, principal: Principal, agent: &Name, id: RunId) 
     };
     // A deletion that has begun is completed, even if the client disconnects.
     runs.tasks.run_detached("run removal", removal).await
+}
+
+/// Error for what cannot be deleted, because a person decided in it on calls of other runs.
+pub fn holds_decision() -> Error {
+    let message = "A decision on tool calls that was made here still holds for other runs; set the agent's tool policy \
+                   anew to revoke it, then delete";
+    Error::conflict("decision_holds", message)
 }
 
 /// Removes the rows of a run in pieces.

@@ -84,7 +84,8 @@ impl History {
     /// Returns the beginning of a prompt that starts with the message at `index`, the task of the run aside.
     pub(super) fn beginning(&self, index: usize) -> Option<Beginning> {
         let position = *self.positions.get(index)?;
-        let dropped = index - usize::from(self.has_older_task);
+        // The older task stays where it is.
+        let dropped = index.checked_sub(usize::from(self.has_older_task))?;
         let session = self.messages.first()?.session_id.clone();
         Some(Beginning { session, position, left_out: self.left_out + i64::try_from(dropped).ok()? })
     }

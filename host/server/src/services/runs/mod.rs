@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 pub use control::Scheduler;
-pub use delete::{delete, remove_rows};
+pub use delete::{delete, holds_decision, remove_rows};
 pub(super) use questions::record_expired;
 pub use queue::wake;
 pub use resume::{cancel_all, resume_all};
