@@ -63,7 +63,7 @@ pub async fn refresh(components: &Components, provider: &Installation) -> Result
 pub async fn info(components: &Components, provider: &Installation, model: &str) -> ModelInfo {
     let models = match components.models.get(provider, components.store.clock().now()) {
         Some(cached) => cached.models,
-        None => match stored(components, provider).await {
+        None => match last_list(components, provider).await {
             Some(models) => Some(models),
             None => refresh(components, provider).await.inspect_err(|error| warn(provider, error)).ok().map(Arc::new),
         },
@@ -80,7 +80,7 @@ pub async fn info(components: &Components, provider: &Installation, model: &str)
 }
 
 /// Returns the list in the database, and lets the provider list its models anew meanwhile.
-async fn stored(components: &Components, provider: &Installation) -> Option<Arc<Vec<Model>>> {
+async fn last_list(components: &Components, provider: &Installation) -> Option<Arc<Vec<Model>>> {
     let read = async { store::model_lists::get(&mut *components.store.read().await?, provider).await };
     let models = read.await.inspect_err(|error| tracing::error!(%error, "failed to read a list of models")).ok()??;
     let models = with_configured_prices(components, &provider.name, models);

@@ -114,7 +114,7 @@ struct Change {
 
 impl Change {
     async fn write(self, tx: &mut Tx) -> Result<Installation> {
-        let Self { principal, place, .. } = self;
+        let (principal, place) = (&self.principal, &self.place);
         let current = place.find(tx).await?;
         place.check(&current, &tx.now(), &self.config.egress.private)?;
         let Installation { component: old, accepted: before, .. } = current.clone();
@@ -125,59 +125,70 @@ impl Change {
             );
             return Err(Error::conflict("changed_meanwhile", message));
         }
-        let replaces = self.component.is_some();
-        let component = self.component.unwrap_or_else(|| old.clone());
-        admit::same_digest(self.digest, &component.digest)?;
+        let component = self.component.clone().unwrap_or_else(|| old.clone());
+        admit::same_digest(self.digest.clone(), &component.digest)?;
         let is_other = old.digest != component.digest;
         let mut config = current.config.clone();
         merge_patch::apply(&mut config, self.changes.clone());
         if is_other {
             config = configuration::with_defaults(&component.manifest, config);
         }
-        let old_manifest = permissions::with_configured_hosts(&old.manifest, &current.config);
-        let manifest = permissions::with_configured_hosts(&component.manifest, &config);
-        let is_list = matches!(self.accept, Some(Accept::Names(_)));
-        let accept = self.accept.map(|accept| accept.resolve_configured(&component.manifest, &config));
-        if is_list && !replaces {
-            // Without a component, the request can only be about consent.
-            Accept::check_scope(accept.as_ref(), &manifest, &principal)?;
-        }
-        let named = Accept::resolve(accept, &manifest, &principal)?;
-        permissions::check_consent(&old_manifest, &manifest, &named)?;
-        let mut carried = permissions::carried_over(&old_manifest, &before, &manifest);
-        if is_other && !principal.may(Scope::VaultWrite) {
-            // Such consent was given to another component.
-            carried.retain(|name| !permissions::is_privileged(&old_manifest, name));
-        }
-        if let Some(unknown) = self.revoke.difference(&before).next() {
-            return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
-        }
-        carried.extend(permissions::implied_by_config(current.kind, &component.manifest, &self.changes, &principal));
-        let accepted = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
-        let accepted = permissions::retain_requested(accepted, &component.manifest, &config);
+        let (named, accepted) = self.consent(&current, &component, &config)?;
         let candidate = Candidate::new(&current, place.agent.as_ref()).with_component(&component);
         if is_other {
-            grants::refuse_if_revealed(tx, &principal, current.key).await?;
+            grants::refuse_if_revealed(tx, principal, current.key).await?;
             store::components::insert(tx, &component).await?;
             store::installations::replace(tx, current.key, &component.digest, &config, &accepted).await?;
             // Earlier grants of this version must not become effective again.
-            grants::revoke_all(tx, &principal, &candidate).await?;
-            grants::carry(tx, &principal, &old.digest, &candidate, &named).await?;
+            grants::revoke_all(tx, principal, &candidate).await?;
+            grants::carry(tx, principal, &old.digest, &candidate, &named).await?;
             let replaced = place.find(tx).await?;
-            configuration::retarget_grants(tx, &principal, &replaced, &current.config).await?;
+            configuration::retarget_grants(tx, principal, &replaced, &current.config).await?;
         } else if accepted != before || config != current.config {
             let consented = Installation { accepted: accepted.clone(), config, ..current.clone() };
             store::installations::update(tx, &consented).await?;
-            configuration::retarget_grants(tx, &principal, &consented, &current.config).await?;
+            configuration::retarget_grants(tx, principal, &consented, &current.config).await?;
         }
-        grants::check_hosts(tx, &principal, &candidate, accepted.difference(&before)).await?;
-        grants::from_consent(tx, &principal, &candidate, &named).await?;
+        grants::check_hosts(tx, principal, &candidate, accepted.difference(&before)).await?;
+        grants::from_consent(tx, principal, &candidate, &named).await?;
         if is_other || accepted != before {
             let (from, to, version) = (old.digest, component.digest, component.manifest.version);
-            let event = upgraded(&place, from, to, version, accepted);
-            events::record(tx, &place.subject(&principal), event).await?;
+            let event = upgraded(place, from, to, version, accepted);
+            events::record(tx, &place.subject(principal), event).await?;
         }
         place.find(tx).await
+    }
+
+    /// Returns the permissions that are accepted now, and all that the installation has consent to afterwards.
+    fn consent(
+        &self,
+        current: &Installation,
+        component: &Description,
+        config: &Map<String, Value>,
+    ) -> Result<(Names, Names)> {
+        let (principal, before) = (&self.principal, &current.accepted);
+        let old_manifest = permissions::with_configured_hosts(&current.component.manifest, &current.config);
+        let manifest = permissions::with_configured_hosts(&component.manifest, config);
+        let is_list = matches!(self.accept, Some(Accept::Names(_)));
+        let accept = self.accept.clone().map(|accept| accept.resolve_configured(&component.manifest, config));
+        if is_list && self.component.is_none() {
+            // Without a component, the request can only be about consent.
+            Accept::check_scope(accept.as_ref(), &manifest, principal)?;
+        }
+        let named = Accept::resolve(accept, &manifest, principal)?;
+        permissions::check_consent(&old_manifest, &manifest, &named)?;
+        let mut carried = permissions::carried_over(&old_manifest, before, &manifest);
+        if current.component.digest != component.digest && !principal.may(Scope::VaultWrite) {
+            // Such consent was given to another component.
+            carried.retain(|name| !permissions::is_privileged(&old_manifest, name));
+        }
+        if let Some(unknown) = self.revoke.difference(before).next() {
+            return Err(Error::invalid_field("revoke", format!("there is no consent to {unknown:?}")));
+        }
+        carried.extend(permissions::implied_by_config(current.kind, &component.manifest, &self.changes, principal));
+        let accepted = carried.union(&named).filter(|name| !self.revoke.contains(*name)).cloned().collect();
+        let accepted = permissions::retain_requested(accepted, &component.manifest, config);
+        Ok((named, accepted))
     }
 }
 
