@@ -96,6 +96,9 @@ async fn a_skill_is_configured_and_reaches_the_host_of_its_configuration() {
     assert_eq!(skill["config_schema"]["properties"]["units"]["default"], "metric");
     assert_eq!(skill["missing"]["hosts"][0]["host"], "config:base_url");
     assert_eq!(server.invoke("ada", "configured", "units", json!({})).await.expect(200), "imperial");
+    // A component without options takes none.
+    let useless = json!({ "component": component("plain"), "config": { "units": "metric" } });
+    server.post(install, useless).await.error(400, "invalid_input");
     // A merge patch: what is absent stays, `null` takes away.
     let mut events = server.events("agent_id=ada&event_type=skill.configured").await;
     let patched = server.patch(SKILL, json!({ "config": { "base_url": peer.url("") } })).await.expect(200);

@@ -6,7 +6,7 @@ use moxxy_egress::{Target, configured};
 use moxxy_schema as schema;
 use moxxy_store::Tx;
 use moxxy_types::{
-    components::Manifest,
+    components::{HostRequest, Manifest},
     error::{Error, Problem, Result},
     installations::Installation,
     tokens::Principal,
@@ -21,6 +21,10 @@ pub(in crate::services) async fn check(
     manifest: &Manifest,
     config: &Map<String, Value>,
 ) -> Result<()> {
+    let names_host = |request: &HostRequest| request.host.starts_with("config:");
+    if manifest.config_schema.is_none() && !config.is_empty() && !manifest.hosts.iter().any(names_host) {
+        return Err(Error::invalid_field("config", "the component has no options; remove it"));
+    }
     let wrong = components.plugins.check_config(manifest, Value::Object(config.clone())).await?;
     schema::reject_mismatches("invalid_input", "config", wrong)
 }
