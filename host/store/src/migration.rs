@@ -32,7 +32,10 @@ pub fn newest() -> i64 {
 /// the same directory.
 pub async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<i64> {
     let version = version(connection, path).await?;
-    if (1..newest()).contains(&version) {
+    if version == newest() {
+        return Ok(version);
+    }
+    if version > 0 {
         copy_before_migration(connection, path).await?;
     }
     run_migrations(connection, path).await?;

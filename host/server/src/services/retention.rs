@@ -36,7 +36,7 @@ async fn prune(events: &Events, limits: &config::Events) -> Result<i64> {
     let before = (days > 0).then(|| events.store.clock().after(-days.saturating_mul(SECONDS_PER_DAY)));
     let surplus = match most {
         0 => 0,
-        most => store::events::count(&mut *events.store.read().await?).await? - most,
+        most => store::events::surplus(&mut *events.store.read().await?, most).await?,
     };
     let mut removed = 0;
     loop {

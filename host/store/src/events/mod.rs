@@ -111,9 +111,16 @@ pub async fn last_position(db: &mut Db) -> Result<i64> {
     Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
 }
 
-/// Returns the number of events.
-pub async fn count(db: &mut Db) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM events").fetch_one(db).await?)
+/// Returns by how many events the log exceeds `most`; 0 or less if it does not.
+pub async fn surplus(db: &mut Db, most: i64) -> Result<i64> {
+    let pruned: i64 = sqlx::query_scalar("SELECT pruned FROM event_log").fetch_one(&mut *db).await?;
+    // There are no more events than positions. To count them takes as long as there are many.
+    let upper_bound = last_position(db).await? - pruned;
+    if upper_bound <= most {
+        return Ok(upper_bound - most);
+    }
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM events").fetch_one(db).await?;
+    Ok(count - most)
 }
 
 /// Returns the last pruned position if a reader at `position` may have missed events. For a selection of runs,
