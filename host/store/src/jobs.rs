@@ -88,8 +88,8 @@ pub async fn is_held(db: &mut Db, id: &JobId, lease: &str, attempt: i64) -> Resu
     Ok(sqlx::query_scalar(sql).bind(id.as_str()).bind(lease).bind(attempt).fetch_one(db).await?)
 }
 
-/// Removes a job that is done.
-pub async fn complete(tx: &mut Tx, id: &JobId) -> Result<()> {
+/// Removes a job that is done or not wanted any more.
+pub async fn delete(tx: &mut Tx, id: &JobId) -> Result<()> {
     sqlx::query("DELETE FROM jobs WHERE id = ?").bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
@@ -156,10 +156,4 @@ pub async fn retry(tx: &mut Tx, id: &JobId) -> Result<bool> {
     let retried = sqlx::query(sql).bind(now).bind(id.as_str()).execute(&mut **tx).await?;
     tx.wake_jobs();
     Ok(retried.rows_affected() == 1)
-}
-
-/// Deletes a job. Returns `false` if it is running.
-pub async fn delete(tx: &mut Tx, id: &JobId) -> Result<bool> {
-    let sql = "DELETE FROM jobs WHERE id = ? AND status <> 'running'";
-    Ok(sqlx::query(sql).bind(id.as_str()).execute(&mut **tx).await?.rows_affected() == 1)
 }

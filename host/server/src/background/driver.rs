@@ -299,7 +299,7 @@ async fn complete(tx: &mut Tx, (id, attempt): (&JobId, i64), lease: &str, commit
         return Err(Error::internal("the lease of the job was lost"));
     }
     match commit(tx).await? {
-        Next::Done => store::jobs::complete(tx, id).await,
+        Next::Done => store::jobs::delete(tx, id).await,
         Next::At(due_at) => store::jobs::repeat(tx, id, &due_at).await,
     }
 }

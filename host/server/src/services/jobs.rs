@@ -44,7 +44,7 @@ pub async fn retry(background: &Background, id: JobId) -> Result<Job> {
     retry.await
 }
 
-/// Deletes a job. What it would have done is not done.
+/// Deletes a dead job. Its work is never done.
 pub async fn delete(background: &Background, id: JobId) -> Result<()> {
     let delete = background.store.write(move |tx| {
         Box::pin(async move {
@@ -53,8 +53,7 @@ pub async fn delete(background: &Background, id: JobId) -> Result<()> {
                 let message = format!("Job '{id}' is {}; only a dead job can be deleted", job.status.into_str());
                 return Err(Error::conflict("job_needed", message));
             }
-            store::jobs::delete(tx, &id).await?;
-            Ok(())
+            store::jobs::delete(tx, &id).await
         })
     });
     delete.await

@@ -187,7 +187,7 @@ fn includes(before: &HostRequest, request: &HostRequest) -> bool {
 
 /// Returns the requested, granted and missing permissions at the time `now`. Every component may also reach its
 /// granted hosts at `private` addresses.
-pub fn summarize(
+fn summarize(
     manifest: &Manifest,
     accepted: &Names,
     grants: &[Grant],
