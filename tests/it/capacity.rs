@@ -1,4 +1,4 @@
-//! Capacity is shared fairly: whoever holds much waits behind whoever holds little.
+//! Fair capacity: the next free permit goes to the holder with the fewest.
 
 use std::sync::{
     Arc,
@@ -15,7 +15,7 @@ use crate::{
     peer::{self, Peer},
 };
 
-/// A service that answers each request to `/slow` when the test lets it.
+/// A service that holds each request to `/slow` until the test releases it.
 struct Slow {
     peer: Peer,
     arrived: Arc<AtomicUsize>,

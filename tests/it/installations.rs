@@ -58,7 +58,7 @@ async fn a_provider_is_upgraded_and_rolled_back_while_agents_use_it() {
     assert_eq!((&back["version"], &back["digest"]), (&json!("1.0.0"), &old));
     events.until("provider.rolled_back").await;
     assert_eq!(server.run("ada", "go").await["output"], "1 at home");
-    // A configuration that does not fit the new version is told with its fields, and may be changed with it.
+    // If the configuration does not match the new schema, the error lists the fields. The upgrade can change it.
     server.patch(PROVIDER, json!({ "config": { "place": "a long way off" } })).await.expect(200);
     let unfit = upgrade(&server, wanted.clone()).await;
     assert!(unfit.body["details"][0]["field"].as_str().unwrap().contains("place"), "{unfit:?}");
@@ -138,7 +138,7 @@ async fn a_rollback_restores_nothing_that_was_revoked() {
     assert_eq!(back["granted"]["hosts"], json!([]), "{back}");
 }
 
-/// Serves a component, and breaks the transfer of whoever asks for all of it.
+/// Serves a component. A request for all of it breaks in the middle; a range request succeeds.
 async fn broken_service(bytes: Vec<u8>) -> Peer {
     let serve = move |headers: HeaderMap| {
         let bytes = bytes.clone();

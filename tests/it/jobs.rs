@@ -1,4 +1,4 @@
-//! Jobs: each is done once, whoever is killed, and one that fails is shown and delays no other.
+//! Jobs: each takes effect once, even if drivers are killed. A job that fails is listed and delays no other job.
 
 use std::{
     path::Path,

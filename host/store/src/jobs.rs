@@ -1,5 +1,5 @@
-//! Jobs. A job is claimed with a lease, so that several drivers can share the table: a job whose lease ended before it
-//! was done belongs to whoever claims it next.
+//! Jobs. A driver claims a job with a lease, so that several drivers can share the table. If the lease expires before
+//! the job is done, another driver can claim it.
 
 use moxxy_types::{
     error::{Error, Result},

@@ -171,7 +171,7 @@ mod tests {
         let mut gone = Box::pin(semaphore.acquire(&"gone"));
         assert!((&mut late).now_or_never().is_none() && (&mut gone).now_or_never().is_none());
         drop(gone);
-        // Whoever came last, but has nothing, is served first.
+        // The last caller holds no permit, so it gets the next one.
         greedy.pop();
         let late = (&mut late).now_or_never().unwrap();
         assert!(more.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
