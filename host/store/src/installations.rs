@@ -21,6 +21,7 @@ struct Row {
     key: InstallationKey,
     id: InstallationId,
     agent: Option<AgentKey>,
+    agent_id: Option<Name>,
     kind: World,
     name: Name,
     config: String,
@@ -39,9 +40,10 @@ struct Row {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT i.key, i.id, i.agent, i.kind, i.name, i.config, i.accepted, i.concurrency, i.previous, i.revision,
+            "SELECT i.key, i.id, i.agent, a.name AS agent_id, i.kind, i.name, i.config, i.accepted, i.concurrency, i.previous, i.revision,
              i.created_at, i.updated_at, c.digest, c.world, c.manifest, c.tools, c.imports, c.size, k.report
              FROM installations i JOIN components c ON c.digest = i.digest
+             LEFT JOIN agents a ON a.key = i.agent
              LEFT JOIN provider_checks k ON k.installation = i.key AND k.digest = i.digest AND k.config = i.config ",
             $rest
         )
@@ -190,6 +192,7 @@ impl TryFrom<Row> for Installation {
             key: row.key,
             id: row.id,
             agent: row.agent,
+            agent_id: row.agent_id,
             kind: row.kind,
             name: row.name,
             component: row.component.try_into()?,

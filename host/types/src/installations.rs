@@ -23,6 +23,8 @@ pub struct Installation {
     pub id: InstallationId,
     /// The agent that it is installed for; `None`: the server.
     pub agent: Option<AgentKey>,
+    /// The name of that agent.
+    pub agent_id: Option<Name>,
     pub kind: World,
     /// Unique for its kind and agent.
     pub name: Name,

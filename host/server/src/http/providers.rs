@@ -14,6 +14,7 @@ use crate::{
     services::{
         checks::{self, Order},
         installations::{
+            Place,
             configure::{self, Patch},
             upgrade::{self, Upgrade},
         },
@@ -51,7 +52,7 @@ pub(super) async fn update(
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<WithEtag<View>> {
-    let place = providers::place(id, expected);
+    let place = (Place::Provider(id), expected);
     let updated = configure::update(&app.components, caller.principal, place, patch).await?;
     Ok(WithEtag(providers::view(&app.components, updated)))
 }
@@ -64,7 +65,7 @@ pub(super) async fn upgrade(
     IfMatch(expected): IfMatch,
     upgrade: Upgrade,
 ) -> Result<WithEtag<View>> {
-    let place = providers::place(name, expected);
+    let place = (Place::Provider(name), expected);
     let upgraded = upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?;
     Ok(WithEtag(providers::view(&app.components, upgraded)))
 }
@@ -76,7 +77,7 @@ pub(super) async fn rollback(
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
 ) -> Result<WithEtag<View>> {
-    let place = providers::place(name, expected);
+    let place = (Place::Provider(name), expected);
     let back = upgrade::rollback(&app.components, caller.principal, place).await?;
     Ok(WithEtag(providers::view(&app.components, back)))
 }

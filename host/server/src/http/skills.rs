@@ -24,6 +24,7 @@ use crate::{
     },
     services::{
         installations::{
+            Place,
             configure::{self, Patch},
             upgrade::{self, Upgrade},
         },
@@ -73,7 +74,7 @@ pub(super) async fn upgrade(
     IfMatch(expected): IfMatch,
     upgrade: Upgrade,
 ) -> Result<WithEtag<View>> {
-    let place = skills::place(name, skill_id, expected);
+    let place = (Place::Skill { agent: name, name: skill_id }, expected);
     let upgraded = upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?;
     Ok(WithEtag(skills::view(&app.components, upgraded)))
 }
@@ -86,7 +87,7 @@ pub(super) async fn update(
     IfMatch(expected): IfMatch,
     Json(patch): Json<Patch>,
 ) -> Result<WithEtag<View>> {
-    let place = skills::place(name, skill_id, expected);
+    let place = (Place::Skill { agent: name, name: skill_id }, expected);
     let updated = configure::update(&app.components, caller.principal, place, patch).await?;
     Ok(WithEtag(skills::view(&app.components, updated)))
 }
@@ -98,7 +99,7 @@ pub(super) async fn rollback(
     Path((name, skill_id)): Path<(Name, Name)>,
     IfMatch(expected): IfMatch,
 ) -> Result<WithEtag<View>> {
-    let place = skills::place(name, skill_id, expected);
+    let place = (Place::Skill { agent: name, name: skill_id }, expected);
     let back = upgrade::rollback(&app.components, caller.principal, place).await?;
     Ok(WithEtag(skills::view(&app.components, back)))
 }

@@ -1,10 +1,16 @@
 //! Versions of resources, with which a client says which one it means to change (`If-Match`).
 
 use moxxy_types::{
+    agents::Agent,
+    checks::Report,
     digest,
     error::{Error, Problem, Result},
+    policy::Policy,
+    secrets::Secret,
 };
 use serde::Serialize;
+
+use crate::services::{installations, providers, runs, skills};
 
 /// Versions that a client accepts.
 #[derive(Debug, Clone, Default)]
@@ -14,19 +20,51 @@ pub enum Expected {
     OneOf(Vec<String>),
 }
 
-/// Returns the version of a serialized resource: a hash of all its bytes.
-pub fn compute(shown: &[u8]) -> String {
-    let mut version = hex::encode(digest::sha256(shown));
-    // 128 bits.
-    version.truncate(32);
-    version
+/// Returns 128 bits of a hash.
+fn compute(version: &(impl Serialize + ?Sized)) -> Result<String> {
+    let mut hash = hex::encode(digest::sha256(&serde_json::to_vec(version).map_err(Error::internal)?));
+    hash.truncate(32);
+    Ok(hash)
+}
+
+/// A resource with an `ETag`.
+pub trait Versioned: Serialize {
+    /// Returns the version. By default it stands for all that clients see of the resource; what changes by itself,
+    /// such as a status or a count of uses, should be left out.
+    fn version(&self) -> Result<String> {
+        compute(self)
+    }
+}
+
+impl Versioned for Agent {
+    fn version(&self) -> Result<String> {
+        compute(&(self.key.0, &self.settings))
+    }
+}
+
+impl Versioned for Policy {}
+impl Versioned for Report {}
+impl Versioned for Secret {}
+impl Versioned for runs::Detail {}
+impl Versioned for installations::Version {}
+
+impl Versioned for skills::View {
+    fn version(&self) -> Result<String> {
+        self.details.etag.version()
+    }
+}
+
+impl Versioned for providers::View {
+    fn version(&self) -> Result<String> {
+        self.details.etag.version()
+    }
 }
 
 impl Expected {
     /// Returns an error if the version of the resource is not an expected one.
-    pub fn check(&self, thing: &impl Serialize) -> Result<()> {
+    pub fn check(&self, resource: &impl Versioned) -> Result<()> {
         let Self::OneOf(versions) = self else { return Ok(()) };
-        let actual = compute(&serde_json::to_vec(thing).map_err(Error::internal)?);
+        let actual = resource.version()?;
         if versions.contains(&actual) {
             return Ok(());
         }

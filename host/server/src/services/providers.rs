@@ -5,12 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use moxxy_runtime::{self as plugins, CallContext, Secrets};
 use moxxy_store::{self as store, events};
 use moxxy_types::{
-    checks::Summary,
     components::{Description, World},
     digest::Digest,
     error::{Error, Result},
     events::{Event, EventContext},
-    host_port::HostPort,
     ids::{Name, SecretName},
     installations::{Installation, NewInstallation},
     paging::{Page, PageRequest},
@@ -25,9 +23,8 @@ use crate::services::{
     egress::{self, CallEgress},
     etag::Expected,
     grants::{self, Candidate},
-    guarantees,
-    installations::{self, Place, configure},
-    permissions::{self, GrantedPermissions, Permissions},
+    installations::{self, Details, Place, configure},
+    permissions,
     source::Source,
     vault::{call_secrets, secret_use::CallIdentity},
 };
@@ -36,37 +33,12 @@ use crate::services::{
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Provider")]
 pub struct View {
-    /// What it was installed as; agents name it so.
+    /// The name that agents use.
     pub id: Name,
-    /// What it calls itself.
+    /// The name in the component's manifest.
     pub name: Name,
-    /// As its manifest says.
-    pub version: String,
-    /// In its own words.
-    pub description: String,
-    pub digest: Digest,
-    /// Its configuration, as it was given.
-    pub config: Map<String, Value>,
-    /// How many of its completions run at once; others wait for their turn. `null`: as many as the server's
-    /// configuration says.
-    pub concurrency: Option<u32>,
-    /// What its manifest asks for.
-    pub asked: Permissions,
-    /// What of that it has: public hosts, what its configuration names, and grants of secrets that hold
-    /// now.
-    pub granted: GrantedPermissions,
-    /// What of that it lacks.
-    pub missing: Permissions,
-    /// In words, what it can never do, whatever it tries.
-    pub never: Vec<String>,
-    /// What came of the conformance suite, if it was checked as it is installed and configured now.
-    pub check: Option<Summary>,
-    /// The digest that a rollback goes to.
-    pub previous: Option<Digest>,
-    /// When it was installed (RFC 3339, UTC).
-    pub created_at: String,
-    /// When its configuration was last changed (RFC 3339, UTC).
-    pub updated_at: String,
+    #[serde(flatten)]
+    pub details: Details,
 }
 
 /// A provider to be installed.
@@ -105,7 +77,8 @@ pub async fn get(components: &Components, id: &Name) -> Result<View> {
 }
 
 pub fn view(components: &Components, provider: Installation) -> View {
-    View::new(provider, &components.store.clock().timestamp(), &components.config.egress.private)
+    let (id, name) = (provider.name.clone(), provider.component.manifest.name.clone());
+    View { id, name, details: Details::new(components, provider) }
 }
 
 /// Installs a provider. If the client disconnects, the installation still completes or is cleaned up.
@@ -144,7 +117,7 @@ async fn install_now(components: &Components, principal: Principal, new: NewProv
                 };
                 events::record(tx, &EventContext::default().by(principal.name()), event).await?;
                 let installed = store::installations::provider(tx, &provider.name).await?;
-                grants::grant_named(tx, &principal, &Candidate::new(&installed, None), &secrets).await?;
+                grants::grant_named(tx, &principal, &Candidate::new(&installed), &secrets).await?;
                 store::installations::provider(tx, &provider.name).await
             })
         })
@@ -157,14 +130,13 @@ async fn install_now(components: &Components, principal: Principal, new: NewProv
 }
 
 pub async fn remove(components: &Components, principal: Principal, id: Name, expected: Expected) -> Result<()> {
-    let (config, gone) = (Arc::clone(&components.config), id.clone());
+    let gone = id.clone();
     components
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let provider = store::installations::provider(tx, &id).await?;
-                let key = provider.key;
-                expected.check(&View::new(provider, &tx.now(), &config.egress.private))?;
+                let now = tx.now();
+                let key = Place::Provider(id.clone()).find_expected(tx, &expected, &now).await?.key;
                 let agents = store::agents::of_provider(tx, &id).await?;
                 if !agents.is_empty() {
                     let message = format!("Provider '{id}' is used by: {}", agents.join(", "));
@@ -209,38 +181,4 @@ pub async fn context(components: &Components, provider: &Installation, subject: 
         outgoing: Some(outgoing),
         ..CallContext::new(provider.name.clone())
     })
-}
-
-/// Returns the place of a provider. `expected` is the version of its view that the client means.
-pub fn place(name: Name, expected: Expected) -> Place {
-    let check = |expected: &Expected, provider, now: &str, private: &[HostPort]| {
-        expected.check(&View::new(provider, now, private))
-    };
-    Place { agent: None, name, expected, check }
-}
-
-impl View {
-    /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
-    pub fn new(provider: Installation, now: &str, private: &[HostPort]) -> Self {
-        let (asked, granted, missing) = permissions::summarize_installation(&provider, now, private);
-        let never = guarantees::list(&provider.component, &granted);
-        let manifest = provider.component.manifest;
-        Self {
-            id: provider.name,
-            name: manifest.name,
-            version: manifest.version,
-            description: manifest.description,
-            digest: provider.component.digest,
-            config: provider.config,
-            concurrency: provider.concurrency,
-            asked,
-            granted,
-            missing,
-            never,
-            check: provider.check,
-            previous: provider.previous,
-            created_at: provider.created_at,
-            updated_at: provider.updated_at,
-        }
-    }
 }

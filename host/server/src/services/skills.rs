@@ -1,14 +1,11 @@
 //! Skills: components with tools, installed for an agent.
 
-use std::sync::Arc;
-
 use moxxy_store::{self as store, events};
 use moxxy_types::{
-    components::{Description, Tool, World},
+    components::{Description, World},
     digest::Digest,
     error::Result,
     events::{Event, EventContext},
-    host_port::HostPort,
     ids::Name,
     installations::{Installation, NewInstallation},
     paging::{Page, PageRequest},
@@ -23,9 +20,8 @@ use crate::services::{
     components::Components,
     etag::Expected,
     grants::{self, Candidate},
-    guarantees,
-    installations::{self, Place, upgrade::Upgrade},
-    permissions::{self, Accept, GrantedPermissions, Permissions},
+    installations::{self, Details, Place, upgrade::Upgrade},
+    permissions::{self, Accept},
     source::Source,
 };
 
@@ -33,35 +29,10 @@ use crate::services::{
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Skill")]
 pub struct View {
-    /// What its manifest calls it; unique for the agent.
+    /// The name in the skill's manifest, unique for the agent.
     pub skill_id: Name,
-    /// As its manifest says.
-    pub version: String,
-    /// In its own words.
-    pub description: String,
-    pub digest: Digest,
-    /// Of the upload, in bytes.
-    pub size: usize,
-    /// What the model can call, as `skill__tool`.
-    pub tools: Vec<Tool>,
-    /// Its configuration.
-    pub config: Map<String, Value>,
-    /// The JSON Schema of its configuration, if it can be configured.
-    pub config_schema: Option<Value>,
-    /// What its manifest asks for.
-    pub asked: Permissions,
-    /// What of that it has: hosts that `accept` named, and grants of secrets that hold now.
-    pub granted: GrantedPermissions,
-    /// What of that it lacks: a tool that needs it fails and says what would grant it.
-    pub missing: Permissions,
-    /// In words, what it can never do, whatever it tries.
-    pub never: Vec<String>,
-    /// Always `unsigned`: signatures are not checked in this version.
-    pub signature: &'static str,
-    /// The digest that a rollback goes to.
-    pub previous: Option<Digest>,
-    /// When it was installed (RFC 3339, UTC).
-    pub created_at: String,
+    #[serde(flatten)]
+    pub details: Details,
 }
 
 /// What is to be installed, or to take the place of another version.
@@ -99,7 +70,7 @@ pub async fn get(components: &Components, agent: &Name, id: &Name) -> Result<Vie
 }
 
 pub fn view(components: &Components, skill: Installation) -> View {
-    View::new(skill, &components.store.clock().timestamp(), &components.config.egress.private)
+    View { skill_id: skill.name.clone(), details: Details::new(components, skill) }
 }
 
 /// Installs a skill under its manifest's name. If the client disconnects, the installation still completes or is
@@ -146,7 +117,7 @@ async fn install_now(
                 };
                 store::installations::insert(tx, &new).await?;
                 let skill = store::installations::skill(tx, key, &id).await?;
-                grants::from_consent(tx, &principal, &Candidate::new(&skill, Some(&agent)), &named).await?;
+                grants::from_consent(tx, &principal, &Candidate::new(&skill), &named).await?;
                 let event = Event::SkillInstalled {
                     skill_id: id.clone(),
                     digest: component.digest,
@@ -173,17 +144,14 @@ pub async fn remove(
     id: Name,
     expected: Expected,
 ) -> Result<()> {
-    let config = Arc::clone(&components.config);
     components
         .store
         .write(move |tx| {
             Box::pin(async move {
-                let key = store::agents::get(tx, &agent).await?.key;
-                let skill = store::installations::skill(tx, key, &id).await?;
-                let installation = skill.key;
-                expected.check(&View::new(skill, &tx.now(), &config.egress.private))?;
-                store::installations::delete(tx, installation).await?;
-                let subject = EventContext::agent(&agent).by(principal.name());
+                let (place, now) = (Place::Skill { agent, name: id.clone() }, tx.now());
+                let skill = place.find_expected(tx, &expected, &now).await?;
+                store::installations::delete(tx, skill.key).await?;
+                let subject = installations::subject(&skill, &principal);
                 events::record(tx, &subject, Event::SkillRemoved { skill_id: id }).await
             })
         })
@@ -191,42 +159,9 @@ pub async fn remove(
     installations::remove_unused(components).await
 }
 
-/// Returns the place of a skill. `expected` is the version of its view that the client means.
-pub fn place(agent: Name, name: Name, expected: Expected) -> Place {
-    let check =
-        |expected: &Expected, skill, now: &str, private: &[HostPort]| expected.check(&View::new(skill, now, private));
-    Place { agent: Some(agent), name, expected, check }
-}
-
 /// Converts an upload to an upgrade that replaces the component.
 impl From<Install> for Upgrade {
     fn from(Install { source, digest, accept, config }: Install) -> Self {
         Self { source: Some(source), digest, accept, revoke: Names::new(), config }
-    }
-}
-
-impl View {
-    /// Builds the view at the time `now`. `private`: private addresses that are open to every component.
-    pub fn new(skill: Installation, now: &str, private: &[HostPort]) -> Self {
-        let (asked, granted, missing) = permissions::summarize_installation(&skill, now, private);
-        let component = skill.component;
-        let never = guarantees::list(&component, &granted);
-        Self {
-            skill_id: skill.name,
-            version: component.manifest.version,
-            description: component.manifest.description,
-            digest: component.digest,
-            size: component.size,
-            tools: component.tools,
-            config: skill.config,
-            config_schema: component.manifest.config_schema,
-            asked,
-            granted,
-            missing,
-            never,
-            signature: "unsigned",
-            previous: skill.previous,
-            created_at: skill.created_at,
-        }
     }
 }

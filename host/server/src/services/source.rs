@@ -1,15 +1,18 @@
 //! Sources of components: the client, the binary, or a folder of the operator.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use moxxy_runtime as plugins;
 use moxxy_types::{
-    components::World,
+    components::{Description, World},
+    digest::Digest,
     error::{Error, Result},
     ids::Name,
 };
@@ -35,6 +38,18 @@ pub enum Source {
     /// URL that the server downloads the component from, over HTTPS or from an address in `egress.private`. Requires
     /// `digest`.
     Url(String),
+}
+
+/// Returns the digest of the component of the same name in this binary, if it is another one and this server is not
+/// older than the component.
+pub fn bundled_update(component: &Description) -> Option<Digest> {
+    static DIGESTS: LazyLock<HashMap<&str, Digest>> =
+        LazyLock::new(|| BUNDLED.iter().map(|(name, bytes)| (*name, Digest::compute(bytes))).collect());
+    let bundled = DIGESTS.get(component.manifest.name.as_str()).filter(|bundled| **bundled != component.digest)?;
+    let version = |text: &str| semver::Version::parse(text).ok();
+    // What is bundled has the version of the server.
+    let is_newer = version(&component.manifest.version)? > version(env!("CARGO_PKG_VERSION"))?;
+    (!is_newer).then(|| bundled.clone())
 }
 
 /// Returns the names of the components in the binary that are of this world.

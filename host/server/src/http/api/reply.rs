@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     http::api::{answer::ApiError, idempotency::Secret},
-    services::etag,
+    services::etag::Versioned,
 };
 
 /// 200 with JSON.
@@ -66,14 +66,11 @@ impl<T: Serialize> IntoResponse for Body<T> {
     }
 }
 
-impl<T: Serialize> IntoResponse for WithEtag<T> {
+impl<T: Versioned> IntoResponse for WithEtag<T> {
     fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(json) => {
-                let tag = format!("\"{}\"", etag::compute(&json));
-                ([(header::CONTENT_TYPE, JSON)], headers([(header::ETAG, tag)]), json).into_response()
-            }
-            Err(error) => ApiError::from(Error::internal(error)).into_response(),
+        match self.0.version() {
+            Ok(version) => (headers([(header::ETAG, format!("\"{version}\""))]), Body(self.0)).into_response(),
+            Err(error) => ApiError::from(error).into_response(),
         }
     }
 }

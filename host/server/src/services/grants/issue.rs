@@ -51,14 +51,13 @@ pub(super) struct GrantIssuer<'a> {
 }
 
 impl Candidate {
-    /// `agent` is the name of the agent that it is installed for.
-    pub fn new(installation: &Installation, agent: Option<&Name>) -> Self {
+    pub fn new(installation: &Installation) -> Self {
         Self {
             holder: installation.key,
             id: installation.id.clone(),
             kind: installation.kind,
             name: installation.name.clone(),
-            agent: agent.cloned(),
+            agent: installation.agent_id.clone(),
             digest: installation.component.digest.clone(),
             manifest: installation.component.manifest.clone(),
             config: installation.config.clone(),

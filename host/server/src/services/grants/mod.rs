@@ -94,7 +94,7 @@ async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()>
 /// Returns the components that `new` refers to.
 async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
     if let Some(id) = &new.provider_id {
-        return Ok(vec![Candidate::new(&store::installations::provider(tx, id).await?, None)]);
+        return Ok(vec![Candidate::new(&store::installations::provider(tx, id).await?)]);
     }
     let Some(agent) = &new.agent_id else { return Ok(Vec::new()) };
     let key = store::agents::get(tx, agent).await?.key;
@@ -102,7 +102,7 @@ async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
         Some(skill) => vec![store::installations::skill(tx, key, skill).await?],
         None => store::installations::skills(tx, key).await?,
     };
-    Ok(skills.iter().map(|skill| Candidate::new(skill, Some(agent))).collect())
+    Ok(skills.iter().map(Candidate::new).collect())
 }
 
 fn terms(new: &NewGrant) -> Terms {

@@ -1,6 +1,6 @@
 //! Changes of an installation's configuration, concurrency and permissions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
@@ -17,15 +17,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{
-    config::Config,
-    services::{
-        components::Components,
-        grants::{self, Candidate},
-        installations::{Place, configuration},
-        merge_patch::{self, present},
-        permissions::{self, Accept},
-    },
+use crate::services::{
+    components::Components,
+    etag::Expected,
+    grants::{self, Candidate},
+    installations::{Place, configuration, subject},
+    merge_patch::{self, present},
+    permissions::{self, Accept},
 };
 
 /// Allowed numbers of concurrent completions of a provider.
@@ -53,10 +51,15 @@ pub struct Patch {
 }
 
 /// Changes the configuration, the concurrency and the permissions of an installation.
-pub async fn update(components: &Components, principal: Principal, place: Place, patch: Patch) -> Result<Installation> {
+pub async fn update(
+    components: &Components,
+    principal: Principal,
+    (place, expected): (Place, Expected),
+    patch: Patch,
+) -> Result<Installation> {
     check_concurrency(patch.concurrency.flatten())?;
     let checked = check_patch(components, &place, &patch).await?;
-    let change = Change { principal, place, patch, checked, config: Arc::clone(&components.config) };
+    let change = Change { principal, place, expected, patch, checked };
     let updated = components.store.write(move |tx| Box::pin(change.write(tx))).await?;
     if updated.kind == World::Provider {
         components.concurrency.resize(&updated.name, updated.max_concurrency(components.config.providers.concurrency));
@@ -85,23 +88,23 @@ async fn check_patch(
 struct Change {
     principal: Principal,
     place: Place,
+    expected: Expected,
     patch: Patch,
     checked: Option<(Digest, Map<String, Value>)>,
-    config: Arc<Config>,
 }
 
 impl Change {
     async fn write(self, tx: &mut Tx) -> Result<Installation> {
-        let Self { principal, place, patch, checked, config } = self;
-        let mut changed = place.find(tx).await?;
-        place.check(&changed, &tx.now(), &config.egress.private)?;
+        let Self { principal, place, expected, patch, checked } = self;
+        let now = tx.now();
+        let mut changed = place.find_expected(tx, &expected, &now).await?;
         let before = changed.clone();
         changed.concurrency = patch.concurrency.unwrap_or(changed.concurrency);
         if let Some(changes) = patch.config {
             merge_patch::apply(&mut changed.config, changes.clone());
             if checked != Some((changed.component.digest.clone(), changed.config.clone())) {
                 let message =
-                    format!("`{}` was changed by another request; read it again and repeat the change", place.name);
+                    format!("`{}` was changed by another request; read it again and repeat the change", changed.name);
                 return Err(Error::conflict("changed_meanwhile", message));
             }
             let named = permissions::implied_by_config(changed.kind, &changed.component.manifest, &changes, &principal);
@@ -114,11 +117,11 @@ impl Change {
         changed.accepted =
             permissions::retain_requested(changed.accepted, &changed.component.manifest, &changed.config);
         store::installations::update(tx, &changed).await?;
-        let candidate = Candidate::new(&changed, place.agent.as_ref());
+        let candidate = Candidate::new(&changed);
         grants::check_hosts(tx, &principal, &candidate, changed.accepted.difference(&before.accepted)).await?;
         grants::from_consent(tx, &principal, &candidate, &named).await?;
         grants::grant_named(tx, &principal, &candidate, &patch.secrets).await?;
-        events::record(tx, &place.subject(&principal), configured(&before, changed)).await?;
+        events::record(tx, &subject(&before, &principal), configured(&before, changed)).await?;
         place.find(tx).await
     }
 }

@@ -6,48 +6,74 @@ mod configuration;
 pub mod configure;
 mod download;
 pub mod upgrade;
+mod view;
 
 use moxxy_store::{self as store, Db};
 use moxxy_types::{
-    error::Result, events::EventContext, host_port::HostPort, ids::Name, installations::Installation, tokens::Principal,
+    error::Result,
+    events::EventContext,
+    ids::{GrantId, InstallationId, Name},
+    installations::Installation,
+    tokens::Principal,
 };
+use serde::Serialize;
 
 use crate::services::etag::Expected;
 
 pub(super) use admit::{admit, remove_unused, try_remove_unused};
 pub(super) use configuration::{check, with_defaults};
+pub use view::Details;
 
-/// Where an installation is: a skill of an agent, or a provider.
+/// Where an installation is.
 #[derive(Debug, Clone)]
-pub struct Place {
-    pub agent: Option<Name>,
-    pub name: Name,
-    pub expected: Expected,
-    /// Checks the expectation against the view of the installation.
-    pub check: fn(&Expected, Installation, &str, &[HostPort]) -> Result<()>,
+pub enum Place {
+    Skill { agent: Name, name: Name },
+    Provider(Name),
+}
+
+/// The part of an installation that its `ETag` stands for: what a client or an operator can change, and which grants
+/// are in effect. Use counts are left out.
+#[derive(Debug, Serialize)]
+pub struct Version {
+    id: InstallationId,
+    revision: i64,
+    grants: Vec<(GrantId, Vec<String>)>,
+    checked_at: Option<String>,
 }
 
 impl Place {
-    pub(super) async fn find(&self, db: &mut Db) -> Result<Installation> {
-        match &self.agent {
-            Some(agent) => {
+    async fn find(&self, db: &mut Db) -> Result<Installation> {
+        match self {
+            Self::Skill { agent, name } => {
                 let key = store::agents::get(db, agent).await?.key;
-                store::installations::skill(db, key, &self.name).await
+                store::installations::skill(db, key, name).await
             }
-            None => store::installations::provider(db, &self.name).await,
+            Self::Provider(name) => store::installations::provider(db, name).await,
         }
     }
 
-    /// Returns an error if the installation is not in the expected state.
-    fn check(&self, current: &Installation, now: &str, private: &[HostPort]) -> Result<()> {
-        (self.check)(&self.expected, current.clone(), now, private)
+    /// Returns the installation, or an error if it is not in the expected version at the time `now`.
+    pub(super) async fn find_expected(&self, db: &mut Db, expected: &Expected, now: &str) -> Result<Installation> {
+        let found = self.find(db).await?;
+        expected.check(&Version::new(&found, now))?;
+        Ok(found)
     }
+}
 
-    pub(super) fn subject(&self, principal: &Principal) -> EventContext {
-        self.agent.as_ref().map_or_else(EventContext::default, EventContext::agent).by(principal.name())
+impl Version {
+    /// Returns the version at the time `now`.
+    pub fn new(installation: &Installation, now: &str) -> Self {
+        let usable = installation.grants.iter().filter(|grant| grant.is_usable(now));
+        Self {
+            id: installation.id.clone(),
+            revision: installation.revision,
+            grants: usable.map(|grant| (grant.id.clone(), grant.hosts.clone())).collect(),
+            checked_at: installation.check.as_ref().map(|check| check.checked_at.clone()),
+        }
     }
+}
 
-    pub(super) fn noun(&self) -> &'static str {
-        if self.agent.is_some() { "Skill" } else { "Provider" }
-    }
+/// Returns what events about an installation refer to.
+pub(super) fn subject(installation: &Installation, principal: &Principal) -> EventContext {
+    installation.agent_id.as_ref().map_or_else(EventContext::default, EventContext::agent).by(principal.name())
 }

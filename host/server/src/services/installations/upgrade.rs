@@ -1,8 +1,6 @@
 //! Upgrade and rollback of installations. A version that requests more permissions than the previous one requires
 //! consent; until then the old version stays. Without `vault:write`, neither ends with more than is granted now.
 
-use std::sync::Arc;
-
 use moxxy_store::{self as store, Tx, events};
 use moxxy_types::{
     components::{Description, World},
@@ -17,16 +15,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{
-    config::Config,
-    services::{
-        components::Components,
-        grants::{self, Candidate},
-        installations::{Place, admit, configuration},
-        merge_patch,
-        permissions::{self, Accept},
-        source::Source,
-    },
+use crate::services::{
+    components::Components,
+    etag::Expected,
+    grants::{self, Candidate},
+    installations::{Place, admit, configuration, subject},
+    merge_patch,
+    permissions::{self, Accept},
+    source::Source,
 };
 
 /// What is to take the place of a version, or more consent to the one that is there.
@@ -54,18 +50,18 @@ pub struct Upgrade {
 pub async fn upgrade(
     components: &Components,
     principal: Principal,
-    place: Place,
+    (place, expected): (Place, Expected),
     upgrade: Upgrade,
 ) -> Result<Installation> {
     let worker = components.clone();
-    let upgrading = async move { replace(&worker, principal, place, upgrade).await };
+    let upgrading = async move { replace(&worker, principal, (place, expected), upgrade).await };
     components.tasks.run_detached("upgrade", upgrading).await
 }
 
 async fn replace(
     components: &Components,
     principal: Principal,
-    place: Place,
+    (place, expected): (Place, Expected),
     upgrade: Upgrade,
 ) -> Result<Installation> {
     let current = place.find(&mut *components.store.read().await?).await?;
@@ -85,8 +81,7 @@ async fn replace(
         configuration::check_for_upgrade(components, &component.manifest, &config).await?;
     }
     let checked = current.config;
-    let config = Arc::clone(&components.config);
-    let change = Change { principal, place, component, checked, changes, digest, accept, revoke, config };
+    let change = Change { principal, place, expected, component, checked, changes, digest, accept, revoke };
     let upgraded = components.store.write(move |tx| Box::pin(change.write(tx))).await;
     drop(admitted);
     // An older version may be unused now, or a refused one was never used.
@@ -101,6 +96,7 @@ async fn replace(
 struct Change {
     principal: Principal,
     place: Place,
+    expected: Expected,
     component: Option<Description>,
     /// The configuration that was checked against the schema of the component.
     checked: Map<String, Value>,
@@ -109,19 +105,18 @@ struct Change {
     digest: Option<Digest>,
     accept: Option<Accept>,
     revoke: Names,
-    config: Arc<Config>,
 }
 
 impl Change {
     async fn write(self, tx: &mut Tx) -> Result<Installation> {
         let (principal, place) = (&self.principal, &self.place);
-        let current = place.find(tx).await?;
-        place.check(&current, &tx.now(), &self.config.egress.private)?;
+        let now = tx.now();
+        let current = place.find_expected(tx, &self.expected, &now).await?;
         let Installation { component: old, accepted: before, .. } = current.clone();
         if self.component.is_some() && current.config != self.checked {
             let message = format!(
                 "The configuration of `{}` was changed by another request; read it again and repeat the upgrade",
-                place.name
+                current.name
             );
             return Err(Error::conflict("changed_meanwhile", message));
         }
@@ -134,7 +129,7 @@ impl Change {
             config = configuration::with_defaults(&component.manifest, config);
         }
         let (named, accepted) = self.consent(&current, &component, &config)?;
-        let candidate = Candidate::new(&current, place.agent.as_ref()).with_component(&component);
+        let candidate = Candidate::new(&current).with_component(&component);
         if is_other {
             grants::refuse_if_revealed(tx, principal, current.key).await?;
             store::components::insert(tx, &component).await?;
@@ -153,8 +148,8 @@ impl Change {
         grants::from_consent(tx, principal, &candidate, &named).await?;
         if is_other || accepted != before {
             let (from, to, version) = (old.digest, component.digest, component.manifest.version);
-            let event = upgraded(place, from, to, version, accepted);
-            events::record(tx, &place.subject(principal), event).await?;
+            let event = upgraded(&current, from, to, version, accepted);
+            events::record(tx, &subject(&current, principal), event).await?;
         }
         place.find(tx).await
     }
@@ -195,20 +190,23 @@ impl Change {
 /// Swaps the current version with the previous one, so that a second rollback restores the upgraded version. What was
 /// revoked since stays revoked. The grants of the previous version become effective again if `principal` has
 /// `vault:write`.
-pub async fn rollback(components: &Components, principal: Principal, place: Place) -> Result<Installation> {
+pub async fn rollback(
+    components: &Components,
+    principal: Principal,
+    (place, expected): (Place, Expected),
+) -> Result<Installation> {
     let previous = place.find(&mut *components.store.read().await?).await?.previous;
     if let Some(digest) = &previous
         && let Err(why) = components.plugins.check(digest).await
     {
         return Err(Error::conflict("component_unusable", format!("The version before cannot be used: {why}")));
     }
-    let private = components.config.egress.private.clone();
     let swapping = components.store.write(move |tx| {
         Box::pin(async move {
-            let newer = place.find(tx).await?;
-            place.check(&newer, &tx.now(), &private)?;
+            let now = tx.now();
+            let newer = place.find_expected(tx, &expected, &now).await?;
             if newer.previous != previous {
-                let message = format!("`{}` was changed by another request; read it again", place.name);
+                let message = format!("`{}` was changed by another request; read it again", newer.name);
                 return Err(Error::conflict("changed_meanwhile", message));
             }
             swap(tx, &principal, &place, newer).await
@@ -221,17 +219,22 @@ pub async fn rollback(components: &Components, principal: Principal, place: Plac
 
 async fn swap(tx: &mut Tx, principal: &Principal, place: &Place, newer: Installation) -> Result<Installation> {
     let Some(to) = newer.previous.clone() else {
-        let message = format!("{} '{}' was never upgraded", place.noun(), place.name);
+        let noun = match newer.kind {
+            World::Skill => "Skill",
+            World::Provider => "Provider",
+        };
+        let message = format!("{noun} '{}' was never upgraded", newer.name);
         return Err(Error::conflict("nothing_to_roll_back", message));
     };
     grants::refuse_if_revealed(tx, principal, newer.key).await?;
     store::installations::swap(tx, newer.key).await?;
     let from = newer.component.digest.clone();
-    let back = match place.agent {
-        Some(_) => Event::SkillRolledBack { skill_id: place.name.clone(), from, to },
-        None => Event::ProviderRolledBack { provider_id: place.name.clone(), from, to },
+    let name = newer.name.clone();
+    let back = match newer.kind {
+        World::Skill => Event::SkillRolledBack { skill_id: name, from, to },
+        World::Provider => Event::ProviderRolledBack { provider_id: name, from, to },
     };
-    events::record(tx, &place.subject(principal), back).await?;
+    events::record(tx, &subject(&newer, principal), back).await?;
     let mut older = place.find(tx).await?;
     let newer_manifest = permissions::with_configured_hosts(&newer.component.manifest, &newer.config);
     let older_manifest = permissions::with_configured_hosts(&older.component.manifest, &older.config);
@@ -245,15 +248,16 @@ async fn swap(tx: &mut Tx, principal: &Principal, place: &Place, newer: Installa
         store::installations::update(tx, &older).await?;
     }
     if !principal.may(Scope::VaultWrite) {
-        grants::revoke_all(tx, principal, &Candidate::new(&older, place.agent.as_ref())).await?;
+        grants::revoke_all(tx, principal, &Candidate::new(&older)).await?;
     }
     place.find(tx).await
 }
 
-fn upgraded(place: &Place, from: Digest, to: Digest, version: String, accepted: Names) -> Event {
-    match place.agent {
-        Some(_) => Event::SkillUpgraded { skill_id: place.name.clone(), from, to, version, accepted },
-        None => Event::ProviderUpgraded { provider_id: place.name.clone(), from, to, version, accepted },
+fn upgraded(installation: &Installation, from: Digest, to: Digest, version: String, accepted: Names) -> Event {
+    let name = installation.name.clone();
+    match installation.kind {
+        World::Skill => Event::SkillUpgraded { skill_id: name, from, to, version, accepted },
+        World::Provider => Event::ProviderUpgraded { provider_id: name, from, to, version, accepted },
     }
 }
 
