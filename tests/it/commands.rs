@@ -32,7 +32,7 @@ impl Shell<'_> {
     }
 
     /// Returns the output of a command that succeeds.
-    async fn prints(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn prints(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         text(&output.stdout).to_owned()

@@ -58,6 +58,7 @@ impl Operation {
             ("grant", "grt"),
             ("question", "ask"),
             ("job", "job"),
+            ("installation", "ins"),
             ("session", "ses"),
         ];
         ids.into_iter().fold(filled.replace("{provider_id}", "none"), |filled, (name, prefix)| {

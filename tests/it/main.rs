@@ -26,6 +26,7 @@ mod client_disconnects;
 mod clients;
 mod commands;
 mod compaction;
+mod components;
 mod config;
 mod config_docs;
 mod conformance;

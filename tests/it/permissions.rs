@@ -18,6 +18,8 @@ use crate::{
 
 const SKILL: &str = "/v1/agents/ada/skills/keeper";
 const PROVIDER: &str = "/v1/providers/caller";
+/// Agents that the skill of the server is enabled for in turn.
+const AGENTS: [&[&str]; 3] = [&[], &["bob"], &["bob", "cleo"]];
 /// Hosts that the provider is configured with in turn.
 const BASES: [&str; 5] = [
     "https://a.example.com",
@@ -29,7 +31,17 @@ const BASES: [&str; 5] = [
 /// Number of sequences, unless `PERMISSION_SEQUENCES` says another one.
 const SEQUENCES: u32 = 60;
 
-/// A change, of the skill or of the provider.
+/// What is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// A skill of one agent.
+    Skill,
+    /// The same skill, installed for the server.
+    Shared,
+    Provider,
+}
+
+/// A change of an installation.
 #[derive(Debug, Clone)]
 enum Change {
     Install { consents: bool },
@@ -42,13 +54,14 @@ enum Change {
     Grant { wide: bool },
     Secrets,
     RevokeGrants,
+    Enable(usize),
 }
 
 /// A change by somebody with `vault:write` or without it.
 #[derive(Debug, Clone)]
 struct Step {
     is_trusted: bool,
-    of_skill: bool,
+    of: Holder,
     change: Change,
 }
 
@@ -64,9 +77,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         any::<bool>().prop_map(|wide| Change::Grant { wide }),
         Just(Change::Secrets),
         Just(Change::RevokeGrants),
+        (0..AGENTS.len()).prop_map(Change::Enable),
     ];
-    let step = (any::<bool>(), any::<bool>(), change);
-    vec(step.prop_map(|(is_trusted, of_skill, change)| Step { is_trusted, of_skill, change }), 3..10)
+    let holder = prop_oneof![Just(Holder::Skill), Just(Holder::Shared), Just(Holder::Provider)];
+    let step = (any::<bool>(), holder, change);
+    vec(step.prop_map(|(is_trusted, of, change)| Step { is_trusted, of, change }), 3..12)
 }
 
 /// Returns a component with a section that nobody reads, so that its digest differs.
@@ -92,25 +107,31 @@ impl Trial {
         send(if step.is_trusted { request } else { request.bearer_auth(&self.token) }).await
     }
 
-    /// Makes a change. It may be refused.
-    async fn make(&self, step: &Step) -> Answer {
-        let (path, component) = if step.of_skill { (SKILL, "keeper") } else { (PROVIDER, "caller") };
-        let send = async |method, path: &str, body| self.request(step, method, path, body).await;
-        match &step.change {
-            Change::Install { consents } if step.of_skill => {
-                let accept = consents.then_some("all");
-                self.upload(step, "/v1/agents/ada/skills/install", variant(component, 0), accept).await
-            }
-            Change::Install { consents } => {
-                let base = if *consents { BASES[2] } else { BASES[0] };
-                let bytes = base64(&variant(component, 0));
+    async fn install(&self, step: &Step, component: Vec<u8>, consents: bool) -> Answer {
+        let accept = consents.then_some("all");
+        match step.of {
+            Holder::Skill => self.upload(step, "/v1/agents/ada/skills/install", component, accept).await,
+            Holder::Shared => self.upload(step, "/v1/components", component, accept).await,
+            Holder::Provider => {
+                let base = if consents { BASES[2] } else { BASES[0] };
+                let bytes = base64(&component);
                 let mut body =
                     json!({ "id": "caller", "component": { "base64": bytes }, "config": { "base_url": base } });
-                if *consents {
+                if consents {
                     body["secrets"] = json!({ "key": "key" });
                 }
-                send(Method::POST, "/v1/providers", body).await
+                self.request(step, Method::POST, "/v1/providers", body).await
             }
+        }
+    }
+
+    /// Makes a change. It may be refused.
+    async fn make(&self, step: &Step) -> Answer {
+        let component = if step.of == Holder::Provider { "caller" } else { "keeper" };
+        let path = &*self.path(step.of).await;
+        let send = async |method, path: &str, body| self.request(step, method, path, body).await;
+        match &step.change {
+            Change::Install { consents } => self.install(step, variant(component, 0), *consents).await,
             Change::Remove => send(Method::DELETE, path, Value::Null).await,
             Change::Upgrade { variant: number, consents } => {
                 let accept = consents.then_some("all");
@@ -134,9 +155,11 @@ impl Trial {
                 send(Method::PATCH, path, json!({ "config": { "base_url": BASES[*which] } })).await
             }
             Change::Grant { wide } => {
-                let mut grant = match step.of_skill {
-                    true => json!({ "agent_id": "ada", "component": "keeper", "secret": "key" }),
-                    false => json!({ "provider_id": "caller", "secret": "key" }),
+                let id = path.rsplit('/').next().unwrap();
+                let mut grant = match step.of {
+                    Holder::Skill => json!({ "agent_id": "ada", "component": "keeper", "secret": "key" }),
+                    Holder::Shared => json!({ "installation_id": id, "secret": "key" }),
+                    Holder::Provider => json!({ "provider_id": "caller", "secret": "key" }),
                 };
                 if *wide {
                     grant["hosts"] = json!(["*.example.com"]);
@@ -148,6 +171,20 @@ impl Trial {
                 let now = self.server.get(path).await;
                 let first = now.body["granted"]["secrets"][0]["id"].as_str().unwrap_or("grt_0").to_owned();
                 send(Method::DELETE, &format!("/v1/vault/grants/{first}"), Value::Null).await
+            }
+            Change::Enable(which) => send(Method::PATCH, path, json!({ "agents": AGENTS[*which] })).await,
+        }
+    }
+
+    /// Returns the path of an installation.
+    async fn path(&self, holder: Holder) -> String {
+        match holder {
+            Holder::Skill => SKILL.to_owned(),
+            Holder::Provider => PROVIDER.to_owned(),
+            Holder::Shared => {
+                let all = self.server.get("/v1/components?kind=skill").await.expect(200);
+                let shared = all.as_array().unwrap().iter().find(|one| one["agent_id"].is_null());
+                format!("/v1/components/{}", shared.and_then(|one| one["id"].as_str()).unwrap_or("none"))
             }
         }
     }
@@ -163,40 +200,24 @@ impl Trial {
         hosts.iter().take(1).map(name).collect()
     }
 
-    /// Returns what both installations have that requires `vault:write`.
+    /// Returns what the installations have that requires `vault:write`, for each agent that may use it.
     async fn privileges(&self) -> BTreeSet<String> {
         let mut all = BTreeSet::new();
-        for path in [SKILL, PROVIDER] {
-            let now = self.server.get(path).await;
+        for holder in [Holder::Skill, Holder::Shared, Holder::Provider] {
+            let now = self.server.get(&self.path(holder).await).await;
             if now.status != 200 {
                 continue;
             }
-            let digest = now.body["digest"].as_str().unwrap();
-            for host in now.body["granted"]["hosts"].as_array().unwrap() {
-                let name = host["host"].as_str().unwrap();
-                if name.contains(':') || !name.ends_with(".example.com") {
-                    all.insert(format!("{digest} reaches {name} {}", host["methods"]));
-                }
-            }
-            let base = now.body["config"]["base_url"].as_str().unwrap_or_default();
-            let base = base.split("//").last().unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
-            for grant in now.body["granted"]["secrets"].as_array().unwrap() {
-                all.insert(format!("{digest} has {} by {}", grant["secret"], grant["mode"]));
-                for host in grant["hosts"].as_array().unwrap() {
-                    let host = host.as_str().unwrap();
-                    all.insert(format!("{digest} sends {} to {host}", grant["secret"]));
-                    if host.strip_prefix('*').is_some_and(|suffix| base.ends_with(suffix)) {
-                        all.insert(format!("{digest} sends {} to the configured {base}", grant["secret"]));
-                    }
-                }
-            }
+            let own = privileges_of(&now.body);
+            let agents = now.body["agents"].as_array().cloned().unwrap_or_default();
+            let users = agents.iter().filter_map(Value::as_str).chain(["anybody"]);
+            all.extend(users.flat_map(|user| own.iter().map(move |one| format!("{holder:?} for {user}: {one}"))));
         }
         all
     }
-
     async fn check(&self, steps: &[Step]) -> Result<(), String> {
-        for path in [SKILL, PROVIDER] {
-            self.server.delete(path).await;
+        for holder in [Holder::Skill, Holder::Shared, Holder::Provider] {
+            self.server.delete(&self.path(holder).await).await;
         }
         let mut before = self.privileges().await;
         for step in steps {
@@ -216,6 +237,31 @@ impl Trial {
     }
 }
 
+/// Returns what an installation has that requires `vault:write`.
+fn privileges_of(installation: &Value) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let digest = installation["digest"].as_str().unwrap();
+    for host in installation["granted"]["hosts"].as_array().unwrap() {
+        let name = host["host"].as_str().unwrap();
+        if name.contains(':') || !name.ends_with(".example.com") {
+            all.insert(format!("{digest} reaches {name} {}", host["methods"]));
+        }
+    }
+    let base = installation["config"]["base_url"].as_str().unwrap_or_default();
+    let base = base.split("//").last().unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
+    for grant in installation["granted"]["secrets"].as_array().unwrap() {
+        all.insert(format!("{digest} has {} by {}", grant["secret"], grant["mode"]));
+        for host in grant["hosts"].as_array().unwrap() {
+            let host = host.as_str().unwrap();
+            all.insert(format!("{digest} sends {} to {host}", grant["secret"]));
+            if host.strip_prefix('*').is_some_and(|suffix| base.ends_with(suffix)) {
+                all.insert(format!("{digest} sends {} to the configured {base}", grant["secret"]));
+            }
+        }
+    }
+    all
+}
+
 fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
@@ -225,6 +271,10 @@ fn base64(bytes: &[u8]) -> String {
 async fn nobody_without_the_vault_ends_with_more() {
     let server = Server::start().await;
     server.offline("ada", "echo").await;
+    for agent in ["bob", "cleo"] {
+        let agent = json!({ "name": agent, "provider": "offline", "model": "echo" });
+        server.post("/v1/agents", agent).await.expect(201);
+    }
     server.post("/v1/vault/secrets", json!({ "name": "key", "value": VALUE })).await.expect(201);
     let token = server.token(None, &["agents:read", "agents:write", "runs:write", "vault:read"]).await;
     let trial = Trial { server, token };

@@ -41,6 +41,10 @@ pub(crate) fn grant(text: &str) -> Result<String, String> {
     id(text, "grt_", "moxxy grant list")
 }
 
+pub(crate) fn installation(text: &str) -> Result<String, String> {
+    id(text, "ins_", "moxxy component list")
+}
+
 pub(crate) fn job(text: &str) -> Result<String, String> {
     id(text, "job_", "moxxy job list")
 }

@@ -51,10 +51,39 @@ pub(crate) struct Change {
     revoke: Vec<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Secrets {
+    /// Secret that the component may use, by the component's name for it. Can be repeated.
+    #[arg(long = "secret", value_name = "NAME[=SECRET]")]
+    secrets: Vec<String>,
+}
+
+impl Secrets {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// Maps the component's names of secrets to the vault's.
+    pub(crate) fn to_json(&self) -> Value {
+        let named = |text: &String| {
+            let (name, secret) = text.split_once('=').unwrap_or((text, text));
+            (name.to_owned(), secret.into())
+        };
+        Value::Object(self.secrets.iter().map(named).collect())
+    }
+}
+
 impl Version {
     /// Returns the component as it was given.
     pub(crate) fn name(&self) -> &str {
         &self.component
+    }
+
+    /// Returns the component and the consent as a JSON body.
+    pub(crate) fn to_json(&self) -> CliResult<Value> {
+        let component = Source::from_argument(&self.component)?.to_json();
+        let accept = accepted(&self.consent.accept);
+        Ok(json!({ "component": component, "digest": self.consent.digest, "accept": accept }))
     }
 
     pub(crate) fn send(self, call: Call) -> CliResult<Call> {

@@ -24,8 +24,8 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use commands::{
-    agents, audit, backup, build, completions, config, events, grants, health, init, inspect, jobs, new, policy,
-    providers, questions, restore, runs, secrets, serve, skills, tokens, vault,
+    agents, audit, backup, build, completions, components, config, events, grants, health, init, inspect, jobs, new,
+    policy, providers, questions, restore, runs, secrets, serve, skills, tokens, vault,
 };
 use failure::{CliResult, Exit, Failure};
 use moxxy_runtime::compile;
@@ -97,6 +97,9 @@ enum Command {
     /// Install, look at and call the skills of an agent.
     #[command(subcommand)]
     Skill(skills::Command),
+    /// Install components of any kind for the server, and enable skills for agents.
+    #[command(subcommand)]
+    Component(components::Command),
     /// Install and configure providers of language models.
     #[command(subcommand)]
     Provider(providers::Command),
@@ -192,6 +195,7 @@ impl Cli {
             Command::Run(args) => block_on(runs::run(&options, args)),
             Command::Question(command) => block_on(questions::run(&options, command)),
             Command::Policy(command) => block_on(policy::run(&options, command)),
+            Command::Component(command) => block_on(components::run(&options, command)),
             Command::Skill(command) => block_on(skills::run(&options, command)),
             Command::Provider(command) => block_on(providers::run(&options, command)),
             Command::Secret(command) => block_on(secrets::run(&options, command)),

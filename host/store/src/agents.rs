@@ -1,5 +1,7 @@
 //! Agents.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use moxxy_types::{
     agents::{Agent, AgentKey, Settings},
     error::{Error, Result},
@@ -99,6 +101,13 @@ fn provider_removed() -> Error {
     Error::conflict("changed_meanwhile", "The provider was removed meanwhile")
 }
 
+/// Returns the keys of those of these agents that exist.
+pub async fn keys(db: &mut Db, names: &BTreeSet<Name>) -> Result<BTreeMap<Name, AgentKey>> {
+    let sql = "SELECT name, key FROM agents WHERE name IN (SELECT value FROM json_each(?))";
+    let rows: Vec<(Name, AgentKey)> = sqlx::query_as(sql).bind(to_json(names)?).fetch_all(db).await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Deletes the agent with its skills. Its name is free, and its other rows are left to [`remove_rows`].
 pub async fn delete(tx: &mut Tx, key: AgentKey) -> Result<()> {
     let position = super::events::last_position(tx).await?;
@@ -106,7 +115,14 @@ pub async fn delete(tx: &mut Tx, key: AgentKey) -> Result<()> {
     // A name that no agent can have, because names are unique.
     let sql = "UPDATE agents SET deleted_at = ?, former_name = name, name = '~' || key, removed_to = ? WHERE key = ?";
     sqlx::query(sql).bind(now).bind(position).bind(key.0).execute(&mut **tx).await?;
-    sqlx::query("DELETE FROM installations WHERE agent = ?").bind(key.0).execute(&mut **tx).await?;
+    for sql in [
+        "DELETE FROM installations WHERE agent = ?",
+        "UPDATE installations SET revision = revision + 1
+         WHERE key IN (SELECT installation FROM installation_agents WHERE agent = ?)",
+        "DELETE FROM installation_agents WHERE agent = ?",
+    ] {
+        sqlx::query(sql).bind(key.0).execute(&mut **tx).await?;
+    }
     super::runs::cancel_all(tx, key).await
 }
 

@@ -47,13 +47,21 @@ pub async fn insert(tx: &mut Tx, holder: InstallationKey, grant: &Grant) -> Resu
         .bind(&grant.created_at)
         .execute(&mut **tx)
         .await?;
+    count_change(tx, &grant.id).await
+}
+
+/// Counts a change of the installation that has a grant.
+async fn count_change(tx: &mut Tx, id: &GrantId) -> Result<()> {
+    let sql = "UPDATE installations SET revision = revision + 1
+               WHERE key = (SELECT installation FROM grants WHERE id = ?)";
+    sqlx::query(sql).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
 
 pub async fn set_hosts(tx: &mut Tx, id: &GrantId, hosts: &[String]) -> Result<()> {
     let sql = "UPDATE grants SET hosts = ? WHERE id = ?";
     sqlx::query(sql).bind(to_json(&hosts)?).bind(id.as_str()).execute(&mut **tx).await?;
-    Ok(())
+    count_change(tx, id).await
 }
 
 /// Counts one use. Returns `false` if the grant has expired or has no uses left.
@@ -65,6 +73,7 @@ pub async fn spend(tx: &mut Tx, id: &GrantId) -> Result<bool> {
 }
 
 pub async fn delete(tx: &mut Tx, id: &GrantId) -> Result<()> {
+    count_change(tx, id).await?;
     sqlx::query("DELETE FROM grants WHERE id = ?").bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use moxxy_types::{
     digest::Digest,
     error::{Error, Result},
     ids::{InstallationId, Name},
-    installations::{Installation, InstallationKey, NewInstallation},
-    paging::PageRequest,
+    installations::{Filter, Installation, InstallationKey, NewInstallation},
+    paging::{Page, PageRequest},
     permissions::Names,
 };
 use serde_json::{Map, Value};
@@ -28,6 +28,7 @@ struct Row {
     accepted: String,
     concurrency: Option<u32>,
     previous: Option<String>,
+    all_agents: bool,
     revision: i64,
     created_at: String,
     updated_at: String,
@@ -38,14 +39,14 @@ struct Row {
 
 /// A query for installations with their components.
 macro_rules! select {
-    ($rest:literal) => {
+    ($($rest:literal),+) => {
         concat!(
-            "SELECT i.key, i.id, i.agent, a.name AS agent_id, i.kind, i.name, i.config, i.accepted, i.concurrency, i.previous, i.revision,
-             i.created_at, i.updated_at, c.digest, c.world, c.manifest, c.tools, c.imports, c.size, k.report
+            "SELECT i.key, i.id, i.agent, a.name AS agent_id, i.kind, i.name, i.config, i.accepted, i.concurrency, i.previous,
+             i.all_agents, i.revision, i.created_at, i.updated_at, c.digest, c.world, c.manifest, c.tools, c.imports, c.size, k.report
              FROM installations i JOIN components c ON c.digest = i.digest
              LEFT JOIN agents a ON a.key = i.agent
              LEFT JOIN provider_checks k ON k.installation = i.key AND k.digest = i.digest AND k.config = i.config ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -131,39 +132,109 @@ pub async fn exists(db: &mut Db, key: InstallationKey) -> Result<bool> {
     Ok(sqlx::query_scalar(sql).bind(key.0).fetch_one(db).await?)
 }
 
-/// Returns a skill of an agent.
+/// A query for the skills that an agent may use: its own, and those of the server that are enabled for it.
+macro_rules! select_skills {
+    ($rest:literal) => {
+        select!(
+            "WHERE i.kind = 'skill' AND (i.agent = ?1 OR i.agent IS NULL AND (i.all_agents OR EXISTS
+                 (SELECT 1 FROM installation_agents e WHERE e.installation = i.key AND e.agent = ?1))) ",
+            $rest
+        )
+    };
+}
+
+/// Returns a skill that an agent may use.
 pub async fn skill(db: &mut Db, agent: AgentKey, name: &Name) -> Result<Installation> {
-    get(db, Some(agent), World::Skill, name).await
+    let query = sqlx::query_as(select_skills!("AND i.name = ?2")).bind(agent.0).bind(name.as_str());
+    let row = query.fetch_optional(&mut *db).await?;
+    one(db, row, || Error::not_found("skill", name)).await
 }
 
 /// Returns a provider of the server.
 pub async fn provider(db: &mut Db, name: &Name) -> Result<Installation> {
-    get(db, None, World::Provider, name).await
+    let sql = select!("WHERE COALESCE(i.agent, 0) = 0 AND i.kind = 'provider' AND i.name = ?");
+    let row = sqlx::query_as(sql).bind(name.as_str()).fetch_optional(&mut *db).await?;
+    one(db, row, || Error::not_found("provider", name)).await
 }
 
-async fn get(db: &mut Db, agent: Option<AgentKey>, kind: World, name: &Name) -> Result<Installation> {
-    let sql = select!("WHERE COALESCE(i.agent, 0) = ? AND i.kind = ? AND i.name = ?");
-    let query = sqlx::query_as(sql).bind(agent.map_or(0, |agent| agent.0)).bind(kind).bind(name.as_str());
-    let row: Option<Row> = query.fetch_optional(&mut *db).await?;
-    let mut one = vec![row.ok_or_else(|| Error::not_found(kind.into_str(), name))?.try_into()?];
-    add_grants(db, &mut one).await?;
-    one.pop().ok_or_else(|| Error::internal("no installation"))
+/// Returns an installation by its key.
+pub async fn by_key(db: &mut Db, key: InstallationKey) -> Result<Installation> {
+    let row = sqlx::query_as(select!("WHERE i.key = ?")).bind(key.0).fetch_optional(&mut *db).await?;
+    one(db, row, || Error::internal("no installation")).await
 }
 
-/// Returns a page of an agent's skills, or of the server's providers, by name.
-pub async fn page(db: &mut Db, agent: Option<AgentKey>, kind: World, page: &PageRequest) -> Result<Vec<Installation>> {
-    let sql = select!("WHERE COALESCE(i.agent, 0) = ? AND i.kind = ? AND i.name > ? ORDER BY i.name LIMIT ?");
-    let query = sqlx::query_as(sql).bind(agent.map_or(0, |agent| agent.0)).bind(kind);
-    let rows: Vec<Row> = query.bind(page.after()).bind(page.rows()).fetch_all(&mut *db).await?;
-    let mut all: Vec<_> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
-    add_grants(db, &mut all).await?;
-    Ok(all)
+/// Returns an installation by its id.
+pub async fn by_id(db: &mut Db, id: &InstallationId) -> Result<Installation> {
+    let row = sqlx::query_as(select!("WHERE i.id = ?")).bind(id.as_str()).fetch_optional(&mut *db).await?;
+    one(db, row, || Error::not_found("installation", id)).await
 }
 
-/// Returns all skills of an agent, by name.
+/// Returns a page of the skills that an agent may use, by name.
+pub async fn page_of_skills(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Vec<Installation>> {
+    let query = sqlx::query_as(select_skills!("AND i.name > ?2 ORDER BY i.name LIMIT ?3")).bind(agent.0);
+    let rows = query.bind(page.after()).bind(page.rows()).fetch_all(&mut *db).await?;
+    all(db, rows).await
+}
+
+/// Returns a page of the server's providers, by name.
+pub async fn page_of_providers(db: &mut Db, page: &PageRequest) -> Result<Vec<Installation>> {
+    let sql = select!("WHERE COALESCE(i.agent, 0) = 0 AND i.kind = 'provider' AND i.name > ? ORDER BY i.name LIMIT ?");
+    let rows = sqlx::query_as(sql).bind(page.after()).bind(page.rows()).fetch_all(&mut *db).await?;
+    all(db, rows).await
+}
+
+/// Returns a page of installations of every kind, oldest first.
+pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Page<Installation>> {
+    let sql = select!(
+        "WHERE i.key > ?1 AND (?2 IS NULL OR i.agent = ?2) AND (?3 IS NULL OR i.kind = ?3) ORDER BY i.key LIMIT ?4"
+    );
+    let query = sqlx::query_as(sql).bind(page.position()?.unwrap_or(0)).bind(filter.agent.map(|agent| agent.0));
+    let rows = query.bind(filter.kind).bind(page.rows()).fetch_all(&mut *db).await?;
+    Ok(page.cut(all(db, rows).await?, |installation| installation.key.0.to_string()))
+}
+
+/// Returns all skills that an agent may use, by name.
 pub async fn skills(db: &mut Db, agent: AgentKey) -> Result<Vec<Installation>> {
-    let sql = select!("WHERE COALESCE(i.agent, 0) = ? AND i.kind = 'skill' ORDER BY i.name");
-    let rows: Vec<Row> = sqlx::query_as(sql).bind(agent.0).fetch_all(&mut *db).await?;
+    let rows = sqlx::query_as(select_skills!("ORDER BY i.name")).bind(agent.0).fetch_all(&mut *db).await?;
+    all(db, rows).await
+}
+
+/// Returns the names of the agents that a skill of the server is enabled for, in order.
+pub async fn agents(db: &mut Db, key: InstallationKey) -> Result<Vec<Name>> {
+    let sql = "SELECT a.name FROM installation_agents e JOIN agents a ON a.key = e.agent WHERE e.installation = ?
+               ORDER BY a.name";
+    Ok(sqlx::query_scalar(sql).bind(key.0).fetch_all(db).await?)
+}
+
+/// Enables a skill of the server for these agents, and for no others unless `all`.
+pub async fn set_agents(tx: &mut Tx, key: InstallationKey, agents: &[AgentKey], all: bool) -> Result<()> {
+    let sql = "UPDATE installations SET all_agents = ?, revision = revision + 1, updated_at = ? WHERE key = ?";
+    let now = tx.now();
+    sqlx::query(sql).bind(all).bind(now).bind(key.0).execute(&mut **tx).await?;
+    sqlx::query("DELETE FROM installation_agents WHERE installation = ?").bind(key.0).execute(&mut **tx).await?;
+    let agents: Vec<_> = agents.iter().map(|agent| agent.0).collect();
+    let sql = "INSERT INTO installation_agents SELECT ?, value FROM json_each(?)";
+    sqlx::query(sql).bind(key.0).bind(to_json(&agents)?).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Returns up to `max` of the agents that have another skill of the same name as this skill of the server, of their own
+/// and of those that it is enabled for.
+pub async fn agents_with_another(tx: &mut Tx, installation: &Installation, max: i64) -> Result<Vec<Name>> {
+    let sql = "SELECT a.name FROM installations i JOIN agents a ON a.key = i.agent
+               WHERE i.kind = 'skill' AND i.name = ?1 AND ((SELECT all_agents FROM installations WHERE key = ?2)
+                   OR i.agent IN (SELECT agent FROM installation_agents WHERE installation = ?2))
+               ORDER BY a.name LIMIT ?3";
+    let query = sqlx::query_scalar(sql).bind(installation.name.as_str()).bind(installation.key.0);
+    Ok(query.bind(max).fetch_all(&mut **tx).await?)
+}
+
+async fn one(db: &mut Db, row: Option<Row>, missing: impl FnOnce() -> Error) -> Result<Installation> {
+    all(db, vec![row.ok_or_else(missing)?]).await?.pop().ok_or_else(|| Error::internal("no installation"))
+}
+
+/// Converts rows and adds their grants.
+async fn all(db: &mut Db, rows: Vec<Row>) -> Result<Vec<Installation>> {
     let mut all: Vec<_> = rows.into_iter().map(TryInto::try_into).collect::<Result<_>>()?;
     add_grants(db, &mut all).await?;
     Ok(all)
@@ -202,6 +273,7 @@ impl TryFrom<Row> for Installation {
             grants: Vec::new(),
             check: row.report.as_deref().map(from_json::<Report>).transpose()?.map(Report::summary),
             previous: row.previous.map(Digest::from_db),
+            all_agents: row.all_agents,
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,

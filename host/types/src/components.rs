@@ -10,9 +10,10 @@ use strum::IntoStaticStr;
 use crate::{digest::Digest, ids::Name};
 
 /// Kind of a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "lowercase"))]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Kind")]
 #[strum(serialize_all = "lowercase", const_into_str)]
 pub enum World {
     Skill,

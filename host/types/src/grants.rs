@@ -104,6 +104,9 @@ pub struct NewGrant {
     pub agent_id: Option<Name>,
     /// The provider that may use it, instead of an agent's skills.
     pub provider_id: Option<Name>,
+    /// The installation that may use it, instead of an agent's skills or a provider. A skill of the server is granted
+    /// secrets in this way only.
+    pub installation_id: Option<InstallationId>,
     /// The one skill of the agent that may use it.
     pub component: Option<Name>,
     /// The name by which the component asks for it; absent: the secret's own.

@@ -1,5 +1,7 @@
-//! Installations: components in their places, as skills of agents or as providers of the server.
+//! Installations: components in their places, as skills of agents or of the server, or as providers of the server.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
     digest::Digest,
     grants::Grant,
     ids::{InstallationId, Name},
-    permissions::Names,
+    permissions::{All, Names},
 };
 
 /// Database key of an installation. It is never reused.
@@ -40,10 +42,29 @@ pub struct Installation {
     pub check: Option<Summary>,
     /// Digest of the version before the last upgrade.
     pub previous: Option<Digest>,
+    /// Whether all agents may use it, if it is a skill of the server.
+    pub all_agents: bool,
     /// Counts changes.
     pub revision: i64,
     pub created_at: String,
     pub updated_at: String,
+}
+
+/// Agents that may use a skill that is installed for the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "it is \"all\" or a list of agents")]
+pub enum EnabledAgents {
+    /// All agents, including those that are created later.
+    All(All),
+    /// These agents, at most 1000.
+    Names(#[schemars(length(max = 1000))] Vec<Name>),
+}
+
+/// Which installations are listed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub agent: Option<AgentKey>,
+    pub kind: Option<World>,
 }
 
 /// An installation to be inserted.

@@ -71,7 +71,7 @@ fn local(options: &Options, component: &str) -> CliResult<Option<Vec<u8>>> {
         Source::File(bytes) => Some(bytes),
         Source::Bundled(name) => {
             let limit = Config::load(&options.flags())?.server.upload_limit;
-            source::Source::Bundled(name).bytes(limit, &[], World::Provider).ok()
+            source::Source::Bundled(name).bytes(limit, &[], Some(World::Provider)).ok()
         }
     })
 }

@@ -42,14 +42,17 @@ pub(crate) struct Add {
     #[arg(value_parser = arguments::secret)]
     secret: SecretName,
     /// The agent whose skills may use it.
-    #[arg(long, value_parser = arguments::name, required_unless_present = "provider", conflicts_with = "provider")]
+    #[arg(long, value_parser = arguments::name, required_unless_present_any = ["provider", "installation"], conflicts_with_all = ["provider", "installation"])]
     agent: Option<Name>,
     /// The one skill of the agent that may use it (default: each that asks for it).
     #[arg(long, value_parser = arguments::name, requires = "agent")]
     skill: Option<Name>,
     /// The provider that may use it.
-    #[arg(long, value_parser = arguments::name)]
+    #[arg(long, value_parser = arguments::name, conflicts_with = "installation")]
     provider: Option<Name>,
+    /// The installation that may use it, `ins_…`, such as a skill of the server.
+    #[arg(long, value_name = "ID", value_parser = arguments::installation)]
+    installation: Option<String>,
     /// The name by which the component asks for it (default: the secret's own).
     #[arg(long = "as", value_name = "NAME", value_parser = arguments::secret)]
     name: Option<SecretName>,
@@ -90,6 +93,7 @@ impl Add {
         let seconds = |seconds| Clock::system().after(i64::try_from(seconds).unwrap_or(i64::MAX));
         json!({
             "secret": self.secret, "agent_id": self.agent, "component": self.skill, "provider_id": self.provider,
+            "installation_id": self.installation,
             "name": self.name, "mode": self.mode, "hosts": (!self.hosts.is_empty()).then_some(self.hosts),
             "place": self.place, "expires_at": self.expires.map(seconds), "max_uses": self.uses,
         })
@@ -108,9 +112,10 @@ fn mode(grant: &Value) -> String {
 }
 
 fn holder(grant: &Value) -> String {
-    match text(grant, "provider_id") {
-        provider if provider.is_empty() => format!("{}/{}", text(grant, "agent_id"), text(grant, "skill_id")),
-        provider => provider,
+    match ["provider_id", "agent_id", "skill_id"].map(|field| text(grant, field)) {
+        [provider, ..] if !provider.is_empty() => provider,
+        [_, agent, skill] if agent.is_empty() => skill,
+        [_, agent, skill] => format!("{agent}/{skill}"),
     }
 }
 

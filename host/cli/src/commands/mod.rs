@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod components;
 pub(crate) mod config;
 pub(crate) mod events;
 pub(crate) mod grants;

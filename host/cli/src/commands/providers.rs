@@ -8,7 +8,7 @@ use crate::{
     Options, arguments,
     client::{Call, Client},
     commands::check,
-    component::{self, Change, Source},
+    component::{self, Change, Secrets, Source},
     failure::{CliResult, Failure},
     progress,
     settings::Settings,
@@ -91,24 +91,6 @@ pub(crate) struct Provider {
     id: Name,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Secrets {
-    /// A secret that it may use, by the name that it has for it. Can stand more than once.
-    #[arg(long = "secret", value_name = "NAME[=SECRET]")]
-    secrets: Vec<String>,
-}
-
-impl Secrets {
-    /// Maps the component's names of secrets to the vault's.
-    fn to_json(&self) -> Value {
-        let named = |text: &String| {
-            let (name, secret) = text.split_once('=').unwrap_or((text, text));
-            (name.to_owned(), secret.into())
-        };
-        Value::Object(self.secrets.iter().map(named).collect())
-    }
-}
-
 pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     // A check may need no server.
     if let Command::Check(args) = command {
@@ -137,7 +119,7 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
             let given = !config.is_empty() || !unset.is_empty();
             let before = configured(&client, &id).await?;
             let patch = config.patch(&before, &unset)?;
-            if !given && accept.is_empty() && secrets.secrets.is_empty() && concurrency.is_none() {
+            if !given && accept.is_empty() && secrets.is_empty() && concurrency.is_none() {
                 let how = "--set, --unset, --settings, --secret, --accept or --concurrency say what";
                 return Err(Failure::usage(format!("Nothing is to change; {how}")));
             }

@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod audit;
 mod chat;
+mod components;
 mod docs;
 mod events;
 mod grants;
@@ -114,14 +115,21 @@ fn limited() -> Routes {
         .api_route("/v1/agents/{name}/tool-policy", get("get_tool_policy", "Show an agent's tool policy", policy::show)
             .merge(put("set_tool_policy", SET_TOOL_POLICY, policy::set)))
         .api_route("/v1/agents/{name}/tool-policy/decisions", get("list_decisions", "List what was approved or denied for longer than one call, oldest first\nTo set the tool policy takes all of it back.", policy::decisions))
-        .merge(components())
+        .merge(installed())
 }
 
-/// Routes of components, secrets, clients of OpenAI's API and the log.
+/// Routes of installed components, secrets, clients of OpenAI's API and the log.
 #[rustfmt::skip]
-fn components() -> Routes {
+fn installed() -> Routes {
     let uploads = Extension(body::Upload);
     Routes::new()
+        .api_route("/v1/components", get("list_components", "List installations of every kind, oldest first", components::list)
+            .merge(post("install_component", INSTALL_COMPONENT, components::install).layer(uploads)))
+        .api_route("/v1/components/{installation_id}", get("get_component", "Show an installation", components::show)
+            .merge(patch("update_component", UPDATE_COMPONENT, components::update))
+            .merge(delete("remove_component", "Remove an installation\nIts grants and key-value data are removed too. Returns 409 if it is a provider that agents use.", components::delete)))
+        .api_route("/v1/components/{installation_id}/upgrade", post("upgrade_component", UPGRADE_PROVIDER, components::upgrade).layer(uploads))
+        .api_route("/v1/components/{installation_id}/rollback", post("rollback_component", "Restore the previous version and its configuration", components::rollback))
         .api_route("/v1/agents/{name}/skills", get("list_skills", "List an agent's skills, by name", skills::list))
         .api_route("/v1/agents/{name}/skills/install", post("install_skill", "Install a skill", skills::install).layer(uploads))
         .api_route("/v1/agents/{name}/skills/{skill_id}", get("get_skill", "Show a skill, what it asks and is granted", skills::show)
@@ -165,6 +173,12 @@ fn components() -> Routes {
 const CREATE_TOKEN: &str = "Make a token\nThe very first needs no authentication from this machine in loopback \
     mode, and otherwise the one-time code that the server prints at its start. Others need `tokens:admin`, and have no more \
     scopes than the token that makes them. The token is shown this once.";
+const INSTALL_COMPONENT: &str = "Install a component of any kind\nWith `agent_id` a skill is installed for that agent, \
+    without it for the server. `agents` enables a skill of the server for agents: they share its configuration and its \
+    permissions, and each has key-value data of its own.";
+const UPDATE_COMPONENT: &str = "Change an installation's configuration, permissions and agents\nAbsent fields keep their \
+    values. Naming a host that is not public, changing the host that receives a secret, granting a secret, or enabling a \
+    skill that has such permissions for further agents requires `vault:write` too.";
 const UPDATE_SKILL: &str = "Change a skill's configuration and permissions\nAbsent fields keep their values. Naming a host that \
     is not public, changing the host that receives a secret, or granting a secret requires `vault:write` too.";
 const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat is absent stays. To move a host that a secret \
@@ -189,7 +203,7 @@ const LIST_AGENT_MODELS: &str = "List agents as models\nAll of them, in the enve
     expect.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \
     once, or with `Prefer: wait=30` at the run's end, or after so many seconds.";
-const UPGRADE_PROVIDER: &str = "Replace a provider's component, or consent to more\nAgents may use the provider \
+const UPGRADE_PROVIDER: &str = "Replace an installation's component, or consent to more\nAgents may use it \
     meanwhile: running calls finish on the previous version. If the new version requests permissions without consent, or \
     the configuration does not match its schema, the server returns 409 and keeps the previous version. Consent to \
     secrets, or to hosts with a port, requires `vault:write` too.";

@@ -10,12 +10,14 @@ use crate::{
         auth::{AgentsRead, AgentsWrite, Caller},
         extract::{IfMatch, Json, OptionalJson, Paging, Path},
         reply::{Body, Created, Deleted, Paginated, WithEtag},
+        upload::Upload,
     },
     services::{
         checks::{self, Order},
         installations::{
             Place,
             configure::{self, Patch},
+            remove,
             upgrade::{self, Upgrade},
         },
         models::{self, Model},
@@ -31,7 +33,7 @@ pub(super) async fn list(State(app): State<App>, _: Caller<AgentsRead>, paging: 
 pub(super) async fn install(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
-    Json(new): Json<NewProvider>,
+    Upload(new): Upload<NewProvider>,
 ) -> Result<Created<View>> {
     let provider = providers::install(&app.components, caller.principal, new).await?;
     Ok(Created::new(format!("/v1/providers/{}", provider.id), provider))
@@ -63,7 +65,7 @@ pub(super) async fn upgrade(
     caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
     IfMatch(expected): IfMatch,
-    upgrade: Upgrade,
+    Upload(upgrade): Upload<Upgrade>,
 ) -> Result<WithEtag<View>> {
     let place = (Place::Provider(name), expected);
     let upgraded = upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?;
@@ -88,7 +90,7 @@ pub(super) async fn delete(
     Path(id): Path<Name>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    providers::remove(&app.components, caller.principal, id, expected).await?;
+    remove::remove(&app.components, caller.principal, (Place::Provider(id), expected)).await?;
     Ok(Deleted)
 }
 

@@ -1,37 +1,29 @@
 //! `/v1/agents/{name}/skills`.
 
-use axum::{
-    body::Body as Sent,
-    extract::{FromRequest, Multipart, Request, State, multipart::MultipartError},
-    http::{StatusCode, header},
-};
-use moxxy_types::{digest::Digest, error::Error, ids::Name};
+use axum::extract::State;
+use moxxy_types::ids::Name;
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
     app::App,
-    http::{
-        api::{
-            answer::{ApiError, Result},
-            auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
-            body,
-            extract::{IfMatch, Json, Paging, Path},
-            reply::{Body, Created, Deleted, Paginated, WithEtag},
-        },
-        state::HttpState,
+    http::api::{
+        answer::Result,
+        auth::{AgentsRead, AgentsWrite, Caller, RunsWrite},
+        extract::{IfMatch, Json, Paging, Path},
+        reply::{Body, Created, Deleted, Paginated, WithEtag},
+        upload::Upload,
     },
     services::{
         installations::{
             Place,
             configure::{self, Patch},
+            remove,
             upgrade::{self, Upgrade},
         },
         invocations,
-        permissions::{Accept, All},
         skills::{self, Install, View},
-        source::Source,
     },
 };
 
@@ -60,7 +52,7 @@ pub(super) async fn install(
     State(app): State<App>,
     caller: Caller<AgentsWrite>,
     Path(name): Path<Name>,
-    install: Install,
+    Upload(install): Upload<Install>,
 ) -> Result<Created<View>> {
     let skill = skills::install(&app.components, caller.principal, name.clone(), install).await?;
     Ok(Created::new(format!("/v1/agents/{name}/skills/{}", skill.skill_id), skill))
@@ -72,7 +64,7 @@ pub(super) async fn upgrade(
     caller: Caller<AgentsWrite>,
     Path((name, skill_id)): Path<(Name, Name)>,
     IfMatch(expected): IfMatch,
-    upgrade: Upgrade,
+    Upload(upgrade): Upload<Upgrade>,
 ) -> Result<WithEtag<View>> {
     let place = (Place::Skill { agent: name, name: skill_id }, expected);
     let upgraded = upgrade::upgrade(&app.components, caller.principal, place, upgrade).await?;
@@ -118,7 +110,8 @@ pub(super) async fn delete(
     Path((name, skill_id)): Path<(Name, Name)>,
     IfMatch(expected): IfMatch,
 ) -> Result<Deleted> {
-    skills::remove(&app.components, caller.principal, name, skill_id, expected).await?;
+    let place = (Place::Skill { agent: name, name: skill_id }, expected);
+    remove::remove(&app.components, caller.principal, place).await?;
     Ok(Deleted)
 }
 
@@ -132,76 +125,4 @@ pub(super) async fn invoke(
     let output =
         invocations::invoke(&app.components, caller.principal, name, skill_id, call.tool, call.arguments).await?;
     Ok(Body(output.to_value()))
-}
-
-impl FromRequest<HttpState> for Install {
-    type Rejection = ApiError;
-    async fn from_request(request: Request, state: &HttpState) -> Result<Self> {
-        read_install(request, state).await
-    }
-}
-
-impl FromRequest<HttpState> for Upgrade {
-    type Rejection = ApiError;
-    async fn from_request(request: Request, state: &HttpState) -> Result<Self> {
-        read_install(request, state).await
-    }
-}
-
-/// Reads a JSON object, or a form with the component in the part `component`.
-async fn read_install<T: From<Install> + DeserializeOwned + Send + 'static>(
-    request: Request,
-    state: &HttpState,
-) -> Result<T> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !content_type.is_some_and(|value| value.starts_with("multipart/form-data")) {
-        return Json::from_request(request, state).await.map(|Json(install)| install);
-    }
-    let (parts, sent) = request.into_parts();
-    let whole = body::read(&parts, sent, state).await?;
-    let form = Multipart::from_request(Request::from_parts(parts, Sent::from(whole)), state).await;
-    read_form(form.map_err(|e| Error::invalid("invalid_form", e.body_text()))?).await.map(T::from)
-}
-
-async fn read_form(mut form: Multipart) -> Result<Install> {
-    let (mut component, mut digest, mut accept, mut config) = (None, None, None::<Accept>, Map::new());
-    while let Some(part) = form.next_field().await.map_err(form_error)? {
-        match part.name().unwrap_or_default().to_owned().as_str() {
-            "component" => component = Some(part.bytes().await.map_err(form_error)?.to_vec()),
-            "digest" => digest = Some(Digest::try_from(part.text().await.map_err(form_error)?)?),
-            "accept" => {
-                let named = consent(&part.text().await.map_err(form_error)?);
-                accept = Some(accept.map_or_else(|| named.clone(), |before| before.and(named.clone())));
-            }
-            "config" => {
-                let text = part.text().await.map_err(form_error)?;
-                let wrong = |e| Error::invalid_field("config", format!("it is not a JSON object: {e}"));
-                config = serde_json::from_str(&text).map_err(wrong)?;
-            }
-            other => {
-                let reason = "the parts are `component`, `digest`, `accept` and `config`";
-                return Err(Error::invalid_field(other, reason).into());
-            }
-        }
-    }
-    let component = component.ok_or_else(|| Error::invalid_field("component", "the form has no such part"))?;
-    Ok(Install { source: Source::Upload(component), digest, accept, config })
-}
-
-/// Parses the form part `accept`: `all`, or comma-separated names.
-fn consent(text: &str) -> Accept {
-    match text.trim() {
-        "all" => Accept::All(All::All),
-        names => {
-            let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
-            Accept::Names(names.map(str::to_owned).collect())
-        }
-    }
-}
-
-fn form_error(error: MultipartError) -> ApiError {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Error::too_large("The upload is too large").into();
-    }
-    Error::invalid("invalid_form", format!("The form cannot be read: {}", error.body_text())).into()
 }

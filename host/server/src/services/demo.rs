@@ -34,6 +34,7 @@ pub async fn make(runs: &Runs) -> Result<bool> {
             digest: None,
             config: serde_json::Map::new(),
             concurrency: None,
+            accept: None,
             secrets: BTreeMap::new(),
         };
         providers::install(&runs.components, Principal::Local, offline).await?;

@@ -124,9 +124,13 @@ impl std::fmt::Debug for CallEgress {
 /// Returns the egress policy of an agent's skill.
 pub fn of_skill(components: &Components, agent: &Name, skill: &Installation) -> Policy {
     let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
-    let grant_request = format!("PUT /v1/agents/{agent}/skills/{}", skill.name);
+    let grant_request = match skill.agent {
+        Some(_) => format!("PUT /v1/agents/{agent}/skills/{}", skill.name),
+        None => format!("POST /v1/components/{}/upgrade", skill.id),
+    };
     let is_accepted = |request: &HostRequest| accepted.contains(&permissions::host_permission(request));
-    let owner = format!("{grant_request} {}", skill.created_at);
+    // Agents share no connections.
+    let owner = format!("{grant_request} {agent} {}", skill.created_at);
     let asked =
         HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
     let mut policy = Policy { owner, ..asked.policy(is_accepted) };

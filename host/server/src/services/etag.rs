@@ -10,8 +10,6 @@ use moxxy_types::{
 };
 use serde::Serialize;
 
-use crate::services::{installations, providers, runs, skills};
-
 /// Versions that a client accepts.
 #[derive(Debug, Clone, Default)]
 pub enum Expected {
@@ -45,20 +43,6 @@ impl Versioned for Agent {
 impl Versioned for Policy {}
 impl Versioned for Report {}
 impl Versioned for Secret {}
-impl Versioned for runs::Detail {}
-impl Versioned for installations::Version {}
-
-impl Versioned for skills::View {
-    fn version(&self) -> Result<String> {
-        self.details.etag.version()
-    }
-}
-
-impl Versioned for providers::View {
-    fn version(&self) -> Result<String> {
-        self.details.etag.version()
-    }
-}
 
 impl Expected {
     /// Returns an error if the version of the resource is not an expected one.

@@ -63,7 +63,10 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
     let policy = egress::of_skill(components, &caller.agent, skill);
     let call_identity = CallIdentity {
         holder: skill.key,
-        agent: Some(caller.agent.clone()),
+        grantee: match skill.agent {
+            Some(_) => vec![("agent_id", caller.agent.to_string()), ("component", skill.name.to_string())],
+            None => vec![("installation_id", skill.id.to_string())],
+        },
         component: skill.name.clone(),
         digest: skill.component.digest.clone(),
         subject: about.subject.clone(),

@@ -10,7 +10,7 @@ use moxxy_types::{
     grants::Grant,
     host_port::HostPort,
     installations::Installation,
-    permissions::Names,
+    permissions::{All, Names},
     tokens::{Principal, Scope},
 };
 use schemars::JsonSchema;
@@ -27,12 +27,6 @@ pub const PLAIN_HTTP_PREFIX: &str = "http://";
 pub enum Accept {
     All(All),
     Names(Names),
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum All {
-    All,
 }
 
 /// Hosts and secrets, asked for or missing.

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use moxxy_runtime::{self as plugins, CallContext, Secrets};
-use moxxy_store::{self as store, events};
+use moxxy_store as store;
 use moxxy_types::{
-    components::{Description, World},
+    components::World,
     digest::Digest,
-    error::{Error, Result},
-    events::{Event, EventContext},
+    error::Result,
+    events::EventContext,
     ids::{Name, SecretName},
-    installations::{Installation, NewInstallation},
+    installations::Installation,
     paging::{Page, PageRequest},
     tokens::Principal,
 };
@@ -21,10 +21,12 @@ use serde_json::{Map, Value};
 use crate::services::{
     components::Components,
     egress::{self, CallEgress},
-    etag::Expected,
-    grants::{self, Candidate},
-    installations::{self, Details, Place, configure},
-    permissions,
+    etag::Versioned,
+    installations::{
+        install::{self, NewInstallation},
+        view::Details,
+    },
+    permissions::Accept,
     source::Source,
     vault::{call_secrets, secret_use::CallIdentity},
 };
@@ -45,21 +47,24 @@ pub struct View {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewProvider {
-    /// What it goes by from now on, and what agents name.
+    /// Name of the provider, which agents use.
     pub id: Name,
-    /// Where its component comes from: one of these.
+    /// Where the component comes from: one of these.
+    #[serde(alias = "source")]
     pub component: Source,
-    /// Of the component; another one is refused.
+    /// Expected digest of the component. Required with `url`.
     pub digest: Option<Digest>,
-    /// What it is configured with, as it documents. Empty if absent. To name a host that is not public
-    /// here takes `vault:write`; otherwise it is missing.
+    /// Configuration, as described by the component's `config_schema`. A host in it that is not public requires
+    /// `vault:write`.
     #[serde(default)]
     pub config: Map<String, Value>,
-    /// How many of its completions run at once, 1 to 1000; others wait for their turn. `null`: as many as the
-    /// server's configuration says.
+    /// Maximum number of concurrent completions, 1 to 1000. `null`: the server's default.
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: Option<u32>,
-    /// Secrets that it may use: the vault's names or ids, by the names that it has for them. Takes
+    /// Requested permissions that you consent to beyond the public hosts: names such as `host:localhost:11434 POST`, or
+    /// `"all"`. Secrets, and hosts with a port, require `vault:write`.
+    pub accept: Option<Accept>,
+    /// Secrets to grant: maps the component's name of each secret to its name or id in the vault. Requires
     /// `vault:write`.
     #[serde(default)]
     pub secrets: BTreeMap<SecretName, String>,
@@ -67,8 +72,7 @@ pub struct NewProvider {
 
 /// Returns a page of providers, by name.
 pub async fn list(components: &Components, page: &PageRequest) -> Result<Page<View>> {
-    let providers =
-        store::installations::page(&mut *components.store.read().await?, None, World::Provider, page).await?;
+    let providers = store::installations::page_of_providers(&mut *components.store.read().await?, page).await?;
     Ok(page.cut(providers, |provider| provider.name.to_string()).map(|provider| view(components, provider)))
 }
 
@@ -81,80 +85,21 @@ pub fn view(components: &Components, provider: Installation) -> View {
     View { id, name, details: Details::new(components, provider) }
 }
 
-/// Installs a provider. If the client disconnects, the installation still completes or is cleaned up.
+/// Installs a provider.
 pub async fn install(components: &Components, principal: Principal, new: NewProvider) -> Result<View> {
-    let worker = components.clone();
-    let installing = async move { install_now(&worker, principal, new).await };
-    Ok(view(components, components.tasks.run_detached("install", installing).await?))
-}
-
-async fn install_now(components: &Components, principal: Principal, new: NewProvider) -> Result<Installation> {
-    let admitted = installations::admit(components, new.component, new.digest, World::Provider).await?;
-    let component = Description::clone(&admitted.description);
-    configure::check_concurrency(new.concurrency)?;
-    installations::check(components, &component.manifest, &new.config).await?;
-    let (manifest, secrets) = (component.manifest.clone(), new.secrets);
-    let provider = NewInstallation {
-        agent: None,
-        kind: World::Provider,
-        name: new.id,
-        digest: component.digest.clone(),
-        // Before the author's defaults are added, which are no consent.
-        accepted: permissions::implied_by_config(World::Provider, &manifest, &new.config, &principal),
-        config: installations::with_defaults(&manifest, new.config),
-        concurrency: new.concurrency,
+    let NewProvider { id, component, digest, config, concurrency, accept, secrets } = new;
+    let new = NewInstallation {
+        source: component,
+        digest,
+        name: Some(id),
+        agent_id: None,
+        agents: None,
+        config,
+        accept,
+        secrets,
+        concurrency,
     };
-    let installed = components
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                store::components::insert(tx, &component).await?;
-                store::installations::insert(tx, &provider).await?;
-                let event = Event::ProviderInstalled {
-                    provider_id: provider.name.clone(),
-                    digest: provider.digest,
-                    version: manifest.version,
-                };
-                events::record(tx, &EventContext::default().by(principal.name()), event).await?;
-                let installed = store::installations::provider(tx, &provider.name).await?;
-                grants::grant_named(tx, &principal, &Candidate::new(&installed), &secrets).await?;
-                store::installations::provider(tx, &provider.name).await
-            })
-        })
-        .await;
-    drop(admitted);
-    if installed.is_err() {
-        installations::try_remove_unused(components).await;
-    }
-    installed
-}
-
-pub async fn remove(components: &Components, principal: Principal, id: Name, expected: Expected) -> Result<()> {
-    let gone = id.clone();
-    components
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                let now = tx.now();
-                let key = Place::Provider(id.clone()).find_expected(tx, &expected, &now).await?.key;
-                let agents = store::agents::of_provider(tx, &id).await?;
-                if !agents.is_empty() {
-                    let message = format!("Provider '{id}' is used by: {}", agents.join(", "));
-                    return Err(Error::conflict("provider_in_use", message));
-                }
-                store::installations::delete(tx, key).await?;
-                events::record(
-                    tx,
-                    &EventContext::default().by(principal.name()),
-                    Event::ProviderRemoved { provider_id: id },
-                )
-                .await
-            })
-        })
-        .await?;
-    components.models.forget(&gone);
-    components.concurrency.forget(&gone);
-    installations::remove_unused(components).await
+    Ok(view(components, install::install(components, principal, new, Some(World::Provider)).await?))
 }
 
 /// Returns the context of a call to the provider: its configuration, secrets and egress.
@@ -162,7 +107,7 @@ pub async fn context(components: &Components, provider: &Installation, subject: 
     let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.name));
     let call_identity = CallIdentity {
         holder: provider.key,
-        agent: None,
+        grantee: vec![("provider_id", provider.name.to_string())],
         component: provider.name.clone(),
         digest: provider.component.digest.clone(),
         subject: subject.clone(),
@@ -181,4 +126,10 @@ pub async fn context(components: &Components, provider: &Installation, subject: 
         outgoing: Some(outgoing),
         ..CallContext::new(provider.name.clone())
     })
+}
+
+impl Versioned for View {
+    fn version(&self) -> Result<String> {
+        self.details.etag.version()
+    }
 }

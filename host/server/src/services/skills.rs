@@ -1,15 +1,15 @@
 //! Skills: components with tools, installed for an agent.
 
-use moxxy_store::{self as store, events};
+use std::collections::BTreeMap;
+
+use moxxy_store as store;
 use moxxy_types::{
-    components::{Description, World},
+    components::World,
     digest::Digest,
     error::Result,
-    events::{Event, EventContext},
     ids::Name,
-    installations::{Installation, NewInstallation},
+    installations::Installation,
     paging::{Page, PageRequest},
-    permissions::Names,
     tokens::Principal,
 };
 use schemars::JsonSchema;
@@ -18,10 +18,12 @@ use serde_json::{Map, Value};
 
 use crate::services::{
     components::Components,
-    etag::Expected,
-    grants::{self, Candidate},
-    installations::{self, Details, Place, upgrade::Upgrade},
-    permissions::{self, Accept},
+    etag::Versioned,
+    installations::{
+        install::{self, NewInstallation},
+        view::Details,
+    },
+    permissions::Accept,
     source::Source,
 };
 
@@ -31,6 +33,9 @@ use crate::services::{
 pub struct View {
     /// The name in the skill's manifest, unique for the agent.
     pub skill_id: Name,
+    /// Whether the skill is installed for the server and enabled for the agent. It is changed under
+    /// `/v1/components/{installation_id}`.
+    pub shared: bool,
     #[serde(flatten)]
     pub details: Details,
 }
@@ -58,9 +63,8 @@ pub struct Install {
 pub async fn list(components: &Components, agent: &Name, page: &PageRequest) -> Result<Page<View>> {
     let mut db = components.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
-    let skills = page
-        .cut(store::installations::page(&mut db, Some(key), World::Skill, page).await?, |skill| skill.name.to_string());
-    Ok(skills.map(|skill| view(components, skill)))
+    let skills = store::installations::page_of_skills(&mut db, key, page).await?;
+    Ok(page.cut(skills, |skill| skill.name.to_string()).map(|skill| view(components, skill)))
 }
 
 pub async fn get(components: &Components, agent: &Name, id: &Name) -> Result<View> {
@@ -70,98 +74,28 @@ pub async fn get(components: &Components, agent: &Name, id: &Name) -> Result<Vie
 }
 
 pub fn view(components: &Components, skill: Installation) -> View {
-    View { skill_id: skill.name.clone(), details: Details::new(components, skill) }
+    View { skill_id: skill.name.clone(), shared: skill.agent.is_none(), details: Details::new(components, skill) }
 }
 
-/// Installs a skill under its manifest's name. If the client disconnects, the installation still completes or is
-/// cleaned up.
-pub async fn install(components: &Components, principal: Principal, agent: Name, install: Install) -> Result<View> {
-    let worker = components.clone();
-    let installing = async move { install_now(&worker, principal, agent, install).await };
-    Ok(view(components, components.tasks.run_detached("install", installing).await?))
+/// Installs a skill for an agent.
+pub async fn install(components: &Components, principal: Principal, agent: Name, new: Install) -> Result<View> {
+    let Install { source, digest, accept, config } = new;
+    let new = NewInstallation {
+        source,
+        digest,
+        name: None,
+        agent_id: Some(agent),
+        agents: None,
+        config,
+        accept,
+        secrets: BTreeMap::new(),
+        concurrency: None,
+    };
+    Ok(view(components, install::install(components, principal, new, Some(World::Skill)).await?))
 }
 
-async fn install_now(
-    components: &Components,
-    principal: Principal,
-    agent: Name,
-    install: Install,
-) -> Result<Installation> {
-    let Install { source, digest, accept, config } = install;
-    store::agents::get(&mut *components.store.read().await?, &agent).await?;
-    let admitted = installations::admit(components, source, digest, World::Skill).await?;
-    let component = Description::clone(&admitted.description);
-    installations::check(components, &component.manifest, &config).await?;
-    let (id, subject) = (component.manifest.name.clone(), EventContext::agent(&agent).by(principal.name()));
-    let installed = components
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                let key = store::agents::get(tx, &agent).await?.key;
-                let implied = permissions::implied_by_config(World::Skill, &component.manifest, &config, &principal);
-                let config = installations::with_defaults(&component.manifest, config);
-                let resolved = permissions::with_configured_hosts(&component.manifest, &config);
-                let accept = accept.map(|accept| accept.resolve_configured(&component.manifest, &config));
-                let mut accepted = Accept::resolve(accept, &resolved, &principal)?;
-                let named = accepted.clone();
-                accepted.extend(implied);
-                store::components::insert(tx, &component).await?;
-                let new = NewInstallation {
-                    agent: Some(key),
-                    kind: World::Skill,
-                    name: id.clone(),
-                    digest: component.digest.clone(),
-                    config,
-                    accepted: accepted.clone(),
-                    concurrency: None,
-                };
-                store::installations::insert(tx, &new).await?;
-                let skill = store::installations::skill(tx, key, &id).await?;
-                grants::from_consent(tx, &principal, &Candidate::new(&skill), &named).await?;
-                let event = Event::SkillInstalled {
-                    skill_id: id.clone(),
-                    digest: component.digest,
-                    version: component.manifest.version,
-                    tools: component.tools.into_iter().map(|tool| tool.name).collect(),
-                    accepted,
-                };
-                events::record(tx, &subject, event).await?;
-                store::installations::skill(tx, key, &id).await
-            })
-        })
-        .await;
-    drop(admitted);
-    if installed.is_err() {
-        installations::try_remove_unused(components).await;
-    }
-    installed
-}
-
-pub async fn remove(
-    components: &Components,
-    principal: Principal,
-    agent: Name,
-    id: Name,
-    expected: Expected,
-) -> Result<()> {
-    components
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                let (place, now) = (Place::Skill { agent, name: id.clone() }, tx.now());
-                let skill = place.find_expected(tx, &expected, &now).await?;
-                store::installations::delete(tx, skill.key).await?;
-                let subject = installations::subject(&skill, &principal);
-                events::record(tx, &subject, Event::SkillRemoved { skill_id: id }).await
-            })
-        })
-        .await?;
-    installations::remove_unused(components).await
-}
-
-/// Converts an upload to an upgrade that replaces the component.
-impl From<Install> for Upgrade {
-    fn from(Install { source, digest, accept, config }: Install) -> Self {
-        Self { source: Some(source), digest, accept, revoke: Names::new(), config }
+impl Versioned for View {
+    fn version(&self) -> Result<String> {
+        self.details.etag.version()
     }
 }

@@ -52,15 +52,16 @@ pub fn bundled_update(component: &Description) -> Option<Digest> {
     (!is_newer).then(|| bundled.clone())
 }
 
-/// Returns the names of the components in the binary that are of this world.
-fn names(world: World) -> Vec<&'static str> {
-    BUNDLED.iter().filter(|(_, bytes)| plugins::world_of(bytes) == Some(world)).map(|(name, _)| *name).collect()
+/// Returns the names of the components in the binary, of this world or of all.
+fn names(world: Option<World>) -> Vec<&'static str> {
+    let fits = |bytes: &[u8]| world.is_none() || plugins::world_of(bytes) == world;
+    BUNDLED.iter().filter(|(_, bytes)| fits(bytes)).map(|(name, _)| *name).collect()
 }
 
 impl Source {
     /// Returns the component's bytes, at most `limit`. A path must be in one of `folders`. The error for an unknown
-    /// name lists the names of `world`.
-    pub fn bytes(self, limit: usize, folders: &[PathBuf], world: World) -> Result<Vec<u8>> {
+    /// name lists the names of `world`, or all.
+    pub fn bytes(self, limit: usize, folders: &[PathBuf], world: Option<World>) -> Result<Vec<u8>> {
         let bytes = match self {
             Self::Upload(bytes) => bytes,
             Self::Base64(text) => BASE64
@@ -79,11 +80,11 @@ impl Source {
     }
 }
 
-fn bundled(name: &Name, world: World) -> Result<Vec<u8>> {
+fn bundled(name: &Name, world: Option<World>) -> Result<Vec<u8>> {
     let found = BUNDLED.iter().find(|(bundled, _)| *bundled == name.as_str());
     found.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| {
-        let reason =
-            format!("no {} '{name}' is in this binary; there are: {}", world.into_str(), names(world).join(", "));
+        let kind = world.as_ref().map_or("component", World::into_str);
+        let reason = format!("no {kind} '{name}' is in this binary; there are: {}", names(world).join(", "));
         Error::invalid_field("component.bundled", reason)
     })
 }

@@ -12,7 +12,7 @@ use super::{COMPONENT_ACTOR_PREFIX, SERVER_ACTOR};
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{GrantId, JobId, Name, QuestionId, RunId, SecretId, SecretName, SessionId, StepId, TokenId},
+    ids::{GrantId, InstallationId, JobId, Name, QuestionId, RunId, SecretId, SecretName, SessionId, StepId, TokenId},
     money::Dollars,
 };
 
@@ -79,6 +79,14 @@ events! {
     SkillRolledBack = "skill.rolled_back" { skill_id: Name, from: Digest, to: Digest },
     /// `changed` lists the changed options, `accepted` all permissions with consent.
     SkillConfigured = "skill.configured" { skill_id: Name, changed: Vec<String>, accepted: BTreeSet<String> },
+    /// The agents that may use a skill of the server changed.
+    SkillEnabled = "skill.enabled" {
+        installation_id: InstallationId,
+        skill_id: Name,
+        all_agents: bool,
+        added: Vec<Name>,
+        removed: Vec<Name>,
+    },
     SkillRemoved = "skill.removed" { skill_id: Name },
     SkillInvoked = "skill.invoked" { step_id: Option<StepId>, skill_id: Name, tool: String, arguments: Value },
     SkillCompleted = "skill.completed" {

@@ -21,7 +21,7 @@ const PROBLEM: &str = "application/problem+json";
 
 /// Error response. The middleware adds its body, because only there the request id is known.
 #[derive(Debug, Clone)]
-pub struct ApiError(Box<Parts>);
+pub(crate) struct ApiError(Box<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
@@ -39,7 +39,7 @@ struct StoredError {
 }
 
 impl ApiError {
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self::with_details(status, Problem::new(code, message), Vec::new())
     }
 
@@ -47,30 +47,30 @@ impl ApiError {
         Self(Box::new(Parts { status, problem, details, headers: HeaderMap::new() }))
     }
 
-    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
     }
 
-    pub fn problem(&self) -> &Problem {
+    pub(crate) fn problem(&self) -> &Problem {
         &self.0.problem
     }
 
     /// Serializes the problem for storage.
-    pub fn to_stored(&self) -> Vec<u8> {
+    pub(crate) fn to_stored(&self) -> Vec<u8> {
         let stored =
             StoredError { code: self.0.problem.code.clone().into_owned(), message: self.0.problem.message.clone() };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
 
     /// Restores an error from its stored problem.
-    pub fn from_stored(status: StatusCode, stored: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn from_stored(status: StatusCode, stored: &[u8]) -> Result<Self, Error> {
         let StoredError { code, message } = serde_json::from_slice(stored).map_err(Error::internal)?;
         Ok(Self::with_details(status, Problem::new(code, message), Vec::new()))
     }
 
     /// Renders the response: as RFC 9457 if the client accepts it, in the plain format otherwise.
-    pub fn render(self, asked: &HeaderMap, request_id: &str) -> Response {
+    pub(crate) fn render(self, asked: &HeaderMap, request_id: &str) -> Response {
         let mut body = json!({
             "error": self.0.problem.message,
             "code": self.0.problem.code,

@@ -9,3 +9,4 @@ pub(super) mod middleware;
 pub(super) mod paging;
 pub(super) mod prefer;
 pub(super) mod reply;
+pub(super) mod upload;

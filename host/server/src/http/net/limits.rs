@@ -60,7 +60,7 @@ pub(crate) struct Failures(SharedRateLimiter<Bucket, NoHeaders>);
 
 /// Rejection of a request that exceeds the limit.
 #[derive(Debug)]
-pub struct RateLimited {
+pub(crate) struct RateLimited {
     pub retry_after_seconds: u64,
 }
 

@@ -29,7 +29,7 @@ use crate::{
         agents::{NewAgent, Patch},
         checks::Order,
         grants::Granted,
-        installations::{configure::Patch as InstallationPatch, upgrade::Upgrade},
+        installations::{self, configure::Patch as InstallationPatch, install::NewInstallation, upgrade::Upgrade},
         models::Model,
         providers::{self, NewProvider},
         runs::{Detail, NewRun},
@@ -105,28 +105,17 @@ examples! {
     RequestBody Policy: tool_policy();
     ResponseBody Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
 
-    ResponseBody skills::View: json!({
-        "skill_id": "text", "version": "0.1.0", "description": "Works on texts.", "digest": DIGEST, "size": 123_456,
-        "tools": [{
-            "name": "word_count", "description": "Count the words of a text",
-            "parameters": { "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] },
-            "hints": { "read_only": true, "idempotent": true, "wants_approval": false },
-        }],
-        "config": {}, "config_schema": null,
-        "asked": permissions(), "granted": permissions(), "missing": { "hosts": [], "secrets": [] },
-        "never": ["Use a secret"], "signature": "unsigned", "previous": null, "created_at": NOW,
-    });
+    ResponseBody installations::view::View: installation(json!({
+        "id": INSTALLATION, "kind": "skill", "name": "text", "agent_id": null, "agents": ["ada", "bob"],
+    }));
+    RequestBody NewInstallation: json!({ "component": { "bundled": "text" }, "agents": ["ada", "bob"] });
+    ResponseBody skills::View: installation(json!({ "skill_id": "text", "shared": false }));
     RequestBody Install: json!({ "component": { "bundled": "text" } });
     RequestBody Upgrade: json!({ "accept": ["host:api.example.com GET"] });
     RequestBody Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
     ResponseBody Value: json!({ "words": 3 });
 
-    ResponseBody providers::View: json!({
-        "id": "offline", "name": "offline", "version": "0.1.0", "description": "Works without a network.",
-        "digest": DIGEST, "config": {}, "concurrency": null, "asked": permissions(), "granted": { "hosts": [], "secrets": [] },
-        "missing": permissions(), "never": ["Reach any host", "Use a secret"], "check": null, "previous": null,
-        "created_at": NOW, "updated_at": NOW,
-    });
+    ResponseBody providers::View: installation(json!({ "id": "offline", "name": "offline", "tools": [] }));
     RequestBody NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
     RequestBody InstallationPatch: json!({ "config": { "greeting": "Hello" } });
     RequestBody Order: json!({ "wire": "openai" });
@@ -190,6 +179,26 @@ examples! {
 
 fn model() -> Value {
     json!({ "id": "ada", "object": "model", "created": 1_767_323_045, "owned_by": "moxxy" })
+}
+
+/// Returns an installation with these fields instead of a skill's, or beside them.
+fn installation(fields: Value) -> Value {
+    let mut installation = json!({
+        "installation_id": INSTALLATION, "version": "0.1.0", "description": "Works on texts.", "digest": DIGEST,
+        "size": 123_456,
+        "tools": [{
+            "name": "word_count", "description": "Count the words of a text",
+            "parameters": { "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] },
+            "hints": { "read_only": true, "idempotent": true, "wants_approval": false },
+        }],
+        "config": {}, "config_schema": null, "concurrency": null, "asked": permissions(), "granted": permissions(),
+        "missing": { "hosts": [], "secrets": [] }, "never": ["Use a secret"], "signature": "unsigned", "check": null,
+        "previous": null, "bundled_update": null, "created_at": NOW, "updated_at": NOW,
+    });
+    if let (Some(all), Value::Object(fields)) = (installation.as_object_mut(), fields) {
+        all.extend(fields);
+    }
+    installation
 }
 
 fn run() -> Value {

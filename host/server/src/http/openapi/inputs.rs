@@ -9,17 +9,15 @@ use aide::{
 use moxxy_types::tokens::Scope;
 use schemars::{JsonSchema, Schema, json_schema};
 
-use crate::{
-    http::{
-        api::{
-            auth::{Caller, RequiredScope, TokenCreator},
-            extract::{IfMatch, Json, OptionalJson, Path, Query},
-            paging::{self, Paging},
-            prefer::{Claimed, LastEvent, Wait},
-        },
-        openapi::{RequestBody, schemas},
+use crate::http::{
+    api::{
+        auth::{Caller, RequiredScope, TokenCreator},
+        extract::{IfMatch, Json, OptionalJson, Path, Query},
+        paging::{self, Paging},
+        prefer::{Claimed, LastEvent, Wait},
+        upload::Upload,
     },
-    services::{installations::upgrade::Upgrade, skills::Install},
+    openapi::{RequestBody, schemas},
 };
 
 impl<S: RequiredScope> OperationInput for Caller<S> {
@@ -105,38 +103,32 @@ impl OperationInput for LastEvent {
     }
 }
 
-impl OperationInput for Install {
+impl<T: RequestBody> OperationInput for Upload<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        describe_upload::<Self>(ctx, operation);
+        let form = schemas::define(ctx, "ComponentForm", form());
+        let form = SchemaObject { json_schema: form, external_docs: None, example: None };
+        let form = MediaType { schema: Some(form), ..MediaType::default() };
+        let json = json_content::<T>(ctx);
+        let content = [("application/json".to_owned(), json), ("multipart/form-data".to_owned(), form)];
+        let content = content.into_iter().collect();
+        set_body(ctx, operation, DescribedBody { content, required: true, ..DescribedBody::default() });
     }
-}
-
-impl OperationInput for Upgrade {
-    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        describe_upload::<Self>(ctx, operation);
-    }
-}
-
-fn describe_upload<T: RequestBody>(ctx: &mut GenContext, operation: &mut Operation) {
-    let form = schemas::define(ctx, "InstallForm", form());
-    let form = SchemaObject { json_schema: form, external_docs: None, example: None };
-    let form = MediaType { schema: Some(form), ..MediaType::default() };
-    let json = json_content::<T>(ctx);
-    let content = [("application/json".to_owned(), json), ("multipart/form-data".to_owned(), form)];
-    let content = content.into_iter().collect();
-    set_body(ctx, operation, DescribedBody { content, required: true, ..DescribedBody::default() });
 }
 
 /// Returns the schema of the parts of an upload.
 fn form() -> Schema {
     json_schema!({
         "type": "object",
-        "description": "An upload.",
+        "description": "The fields of the JSON body, with the component as a file.",
         "required": ["component"],
         "properties": {
             "component": { "type": "string", "format": "binary", "description": "The component." },
-            "digest": { "type": "string", "description": "`sha256:` and 64 digits; checked if it is given." },
-            "accept": { "type": "string", "description": "`all`, or names with commas between them." },
+            "digest": { "type": "string", "description": "Expected digest: `sha256:` and 64 digits." },
+            "accept": { "type": "string", "description": "`all`, or comma-separated names." },
+            "agents": { "type": "string", "description": "`all`, or comma-separated names." },
+            "config": { "type": "string", "description": "A JSON object." },
+            "secrets": { "type": "string", "description": "A JSON object." },
         },
+        "additionalProperties": { "type": "string", "description": "Any other field of the JSON body." },
     })
 }

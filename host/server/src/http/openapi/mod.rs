@@ -129,7 +129,8 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     // Whether the path, query or body names a resource, which may not exist.
     let names = path.contains('{')
         || parameters.iter().any(|parameter| parameter["name"] == "agent_id")
-        || (["/v1/vault/grants", "/v1/chat/completions"].contains(&path) && has_body);
+        || (["/v1/components", "/v1/providers", "/v1/vault/grants", "/v1/chat/completions"].contains(&path)
+            && has_body);
     let (conditional, waits) = (has("If-Match"), has("Prefer"));
     let rules = [
         (scoped, [401, 403].as_slice()),

@@ -13,6 +13,7 @@ use moxxy_types::{
     grants::{Grant, Mode, NewGrant},
     host_port::HostPort,
     ids::{GrantId, SecretName},
+    installations::Installation,
     paging::{Page, PageRequest},
     tokens::Principal,
 };
@@ -93,6 +94,9 @@ async fn remove(tx: &mut Tx, principal: &Principal, grant: &Grant) -> Result<()>
 
 /// Returns the components that `new` refers to.
 async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
+    if let Some(id) = &new.installation_id {
+        return Ok(vec![Candidate::new(&store::installations::by_id(tx, id).await?)]);
+    }
     if let Some(id) = &new.provider_id {
         return Ok(vec![Candidate::new(&store::installations::provider(tx, id).await?)]);
     }
@@ -102,7 +106,13 @@ async fn candidates(tx: &mut Tx, new: &NewGrant) -> Result<Vec<Candidate>> {
         Some(skill) => vec![store::installations::skill(tx, key, skill).await?],
         None => store::installations::skills(tx, key).await?,
     };
-    Ok(skills.iter().map(Candidate::new).collect())
+    let shared = skills.iter().find(|skill| skill.agent.is_none() && new.component.is_some());
+    if let Some(Installation { name, id, .. }) = shared {
+        let message =
+            format!("Skill '{name}' is installed for the server: grant the secret with `installation_id`: \"{id}\"");
+        return Err(Error::conflict("installed_for_server", message));
+    }
+    Ok(skills.iter().filter(|skill| skill.agent.is_some()).map(Candidate::new).collect())
 }
 
 fn terms(new: &NewGrant) -> Terms {
@@ -116,11 +126,13 @@ fn terms(new: &NewGrant) -> Terms {
 }
 
 fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
-    if new.agent_id.is_some() == new.provider_id.is_some() {
-        return Err(Error::invalid_field("agent_id", "name an agent or, in `provider_id`, a provider: one of the two"));
+    let holders = [new.agent_id.is_some(), new.provider_id.is_some(), new.installation_id.is_some()];
+    if holders.iter().filter(|given| **given).count() != 1 {
+        let reason = "send exactly one of `agent_id`, `provider_id` and `installation_id`";
+        return Err(Error::invalid_field("agent_id", reason));
     }
-    if new.provider_id.is_some() && new.component.is_some() {
-        return Err(Error::invalid_field("component", "a provider is one component; this names a skill of an agent"));
+    if new.agent_id.is_none() && new.component.is_some() {
+        return Err(Error::invalid_field("component", "it names a skill of the agent in `agent_id`; remove it"));
     }
     if let Some(hosts) = &mut new.hosts {
         *hosts = normalize_places(hosts).map_err(|reason| Error::invalid_field("hosts", reason))?;
@@ -160,6 +172,7 @@ fn normalize_places(hosts: &[String]) -> Result<Vec<String>, String> {
 
 fn nothing_asks(new: &NewGrant, name: &SecretName) -> Error {
     let who = match (&new.provider_id, &new.agent_id, &new.component) {
+        _ if new.installation_id.is_some() => "The component does not ask".to_owned(),
         (Some(provider), ..) => format!("Provider '{provider}' does not ask"),
         (_, _, Some(skill)) => format!("Skill '{skill}' does not ask"),
         (_, Some(agent), _) => format!("No skill of agent '{agent}' asks"),

@@ -15,7 +15,7 @@ use tokio::sync::RwLockReadGuard;
 use crate::services::{components::Components, installations::download::download, source::Source};
 
 /// An admitted component. While this exists, no unused components are removed.
-pub(in crate::services) struct Admitted<'a> {
+pub(super) struct Admitted<'a> {
     prepared: Arc<Prepared>,
     _installing: RwLockReadGuard<'a, ()>,
 }
@@ -28,7 +28,7 @@ impl std::ops::Deref for Admitted<'_> {
 }
 
 /// Returns an error if the digest is not the one that the client expects.
-pub(in crate::services) fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
+pub(super) fn same_digest(expected: Option<Digest>, actual: &Digest) -> Result<()> {
     match expected.filter(|expected| expected != actual) {
         Some(expected) => {
             let message = format!("The component's digest is {actual}, not {expected}");
@@ -38,12 +38,12 @@ pub(in crate::services) fn same_digest(expected: Option<Digest>, actual: &Digest
     }
 }
 
-/// Reads, checks and compiles the component of a skill or a provider.
-pub(in crate::services) async fn admit(
+/// Reads, checks and compiles a component. `world`: the only kind that is allowed, if there is one.
+pub(super) async fn admit(
     components: &Components,
     source: Source,
     digest: Option<Digest>,
-    world: World,
+    world: Option<World>,
 ) -> Result<Admitted<'_>> {
     let installing = components.installing.read().await;
     let (limit, folders) = (components.config.server.upload_limit, components.config.plugins.folders.clone());
@@ -62,7 +62,7 @@ pub(in crate::services) async fn admit(
     let prepared = components.plugins.admit(actual, bytes).await?;
     let admitted = Admitted { prepared, _installing: installing };
     let found = admitted.description.world;
-    if found != world {
+    if world.is_some_and(|world| world != found) {
         let place = match found {
             World::Skill => "POST /v1/agents/{name}/skills/install",
             World::Provider => "POST /v1/providers",
@@ -78,7 +78,7 @@ pub(in crate::services) async fn admit(
 }
 
 /// Removes unused components like [`remove_unused`], but only logs a failure.
-pub(in crate::services) async fn try_remove_unused(components: &Components) {
+pub(super) async fn try_remove_unused(components: &Components) {
     if let Err(error) = remove_unused(components).await {
         tracing::error!(error = ?error, "failed to remove unused components");
     }

@@ -16,11 +16,7 @@ use serde_json::{Map, Value};
 use crate::services::{components::Components, grants, permissions};
 
 /// Checks a configuration against the component's schema.
-pub(in crate::services) async fn check(
-    components: &Components,
-    manifest: &Manifest,
-    config: &Map<String, Value>,
-) -> Result<()> {
+pub(super) async fn check(components: &Components, manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
     let names_host = |request: &HostRequest| request.host.starts_with("config:");
     if manifest.config_schema.is_none() && !config.is_empty() && !manifest.hosts.iter().any(names_host) {
         return Err(Error::invalid_field("config", "the component has no options; remove it"));
@@ -45,7 +41,7 @@ pub(super) async fn check_for_upgrade(
 }
 
 /// Adds the component's default hosts to a configuration that does not set them.
-pub(in crate::services) fn with_defaults(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn with_defaults(manifest: &Manifest, mut config: Map<String, Value>) -> Map<String, Value> {
     for option in manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:")) {
         let default =
             manifest.config_schema.as_ref().and_then(|schema| schema.get("properties")?.get(option)?.get("default"));

@@ -9,7 +9,7 @@ use moxxy_types::{
     error::{Error, Result},
     events::Event,
     ids::SecretName,
-    installations::Installation,
+    installations::{EnabledAgents, Installation},
     permissions::Names,
     tokens::{Principal, Scope},
 };
@@ -21,7 +21,7 @@ use crate::services::{
     components::Components,
     etag::Expected,
     grants::{self, Candidate},
-    installations::{Place, configuration, subject},
+    installations::{Place, configuration, keys, shared, subject},
     merge_patch::{self, present},
     permissions::{self, Accept},
 };
@@ -42,11 +42,14 @@ pub struct Patch {
     #[serde(default, deserialize_with = "present")]
     #[schemars(range(min = 1, max = 1000))]
     pub concurrency: Option<Option<u32>>,
+    /// Agents that may use a skill of the server, in place of those that may use it now: names, or `"all"`. If the skill
+    /// has secrets or hosts that are not public, further agents require `vault:write`.
+    pub agents: Option<EnabledAgents>,
     /// Secrets to grant: maps the component's name of each secret to its name or id in the vault. Requires
     /// `vault:write`.
     #[serde(default)]
     pub secrets: BTreeMap<SecretName, String>,
-    /// What of its wishes you consent to: names such as `host:localhost:11434 POST`, or `"all"`.
+    /// Requested permissions that you consent to: names such as `host:localhost:11434 POST`, or `"all"`.
     pub accept: Option<Accept>,
 }
 
@@ -78,6 +81,7 @@ async fn check_patch(
         return Err(Error::invalid_field("concurrency", "skills have no `concurrency`; remove the field"));
     }
     let Some(changes) = &patch.config else { return Ok(None) };
+    keys::refuse(changes)?;
     let mut config = current.config;
     merge_patch::apply(&mut config, changes.clone());
     configuration::check(components, &current.component.manifest, &config).await?;
@@ -122,7 +126,11 @@ impl Change {
         grants::from_consent(tx, &principal, &candidate, &named).await?;
         grants::grant_named(tx, &principal, &candidate, &patch.secrets).await?;
         events::record(tx, &subject(&before, &principal), configured(&before, changed)).await?;
-        place.find(tx).await
+        if let Some(agents) = patch.agents {
+            let changed = store::installations::by_key(tx, before.key).await?;
+            shared::enable(tx, &principal, &changed, agents).await?;
+        }
+        store::installations::by_key(tx, before.key).await
     }
 }
 

@@ -1,16 +1,20 @@
-//! Installations: components in their places. Skills of agents and providers of the server are upgraded, rolled back and
-//! configured by the same code.
+//! Installations: components in their places. Every kind is installed, configured, upgraded, rolled back and removed by
+//! the same code.
 
 mod admit;
 mod configuration;
 pub mod configure;
 mod download;
+pub mod install;
+mod keys;
+pub mod remove;
+mod shared;
 pub mod upgrade;
-mod view;
+pub mod view;
 
 use moxxy_store::{self as store, Db};
 use moxxy_types::{
-    error::Result,
+    error::{Error, Result},
     events::EventContext,
     ids::{GrantId, InstallationId, Name},
     installations::Installation,
@@ -18,26 +22,25 @@ use moxxy_types::{
 };
 use serde::Serialize;
 
-use crate::services::etag::Expected;
+use crate::services::etag::{Expected, Versioned};
 
-pub(super) use admit::{admit, remove_unused, try_remove_unused};
-pub(super) use configuration::{check, with_defaults};
-pub use view::Details;
+pub(super) use admit::remove_unused;
 
 /// Where an installation is.
 #[derive(Debug, Clone)]
 pub enum Place {
     Skill { agent: Name, name: Name },
     Provider(Name),
+    Id(InstallationId),
 }
 
-/// The part of an installation that its `ETag` stands for: what a client or an operator can change, and which grants
-/// are in effect. Use counts are left out.
+/// The part of an installation that its `ETag` stands for: the number of changes, and which grants are in effect. Use
+/// counts are left out.
 #[derive(Debug, Serialize)]
 pub struct Version {
     id: InstallationId,
     revision: i64,
-    grants: Vec<(GrantId, Vec<String>)>,
+    grants: Vec<GrantId>,
     checked_at: Option<String>,
 }
 
@@ -46,9 +49,16 @@ impl Place {
         match self {
             Self::Skill { agent, name } => {
                 let key = store::agents::get(db, agent).await?.key;
-                store::installations::skill(db, key, name).await
+                let skill = store::installations::skill(db, key, name).await?;
+                if skill.agent.is_none() {
+                    let id = &skill.id;
+                    let message = format!("Skill '{name}' is installed for the server: use /v1/components/{id}");
+                    return Err(Error::conflict("installed_for_server", message));
+                }
+                Ok(skill)
             }
             Self::Provider(name) => store::installations::provider(db, name).await,
+            Self::Id(id) => store::installations::by_id(db, id).await,
         }
     }
 
@@ -60,6 +70,8 @@ impl Place {
     }
 }
 
+impl Versioned for Version {}
+
 impl Version {
     /// Returns the version at the time `now`.
     pub fn new(installation: &Installation, now: &str) -> Self {
@@ -67,7 +79,7 @@ impl Version {
         Self {
             id: installation.id.clone(),
             revision: installation.revision,
-            grants: usable.map(|grant| (grant.id.clone(), grant.hosts.clone())).collect(),
+            grants: usable.map(|grant| grant.id.clone()).collect(),
             checked_at: installation.check.as_ref().map(|check| check.checked_at.clone()),
         }
     }

@@ -19,7 +19,7 @@ use crate::services::{
     components::Components,
     etag::Expected,
     grants::{self, Candidate},
-    installations::{Place, admit, configuration, subject},
+    installations::{Place, admit, configuration, keys, subject},
     merge_patch,
     permissions::{self, Accept},
     source::Source,
@@ -69,8 +69,9 @@ async fn replace(
     if source.is_none() && !changes.is_empty() {
         return Err(Error::invalid_field("config", "without a new component, change the configuration by PATCH"));
     }
+    keys::refuse(&changes)?;
     let admitted = match source {
-        Some(source) => Some(admit::admit(components, source, digest.clone(), current.kind).await?),
+        Some(source) => Some(admit::admit(components, source, digest.clone(), Some(current.kind)).await?),
         None => None,
     };
     let component = admitted.as_ref().map(|admitted| Description::clone(&admitted.description));

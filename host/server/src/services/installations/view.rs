@@ -1,8 +1,16 @@
 //! Installations as clients see them: the same for every kind.
 
+use moxxy_store::{self as store, Db};
 use moxxy_types::{
-    checks::Summary, components::Tool, digest::Digest, host_port::HostPort, ids::InstallationId,
-    installations::Installation,
+    checks::Summary,
+    components::{Tool, World},
+    digest::Digest,
+    error::Result,
+    host_port::HostPort,
+    ids::{InstallationId, Name},
+    installations::{EnabledAgents, Filter, Installation},
+    paging::{Page, PageRequest},
+    permissions::All,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,11 +18,29 @@ use serde_json::{Map, Value};
 
 use crate::services::{
     components::Components,
+    etag::Versioned,
     guarantees,
     installations::Version,
     permissions::{self, GrantedPermissions, Permissions},
     source,
 };
+
+/// An installation as clients see it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Installation")]
+pub struct View {
+    /// Id of the installation.
+    pub id: InstallationId,
+    pub kind: World,
+    /// Name, unique for its kind and agent.
+    pub name: Name,
+    /// Agent that it is installed for; `null`: the server.
+    pub agent_id: Option<Name>,
+    /// Agents that may use a skill of the server: names, or `"all"`. `null` for other installations.
+    pub agents: Option<EnabledAgents>,
+    #[serde(flatten)]
+    pub details: Details,
+}
 
 /// What clients see of an installation of any kind.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -60,6 +86,59 @@ pub struct Details {
     pub updated_at: String,
     #[serde(skip)]
     pub(in crate::services) etag: Version,
+}
+
+/// Returns a page of installations, oldest first.
+pub async fn list(
+    components: &Components,
+    agent: Option<&Name>,
+    kind: Option<World>,
+    page: &PageRequest,
+) -> Result<Page<View>> {
+    let mut db = components.store.read().await?;
+    let agent = match agent {
+        Some(agent) => Some(store::agents::get(&mut db, agent).await?.key),
+        None => None,
+    };
+    let Page { items, next } = store::installations::page(&mut db, &Filter { agent, kind }, page).await?;
+    let mut views = Vec::with_capacity(items.len());
+    for installation in items {
+        views.push(view(components, &mut db, installation).await?);
+    }
+    Ok(Page { items: views, next })
+}
+
+pub async fn get(components: &Components, id: &InstallationId) -> Result<View> {
+    let mut db = components.store.read().await?;
+    let installation = store::installations::by_id(&mut db, id).await?;
+    view(components, &mut db, installation).await
+}
+
+/// Returns the view of an installation that a request has changed.
+pub async fn changed(components: &Components, installation: Installation) -> Result<View> {
+    view(components, &mut *components.store.read().await?, installation).await
+}
+
+async fn view(components: &Components, db: &mut Db, installation: Installation) -> Result<View> {
+    let agents = match (installation.kind, installation.agent) {
+        (World::Skill, None) if installation.all_agents => Some(EnabledAgents::All(All::All)),
+        (World::Skill, None) => Some(EnabledAgents::Names(store::installations::agents(db, installation.key).await?)),
+        _ => None,
+    };
+    Ok(View {
+        id: installation.id.clone(),
+        kind: installation.kind,
+        name: installation.name.clone(),
+        agent_id: installation.agent_id.clone(),
+        agents,
+        details: Details::new(components, installation),
+    })
+}
+
+impl Versioned for View {
+    fn version(&self) -> Result<String> {
+        self.details.etag.version()
+    }
 }
 
 impl Details {

@@ -35,7 +35,7 @@ pub use resume::{cancel_all, resume_all};
 
 use crate::{
     config::Config,
-    services::{activation::Activation, components::Components},
+    services::{activation::Activation, components::Components, etag::Versioned},
 };
 use moxxy_store::{
     self as store, Db, Store, Tx,
@@ -85,6 +85,8 @@ pub struct Detail {
     /// The provider that makes as many calls as it may, while the run waits for its turn there.
     pub waits_for: Option<Name>,
 }
+
+impl Versioned for Detail {}
 
 /// A task for an agent.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -24,7 +24,8 @@ const MAX_RECORDED_DENIALS: u32 = 32;
 #[derive(Debug, Clone)]
 pub struct CallIdentity {
     pub holder: InstallationKey,
-    pub agent: Option<Name>,
+    /// Fields of a request that grants a secret to the installation.
+    pub grantee: Vec<(&'static str, String)>,
     pub component: Name,
     pub digest: Digest,
     pub subject: EventContext,
@@ -87,13 +88,9 @@ impl SecretUseRecorder {
 
     /// Returns the API request that would grant a secret of the vault under the component's name for it.
     pub fn grant(&self, secret: &SecretName, name: &str, terms: Vec<(&str, Json)>) -> String {
-        let CallIdentity { agent, component, .. } = &*self.call_identity;
-        let holder = match agent {
-            Some(agent) => vec![("agent_id", agent.as_str().into()), ("component", component.as_str().into())],
-            None => vec![("provider_id", component.as_str().into())],
-        };
+        let holder = self.call_identity.grantee.iter().map(|(field, value)| (*field, Json::from(value.as_str())));
         let other = (secret.as_str() != name).then(|| ("name", Json::from(name)));
-        let fields = holder.into_iter().chain([("secret", Json::from(secret.as_str()))]).chain(other).chain(terms);
+        let fields = holder.chain([("secret", Json::from(secret.as_str()))]).chain(other).chain(terms);
         let body: Map<String, Json> = fields.map(|(field, value)| (field.to_owned(), value)).collect();
         format!("POST /v1/vault/grants {}", Json::Object(body))
     }

@@ -1,0 +1,71 @@
+//! Keys in configurations. They belong into the vault, because clients that may read agents also see configurations.
+
+use moxxy_types::error::{Error, Result};
+use serde_json::{Map, Value};
+use url::Url;
+
+/// Beginnings of the keys of well-known services, as their documentation shows them.
+const PREFIXES: [&str; 23] = [
+    "AIza",
+    "AKIA",
+    "ASIA",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "gsk_",
+    "hf_",
+    "mox_",
+    "pplx-",
+    "r8_",
+    "rk_live_",
+    "sk-",
+    "sk_live_",
+    "sk_test_",
+    "whsec_",
+    "xai-",
+    "xapp-",
+    "xoxb-",
+    "xoxp-",
+];
+/// Beginnings of values that contain credentials (RFC 9110, section 11.4).
+const SCHEMES: [&str; 2] = ["Bearer ", "Basic "];
+/// Minimum number of characters of a key after its beginning.
+const MIN_KEY_LENGTH: usize = 16;
+
+/// Returns an error if a given configuration contains a key or a password.
+pub(super) fn refuse(config: &Map<String, Value>) -> Result<()> {
+    config.iter().try_for_each(|(name, value)| refuse_in(&format!("config.{name}"), value))
+}
+
+fn refuse_in(field: &str, value: &Value) -> Result<()> {
+    match value {
+        Value::String(text) if contains_key(text) => {
+            let reason = "it contains a key or a password, which every client would see: store it with POST \
+                          /v1/vault/secrets, and grant it with `secrets`";
+            Err(Error::invalid_field(field, reason))
+        }
+        Value::Array(items) => items.iter().try_for_each(|item| refuse_in(field, item)),
+        Value::Object(fields) => {
+            fields.iter().try_for_each(|(name, value)| refuse_in(&format!("{field}.{name}"), value))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn contains_key(text: &str) -> bool {
+    let has_password = Url::parse(text).is_ok_and(|url| url.password().is_some());
+    let is_part = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
+    let mut words = text.split(|character| !is_part(character));
+    let is_key = |word: &str| {
+        let rest = PREFIXES.iter().find_map(|prefix| word.strip_prefix(prefix));
+        rest.is_some_and(|rest| rest.len() >= MIN_KEY_LENGTH)
+    };
+    let has_scheme = SCHEMES.iter().any(|scheme| {
+        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            && text.len() >= scheme.len() + MIN_KEY_LENGTH
+    });
+    has_password || has_scheme || words.any(is_key)
+}
