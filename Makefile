@@ -118,6 +118,7 @@ bench: components test-components
 	cargo bench --bench neighbours
 	cargo bench --bench many
 	cargo bench --bench rates
+	cargo bench --bench runs
 	cargo bench --bench redact
 	cargo bench --bench schemas
 	cargo bench --bench secrets

@@ -16,8 +16,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(options: &[(&str, &str)]) -> Self {
+        Self::of(env!("CARGO_BIN_EXE_moxxy"), options)
+    }
+
+    /// Starts the server of this binary.
+    pub(crate) fn of(binary: &str, options: &[(&str, &str)]) -> Self {
         let home = TempDir::new().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_moxxy"))
+        let mut child = Command::new(binary)
             .args(["--port", "0", "serve"])
             .env_clear()
             .env("MOXXY_HOME", home.path())
