@@ -7,7 +7,10 @@ use moxxy_types::{
     paging::{Page, PageRequest},
 };
 
-use super::{Db, Positioned, Tx, to_json};
+use super::{
+    Db, Positioned, Tx, to_json,
+    usage::{self, Change},
+};
 
 pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
     let sql = "INSERT INTO messages (id, session, run, role, content, tool_calls, tool_call_id, is_error, quoted,
@@ -27,9 +30,8 @@ pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
         .execute(&mut **tx)
         .await?;
     if let calls @ 1.. = message.calls().len() {
-        let sql = "UPDATE runs SET requested_tool_calls = requested_tool_calls + ? WHERE id = ?";
         let calls = i64::try_from(calls).map_err(Error::internal)?;
-        sqlx::query(sql).bind(calls).bind(message.run_id.as_str()).execute(&mut **tx).await?;
+        usage::add_to_run(tx, &message.run_id, Change::default(), calls);
     }
     Ok(())
 }
@@ -54,11 +56,9 @@ pub async fn of_run(db: &mut Db, run: &RunId) -> Result<Vec<Message>> {
 }
 
 /// Returns the messages of a session from a position on, oldest first, with their positions.
-pub async fn from(db: &mut Db, session: &SessionId, position: i64) -> Result<Vec<(i64, Message)>> {
+pub async fn from(db: &mut Db, session: &SessionId, position: i64) -> Result<Vec<Message>> {
     let sql = "SELECT * FROM messages WHERE session = ? AND position >= ? ORDER BY position";
-    let rows: Vec<Positioned<Message>> =
-        sqlx::query_as(sql).bind(session.as_str()).bind(position).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|row| (row.position, row.item)).collect())
+    Ok(sqlx::query_as(sql).bind(session.as_str()).bind(position).fetch_all(db).await?)
 }
 
 /// Returns the message with the task of a run, with its position, once the run has started.

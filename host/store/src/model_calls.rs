@@ -58,7 +58,7 @@ pub async fn open(tx: &mut Tx, new: &NewModelCall) -> Result<ModelCallId> {
         reserved_cost: new.reserved_cost.to_stored(),
         ..Change::default()
     };
-    usage::add(tx, new.agent, new.run.as_ref(), &now, &reserved).await?;
+    usage::add(tx, new.agent, new.run.as_ref(), &now, reserved);
     Ok(id)
 }
 
@@ -101,7 +101,8 @@ pub async fn close(tx: &mut Tx, id: &ModelCallId, end: End<'_>) -> Result<()> {
         reserved_tokens: tokens(used.reserved_tokens) - open.reserved_tokens,
         reserved_cost: used.reserved_cost.to_stored() - open.reserved_cost,
     };
-    usage::add(tx, open.agent, open.run.as_ref(), &open.started_at, &change).await
+    usage::add(tx, open.agent, open.run.as_ref(), &open.started_at, change);
+    Ok(())
 }
 
 /// Returns the calls of a run that decide on its next one, oldest first: all that failed, and those from the last

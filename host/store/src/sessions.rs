@@ -3,7 +3,7 @@
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
-    ids::{Name, SessionId},
+    ids::{MessageId, Name, SessionId},
     paging::PageRequest,
     sessions::Session,
 };
@@ -58,10 +58,11 @@ pub async fn context(db: &mut Db, id: &SessionId) -> Result<(i64, i64)> {
     Ok(sqlx::query_as(sql).bind(id.as_str()).fetch_one(db).await?)
 }
 
-/// Moves the place where a session's prompt begins.
-pub async fn set_context(tx: &mut Tx, id: &SessionId, from: i64, left_out: i64) -> Result<()> {
-    let sql = "UPDATE sessions SET context_from = ?, left_out = ? WHERE id = ?";
-    sqlx::query(sql).bind(from).bind(left_out).bind(id.as_str()).execute(&mut **tx).await?;
+/// Moves the place where a session's prompt begins to a message.
+pub async fn set_context(tx: &mut Tx, id: &SessionId, from: &MessageId, left_out: i64) -> Result<()> {
+    let sql = "UPDATE sessions SET context_from = (SELECT position FROM messages WHERE id = ?), left_out = ?
+               WHERE id = ?";
+    sqlx::query(sql).bind(from.as_str()).bind(left_out).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
 

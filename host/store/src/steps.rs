@@ -75,7 +75,7 @@ pub async fn open(
         .execute(&mut **tx)
         .await?;
     if kind == StepKind::Tool {
-        usage::add(tx, run.agent, Some(&run.run_id), &now, &Change { tool_calls: 1, ..Change::default() }).await?;
+        usage::add(tx, run.agent, Some(&run.run_id), &now, Change { tool_calls: 1, ..Change::default() });
     }
     Ok(id)
 }

@@ -1,6 +1,8 @@
 //! Usage of runs, and of agents by day. It is counted when it arises, in the transaction that records its cause, so
 //! that no query adds it up.
 
+use std::ops::Add;
+
 use moxxy_types::{
     agents::AgentKey,
     clock,
@@ -34,18 +36,41 @@ struct Day {
     usage: Change,
 }
 
+/// Usage that the open transaction has added, and that is written at its end, once for each run and day.
+#[derive(Debug, Default)]
+pub(super) struct PendingUsage {
+    runs: Vec<(RunId, Change, i64)>,
+    days: Vec<(AgentKey, String, Change)>,
+}
+
 /// Adds to the usage of an agent on the day of a timestamp, and to that of its run.
-pub(super) async fn add(
-    tx: &mut Tx,
-    agent: AgentKey,
-    run: Option<&RunId>,
-    timestamp: &str,
-    change: &Change,
-) -> Result<()> {
+pub(super) fn add(tx: &mut Tx, agent: AgentKey, run: Option<&RunId>, timestamp: &str, change: Change) {
+    let PendingUsage { days, .. } = &mut tx.pending_usage;
+    let day = clock::day(timestamp);
+    match days.iter_mut().find(|(known, on, _)| *known == agent && on == day) {
+        Some((_, _, sum)) => *sum = *sum + change,
+        None => days.push((agent, day.to_owned(), change)),
+    }
+    if let Some(run) = run {
+        add_to_run(tx, run, change, 0);
+    }
+}
+
+/// Adds to the usage of a run, and to the number of tool calls that its model requested.
+pub(super) fn add_to_run(tx: &mut Tx, run: &RunId, change: Change, requested_tool_calls: i64) {
+    let PendingUsage { runs, .. } = &mut tx.pending_usage;
+    match runs.iter_mut().find(|(known, ..)| known == run) {
+        Some((_, sum, requested)) => (*sum, *requested) = (*sum + change, *requested + requested_tool_calls),
+        None => runs.push((run.clone(), change, requested_tool_calls)),
+    }
+}
+
+/// Writes the usage that the transaction has added so far. To be called before usage is read in a transaction.
+pub async fn flush(tx: &mut Tx) -> Result<()> {
     let of_run = "UPDATE runs SET model_calls = model_calls + ?, tool_calls = tool_calls + ?,
                   input_tokens = input_tokens + ?, cached_input_tokens = cached_input_tokens + ?,
                   output_tokens = output_tokens + ?, cost = cost + ?, reserved_tokens = reserved_tokens + ?,
-                  reserved_cost = reserved_cost + ? WHERE id = ?";
+                  reserved_cost = reserved_cost + ?, requested_tool_calls = requested_tool_calls + ? WHERE id = ?";
     let of_day = "INSERT INTO daily_usage (model_calls, tool_calls, input_tokens, cached_input_tokens, output_tokens,
                   cost, reserved_tokens, reserved_cost, agent, day) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                   ON CONFLICT (agent, day) DO UPDATE SET model_calls = model_calls + excluded.model_calls,
@@ -54,10 +79,13 @@ pub(super) async fn add(
                   output_tokens = output_tokens + excluded.output_tokens, cost = cost + excluded.cost,
                   reserved_tokens = reserved_tokens + excluded.reserved_tokens,
                   reserved_cost = reserved_cost + excluded.reserved_cost";
-    if let Some(run) = run {
-        change.bind(sqlx::query(of_run)).bind(run.as_str()).execute(&mut **tx).await?;
+    let PendingUsage { runs, days } = std::mem::take(&mut tx.pending_usage);
+    for (run, change, requested) in runs {
+        change.bind(sqlx::query(of_run)).bind(requested).bind(run.as_str()).execute(&mut **tx).await?;
     }
-    change.bind(sqlx::query(of_day)).bind(agent.0).bind(clock::day(timestamp)).execute(&mut **tx).await?;
+    for (agent, day, change) in days {
+        change.bind(sqlx::query(of_day)).bind(agent.0).bind(day).execute(&mut **tx).await?;
+    }
     Ok(())
 }
 
@@ -82,6 +110,22 @@ pub async fn days(db: &mut Db, agent: AgentKey, page: &PageRequest) -> Result<Pa
     let before = page.after.as_deref().unwrap_or("U");
     let rows: Vec<Day> = sqlx::query_as(sql).bind(agent.0).bind(before).bind(page.rows()).fetch_all(db).await?;
     page.cut(rows, |row| row.day.clone()).try_map(|row| Ok(DailyUsage { day: row.day, usage: row.usage.try_into()? }))
+}
+
+impl Add for Change {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            model_calls: self.model_calls + other.model_calls,
+            tool_calls: self.tool_calls + other.tool_calls,
+            input_tokens: self.input_tokens + other.input_tokens,
+            cached_input_tokens: self.cached_input_tokens + other.cached_input_tokens,
+            output_tokens: self.output_tokens + other.output_tokens,
+            cost: self.cost + other.cost,
+            reserved_tokens: self.reserved_tokens + other.reserved_tokens,
+            reserved_cost: self.reserved_cost + other.reserved_cost,
+        }
+    }
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;

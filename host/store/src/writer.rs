@@ -17,7 +17,12 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::Sqlit
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{audit::Chain, outage::StorageOutage};
-use crate::{Db, events::Events, readers::Readers};
+use crate::{
+    Db,
+    events::Events,
+    readers::Readers,
+    usage::{self, PendingUsage},
+};
 
 /// Maximum number of transactions per commit.
 const MAX_GROUP_TRANSACTIONS: usize = 64;
@@ -33,6 +38,7 @@ pub struct Tx {
     /// Options to reconnect with.
     options: SqliteConnectOptions,
     pending_events: Vec<LoggedEvent>,
+    pub(super) pending_usage: PendingUsage,
     clock: Clock,
     chain: Chain,
     outage: StorageOutage,
@@ -67,6 +73,7 @@ impl Tx {
             connection,
             options,
             pending_events: Vec::new(),
+            pending_usage: PendingUsage::default(),
             clock,
             chain,
             outage,
@@ -152,6 +159,7 @@ impl Tx {
                 responders.push(responder);
                 self.storage_failed |= storage_problem.is_some();
                 self.pending_events.truncate(events_before);
+                self.pending_usage = PendingUsage::default();
                 let rolled_back = self.roll_back(is_first).await;
                 // If the disk was full, SQLite has already rolled back the whole group.
                 rolled_back.map_err(|error| storage_problem.map_or(error, Error::Unavailable))?;
@@ -213,6 +221,7 @@ where
             let events_before = tx.pending_events.len();
             let carry_out = async {
                 let done = transaction(tx).await?;
+                usage::flush(tx).await?;
                 tx.insert_events(events_before).await?;
                 Ok(done)
             };

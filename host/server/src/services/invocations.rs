@@ -111,6 +111,16 @@ impl ToolCallOutcome {
         }
     }
 
+    /// Returns the result, before its writes are committed.
+    pub fn result(&self) -> &Result<Output, Failure> {
+        &self.called.result
+    }
+
+    /// Whether the call wrote values, which may be refused when they are committed.
+    pub fn has_writes(&self) -> bool {
+        !self.called.staged.is_empty()
+    }
+
     /// Commits the call's writes if it has a result, records its events, and returns the result.
     pub async fn record(self, tx: &mut Tx, subject: &EventContext) -> Result<Result<Output, Failure>> {
         let Self { owner, skill, tool, step, called } = self;

@@ -197,7 +197,7 @@ impl<'t> ToolCallGate<'t> {
     /// Stores questions to people.
     pub(super) async fn ask(&self, new: Vec<NewQuestion>) -> Result<()> {
         let (run, seconds) = (self.executor.run.clone(), self.executor.runs.config.runs.question_time);
-        let asking = self.executor.runs.store.persist(move |tx| {
+        let asking = self.executor.commit(move |tx| {
             Box::pin(async move {
                 for question in new {
                     questions::ask(tx, &run, question, seconds).await?;

@@ -140,11 +140,10 @@ pub(super) async fn open(
     let (provider, budget) = (asked.provider.name.clone(), Budget::new(&asked.settings.limits, &executor.runs.config));
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
     executor
-        .runs
-        .store
-        .persist(move |tx| {
+        .commit(move |tx| {
             Box::pin(async move {
                 let Call { mut request, left_out, shortened, beginning, bytes, demand, names, again } = call;
+                usage::flush(tx).await?;
                 let spent = usage::of_run(tx, &run.run_id).await?;
                 let today = if budget.has_daily_limits() { today(tx, run.agent).await? } else { RunUsage::default() };
                 let reserved = match budget.admit(&demand, &spent, &today) {

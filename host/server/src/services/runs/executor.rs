@@ -15,7 +15,8 @@ use moxxy_types::{
 };
 
 use crate::services::runs::{
-    Runs, budget::Budget, control::Control, history::History, model, questions, state::StepState, tool, tool_call_limit,
+    Runs, budget::Budget, commit::Deferred, control::Control, history::History, model, questions, state::StepState,
+    tool, tool_call_limit,
 };
 
 /// Why a run's loop ended.
@@ -34,6 +35,7 @@ pub(super) struct RunExecutor<'a> {
     pub runs: &'a Runs,
     pub run: Run,
     pub control: &'a Control,
+    pub(super) deferred: Deferred,
 }
 
 /// Effect of a step on its run.
@@ -64,13 +66,14 @@ pub(super) async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Res
     let (settings, _) = store::agents::settings(&mut db, run.agent).await?;
     drop(db);
     let budget = Budget::new(&settings.limits, &runs.config);
-    let executor = RunExecutor { runs, run, control };
+    let executor = RunExecutor { runs, run, control, deferred: Deferred::default() };
     let left = executor.time_left(budget.seconds.limit);
-    tokio::select! {
+    let ended = tokio::select! {
         ended = executor.steps() => ended,
         // Dropping the future drops the current step, which interrupts its call.
         () = executor.time_up(left) => executor.fail(budget.out_of_time()).await,
-    }
+    };
+    executor.flush().await.and(ended)
 }
 
 /// Fails a run after an error of the server itself.
@@ -123,12 +126,9 @@ impl RunExecutor<'_> {
             let outcome = match next {
                 NextStep::Stop(stop) => return self.cancel(stop).await,
                 NextStep::Tools(message, calls, state) => {
-                    match tool_call_limit::admit(self, &state, &history, calls).await? {
-                        Ok(calls) => tool::run_all(self, &message, calls, state).await?,
-                        Err(failure) => Outcome::Failed(failure),
-                    }
+                    self.with_deferred(self.run_tools(&message, calls, state, &mut history)).await?
                 }
-                NextStep::Model(state) => model::run(self, state, &mut history).await?,
+                NextStep::Model(state) => self.with_deferred(model::run(self, state, &mut history)).await?,
             };
             match outcome {
                 Outcome::Continue => {}
@@ -149,17 +149,36 @@ impl RunExecutor<'_> {
         }
     }
 
-    /// Returns the next step, derived from the stored state alone, or `None` when the run has ended.
+    async fn run_tools(
+        &self,
+        message: &MessageId,
+        calls: Vec<ToolCall>,
+        state: StepState,
+        history: &mut History,
+    ) -> Result<Outcome> {
+        match tool_call_limit::admit(self, &state, history, calls).await? {
+            Ok(calls) => tool::run_all(self, message, calls, state, history).await,
+            Err(failure) => Ok(Outcome::Failed(failure)),
+        }
+    }
+
+    /// Returns the next step, derived from the stored state and the deferred writes, or `None` when the run has ended.
     async fn next(&self, history: &mut History) -> Result<Option<NextStep>> {
         let mut db = self.runs.store.read().await?;
-        let run = store::runs::get(&mut db, &self.run.run_id).await?;
+        let mut run = store::runs::get(&mut db, &self.run.run_id).await?;
+        run.requested_tool_calls += i64::try_from(self.deferred_tool_calls().await).map_err(Error::internal)?;
         if !run.status.is_open() {
             return Ok(None);
         }
         if let Some(stop) = run.stop {
             return Ok(Some(NextStep::Stop(stop)));
         }
-        history.refresh(&mut db, &self.run).await?;
+        if !history.is_loaded() {
+            drop(db);
+            self.flush().await?;
+            db = self.runs.store.read().await?;
+            history.load(&mut db, &self.run).await?;
+        }
         let state = StepState::load(&mut db, run).await?;
         Ok(Some(match history.unanswered(&self.run) {
             Some((message, calls)) => NextStep::Tools(message, calls, state),
@@ -170,19 +189,17 @@ impl RunExecutor<'_> {
     /// Moves the run to `waiting`, unless one of the questions was answered meanwhile. Returns whether it did.
     async fn wait(&self, questions: Vec<QuestionId>) -> Result<bool> {
         let (id, subject) = (self.run.run_id.clone(), self.subject());
-        self.runs
-            .store
-            .persist(move |tx| {
-                Box::pin(async move {
-                    let waits = store::questions::open_among(tx, &questions).await? == questions.len();
-                    let paused = waits && store::runs::pause(tx, &id).await?;
-                    if paused {
-                        events::record(tx, &subject, Event::RunWaiting { question_ids: questions }).await?;
-                    }
-                    Ok(paused)
-                })
+        self.commit(move |tx| {
+            Box::pin(async move {
+                let waits = store::questions::open_among(tx, &questions).await? == questions.len();
+                let paused = waits && store::runs::pause(tx, &id).await?;
+                if paused {
+                    events::record(tx, &subject, Event::RunWaiting { question_ids: questions }).await?;
+                }
+                Ok(paused)
             })
-            .await
+        })
+        .await
     }
 
     fn time_left(&self, seconds: u64) -> Duration {
@@ -206,21 +223,19 @@ impl RunExecutor<'_> {
 
     async fn fail(&self, failure: Failure) -> Result<End> {
         let run = self.run.clone();
-        self.runs.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
+        self.commit(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
         Ok(End::Ended)
     }
 
     async fn cancel(&self, stop: Stop) -> Result<End> {
         let (run, subject) = (self.run.clone(), self.subject());
-        self.runs
-            .store
-            .persist(move |tx| {
-                Box::pin(async move {
-                    cancel(tx, &run, &subject, stop).await?;
-                    Ok(End::Ended)
-                })
+        self.commit(move |tx| {
+            Box::pin(async move {
+                cancel(tx, &run, &subject, stop).await?;
+                Ok(End::Ended)
             })
-            .await
+        })
+        .await
     }
 }
 

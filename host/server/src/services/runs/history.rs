@@ -1,5 +1,5 @@
-//! The part of a session's history that a run's prompts are made of. It begins where the session's prompt begins, and
-//! only messages that are new since the last step are read.
+//! The part of a session's history that a run's prompts are made of. It begins where the session's prompt begins. It is
+//! read once; the run adds its messages as they arise, because nobody else writes to the session meanwhile.
 
 use moxxy_store::{self as store, Db};
 use moxxy_types::{
@@ -15,8 +15,6 @@ use crate::services::messages;
 #[derive(Debug, Default)]
 pub(super) struct History {
     messages: Vec<Message>,
-    /// Position of each message.
-    positions: Vec<i64>,
     /// Number of messages before the beginning of the prompt.
     left_out: i64,
     /// Whether the first message is the task, from before the beginning.
@@ -28,38 +26,32 @@ pub(super) struct History {
 #[derive(Debug, Clone)]
 pub(super) struct Beginning {
     session: SessionId,
-    position: i64,
+    message: MessageId,
     left_out: i64,
 }
 
 impl History {
-    /// Reads what is new.
-    pub(super) async fn refresh(&mut self, db: &mut Db, run: &Run) -> Result<()> {
-        let next = match self.positions.last() {
-            Some(last) if self.is_loaded => last + 1,
-            _ => self.load(db, run).await?,
-        };
-        for (position, message) in store::messages::from(db, &run.session_id, next).await? {
-            self.positions.push(position);
-            self.messages.push(message);
-        }
-        self.is_loaded = true;
+    pub(super) fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
+    /// Reads the messages of the session.
+    pub(super) async fn load(&mut self, db: &mut Db, run: &Run) -> Result<()> {
+        let (from, left_out) = store::sessions::context(db, &run.session_id).await?;
+        let task = store::messages::task(db, &run.run_id).await?.filter(|(position, _)| *position < from);
+        let has_older_task = task.is_some();
+        let messages = store::messages::from(db, &run.session_id, from).await?;
+        let messages = task.map(|(_, task)| task).into_iter().chain(messages).collect();
+        *self = Self { messages, left_out, has_older_task, is_loaded: true };
         Ok(())
     }
 
-    /// Begins anew, and returns the position from which on messages are to be read.
-    async fn load(&mut self, db: &mut Db, run: &Run) -> Result<i64> {
-        let (from, left_out) = store::sessions::context(db, &run.session_id).await?;
-        *self = Self { left_out, ..Self::default() };
-        if let Some((position, task)) = store::messages::task(db, &run.run_id).await?.filter(|(at, _)| *at < from) {
-            self.positions.push(position);
-            self.messages.push(task);
-            self.has_older_task = true;
-        }
-        Ok(from)
+    /// Adds messages of the run.
+    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = Message>) {
+        self.messages.extend(messages);
     }
 
-    /// Reads all of it again at the next refresh.
+    /// Lets the next step read all of it again.
     pub(super) fn forget(&mut self) {
         self.is_loaded = false;
     }
@@ -83,17 +75,20 @@ impl History {
 
     /// Returns the beginning of a prompt that starts with the message at `index`, the task of the run aside.
     pub(super) fn beginning(&self, index: usize) -> Option<Beginning> {
-        let position = *self.positions.get(index)?;
+        let message = self.messages.get(index)?;
         // The older task stays where it is.
         let dropped = index.checked_sub(usize::from(self.has_older_task))?;
-        let session = self.messages.first()?.session_id.clone();
-        Some(Beginning { session, position, left_out: self.left_out + i64::try_from(dropped).ok()? })
+        Some(Beginning {
+            session: message.session_id.clone(),
+            message: message.id.clone(),
+            left_out: self.left_out + i64::try_from(dropped).ok()?,
+        })
     }
 }
 
 impl Beginning {
     /// Stores the beginning, so that later prompts have it, too.
     pub(super) async fn store(&self, tx: &mut store::Tx) -> Result<()> {
-        store::sessions::set_context(tx, &self.session, self.position, self.left_out).await
+        store::sessions::set_context(tx, &self.session, &self.message, self.left_out).await
     }
 }

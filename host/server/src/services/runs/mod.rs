@@ -5,6 +5,7 @@ mod approval;
 mod arguments;
 mod budget;
 mod call;
+mod commit;
 mod compaction;
 mod control;
 mod delete;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use moxxy_runtime::{self as plugins, CallContext, Completion, models};
 use moxxy_secrets::Redactor;
-use moxxy_store::{self as store, events, model_calls, steps};
+use moxxy_store::{self as store, Tx, events, model_calls, steps};
 use moxxy_system::json;
 use moxxy_types::{
     error::Result,
-    events::{Event, Usage},
-    ids::{self, StepId},
+    events::{Event, EventContext, Usage},
+    ids::{self, ModelCallId, RunId, StepId},
     installations::Installation,
     messages::{Message, Role, Thinking, ToolCall},
     model_calls::Status as CallStatus,
@@ -23,6 +23,7 @@ use crate::services::{
     providers,
     runs::{
         call::{self, CONTEXT_TOO_LONG, Opened},
+        commit::StepEnd,
         executor::{Outcome, RunExecutor},
         fallback::{self, ModelSelection},
         history::History,
@@ -107,7 +108,7 @@ pub(super) async fn run(executor: &RunExecutor<'_>, state: StepState, history: &
     let answered = answer(executor, &asked.provider, request, &opened.step).await?;
     drop(permit);
     match answered {
-        Ok(answer) => close(executor, opened, answer).await,
+        Ok(answer) => close(executor, history, opened, answer).await,
         Err(_) if executor.control.now.is_cancelled() => Ok(Outcome::Stopped),
         Err(failed_call) => failed(executor, &asked, opened, failed_call).await,
     }
@@ -182,50 +183,76 @@ async fn read(
 }
 
 /// Closes the step and stores the message. Without tool calls this completes the run.
-async fn close(executor: &RunExecutor<'_>, opened: Opened, answer: Answer) -> Result<Outcome> {
-    let (run, subject) = (executor.run.clone(), executor.subject());
-    executor
-        .runs
-        .store
-        .persist(move |tx| {
-            Box::pin(async move {
-                let (stop_reason, used) = (answer.stop_reason(), opened.used(answer.usage.as_ref(), answer.bytes));
-                let output = json!({ "stop_reason": stop_reason });
-                let end =
-                    model_calls::End { status: CallStatus::Completed, usage: Some(&used), error: None, next: None };
-                model_calls::close(tx, &opened.call, end).await?;
-                if !steps::close(tx, &opened.step, steps::End { status: "completed", output }).await? {
-                    // Closed meanwhile: the run was stopped, or continues elsewhere.
-                    return Ok(Outcome::Continue);
-                }
-                let responded = Event::ModelResponse {
-                    step_id: opened.step,
-                    stop_reason,
-                    input_tokens: used.input_tokens,
-                    cached_input_tokens: used.cached_input_tokens,
-                    output_tokens: used.output_tokens,
-                    cost: used.cost,
-                    usage: answer.used,
-                };
-                events::record(tx, &subject, responded).await?;
-                let message = answer.into_message(&run, &opened.names, tx.now());
-                store::messages::insert(tx, &message).await?;
-                let calls = message.calls().to_vec();
-                let event = Event::MessageAssistant {
-                    message_id: message.id.to_string(),
-                    content: message.content.clone(),
-                    tool_calls: json!(calls),
-                };
-                events::record(tx, &subject, event).await?;
-                let output = message.content;
-                if calls.is_empty() && store::runs::end(tx, &run.run_id, Status::Completed, Some(&output), None).await?
-                {
-                    events::record(tx, &subject, Event::RunCompleted { output }).await?;
-                }
-                Ok(Outcome::Continue)
-            })
-        })
-        .await
+async fn close(executor: &RunExecutor<'_>, history: &mut History, opened: Opened, answer: Answer) -> Result<Outcome> {
+    let now = executor.runs.store.clock().timestamp();
+    let end = ModelEnd {
+        subject: executor.subject(),
+        run: executor.run.run_id.clone(),
+        stop_reason: answer.stop_reason(),
+        tokens: opened.used(answer.usage.as_ref(), answer.bytes),
+        resources: answer.used,
+        message: answer.into_message(&executor.run, &opened.names, now),
+        step: opened.step,
+        call: opened.call,
+    };
+    history.extend([end.message.clone()]);
+    if end.message.calls().is_empty() {
+        executor.commit(move |tx| Box::pin(async move { end.write(tx).await })).await?;
+    } else {
+        executor.defer(StepEnd::Model(end)).await;
+    }
+    Ok(Outcome::Continue)
+}
+
+/// End of a model call that has an answer.
+#[derive(Debug, Clone)]
+pub(super) struct ModelEnd {
+    subject: EventContext,
+    run: RunId,
+    step: StepId,
+    call: ModelCallId,
+    stop_reason: String,
+    tokens: StepUsage,
+    /// Resources that the component used.
+    resources: Usage,
+    pub message: Message,
+}
+
+impl ModelEnd {
+    /// Closes the step and stores the message. Without tool calls this completes the run. Does nothing if the step was
+    /// closed meanwhile: the run was stopped, or continues elsewhere.
+    pub(super) async fn write(self, tx: &mut Tx) -> Result<()> {
+        let Self { subject, run, step, call, stop_reason, tokens, resources, message } = self;
+        let end = model_calls::End { status: CallStatus::Completed, usage: Some(&tokens), error: None, next: None };
+        model_calls::close(tx, &call, end).await?;
+        let output = json!({ "stop_reason": stop_reason });
+        if !steps::close(tx, &step, steps::End { status: "completed", output }).await? {
+            return Ok(());
+        }
+        let responded = Event::ModelResponse {
+            step_id: step,
+            stop_reason,
+            input_tokens: tokens.input_tokens,
+            cached_input_tokens: tokens.cached_input_tokens,
+            output_tokens: tokens.output_tokens,
+            cost: tokens.cost,
+            usage: resources,
+        };
+        events::record(tx, &subject, responded).await?;
+        store::messages::insert(tx, &message).await?;
+        let event = Event::MessageAssistant {
+            message_id: message.id.to_string(),
+            content: message.content.clone(),
+            tool_calls: json!(message.calls()),
+        };
+        events::record(tx, &subject, event).await?;
+        if message.calls().is_empty()
+            && store::runs::end(tx, &run, Status::Completed, Some(&message.content), None).await?
+        {
+            events::record(tx, &subject, Event::RunCompleted { output: message.content }).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Closes the step of a failed call, and returns whether the run retries, switches to another model or fails.
@@ -249,9 +276,7 @@ async fn failed(
     let (subject, events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, usage));
     let why = error.clone();
     executor
-        .runs
-        .store
-        .persist(move |tx| {
+        .commit(move |tx| {
             Box::pin(async move {
                 let unused = is_free.then(StepUsage::default);
                 let (error, next) = (Some(&why), next.as_ref());

@@ -2,12 +2,12 @@
 //! The decision on each call is made in [`approval`](super::approval).
 
 use futures_util::future::try_join_all;
-use moxxy_runtime::{AnsweredQuestion, Caller, Failure};
-use moxxy_store::{self as store, events, steps};
+use moxxy_runtime::{AnsweredQuestion, Caller, Failure, Output};
+use moxxy_store::{self as store, Tx, events, steps};
 use moxxy_types::{
     components::Tool,
-    error::Result,
-    events::Event,
+    error::{Error, Result},
+    events::{Event, EventContext},
     ids::{MessageId, QuestionId, StepId},
     installations::Installation,
     messages::{Message, Role, ToolCall},
@@ -20,7 +20,9 @@ use crate::services::{
     invocations::{self, Invocation, ToolCallOutcome},
     runs::{
         approval::{Answer, Denied, GateDecision, ToolCallGate, changes_something},
+        commit::StepEnd,
         executor::{Outcome, RunExecutor},
+        history::History,
         questions,
         state::StepState,
     },
@@ -31,6 +33,7 @@ pub(super) async fn run_all(
     message: &MessageId,
     mut calls: Vec<ToolCall>,
     state: StepState,
+    history: &mut History,
 ) -> Result<Outcome> {
     let StepState { policy, skills, .. } = state;
     let skills = &*skills;
@@ -49,13 +52,20 @@ pub(super) async fn run_all(
         return Ok(Outcome::Continue);
     }
     let decisions: Vec<_> = calls.iter().zip(decisions).collect();
-    let made = if calls.iter().any(|call| changes_something(call, skills)) {
+    let made = if calls.len() == 1 || calls.iter().any(|call| changes_something(call, skills)) {
         in_order(executor, &gate, decisions).await?
     } else {
-        try_join_all(decisions.iter().map(|(call, decision)| run(executor, &gate, call, decision))).await?
+        let run = |(call, decision)| run(executor, &gate, call, decision, Commit::Now);
+        try_join_all(decisions.iter().map(|(call, decision)| (*call, decision)).map(run)).await?
     };
-    let waits = |made| if let CallProgress::Waits(question) = made { Some(question) } else { None };
-    let waiting: Vec<_> = made.into_iter().filter_map(waits).collect();
+    let mut waiting = Vec::new();
+    for progress in made {
+        match progress {
+            CallProgress::Answered(message) => history.extend([message]),
+            CallProgress::Waits(question) => waiting.push(question),
+            CallProgress::Asked | CallProgress::Stopped => {}
+        }
+    }
     Ok(match waiting.is_empty() {
         _ if executor.control.now.is_cancelled() => Outcome::Stopped,
         true => Outcome::Continue,
@@ -63,9 +73,20 @@ pub(super) async fn run_all(
     })
 }
 
+/// When the end of a call is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// With the start of the next step, which follows at once.
+    WithNext,
+    Now,
+}
+
 /// Progress of a call.
 enum CallProgress {
-    Answered,
+    /// The call has this result.
+    Answered(Message),
+    /// The run was stopped, so that the call has no result.
+    Stopped,
     /// The call has just asked a question.
     Asked,
     Waits(QuestionId),
@@ -78,20 +99,22 @@ async fn in_order(
     gate: &ToolCallGate<'_>,
     decisions: Vec<(&ToolCall, GateDecision<'_>)>,
 ) -> Result<Vec<CallProgress>> {
+    let mut made = Vec::new();
     for (index, (call, decision)) in decisions.into_iter().enumerate() {
         if executor.control.is_asked() {
             break;
         }
         let progress = match index {
-            0 => run(executor, gate, call, &decision).await?,
+            0 => run(executor, gate, call, &decision, Commit::WithNext).await?,
             _ => decide_and_run(executor, gate.message, call.clone()).await?,
         };
-        match progress {
-            CallProgress::Answered => {}
-            open => return Ok(vec![open]),
+        let is_answered = matches!(progress, CallProgress::Answered(_));
+        made.push(progress);
+        if !is_answered {
+            break;
         }
     }
-    Ok(Vec::new())
+    Ok(made)
 }
 
 async fn decide_and_run(executor: &RunExecutor<'_>, message: &MessageId, mut call: ToolCall) -> Result<CallProgress> {
@@ -102,7 +125,7 @@ async fn decide_and_run(executor: &RunExecutor<'_>, message: &MessageId, mut cal
     let gate = ToolCallGate::load(executor, message, policy).await?;
     match gate.decide(&mut call, &skills).await? {
         GateDecision::RequestApproval(question) => gate.ask(vec![question]).await.map(|()| CallProgress::Asked),
-        decision => run(executor, &gate, &call, &decision).await,
+        decision => run(executor, &gate, &call, &decision, Commit::WithNext).await,
     }
 }
 
@@ -112,12 +135,15 @@ async fn run(
     gate: &ToolCallGate<'_>,
     call: &ToolCall,
     decision: &GateDecision<'_>,
+    commit: Commit,
 ) -> Result<CallProgress> {
     match decision {
         GateDecision::AwaitAnswer(question) => Ok(CallProgress::Waits(question.clone())),
         GateDecision::RequestApproval(_) => Ok(CallProgress::Asked),
-        GateDecision::Reply(answer) => reply(executor, call, answer.clone()).await.map(|()| CallProgress::Answered),
-        GateDecision::Execute(skill, tool, answers) => make(executor, gate, call, (skill, tool), answers.clone()).await,
+        GateDecision::Reply(answer) => reply(executor, call, answer.clone()).await.map(CallProgress::Answered),
+        GateDecision::Execute(skill, tool, answers) => {
+            make(executor, gate, call, (skill, tool), answers.clone(), commit).await
+        }
     }
 }
 
@@ -127,8 +153,11 @@ async fn make(
     call: &ToolCall,
     (skill, tool): (&Installation, &Tool),
     answers: Vec<AnsweredQuestion>,
+    commit: Commit,
 ) -> Result<CallProgress> {
-    let Value::Object(arguments) = &call.arguments else { return Ok(CallProgress::Answered) };
+    let Value::Object(arguments) = &call.arguments else {
+        return Err(Error::internal("a call with checked arguments that are no object"));
+    };
     let step = open(executor, call, skill, tool, arguments).await?;
     let stop = executor.control.now.clone();
     let (agent, tool) = (executor.run.agent, tool.name.as_str());
@@ -139,18 +168,27 @@ async fn make(
     let ended = invocations::call(&executor.runs.components, invocation).await?;
     if executor.control.now.is_cancelled() {
         // The result is too late and discarded: the run is cancelled with its open steps.
-        return Ok(CallProgress::Answered);
+        return Ok(CallProgress::Stopped);
     }
     match ended.question() {
         Some(question) if !executor.run.unattended => {
             pause(executor, gate.question(call, question.to_owned()), step).await.map(|()| CallProgress::Asked)
         }
-        _ => close(executor, call, step, ended).await.map(|()| CallProgress::Answered),
+        _ => close(executor, call, step, ended, commit).await.map(CallProgress::Answered),
+    }
+}
+
+impl Answer {
+    fn from_result(result: &Result<Output, Failure>) -> Self {
+        match result {
+            Ok(output) => Self { content: output.clone().into_text(), is_error: false, denied: None },
+            Err(failure) => Self::error(text_for_model(failure)),
+        }
     }
 }
 
 /// Returns the text of a failure for the model. The output of a trapped component is only for the operator.
-fn told_to_model(failure: Failure) -> String {
+fn text_for_model(failure: &Failure) -> String {
     match failure {
         Failure::Trapped { .. } => "The skill broke while it carried out the call.".to_owned(),
         Failure::Pending { question } => {
@@ -171,9 +209,7 @@ async fn open(
     let (name, skill_id, tool) = (call.name.clone(), skill.name.clone(), tool.name.clone());
     let arguments = Value::Object(arguments.clone());
     executor
-        .runs
-        .store
-        .persist(move |tx| {
+        .commit(move |tx| {
             Box::pin(async move {
                 let input = json!({ "call_id": call_id, "arguments": arguments });
                 let step_id = steps::open(tx, &run, StepKind::Tool, &name, &input, None).await?;
@@ -188,7 +224,7 @@ async fn open(
 /// Suspends a call that asked the user a question. Its effects are discarded, and it is repeated after the answer.
 async fn pause(executor: &RunExecutor<'_>, question: NewQuestion, step: StepId) -> Result<()> {
     let (run, seconds) = (executor.run.clone(), executor.runs.config.runs.question_time);
-    let pausing = executor.runs.store.persist(move |tx| {
+    let pausing = executor.commit(move |tx| {
         Box::pin(async move {
             let end = steps::End { status: "pending", output: Value::Null };
             match steps::close(tx, &step, end).await? {
@@ -201,59 +237,80 @@ async fn pause(executor: &RunExecutor<'_>, question: NewQuestion, step: StepId) 
     Ok(())
 }
 
-/// Commits the writes, events, step and message of a call. Does nothing if the step was closed meanwhile.
-async fn close(executor: &RunExecutor<'_>, call: &ToolCall, step: StepId, ended: ToolCallOutcome) -> Result<()> {
-    let (run, subject, call_id) = (executor.run.clone(), executor.subject(), call.id.clone());
-    executor
-        .runs
-        .store
-        .persist(move |tx| {
-            Box::pin(async move {
-                if !steps::is_open(tx, &step).await? {
-                    return Ok(());
-                }
-                let result = ended.record(tx, &subject).await?;
-                let (status, output, answer) = match result {
-                    Ok(output) => (
-                        "completed",
-                        output.to_value(),
-                        Answer { content: output.into_text(), is_error: false, denied: None },
-                    ),
-                    Err(failure) => {
-                        let output = json!({ "code": failure.code(), "message": failure.message() });
-                        ("failed", output, Answer::error(told_to_model(failure)))
-                    }
-                };
-                let end = steps::End { status, output };
-                steps::close(tx, &step, end).await?;
-                store::messages::insert(tx, &message(&run, call_id, answer, tx.now())).await
-            })
-        })
-        .await
+/// Ends a call, and returns the message with its result.
+async fn close(
+    executor: &RunExecutor<'_>,
+    call: &ToolCall,
+    step: StepId,
+    ended: ToolCallOutcome,
+    commit: Commit,
+) -> Result<Message> {
+    let message = message(executor, call, Answer::from_result(ended.result()));
+    // Its writes may be refused when they are committed.
+    let is_certain = !ended.has_writes();
+    let end = ToolEnd { subject: executor.subject(), step, ended, message };
+    if commit == Commit::Now || !is_certain {
+        return executor.commit(move |tx| Box::pin(async move { end.write(tx).await })).await;
+    }
+    let message = end.message.clone();
+    executor.defer(StepEnd::Tool(end)).await;
+    Ok(message)
+}
+
+/// End of a tool call.
+#[derive(Debug, Clone)]
+pub(super) struct ToolEnd {
+    subject: EventContext,
+    step: StepId,
+    ended: ToolCallOutcome,
+    message: Message,
+}
+
+impl ToolEnd {
+    /// Commits the writes, events, step and message of the call, and returns the message. Does nothing if the step was
+    /// closed meanwhile.
+    pub(super) async fn write(self, tx: &mut Tx) -> Result<Message> {
+        let Self { subject, step, ended, mut message } = self;
+        if !steps::is_open(tx, &step).await? {
+            return Ok(message);
+        }
+        let result = ended.record(tx, &subject).await?;
+        let (status, output) = match &result {
+            Ok(output) => ("completed", output.to_value()),
+            Err(failure) => ("failed", json!({ "code": failure.code(), "message": failure.message() })),
+        };
+        let answer = Answer::from_result(&result);
+        (message.content, message.is_error) = (answer.content, answer.is_error);
+        steps::close(tx, &step, steps::End { status, output }).await?;
+        store::messages::insert(tx, &message).await?;
+        Ok(message)
+    }
 }
 
 /// Stores the result of a call that was not made.
-async fn reply(executor: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Result<()> {
-    let (run, subject, call_id) = (executor.run.clone(), executor.subject(), call.id.clone());
+async fn reply(executor: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Result<Message> {
+    let (subject, denied) = (executor.subject(), answer.denied.clone());
+    let message = message(executor, call, answer);
+    let stored = message.clone();
     executor
-        .runs
-        .store
-        .persist(move |tx| {
+        .commit(move |tx| {
             Box::pin(async move {
-                if let Some(Denied { skill, tool, reason }) = &answer.denied {
-                    let (skill_id, tool, reason) = (skill.clone(), tool.clone(), (*reason).to_owned());
+                if let Some(Denied { skill, tool, reason }) = denied {
+                    let (skill_id, reason) = (skill, reason.to_owned());
                     events::record(tx, &subject, Event::SkillDenied { skill_id, tool, reason }).await?;
                 }
-                let message = message(&run, call_id, answer, tx.now());
-                store::messages::insert(tx, &message).await
+                store::messages::insert(tx, &stored).await
             })
         })
-        .await
+        .await?;
+    Ok(message)
 }
 
-fn message(run: &moxxy_types::runs::Run, call_id: String, answer: Answer, now: String) -> Message {
-    let mut message = Message::new(run, Role::Tool, answer.content, now);
-    message.tool_call_id = Some(call_id);
+/// Returns the message with the result of a call.
+fn message(executor: &RunExecutor<'_>, call: &ToolCall, answer: Answer) -> Message {
+    let now = executor.runs.store.clock().timestamp();
+    let mut message = Message::new(&executor.run, Role::Tool, answer.content, now);
+    message.tool_call_id = Some(call.id.clone());
     message.is_error = answer.is_error;
     message
 }

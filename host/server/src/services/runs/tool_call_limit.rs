@@ -14,7 +14,7 @@ use crate::services::runs::{budget::Budget, executor::RunExecutor, history::Hist
 pub(super) async fn admit(
     executor: &RunExecutor<'_>,
     state: &StepState,
-    history: &History,
+    history: &mut History,
     mut calls: Vec<ToolCall>,
 ) -> Result<Result<Vec<ToolCall>, Failure>> {
     let budget = Budget::new(&state.settings.limits, &executor.runs.config);
@@ -30,24 +30,27 @@ pub(super) async fn admit(
     let allowed: Vec<_> = last.iter().take(limit - earlier).collect();
     let refused = calls.extract_if(.., |call| !allowed.iter().any(|allowed| allowed.id == call.id)).collect::<Vec<_>>();
     if !refused.is_empty() {
-        refuse(executor, refused, limit).await?;
+        refuse(executor, history, refused, limit).await?;
     }
     Ok(Ok(calls))
 }
 
-async fn refuse(executor: &RunExecutor<'_>, calls: Vec<ToolCall>, limit: usize) -> Result<()> {
+async fn refuse(executor: &RunExecutor<'_>, history: &mut History, calls: Vec<ToolCall>, limit: usize) -> Result<()> {
     let run = executor.run.clone();
     let why = format!(
         "This call was not made: the task used up its {limit} tool calls. Answer with what you have; another call ends it."
     );
+    let refusal = |call: ToolCall| {
+        let mut message = Message::new(&run, Role::Tool, why.clone(), executor.runs.store.clock().timestamp());
+        (message.tool_call_id, message.is_error) = (Some(call.id), true);
+        message
+    };
+    let messages: Vec<_> = calls.into_iter().map(refusal).collect();
+    history.extend(messages.clone());
     executor
-        .runs
-        .store
-        .write(move |tx| {
+        .commit(move |tx| {
             Box::pin(async move {
-                for call in calls {
-                    let mut message = Message::new(&run, Role::Tool, why.clone(), tx.now());
-                    (message.tool_call_id, message.is_error) = (Some(call.id), true);
+                for message in messages {
                     store::messages::insert(tx, &message).await?;
                 }
                 Ok(())
