@@ -7,6 +7,7 @@ pub mod audit;
 pub mod backup;
 pub mod checks;
 pub mod components;
+mod condition;
 pub mod events;
 pub mod grants;
 pub mod idempotency;
@@ -46,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{events::Events, readers::Readers};
 
+pub use condition::Condition;
 pub use readers::Reader;
 pub use writer::Tx;
 
@@ -70,6 +72,7 @@ pub struct Store {
     /// Whether this start added the audit log to a database that had been used without one.
     precedes_log: bool,
     outage: outage::StorageOutage,
+    monitor: condition::Monitor,
     shutdown: CancellationToken,
     job_changes: watch::Sender<()>,
 }
@@ -97,6 +100,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
+        let monitor = condition::Monitor::new(path).map_err(|e| cannot_open(path, &sqlx::Error::Io(e)))?;
         let version = migration::migrate(&mut connection, path).await?;
         let readers = Readers::open(&options, path).await?;
         let (jobs, queue) = mpsc::channel(WRITE_QUEUE_CAPACITY);
@@ -117,6 +121,7 @@ impl Store {
             chain,
             precedes_log,
             outage,
+            monitor,
             shutdown: tasks.shutdown().clone(),
             job_changes,
         })
@@ -141,6 +146,15 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
+        self.monitor.check_present()?;
+        self.submit(transaction).await
+    }
+
+    async fn submit<T, F>(&self, transaction: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+    {
         let (job, receiver) = writer::job(transaction);
         let closed = |_| Error::unavailable("shutting_down", "The server is shutting down");
         self.jobs.send(job).await.map_err(closed)?;
@@ -148,14 +162,14 @@ impl Store {
     }
 
     /// Like [`Store::write`], for data that must not be lost. If the disk is full or fails, retries until the
-    /// server stops.
+    /// server stops. Also writes to a file that was removed, so that a run can end with that as the reason.
     pub async fn persist<T, F>(&self, transaction: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Clone + Send + 'static,
     {
         loop {
-            match self.write(transaction.clone()).await {
+            match self.submit(transaction.clone()).await {
                 Err(error) if error.is_storage_error() => tokio::select! {
                     () = tokio::time::sleep(RETRY_INTERVAL) => {}
                     () = self.shutdown.cancelled() => return Err(error),
@@ -172,6 +186,21 @@ impl Store {
 
     pub fn precedes_log(&self) -> bool {
         self.precedes_log
+    }
+
+    /// Returns what is known of the database file.
+    pub fn condition(&self) -> Condition {
+        self.monitor.condition()
+    }
+
+    /// Returns an error if the database file is missing.
+    pub fn check_present(&self) -> Result<()> {
+        self.monitor.check_present()
+    }
+
+    /// Records that a query has read a damaged page.
+    pub fn record_damage(&self) {
+        self.monitor.record_damage();
     }
 
     /// Returns the total duration of storage outages.

@@ -1,5 +1,5 @@
 //! Conversion of database errors, classified by what a caller can do about them. A full or failing disk may
-//! recover later; every other error is a defect.
+//! recover later; a damaged database does not; every other error is a defect.
 
 use sqlx::error::DatabaseError;
 
@@ -23,11 +23,12 @@ impl From<sqlx::Error> for Error {
         let converted = match (&error, code(&error)) {
             (_, Some(SQLITE_FULL)) => Self::disk_full(),
             (_, Some(SQLITE_INTERRUPT)) => Self::query_too_slow(),
+            (_, Some(SQLITE_CORRUPT | SQLITE_NOTADB)) => Self::database_damaged(),
             (
                 _,
                 Some(
-                    SQLITE_BUSY | SQLITE_LOCKED | SQLITE_NOMEM | SQLITE_READONLY | SQLITE_IOERR | SQLITE_CORRUPT
-                    | SQLITE_CANTOPEN | SQLITE_PROTOCOL | SQLITE_NOTADB,
+                    SQLITE_BUSY | SQLITE_LOCKED | SQLITE_NOMEM | SQLITE_READONLY | SQLITE_IOERR | SQLITE_CANTOPEN
+                    | SQLITE_PROTOCOL,
                 ),
             )
             | (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed, _) => {

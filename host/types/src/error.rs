@@ -20,6 +20,8 @@ pub struct Problem {
 
 const DISK_FULL: &str = "disk_full";
 const DATABASE_FAILED: &str = "database_failed";
+/// Code of the error for a damaged database.
+pub const DATABASE_DAMAGED: &str = "database_damaged";
 
 /// Invalid field of an input.
 #[derive(Debug, Clone, Serialize)]
@@ -119,6 +121,26 @@ impl Error {
     /// Creates the error for a failed database operation. The change was not made; the log has the details.
     pub fn database_failed() -> Self {
         Self::unavailable(DATABASE_FAILED, "The database could not be read or written; the server's log says why")
+    }
+
+    /// Creates the error for a database with a damaged page. Repetition does not help.
+    pub fn database_damaged() -> Self {
+        let message = "The database is damaged: stop the server and restore a backup with `moxxy restore`";
+        Self::unavailable(DATABASE_DAMAGED, message)
+    }
+
+    /// Creates the error for a database file that was removed or replaced while the server runs.
+    pub fn data_missing(path: &std::path::Path) -> Self {
+        let message = format!(
+            "{} was removed or replaced while the server runs: stop the server, and bring the data directory back or \
+             restore a backup with `moxxy restore`",
+            path.display()
+        );
+        Self::unavailable("data_missing", message)
+    }
+
+    pub fn is_database_damaged(&self) -> bool {
+        matches!(self, Self::Unavailable(problem) if problem.code == DATABASE_DAMAGED)
     }
 
     /// Converts an error of writing a file.

@@ -11,28 +11,28 @@ use serde::Serialize;
 
 use crate::app::App;
 
-/// How the server is.
+/// State of the server.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Health {
-    /// `ok`, `failing`, or `restored`: it waits for `moxxy restore --activate`, and carries out no run.
+    /// `ok`, `failing`, or `restored`: the server waits for `moxxy restore --activate`, and executes no run.
     pub status: &'static str,
-    /// The server's.
+    /// Version of the server.
     pub version: &'static str,
-    /// `ok` or `unreachable`.
+    /// `ok`, `unreachable`, `damaged`: a query has read a damaged page, or `missing`: the file was removed or replaced.
     pub database: &'static str,
-    /// How many components are installed.
+    /// Number of installed components; `null` if the database is unreachable.
     pub components: Option<i64>,
 }
 
-/// Returns 200 if the server can work, 503 if the database is unreachable.
+/// Returns 200 if the server can work, 503 if the database is unreachable, damaged or missing.
 pub(super) async fn show(State(app): State<App>) -> Health {
-    let components = app.components.count().await;
-    let (status, database) = match components {
-        Err(_) => ("failing", "unreachable"),
-        Ok(_) if app.runs.activation().is_pending() => ("restored", "ok"),
-        Ok(_) => ("ok", "ok"),
+    let (database, components) = app.components.database_health().await;
+    let status = match database {
+        "ok" if app.runs.activation().is_pending() => "restored",
+        "ok" => "ok",
+        _ => "failing",
     };
-    Health { status, version: env!("CARGO_PKG_VERSION"), database, components: components.ok() }
+    Health { status, version: env!("CARGO_PKG_VERSION"), database, components }
 }
 
 /// Returns 200 whenever the process responds.
@@ -45,7 +45,7 @@ pub(super) struct Live;
 
 impl IntoResponse for Health {
     fn into_response(self) -> Response {
-        let status = if self.components.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let status = if self.database == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(self)).into_response()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use moxxy_egress::Egress;
 use moxxy_runtime::Plugins;
-use moxxy_store::{self as store, Store};
+use moxxy_store::{self as store, Condition, Store};
 use moxxy_system::tasks::{Policy, Tasks};
 use moxxy_types::error::Result;
 use tokio::sync::{RwLock, Semaphore};
@@ -79,9 +79,23 @@ impl Components {
         Ok(())
     }
 
-    /// Returns the number of distinct installed components.
-    pub async fn count(&self) -> Result<i64> {
-        store::components::count(&mut *self.store.read().await?).await
+    /// Returns the state of the database in a word, and the number of distinct installed components.
+    pub async fn database_health(&self) -> (&'static str, Option<i64>) {
+        let counted = async { store::components::count(&mut *self.store.read().await?).await };
+        let counted: Result<i64> = counted.await;
+        let state = match (&counted, self.store.condition()) {
+            (_, Condition::Missing) => "missing",
+            (Err(error), _) if error.is_database_damaged() => "damaged",
+            (_, Condition::Damaged) => "damaged",
+            (Err(_), Condition::Sound) => "unreachable",
+            (Ok(_), Condition::Sound) => "ok",
+        };
+        (state, counted.ok())
+    }
+
+    /// Records that a request has met a damaged part of the database.
+    pub fn record_damage(&self) {
+        self.store.record_damage();
     }
 
     /// Blocks outgoing requests to the server's own address.

@@ -10,7 +10,7 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
-use moxxy_types::error::Result;
+use moxxy_types::error::{DATABASE_DAMAGED, Result};
 use percent_encoding::percent_decode_str;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tracing::Instrument as _;
@@ -69,7 +69,7 @@ pub(crate) fn apply_middleware(state: &HttpState, limited: Router, free: Router)
         [] => routes,
         origins => routes.layer(cors(origins)),
     };
-    Ok(routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn(finalize)))
+    Ok(routes.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(state.clone(), finalize)))
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
@@ -84,7 +84,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// Assigns the request an id, adds the body of an error, and returns 304 if the client has the response already.
-async fn finalize(mut request: Request, next: Next) -> Response {
+async fn finalize(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
     let (id, trace) = (trace::request_id(request.headers()), Trace::from_headers(request.headers()));
     let (headers, method) = (request.headers().clone(), request.method().clone());
     // A token must not get into the log.
@@ -97,6 +97,9 @@ async fn finalize(mut request: Request, next: Next) -> Response {
     let status = response.status();
     span.in_scope(|| tracing::debug!(status = status.as_u16(), elapsed = ?started.elapsed(), "request completed"));
     if let Some(answer) = response.extensions_mut().remove::<ApiError>().or_else(|| framework(status)) {
+        if answer.problem().code == DATABASE_DAMAGED {
+            state.app.components.record_damage();
+        }
         let (parts, _) = response.into_parts();
         response = answer.render(&headers, &id);
         // Keeps headers such as `Allow`.

@@ -79,6 +79,9 @@ pub(super) async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Res
 /// Fails a run after an error of the server itself.
 pub(super) async fn fail_run(runs: &Runs, id: &RunId, error: &Error) -> Result<()> {
     tracing::error!(run = %id, error = ?error, "failed to execute a run");
+    if error.is_database_damaged() {
+        runs.store.record_damage();
+    }
     let run = match store::runs::get(&mut *runs.store.read().await?, id).await {
         Ok(run) => run,
         // The run was deleted with its agent.
@@ -121,6 +124,10 @@ impl RunExecutor<'_> {
         loop {
             if self.runs.tasks.shutdown().is_cancelled() {
                 return Ok(End::Paused);
+            }
+            if let Err(error) = self.runs.store.check_present() {
+                let (code, message) = (error.code().to_owned(), error.to_string());
+                return self.fail(Failure { code, message }).await;
             }
             let Some(next) = self.next(&mut history).await? else { return Ok(End::Ended) };
             let outcome = match next {

@@ -34,6 +34,11 @@ async fn work(runs: &Runs, agent: AgentKey, session: &SessionId) {
         let drained = drain(runs, agent, session, again).await;
         again = drained.is_err();
         if let Err(error) = drained {
+            if error.is_database_damaged() {
+                tracing::error!(%session, "the runs of a session cannot go on, because the database is damaged");
+                runs.store.record_damage();
+                return runs.scheduler.release(session);
+            }
             tracing::error!(%session, error = ?error, "failed to continue the runs of a session; trying again");
             tokio::select! {
                 () = tokio::time::sleep(RETRY_INTERVAL) => {}
