@@ -209,7 +209,7 @@ fn main() {
         let mut config = Config::at(home.path()).unwrap();
         config.plugins.compiler = Some(env!("CARGO_BIN_EXE_moxxy").into());
         config.plugins.threads = threads;
-        Arc::new(Plugins::new(&config.plugins, config.connections(), home.path(), &config.data.cache, [7; 32]).unwrap())
+        Arc::new(Plugins::new(&config.plugins, home.path(), &config.data.cache, [7; 32]).unwrap())
     };
     let plugins = with_threads(0);
     let ours = Ours::new(TEXT, &plugins, &runtime);

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     harness::{Server, config, test_component},
+    restart::KillOnDrop,
     tools,
 };
 
@@ -73,10 +74,59 @@ fn a_start_takes_the_files_it_may_have_and_says_when_they_are_few() {
     let log = server.wait_with_output().unwrap().stderr;
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["800", "800"]);
-    let told = "the limit on open files (ulimit -n) has room for 200 loaded components only";
+    let told = "allows 376 of 1024 connections of clients, 188 of 256 outgoing connections, and 94 of 1000 loaded";
     assert!(text(&log).contains(told), "{}", text(&log));
     // Colours are only for terminals.
     assert!(!text(&log).contains('\u{1b}'), "{}", text(&log));
+}
+
+/// Starts a server with limits of the shell's `ulimit`.
+fn limited(home: &Path, limits: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!(r#"{limits} && exec "$0" --port 0 serve"#);
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_moxxy")]).env_clear().env("MOXXY_HOME", home);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_few_files_works_and_one_with_too_few_says_so() {
+    let home = TempDir::new().unwrap();
+    let output = limited(home.path(), "ulimit -n 40").output().unwrap();
+    assert!(
+        text(&output.stderr).contains("The limit on open files is 40, and the server needs at least 64"),
+        "{output:?}"
+    );
+    let (process, url) = listening(&mut limited(home.path(), "ulimit -n 64"));
+    let _process = KillOnDrop(process);
+    let server = std::sync::Arc::new(Server::elsewhere(url, home));
+    server.offline("ada", "echo").await;
+    // More clients than it has connections for: each is served, or turned away while the others go on.
+    let clients = (0..40).map(|_| {
+        let server = std::sync::Arc::clone(&server);
+        tokio::spawn(async move { server.request(reqwest::Method::GET, "/v1/agents").send().await.is_ok() })
+    });
+    let mut served = 0;
+    for client in clients.collect::<Vec<_>>() {
+        served += usize::from(client.await.unwrap());
+    }
+    assert!(served > 0);
+    assert_eq!(server.run("ada", "still here").await["output"], "still here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lack_of_memory_is_no_fault_of_a_component() {
+    let home = TempDir::new().unwrap();
+    let (process, url) = listening(&mut limited(home.path(), "ulimit -v 1500000"));
+    let _process = KillOnDrop(process);
+    let server = Server::elsewhere(url, home);
+    let provider = json!({ "id": "offline", "component": { "bundled": "offline" } });
+    let answer = server.post("/v1/providers", provider).await;
+    if answer.status != 201 {
+        let told = answer.body["error"].as_str().unwrap().to_owned();
+        assert!(["compiler_failed", "out_of_memory"].contains(&answer.body["code"].as_str().unwrap()), "{told}");
+        assert!(told.contains("ulimit -v"), "{told}");
+        assert_eq!(answer.status, 503);
+    }
 }
 
 #[tokio::test]

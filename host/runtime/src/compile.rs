@@ -10,7 +10,7 @@ use std::{
 };
 
 use moxxy_types::error::{self, Error, Result};
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::{process::Command, time::timeout};
 
@@ -41,6 +41,10 @@ enum Outcome {
     },
     /// The disk is too full for the compiled code.
     Full,
+    /// The compiler could not do its work, whatever the upload.
+    Failed {
+        message: String,
+    },
 }
 
 /// Compiles `input` into `output` in a child process.
@@ -68,6 +72,15 @@ pub async fn compile(config: &Options, input: &Path, output: &Path) -> Result<()
         Ok(Outcome::Compiled) if ended.status.success() => Ok(()),
         Ok(Outcome::Rejected { message }) => Err(rejected(message)),
         Ok(Outcome::Full) => Err(Error::disk_full()),
+        Ok(Outcome::Failed { message }) => Err(Error::unavailable("compiler_failed", message)),
+        _ if own_memory_limit() < config.compile_memory => Err(Error::unavailable(
+            "compiler_failed",
+            format!(
+                "The compiler failed with {} bytes of address space (ulimit -v), which is less than \
+                 `plugins.compile_memory`: raise the limit",
+                own_memory_limit()
+            ),
+        )),
         _ => {
             let stderr = String::from_utf8_lossy(&ended.stderr);
             tracing::warn!(status = %ended.status, %stderr, "compilation failed");
@@ -84,17 +97,18 @@ pub fn run(task: &Task) -> ExitCode {
 }
 
 fn compile_upload(task: &Task) -> Result<(), Outcome> {
-    limit_process(task).map_err(|e| format!("The compiler could not limit itself: {e}"))?;
-    let upload = std::fs::read(&task.input).map_err(|e| format!("The upload could not be read: {e}"))?;
+    let failed = |message| Outcome::Failed { message };
+    limit_process(task).map_err(|e| failed(format!("The compiler could not limit itself: {e}")))?;
+    let upload = std::fs::read(&task.input).map_err(|e| failed(format!("The upload could not be read: {e}")))?;
     let component = inspect::component(upload)?;
-    let engine = engine::for_compilation().map_err(|e| format!("The compiler could not start: {e:?}"))?;
+    let engine = engine::for_compilation().map_err(|e| failed(format!("The compiler could not start: {e:?}")))?;
     let compiled =
         engine.precompile_component(&component).map_err(|e| format!("It does not compile: {}", e.root_cause()))?;
     // Open only the existing file: if the server has crashed, nobody would remove a new one.
     let output = OpenOptions::new().write(true).truncate(true).open(&task.output);
     output.and_then(|mut file| file.write_all(&compiled)).map_err(|e| match error::is_full(&e) {
         true => Outcome::Full,
-        false => Outcome::from(format!("The compiled code could not be written: {e}")),
+        false => failed(format!("The compiled code could not be written: {e}")),
     })
 }
 
@@ -109,9 +123,15 @@ fn limit_process(task: &Task) -> rustix::io::Result<()> {
     // worker of the server's runtime, which lives as long as the runtime.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let bound = |value| Rlimit { current: Some(value), maximum: Some(value) };
-    setrlimit(Resource::As, bound(task.memory))?;
+    // The server itself may be limited to less.
+    setrlimit(Resource::As, bound(task.memory.min(own_memory_limit())))?;
     setrlimit(Resource::Cpu, bound(task.cpu))?;
     setrlimit(Resource::Core, bound(0))
+}
+
+/// Returns the limit on this process's address space, in bytes.
+fn own_memory_limit() -> u64 {
+    getrlimit(Resource::As).maximum.unwrap_or(u64::MAX)
 }
 
 fn rejected(message: String) -> Error {

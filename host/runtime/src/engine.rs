@@ -1,12 +1,6 @@
-//! The Wasmtime engine: one for all calls, with an instance pool and an epoch clock. The compiling process uses
+//! The Wasmtime engine: one for all calls, with an instance pool. The compiling process uses
 //! an engine with the same settings for code generation and no pool.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
-use moxxy_system::tasks;
 use moxxy_types::error::{Error, Result};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -28,7 +22,7 @@ const KEEP_RESIDENT_BYTES: usize = 128 * 1024;
 /// Instances beyond those that the semaphores admit, for descriptions during installation.
 const EXTRA_INSTANCES: u32 = 2;
 
-/// Creates the engine for calls and starts its clock. If the address space is too small for a pool, for example
+/// Creates the engine for calls. If the address space is too small for a pool, for example
 /// because of process limits, instances are allocated on demand, which is slower.
 pub(crate) fn for_calls(config: &Options, has_swap: bool) -> Result<Engine> {
     let mut settings = settings();
@@ -38,9 +32,7 @@ pub(crate) fn for_calls(config: &Options, has_swap: bool) -> Result<Engine> {
         settings.allocation_strategy(InstanceAllocationStrategy::OnDemand);
         Engine::new(&settings)
     });
-    let engine = engine.map_err(internal)?;
-    start_clock(&engine, Duration::from_millis(config.tick))?;
-    Ok(engine)
+    engine.map_err(internal)
 }
 
 /// Creates the engine for compilation.
@@ -86,20 +78,6 @@ fn pool(config: &Options, has_swap: bool) -> PoolingAllocationConfig {
         .table_keep_resident(KEEP_RESIDENT_BYTES / 2)
         .pagemap_scan(if has_swap { Enabled::No } else { Enabled::Auto });
     pool
-}
-
-/// Increments the epoch at each tick, by absolute time, until the engine is dropped.
-fn start_clock(engine: &Engine, tick: Duration) -> Result<()> {
-    let engine = engine.weak();
-    tasks::spawn_thread("moxxy-epoch", move || {
-        let mut next = Instant::now();
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            next = (next + tick).max(Instant::now());
-            thread::sleep(next.saturating_duration_since(Instant::now()).max(tick / 2));
-        }
-    })
 }
 
 pub(crate) fn internal(error: wasmtime::Error) -> Error {

@@ -15,7 +15,7 @@ use moxxy_types::{
 use tempfile::{NamedTempFile, TempPath};
 use wasmtime::{Engine, component::Component};
 
-use super::rejected;
+use super::describe::rejected;
 use crate::precompiled;
 
 #[derive(Debug)]

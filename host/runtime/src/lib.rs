@@ -7,7 +7,9 @@ mod call;
 mod capacity;
 pub mod compile;
 mod context;
+mod describe;
 mod engine;
+mod epoch;
 mod failure;
 mod files;
 mod imports;
@@ -27,9 +29,9 @@ mod stream_redaction;
 mod swap;
 
 use std::{
-    collections::BTreeSet,
     path::Path,
     sync::{Arc, OnceLock, RwLock},
+    time::Duration,
 };
 
 use moxxy_secrets::Redactor;
@@ -38,17 +40,15 @@ use moxxy_system::{
     tasks::{self, GuestRuntime, Task},
 };
 use moxxy_types::{
-    components::{Description, Staged, World},
+    components::Staged,
     digest::Digest,
     error::{Error, Result},
     events::Usage,
-    ids::Name,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
     time::timeout,
 };
-use wasmtime::{Engine, component::Component};
 
 pub use bindings::models::exports::moxxy::plugin::models;
 pub use context::{AnsweredQuestion, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
@@ -63,9 +63,10 @@ pub use prepared::Prepared;
 
 use self::{
     call::Call,
+    epoch::{EpochClock, Ticking},
     files::Files,
     limits::Limits,
-    prepared::{Exports, Linked},
+    prepared::Exports,
     registry::Registry,
     swap::HostEngine,
 };
@@ -78,6 +79,7 @@ const COMPLETION_BUFFER_CHUNKS: usize = 32;
 /// The installed components of this server and their runtime.
 pub struct Plugins {
     config: Options,
+    clock: EpochClock,
     host_engine: RwLock<Arc<HostEngine>>,
     files: Arc<Files>,
     guests: GuestRuntime,
@@ -108,22 +110,29 @@ pub struct Completion {
     _task: Task<()>,
 }
 
+/// Held during a call.
+struct CallPermit {
+    _permit: FairPermit<String>,
+    _ticking: Ticking,
+}
+
 impl Plugins {
-    /// Creates the runtime. `connections` is the maximum number of connections that the server holds open
-    /// besides components. `key` seals compiled code.
-    pub fn new(config: &Options, connections: usize, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
-        let engine = HostEngine::new(config, swap::is_enabled())?;
+    /// Creates the runtime. `key` seals compiled code.
+    pub fn new(config: &Options, home: &Path, cache: &Path, key: [u8; 32]) -> Result<Self> {
+        let clock = EpochClock::start(Duration::from_millis(config.tick))?;
+        let engine = HostEngine::new(config, swap::is_enabled(), &clock)?;
         Ok(Self {
             files: Arc::new(Files::open(home, cache, engine.linker.engine(), key)?),
             guests: GuestRuntime::new("moxxy-guest", config.workers())?,
             schemas: GuestRuntime::new("moxxy-schema", config.workers())?,
-            registry: Registry::new(capacity::max_loaded(config, connections), config.workers()),
+            registry: Registry::new(capacity::max_loaded(config), config.workers()),
             uploads: Semaphore::new(MAX_CONCURRENT_INSTALLATIONS),
             compiler: Semaphore::new(1),
             skills: capacity::permits(config.concurrent_skills),
             providers: capacity::permits(config.concurrent_providers),
             config: config.clone(),
             host_engine: RwLock::new(Arc::new(engine)),
+            clock,
         })
     }
 
@@ -261,7 +270,7 @@ impl Plugins {
 
     /// Returns the engine, for benchmarks.
     #[doc(hidden)]
-    pub fn engine(&self) -> Engine {
+    pub fn engine(&self) -> wasmtime::Engine {
         self.host_engine().linker.engine().clone()
     }
 
@@ -278,13 +287,14 @@ impl Plugins {
         digest: &Digest,
         context: &CallContext,
         permits: &FairSemaphore<String>,
-    ) -> Result<(Arc<Prepared>, FairPermit<String>), Failure> {
+    ) -> Result<(Arc<Prepared>, CallPermit), Failure> {
+        let permit = |permit| CallPermit { _permit: permit, _ticking: self.clock.tick() };
         // Fast path: the component is loaded and a permit is free.
         if !context.stop.is_cancelled()
             && let Some(prepared) = self.registry.loaded(digest)
-            && let Some(permit) = permits.try_acquire(&context.holder())
+            && let Some(free) = permits.try_acquire(&context.holder())
         {
-            return Ok((prepared, permit));
+            return Ok((prepared, permit(free)));
         }
         let name = &context.component;
         let unavailable = |why| Failure::refused("component_unavailable", format!("`{name}` cannot be loaded: {why}"));
@@ -294,47 +304,19 @@ impl Plugins {
             let prepared = Arc::downgrade(&self.prepared(digest).await.map_err(unavailable)?);
             let holder = context.holder();
             let acquiring = permits.acquire(&holder);
-            let permit = match context.waits_for_turn {
+            let acquired = match context.waits_for_turn {
                 true => acquiring.await,
                 false => timeout(self.config.admission_wait(), acquiring).await.map_err(|_| {
                     Failure::refused("busy", format!("Too many calls are running; `{name}` got no turn"))
                 })?,
             };
             match prepared.upgrade() {
-                Some(prepared) => Ok((prepared, permit)),
-                None => Ok((self.prepared(digest).await.map_err(unavailable)?, permit)),
+                Some(prepared) => Ok((prepared, permit(acquired))),
+                None => Ok((self.prepared(digest).await.map_err(unavailable)?, permit(acquired))),
             }
         };
         let stopped = || Err(Failure::refused("stopped", "The call was stopped"));
         context.stop.run_until_cancelled(admitted).await.unwrap_or_else(stopped)
-    }
-
-    async fn describe(
-        &self,
-        engine: &HostEngine,
-        component: &Component,
-        digest: Digest,
-        size: usize,
-    ) -> Result<Description> {
-        let world = world(component).ok_or_else(|| rejected("It is of no world that Moxxy knows".into()))?;
-        let linked = Linked::new(&engine.linker, component, world).map_err(rejected)?;
-        let (engine, limits) = (component.engine().clone(), Limits::of_descriptions(&self.config));
-        let context = CallContext { frozen_clock: true, ..CallContext::new(Name::from_db("component".into())) };
-        let describing = async move {
-            let manifest = Call::new(&engine, context.clone(), &limits).describe(&linked).await;
-            let manifest = manifest.map_err(|f| format!("Its get-manifest() failed: {}", f.message()))?;
-            let manifest = manifest::manifest(manifest).map_err(|why| format!("Its manifest is wrong: {why}"))?;
-            if world != World::Skill {
-                return Ok((manifest, Vec::new()));
-            }
-            let tools = Call::new(&engine, context, &limits).list_tools(&linked).await;
-            let tools = tools.map_err(|f| format!("Its list-tools() failed: {}", f.message()))?;
-            let tools = manifest::tools(tools).map_err(|why| format!("Its list of tools is wrong: {why}"))?;
-            Ok((manifest, tools))
-        };
-        let (manifest, tools) = self.guests.spawn(describing).await?.map_err(rejected)?;
-        let imports = Some(imported_interfaces(component, component.engine()));
-        Ok(Description { digest, world, manifest, tools, imports, size })
     }
 }
 
@@ -366,27 +348,6 @@ impl std::fmt::Debug for Plugins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugins").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-fn world(component: &Component) -> Option<World> {
-    let has = |interface| component.get_export_index(None, interface).is_some();
-    match (has("moxxy:plugin/tools@0.1.0"), has("moxxy:plugin/models@0.1.0")) {
-        (true, false) => Some(World::Skill),
-        (false, true) => Some(World::Provider),
-        _ => None,
-    }
-}
-
-/// Returns the interfaces that a component imports.
-fn imported_interfaces(component: &Component, engine: &Engine) -> Vec<String> {
-    let kind = component.component_type();
-    let name = |(name, _): (&str, _)| name.split('@').next().unwrap_or(name).to_owned();
-    let names: BTreeSet<_> = kind.imports(engine).map(name).collect();
-    names.into_iter().collect()
-}
-
-fn rejected(message: String) -> Error {
-    Error::invalid("invalid_component", message)
 }
 
 fn wrong_world(wanted: &str) -> Failure {

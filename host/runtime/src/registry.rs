@@ -25,9 +25,9 @@ use wasmtime::component::Component;
 
 use super::{
     HostEngine, Plugins, compile,
+    describe::rejected,
     limits::Limits,
     prepared::{Linked, Prepared},
-    rejected,
 };
 
 /// Time before a failed load is retried. Each try may read megabytes or compile.

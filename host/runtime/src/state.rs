@@ -22,6 +22,7 @@ const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 const MAX_HEADERS_BYTES: usize = 16 * 1024;
 /// Substrings that identify errors of the engine and of WASI, which have no types.
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls";
+const OUT_OF_MEMORY: &str = "(os error 12)";
 const HANDLES_REFUSED: &str = "store handle limit exceeded";
 const RANDOM_REFUSED: &str = "requested len";
 const HEADERS_REFUSED: &str = "total size of fields exceeds limit";
@@ -170,6 +171,10 @@ impl CallState {
                 let stack = matches!(trap, Trap::MemoryOutOfBounds);
                 let stack = if stack { " (perhaps its stack was full)" } else { "" };
                 Failure::Trapped { message: format!("`{name}` trapped: {trap}{stack}{}", self.captured_output()) }
+            }
+            None if contains_text(error, OUT_OF_MEMORY) => {
+                let message = "The system refused memory for the call: raise its limits (ulimit -v, vm.max_map_count)";
+                Failure::refused("out_of_memory", message)
             }
             None => {
                 let cause = error.root_cause();

@@ -13,7 +13,7 @@ use moxxy_types::error::Result;
 use tokio::io::{Interest, unix::AsyncFd};
 use wasmtime::{Engine, component::Linker};
 
-use super::{Options, Plugins, engine, imports, prepared::Prepared, state::CallState};
+use super::{Options, Plugins, engine, epoch::EpochClock, imports, prepared::Prepared, state::CallState};
 
 /// Swap areas of the system (proc(5)). A change has the priority event of poll(2).
 const SWAPS: &str = "/proc/swaps";
@@ -31,8 +31,9 @@ pub(crate) struct HostEngine {
 }
 
 impl HostEngine {
-    pub(crate) fn new(config: &Options, has_swap: bool) -> Result<Self> {
+    pub(crate) fn new(config: &Options, has_swap: bool, clock: &EpochClock) -> Result<Self> {
         let engine = engine::for_calls(config, has_swap)?;
+        clock.add(&engine);
         Ok(Self { linker: imports::linker(&engine).map_err(engine::internal)?, has_swap })
     }
 
@@ -73,7 +74,7 @@ impl Plugins {
     /// Runs all later calls on a new engine. Running calls end on the old one.
     #[doc(hidden)]
     pub fn replace_engine(&self, has_swap: bool) -> Result<()> {
-        let engine = HostEngine::new(&self.config, has_swap)?;
+        let engine = HostEngine::new(&self.config, has_swap, &self.clock)?;
         tracing::info!(has_swap, "the engine was replaced");
         *self.host_engine.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(engine);
         self.registry.unload_all();

@@ -45,13 +45,7 @@ pub(crate) async fn inspect(flags: &Flags, file: &Path) -> Result<Description> {
 pub(crate) async fn admit(flags: &Flags, bytes: Vec<u8>) -> Result<Admitted> {
     let config = Config::load(flags)?;
     let folder = TempDir::new().map_err(Error::internal)?;
-    let plugins = Plugins::new(
-        &config.plugins,
-        config.connections(),
-        folder.path(),
-        &folder.path().join("cache"),
-        ids::random()?,
-    )?;
+    let plugins = Plugins::new(&config.plugins, folder.path(), &folder.path().join("cache"), ids::random()?)?;
     let prepared = plugins.admit(Digest::compute(&bytes), bytes).await?;
     Ok(Admitted { plugins, prepared, _folder: folder })
 }

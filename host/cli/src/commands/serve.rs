@@ -43,13 +43,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(flags: Flags, args: Args) -> Result<()> {
-    let config = Config::load(&Flags { listen: args.listen, ..flags })?;
+    let mut config = Config::load(&Flags { listen: args.listen, ..flags })?;
     telemetry::start(&config.log.filter)?;
     http::check_tls(&config.server)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     // Bind the port first: a second server must not touch the first one's data.
+    config.fit_open_files()?;
     let listener = listen(&config)?;
     let tasks = Tasks::default();
     let config = Arc::new(config);

@@ -6,6 +6,7 @@ mod environment;
 mod file;
 mod format;
 mod layers;
+mod open_files;
 mod price;
 mod remote;
 mod suggest;
@@ -176,11 +177,6 @@ impl Config {
     /// Returns warnings about a configuration that is valid but questionable.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
-    }
-
-    /// Returns the maximum number of concurrent connections, inbound and outbound.
-    pub fn connections(&self) -> usize {
-        self.server.connections + self.egress.connections
     }
 
     /// Returns the path of the embedded database.

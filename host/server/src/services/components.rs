@@ -45,7 +45,7 @@ impl Components {
     ) -> Result<Self> {
         let data = &config.data;
         let seal = vault.master.derive("moxxy compiled code 1");
-        let plugins = Plugins::new(&config.plugins, config.connections(), &data.home, &data.cache, seal)?;
+        let plugins = Plugins::new(&config.plugins, &data.home, &data.cache, seal)?;
         Ok(Self {
             store: store.clone(),
             plugins: Arc::new(plugins),

@@ -28,7 +28,6 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use moxxy_system::tasks::{Policy, Tasks};
-use rustix::process::{Resource, getrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -58,7 +57,7 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Serves until the shutdown, then lets open requests finish.
 pub(crate) async fn serve(state: &HttpState, routes: Router, listener: TcpListener, tls: Option<Tls>) {
-    let slots = Arc::new(ConnectionSlots::new(max_connections(state.config.server.connections)));
+    let slots = Arc::new(ConnectionSlots::new(state.config.server.connections));
     let graceful = GracefulShutdown::new();
     let shutdown = state.app.background.tasks().shutdown();
     loop {
@@ -83,15 +82,6 @@ pub(crate) async fn serve(state: &HttpState, routes: Router, listener: TcpListen
     }
     drop(listener);
     graceful.shutdown().await;
-}
-
-/// Returns the maximum number of connections: at most half of the files that the process may open.
-fn max_connections(configured: usize) -> usize {
-    let files = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
-    if files / 2 < configured {
-        tracing::warn!(configured, "the limit on open files (ulimit -n) allows only {} connections", files / 2);
-    }
-    configured.min(files / 2).max(1)
 }
 
 struct Connection {
