@@ -32,6 +32,11 @@ use moxxy_runtime::compile;
 use moxxy_server::{config::Flags, http};
 use moxxy_types::error::Error;
 use terminal::Terminal;
+use tikv_jemallocator::Jemalloc;
+
+/// Returns memory to the system after a peak: one second after its last use, as `.cargo/config.toml` sets.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 const BEGIN: &str = "To begin:
   moxxy init                        # asks a few questions
