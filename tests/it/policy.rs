@@ -87,3 +87,25 @@ async fn each_call_of_a_message_is_decided_when_its_turn_comes() {
         assert_eq!(denied, "The call was not made: the tool policy of the agent denies this tool.");
     }
 }
+
+#[tokio::test]
+async fn a_pattern_that_matches_no_tool_is_named() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    server.install("ada", "text").await;
+    let path = "/v1/agents/ada/tool-policy";
+    let put = async |body: Value| send(server.request(Method::PUT, path).json(&body)).await;
+    let policy = json!({
+        "tools": { "text__*": "ask", "ask_user": "deny", "txet__*": "deny", "notes__write": "ask" },
+        "idempotent": ["text__word_count", "notes__write"],
+    });
+    let set = put(policy).await.expect(200);
+    assert_eq!(set["unmatched"], json!(["notes__write", "txet__*"]));
+    // The answer can be sent back as it is.
+    put(set).await.expect(200);
+    let before = server.get(path).await;
+    server.install("ada", "notes").await;
+    let after = server.get(path).await;
+    assert_eq!(after.body["unmatched"], json!(["txet__*"]));
+    assert_eq!(after.headers["etag"], before.headers["etag"]);
+}

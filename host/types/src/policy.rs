@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::{
     components::Hints,
     digest::Digest,
-    error::{Error, Result},
+    error::{self, Error},
     ids::QuestionId,
     questions::{Decision, DecisionScope, Question},
 };
@@ -33,6 +33,13 @@ pub struct Policy {
     pub idempotent: BTreeSet<String>,
     /// Whether a token may approve what a run that it started wants to do.
     pub self_approval: bool,
+    /// Patterns that match no tool that the agent has now: they may be misspelt. Ignored in requests.
+    #[serde(deserialize_with = "ignored")]
+    pub unmatched: Vec<String>,
+}
+
+fn ignored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Vec::<String>::deserialize(deserializer).map(|_| Vec::new())
 }
 
 /// What holds for a tool.
@@ -102,7 +109,14 @@ impl Policy {
         self.idempotent.iter().any(|pattern| matches(pattern, tool))
     }
 
-    pub fn check(&self) -> Result<()> {
+    /// Returns the patterns that match none of these tools.
+    pub fn unmatched(&self, tools: &[String]) -> Vec<String> {
+        let patterns = self.tools.keys().chain(&self.idempotent).collect::<BTreeSet<_>>();
+        let matches_one = |pattern: &str| tools.iter().any(|tool| matches(pattern, tool));
+        patterns.into_iter().filter(|pattern| !matches_one(pattern)).cloned().collect()
+    }
+
+    pub fn check(&self) -> error::Result<()> {
         let fields =
             [("tools", self.tools.keys().collect::<Vec<_>>()), ("idempotent", self.idempotent.iter().collect())];
         for (field, patterns) in fields {

@@ -76,7 +76,12 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
             client.answer(Call::new(reqwest::Method::PUT, path(&agent)).json(policy)).await?
         }
     };
-    terminal.show(&answer, render)
+    let unmatched: Vec<_> = items(&answer.value, "unmatched").iter().filter_map(Value::as_str).collect();
+    terminal.show(&answer, render)?;
+    if !unmatched.is_empty() {
+        terminal.note(&format!("No tool of the agent matches: {}. Misspelt?", unmatched.join(", ")));
+    }
+    Ok(())
 }
 
 fn render(policy: &Value) -> String {

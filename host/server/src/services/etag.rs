@@ -40,7 +40,12 @@ impl Versioned for Agent {
     }
 }
 
-impl Versioned for Policy {}
+impl Versioned for Policy {
+    fn version(&self) -> Result<String> {
+        compute(&(&self.tools, &self.idempotent, self.self_approval))
+    }
+}
+
 impl Versioned for Report {}
 impl Versioned for Secret {}
 

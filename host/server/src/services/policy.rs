@@ -19,7 +19,10 @@ use crate::services::{
 pub async fn show(runs: &Runs, agent: &Name) -> Result<Policy> {
     let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
-    store::agents::policy(&mut db, key).await
+    let policy = store::agents::policy(&mut db, key).await?;
+    let skills = store::installations::skills(&mut db, key).await?;
+    let tools: Vec<_> = runs::tool_names(&skills).collect();
+    Ok(Policy { unmatched: policy.unmatched(&tools), ..policy })
 }
 
 /// Returns a page of the decisions that apply to more than one call, oldest first.

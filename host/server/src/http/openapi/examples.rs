@@ -242,7 +242,7 @@ fn day() -> Value {
 }
 
 fn tool_policy() -> Value {
-    json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false })
+    json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false, "unmatched": [] })
 }
 
 fn grant() -> Value {

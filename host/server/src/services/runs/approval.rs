@@ -237,6 +237,15 @@ pub(super) fn offered(skills: &[Installation], policy: &Policy, unattended: bool
     skills.iter().flat_map(of_skill).chain(ask_user).filter(allowed).collect()
 }
 
+/// Returns the names by which a model calls the tools of these skills and of the host.
+pub fn tool_names(skills: &[Installation]) -> impl Iterator<Item = String> {
+    let of_skill = |skill: &Installation| {
+        let id = skill.name.clone();
+        skill.component.tools.iter().map(move |tool| tool_name(&id, &tool.name)).collect::<Vec<_>>()
+    };
+    skills.iter().flat_map(of_skill).chain([ASK_USER.to_owned()])
+}
+
 /// Whether a call may have side effects, so that no other call may run at the same time.
 pub(super) fn changes_something(call: &ToolCall, skills: &[Installation]) -> bool {
     find(skills, call).is_some_and(|(_, tool)| !tool.hints.read_only)

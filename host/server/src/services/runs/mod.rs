@@ -28,6 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+pub use approval::tool_names;
 pub use control::Scheduler;
 pub use delete::{delete, holds_decision, remove_rows};
 pub(super) use questions::record_expired;
