@@ -1,8 +1,9 @@
 //! `/v1/openapi.json`, and `/docs`, a self-contained page that shows it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::LazyLock;
 
 use crate::http::openapi::{self, Document};
+use axum::body::Bytes;
 use axum::{
     Extension,
     http::header,
@@ -17,13 +18,14 @@ pub(super) async fn document(Extension(document): Extension<Document>) -> Docume
 
 /// HTML page with its content security policy, which allows the page's only script and nothing from other hosts.
 struct Page {
-    html: String,
+    /// Shared by all responses.
+    html: Bytes,
     policy: String,
 }
 
 pub(super) async fn page() -> Response {
-    static PAGE: OnceLock<Arc<Page>> = OnceLock::new();
-    let page = Arc::clone(PAGE.get_or_init(|| Arc::new(Page::new())));
+    static PAGE: LazyLock<Page> = LazyLock::new(Page::new);
+    let page = &*PAGE;
     let policy = [(header::CONTENT_SECURITY_POLICY, page.policy.clone())];
     (policy, Html(page.html.clone())).into_response()
 }
@@ -37,6 +39,6 @@ impl Page {
             "default-src 'none'; script-src 'sha256-{hash}'; style-src 'unsafe-inline'; img-src data:; \
              connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
-        Self { html, policy }
+        Self { html: html.into(), policy }
     }
 }
