@@ -79,8 +79,9 @@ async fn commits_per_second() -> f64 {
 async fn prepared(server: Server) -> Server {
     let call = json!({ "name": "text__word_count", "arguments": { "text": "a b c" } });
     let steps = json!([{ "tool_calls": [call] }, { "text": "three" }]);
-    let provider =
-        json!({ "id": "ada", "component": { "bundled": "script" }, "config": { "steps": steps, "per_task": true } });
+    // A small context window, because prompts are not what is measured.
+    let config = json!({ "steps": steps, "per_task": true, "model": { "context_window": 4000 } });
+    let provider = json!({ "id": "ada", "component": { "bundled": "script" }, "config": config });
     post(&server, "/v1/providers", provider).await;
     post(&server, "/v1/agents", json!({ "name": "ada", "provider": "ada", "model": "script" })).await;
     post(&server, "/v1/agents/ada/skills/install", json!({ "source": { "bundled": "text" } })).await;

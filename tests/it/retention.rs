@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use moxxy_types::clock::Clock;
+use moxxy_types::clock::{self, Clock};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use crate::harness::{Sent, Server, config, send};
@@ -58,17 +59,26 @@ async fn a_reader_that_asks_for_what_is_gone_is_told_of_the_gap_first() {
 
 #[tokio::test]
 async fn events_go_after_their_time_and_new_ones_follow() {
-    let (server, later) = Server::timed(|_| {}).await;
+    let (server, later) = Server::timed(|config| config.events.keep_days = 1).await;
+    let mut due = clock::format(OffsetDateTime::now_utc());
+    pruned(&server, "events.prune", &mut due).await;
     server.offline("ada", "echo").await;
     server.run("ada", "one").await;
     let denied = server.request(reqwest::Method::GET, "/v1/agents").bearer_auth("mox_nobody");
     send(denied).await.error(401, "unauthenticated");
     server.events("after=0").await.until("token.denied").await;
     later.store(100 * 86_400, Ordering::SeqCst);
-    let home = server.stop().await;
-    let settings = config(home.path());
-    let clock = Clock::new(|| OffsetDateTime::now_utc() + time::Duration::days(100));
-    let server = Server::configured(home, settings, clock).await;
+    let start = async |home: TempDir, days: i64| {
+        let mut settings = config(home.path());
+        settings.events.keep_days = 1;
+        let clock = Clock::new(move || OffsetDateTime::now_utc() + time::Duration::days(days));
+        Server::configured(home, settings, clock).await
+    };
+    // A clock that is far ahead could be wrong, so that the log loses a day of events at most.
+    let server = start(server.stop().await, 100).await;
+    pruned(&server, "events.prune", &mut due).await;
+    assert_ne!(server.events("after=0").await.until("run.completed").await[0].kind, "stream.gap");
+    let server = start(server.stop().await, 101).await;
     let gap = first_after_removal(&server).await;
     // No event is left, and positions are not reused.
     let last = gap.data["payload"]["to"].as_i64().unwrap();
@@ -80,4 +90,57 @@ async fn events_go_after_their_time_and_new_ones_follow() {
     let mut all = server.events("after=0").await;
     assert_eq!(all.next().await.unwrap().kind, "stream.gap");
     assert_eq!(all.next().await.unwrap().id, Some(last + 1));
+}
+
+/// Waits until a job is due later than `due`, which means that it has run, and sets `due` to that time.
+async fn pruned(server: &Server, job: &str, due: &mut String) {
+    loop {
+        let jobs = server.get(&format!("/v1/jobs?kind={job}")).await.expect(200);
+        let next = jobs[0]["due_at"].as_str().unwrap_or_default();
+        if jobs[0]["status"] == "due" && next > due.as_str() {
+            return next.clone_into(due);
+        }
+    }
+}
+
+/// Waits until the run is gone.
+async fn removed(server: &Server, run: &Value) {
+    let path = format!("/v1/runs/{}", run["run_id"].as_str().unwrap());
+    let mut events = server.events("after=0&event_type=run.deleted").await;
+    loop {
+        let deleted = events.until("run.deleted").await.pop().unwrap();
+        if deleted.data["payload"]["deleted_run_id"] == run["run_id"] {
+            return server.get(&path).await.error(404, "run_not_found").truncate(0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn runs_of_chats_go_after_their_time_and_others_stay() {
+    let server = Server::start().await;
+    let mut due = clock::format(OffsetDateTime::now_utc());
+    pruned(&server, "runs.prune", &mut due).await;
+    server.offline("ada", "echo").await;
+    let kept = server.run("ada", "one").await;
+    let chat = json!({ "model": "ada", "messages": [{ "role": "user", "content": "hello" }] });
+    server.post("/v1/chat/completions", chat).await.expect(200);
+    let runs = server.get("/v1/runs?origin=chat_completions").await.expect(200);
+    let sessions = async |server: &Server| server.get("/v1/agents/ada/sessions").await.expect(200);
+    assert_eq!(sessions(&server).await.as_array().unwrap().len(), 2);
+    let at = async |home: TempDir, days: i64| {
+        let mut settings = config(home.path());
+        settings.runs.keep_chat_days = 1;
+        let clock = Clock::new(move || OffsetDateTime::now_utc() + time::Duration::days(days));
+        Server::configured(home, settings, clock).await
+    };
+    let server = at(server.stop().await, 3).await;
+    pruned(&server, "runs.prune", &mut due).await;
+    let server = at(server.stop().await, 4).await;
+    removed(&server, &runs[0]).await;
+    assert_eq!(sessions(&server).await.as_array().unwrap().len(), 1);
+    let kept = format!("/v1/runs/{}", kept["run_id"].as_str().unwrap());
+    assert_eq!(server.get(&kept).await.expect(200)["output"], "one");
+    // The next time is visible.
+    let jobs = server.get("/v1/jobs?kind=runs.prune").await.expect(200);
+    assert_eq!(jobs[0]["status"], "due");
 }

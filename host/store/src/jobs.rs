@@ -38,11 +38,11 @@ pub async fn insert(tx: &mut Tx, new: &NewJob) -> Result<bool> {
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Makes a job due now if it is due after `latest`.
-pub async fn hasten(tx: &mut Tx, key: &str, latest: &str) -> Result<()> {
-    let sql = "UPDATE jobs SET due_at = ? WHERE key = ? AND status = 'due' AND due_at > ?";
+/// Makes a job that is due later due now.
+pub async fn hasten(tx: &mut Tx, key: &str) -> Result<()> {
+    let sql = "UPDATE jobs SET due_at = ?1 WHERE key = ?2 AND status = 'due' AND due_at > ?1";
     let now = tx.now();
-    sqlx::query(sql).bind(now).bind(key).bind(latest).execute(&mut **tx).await?;
+    sqlx::query(sql).bind(now).bind(key).execute(&mut **tx).await?;
     tx.wake_jobs();
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod model_lists;
 mod outage;
 pub mod questions;
 pub mod readers;
+pub mod retention;
 pub mod runs;
 pub mod secrets;
 pub mod sessions;

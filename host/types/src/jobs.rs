@@ -16,6 +16,8 @@ pub const QUESTION_EXPIRY: &str = "question.expire";
 pub const AGENT_REMOVAL: &str = "agent.remove";
 /// Kind of the job that removes old events.
 pub const EVENT_RETENTION: &str = "events.prune";
+/// Kind of the job that removes old runs.
+pub const RUN_RETENTION: &str = "runs.prune";
 /// Kind of the job that removes old entries of the audit log, and logs its head.
 pub const AUDIT_RETENTION: &str = "audit.prune";
 

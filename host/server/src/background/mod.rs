@@ -19,9 +19,6 @@ use driver::{Driver, Handlers};
 
 pub use driver::{Effect, Next, Recurrence};
 
-/// No repeated job is due later than this from now, in seconds.
-const MAX_REPETITION_SECONDS: i64 = 86_400;
-
 /// All tasks, the handlers of jobs, and the lock on the data directory that they use.
 #[derive(Debug, Clone)]
 pub struct Background {
@@ -80,7 +77,7 @@ impl Background {
     }
 }
 
-/// Inserts the only job of a repeated kind, unless it is there.
+/// Makes the only job of a repeated kind due now.
 async fn start_repeated(tx: &mut Tx, kind: &'static str) -> Result<()> {
     let job = NewJob {
         kind,
@@ -92,6 +89,5 @@ async fn start_repeated(tx: &mut Tx, kind: &'static str) -> Result<()> {
         created_by: "server".to_owned(),
     };
     store::jobs::insert(tx, &job).await?;
-    // The clock may have been far ahead when it was scheduled.
-    store::jobs::hasten(tx, kind, &tx.after(MAX_REPETITION_SECONDS)).await
+    store::jobs::hasten(tx, kind).await
 }

@@ -128,6 +128,8 @@ pub struct Runs {
     pub queue: u64,
     pub question_time: i64,
     pub retries: usize,
+    pub keep_days: i64,
+    pub keep_chat_days: i64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -18,12 +18,10 @@ pub use verify::{Report, verify, verify_in};
 
 use crate::{
     background::{Background, Effect, Next, Recurrence},
-    services::access::Access,
+    services::{access::Access, retention},
 };
 
 const PRUNE_INTERVAL_SECONDS: i64 = 3600;
-/// One day, in seconds.
-const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Returns a page of entries, newest first.
 pub async fn list(access: &Access, filter: &Filter, page: &PageRequest) -> Result<Page<Entry>> {
@@ -66,10 +64,7 @@ async fn prune_and_log_head(access: &Access, keep_days: i64) -> Result<()> {
 /// Removes entries that are older than `days`, or none if it is 0. The hash of the last removed entry stays, so
 /// that the rest can be verified.
 async fn prune(access: &Access, days: i64) -> Result<()> {
-    if days == 0 {
-        return Ok(());
-    }
-    let before = access.store.clock().after(-days.saturating_mul(SECONDS_PER_DAY));
+    let Some(before) = retention::cutoff(&access.store, days).await? else { return Ok(()) };
     let keys = keys::all(&access.master, &mut *access.store.read().await?).await?;
     access.store.write(move |tx| Box::pin(async move { store::audit::prune(tx, &before, keys).await })).await
 }

@@ -27,7 +27,7 @@ pub(super) struct Deferred(Mutex<Vec<StepEnd>>);
 impl StepEnd {
     async fn write(self, tx: &mut Tx) -> Result<()> {
         match self {
-            Self::Model(end) => end.write(tx).await,
+            Self::Model(end) => end.write(tx).await.map(drop),
             Self::Tool(end) => end.write(tx).await.map(drop),
         }
     }

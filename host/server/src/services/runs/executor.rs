@@ -41,6 +41,8 @@ pub(super) struct RunExecutor<'a> {
 /// Effect of a step on its run.
 pub(super) enum Outcome {
     Continue,
+    /// The run has completed.
+    Completed,
     /// Wait until these questions are answered.
     Wait(Vec<QuestionId>),
     /// Retry after this time.
@@ -63,13 +65,13 @@ pub(super) async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Res
     }
     let mut db = runs.store.read().await?;
     let run = store::runs::get(&mut db, id).await?;
-    let (settings, _) = store::agents::settings(&mut db, run.agent).await?;
+    let state = StepState::load(&mut db, run.clone()).await?;
     drop(db);
-    let budget = Budget::new(&settings.limits, &runs.config);
+    let budget = Budget::new(&state.settings.limits, &runs.config);
     let executor = RunExecutor { runs, run, control, deferred: Deferred::default() };
     let left = executor.time_left(budget.seconds.limit);
     let ended = tokio::select! {
-        ended = executor.steps() => ended,
+        ended = executor.steps(state) => ended,
         // Dropping the future drops the current step, which interrupts its call.
         () = executor.time_up(left) => executor.fail(budget.out_of_time()).await,
     };
@@ -119,8 +121,9 @@ impl RunExecutor<'_> {
         EventContext::run(&self.run.agent_id, &self.run.run_id)
     }
 
-    async fn steps(&self) -> Result<End> {
-        let mut history = History::default();
+    /// Executes steps until the run ends or waits. `state` is that of the first one.
+    async fn steps(&self, state: StepState) -> Result<End> {
+        let (mut history, mut loaded) = (History::default(), Some(state));
         loop {
             if self.runs.tasks.shutdown().is_cancelled() {
                 return Ok(End::Paused);
@@ -129,7 +132,7 @@ impl RunExecutor<'_> {
                 let (code, message) = (error.code().to_owned(), error.to_string());
                 return self.fail(Failure { code, message }).await;
             }
-            let Some(next) = self.next(&mut history).await? else { return Ok(End::Ended) };
+            let Some(next) = self.next(&mut history, loaded.take()).await? else { return Ok(End::Ended) };
             let outcome = match next {
                 NextStep::Stop(stop) => return self.cancel(stop).await,
                 NextStep::Tools(message, calls, state) => {
@@ -139,6 +142,7 @@ impl RunExecutor<'_> {
             };
             match outcome {
                 Outcome::Continue => {}
+                Outcome::Completed => return Ok(End::Ended),
                 Outcome::Wait(questions) => {
                     if self.wait(questions).await? {
                         return Ok(End::Waiting);
@@ -170,23 +174,27 @@ impl RunExecutor<'_> {
     }
 
     /// Returns the next step, derived from the stored state and the deferred writes, or `None` when the run has ended.
-    async fn next(&self, history: &mut History) -> Result<Option<NextStep>> {
-        let mut db = self.runs.store.read().await?;
-        let mut run = store::runs::get(&mut db, &self.run.run_id).await?;
-        run.requested_tool_calls += i64::try_from(self.deferred_tool_calls().await).map_err(Error::internal)?;
-        if !run.status.is_open() {
-            return Ok(None);
+    /// `loaded` is the stored state if it was just loaded.
+    async fn next(&self, history: &mut History, loaded: Option<StepState>) -> Result<Option<NextStep>> {
+        if !history.is_loaded() {
+            self.flush().await?;
+            history.load(&mut *self.runs.store.read().await?, &self.run).await?;
         }
-        if let Some(stop) = run.stop {
+        let mut state = match loaded {
+            Some(state) => state,
+            None => {
+                let mut db = self.runs.store.read().await?;
+                let run = store::runs::get(&mut db, &self.run.run_id).await?;
+                if !run.status.is_open() {
+                    return Ok(None);
+                }
+                StepState::load(&mut db, run).await?
+            }
+        };
+        if let Some(stop) = state.run.stop {
             return Ok(Some(NextStep::Stop(stop)));
         }
-        if !history.is_loaded() {
-            drop(db);
-            self.flush().await?;
-            db = self.runs.store.read().await?;
-            history.load(&mut db, &self.run).await?;
-        }
-        let state = StepState::load(&mut db, run).await?;
+        state.run.requested_tool_calls += i64::try_from(self.deferred_tool_calls().await).map_err(Error::internal)?;
         Ok(Some(match history.unanswered(&self.run) {
             Some((message, calls)) => NextStep::Tools(message, calls, state),
             None => NextStep::Model(state),

@@ -197,10 +197,12 @@ async fn close(executor: &RunExecutor<'_>, history: &mut History, opened: Opened
     };
     history.extend([end.message.clone()]);
     if end.message.calls().is_empty() {
-        executor.commit(move |tx| Box::pin(async move { end.write(tx).await })).await?;
-    } else {
-        executor.defer(StepEnd::Model(end)).await;
+        return executor.commit(move |tx| Box::pin(async move { end.write(tx).await })).await.map(|completed| {
+            // Otherwise it was stopped meanwhile.
+            if completed { Outcome::Completed } else { Outcome::Continue }
+        });
     }
+    executor.defer(StepEnd::Model(end)).await;
     Ok(Outcome::Continue)
 }
 
@@ -220,14 +222,14 @@ pub(super) struct ModelEnd {
 
 impl ModelEnd {
     /// Closes the step and stores the message. Without tool calls this completes the run. Does nothing if the step was
-    /// closed meanwhile: the run was stopped, or continues elsewhere.
-    pub(super) async fn write(self, tx: &mut Tx) -> Result<()> {
+    /// closed meanwhile: the run was stopped, or continues elsewhere. Returns whether the run has completed.
+    pub(super) async fn write(self, tx: &mut Tx) -> Result<bool> {
         let Self { subject, run, step, call, stop_reason, tokens, resources, message } = self;
         let end = model_calls::End { status: CallStatus::Completed, usage: Some(&tokens), error: None, next: None };
         model_calls::close(tx, &call, end).await?;
         let output = json!({ "stop_reason": stop_reason });
         if !steps::close(tx, &step, steps::End { status: "completed", output }).await? {
-            return Ok(());
+            return Ok(false);
         }
         let responded = Event::ModelResponse {
             step_id: step,
@@ -246,12 +248,12 @@ impl ModelEnd {
             tool_calls: json!(message.calls()),
         };
         events::record(tx, &subject, event).await?;
-        if message.calls().is_empty()
-            && store::runs::end(tx, &run, Status::Completed, Some(&message.content), None).await?
-        {
+        let completes = message.calls().is_empty()
+            && store::runs::end(tx, &run, Status::Completed, Some(&message.content), None).await?;
+        if completes {
             events::record(tx, &subject, Event::RunCompleted { output: message.content }).await?;
         }
-        Ok(())
+        Ok(completes)
     }
 }
 

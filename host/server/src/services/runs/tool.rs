@@ -271,20 +271,33 @@ impl ToolEnd {
     /// closed meanwhile.
     pub(super) async fn write(self, tx: &mut Tx) -> Result<Message> {
         let Self { subject, step, ended, mut message } = self;
-        if !steps::is_open(tx, &step).await? {
+        let has_writes = ended.has_writes();
+        let is_open = match has_writes {
+            true => steps::is_open(tx, &step).await?,
+            false => close_step(tx, &step, ended.result()).await?,
+        };
+        if !is_open {
             return Ok(message);
         }
         let result = ended.record(tx, &subject).await?;
-        let (status, output) = match &result {
-            Ok(output) => ("completed", output.to_value()),
-            Err(failure) => ("failed", json!({ "code": failure.code(), "message": failure.message() })),
-        };
-        let answer = Answer::from_result(&result);
-        (message.content, message.is_error) = (answer.content, answer.is_error);
-        steps::close(tx, &step, steps::End { status, output }).await?;
+        if has_writes {
+            // They may have been refused.
+            close_step(tx, &step, &result).await?;
+            let answer = Answer::from_result(&result);
+            (message.content, message.is_error) = (answer.content, answer.is_error);
+        }
         store::messages::insert(tx, &message).await?;
         Ok(message)
     }
+}
+
+/// Closes a step with the result of its call. Returns `false` if it is already closed.
+async fn close_step(tx: &mut Tx, step: &StepId, result: &Result<Output, Failure>) -> Result<bool> {
+    let (status, output) = match result {
+        Ok(output) => ("completed", output.to_value()),
+        Err(failure) => ("failed", json!({ "code": failure.code(), "message": failure.message() })),
+    };
+    steps::close(tx, step, steps::End { status, output }).await
 }
 
 /// Stores the result of a call that was not made.

@@ -1,0 +1,59 @@
+//! The clock of retention, and the oldest runs that have ended.
+
+use moxxy_types::{
+    error::Result,
+    ids::{Name, RunId, SessionId},
+};
+use sqlx::FromRow;
+
+use super::{Db, Tx};
+
+/// A run that has ended.
+#[derive(Debug, Clone, FromRow)]
+pub struct EndedRun {
+    pub position: i64,
+    pub id: RunId,
+    pub session: SessionId,
+    pub agent_name: Name,
+    pub ended_at: String,
+}
+
+/// Returns the present as retention took it last, and the time of the clock then.
+pub async fn present(db: &mut Db) -> Result<Option<(String, String)>> {
+    Ok(sqlx::query_as("SELECT present, checked_at FROM retention_clock").fetch_optional(db).await?)
+}
+
+pub async fn set_present(tx: &mut Tx, present: &str) -> Result<()> {
+    let sql = "INSERT INTO retention_clock (only, present, checked_at) VALUES (1, ?1, ?2)
+               ON CONFLICT DO UPDATE SET present = ?1, checked_at = ?2";
+    let now = tx.now();
+    sqlx::query(sql).bind(present).bind(now).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Returns up to `max` runs that have ended and start after `position`, in order: those of chat completions, or the
+/// others.
+pub async fn ended_runs(db: &mut Db, of_chats: bool, position: i64, max: i64) -> Result<Vec<EndedRun>> {
+    let sql = match of_chats {
+        true => {
+            "SELECT r.position, r.id, r.session, a.name AS agent_name, r.ended_at FROM runs r
+             JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
+             WHERE r.origin = 'chat_completions' AND r.ended_at IS NOT NULL AND r.position > ?
+             ORDER BY r.position LIMIT ?"
+        }
+        false => {
+            "SELECT r.position, r.id, r.session, a.name AS agent_name, r.ended_at FROM runs r
+             JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
+             WHERE r.origin <> 'chat_completions' AND r.ended_at IS NOT NULL AND r.position > ?
+             ORDER BY r.position LIMIT ?"
+        }
+    };
+    Ok(sqlx::query_as(sql).bind(position).bind(max).fetch_all(db).await?)
+}
+
+/// Deletes a session if it has no runs left.
+pub async fn delete_session_without_runs(tx: &mut Tx, session: &SessionId) -> Result<()> {
+    let sql = "DELETE FROM sessions WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE session = ?1)";
+    sqlx::query(sql).bind(session.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
