@@ -2,12 +2,17 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a build that cannot go on stops")]
 
+#[path = "../build_tables.rs"]
+mod tables;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
 use toml::{Table, Value};
+
+use tables::{entries, write_table};
 
 fn main() {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("../..").canonicalize().unwrap();
@@ -20,7 +25,10 @@ fn embed_sdk(root: &Path) {
     let workspace =
         format!("(\"Cargo.toml\", {:?}),\n", workspace(&fs::read_to_string(root.join("Cargo.toml")).unwrap()));
     println!("cargo::rerun-if-changed={}", root.join("Cargo.toml").display());
-    write_table("sdk.rs", files.iter().map(entry).chain([workspace]).collect());
+    write_table(
+        &Path::new(&env::var("OUT_DIR").unwrap()).join("sdk.rs"),
+        files.iter().map(entry).chain([workspace]).collect(),
+    );
 }
 
 /// The workspace that the SDK's crates inherit from, and nothing else of ours.
@@ -40,16 +48,4 @@ fn is_of_the_server(dependency: &Value) -> bool {
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     println!("cargo::rerun-if-changed={}", folder.display());
     entries(folder).into_iter().flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
-}
-
-/// In a stable order.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path().canonicalize().unwrap()).collect();
-    entries.sort();
-    entries
-}
-
-fn write_table(name: &str, entries: String) {
-    fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join(name), format!("&[{entries}]")).unwrap();
 }

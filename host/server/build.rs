@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a build that cannot go on stops")]
 
+#[path = "../build_tables.rs"]
+mod tables;
+
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use tables::{entries, write_table};
 
 fn main() {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("../..").canonicalize().unwrap();
@@ -30,7 +35,10 @@ fn embed_components(root: &Path) {
         format!("({name:?}, include_bytes!({file:?}).as_slice()),\n")
     };
     let bundle = env::var("MOXXY_NO_BUNDLE").as_deref() != Ok("1");
-    write_table("bundled.rs", names.iter().filter(|_| bundle).map(entry).collect());
+    write_table(
+        &Path::new(&env::var("OUT_DIR").unwrap()).join("bundled.rs"),
+        names.iter().filter(|_| bundle).map(entry).collect(),
+    );
 }
 
 /// Where cargo puts what it builds.
@@ -40,16 +48,4 @@ fn target(root: &Path) -> PathBuf {
     let output = cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root).output();
     let metadata: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     metadata["target_directory"].as_str().unwrap().into()
-}
-
-/// In a stable order.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path().canonicalize().unwrap()).collect();
-    entries.sort();
-    entries
-}
-
-fn write_table(name: &str, entries: String) {
-    fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join(name), format!("&[{entries}]")).unwrap();
 }
