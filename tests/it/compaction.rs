@@ -194,3 +194,34 @@ async fn a_prompt_begins_at_the_same_message_until_it_is_full_again() {
     assert!(last == *left_out.last().unwrap() || last >= left_out.last().unwrap() + 6, "{last}");
     assert!(messages[0]["text"].as_str().unwrap().starts_with(&format!("[… {last} earlier messages")));
 }
+
+#[tokio::test]
+async fn a_prompt_moves_on_although_older_runs_are_deleted_meanwhile() {
+    let server = Server::start().await;
+    let fill =
+        json!({ "steps": [{ "text": "an answer ".repeat(20) }], "repeat": true, "model": { "context_window": 3000 } });
+    server.scripted_with("ada", fill, json!({})).await;
+    server.install("ada", "text").await;
+    let mut old = Vec::new();
+    for number in 0..8 {
+        old.push(server.run("ada", &format!("task {number}")).await);
+    }
+    let call = json!({ "name": "text__word_count", "arguments": { "text": "some words ".repeat(40) } });
+    let steps = [json!({ "tool_calls": [call], "delay_ms": 300 }), json!({ "tool_calls": [call] })];
+    let config = json!({ "steps": steps, "repeat": true, "model": { "context_window": 3000 } });
+    server.patch("/v1/providers/ada", json!({ "config": config })).await.expect(200);
+    let mut events = server.events("agent_id=ada&event_type=model.request&event_type=run.*").await;
+    server.start_run("ada", json!({ "task": "go" })).await;
+    events.until("model.request").await;
+    for run in &old {
+        server.delete(&format!("/v1/agents/ada/runs/{}", run["run_id"].as_str().unwrap())).await.expect(204);
+    }
+    let ended = loop {
+        let next = events.next().await.unwrap();
+        if ["run.completed", "run.failed"].contains(&&*next.kind) {
+            break next;
+        }
+    };
+    // The script begins anew whenever its beginning is left out.
+    assert_eq!(ended.data["payload"]["code"], "step_limit", "{ended:?}");
+}

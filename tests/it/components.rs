@@ -107,10 +107,10 @@ async fn a_name_stands_for_one_skill_of_an_agent() {
     server.patch(&path, json!({ "agents": "all" })).await.expect(200);
     // A deleted agent is in no list.
     server.patch(&path, json!({ "agents": ["ada", "bob"] })).await.expect(200);
-    let tag = server.get(&path).await.headers["etag"].clone();
+    let before = version(&server.get(&path).await);
     server.delete("/v1/agents/bob").await.expect(204);
     let now = server.get(&path).await;
-    assert_ne!(now.headers["etag"], tag);
+    assert_ne!(version(&now), before);
     assert_eq!(now.expect(200)["agents"], json!(["ada"]));
 }
 
@@ -237,13 +237,18 @@ async fn a_key_in_a_configuration_is_refused_with_the_form_of_a_secret() {
         assert!(told.contains("/v1/vault/secrets") && !told.contains("1234567890"), "{told}");
         refused.error(400, "invalid_input");
     }
-    sent(json!({ "base_url": "https://api.example.com/v1" })).await.expect(201);
+    let ordinary = json!({
+        "base_url": "https://sk-llm-gateway-of-the-team.example.com/v1",
+        "headers": { "X-Title": "Basic arithmetic helper for children of 7", "X-Path": "hf_inference_cache_directory" },
+    });
+    sent(ordinary).await.expect(201);
     let key = json!({ "config": { "base_url": "https://api.example.com/ghp_abcdefghijklmnopqrstuvwxyz0123456789" } });
     server.patch("/v1/providers/open", key).await.error(400, "invalid_input");
 }
 
-fn tag(answer: &Answer) -> String {
-    answer.headers["etag"].to_str().unwrap().to_owned()
+/// Returns the part of the ETag that `If-Match` is about.
+fn version(answer: &Answer) -> String {
+    answer.headers["etag"].to_str().unwrap().split('-').next().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -253,24 +258,28 @@ async fn use_does_not_change_the_etag_and_a_grant_does() {
     let form = upload("keeper", None).text("agents", "all");
     let id = send(server.request(Method::POST, PATH).multipart(form)).await.expect(201)["id"].clone();
     let path = format!("{PATH}/{}", id.as_str().unwrap());
-    let before = tag(&server.get(&path).await);
+    let first = server.get(&path).await;
+    let (before, first) = (version(&first), first.headers["etag"].clone());
     let grant = json!({ "installation_id": id, "secret": "key", "mode": "sign", "max_uses": 2 });
     server.post("/v1/vault/grants", grant).await.expect(201);
     let granted = server.get(&path).await;
-    assert_ne!(tag(&granted), before);
+    assert_ne!(version(&granted), before);
     server.invoke("ada", "keeper", "sign", json!({ "data": "x" })).await.expect(200);
     let used = server.get(&path).await;
-    assert_eq!((tag(&used), &used.body["granted"]["secrets"][0]["uses"]), (tag(&granted), &json!(1)));
+    assert_eq!((version(&used), &used.body["granted"]["secrets"][0]["uses"]), (version(&granted), &json!(1)));
+    // A client that has the older response gets the new one.
+    let known = server.request(Method::GET, &path).header("If-None-Match", granted.headers["etag"].clone());
+    send(known).await.expect(200);
     // The last use ends the grant.
     server.invoke("ada", "keeper", "sign", json!({ "data": "x" })).await.expect(200);
-    assert_ne!(tag(&server.get(&path).await), tag(&granted));
-    let stale = server.request(Method::PATCH, &path).header("If-Match", before).json(&json!({ "agents": [] }));
+    assert_ne!(version(&server.get(&path).await), version(&granted));
+    let stale = server.request(Method::PATCH, &path).header("If-Match", first).json(&json!({ "agents": [] }));
     send(stale).await.error(412, "stale");
     // A change during a run is not refused because of the run.
     server.scripted("sam", json!([{ "text": "done" }])).await;
-    let idle = tag(&server.get("/v1/agents/sam").await);
+    let idle = version(&server.get("/v1/agents/sam").await);
     server.run("sam", "go").await;
-    assert_eq!(tag(&server.get("/v1/agents/sam").await), idle);
+    assert_eq!(version(&server.get("/v1/agents/sam").await), idle);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,11 +58,12 @@ async fn a_damaged_page_is_reported_and_ends_the_run_that_meets_it() {
 async fn a_request_that_meets_a_damaged_page_makes_the_server_unready() {
     let server = Server::start().await;
     server.offline("ada", "echo").await;
+    server.run("ada", "hello").await;
     let home = server.stop().await;
     let path = config(home.path()).database();
-    damage(&path, "daily_usage").await;
+    damage(&path, "sessions").await;
     let server = Server::at(home, |_| {}).await;
-    server.get("/v1/agents/ada/usage").await.error(503, "database_damaged");
+    server.get("/v1/agents/ada/sessions").await.error(503, "database_damaged");
     database(&server, "damaged").await;
 }
 

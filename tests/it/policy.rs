@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::{
-    harness::{Server, send},
+    harness::{Answer, Server, send},
     peer::{self, Peer},
     questions::{asking, call, questions, respond, told, waiting},
 };
@@ -107,5 +107,6 @@ async fn a_pattern_that_matches_no_tool_is_named() {
     server.install("ada", "notes").await;
     let after = server.get(path).await;
     assert_eq!(after.body["unmatched"], json!(["txet__*"]));
-    assert_eq!(after.headers["etag"], before.headers["etag"]);
+    let version = |answer: &Answer| answer.headers["etag"].to_str().unwrap().split('-').next().map(str::to_owned);
+    assert_eq!(version(&after), version(&before));
 }

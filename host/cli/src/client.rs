@@ -7,7 +7,7 @@ use moxxy_server::services::bootstrap;
 use moxxy_types::{error::Error, ids};
 use reqwest::{
     Method, RequestBuilder, Response, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK, RETRY_AFTER},
+    header::{AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_MATCH, LINK, RETRY_AFTER},
     multipart::{Form, Part},
 };
 use serde_json::{Value, value::RawValue};
@@ -39,12 +39,22 @@ pub(crate) struct Call {
     path: String,
     query: Vec<(&'static str, String)>,
     body: Body,
+    /// Version that a change may replace.
+    if_match: Option<HeaderValue>,
 }
 
 enum Body {
     Nothing,
     Json(Value),
     Component(Upload),
+}
+
+/// When a request takes effect.
+#[derive(Clone, Copy, Default)]
+struct Conditions<'c> {
+    /// Key with which the server detects a retry.
+    key: Option<&'c str>,
+    if_match: Option<&'c HeaderValue>,
 }
 
 /// Upload of a component's file.
@@ -56,13 +66,15 @@ pub(crate) struct Upload {
 
 /// Response body, as text and parsed.
 pub(crate) struct Answer {
+    /// Version of the resource.
+    pub etag: Option<HeaderValue>,
     pub text: String,
     pub value: Value,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: Body::Nothing }
+        Self { method, path: path.into(), query: Vec::new(), body: Body::Nothing, if_match: None }
     }
 
     pub(crate) fn get(path: impl Into<String>) -> Self {
@@ -75,6 +87,12 @@ impl Call {
 
     pub(crate) fn json(mut self, body: Value) -> Self {
         self.body = Body::Json(body);
+        self
+    }
+
+    /// Makes the change only if the resource has this version.
+    pub(crate) fn if_match(mut self, etag: Option<HeaderValue>) -> Self {
+        self.if_match = etag;
         self
     }
 
@@ -97,16 +115,18 @@ impl Client {
 
     /// Sends a request and parses the response body as JSON. An empty body is `null`.
     pub(crate) async fn answer(&self, call: Call) -> CliResult<Answer> {
-        let text = self.send(&call).await?.text().await.map_err(|e| self.unreachable(&e))?;
+        let response = self.send(&call).await?;
+        let etag = response.headers().get(ETAG).cloned();
+        let text = response.text().await.map_err(|e| self.unreachable(&e))?;
         if text.is_empty() {
-            return Ok(Answer { text: "{}".into(), value: Value::Null });
+            return Ok(Answer { etag, text: "{}".into(), value: Value::Null });
         }
         let strange = |_| {
             Failure::new(Exit::Failed, "unknown_answer", "The server's answer is not JSON")
                 .advise(hints::ANOTHER_SERVER)
         };
         let value = serde_json::from_str(&text).map_err(strange)?;
-        Ok(Answer { text, value })
+        Ok(Answer { etag, text, value })
     }
 
     /// Reads a list page by page, to its end or up to `limit` items.
@@ -120,7 +140,7 @@ impl Client {
             items.extend(serde_json::from_str::<Vec<Box<RawValue>>>(&text).map_err(Error::internal)?);
             match next {
                 Some(next) if items.len() < limit => {
-                    page = self.send_to(&Method::GET, &next, &Body::Nothing, None).await?
+                    page = self.send_to(&Method::GET, &next, &Body::Nothing, Conditions::default()).await?
                 }
                 _ => break,
             }
@@ -138,18 +158,31 @@ impl Client {
         }
         // With this key the server detects a retry.
         let key = if call.method == Method::POST { Some(hex::encode(ids::random::<32>()?)) } else { None };
-        self.send_to(&call.method, &url, &call.body, key.as_deref()).await
+        self.send_to(
+            &call.method,
+            &url,
+            &call.body,
+            Conditions { key: key.as_deref(), if_match: call.if_match.as_ref() },
+        )
+        .await
     }
 
-    async fn send_to(&self, method: &Method, url: &Url, body: &Body, key: Option<&str>) -> CliResult<Response> {
-        let again = *method == Method::GET || key.is_some();
+    async fn send_to(
+        &self,
+        method: &Method,
+        url: &Url,
+        body: &Body,
+        conditions: Conditions<'_>,
+    ) -> CliResult<Response> {
+        let again = *method == Method::GET || conditions.key.is_some();
         let mut pauses = PAUSES.into_iter().filter(|_| again);
         loop {
-            let sent = self.request(method, url, body, key).send().await;
+            let sent = self.request(method, url, body, conditions).send().await;
             let wait = match &sent {
                 Ok(response) if response.status().is_success() => None,
+                // Without a time, a repetition does not help.
                 Ok(response) => match response.status().as_u16() {
-                    429 | 503 => Some(retry_after(response.headers())),
+                    429 | 503 => retry_after(response.headers()).map(Some),
                     _ => None,
                 },
                 Err(error) if error.is_builder() => None,
@@ -163,13 +196,16 @@ impl Client {
         }
     }
 
-    fn request(&self, method: &Method, url: &Url, body: &Body, key: Option<&str>) -> RequestBuilder {
+    fn request(&self, method: &Method, url: &Url, body: &Body, conditions: Conditions<'_>) -> RequestBuilder {
         let mut request = self.http.request(method.clone(), url.clone());
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token.clone());
         }
-        if let Some(key) = key {
+        if let Some(key) = conditions.key {
             request = request.header("Idempotency-Key", key);
+        }
+        if let Some(etag) = conditions.if_match {
+            request = request.header(IF_MATCH, etag);
         }
         match body {
             Body::Nothing => request,

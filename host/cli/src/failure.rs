@@ -71,6 +71,11 @@ impl Failure {
         Self::new(Exit::Usage, "usage", message)
     }
 
+    /// Whether the resource was changed since it was read.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.document.get("code").and_then(Value::as_str) == Some("stale")
+    }
+
     /// Creates the failure for an error response. `token`: whether the request carried one.
     pub(crate) fn from_response(status: StatusCode, body: Value, retry_after: Option<u64>, token: bool) -> Self {
         let text = |key: &str| body.get(key).and_then(Value::as_str);

@@ -34,7 +34,11 @@ pub(crate) fn for_response(
         (StatusCode::UNAUTHORIZED, _) => return Some(unauthenticated(token)),
         (StatusCode::FORBIDDEN, _) => return Some(forbidden(message)),
         // The message already says what to do first.
-        (_, "disk_full" | "database_failed" | "not_activated") => return None,
+        (
+            _,
+            "disk_full" | "database_failed" | "not_activated" | "database_damaged" | "data_missing" | "compiler_failed"
+            | "out_of_memory",
+        ) => return None,
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => return Some(later(retry_after)),
         (StatusCode::PAYLOAD_TOO_LARGE, _) => {
             "The server's option `server.upload_limit` says how large a component is."
@@ -57,6 +61,8 @@ pub(crate) fn for_response(
 fn by_code(code: &str) -> Option<&'static str> {
     Some(match code {
         "agent_not_found" => "`moxxy agent list` shows those there are; `moxxy agent create` makes one.",
+        "installation_not_found" => "`moxxy component list` shows the installations with their ids.",
+        "installed_for_server" => "`moxxy component` changes skills of the server.",
         "provider_not_found" => "`moxxy provider list` shows those there are; `moxxy provider install` installs one.",
         "skill_not_found" => "`moxxy skill list AGENT` shows those there are; `moxxy skill install` installs one.",
         "tool_not_found" => "`moxxy skill show AGENT SKILL` shows the tools there are.",

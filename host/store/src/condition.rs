@@ -36,9 +36,13 @@ impl Monitor {
     }
 
     pub(crate) fn condition(&self) -> Condition {
-        match identity(&self.path) {
-            Ok(found) if found == self.identity => {}
-            _ => return Condition::Missing,
+        let is_missing = match identity(&self.path) {
+            Ok(found) => found != self.identity,
+            // Other errors may pass.
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        };
+        if is_missing {
+            return Condition::Missing;
         }
         if self.is_damaged.load(Relaxed) { Condition::Damaged } else { Condition::Sound }
     }

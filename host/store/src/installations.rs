@@ -70,7 +70,8 @@ pub async fn insert(tx: &mut Tx, new: &NewInstallation) -> Result<InstallationKe
     match inserted {
         Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Err(match new.kind {
             World::Skill => {
-                let message = format!("The agent has a skill '{}' already; delete it first", new.name);
+                let whose = if new.agent.is_some() { "The agent" } else { "The server" };
+                let message = format!("{whose} has a skill '{}' already; delete it first", new.name);
                 Error::conflict("skill_exists", message)
             }
             World::Provider => Error::conflict("provider_exists", format!("Provider '{}' exists already", new.name)),
@@ -185,9 +186,10 @@ pub async fn page_of_providers(db: &mut Db, page: &PageRequest) -> Result<Vec<In
 
 /// Returns a page of installations of every kind, oldest first.
 pub async fn page(db: &mut Db, filter: &Filter, page: &PageRequest) -> Result<Page<Installation>> {
-    let sql = select!(
-        "WHERE i.key > ?1 AND (?2 IS NULL OR i.agent = ?2) AND (?3 IS NULL OR i.kind = ?3) ORDER BY i.key LIMIT ?4"
-    );
+    let sql = match filter.agent {
+        Some(_) => select!("WHERE i.key > ?1 AND i.agent = ?2 AND (?3 IS NULL OR i.kind = ?3) ORDER BY i.key LIMIT ?4"),
+        None => select!("WHERE i.key > ?1 AND ?2 IS NULL AND (?3 IS NULL OR i.kind = ?3) ORDER BY i.key LIMIT ?4"),
+    };
     let query = sqlx::query_as(sql).bind(page.position()?.unwrap_or(0)).bind(filter.agent.map(|agent| agent.0));
     let rows = query.bind(filter.kind).bind(page.rows()).fetch_all(&mut *db).await?;
     Ok(page.cut(all(db, rows).await?, |installation| installation.key.0.to_string()))
@@ -220,13 +222,14 @@ pub async fn set_agents(tx: &mut Tx, key: InstallationKey, agents: &[AgentKey], 
 
 /// Returns up to `max` of the agents that have another skill of the same name as this skill of the server, of their own
 /// and of those that it is enabled for.
-pub async fn agents_with_another(tx: &mut Tx, installation: &Installation, max: i64) -> Result<Vec<Name>> {
-    let sql = "SELECT a.name FROM installations i JOIN agents a ON a.key = i.agent
-               WHERE i.kind = 'skill' AND i.name = ?1 AND ((SELECT all_agents FROM installations WHERE key = ?2)
-                   OR i.agent IN (SELECT agent FROM installation_agents WHERE installation = ?2))
-               ORDER BY a.name LIMIT ?3";
-    let query = sqlx::query_scalar(sql).bind(installation.name.as_str()).bind(installation.key.0);
-    Ok(query.bind(max).fetch_all(&mut **tx).await?)
+pub async fn agents_with_another(tx: &mut Tx, installation: &Installation, all: bool, max: i64) -> Result<Vec<Name>> {
+    let of_all = "SELECT a.name FROM installations i JOIN agents a ON a.key = i.agent
+                  WHERE i.kind = 'skill' AND i.name = ?1 AND ?2 > 0 ORDER BY a.name LIMIT ?3";
+    let of_some = "SELECT a.name FROM installation_agents e JOIN agents a ON a.key = e.agent
+                   JOIN installations i ON i.agent = e.agent AND i.kind = 'skill' AND i.name = ?1
+                   WHERE e.installation = ?2 ORDER BY a.name LIMIT ?3";
+    let query = sqlx::query_scalar(if all { of_all } else { of_some }).bind(installation.name.as_str());
+    Ok(query.bind(installation.key.0).bind(max).fetch_all(&mut **tx).await?)
 }
 
 async fn one(db: &mut Db, row: Option<Row>, missing: impl FnOnce() -> Error) -> Result<Installation> {

@@ -38,7 +38,7 @@ pub async fn insert(tx: &mut Tx, new: &NewJob) -> Result<bool> {
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Makes a job that is due later due now.
+/// Makes a job that is due later due now, unless it is running.
 pub async fn hasten(tx: &mut Tx, key: &str) -> Result<()> {
     let sql = "UPDATE jobs SET due_at = ?1 WHERE key = ?2 AND status = 'due' AND due_at > ?1";
     let now = tx.now();

@@ -4,12 +4,12 @@ use moxxy_types::{
     agents::AgentKey,
     digest::Digest,
     error::{Error, Result},
-    ids::{MessageId, QuestionId, RunId, SessionId},
+    ids::{MessageId, Name, QuestionId, RunId, SessionId},
     jobs::{NewJob, QUESTION_EXPIRY},
     paging::PageRequest,
     policy::Standing,
     questions::{Decision, NewQuestion, Question, Response},
-    runs::Run,
+    runs::{Run, TOOL_NAME_SEPARATOR},
 };
 
 use serde_json::json;
@@ -118,6 +118,20 @@ pub async fn any_standing_of(db: &mut Db, run: &RunId) -> Result<bool> {
 pub async fn any_standing_in(db: &mut Db, session: &SessionId) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM questions WHERE session = ? AND status = 'answered' AND scope = 'always')";
     Ok(sqlx::query_scalar(sql).bind(session.as_str()).fetch_one(db).await?)
+}
+
+/// Revokes such decisions on the tools of a skill: those of an agent, or of all agents that have no such skill of their
+/// own.
+pub async fn revoke_standing_of_skill(tx: &mut Tx, agent: Option<AgentKey>, skill: &Name) -> Result<()> {
+    let of_agent = "UPDATE questions SET scope = 'once'
+                    WHERE agent = ?1 AND scope <> 'once' AND substr(tool, 1, length(?2)) = ?2";
+    let of_all = "UPDATE questions SET scope = 'once'
+                  WHERE ?1 IS NULL AND scope <> 'once' AND substr(tool, 1, length(?2)) = ?2 AND NOT EXISTS
+                      (SELECT 1 FROM installations i WHERE i.agent = questions.agent AND i.kind = 'skill' AND i.name = ?3)";
+    let query = sqlx::query(if agent.is_some() { of_agent } else { of_all }).bind(agent.map(|agent| agent.0));
+    let query = query.bind(format!("{skill}{TOOL_NAME_SEPARATOR}")).bind(skill.as_str());
+    query.execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Revokes all decisions that apply to more than one call.

@@ -15,7 +15,6 @@ pub struct EndedRun {
     pub id: RunId,
     pub session: SessionId,
     pub agent_name: Name,
-    pub ended_at: String,
 }
 
 /// Returns the present as retention took it last, and the time of the clock then.
@@ -31,29 +30,22 @@ pub async fn set_present(tx: &mut Tx, present: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns up to `max` runs that have ended and start after `position`, in order: those of chat completions, or the
+/// Returns up to `max` runs after `position` that ended before a time, in order: those of chat completions, or the
 /// others.
-pub async fn ended_runs(db: &mut Db, of_chats: bool, position: i64, max: i64) -> Result<Vec<EndedRun>> {
+pub async fn ended_runs(db: &mut Db, of_chats: bool, before: &str, position: i64, max: i64) -> Result<Vec<EndedRun>> {
     let sql = match of_chats {
         true => {
-            "SELECT r.position, r.id, r.session, a.name AS agent_name, r.ended_at FROM runs r
+            "SELECT r.position, r.id, r.session, a.name AS agent_name FROM runs r
              JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
-             WHERE r.origin = 'chat_completions' AND r.ended_at IS NOT NULL AND r.position > ?
+             WHERE r.origin = 'chat_completions' AND r.ended_at < ? AND r.position > ?
              ORDER BY r.position LIMIT ?"
         }
         false => {
-            "SELECT r.position, r.id, r.session, a.name AS agent_name, r.ended_at FROM runs r
+            "SELECT r.position, r.id, r.session, a.name AS agent_name FROM runs r
              JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
-             WHERE r.origin <> 'chat_completions' AND r.ended_at IS NOT NULL AND r.position > ?
+             WHERE r.origin <> 'chat_completions' AND r.ended_at < ? AND r.position > ?
              ORDER BY r.position LIMIT ?"
         }
     };
-    Ok(sqlx::query_as(sql).bind(position).bind(max).fetch_all(db).await?)
-}
-
-/// Deletes a session if it has no runs left.
-pub async fn delete_session_without_runs(tx: &mut Tx, session: &SessionId) -> Result<()> {
-    let sql = "DELETE FROM sessions WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE session = ?1)";
-    sqlx::query(sql).bind(session.as_str()).execute(&mut **tx).await?;
-    Ok(())
+    Ok(sqlx::query_as(sql).bind(before).bind(position).bind(max).fetch_all(db).await?)
 }

@@ -58,11 +58,18 @@ pub async fn context(db: &mut Db, id: &SessionId) -> Result<(i64, i64)> {
     Ok(sqlx::query_as(sql).bind(id.as_str()).fetch_one(db).await?)
 }
 
-/// Moves the place where a session's prompt begins to a message.
+/// Moves the place where a session's prompt begins to a message, unless that was deleted meanwhile.
 pub async fn set_context(tx: &mut Tx, id: &SessionId, from: &MessageId, left_out: i64) -> Result<()> {
-    let sql = "UPDATE sessions SET context_from = (SELECT position FROM messages WHERE id = ?), left_out = ?
-               WHERE id = ?";
+    let sql = "UPDATE sessions SET context_from = (SELECT position FROM messages WHERE id = ?1), left_out = ?2
+               WHERE id = ?3 AND EXISTS (SELECT 1 FROM messages WHERE id = ?1)";
     sqlx::query(sql).bind(from.as_str()).bind(left_out).bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Deletes a session if it has no runs left.
+pub async fn delete_without_runs(tx: &mut Tx, id: &SessionId) -> Result<()> {
+    let sql = "DELETE FROM sessions WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE session = ?1)";
+    sqlx::query(sql).bind(id.as_str()).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -132,11 +132,17 @@ impl Error {
     /// Creates the error for a database file that was removed or replaced while the server runs.
     pub fn data_missing(path: &std::path::Path) -> Self {
         let message = format!(
-            "{} was removed or replaced while the server runs: stop the server, and bring the data directory back or \
-             restore a backup with `moxxy restore`",
+            "{} was removed or replaced while the server was running. Stop the server. Then put the data directory back, \
+             or restore a backup with `moxxy restore`",
             path.display()
         );
         Self::unavailable("data_missing", message)
+    }
+
+    /// Returns whether the same request will fail until somebody repairs the machine.
+    pub fn is_permanent(&self) -> bool {
+        let codes = [DATABASE_DAMAGED, "data_missing", "compiler_failed", "out_of_memory"];
+        matches!(self, Self::Unavailable(problem) if codes.contains(&&*problem.code))
     }
 
     pub fn is_database_damaged(&self) -> bool {

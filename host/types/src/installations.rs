@@ -52,7 +52,7 @@ pub struct Installation {
 
 /// Agents that may use a skill that is installed for the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "it is \"all\" or a list of agents")]
+#[serde(untagged, expecting = "it must be \"all\" or a list of agent names")]
 pub enum EnabledAgents {
     /// All agents, including those that are created later.
     All(All),

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const PATH: &str = "/v1/components";
+/// Maximum number of tries of a change that depends on the list of agents.
+const MAX_TRIES: usize = 5;
 const INSTALLING: &str = "Examples:
   moxxy component install fetch --agents ada,bob --accept 'host:docs.rs GET'
   moxxy component install my-skill.wasm --agents all
@@ -22,15 +24,15 @@ const INSTALLING: &str = "Examples:
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Install a component for the server; a skill of the server is enabled for agents.
+    /// Install a component for the server, and enable it for agents if it is a skill.
     #[command(after_help = INSTALLING)]
     Install(Install),
     /// List the installations of every kind.
     List {
-        /// Only those for this agent.
+        /// Agent whose own installations are listed.
         #[arg(long, value_parser = arguments::name)]
         agent: Option<Name>,
-        /// Only those of this kind.
+        /// Kind of installation to list.
         #[arg(long, value_parser = ["skill", "provider"])]
         kind: Option<String>,
     },
@@ -204,22 +206,41 @@ impl Installation {
 
 impl Agents {
     async fn update(self, client: &Client, terminal: Terminal, enable: bool) -> CliResult {
-        let now = self.installation.get(client).await?.value;
-        let all = self.agents.iter().any(|agent| agent == "all");
-        let before = items(&now, "agents").iter().filter_map(|agent| agent.as_str().map(str::to_owned));
-        let agents = match (enable, all) {
-            (true, true) => json!("all"),
-            (true, false) => json!(before.chain(self.agents).collect::<Vec<_>>()),
-            (false, true) => json!([]),
-            (false, false) if text(&now, "agents") == "all" => {
-                let message = "The skill is enabled for all agents: disable `all` first, then enable it for some";
-                return Err(Failure::usage(message.to_owned()));
+        let id = self.installation.id(client).await?;
+        let mut tries = 0;
+        let changed = loop {
+            let now = client.answer(at(Method::GET, &id, "")).await?;
+            let call = at(Method::PATCH, &id, "").json(json!({ "agents": self.change(&now.value, enable)? }));
+            tries += 1;
+            match client.answer(call.if_match(now.etag)).await {
+                // Somebody else changed it meanwhile.
+                Err(failure) if failure.is_stale() && tries < MAX_TRIES => {}
+                done => break done?,
             }
-            (false, false) => json!(before.filter(|agent| !self.agents.contains(agent)).collect::<Vec<_>>()),
         };
-        let changed = client.answer(at(Method::PATCH, &text(&now, "id"), "").json(json!({ "agents": agents }))).await?;
         terminal
             .show(&changed, |changed| format!("`{}` is enabled for: {}\n", text(changed, "name"), agents_of(changed)))
+    }
+
+    /// Returns the agents that the skill is to be enabled for.
+    fn change(&self, now: &Value, enable: bool) -> CliResult<Value> {
+        let all = self.agents.iter().any(|agent| agent == "all");
+        let before: Vec<_> = items(now, "agents").iter().filter_map(Value::as_str).collect();
+        match enable {
+            true if all || text(now, "agents") == "all" => Ok(json!("all")),
+            true => Ok(json!(before.into_iter().chain(self.agents.iter().map(String::as_str)).collect::<Vec<_>>())),
+            false if all => Ok(json!([])),
+            false if text(now, "agents") == "all" => {
+                let message = "The skill is enabled for all agents: disable `all` first, then enable it for some";
+                Err(Failure::usage(message.to_owned()))
+            }
+            false => match self.agents.iter().find(|agent| !before.contains(&agent.as_str())) {
+                Some(other) => Err(Failure::usage(format!("The skill is not enabled for `{other}`"))),
+                None => Ok(json!(
+                    before.iter().filter(|agent| !self.agents.iter().any(|one| one == *agent)).collect::<Vec<_>>()
+                )),
+            },
+        }
     }
 }
 

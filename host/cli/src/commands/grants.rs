@@ -50,7 +50,7 @@ pub(crate) struct Add {
     /// The provider that may use it.
     #[arg(long, value_parser = arguments::name, conflicts_with = "installation")]
     provider: Option<Name>,
-    /// The installation that may use it, `ins_…`, such as a skill of the server.
+    /// Id (`ins_…`) of the installation that may use the secret, for example a skill of the server.
     #[arg(long, value_name = "ID", value_parser = arguments::installation)]
     installation: Option<String>,
     /// The name by which the component asks for it (default: the secret's own).

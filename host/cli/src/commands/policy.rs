@@ -79,7 +79,10 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
     let unmatched: Vec<_> = items(&answer.value, "unmatched").iter().filter_map(Value::as_str).collect();
     terminal.show(&answer, render)?;
     if !unmatched.is_empty() {
-        terminal.note(&format!("No tool of the agent matches: {}. Misspelt?", unmatched.join(", ")));
+        terminal.note(&format!(
+            "These patterns match no tool of the agent: {}. Check their spelling.",
+            unmatched.join(", ")
+        ));
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ pub(crate) async fn offline(config: &Config, new: NewToken) -> CliResult<Answer>
         _ => error.into(),
     });
     let value = json!(made?);
-    Ok(Answer { text: value.to_string(), value })
+    Ok(Answer { etag: None, text: value.to_string(), value })
 }
 
 async fn ask_for(client: &Client, new: NewToken) -> CliResult<Answer> {

@@ -6,15 +6,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::Config;
 
 /// Files of the database (a writer and eight readers, each with its log), threads, lock, log and compiler.
-const RESERVED_FILES: usize = 48;
+const RESERVED_FILES: usize = 52;
 /// Minimum limit with which the server starts.
 const MIN_FILES: usize = 64;
 
 impl Config {
     /// Raises the soft limit on open files to the hard limit, because most systems set a low one for programs that use
     /// select(2). If the limit is too low for the configuration, reduces the numbers of connections and of loaded
-    /// components, with a warning: half of what is left is for clients, a quarter for outgoing connections, and a
-    /// quarter for components.
+    /// components, with a warning: a quarter of what is left is for clients, a quarter for outgoing connections, and half
+    /// for components.
     pub fn fit_open_files(&mut self) -> Result<()> {
         let limit = raise();
         if limit < MIN_FILES {
@@ -36,7 +36,8 @@ impl Config {
         if rest >= wanted.0 + wanted.1 + wanted.2 + calls {
             return;
         }
-        self.server.connections = wanted.0.min(rest / 2).max(1);
+        // A new connection briefly takes a second file, to look up its owner.
+        self.server.connections = wanted.0.min(rest / 4).max(1);
         self.egress.connections = wanted.1.min(rest / 4).max(1);
         let others = self.server.connections + self.egress.connections;
         let components = rest.saturating_sub(others);

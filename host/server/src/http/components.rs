@@ -31,9 +31,9 @@ use crate::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Selection {
-    /// Only those for this agent.
+    /// Agent whose own installations are listed.
     agent_id: Option<Name>,
-    /// Only those of this kind.
+    /// Kind of installation to list.
     kind: Option<World>,
     #[schemars(skip)]
     #[serde(rename = "limit")]

@@ -16,6 +16,7 @@ use moxxy_runtime::{ANY_HOST, Outgoing, Secrets as _};
 use moxxy_store::{Store, events};
 use moxxy_system::tasks::{ServerRuntime, Tasks};
 use moxxy_types::{
+    agents::AgentKey,
     components::{HostRequest, Manifest},
     error::Result,
     events::{Event, EventContext},
@@ -122,7 +123,7 @@ impl std::fmt::Debug for CallEgress {
 }
 
 /// Returns the egress policy of an agent's skill.
-pub fn of_skill(components: &Components, agent: &Name, skill: &Installation) -> Policy {
+pub fn of_skill(components: &Components, (key, agent): (AgentKey, &Name), skill: &Installation) -> Policy {
     let (manifest, accepted) = (&skill.component.manifest, &skill.accepted);
     let grant_request = match skill.agent {
         Some(_) => format!("PUT /v1/agents/{agent}/skills/{}", skill.name),
@@ -130,7 +131,7 @@ pub fn of_skill(components: &Components, agent: &Name, skill: &Installation) -> 
     };
     let is_accepted = |request: &HostRequest| accepted.contains(&permissions::host_permission(request));
     // Agents share no connections.
-    let owner = format!("{grant_request} {agent} {}", skill.created_at);
+    let owner = format!("{grant_request} {} {}", key.0, skill.created_at);
     let asked =
         HostRequests { manifest, accepted, grant_request: &grant_request, private: &components.config.egress.private };
     let mut policy = Policy { owner, ..asked.policy(is_accepted) };

@@ -49,12 +49,18 @@ impl Versioned for Policy {
 impl Versioned for Report {}
 impl Versioned for Secret {}
 
+/// Returns the tag of a response: the version, which `If-Match` is about, and a hash of all that clients see, so that
+/// `If-None-Match` never hides a change.
+pub fn tag(resource: &impl Versioned) -> Result<String> {
+    Ok(format!("{}-{}", resource.version()?, compute(resource)?))
+}
+
 impl Expected {
     /// Returns an error if the version of the resource is not an expected one.
     pub fn check(&self, resource: &impl Versioned) -> Result<()> {
         let Self::OneOf(versions) = self else { return Ok(()) };
         let actual = resource.version()?;
-        if versions.contains(&actual) {
+        if versions.iter().any(|tag| tag.split('-').next() == Some(&*actual)) {
             return Ok(());
         }
         let message = "It has changed since you read it (`If-Match`); read it again, then decide";

@@ -60,7 +60,7 @@ pub async fn call(components: &Components, invocation: Invocation<'_>) -> Result
         EventContext { agent: Some(caller.agent.clone()), run, ..EventContext::default() }.by_component(&skill.name);
     let about = ReportedCall { subject, agent, skill: skill.name.clone(), step: step.cloned(), stop: stop.clone() };
     let (progress, reports) = watch::channel(None);
-    let policy = egress::of_skill(components, &caller.agent, skill);
+    let policy = egress::of_skill(components, (agent, &caller.agent), skill);
     let call_identity = CallIdentity {
         holder: skill.key,
         grantee: match skill.agent {

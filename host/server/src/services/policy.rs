@@ -46,7 +46,8 @@ pub async fn set(runs: &Runs, principal: Principal, agent: Name, policy: Policy,
                 store::questions::revoke_standing(tx, key).await?;
                 let waiting = runs::reconsider(tx, key).await?;
                 let subject = EventContext::agent(&about).by(principal.name());
-                let now = serde_json::to_value(&policy).map_err(Error::internal)?;
+                let mut now = serde_json::to_value(&policy).map_err(Error::internal)?;
+                now.as_object_mut().map(|fields| fields.remove("unmatched"));
                 let updated = Event::AgentUpdated { changed: vec!["tool_policy"], tool_policy: Some(now) };
                 events::record(tx, &subject, updated).await?;
                 Ok(waiting)

@@ -1,11 +1,11 @@
 //! Retention: removes old events and, if the configuration says so, old runs. A run does not need its earlier events,
 //! because it resumes from its steps.
 
-use moxxy_store::{self as store, Store, events};
+use moxxy_store::{self as store, Store};
 use moxxy_types::{
     clock,
     error::Result,
-    events::{Event, EventContext, SERVER_ACTOR},
+    events::{EventContext, SERVER_ACTOR},
     jobs::{EVENT_RETENTION, RUN_RETENTION},
 };
 use time::{Duration, OffsetDateTime};
@@ -23,6 +23,8 @@ const PRUNE_INTERVAL_SECONDS: i64 = 60;
 const RUN_PRUNE_INTERVAL_SECONDS: i64 = 3600;
 /// Maximum number of events that one transaction removes, so that others can run in between.
 const EVENTS_PER_TRANSACTION: i64 = 500;
+/// Time after which the present is stored again. An idle server writes seldom.
+const MAX_UNSTORED: Duration = Duration::minutes(30);
 /// Number of runs that are read at once.
 const RUNS_PER_READ: i64 = 100;
 
@@ -72,18 +74,28 @@ pub(super) async fn cutoff(store: &Store, days: i64) -> Result<Option<String>> {
 async fn present(store: &Store) -> Result<OffsetDateTime> {
     let now = store.clock().now();
     let last = store::retention::present(&mut *store.read().await?).await?;
-    let limit: Option<OffsetDateTime> = last.and_then(|(present, checked_at)| {
-        // A jump of the clock is no time that the server ran.
-        let since = (now - clock::parse(&checked_at)?).clamp(Duration::ZERO, Duration::HOUR);
-        Some(clock::parse(&present)? + 24 * since)
-    });
-    let present = limit.map_or(now, |limit| limit.min(now));
-    if now - present > Duration::DAY {
-        tracing::warn!(present = clock::format(present), "the clock moved far ahead, so old data is removed slowly");
+    let last = last.and_then(|(present, checked_at)| Some((clock::parse(&present)?, clock::parse(&checked_at)?)));
+    let Some((last, checked_at)) = last else {
+        set_present(store, now).await?;
+        return Ok(now);
+    };
+    // A jump of the clock is no time that the server ran.
+    let limit = last + 24 * (now - checked_at).clamp(Duration::ZERO, Duration::HOUR);
+    let is_ahead = now > limit;
+    if is_ahead {
+        tracing::warn!(present = clock::format(limit), "the clock moved far ahead, so old data is removed slowly");
     }
-    let stored = clock::format(present);
-    store.write(move |tx| Box::pin(async move { store::retention::set_present(tx, &stored).await })).await?;
+    let present = limit.min(now);
+    if is_ahead || now - checked_at > MAX_UNSTORED {
+        // A clock that was set back for a while must not hold up retention afterwards.
+        set_present(store, last.max(present)).await?;
+    }
     Ok(present)
+}
+
+async fn set_present(store: &Store, present: OffsetDateTime) -> Result<()> {
+    let present = clock::format(present);
+    store.write(move |tx| Box::pin(async move { store::retention::set_present(tx, &present).await })).await
 }
 
 async fn prune(events: &Events, limits: &config::Events) -> Result<i64> {
@@ -113,33 +125,20 @@ async fn prune_runs(runs: &Runs, of_chats: bool, days: i64) -> Result<usize> {
     let (mut position, mut removed) = (0, 0);
     loop {
         let mut db = runs.store.read().await?;
-        let ended = store::retention::ended_runs(&mut db, of_chats, position, RUNS_PER_READ).await?;
+        let old = store::retention::ended_runs(&mut db, of_chats, &before, position, RUNS_PER_READ).await?;
         drop(db);
-        // They start in this order; later ones ended later, except for long runs, which are removed with those.
-        let old = ended.iter().take_while(|run| run.ended_at < before);
-        let (count, all) = (old.clone().count(), ended.len());
+        let Some(last) = old.last() else { return Ok(removed) };
+        position = last.position;
         for run in old {
-            position = run.position;
+            if runs.tasks.shutdown().is_cancelled() {
+                return Ok(removed);
+            }
             if store::questions::any_standing_of(&mut *runs.store.read().await?, &run.id).await? {
                 continue;
             }
-            runs::remove_rows(&runs.store, run.id.clone()).await?;
-            let run = run.clone();
-            let recorded = runs.store.write(move |tx| {
-                Box::pin(async move {
-                    store::sessions::recount_left_out(tx, &run.session).await?;
-                    if of_chats {
-                        store::retention::delete_session_without_runs(tx, &run.session).await?;
-                    }
-                    let subject = EventContext::agent(&run.agent_name).by(SERVER_ACTOR);
-                    events::record(tx, &subject, Event::RunDeleted { deleted_run_id: run.id }).await
-                })
-            });
-            recorded.await?;
+            let subject = EventContext::agent(&run.agent_name).by(SERVER_ACTOR);
+            runs::remove(&runs.store, (run.id, run.session), subject, of_chats).await?;
             removed += 1;
-        }
-        if count < all || all == 0 {
-            return Ok(removed);
         }
     }
 }

@@ -43,9 +43,14 @@ pub enum Source {
 /// Returns the digest of the component of the same name in this binary, if it is another one and this server is not
 /// older than the component.
 pub fn bundled_update(component: &Description) -> Option<Digest> {
-    static DIGESTS: LazyLock<HashMap<&str, Digest>> =
-        LazyLock::new(|| BUNDLED.iter().map(|(name, bytes)| (*name, Digest::compute(bytes))).collect());
-    let bundled = DIGESTS.get(component.manifest.name.as_str()).filter(|bundled| **bundled != component.digest)?;
+    static KNOWN: LazyLock<HashMap<&str, (Option<World>, Digest)>> = LazyLock::new(|| {
+        let known = |(name, bytes): &(&'static str, &[u8])| (*name, (plugins::world_of(bytes), Digest::compute(bytes)));
+        BUNDLED.iter().map(known).collect()
+    });
+    let (world, bundled) = KNOWN.get(component.manifest.name.as_str())?;
+    if *world != Some(component.world) || *bundled == component.digest {
+        return None;
+    }
     let version = |text: &str| semver::Version::parse(text).ok();
     // What is bundled has the version of the server.
     let is_newer = version(&component.manifest.version)? > version(env!("CARGO_PKG_VERSION"))?;

@@ -6,3 +6,4 @@ CREATE TABLE installation_agents (
     PRIMARY KEY (installation, agent)
 ) STRICT;
 CREATE INDEX installation_agents_agent ON installation_agents (agent);
+CREATE INDEX installations_kind ON installations (kind, name);

@@ -5,4 +5,4 @@ CREATE TABLE retention_clock (
     present    TEXT NOT NULL,
     checked_at TEXT NOT NULL
 ) STRICT;
-CREATE INDEX runs_ended ON runs (origin, position) WHERE ended_at IS NOT NULL;
+CREATE INDEX runs_ended ON runs (origin, ended_at);

@@ -84,6 +84,8 @@ events! {
         installation_id: InstallationId,
         skill_id: Name,
         all_agents: bool,
+        /// The agents that may use it now; empty if all may.
+        agents: Vec<Name>,
         added: Vec<Name>,
         removed: Vec<Name>,
     },

@@ -102,7 +102,8 @@ impl From<RateLimited> for ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let chain = format!("{error:?}");
-        let (challenged, later) = (matches!(error, Error::Unauthenticated(_)), matches!(error, Error::Unavailable(_)));
+        let challenged = matches!(error, Error::Unauthenticated(_));
+        let later = matches!(error, Error::Unavailable(_)) && !error.is_permanent();
         let (status, problem, details) = match error {
             Error::NotFound(problem) => (StatusCode::NOT_FOUND, problem, Vec::new()),
             Error::Conflict(problem, details) => (StatusCode::CONFLICT, problem, details),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     http::api::{answer::ApiError, idempotency::Secret},
-    services::etag::Versioned,
+    services::etag::{self, Versioned},
 };
 
 /// 200 with JSON.
@@ -68,8 +68,8 @@ impl<T: Serialize> IntoResponse for Body<T> {
 
 impl<T: Versioned> IntoResponse for WithEtag<T> {
     fn into_response(self) -> Response {
-        match self.0.version() {
-            Ok(version) => (headers([(header::ETAG, format!("\"{version}\""))]), Body(self.0)).into_response(),
+        match etag::tag(&self.0) {
+            Ok(tag) => (headers([(header::ETAG, format!("\"{tag}\""))]), Body(self.0)).into_response(),
             Err(error) => ApiError::from(error).into_response(),
         }
     }

@@ -125,9 +125,7 @@ fn form() -> Schema {
             "component": { "type": "string", "format": "binary", "description": "The component." },
             "digest": { "type": "string", "description": "Expected digest: `sha256:` and 64 digits." },
             "accept": { "type": "string", "description": "`all`, or comma-separated names." },
-            "agents": { "type": "string", "description": "`all`, or comma-separated names." },
             "config": { "type": "string", "description": "A JSON object." },
-            "secrets": { "type": "string", "description": "A JSON object." },
         },
         "additionalProperties": { "type": "string", "description": "Any other field of the JSON body." },
     })

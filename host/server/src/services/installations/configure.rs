@@ -53,6 +53,12 @@ pub struct Patch {
     pub accept: Option<Accept>,
 }
 
+impl Patch {
+    fn changes_more_than_agents(&self) -> bool {
+        self.config.is_some() || self.concurrency.is_some() || self.accept.is_some() || !self.secrets.is_empty()
+    }
+}
+
 /// Changes the configuration, the concurrency and the permissions of an installation.
 pub async fn update(
     components: &Components,
@@ -81,7 +87,9 @@ async fn check_patch(
         return Err(Error::invalid_field("concurrency", "skills have no `concurrency`; remove the field"));
     }
     let Some(changes) = &patch.config else { return Ok(None) };
-    keys::refuse(changes)?;
+    let is_new = |(name, value): &(&String, &Value)| current.config.get(*name) != Some(*value);
+    let new = changes.iter().filter(is_new).map(|(name, value)| (name.clone(), value.clone())).collect();
+    keys::refuse(&new)?;
     let mut config = current.config;
     merge_patch::apply(&mut config, changes.clone());
     configuration::check(components, &current.component.manifest, &config).await?;
@@ -103,6 +111,7 @@ impl Change {
         let now = tx.now();
         let mut changed = place.find_expected(tx, &expected, &now).await?;
         let before = changed.clone();
+        let configures = patch.changes_more_than_agents();
         changed.concurrency = patch.concurrency.unwrap_or(changed.concurrency);
         if let Some(changes) = patch.config {
             merge_patch::apply(&mut changed.config, changes.clone());
@@ -120,6 +129,10 @@ impl Change {
         changed.accepted.extend(named.iter().cloned());
         changed.accepted =
             permissions::retain_requested(changed.accepted, &changed.component.manifest, &changed.config);
+        if let (false, Some(agents)) = (configures, &patch.agents) {
+            shared::enable(tx, &principal, &changed, agents.clone()).await?;
+            return store::installations::by_key(tx, before.key).await;
+        }
         store::installations::update(tx, &changed).await?;
         let candidate = Candidate::new(&changed);
         grants::check_hosts(tx, &principal, &candidate, changed.accepted.difference(&before.accepted)).await?;

@@ -43,8 +43,8 @@ pub(super) fn refuse(config: &Map<String, Value>) -> Result<()> {
 fn refuse_in(field: &str, value: &Value) -> Result<()> {
     match value {
         Value::String(text) if contains_key(text) => {
-            let reason = "it contains a key or a password, which every client would see: store it with POST \
-                          /v1/vault/secrets, and grant it with `secrets`";
+            let reason = "it contains a key or a password, and every client with `agents:read` sees it. Store it with \
+                          POST /v1/vault/secrets, and grant it with `secrets`";
             Err(Error::invalid_field(field, reason))
         }
         Value::Array(items) => items.iter().try_for_each(|item| refuse_in(field, item)),
@@ -57,15 +57,20 @@ fn refuse_in(field: &str, value: &Value) -> Result<()> {
 
 fn contains_key(text: &str) -> bool {
     let has_password = Url::parse(text).is_ok_and(|url| url.password().is_some());
-    let is_part = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-' | '.');
+    let is_part = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
     let mut words = text.split(|character| !is_part(character));
     let is_key = |word: &str| {
         let rest = PREFIXES.iter().find_map(|prefix| word.strip_prefix(prefix));
-        rest.is_some_and(|rest| rest.len() >= MIN_KEY_LENGTH)
+        rest.is_some_and(is_random)
     };
     let has_scheme = SCHEMES.iter().any(|scheme| {
-        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-            && text.len() >= scheme.len() + MIN_KEY_LENGTH
+        let credentials = text.split_at_checked(scheme.len()).filter(|(start, _)| start.eq_ignore_ascii_case(scheme));
+        credentials.is_some_and(|(_, rest)| !rest.contains(char::is_whitespace) && is_random(rest))
     });
     has_password || has_scheme || words.any(is_key)
+}
+
+/// Whether a text looks like random characters rather than words.
+fn is_random(text: &str) -> bool {
+    text.len() >= MIN_KEY_LENGTH && text.bytes().any(|byte| byte.is_ascii_digit())
 }

@@ -22,7 +22,11 @@ pub async fn remove(components: &Components, principal: Principal, (place, expec
             let installation = place.find_expected(tx, &expected, &now).await?;
             let name = installation.name.clone();
             let event = match installation.kind {
-                World::Skill => Event::SkillRemoved { skill_id: name },
+                World::Skill => {
+                    // They must not apply to another installation of this component.
+                    store::questions::revoke_standing_of_skill(tx, installation.agent, &name).await?;
+                    Event::SkillRemoved { skill_id: name }
+                }
                 World::Provider => {
                     let agents = store::agents::of_provider(tx, &name).await?;
                     if !agents.is_empty() {

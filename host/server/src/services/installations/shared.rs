@@ -40,11 +40,14 @@ pub(super) async fn enable(
     let keys = keys(tx, &names).await?;
     let added: Vec<_> = names.difference(&before).filter(|_| !skill.all_agents).cloned().collect();
     if (!added.is_empty() || all_agents && !skill.all_agents) && is_sensitive(tx, skill).await? {
-        let why = format!("Agents are to use '{}', which has secrets or hosts that are not public", skill.name);
+        let why = format!(
+            "The skill '{}' has secrets or hosts that are not public, and is enabled for further agents",
+            skill.name
+        );
         principal.require(Scope::VaultWrite, &why)?;
     }
     store::installations::set_agents(tx, skill.key, &keys, all_agents).await?;
-    let others = store::installations::agents_with_another(tx, skill, MAX_NAMED_AGENTS).await?;
+    let others = store::installations::agents_with_another(tx, skill, all_agents, MAX_NAMED_AGENTS).await?;
     if !others.is_empty() {
         let (name, others) = (&skill.name, listed(&others));
         let message = format!("These agents have a skill '{name}' of their own: {others}. Remove it there first");
@@ -52,7 +55,8 @@ pub(super) async fn enable(
     }
     let (installation_id, skill_id) = (skill.id.clone(), skill.name.clone());
     let removed = before.difference(&names).filter(|_| !all_agents).cloned().collect();
-    let event = Event::SkillEnabled { installation_id, skill_id, all_agents, added, removed };
+    let agents = names.into_iter().collect();
+    let event = Event::SkillEnabled { installation_id, skill_id, all_agents, agents, added, removed };
     events::record(tx, &subject(skill, principal), event).await
 }
 
@@ -61,7 +65,8 @@ pub(super) async fn refuse_if_enabled(tx: &mut Tx, agent: AgentKey, name: &Name)
     match store::installations::skill(tx, agent, name).await {
         Ok(skill) if skill.agent.is_none() => {
             let message = format!(
-                "The agent uses the skill '{name}' of the server already; disable it first: PATCH /v1/components/{}",
+                "The server's skill '{name}' is already enabled for this agent. Disable it first with PATCH \
+                 /v1/components/{}",
                 skill.id
             );
             Err(Error::conflict("skill_exists", message))

@@ -4,7 +4,7 @@ use moxxy_store::{self as store, Store, Tx, events};
 use moxxy_types::{
     error::{Error, Result},
     events::{Event, EventContext},
-    ids::{Name, RunId},
+    ids::{Name, RunId, SessionId},
     tokens::Principal,
 };
 
@@ -23,18 +23,37 @@ pub async fn delete(runs: &Runs, principal: Principal, agent: &Name, id: RunId) 
         return Err(holds_decision());
     }
     let (store, subject) = (runs.store.clone(), EventContext::agent(agent).by(principal.name()));
-    let removal = async move {
-        remove_rows(&store, id.clone()).await?;
-        let recorded = store.write(move |tx| {
-            Box::pin(async move {
-                store::sessions::recount_left_out(tx, &run.session_id).await?;
-                events::record(tx, &subject, Event::RunDeleted { deleted_run_id: id }).await
-            })
-        });
-        recorded.await
-    };
+    let removal = async move { remove(&store, (id, run.session_id), subject, false).await };
     // A deletion that has begun is completed, even if the client disconnects.
     runs.tasks.run_detached("run removal", removal).await
+}
+
+/// Removes a run in pieces, and records that. `with_session`: also removes its session if no runs are left in it.
+pub async fn remove(
+    store: &Store,
+    (id, session): (RunId, SessionId),
+    subject: EventContext,
+    with_session: bool,
+) -> Result<()> {
+    loop {
+        let (id, session, subject) = (id.clone(), session.clone(), subject.clone());
+        let removing = store.write(move |tx| {
+            Box::pin(async move {
+                if store::runs::remove_rows(tx, &id, ROWS_PER_TRANSACTION).await? == ROWS_PER_TRANSACTION {
+                    return Ok(false);
+                }
+                store::sessions::recount_left_out(tx, &session).await?;
+                if with_session {
+                    store::sessions::delete_without_runs(tx, &session).await?;
+                }
+                events::record(tx, &subject, Event::RunDeleted { deleted_run_id: id }).await?;
+                Ok(true)
+            })
+        });
+        if removing.await? {
+            return Ok(());
+        }
+    }
 }
 
 /// Error for what cannot be deleted, because a person decided in it on calls of other runs.

@@ -30,7 +30,7 @@ use tokio::time::timeout;
 
 pub use approval::tool_names;
 pub use control::Scheduler;
-pub use delete::{delete, holds_decision, remove_rows};
+pub use delete::{delete, holds_decision, remove, remove_rows};
 pub(super) use questions::record_expired;
 pub use queue::wake;
 pub use resume::{cancel_all, resume_all};

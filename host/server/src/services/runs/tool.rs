@@ -106,7 +106,8 @@ async fn in_order(
         }
         let progress = match index {
             0 => run(executor, gate, call, &decision, Commit::WithNext).await?,
-            _ => decide_and_run(executor, gate.message, call.clone()).await?,
+            // The end of the call before waits no longer than that of a step.
+            _ => executor.with_deferred(decide_and_run(executor, gate.message, call.clone())).await?,
         };
         let is_answered = matches!(progress, CallProgress::Answered(_));
         made.push(progress);
