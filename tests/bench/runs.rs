@@ -3,7 +3,7 @@
 //!
 //! The floor is the number of small transactions that SQLite commits per second in the same folder, one at a time, each
 //! with a flush to disk. `BASELINE` names the binary of another version, which is measured in turns with this one.
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on stops")]
 
 #[path = "server.rs"]
 mod server;

@@ -25,7 +25,7 @@ const ADDING: &str = "Examples:
 pub(crate) enum Command {
     /// Let a component use a secret. What is installed later asks anew.
     #[command(after_help = ADDING)]
-    Add(Add),
+    Add(Box<Add>),
     /// List the grants.
     List,
     /// Take a grant back; the next use is refused, in the midst of a run too.
