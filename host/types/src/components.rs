@@ -16,7 +16,9 @@ use crate::{digest::Digest, ids::Name};
 #[schemars(rename = "Kind")]
 #[strum(serialize_all = "lowercase", const_into_str)]
 pub enum World {
+    /// Has tools that models can call.
     Skill,
+    /// Has models.
     Provider,
 }
 
