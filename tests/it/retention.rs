@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use moxxy_types::clock::{self, Clock};
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
@@ -143,4 +144,24 @@ async fn runs_of_chats_go_after_their_time_and_others_stay() {
     // The next time is visible.
     let jobs = server.get("/v1/jobs?kind=runs.prune").await.expect(200);
     assert_eq!(jobs[0]["status"], "due");
+}
+
+#[tokio::test]
+async fn the_space_of_removed_events_is_returned() {
+    let server = Server::start().await;
+    let home = server.stop().await;
+    let path = config(home.path()).database();
+    let mut db = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+                INSERT INTO events (event_id, timestamp, event_type, payload)
+                SELECT 'filler-' || i, '2026-01-01T00:00:00.000Z', 'token.denied', printf('{\"text\":\"%.400c\"}', 'x') FROM n";
+    sqlx::query(fill).execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+    let size = || std::fs::metadata(&path).unwrap().len();
+    let full = size();
+    let mut due = clock::format(OffsetDateTime::now_utc());
+    let server = Server::at(home, |config| config.events.keep_events = 100).await;
+    pruned(&server, "events.prune", &mut due).await;
+    let _home = server.stop().await;
+    assert!(size() < full / 10, "{} of {full}", size());
 }

@@ -10,7 +10,7 @@ use moxxy_types::{
 };
 use sqlx::{
     ConnectOptions as _, Connection as _,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use super::{Db, Tx, migration};
@@ -34,7 +34,8 @@ pub async fn open(path: &Path) -> Result<Db> {
         .filename(path)
         .journal_mode(SqliteJournalMode::Memory)
         .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true);
+        .foreign_keys(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental);
     options.connect().await.map_err(|error| match database::is_damaged(&error) {
         true => unreadable(path, &error.to_string()),
         false => error.into(),

@@ -41,7 +41,7 @@ use moxxy_types::{
 };
 use sqlx::{
     ConnectOptions as _, Connection as _, FromRow, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -100,13 +100,15 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let mut connection = options.connect().await.map_err(|e| cannot_open(path, &e))?;
+        // Takes effect in a new database, and in a restored one.
+        let writing = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+        let mut connection = writing.connect().await.map_err(|e| cannot_open(path, &e))?;
         let monitor = condition::Monitor::new(path).map_err(|e| cannot_open(path, &sqlx::Error::Io(e)))?;
         let version = migration::migrate(&mut connection, path).await?;
         let readers = Readers::open(&options, path).await?;
         let (jobs, queue) = mpsc::channel(WRITE_QUEUE_CAPACITY);
         let (chain, outage) = (audit::Chain::default(), outage::StorageOutage::default());
-        let tx = Tx::new((connection, options), clock.clone(), chain.clone(), outage.clone());
+        let tx = Tx::new((connection, writing), clock.clone(), chain.clone(), outage.clone());
         let job_changes = watch::Sender::default();
         tasks.spawn(
             "store writer",

@@ -4,9 +4,12 @@ use moxxy_types::{
     error::Result,
     ids::{Name, RunId, SessionId},
 };
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{Db, Tx};
+
+/// Mode of databases that this version created or restored.
+const INCREMENTAL: i64 = 2;
 
 /// A run that has ended.
 #[derive(Debug, Clone, FromRow)]
@@ -48,4 +51,13 @@ pub async fn ended_runs(db: &mut Db, of_chats: bool, before: &str, position: i64
         }
     };
     Ok(sqlx::query_as(sql).bind(before).bind(position).bind(max).fetch_all(db).await?)
+}
+
+/// Returns up to `max` free pages to the file system. Returns whether more are left.
+pub async fn release_pages(tx: &mut Tx, max: u32) -> Result<bool> {
+    // One row for each page.
+    sqlx::query(AssertSqlSafe(format!("PRAGMA incremental_vacuum({max})"))).fetch_all(&mut **tx).await?;
+    let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut **tx).await?;
+    let mode: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut **tx).await?;
+    Ok(free > 0 && mode == INCREMENTAL)
 }

@@ -23,6 +23,8 @@ const PRUNE_INTERVAL_SECONDS: i64 = 60;
 const RUN_PRUNE_INTERVAL_SECONDS: i64 = 3600;
 /// Maximum number of events that one transaction removes, so that others can run in between.
 const EVENTS_PER_TRANSACTION: i64 = 500;
+/// Maximum number of free pages that one transaction returns to the file system.
+const PAGES_PER_TRANSACTION: u32 = 1000;
 /// Time after which the present is stored again. An idle server writes seldom.
 const MAX_UNSTORED: Duration = Duration::minutes(30);
 /// Number of runs that are read at once.
@@ -37,6 +39,7 @@ pub fn register_jobs(events: &Events, limits: &config::Events, background: &Back
             let removed = prune(&events, &limits).await?;
             if removed > 0 {
                 tracing::info!(removed, "old events were removed");
+                release_pages(&events.store).await?;
             }
             Ok(Effect::none(Next::At(events.store.clock().after(PRUNE_INTERVAL_SECONDS))))
         }
@@ -54,11 +57,19 @@ pub fn register_run_jobs(runs: &Runs, background: &Background) {
                 let removed = prune_runs(&runs, of_chats, days).await?;
                 if removed > 0 {
                     tracing::info!(removed, of_chats, "old runs were removed");
+                    release_pages(&runs.store).await?;
                 }
             }
             Ok(Effect::none(Next::At(runs.store.clock().after(RUN_PRUNE_INTERVAL_SECONDS))))
         }
     });
+}
+
+/// Returns free pages to the file system, in pieces.
+async fn release_pages(store: &Store) -> Result<()> {
+    let release = || store.write(|tx| Box::pin(store::retention::release_pages(tx, PAGES_PER_TRANSACTION)));
+    while release().await? {}
+    Ok(())
 }
 
 /// Returns the time before which rows are removed: `days` before the present, or never if it is 0.
