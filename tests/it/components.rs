@@ -53,7 +53,7 @@ async fn one_installation_serves_three_agents() {
     assert!(server.delete(own).await.error(409, "installed_for_server").contains(&path));
     server.patch(own, json!({ "config": {} })).await.error(409, "installed_for_server");
     server.post(&format!("{own}/rollback"), json!({})).await.error(409, "installed_for_server");
-    // Who is left out keeps its values, and loses the tools.
+    // An agent that is left out keeps its values and loses the tools.
     let mut events = server.events("event_type=skill.enabled&after=0").await;
     events.until("skill.enabled").await;
     let left = server.patch(&path, json!({ "agents": ["cleo"] })).await.expect(200);
