@@ -93,7 +93,7 @@ async fn present(store: &Store) -> Result<OffsetDateTime> {
     // A jump of the clock is no time that the server ran.
     let limit = last + 24 * (now - checked_at).clamp(Duration::ZERO, Duration::HOUR);
     let is_ahead = now > limit;
-    if is_ahead {
+    if now - limit > Duration::DAY {
         tracing::warn!(present = clock::format(limit), "the clock moved far ahead, so old data is removed slowly");
     }
     let present = limit.min(now);
