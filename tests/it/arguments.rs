@@ -64,8 +64,12 @@ async fn a_client_is_told_each_argument_that_is_wrong() {
     let arguments = json!({ "items": [{ "code": "AB1", "count": 0 }], "extra": 1 });
     let refused = server.invoke("ada", "strict", "order", arguments).await;
     let details = json!([
-        { "field": "arguments.extra", "reason": "it is not known; known are: `items`, `note`, `speed`" },
-        { "field": "arguments.items[0].count", "reason": "it is 0, but has to be at least 1" },
+        { "field": "arguments.extra", "pointer": "/arguments/extra", "reason": "it is not known; known are: `items`, `note`, `speed`" },
+        {
+            "field": "arguments.items[0].count",
+            "pointer": "/arguments/items/0/count",
+            "reason": "it is 0, but has to be at least 1",
+        },
     ]);
     assert_eq!(refused.body["details"], details);
     refused.error(400, "invalid_arguments");

@@ -1,9 +1,11 @@
 //! Format of errors: the same for every error, whatever its source.
 
-use reqwest::Method;
-use serde_json::json;
+use std::collections::BTreeSet;
 
-use crate::harness::{Server, send};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Server, send};
 
 #[tokio::test]
 async fn bad_bodies_are_named_and_change_nothing() {
@@ -37,6 +39,54 @@ async fn bad_bodies_are_named_and_change_nothing() {
     let answer = server.post("/v1/agents", nested).await;
     assert_eq!(answer.body["details"][0]["field"], "limits.max_steps");
     assert_eq!(server.get("/v1/agents").await.expect(200).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn all_wrong_fields_are_reported_at_once() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let pointers = |answer: &Answer| {
+        let details = answer.body["details"].as_array().unwrap().iter();
+        details.map(|detail| detail["pointer"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let cases = [
+        // Of the wrong type, missing and unknown.
+        (
+            "/v1/agents",
+            json!({ "name": "A b", "provider": 5, "limits": { "max_steps": "x", "a/b": 1 } }),
+            &["/name", "/provider", "/model", "/limits/max_steps", "/limits/a~1b"][..],
+        ),
+        // Out of range.
+        (
+            "/v1/agents",
+            json!({
+                "name": "bob", "provider": "offline", "model": "", "temperature": 3,
+                "limits": { "max_steps": 0, "max_cost": 0 }, "fallbacks": [{ "provider": "none", "model": "x" }],
+            }),
+            &["/model", "/temperature", "/limits/max_steps", "/limits/max_cost", "/fallbacks/0/provider"],
+        ),
+        ("/v1/auth/tokens", json!({ "scopes": [], "expires_in_seconds": 0 }), &["/scopes", "/expires_in_seconds"]),
+        ("/v1/auth/tokens", json!({ "scopes": ["all"], "description": 1 }), &["/scopes/0", "/description"]),
+        (
+            "/v1/vault/grants",
+            json!({ "hosts": [], "place": "somewhere", "max_uses": 0, "expires_at": "soon" }),
+            &["/secret_id", "/agent_id", "/hosts", "/place", "/max_uses", "/expires_at"],
+        ),
+        ("/v1/vault/secrets", json!({ "name": "K", "value": "", "colour": 1 }), &["/colour"]),
+        ("/v1/agents/ada/runs", json!({ "session": "A" }), &["/task", "/session"]),
+        ("/v1/agents/ada/runs", json!([]), &[""]),
+    ];
+    for (path, body, expected) in cases {
+        let refused = server.post(path, body.clone()).await;
+        let expected = expected.iter().map(|&pointer| pointer.to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(pointers(&refused), expected, "{path} {body}: {refused:?}");
+        let message = refused.error(400, "invalid_input");
+        assert!(message.starts_with("Invalid `"), "{message}");
+    }
+    // Parameters are not part of a body.
+    let refused = server.get("/v1/agents?limit=0").await;
+    assert_eq!(refused.body["details"][0]["field"], "limit");
+    assert_eq!(refused.body["details"][0]["pointer"], Value::Null);
 }
 
 #[tokio::test]

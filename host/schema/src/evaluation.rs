@@ -15,7 +15,7 @@ use super::{
 /// Maximum nesting depth of schemas in an evaluation, including references.
 const MAX_DEPTH: usize = 160;
 /// Maximum number of reported mismatches.
-const MAX_REPORTED: usize = 5;
+const MAX_REPORTED: usize = 32;
 /// Cost of reporting a mismatch, in steps.
 const REPORT_COST_STEPS: usize = 16;
 

@@ -24,6 +24,9 @@ pub use pattern::Patterns;
 
 use self::{budget::Budget, evaluation::Evaluation};
 
+/// Maximum number of mismatches in a sentence.
+const MAX_DESCRIBED: usize = 5;
+
 /// Part of a value that does not fit a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
@@ -47,18 +50,22 @@ pub fn reject_mismatches(code: &'static str, field: &str, wrong: Vec<Mismatch>) 
         return Ok(());
     }
     let problem = Problem::new(code, format!("Invalid `{field}`: {}", describe_mismatches(&wrong)));
-    let detail = |Mismatch { place, reason }: Mismatch| {
-        let field = if place.is_empty() { field.to_owned() } else { format!("{field}.{place}") };
-        Detail { field, reason }
+    let detail = |Mismatch { place, reason }: Mismatch| match place.as_str() {
+        "" => Detail::field(field, reason),
+        place => Detail::field(&format!("{field}.{place}"), reason),
     };
     Err(Error::Invalid(problem, wrong.into_iter().map(detail).collect()))
 }
 
-/// Returns the mismatches in one sentence.
+/// Returns the mismatches in one sentence, which lists at most [`MAX_DESCRIBED`] of them.
 pub fn describe_mismatches(wrong: &[Mismatch]) -> String {
     let describe = |Mismatch { place, reason }: &Mismatch| match place.as_str() {
         "" => reason.clone(),
         place => format!("`{place}`: {reason}"),
     };
-    wrong.iter().map(describe).collect::<Vec<_>>().join("; ")
+    let mut described: Vec<_> = wrong.iter().take(MAX_DESCRIBED).map(describe).collect();
+    if let more @ 1.. = wrong.len().saturating_sub(MAX_DESCRIBED) {
+        described.push(format!("and {more} more"));
+    }
+    described.join("; ")
 }

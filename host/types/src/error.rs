@@ -23,12 +23,20 @@ const DATABASE_FAILED: &str = "database_failed";
 /// Code of the error for a damaged database.
 pub const DATABASE_DAMAGED: &str = "database_damaged";
 
-/// Invalid field of an input.
+/// Invalid field, parameter or header of an input.
 #[derive(Debug, Clone, Serialize)]
 pub struct Detail {
+    /// Its name. Fields are paths, such as `fallbacks[0].model`.
     pub field: String,
+    /// The field as a JSON Pointer (RFC 6901) into the body; empty for the body itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
     pub reason: String,
 }
+
+/// Invalid fields of a body, collected so that the client learns of all of them at once.
+#[derive(Debug, Default)]
+pub struct InvalidFields(Vec<Detail>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -64,6 +72,48 @@ pub enum Error {
     Internal(#[source] Source),
 }
 
+impl Detail {
+    /// Creates the detail of a field of a body. `body` is the body itself.
+    pub fn field(field: &str, reason: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), pointer: Some(pointer(field)), reason: reason.into() }
+    }
+
+    /// Creates the detail of a parameter or a header.
+    pub fn parameter(name: &str, reason: impl Into<String>) -> Self {
+        Self { field: name.to_owned(), pointer: None, reason: reason.into() }
+    }
+}
+
+/// Returns the JSON Pointer for the path of a field.
+fn pointer(field: &str) -> String {
+    if field == "body" {
+        return String::new();
+    }
+    let path = field.replace('~', "~0").replace('/', "~1");
+    format!("/{}", path.replace(['.', '['], "/").replace(']', ""))
+}
+
+impl InvalidFields {
+    pub fn push(&mut self, field: &str, reason: impl Into<String>) {
+        self.0.push(Detail::field(field, reason));
+    }
+
+    /// Adds the fields that a check found, and returns other errors.
+    pub fn collect(&mut self, checked: Result<()>) -> Result<()> {
+        match checked {
+            Err(Error::Invalid(_, details)) if !details.is_empty() => {
+                self.0.extend(details);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    pub fn into_result(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::invalid_fields(self.0)) }
+    }
+}
+
 impl Problem {
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into() }
@@ -95,9 +145,18 @@ impl Error {
 
     /// Creates an error for an invalid value in one field.
     pub fn invalid_field(field: &str, reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        let problem = Problem::new("invalid_input", format!("Invalid `{field}`: {reason}"));
-        Self::Invalid(problem, vec![Detail { field: field.to_owned(), reason }])
+        Self::invalid_fields(vec![Detail::field(field, reason)])
+    }
+
+    /// Creates an error for an invalid query parameter or header.
+    pub fn invalid_parameter(name: &str, reason: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![Detail::parameter(name, reason)])
+    }
+
+    /// Creates an error for invalid fields, of which there is at least one.
+    pub fn invalid_fields(details: Vec<Detail>) -> Self {
+        let list: Vec<_> = details.iter().map(|wrong| format!("`{}`: {}", wrong.field, wrong.reason)).collect();
+        Self::Invalid(Problem::new("invalid_input", format!("Invalid {}", list.join("; "))), details)
     }
 
     pub fn too_large(message: impl Into<String>) -> Self {

@@ -56,7 +56,7 @@ impl From<Earlier> for Error {
                     "The first request with this Idempotency-Key was carried out, on '{id}'; its answer is not kept, \
                      as it showed a secret or was large"
                 );
-                let details = vec![Detail { field: "id".into(), reason: id }];
+                let details = vec![Detail::parameter("id", id)];
                 Self::Conflict(Problem::new("already_done", message), details)
             }
             Earlier::Running | Earlier::Run(_) | Earlier::Answered { .. } => {

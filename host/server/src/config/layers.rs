@@ -120,7 +120,7 @@ impl Layers {
     }
 
     pub fn problem(&mut self, option: &str, reason: String) {
-        self.problems.push(Detail { field: option.to_owned(), reason });
+        self.problems.push(Detail::parameter(option, reason));
     }
 
     fn set_text(&mut self, option: &str, text: &str, source: Source) {

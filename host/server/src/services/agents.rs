@@ -5,7 +5,7 @@ use std::time::Duration;
 use moxxy_store::{self as store, Store, Tx, events};
 use moxxy_types::{
     agents::{Agent, AgentKey, Fallback, Limits, Settings},
-    error::{Error, Result},
+    error::{Error, InvalidFields, Result},
     events::{Event, EventContext},
     ids::Name,
     jobs::{AGENT_REMOVAL, NewJob},
@@ -120,8 +120,7 @@ pub async fn create(runs: &Runs, principal: Principal, new: NewAgent) -> Result<
         temperature: new.temperature,
         limits: new.limits,
     };
-    check_values(&settings)?;
-    check_models(runs, &settings, &[]).await?;
+    check(runs, &settings, &[]).await?;
     runs.store
         .write(move |tx| {
             Box::pin(async move {
@@ -140,9 +139,8 @@ pub async fn update(runs: &Runs, principal: Principal, name: Name, patch: Patch,
     let before = store::agents::get(&mut *runs.store.read().await?, &name).await?.settings;
     let mut wanted = before.clone();
     patch.clone().apply(&mut wanted);
-    check_values(&wanted)?;
     let known: Vec<_> = before.models().collect();
-    check_models(runs, &wanted, &known).await?;
+    check(runs, &wanted, &known).await?;
     runs.store
         .write(move |tx| {
             Box::pin(async move {
@@ -253,47 +251,56 @@ fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut V
     }
 }
 
+/// Checks all settings. `known` models are not looked up.
+async fn check(runs: &Runs, settings: &Settings, known: &[Fallback]) -> Result<()> {
+    let mut wrong = InvalidFields::default();
+    check_values(settings, &mut wrong);
+    check_models(runs, settings, known, &mut wrong).await?;
+    wrong.into_result()
+}
+
 /// Checks the settings that need no lookup.
-fn check_values(settings: &Settings) -> Result<()> {
+fn check_values(settings: &Settings, wrong: &mut InvalidFields) {
     let persona = settings.persona.as_ref().map_or(0, String::len);
     if persona > MAX_PERSONA_BYTES {
-        return Err(Error::invalid_field(
-            "persona",
-            format!("it has {persona} bytes; the limit is {MAX_PERSONA_BYTES}"),
-        ));
+        wrong.push("persona", format!("it has {persona} bytes; the limit is {MAX_PERSONA_BYTES}"));
     }
     if settings.temperature.is_some_and(|t| !TEMPERATURE_RANGE.contains(&t)) {
-        return Err(Error::invalid_field("temperature", "it is a number from 0 to 2"));
-    }
-    let limits = &settings.limits;
-    let numbers = [limits.max_tokens, limits.max_seconds, limits.max_tokens_per_day];
-    if limits.max_steps == Some(0) || limits.max_tool_calls == Some(0) || numbers.contains(&Some(0)) {
-        return Err(Error::invalid_field("limits", "a limit is at least 1"));
-    }
-    if [limits.max_cost, limits.max_cost_per_day].into_iter().flatten().any(Dollars::is_zero) {
-        return Err(Error::invalid_field("limits", "a limit on money is more than 0"));
+        wrong.push("temperature", "it is a number from 0 to 2");
     }
     if settings.fallbacks.len() > MAX_FALLBACKS {
-        return Err(Error::invalid_field("fallbacks", format!("it has at most {MAX_FALLBACKS} models")));
+        wrong.push("fallbacks", format!("it has at most {MAX_FALLBACKS} models"));
     }
-    if settings.models().any(|known| !(1..=MAX_MODEL_NAME_BYTES).contains(&known.model.len())) {
-        return Err(Error::invalid_field("model", format!("it has 1 to {MAX_MODEL_NAME_BYTES} bytes")));
+    let limits = &settings.limits;
+    let numbers = [
+        ("max_steps", limits.max_steps.map(u64::from)),
+        ("max_tool_calls", limits.max_tool_calls.map(u64::from)),
+        ("max_tokens", limits.max_tokens),
+        ("max_seconds", limits.max_seconds),
+        ("max_tokens_per_day", limits.max_tokens_per_day),
+    ];
+    for (name, _) in numbers.into_iter().filter(|(_, limit)| *limit == Some(0)) {
+        wrong.push(&format!("limits.{name}"), "a limit is at least 1");
     }
-    Ok(())
+    let costs = [("max_cost", limits.max_cost), ("max_cost_per_day", limits.max_cost_per_day)];
+    for (name, _) in costs.into_iter().filter(|(_, limit)| limit.is_some_and(Dollars::is_zero)) {
+        wrong.push(&format!("limits.{name}"), "a limit on money is more than 0");
+    }
 }
 
 /// Checks that models are distinct, and that providers have those that are not in `known`.
-async fn check_models(runs: &Runs, settings: &Settings, known: &[Fallback]) -> Result<()> {
-    for (index, wanted) in settings.models().enumerate() {
+async fn check_models(runs: &Runs, settings: &Settings, known: &[Fallback], wrong: &mut InvalidFields) -> Result<()> {
+    for (index, wanted) in settings.models().take(1 + MAX_FALLBACKS).enumerate() {
         let field = |name: &str| match index {
             0 => name.to_owned(),
             _ => format!("fallbacks[{}].{name}", index - 1),
         };
-        if settings.models().take(index).any(|other| other == wanted) {
-            return Err(Error::invalid_field(&field("model"), "it is there already, and would fail again"));
-        }
-        if !known.contains(&wanted) {
-            check_model(runs, &wanted, field).await?;
+        if !(1..=MAX_MODEL_NAME_BYTES).contains(&wanted.model.len()) {
+            wrong.push(&field("model"), format!("it has 1 to {MAX_MODEL_NAME_BYTES} bytes"));
+        } else if settings.models().take(index).any(|other| other == wanted) {
+            wrong.push(&field("model"), "it is there already, and would fail again");
+        } else if !known.contains(&wanted) {
+            wrong.collect(check_model(runs, &wanted, field).await)?;
         }
     }
     Ok(())

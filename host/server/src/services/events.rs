@@ -63,7 +63,7 @@ impl Events {
         let last = store::events::last_position(&mut db).await?;
         drop(db);
         if after.is_some_and(|after| !(0..=last).contains(&after)) {
-            return Err(Error::invalid_field("after", format!("it is 0 to {last}, where the log ends now")));
+            return Err(Error::invalid_parameter("after", format!("it is 0 to {last}, where the log ends now")));
         }
         Subscription::new(&self.broadcast, &self.store, filter, after).await
     }
@@ -73,5 +73,5 @@ impl Events {
 pub fn check_types(filter: &Filter) -> Result<()> {
     let Some(unknown) = filter.unknown_type() else { return Ok(()) };
     let reason = format!("no event is of the type {unknown:?}; there are: {}", Event::TYPES.join(", "));
-    Err(Error::invalid_field("event_type", reason))
+    Err(Error::invalid_parameter("event_type", reason))
 }

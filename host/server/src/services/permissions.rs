@@ -156,7 +156,7 @@ pub fn check_consent(old: &Manifest, new: &Manifest, accepted: &Names) -> Result
         return Ok(());
     }
     let message = format!("The new version asks for more: {}. Consent with `accept`", more.join(", "));
-    let details = more.into_iter().map(|name| Detail { field: "accept".into(), reason: name }).collect();
+    let details = more.into_iter().map(|name| Detail::field("accept", name)).collect();
     Err(Error::Conflict(Problem::new("consent_required", message), details))
 }
 

@@ -3,7 +3,7 @@
 use moxxy_secrets::{self as secrets, Row, seal};
 use moxxy_store::{self as store, events};
 use moxxy_types::{
-    error::{Error, Result},
+    error::{InvalidFields, Result},
     events::{Event, EventContext},
     ids::{SecretId, SecretName},
     paging::{Page, PageRequest},
@@ -153,11 +153,12 @@ fn row(secret: &Secret) -> Row<'_> {
 }
 
 fn check(Value(value): &Value, description: Option<&str>) -> Result<()> {
+    let mut wrong = InvalidFields::default();
     if !(1..=secrets::Value::MAX_BYTES).contains(&value.len()) {
-        return Err(Error::invalid_field("value", format!("it has 1 to {} bytes", secrets::Value::MAX_BYTES)));
+        wrong.push("value", format!("it has 1 to {} bytes", secrets::Value::MAX_BYTES));
     }
     if description.is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES) {
-        return Err(Error::invalid_field("description", format!("it has at most {MAX_DESCRIPTION_BYTES} bytes")));
+        wrong.push("description", format!("it has at most {MAX_DESCRIPTION_BYTES} bytes"));
     }
-    Ok(())
+    wrong.into_result()
 }

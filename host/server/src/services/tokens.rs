@@ -11,7 +11,7 @@ use moxxy_store::{self as store, Tx, events};
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     clock, digest,
-    error::{Error, Problem, Result},
+    error::{Error, InvalidFields, Problem, Result},
     events::{Event, EventContext, RejectionCount},
     ids::{self, TokenId},
     paging::{Page, PageRequest},
@@ -184,16 +184,17 @@ pub fn not_the_first() -> Error {
 }
 
 pub(super) fn checked(new: NewToken) -> Result<NewToken> {
+    let mut wrong = InvalidFields::default();
     if new.scopes.is_empty() {
-        return Err(Error::invalid_field("scopes", "it names at least one scope"));
+        wrong.push("scopes", "it names at least one scope");
     }
     if new.description.as_ref().is_some_and(|text| text.len() > MAX_DESCRIPTION_BYTES) {
-        return Err(Error::invalid_field("description", format!("it has at most {MAX_DESCRIPTION_BYTES} bytes")));
+        wrong.push("description", format!("it has at most {MAX_DESCRIPTION_BYTES} bytes"));
     }
     if new.expires_in_seconds.is_some_and(|seconds| !(1..=MAX_LIFETIME_SECONDS).contains(&seconds)) {
-        return Err(Error::invalid_field("expires_in_seconds", format!("it is 1 to {MAX_LIFETIME_SECONDS}")));
+        wrong.push("expires_in_seconds", format!("it is 1 to {MAX_LIFETIME_SECONDS}"));
     }
-    Ok(new)
+    wrong.into_result().map(|()| new)
 }
 
 pub(super) async fn insert(tx: &mut Tx, creator: Creator, new: NewToken) -> Result<Issued> {

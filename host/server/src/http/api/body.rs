@@ -8,9 +8,10 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
+use moxxy_schema::Patterns;
 use moxxy_system::{json, tasks};
-use moxxy_types::error::Error;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use moxxy_types::error::{Detail, Error};
+use serde::de::IgnoredAny;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
@@ -18,10 +19,13 @@ use tokio::{
 
 use crate::{
     config,
-    http::state::HttpState,
     http::{
         api::{answer::ApiError, extract::in_plain_words},
         net::connections::ConnectionSlot,
+    },
+    http::{
+        openapi::{self, RequestBody},
+        state::HttpState,
     },
 };
 
@@ -88,11 +92,11 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Parses a JSON body, off the server's worker threads if it is large.
-pub(crate) async fn parsed<T: DeserializeOwned + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
+pub(crate) async fn parsed<T: RequestBody + Send + 'static>(body: Bytes) -> Result<T, ApiError> {
     tasks::run_sized(body.len(), move || parse(&body)).await?.map_err(Into::into)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+fn parse<T: RequestBody>(body: &[u8]) -> Result<T, Error> {
     let (depth, values) = json::shape(body);
     if depth > json::MAX_DEPTH {
         return Err(Error::invalid_field("body", format!("it nests at most {} levels deep", json::MAX_DEPTH)));
@@ -110,8 +114,22 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { "body" } else { &field };
-        Error::invalid_field(field, in_plain_words(&error.inner().to_string()))
+        let first = Detail::field(field, in_plain_words(&error.inner().to_string()));
+        Error::invalid_fields(with_others::<T>(first, body))
     })
+}
+
+/// Returns the invalid field at which parsing ended, and all others that the schema of the body finds.
+fn with_others<T: RequestBody>(first: Detail, body: &[u8]) -> Vec<Detail> {
+    let Ok(value) = serde_json::from_slice(body) else { return vec![first] };
+    let schema = moxxy_schema::Schema::new(&openapi::inline_schema::<T>().to_value(), &mut Patterns::default());
+    let found = schema.mismatches(&value).into_iter().map(|wrong| match &*wrong.place {
+        "" => Detail::field("body", wrong.reason),
+        place => Detail::field(place, wrong.reason),
+    });
+    let others =
+        found.filter(|other| other.pointer != first.pointer && !first.reason.contains(&format!("`{}`", other.field)));
+    std::iter::once(first.clone()).chain(others).collect()
 }
 
 pub(crate) fn unsupported() -> ApiError {

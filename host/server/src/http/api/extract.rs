@@ -14,7 +14,7 @@ use serde_path_to_error::Segment;
 
 use crate::{
     http::api::{answer::ApiError, body, paging},
-    http::state::HttpState,
+    http::{openapi::RequestBody, state::HttpState},
     services::etag::Expected,
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct Query<T>(pub T);
 #[derive(Debug)]
 pub(crate) struct IfMatch(pub Expected);
 
-impl<T: DeserializeOwned + Send + 'static> FromRequest<HttpState> for Json<T> {
+impl<T: RequestBody + Send + 'static> FromRequest<HttpState> for Json<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
         if !body::is_json(request.headers()) {
@@ -51,7 +51,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<HttpState> for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default + Send + 'static> FromRequest<HttpState> for OptionalJson<T> {
+impl<T: RequestBody + Default + Send + 'static> FromRequest<HttpState> for OptionalJson<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &HttpState) -> Result<Self, ApiError> {
         let (parts, sent) = request.into_parts();
@@ -119,7 +119,7 @@ fn unreadable(rejection: PathRejection) -> Error {
 }
 
 fn wrong(code: &'static str, message: String, field: &str, reason: &str) -> Error {
-    Error::Invalid(Problem::new(code, message), vec![Detail { field: field.to_owned(), reason: reason.to_owned() }])
+    Error::Invalid(Problem::new(code, message), vec![Detail::parameter(field, reason)])
 }
 
 impl FromRequestParts<HttpState> for IfMatch {
@@ -128,7 +128,7 @@ impl FromRequestParts<HttpState> for IfMatch {
         let lines = parts.headers.get_all(header::IF_MATCH);
         let mut tags = Vec::new();
         for line in lines {
-            let line = line.to_str().map_err(|_| Error::invalid_field("If-Match", "it is not readable"))?;
+            let line = line.to_str().map_err(|_| Error::invalid_parameter("If-Match", "it is not readable"))?;
             tags.extend(line.split(',').map(str::trim));
         }
         if tags.is_empty() || tags.contains(&"*") {

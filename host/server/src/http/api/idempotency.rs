@@ -84,7 +84,7 @@ async fn read_claim(state: &HttpState, request: Request) -> Result<(Request, Opt
     let Some(key) = request.headers().get(&KEY) else { return Ok((request, None)) };
     let key = key.to_str().unwrap_or_default().to_owned();
     if !(1..=MAX_KEY_CHARACTERS).contains(&key.len()) {
-        return Err(Error::invalid_field(
+        return Err(Error::invalid_parameter(
             "Idempotency-Key",
             format!("it has 1 to {MAX_KEY_CHARACTERS} visible characters"),
         )

@@ -76,7 +76,7 @@ impl<const OTHERS: bool> FromRequestParts<HttpState> for Paging<OTHERS> {
         }
         let limit = limit.unwrap_or(DEFAULT_LIMIT);
         if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Error::invalid_field("limit", format!("it is 1 to {MAX_LIMIT}")).into());
+            return Err(Error::invalid_parameter("limit", format!("it is 1 to {MAX_LIMIT}")).into());
         }
         let after = cursor.map(|cursor| decoded(&cursor)).transpose()?;
         Ok(Self { page: PageRequest { limit, after }, uri: parts.uri.clone() })
@@ -86,5 +86,5 @@ impl<const OTHERS: bool> FromRequestParts<HttpState> for Paging<OTHERS> {
 fn decoded(cursor: &str) -> Result<String, Error> {
     let bytes = BASE64URL.decode(cursor).ok().filter(|bytes| bytes.len() <= MAX_CURSOR_BYTES);
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    text.ok_or_else(|| Error::invalid_field("cursor", "it is not one that a `Link` of this list had"))
+    text.ok_or_else(|| Error::invalid_parameter("cursor", "it is not one that a `Link` of this list had"))
 }

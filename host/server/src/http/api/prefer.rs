@@ -48,7 +48,7 @@ impl FromRequestParts<HttpState> for LastEvent {
     async fn from_request_parts(parts: &mut Parts, _: &HttpState) -> Result<Self> {
         let Some(id) = parts.headers.get("last-event-id") else { return Ok(Self(None)) };
         let id = id.to_str().ok().and_then(|id| id.parse().ok());
-        let wrong = || Error::invalid_field("Last-Event-ID", "it is the id of an event of this stream: a number");
+        let wrong = || Error::invalid_parameter("Last-Event-ID", "it is the id of an event of this stream: a number");
         Ok(Self(Some(id.ok_or_else(wrong)?)))
     }
 }

@@ -6,7 +6,6 @@ use axum::{
     http::{StatusCode, header},
 };
 use moxxy_types::error::Error;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
             body,
             extract::Json,
         },
+        openapi::RequestBody,
         state::HttpState,
     },
     services::{
@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Upload<T>(pub T);
 
 /// A request with a component.
-pub(crate) trait WithComponent: DeserializeOwned + Send + 'static {
+pub(crate) trait WithComponent: RequestBody + Send + 'static {
     fn set_component(&mut self, component: Source);
 }
 

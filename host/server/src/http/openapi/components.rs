@@ -104,6 +104,7 @@ pub(super) fn error_schema() -> Value {
                     "required": ["field", "reason"],
                     "properties": {
                         "field": text("The field, parameter or header, as `limits.max_steps`."),
+                        "pointer": text("The field of the body, as a JSON Pointer: `/limits/max_steps`."),
                         "reason": text("What it has to be."),
                     },
                 },

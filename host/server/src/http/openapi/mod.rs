@@ -23,6 +23,7 @@ use crate::http::state::HttpState;
 use components::{ERRORS, reference};
 
 pub(super) use routes::{claiming_post, delete, get, patch, post, put};
+pub(super) use schemas::inline as inline_schema;
 
 /// Router that collects the descriptions of its routes.
 pub(super) type Routes = ApiRouter<HttpState>;

@@ -17,7 +17,7 @@ pub(super) fn begin() {
 }
 
 /// Returns the schema of a request type, with its subschemas inlined.
-pub(super) fn inline<T: JsonSchema>() -> Schema {
+pub(in crate::http) fn inline<T: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;

@@ -36,7 +36,7 @@ pub async fn head(access: &Access) -> Result<Head> {
 
 /// Parses a time in a filter.
 pub fn time(field: &str, text: &str) -> Result<String> {
-    let wrong = || Error::invalid_field(field, "it is a time such as 2030-01-02T03:04:05Z");
+    let wrong = || Error::invalid_parameter(field, "it is a time such as 2030-01-02T03:04:05Z");
     clock::parse(text).map(clock::format).ok_or_else(wrong)
 }
 

@@ -8,7 +8,7 @@ use moxxy_runtime::permission_requests;
 use moxxy_store::{self as store, Tx};
 use moxxy_types::{
     clock,
-    error::{Error, Result},
+    error::{Error, InvalidFields, Result},
     events::Event,
     grants::{Grant, Mode, NewGrant},
     host_port::HostPort,
@@ -49,7 +49,7 @@ pub async fn create(vault: &Vault, principal: Principal, mut new: NewGrant) -> R
                 let secret = match (&new.secret_id, &new.secret) {
                     (Some(id), None) => store::secrets::get(tx, id).await?,
                     (None, Some(name)) => store::secrets::get_by_name(tx, name).await?,
-                    _ => return Err(Error::invalid_field("secret_id", "name a secret, by its id or by `secret`")),
+                    _ => return Err(Error::internal("a grant without a secret")),
                 };
                 let name = new.name.clone().unwrap_or_else(|| secret.name.clone());
                 let giving = GrantIssuer { secret: &secret, by: principal.name(), terms: terms(&new) };
@@ -126,36 +126,39 @@ fn terms(new: &NewGrant) -> Terms {
 }
 
 fn check(vault: &Vault, new: &mut NewGrant) -> Result<()> {
+    let mut wrong = InvalidFields::default();
+    if new.secret_id.is_some() == new.secret.is_some() {
+        wrong.push("secret_id", "name a secret, by its id or by `secret`");
+    }
     let holders = [new.agent_id.is_some(), new.provider_id.is_some(), new.installation_id.is_some()];
     if holders.iter().filter(|given| **given).count() != 1 {
-        let reason = "send exactly one of `agent_id`, `provider_id` and `installation_id`";
-        return Err(Error::invalid_field("agent_id", reason));
-    }
-    if new.agent_id.is_none() && new.component.is_some() {
-        return Err(Error::invalid_field("component", "it names a skill of the agent in `agent_id`; remove it"));
+        wrong.push("agent_id", "send exactly one of `agent_id`, `provider_id` and `installation_id`");
+    } else if new.agent_id.is_none() && new.component.is_some() {
+        wrong.push("component", "it names a skill of the agent in `agent_id`; remove it");
     }
     if let Some(hosts) = &mut new.hosts {
-        *hosts = normalize_places(hosts).map_err(|reason| Error::invalid_field("hosts", reason))?;
-        if hosts.is_empty() {
-            return Err(Error::invalid_field("hosts", "it names at least one"));
+        match normalize_places(hosts) {
+            Ok(normal) if normal.is_empty() => wrong.push("hosts", "it names at least one"),
+            Ok(normal) => *hosts = normal,
+            Err(reason) => wrong.push("hosts", reason),
         }
     }
-    if let Some(place) = &new.place {
-        permission_requests::check_place(place).map_err(|reason| Error::invalid_field("place", reason))?;
+    if let Some(Err(reason)) = new.place.as_deref().map(permission_requests::check_place) {
+        wrong.push("place", reason);
     }
     if new.mode != Mode::Inject && (new.hosts.is_some() || new.place.is_some()) {
-        return Err(Error::invalid_field("mode", "only what is injected has hosts and a place"));
+        wrong.push("mode", "only what is injected has hosts and a place");
     }
     if let Some(end) = &mut new.expires_at {
-        *end = clock::parse(end)
-            .map(clock::format)
-            .filter(|end| *end > vault.store.clock().timestamp())
-            .ok_or_else(|| Error::invalid_field("expires_at", "it is a time to come, such as 2030-01-02T03:04:05Z"))?;
+        match clock::parse(end).map(clock::format).filter(|end| *end > vault.store.clock().timestamp()) {
+            Some(normal) => *end = normal,
+            None => wrong.push("expires_at", "it is a time to come, such as 2030-01-02T03:04:05Z"),
+        }
     }
     if new.max_uses.is_some_and(|uses| !(1..=MOST_USES).contains(&uses)) {
-        return Err(Error::invalid_field("max_uses", format!("it is 1 to {MOST_USES}")));
+        wrong.push("max_uses", format!("it is 1 to {MOST_USES}"));
     }
-    Ok(())
+    wrong.into_result()
 }
 
 /// Parses hosts, and single ports that are reached by plain HTTP.
