@@ -211,10 +211,42 @@ async fn a_dead_job_is_shown_retried_and_deleted() {
     server.get(&job).await.error(404, "job_not_found");
 }
 
+/// Waits until a query counts nothing.
+async fn until_none(db: &mut SqliteConnection, sql: &'static str) {
+    let gone = async {
+        while number(db, sql).await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("the removal takes too long");
+}
+
+#[tokio::test]
+async fn the_data_of_a_removed_skill_is_removed_in_pieces() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let shared = json!({ "component": { "bundled": "notes" }, "agents": "all" });
+    let shared = server.post("/v1/components", shared).await.expect(201);
+    let home = server.stop().await;
+    // As that of many agents.
+    let insert = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                  INSERT INTO keyvalue (installation, agent, key, value) SELECT i.key, n.i, 'a', x'00'
+                  FROM n, installations i WHERE i.kind = 'skill'";
+    sqlx::query(insert).execute(&mut database(home.path()).await).await.unwrap();
+    let server = Server::at(home, |_| {}).await;
+    server.delete(&format!("/v1/components/{}", shared["id"].as_str().unwrap())).await.expect(204);
+    let mut db = database(server.home.path()).await;
+    until_none(&mut db, "SELECT COUNT(*) FROM keyvalue").await;
+    until_none(&mut db, "SELECT COUNT(*) FROM jobs WHERE kind = 'keyvalue.remove'").await;
+}
+
 #[tokio::test]
 async fn a_deleted_agent_is_gone_at_once_and_its_rows_in_pieces() {
     let server = Server::start().await;
     server.offline("ada", "echo").await;
+    server.install("ada", "notes").await;
+    let note = json!({ "title": "milk", "text": "two bottles" });
+    server.invoke("ada", "notes", "write", note).await.expect(200);
     server.run("ada", "hello").await;
     let home = server.stop().await;
     // Far more than the deletion itself removes.
@@ -233,12 +265,8 @@ async fn a_deleted_agent_is_gone_at_once_and_its_rows_in_pieces() {
     let first = events.next().await.unwrap();
     assert_eq!(first.kind, "agent.deleted", "{:?}", first.data);
     let mut db = database(server.home.path()).await;
-    let gone = async {
-        while number(&mut db, "SELECT COUNT(*) FROM agents WHERE deleted_at IS NOT NULL").await > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("the removal takes too long");
+    until_none(&mut db, "SELECT COUNT(*) FROM agents WHERE deleted_at IS NOT NULL").await;
     assert_eq!(number(&mut db, "SELECT COUNT(*) FROM messages").await, 0);
+    assert_eq!(number(&mut db, "SELECT COUNT(*) FROM keyvalue").await, 0);
     assert_eq!(number(&mut db, "SELECT COUNT(*) FROM jobs WHERE kind = 'agent.remove'").await, 0);
 }

@@ -18,7 +18,7 @@ use crate::{
         agents, audit,
         components::Components,
         events::Events,
-        questions, retention,
+        installations, questions, retention,
         runs::{self, Runs},
         unlock,
         vault::Vault,
@@ -62,6 +62,7 @@ impl App {
         runs::resume_all(&app.runs).await?;
         questions::register_jobs(&app.runs, &app.background);
         agents::register_jobs(&app.runs, &app.background);
+        installations::remove::register_jobs(&app.components, &app.background);
         audit::register_jobs(&app.access, config.audit.keep_days, &app.background).await?;
         retention::register_jobs(&app.events, &config.events, &app.background);
         retention::register_run_jobs(&app.runs, &app.background);

@@ -136,6 +136,7 @@ pub async fn remove_rows(tx: &mut Tx, key: AgentKey, max: u64) -> Result<bool> {
         }
     }
     for sql in [
+        "DELETE FROM keyvalue WHERE rowid IN (SELECT rowid FROM keyvalue WHERE agent = ? LIMIT ?)",
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE agent = ? LIMIT ?)",
         "DELETE FROM events WHERE position IN (SELECT e.position FROM agents a JOIN events e
          ON e.agent_id = a.former_name AND e.position <= a.removed_to WHERE a.key = ? LIMIT ?)",

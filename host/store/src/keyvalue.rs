@@ -1,4 +1,4 @@
-//! Key-value storage of skills. Deleted together with the skill.
+//! Key-value storage of skills. A job deletes it after its skill or its agent was deleted.
 
 use moxxy_types::{agents::AgentKey, components::Staged, error::Result, installations::InstallationKey};
 
@@ -35,6 +35,19 @@ pub async fn put(
     };
     query.execute(&mut **tx).await?;
     Ok(())
+}
+
+/// Whether an installation has values.
+pub async fn any_of(db: &mut Db, skill: InstallationKey) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM keyvalue WHERE installation = ?)";
+    Ok(sqlx::query_scalar(sql).bind(skill.0).fetch_one(db).await?)
+}
+
+/// Removes up to `max` values of a deleted installation. Returns whether none are left.
+pub async fn remove_rows(tx: &mut Tx, skill: InstallationKey, max: i64) -> Result<bool> {
+    let sql = "DELETE FROM keyvalue WHERE rowid IN (SELECT rowid FROM keyvalue WHERE installation = ? LIMIT ?)";
+    let removed = sqlx::query(sql).bind(skill.0).bind(max).execute(&mut **tx).await?.rows_affected();
+    Ok(i64::try_from(removed).is_ok_and(|removed| removed < max))
 }
 
 /// Returns the number of values, and the total size of keys and values in bytes, after applying these writes.

@@ -14,6 +14,8 @@ use crate::{
 pub const QUESTION_EXPIRY: &str = "question.expire";
 /// Kind of the job that removes the rows of a deleted agent.
 pub const AGENT_REMOVAL: &str = "agent.remove";
+/// Kind of the job that removes the key-value data of a removed skill.
+pub const KEYVALUE_REMOVAL: &str = "keyvalue.remove";
 /// Kind of the job that removes old events.
 pub const EVENT_RETENTION: &str = "events.prune";
 /// Kind of the job that removes old runs.

@@ -56,7 +56,9 @@ pub async fn commit(
     if staged.is_empty() {
         return Ok(Ok(()));
     }
-    if !store::installations::exists(tx, owner.0).await? {
+    let (skill_exists, agent_exists) =
+        (store::installations::exists(tx, owner.0).await?, store::agents::exists(tx, owner.1).await?);
+    if !(skill_exists && agent_exists) {
         let message = format!("`{skill}` was removed while the call was running");
         return Ok(Err(Failure::refused("skill_removed", message)));
     }
