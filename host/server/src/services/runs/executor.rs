@@ -1,7 +1,8 @@
 //! Execution loop of one run: derives the next step from the stored state and executes it, until the run has ended.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt as _;
 use moxxy_store::{self as store, Tx, events, model_calls, steps};
 use moxxy_system::timeout;
 use moxxy_types::{
@@ -70,12 +71,16 @@ pub(super) async fn carry_out(runs: &Runs, id: &RunId, control: &Control) -> Res
     let budget = Budget::new(&state.settings.limits, &runs.config);
     let executor = RunExecutor { runs, run, control, deferred: Deferred::default() };
     let left = executor.time_left(budget.seconds.limit);
-    let ended = tokio::select! {
-        ended = executor.steps(state) => ended,
-        // Dropping the future drops the current step, which interrupts its call.
-        () = executor.time_up(left) => executor.fail(budget.out_of_time()).await,
+    let running = async {
+        tokio::select! {
+            ended = executor.steps(state) => ended,
+            // Dropping the future drops the current step, which interrupts its call.
+            () = executor.time_up(left) => executor.fail(budget.out_of_time()).await,
+        }
     };
-    executor.flush().await.and(ended)
+    // What was done before a panic is committed, too.
+    let ended = AssertUnwindSafe(running).catch_unwind().await;
+    executor.flush().await.and(ended.unwrap_or_else(|_| Err(Error::internal("a run panicked"))))
 }
 
 /// Fails a run after an error of the server itself.
