@@ -206,6 +206,19 @@ fn the_document_is_complete() {
     assert_eq!(ids.len(), count);
 }
 
+#[test]
+fn every_resource_has_an_id_or_a_name() {
+    for operation in operations() {
+        // Resources have an address that ends with their identifier.
+        if operation.method != "get" || !operation.template.ends_with('}') {
+            continue;
+        }
+        let content = &resolved(&operation.document["responses"]["200"])["content"]["application/json"]["schema"];
+        let properties = &resolved(content)["properties"];
+        assert!(properties.get("id").or(properties.get("name")).is_some(), "{}: {properties}", operation.id());
+    }
+}
+
 /// Collects the properties without a description, at any depth. The only property of a schema needs none in
 /// addition to the schema's.
 fn undescribed(value: &Value, place: &str, missing: &mut Vec<String>) {

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -40,6 +40,33 @@ macro_rules! id {
         text!($name);
     };
 }
+
+/// Defines how a resource shows its own identifier: as `id`, and under the name of the first version.
+macro_rules! own_id {
+    ($name:ident, $id:ty, $former:ident) => {
+        #[derive(Serialize, JsonSchema)]
+        #[doc(hidden)]
+        pub struct $name {
+            /// The identifier.
+            id: $id,
+            /// The same as `id`.
+            $former: $id,
+        }
+
+        impl $name {
+            /// Serializes both fields; for `serialize_with` of a flattened field.
+            pub fn serialize<S: Serializer>(id: &$id, serializer: S) -> Result<S::Ok, S::Error> {
+                Serialize::serialize(&Self { id: id.clone(), $former: id.clone() }, serializer)
+            }
+        }
+    };
+}
+
+own_id!(OwnRunId, RunId, run_id);
+own_id!(OwnSessionId, SessionId, session_id);
+own_id!(OwnQuestionId, QuestionId, question_id);
+own_id!(OwnStepId, StepId, step_id);
+own_id!(OwnSkillId, Name, skill_id);
 
 macro_rules! text {
     ($name:ident) => {

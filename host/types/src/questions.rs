@@ -8,7 +8,7 @@ use strum::IntoStaticStr;
 use crate::{
     digest::Digest,
     error::{Error, Result},
-    ids::{MessageId, QuestionId, RunId, SessionId},
+    ids::{self, MessageId, QuestionId, RunId, SessionId},
 };
 
 /// A question of a run, or a call that somebody has to approve.
@@ -17,6 +17,8 @@ use crate::{
 pub struct Question {
     /// The question's id.
     #[cfg_attr(feature = "sqlx", sqlx(rename = "id"))]
+    #[serde(flatten, serialize_with = "ids::OwnQuestionId::serialize")]
+    #[schemars(with = "ids::OwnQuestionId")]
     pub question_id: QuestionId,
     pub kind: Kind,
     /// The run that waits.

@@ -9,7 +9,7 @@ use strum::IntoStaticStr;
 
 use crate::{
     agents::AgentKey,
-    ids::{ModelCallId, Name, RunId, SessionId, StepId},
+    ids::{self, ModelCallId, Name, RunId, SessionId, StepId},
     money::Dollars,
 };
 
@@ -98,6 +98,8 @@ pub const TOOL_NAME_SEPARATOR: &str = "__";
 pub struct Run {
     /// The run's id.
     #[cfg_attr(feature = "sqlx", sqlx(rename = "id"))]
+    #[serde(flatten, serialize_with = "ids::OwnRunId::serialize")]
+    #[schemars(with = "ids::OwnRunId")]
     pub run_id: RunId,
     #[serde(skip)]
     pub agent: AgentKey,
@@ -235,6 +237,8 @@ impl Status {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Step {
     /// The step's id; events name it.
+    #[serde(flatten, serialize_with = "ids::OwnStepId::serialize")]
+    #[schemars(with = "ids::OwnStepId")]
     pub step_id: StepId,
     pub kind: StepKind,
     /// `running`, `completed`, `failed`, `cancelled`, `interrupted`, or `pending`: it asked the user

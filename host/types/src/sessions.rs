@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::ids::{Name, SessionId};
+use crate::ids::{self, Name, SessionId};
 
 /// Returns the name of the conversation that a run belongs to if it names none.
 pub fn default_conversation() -> Name {
@@ -15,7 +15,8 @@ pub fn default_conversation() -> Name {
 #[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Session {
     /// The session's id.
-    #[serde(rename = "session_id")]
+    #[serde(flatten, serialize_with = "ids::OwnSessionId::serialize")]
+    #[schemars(with = "ids::OwnSessionId")]
     pub id: SessionId,
     /// The conversation: `default`, or the name that its runs gave.
     pub name: Name,

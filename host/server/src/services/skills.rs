@@ -7,7 +7,7 @@ use moxxy_types::{
     components::World,
     digest::Digest,
     error::Result,
-    ids::Name,
+    ids::{self, Name},
     installations::Installation,
     paging::{Page, PageRequest},
     tokens::Principal,
@@ -32,6 +32,8 @@ use crate::services::{
 #[schemars(rename = "Skill")]
 pub struct View {
     /// The name in the skill's manifest, unique for the agent.
+    #[serde(flatten, serialize_with = "ids::OwnSkillId::serialize")]
+    #[schemars(with = "ids::OwnSkillId")]
     pub skill_id: Name,
     /// Whether the skill is installed for the server and enabled for the agent. It is changed under
     /// `/v1/components/{installation_id}`.

@@ -91,7 +91,7 @@ examples! {
         "due_at": LATER, "attempts": 0, "last_error": null, "created_by": "server", "created_at": NOW,
     });
     ResponseBody Question: json!({
-        "question_id": QUESTION, "kind": "approval", "run_id": RUN, "session_id": SESSION,
+        "id": QUESTION, "question_id": QUESTION, "kind": "approval", "run_id": RUN, "session_id": SESSION,
         "question": "May `notes__add` be called with these arguments?", "tool": "notes__add",
         "arguments": { "text": "Buy milk" }, "digest": DIGEST, "status": "open", "answer": null, "decision": null,
         "scope": null, "answered_by": null, "created_at": NOW, "expires_at": LATER, "ended_at": null,
@@ -103,13 +103,13 @@ examples! {
     });
     ResponseBody Policy: tool_policy();
     RequestBody Policy: tool_policy();
-    ResponseBody Session: json!({ "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
+    ResponseBody Session: json!({ "id": SESSION, "session_id": SESSION, "name": "default", "created_at": NOW, "closed_at": null });
 
     ResponseBody installations::view::View: installation(json!({
         "id": INSTALLATION, "kind": "skill", "name": "text", "agent_id": null, "agents": ["ada", "bob"],
     }));
     RequestBody NewInstallation: json!({ "component": { "bundled": "text" }, "agents": ["ada", "bob"] });
-    ResponseBody skills::View: installation(json!({ "skill_id": "text", "shared": false }));
+    ResponseBody skills::View: installation(json!({ "id": "text", "skill_id": "text", "shared": false }));
     RequestBody Install: json!({ "component": { "bundled": "text" } });
     RequestBody Upgrade: json!({ "accept": ["host:api.example.com GET"] });
     RequestBody Invocation: json!({ "tool": "word_count", "arguments": { "text": "a b c" } });
@@ -203,7 +203,7 @@ fn installation(fields: Value) -> Value {
 
 fn run() -> Value {
     json!({
-        "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed",
+        "id": RUN, "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed",
         "origin": "api", "origin_id": null,
         "task": "Count the words in \"a b c\"", "output": "3", "error": null,
         "created_at": NOW, "started_at": NOW, "ended_at": LATER,
@@ -214,7 +214,7 @@ fn detail() -> Value {
     let mut detail = run();
     if let Some(fields) = detail.as_object_mut() {
         let step = json!({
-            "step_id": "stp_019b7c5e-8f00-7000-8000-000000000005", "kind": "tool", "status": "completed",
+            "id": "stp_019b7c5e-8f00-7000-8000-000000000005", "step_id": "stp_019b7c5e-8f00-7000-8000-000000000005", "kind": "tool", "status": "completed",
             "name": "text__word_count", "input": { "call_id": "call_1", "arguments": { "text": "a b c" } },
             "output": { "words": 3 }, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": null,
             "reserved_tokens": 0, "reserved_cost": 0.0, "started_at": NOW, "ended_at": LATER,
