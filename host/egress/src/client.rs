@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     body::{self, Body, BodyKind, RequestBody, ResponseBody, ResponseLimits},
     connect::Connector,
+    decoding::decode,
     error::{Error, Refusal, TimeoutPhase},
     pool::{Connection, Key, Lease, Pool},
     redirect,
@@ -165,7 +166,8 @@ impl RequestSender<'_> {
         if declared_bytes > limits.max_bytes {
             return Err(Error::ResponseBody(limits.max_bytes));
         }
-        Ok(response.map(|incoming| ResponseBody::new(incoming, lease, limits).boxed_unsync()))
+        let response = response.map(|incoming| ResponseBody::new(incoming, lease, limits).boxed_unsync());
+        Ok(decode(response, limits.max_bytes))
     }
 
     fn limit_body(&self, request: Request<Body>) -> Result<(Request<RequestBody>, watch::Receiver<()>), Error> {

@@ -8,6 +8,7 @@ mod client;
 pub mod configured;
 mod connect;
 mod credentials;
+mod decoding;
 mod error;
 mod options;
 mod pool;
