@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use moxxy_schema::{Mismatch, Patterns, Schema};
+use moxxy_schema::{Mismatch, Patterns, Schema, coerce};
 use moxxy_types::{
     components::{Description, Manifest},
     digest::Digest,
@@ -17,17 +17,20 @@ use super::Plugins;
 pub(crate) type ToolSchemas = HashMap<String, Schema>;
 
 impl Plugins {
-    /// Returns a tool's arguments and their mismatches with its schema. Reports no mismatches if the component
+    /// Returns a tool's arguments, corrected where they have one meaning, and their mismatches with its schema. Reports no mismatches if the component
     /// cannot be loaded: the call itself returns that error.
     pub async fn check_arguments(
         &self,
         digest: &Digest,
         tool: &str,
-        arguments: Value,
+        mut arguments: Value,
     ) -> Result<(Value, Vec<Mismatch>)> {
         let Ok(prepared) = self.prepared(digest).await else { return Ok((arguments, Vec::new())) };
         let (schemas, tool) = (Arc::clone(&prepared.schemas), tool.to_owned());
         self.spawn_on_schema_threads(move || {
+            if let Some(known) = prepared.description.tools.iter().find(|known| known.name == tool) {
+                coerce(&mut arguments, &known.parameters);
+            }
             let mismatches = schemas.get(&tool).map(|schema| schema.mismatches(&arguments)).unwrap_or_default();
             (arguments, mismatches)
         })

@@ -6,9 +6,11 @@
 
 mod budget;
 mod check;
+mod coerce;
 mod compile;
 mod evaluation;
 mod kinds;
+mod normalize;
 mod pattern;
 mod place;
 #[cfg(test)]
@@ -19,7 +21,9 @@ use moxxy_types::error::{Detail, Error, Problem};
 use serde_json::Value;
 
 pub use check::check;
+pub use coerce::coerce;
 pub use compile::Schema;
+pub use normalize::normalize;
 pub use pattern::Patterns;
 
 use self::{budget::Budget, evaluation::Evaluation};

@@ -218,7 +218,7 @@ pub(super) fn offered(skills: &[Installation], policy: &Policy, unattended: bool
         skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
             name: tool_name(&id, &tool.name),
             description: tool.description,
-            parameters: tool.parameters.to_string(),
+            parameters: moxxy_schema::normalize(tool.parameters).to_string(),
         })
     };
     let ask_user = models::ToolDefinition {
