@@ -60,7 +60,7 @@ moxxy_sdk::export_provider!(Whisper);
 fn service() -> Result<Service, Error> {
     let place = config::get("base_url").ok_or_else(|| Error::Other("`base_url` is not configured".into()))?;
     Ok(Service::new(place).bearer(Key::open("key")?).errors(|refusal| match refusal.text("/why") {
-        Some("too long") => Error::ContextTooLong(refusal.message()),
+        Some("too long") => Error::context_too_long(refusal.message(), None),
         _ => refusal.into(),
     }))
 }
@@ -83,6 +83,7 @@ impl Source for Words {
                 input_tokens,
                 output_tokens,
                 cached_input_tokens: 0,
+                cache_write_tokens: 0,
                 reasoning_tokens: 0,
             }));
             chunks.push_back(Chunk::Stop(match end {

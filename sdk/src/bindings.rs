@@ -19,10 +19,10 @@ pub mod plugin {
             world plugin {
                 import wasi:config/store@0.2.0-rc.1;
                 import wasi:logging/logging@0.1.0-draft;
-                import moxxy:plugin/vault@0.1.0;
-                import moxxy:plugin/vault-sign@0.1.0;
-                import moxxy:plugin/vault-reveal@0.1.0;
-                export moxxy:plugin/plugin@0.1.0;
+                import moxxy:plugin/vault@0.2.0;
+                import moxxy:plugin/vault-sign@0.2.0;
+                import moxxy:plugin/vault-reveal@0.2.0;
+                export moxxy:plugin/plugin@0.2.0;
             }
         ",
         pub_export_macro: true,
@@ -40,8 +40,8 @@ pub mod tools {
             package moxxy:sdk;
             world tools {
                 import wasi:keyvalue/store@0.2.0-draft2;
-                import moxxy:plugin/session@0.1.0;
-                export moxxy:plugin/tools@0.1.0;
+                import moxxy:plugin/session@0.2.0;
+                export moxxy:plugin/tools@0.2.0;
             }
         ",
         pub_export_macro: true,
@@ -58,7 +58,7 @@ pub mod models {
         inline: "
             package moxxy:sdk;
             world models {
-                export moxxy:plugin/models@0.1.0;
+                export moxxy:plugin/models@0.2.0;
             }
         ",
         pub_export_macro: true,

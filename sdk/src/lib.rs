@@ -72,7 +72,7 @@ pub mod vault;
 ///
 /// - `read_only`: a call changes nothing anywhere. Such calls may run in parallel.
 /// - `idempotent`: two calls with equal arguments have the effect of one.
-/// - `wants_approval`: a person should agree before each call.
+/// - `requires_approval`: a person should agree before each call.
 /// - `name = "…"`: a name other than the function's.
 ///
 /// ```

@@ -72,8 +72,8 @@ mod bindings {
             package moxxy:bench;
             world bare {
                 import wasi:config/store@0.2.0-rc.1;
-                import moxxy:plugin/vault@0.1.0;
-                export moxxy:plugin/tools@0.1.0;
+                import moxxy:plugin/vault@0.2.0;
+                export moxxy:plugin/tools@0.2.0;
             }
         ",
         world: "moxxy:bench/bare",

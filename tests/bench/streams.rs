@@ -21,8 +21,8 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use moxxy_runtime::models::{Chunk, Message, Part, Request, Role};
-use moxxy_server::{app::App, config::Config, services::providers};
+use moxxy_runtime::models::{Chunk, Message, ModelOptions, Part, Request, Role};
+use moxxy_server::{app::App, config::Config, services::completion};
 use moxxy_store as store;
 use moxxy_system::tasks::Tasks;
 use moxxy_types::{clock::Clock, events::EventContext, ids::Name};
@@ -140,17 +140,25 @@ impl Bench {
         let id = Name::try_from("whole".to_owned()).unwrap();
         let provider =
             store::installations::provider(&mut self.app.components.store.read().await.unwrap(), &id).await.unwrap();
-        let context = providers::context(&self.app.components, &provider, EventContext::default()).await.unwrap();
-        let message = Message { role: Role::User, parts: vec![Part::Text("go".into())] };
+        let context = completion::context(&self.app.components, &provider, EventContext::default()).await.unwrap();
+        let message = Message { role: Role::User, parts: vec![Part::Text("go".into())], opaque: Vec::new() };
         let request = Request {
             model: "large-1".into(),
             system: None,
             messages: vec![message],
             tools: Vec::new(),
-            temperature: None,
+            options: ModelOptions {
+                temperature: None,
+                top_p: None,
+                stop: Vec::new(),
+                reasoning_effort: None,
+                thinking: None,
+                extra: None,
+            },
             max_output_tokens: None,
             response_schema: None,
             idempotency_key: None,
+            adaptations: Vec::new(),
         };
         let mut completion =
             self.app.components.plugins.complete(&provider.component.digest, context, request).await.unwrap();

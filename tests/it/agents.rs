@@ -36,11 +36,17 @@ async fn provider_and_model_are_checked() {
     let agent = |provider: &str, model: &str| json!({ "name": "ada", "provider": provider, "model": model });
     let nobody = server.post("/v1/agents", agent("nobody", "echo")).await.error(400, "invalid_input");
     assert_eq!(nobody, "Invalid `provider`: Provider 'nobody' not found");
-    let nothing = server.post("/v1/agents", agent("offline", "gpt")).await.error(400, "invalid_input");
-    assert_eq!(nothing, "Invalid `model`: provider 'offline' has no model 'gpt'; it has: echo, planner");
-    server.patch("/v1/agents/first", json!({ "model": "gpt" })).await.error(400, "invalid_input");
     server.get("/v1/agents/ada").await.error(404, "agent_not_found");
-    assert_eq!(server.get("/v1/agents/first").await.expect(200)["model"], "echo");
+    // A service may have models that it does not list.
+    let unlisted = server.post("/v1/agents", agent("offline", "gpt")).await.expect(201);
+    let warning =
+        "provider 'offline' does not list the model 'gpt', which its service may refuse; it lists: echo, planner";
+    assert_eq!(unlisted["warnings"], json!([warning]));
+    assert_eq!(server.get("/v1/agents/ada").await.expect(200).get("warnings"), None);
+    let changed = server.patch("/v1/agents/first", json!({ "model": "gpt" })).await.expect(200);
+    assert_eq!(changed["warnings"], json!([warning]));
+    let listed = server.patch("/v1/agents/first", json!({ "model": "echo" })).await.expect(200);
+    assert_eq!(listed.get("warnings"), None);
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn a_stranger_writes_a_skill_installs_it_and_upgrades_it() {
             "required": ["name"],
             "additionalProperties": false,
         },
-        "hints": { "read_only": true, "idempotent": false, "wants_approval": false },
+        "hints": { "read_only": true, "idempotent": false, "requires_approval": false },
     });
     assert_eq!(skill["tools"], json!([tool]));
     let run = server.run("ada", "Greet Ada.").await;

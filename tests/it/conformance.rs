@@ -128,7 +128,7 @@ async fn a_report_is_of_the_provider_as_it_is() {
     let report = server.post("/v1/providers/mine/check", json!({ "wire": WIRE })).await.expect(200);
     assert_eq!((failed(&report), &report["wire"]), (Vec::new(), &json!("whisper")), "{}", report["text"]);
     let check = async || server.get("/v1/providers/mine").await.expect(200)["check"].clone();
-    assert_eq!(check().await["suite"], "1.0.0");
+    assert_eq!(check().await["suite"], "2.0.0");
     server.patch("/v1/providers/mine", json!({ "config": url("b") })).await.expect(200);
     assert_eq!(check().await, Value::Null);
     server.get("/v1/providers/mine/check").await.error(404, "check_not_found");
@@ -152,7 +152,7 @@ fn a_component_is_checked_without_a_server() {
     assert!(passed.status.success(), "{passed:?}");
     let table = text(&passed.stdout);
     assert!(table.contains("\npassed   split.every-byte") && table.contains("\nskipped  calls.parallel"), "{table}");
-    assert!(table.ends_with("suite 1.0.0 on the wire `whisper`\n"), "{table}");
+    assert!(table.ends_with("suite 2.0.0 on the wire `whisper`\n"), "{table}");
     let faulty = test_component("faulty").display().to_string();
     let failed = run(&[&faulty, "--set", "fault=counts-twice", "--json"]);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");

@@ -22,7 +22,7 @@ async fn endless_loops_end_wherever_they_are() {
     let server = Besieged::start().await;
     server.ends(Crafted::new("loop").call(SPIN), CPU).await;
     server.ends(Crafted::new("loop-in-realloc").realloc(SPIN), CPU).await;
-    let post_return = format!(r#"(func (export "cabi_post_moxxy:plugin/tools@0.1.0#call") (param i32) {SPIN})"#);
+    let post_return = format!(r#"(func (export "cabi_post_moxxy:plugin/tools@0.2.0#call") (param i32) {SPIN})"#);
     server.ends(Crafted::new("loop-after").fields(post_return), CPU).await;
     let start = format!("(func $start {SPIN}) (start $start)");
     server

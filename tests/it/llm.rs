@@ -191,10 +191,13 @@ async fn a_failure_that_passes_is_tried_again() {
     let peer = answering(&server, "bob", vec![busy]).await;
     let run = server.run("bob", "go").await;
     assert_eq!((&run["error"]["code"], peer.asked()), (&json!("provider_rate_limited"), 3), "{run}");
-    // A call is not retried once part of its answer was passed on.
+    // What was said before a stream broke off is kept.
     let peer = answering(&server, "eve", vec![(StatusCode::OK, CUT)]).await;
     let run = server.run("eve", "go").await;
-    assert_eq!((&run["error"]["code"], peer.asked()), (&json!("provider_unreachable"), 1), "{run}");
+    assert_eq!((&run["error"]["code"], peer.asked()), (&json!("provider_unreachable"), 3), "{run}");
+    let history = server.get("/v1/agents/eve/history").await.expect(200);
+    let partial = |message: &&Value| message["partial"] == "failed";
+    assert_eq!(history.as_array().unwrap().iter().filter(partial).count(), 3, "{history}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

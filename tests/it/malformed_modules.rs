@@ -128,7 +128,7 @@ impl Crafted {
         resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).unwrap();
         let (items, packages) = self.wit;
         let wit =
-            format!("package crafted:skill; world crafted {{ include moxxy:plugin/skill@0.1.0; {items} }} {packages}");
+            format!("package crafted:skill; world crafted {{ include moxxy:plugin/skill@0.2.0; {items} }} {packages}");
         let package = resolve.push_str("crafted.wit", &wit).unwrap();
         let world = resolve.select_world(&[package], Some("crafted")).unwrap();
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
@@ -143,9 +143,9 @@ impl Crafted {
                 (memory (export "memory") {pages})
                 (data (i32.const {MANIFEST}) "{data}")
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc} (i32.const {SCRATCH}))
-                (func (export "moxxy:plugin/plugin@0.1.0#get-manifest") (result i32) (i32.const {MANIFEST}))
-                (func (export "moxxy:plugin/tools@0.1.0#list-tools") (result i32) (local $i i32) {list_tools} (i32.const {TOOLS}))
-                (func (export "moxxy:plugin/tools@0.1.0#call") (param i32 i32 i32 i32) (result i32) (local $i i32) (local $handle i32) {call} (i32.const {OUTPUT}))
+                (func (export "moxxy:plugin/plugin@0.2.0#get-manifest") (result i32) (i32.const {MANIFEST}))
+                (func (export "moxxy:plugin/tools@0.2.0#list-tools") (result i32) (local $i i32) {list_tools} (i32.const {TOOLS}))
+                (func (export "moxxy:plugin/tools@0.2.0#call") (param i32 i32 i32 i32) (result i32) (local $i i32) (local $handle i32) {call} (i32.const {OUTPUT}))
                 {fields})"#
         )
     }

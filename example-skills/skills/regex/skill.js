@@ -5,7 +5,7 @@
 const text = { type: 'string', description: 'The text to work on.' };
 const pattern = { type: 'string', description: 'A JavaScript regular expression, without slashes.' };
 const flags = { type: 'string', description: 'Its flags, such as "i"; "g" is always on.' };
-const hints = { readOnly: true, idempotent: true, wantsApproval: false };
+const hints = { readOnly: true, idempotent: true, requiresApproval: false };
 
 const schema = (properties, required) =>
   JSON.stringify({ type: 'object', properties, required, additionalProperties: false });

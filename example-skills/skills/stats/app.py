@@ -28,7 +28,7 @@ class Plugin(exports.Plugin):
 class Tools(exports.Tools):
     def list_tools(self) -> list[Tool]:
         about = "Describe numbers: how many, mean, median, standard deviation, least and greatest."
-        hints = Hints(read_only=True, idempotent=True, wants_approval=False)
+        hints = Hints(read_only=True, idempotent=True, requires_approval=False)
         return [Tool("describe", about, json.dumps(PARAMETERS), hints)]
 
     def call(self, tool: str, arguments: str) -> Output:

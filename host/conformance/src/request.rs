@@ -1,6 +1,8 @@
 //! Requests to the component in the WIT's terms, and the comparison of its HTTP requests with the profile.
 
-use moxxy_runtime::models::{Image, Message, Part, Request, Role, Thinking, ToolCall, ToolDefinition, ToolResult};
+use moxxy_runtime::models::{
+    Image, Message, ModelOptions, Part, Request, Role, Thinking, ToolCall, ToolDefinition, ToolResult,
+};
 use serde_json::Value;
 
 use super::script::MODEL;
@@ -15,10 +17,11 @@ pub(crate) fn plain() -> Request {
         system: None,
         messages: vec![message(Role::User, vec![Part::Text("Where is Zürich?".to_owned())])],
         tools: tools(),
-        temperature: None,
+        options: options(None),
         max_output_tokens: None,
         response_schema: None,
         idempotency_key: Some(IDEMPOTENCY_KEY.to_owned()),
+        adaptations: Vec::new(),
     }
 }
 
@@ -44,7 +47,7 @@ pub(crate) fn full_featured() -> Request {
             ),
             message(Role::User, vec![Part::Text("And now?".to_owned())]),
         ],
-        temperature: Some(0.5),
+        options: options(Some(0.5)),
         max_output_tokens: Some(256),
         response_schema: Some(r#"{"type":"object","properties":{"town":{"type":"string"}}}"#.to_owned()),
         ..plain()
@@ -81,13 +84,17 @@ fn tools() -> Vec<ToolDefinition> {
     vec![tool("look_up", "Looks a town up.", city), tool("weather", "Tells the weather.", r#"{"type":"object"}"#)]
 }
 
+fn options(temperature: Option<f32>) -> ModelOptions {
+    ModelOptions { temperature, top_p: None, stop: Vec::new(), reasoning_effort: None, thinking: None, extra: None }
+}
+
 fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, parts }
+    Message { role, parts, opaque: Vec::new() }
 }
 
 fn tool_call(id: &str, name: &str, arguments: &str) -> Part {
     let text = str::to_owned;
-    Part::ToolCall(ToolCall { id: text(id), name: text(name), arguments: text(arguments) })
+    Part::ToolCall(ToolCall { id: text(id), name: text(name), arguments: text(arguments), opaque: Vec::new() })
 }
 
 fn tool_result(call_id: &str, content: &str, is_error: bool) -> Part {

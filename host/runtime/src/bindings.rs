@@ -11,7 +11,7 @@ pub mod imports {
             world imports {
                 import wasi:config/store@0.2.0-rc.1;
                 import wasi:logging/logging@0.1.0-draft;
-                import moxxy:plugin/session@0.1.0;
+                import moxxy:plugin/session@0.2.0;
             }
         ",
         world: "moxxy:host/imports",
@@ -27,9 +27,9 @@ pub mod waiting {
             package moxxy:host;
             world waiting {
                 import wasi:keyvalue/store@0.2.0-draft2;
-                import moxxy:plugin/vault@0.1.0;
-                import moxxy:plugin/vault-sign@0.1.0;
-                import moxxy:plugin/vault-reveal@0.1.0;
+                import moxxy:plugin/vault@0.2.0;
+                import moxxy:plugin/vault-sign@0.2.0;
+                import moxxy:plugin/vault-reveal@0.2.0;
             }
         ",
         world: "moxxy:host/waiting",
@@ -44,7 +44,7 @@ pub mod waiting {
 pub mod plugin {
     wasmtime::component::bindgen!({
         path: "../../wit",
-        inline: "package moxxy:host; world plugin-world { export moxxy:plugin/plugin@0.1.0; }",
+        inline: "package moxxy:host; world plugin-world { export moxxy:plugin/plugin@0.2.0; }",
         world: "moxxy:host/plugin-world",
         exports: { default: async },
     });
@@ -53,7 +53,7 @@ pub mod plugin {
 pub mod tools {
     wasmtime::component::bindgen!({
         path: "../../wit",
-        inline: "package moxxy:host; world tools-world { export moxxy:plugin/tools@0.1.0; }",
+        inline: "package moxxy:host; world tools-world { export moxxy:plugin/tools@0.2.0; }",
         world: "moxxy:host/tools-world",
         exports: { default: async },
     });
@@ -62,7 +62,7 @@ pub mod tools {
 pub mod models {
     wasmtime::component::bindgen!({
         path: "../../wit",
-        inline: "package moxxy:host; world models-world { export moxxy:plugin/models@0.1.0; }",
+        inline: "package moxxy:host; world models-world { export moxxy:plugin/models@0.2.0; }",
         world: "moxxy:host/models-world",
         additional_derives: [serde::Serialize],
         exports: { default: async },

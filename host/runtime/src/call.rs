@@ -12,15 +12,14 @@ use wasmtime::{Engine, Store};
 use super::{
     CallContext, Failure, Limit,
     bindings::{
-        models::{ModelsWorldPre, exports::moxxy::plugin::models as guest_models},
-        plugin::exports::moxxy::plugin::plugin as guest_plugin,
-        tools::{ToolsWorldPre, exports::moxxy::plugin::tools as guest_tools},
+        models::exports::moxxy::plugin::models as guest_models, plugin::exports::moxxy::plugin::plugin as guest_plugin,
+        tools::exports::moxxy::plugin::tools as guest_tools,
     },
+    exports::Exports,
     imports::logging::Log,
     limits::Limits,
     meter::Meter,
     output::{self, Output},
-    prepared::{Exports, Linked},
     state::CallState,
 };
 use crate::stream_redaction::StreamRedaction;
@@ -54,65 +53,39 @@ impl<'l> Call<'l> {
         (state.usage(), std::mem::take(&mut state.staged), std::mem::take(&mut state.log))
     }
 
-    pub(crate) async fn tool(
-        &mut self,
-        pre: &ToolsWorldPre<CallState>,
-        tool: &str,
-        arguments: &str,
-    ) -> Result<Output, Failure> {
+    pub(crate) async fn tool(&mut self, exports: &Exports, tool: &str, arguments: &str) -> Result<Output, Failure> {
         self.store.data_mut().received_bytes = arguments.len();
-        let result = self
-            .run(async |store| {
-                let skill = pre.instantiate_async(&mut *store).await?;
-                skill.moxxy_plugin_tools().call_call(store, tool, arguments).await
-            })
-            .await?;
+        let result = self.run(async |store| exports.call_tool(store, tool, arguments).await).await?;
         self.store.data_mut().sent_bytes += result.as_ref().map_or(0, |output| output.content.len());
         let question = self.store.data_mut().pending_question.take();
         output::validate(&self.store.data().context.component, result, question)
             .map_err(|failure| self.with_refusal_reason(failure))
     }
 
-    pub(crate) async fn list_models(
-        &mut self,
-        pre: &ModelsWorldPre<CallState>,
-    ) -> Result<Vec<guest_models::Model>, Failure> {
-        let result = self
-            .run(async |store| {
-                let provider = pre.instantiate_async(&mut *store).await?;
-                provider.moxxy_plugin_models().call_list_models(store).await
-            })
-            .await?;
+    pub(crate) async fn list_models(&mut self, exports: &Exports) -> Result<Vec<guest_models::Model>, Failure> {
+        let result = self.run(async |store| exports.list_models(store).await).await?;
         result.map_err(|error| self.with_refusal_reason(output::provider_error(error)))
     }
 
     /// Calls `get-manifest`.
-    pub(crate) async fn describe(&mut self, linked: &Linked) -> Result<guest_plugin::Manifest, Failure> {
-        self.run(async |store| {
-            let plugin = linked.plugin.instantiate_async(&mut *store).await?;
-            plugin.moxxy_plugin_plugin().call_get_manifest(store).await
-        })
-        .await
+    pub(crate) async fn describe(&mut self, exports: &Exports) -> Result<guest_plugin::Manifest, Failure> {
+        self.run(async |store| exports.manifest(store).await).await
     }
 
-    pub(crate) async fn list_tools(&mut self, linked: &Linked) -> Result<Vec<guest_tools::Tool>, Failure> {
-        let Exports::Tools(pre) = &linked.exports else { return Ok(Vec::new()) };
-        self.run(async |store| {
-            let skill = pre.instantiate_async(&mut *store).await?;
-            skill.moxxy_plugin_tools().call_list_tools(store).await
-        })
-        .await
+    pub(crate) async fn list_tools(&mut self, exports: &Exports) -> Result<Vec<guest_tools::Tool>, Failure> {
+        self.run(async |store| exports.list_tools(store).await).await
     }
 
     /// Runs a completion and sends its chunks, until its end or until the receiver is dropped.
     pub(crate) async fn complete(
         &mut self,
-        pre: &ModelsWorldPre<CallState>,
+        exports: &Exports,
         request: &guest_models::Request,
         chunks: &Chunks,
     ) -> Result<(), Failure> {
         let limits = self.limits;
-        let completed = self.run(async |store| stream_completion(store, pre, request, chunks, limits).await).await?;
+        let completed =
+            self.run(async |store| stream_completion(store, exports, request, chunks, limits).await).await?;
         completed.map_err(|failure| self.with_refusal_reason(failure))
     }
 
@@ -138,9 +111,9 @@ impl<'l> Call<'l> {
     /// Adds the reason of a refused request to the guest's error. The guest itself only sees a code.
     fn with_refusal_reason(&self, failure: Failure) -> Failure {
         match (failure, self.store.data().hooks.refusal()) {
-            (Failure::ComponentError { code, message, retry_after }, Some(refusal)) => {
+            (Failure::ComponentError { code, message, retry_after, learned }, Some(refusal)) => {
                 let message = format!("{message} (a request was refused: {refusal})");
-                Failure::ComponentError { code, message, retry_after }
+                Failure::ComponentError { code, message, retry_after, learned }
             }
             (failure, _) => failure,
         }
@@ -153,15 +126,13 @@ impl<'l> Call<'l> {
 
 async fn stream_completion(
     store: &mut Store<CallState>,
-    pre: &ModelsWorldPre<CallState>,
+    exports: &Exports,
     request: &guest_models::Request,
     chunks: &Chunks,
     limits: &Limits,
 ) -> wasmtime::Result<Result<(), Failure>> {
     let first = Instant::now() + limits.first_token;
-    let provider = pre.instantiate_async(&mut *store).await?;
-    let models = provider.moxxy_plugin_models();
-    let started = match timeout_at(first, models.call_complete(&mut *store, request)).await {
+    let started = match timeout_at(first, exports.complete(&mut *store, request)).await {
         Ok(started) => started?,
         Err(_) => return Ok(Err(timeout_failure(store, Limit::FirstToken, limits.first_token))),
     };
@@ -172,7 +143,7 @@ async fn stream_completion(
     let mut redaction = StreamRedaction::new(store.data().context.secrets.clone());
     let (mut deadline, mut limit, mut time) = (first, Limit::FirstToken, limits.first_token);
     loop {
-        let next = match timeout_at(deadline, models.completion().call_next(&mut *store, completion)).await {
+        let next = match timeout_at(deadline, completion.next(&mut *store)).await {
             Ok(next) => next?,
             Err(_) => return Ok(Err(timeout_failure(store, limit, time))),
         };

@@ -10,7 +10,7 @@ use moxxy_types::{
 };
 use wasmtime::{Engine, component::Component};
 
-use crate::{CallContext, Failure, Plugins, call::Call, limits::Limits, manifest, prepared::Linked, swap::HostEngine};
+use crate::{CallContext, Failure, Plugins, call::Call, exports::Exports, limits::Limits, manifest, swap::HostEngine};
 
 impl Plugins {
     /// Lets a component describe itself.
@@ -21,8 +21,8 @@ impl Plugins {
         digest: Digest,
         size: usize,
     ) -> Result<Description> {
-        let world = world(component).ok_or_else(|| rejected("It is of no world that Moxxy knows".into()))?;
-        let linked = Linked::new(&engine.linker, component, world).map_err(rejected)?;
+        let linked = Exports::new(&engine.linker, component).map_err(rejected)?;
+        let world = linked.world();
         let (engine, limits) = (component.engine().clone(), Limits::of_descriptions(&self.config));
         let context = CallContext { frozen_clock: true, ..CallContext::new(Name::from_db("component".into())) };
         let ticking = self.clock.tick();
@@ -53,15 +53,6 @@ fn undescribed(function: &str, failure: Failure) -> Error {
     match failure {
         Failure::Refused { .. } => failure.into(),
         other => rejected(format!("Its {function}() failed: {}", other.message())),
-    }
-}
-
-fn world(component: &Component) -> Option<World> {
-    let has = |interface| component.get_export_index(None, interface).is_some();
-    match (has("moxxy:plugin/tools@0.1.0"), has("moxxy:plugin/models@0.1.0")) {
-        (true, false) => Some(World::Skill),
-        (false, true) => Some(World::Provider),
-        _ => None,
     }
 }
 

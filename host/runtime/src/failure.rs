@@ -7,7 +7,7 @@ use strum::IntoStaticStr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The guest returned an error.
-    ComponentError { code: &'static str, message: String, retry_after: Option<u64> },
+    ComponentError { code: &'static str, message: String, retry_after: Option<u64>, learned: Option<Learned> },
     /// The guest trapped or broke its contract.
     Trapped { message: String },
     /// The guest exceeded a limit.
@@ -16,6 +16,17 @@ pub enum Failure {
     Pending { question: String },
     /// The host refused or stopped the call.
     Refused { code: &'static str, message: String },
+}
+
+/// What a provider learned of a model from an error of its service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Learned {
+    /// Size of the context window, in tokens.
+    ContextWindow(u32),
+    /// Maximum number of output tokens.
+    OutputLimit(u32),
+    /// Name of an adaptation that later requests carry.
+    Adaptation(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
@@ -39,7 +50,7 @@ impl Failure {
     }
 
     pub fn component_error(code: &'static str, message: impl Into<String>) -> Self {
-        Self::ComponentError { code, message: message.into(), retry_after: None }
+        Self::ComponentError { code, message: message.into(), retry_after: None, learned: None }
     }
 
     /// Returns the failure with secrets redacted from its message.

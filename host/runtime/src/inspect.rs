@@ -7,6 +7,9 @@ use wit_component::ComponentEncoder;
 
 use super::imports;
 
+/// Versions of the interfaces that the host loads.
+const VERSIONS: [&str; 2] = ["0.1.0", "0.2.0"];
+
 /// Converts an upload into a component of a known world whose imports are all available. The error is a
 /// sentence for its author.
 pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
@@ -16,6 +19,7 @@ pub fn component(upload: Vec<u8>) -> Result<Vec<u8>, String> {
     };
     let (imports, exports) = interfaces(&component)?;
     let world = world(&exports)?;
+    check_version(imports.iter().chain(&exports))?;
     match imports.iter().find(|import| !imports::is_offered(import)) {
         Some(unknown) => Err(format!(
             "It imports `{unknown}`, which Moxxy does not offer. Build it against the world \
@@ -120,6 +124,19 @@ fn world(exports: &[String]) -> Result<World, String> {
         _ if !has("moxxy:plugin/plugin") => missing("moxxy:plugin/plugin"),
         (true, false) => Ok(World::Skill),
         (false, true) => Ok(World::Provider),
+    }
+}
+
+/// Returns an error if an interface of Moxxy has a version that the host does not load.
+fn check_version<'n>(mut names: impl Iterator<Item = &'n String>) -> Result<(), String> {
+    let version = |name: &&'n String| Some(name.strip_prefix("moxxy:plugin/")?.split_once('@')?.1);
+    match names.by_ref().filter_map(|name| version(&name)).find(|version| !VERSIONS.contains(version)) {
+        Some(other) => Err(format!(
+            "It was built for version {other} of Moxxy's interfaces, and this server loads {}: build it again with the \
+             SDK or the WIT of this server's version",
+            VERSIONS.join(" and ")
+        )),
+        None => Ok(()),
     }
 }
 

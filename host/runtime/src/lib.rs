@@ -10,6 +10,7 @@ mod context;
 mod describe;
 mod engine;
 mod epoch;
+mod exports;
 mod failure;
 mod files;
 mod imports;
@@ -22,6 +23,7 @@ mod output;
 pub mod permission_requests;
 mod precompiled;
 mod prepared;
+mod previous;
 mod registry;
 mod schemas;
 mod state;
@@ -40,7 +42,7 @@ use moxxy_system::{
     tasks::{self, GuestRuntime, Task},
 };
 use moxxy_types::{
-    components::Staged,
+    components::{Staged, World},
     digest::Digest,
     error::{Error, Result},
     events::Usage,
@@ -52,7 +54,7 @@ use tokio::{
 
 pub use bindings::models::exports::moxxy::plugin::models;
 pub use context::{AnsweredQuestion, CallContext, Caller, Config, Denial, Outgoing, Progress, Secrets, Storage};
-pub use failure::{Failure, Limit};
+pub use failure::{Failure, Learned, Limit};
 pub use files::{has_uploads, upload};
 pub use imports::logging::{Line, Log};
 pub use inspect::{component as accepted, world_of};
@@ -66,13 +68,14 @@ use self::{
     epoch::{EpochClock, Ticking},
     files::Files,
     limits::Limits,
-    prepared::Exports,
     registry::Registry,
     swap::HostEngine,
 };
 
 /// Maximum number of concurrent installations. Compilations run one at a time.
 const MAX_CONCURRENT_INSTALLATIONS: usize = 16;
+/// Maximum time to list the models of a provider, because a client waits for it.
+const MODEL_LIST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Capacity of a completion's channel, in chunks, before the provider has to wait.
 const COMPLETION_BUFFER_CHUNKS: usize = 32;
 
@@ -190,9 +193,9 @@ impl Plugins {
         let short_running = prepared.is_short_running();
         let work = async move {
             let mut call = Call::new(prepared.exports.engine(), context, &prepared.limits);
-            let result = match &prepared.exports {
-                Exports::Tools(pre) => call.tool(pre, &tool, &arguments).await,
-                Exports::Models(_) => Err(wrong_world("skill")),
+            let result = match prepared.exports.world() {
+                World::Skill => call.tool(&prepared.exports, &tool, &arguments).await,
+                World::Provider => Err(wrong_world("skill")),
             };
             let redactor = call.redactor();
             let (usage, staged, mut log) = call.end();
@@ -218,11 +221,12 @@ impl Plugins {
         let work = async move {
             let _permit = permit;
             // A client waits for the list, as for a first token.
-            let limits = Limits { wall: prepared.limits.first_token, ..prepared.limits.clone() };
+            let wall = prepared.limits.first_token.min(MODEL_LIST_TIMEOUT);
+            let limits = Limits { wall, ..prepared.limits.clone() };
             let mut call = Call::new(prepared.exports.engine(), context, &limits);
-            match &prepared.exports {
-                Exports::Models(pre) => {
-                    let models = call.list_models(pre).await;
+            match prepared.exports.world() {
+                World::Provider => {
+                    let models = call.list_models(&prepared.exports).await;
                     let redactor = call.redactor().unwrap_or_default();
                     let mut log = call.end().2;
                     log.redact(&redactor);
@@ -231,7 +235,7 @@ impl Plugins {
                         .map(|models| models.into_iter().map(|model| output::redact_model(model, &redactor)).collect())
                         .map_err(|failure| failure.redacted(&redactor))
                 }
-                Exports::Tools(_) => Err(wrong_world("provider")),
+                World::Skill => Err(wrong_world("provider")),
             }
         };
         self.guests.spawn(work).await.unwrap_or_else(|error| Err(panicked(&error)))
@@ -251,9 +255,9 @@ impl Plugins {
         let task = self.guests.spawn(async move {
             let _permit = permit;
             let mut call = Call::new(prepared.exports.engine(), context, &prepared.limits);
-            let result = match &prepared.exports {
-                Exports::Models(pre) => call.complete(pre, &request, &sender).await,
-                Exports::Tools(_) => Err(wrong_world("provider")),
+            let result = match prepared.exports.world() {
+                World::Provider => call.complete(&prepared.exports, &request, &sender).await,
+                World::Skill => Err(wrong_world("provider")),
             };
             let redactor = call.redactor().unwrap_or_default();
             let (usage, _, mut log) = call.end();

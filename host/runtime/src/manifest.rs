@@ -55,7 +55,7 @@ pub(super) fn tools(guest: Vec<tools::Tool>) -> Result<Vec<Tool>, String> {
         let hints = Hints {
             read_only: tool.hints.read_only,
             idempotent: tool.hints.idempotent,
-            wants_approval: tool.hints.wants_approval,
+            requires_approval: tool.hints.requires_approval,
         };
         checked.push(Tool { name: tool.name, description: tool.description, parameters, hints });
     }

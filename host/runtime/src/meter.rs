@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The processor time of one call. Only the thread that polls the call writes to it.
 #[derive(Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     budget_nanos: u64,
     /// Processor time up to the end of the last poll, in nanoseconds.
     used: AtomicU64,
@@ -24,28 +24,28 @@ pub struct Meter {
 }
 
 /// A future whose polls are measured.
-pub struct Metered<F> {
+pub(crate) struct Metered<F> {
     meter: Arc<Meter>,
     future: Pin<Box<F>>,
 }
 
 impl Meter {
-    pub fn new(budget: Duration) -> Arc<Self> {
+    pub(crate) fn new(budget: Duration) -> Arc<Self> {
         let budget_nanos = u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX);
         Arc::new(Self { budget_nanos, used: AtomicU64::new(0), poll_start: AtomicU64::new(0) })
     }
 
     /// Whether the budget is exhausted. Call it only within a poll.
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         let now = thread_time().saturating_sub(self.poll_start.load(Relaxed));
         self.used.load(Relaxed).saturating_add(now) > self.budget_nanos
     }
 
-    pub fn used(&self) -> Duration {
+    pub(crate) fn used(&self) -> Duration {
         Duration::from_nanos(self.used.load(Relaxed))
     }
 
-    pub fn measure<F: Future>(self: &Arc<Self>, future: F) -> Metered<F> {
+    pub(crate) fn measure<F: Future>(self: &Arc<Self>, future: F) -> Metered<F> {
         Metered { meter: Arc::clone(self), future: Box::pin(future) }
     }
 }

@@ -8,9 +8,12 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 use super::{
-    Failure,
+    Failure, Learned,
     bindings::{models::exports::moxxy::plugin::models, tools::exports::moxxy::plugin::tools},
 };
+
+/// Maximum length of an adaptation's name, in bytes.
+const MAX_ADAPTATION_BYTES: usize = 64;
 
 /// A tool's result.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +102,17 @@ pub(super) fn provider_error(error: models::Error) -> Failure {
         E::Authentication(message) => component_error("provider_authentication", message),
         E::RateLimited(retry) => retryable_error("provider_rate_limited", retry),
         E::Overloaded(retry) => retryable_error("provider_overloaded", retry),
-        E::ContextTooLong(message) => component_error("context_too_long", message),
+        E::Loading(retry) => retryable_error("provider_loading", retry),
+        E::ContextTooLong(exceeded) => {
+            learned("context_too_long", exceeded.message, exceeded.limit.map(Learned::ContextWindow))
+        }
+        E::OutputTooLong(exceeded) => {
+            learned("output_too_long", exceeded.message, exceeded.limit.map(Learned::OutputLimit))
+        }
+        E::Unsupported(unsupported) => {
+            let name = Some(unsupported.adaptation).filter(|name| is_adaptation(name));
+            learned("provider_rejected_request", unsupported.message, name.map(Learned::Adaptation))
+        }
         E::Refused(message) => component_error("content_refused", message),
         E::InvalidRequest(message) => component_error("provider_rejected_request", message),
         E::Transport(message) => component_error("provider_unreachable", message),
@@ -108,5 +121,14 @@ pub(super) fn provider_error(error: models::Error) -> Failure {
 }
 
 fn retryable_error(code: &'static str, retry: models::Retry) -> Failure {
-    Failure::ComponentError { code, message: retry.message, retry_after: retry.retry_after }
+    Failure::ComponentError { code, message: retry.message, retry_after: retry.retry_after, learned: None }
+}
+
+fn learned(code: &'static str, message: String, learned: Option<Learned>) -> Failure {
+    Failure::ComponentError { code, message, retry_after: None, learned }
+}
+
+fn is_adaptation(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MAX_ADAPTATION_BYTES).contains(&name.len()) && name.bytes().all(is_part)
 }

@@ -23,12 +23,7 @@ use tokio::{
 };
 use wasmtime::component::Component;
 
-use super::{
-    HostEngine, Plugins, compile,
-    describe::rejected,
-    limits::Limits,
-    prepared::{Linked, Prepared},
-};
+use super::{HostEngine, Plugins, compile, describe::rejected, exports::Exports, limits::Limits, prepared::Prepared};
 
 /// Time before a failed load is retried. Each try may read megabytes or compile.
 const LOAD_RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -288,13 +283,13 @@ impl Plugins {
         component: &Component,
         description: Arc<Description>,
     ) -> Result<Arc<Prepared>> {
-        let linked = Linked::new(&engine.linker, component, description.world).map_err(rejected)?;
+        let exports = Exports::new(&engine.linker, component).map_err(rejected)?;
         let limits = match description.world {
             World::Skill => Limits::of_skills(&self.config),
             World::Provider => Limits::of_providers(&self.config),
         };
         let limits = limits.with_requests(&description.manifest.limits, &self.config);
         let schemas = self.compile_schemas(&description).await?;
-        Ok(Arc::new(Prepared::new(description, linked.exports, limits, schemas)))
+        Ok(Arc::new(Prepared::new(description, exports, limits, schemas)))
     }
 }

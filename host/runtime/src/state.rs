@@ -33,7 +33,7 @@ const MAX_TABLES: usize = 8;
 const MAX_MEMORIES: usize = 4;
 
 /// State that the imports work on.
-pub struct CallState {
+pub(crate) struct CallState {
     pub(super) context: CallContext,
     pub(super) table: ResourceTable,
     pub(super) http: WasiHttpCtx,
@@ -68,7 +68,7 @@ struct MemoryLimiter {
 
 impl CallState {
     /// Creates the store of a call, with every limit set. It contains only what the context grants.
-    pub fn store(engine: &Engine, context: CallContext, limits: &Limits, meter: &Arc<Meter>) -> Store<Self> {
+    pub(crate) fn store(engine: &Engine, context: CallContext, limits: &Limits, meter: &Arc<Meter>) -> Store<Self> {
         let output = Captured::default();
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(output.clone())
@@ -119,7 +119,7 @@ impl CallState {
     }
 
     /// Returns the call's usage so far.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         Usage {
             cpu_us: u64::try_from(self.meter.used().as_micros()).unwrap_or(u64::MAX),
             memory: self.memory.used,
@@ -140,7 +140,7 @@ impl CallState {
     }
 
     /// Classifies the error of a failed call.
-    pub fn failure(&self, error: &wasmtime::Error, limits: &Limits) -> Failure {
+    pub(crate) fn failure(&self, error: &wasmtime::Error, limits: &Limits) -> Failure {
         let name = &self.context.component;
         let limit = |limit, what: String| Failure::Limit { limit, message: format!("`{name}` {what}") };
         match error.downcast_ref::<Trap>() {

@@ -48,6 +48,7 @@ impl StreamRedaction {
             models::Chunk::ThinkingDelta(text) => vec![models::Chunk::ThinkingDelta(self.thought.push(redactor, text))],
             models::Chunk::ToolCall(mut delta) => {
                 [&mut delta.id, &mut delta.name].into_iter().flatten().for_each(|text| redactor.replace(text));
+                delta.opaque = delta.opaque.map(|opaque| redactor.bytes(&opaque).into_owned());
                 let arguments = self.calls.entry(delta.index).or_default().push(redactor, delta.arguments);
                 vec![models::Chunk::ToolCall(models::ToolCallDelta { arguments, ..delta })]
             }
@@ -73,6 +74,16 @@ impl StreamRedaction {
                 last.push(models::Chunk::Stop(reason));
                 last
             }
+            models::Chunk::Opaque(data) => vec![models::Chunk::Opaque(redactor.bytes(&data).into_owned())],
+            models::Chunk::Other(mut part) => {
+                redactor.replace(&mut part.kind);
+                part.data = redactor.bytes(&part.data).into_owned();
+                vec![models::Chunk::Other(part)]
+            }
+            models::Chunk::Warning(mut text) => {
+                redactor.replace(&mut text);
+                vec![models::Chunk::Warning(text)]
+            }
             chunk @ models::Chunk::Usage(_) => vec![chunk],
         }
     }
@@ -83,7 +94,13 @@ impl StreamRedaction {
         for (index, text) in std::mem::take(&mut self.calls) {
             let arguments = text.finish();
             if !arguments.is_empty() {
-                last.push(models::Chunk::ToolCall(models::ToolCallDelta { index, id: None, name: None, arguments }));
+                last.push(models::Chunk::ToolCall(models::ToolCallDelta {
+                    index,
+                    id: None,
+                    name: None,
+                    arguments,
+                    opaque: None,
+                }));
             }
         }
         last

@@ -13,7 +13,7 @@ use moxxy_types::error::Result;
 use tokio::io::{Interest, unix::AsyncFd};
 use wasmtime::{Engine, component::Linker};
 
-use super::{Options, Plugins, engine, epoch::EpochClock, imports, prepared::Prepared, state::CallState};
+use super::{Options, Plugins, engine, epoch::EpochClock, imports, prepared::Prepared, previous, state::CallState};
 
 /// Swap areas of the system (proc(5)). A change has the priority event of poll(2).
 const SWAPS: &str = "/proc/swaps";
@@ -34,7 +34,9 @@ impl HostEngine {
     pub(crate) fn new(config: &Options, has_swap: bool, clock: &EpochClock) -> Result<Self> {
         let engine = engine::for_calls(config, has_swap)?;
         clock.add(&engine);
-        Ok(Self { linker: imports::linker(&engine).map_err(engine::internal)?, has_swap })
+        let mut linker = imports::linker(&engine).map_err(engine::internal)?;
+        previous::add_to_linker(&mut linker).map_err(engine::internal)?;
+        Ok(Self { linker, has_swap })
     }
 
     /// Whether a component that was loaded into `engine` runs on this one.

@@ -36,6 +36,7 @@ struct Row {
     model: String,
     persona: Option<String>,
     temperature: Option<f64>,
+    options: String,
     limits: String,
     fallbacks: String,
     created_at: String,
@@ -52,15 +53,14 @@ struct WithPolicy {
 }
 
 pub async fn insert(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
-    let sql =
-        "INSERT INTO agents (name, provider, model, persona, temperature, limits, fallbacks, created_at, updated_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
+    let sql = "INSERT INTO agents (name, provider, model, persona, temperature, limits, fallbacks, options, created_at,
+               updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?9, ?8, ?8)";
     write(tx, sql, name, settings).await
 }
 
 pub async fn update(tx: &mut Tx, name: &Name, settings: &Settings) -> Result<()> {
     let sql = "UPDATE agents SET provider = ?2, model = ?3, persona = ?4, temperature = ?5, limits = ?6,
-               fallbacks = ?7, updated_at = ?8 WHERE name = ?1";
+               fallbacks = ?7, updated_at = ?8, options = ?9 WHERE name = ?1";
     write(tx, sql, name, settings).await
 }
 
@@ -79,6 +79,7 @@ async fn write(tx: &mut Tx, sql: &'static str, name: &Name, settings: &Settings)
         .bind(to_json(&settings.limits)?)
         .bind(fallbacks)
         .bind(now)
+        .bind(to_json(&settings.options)?)
         .execute(&mut **tx)
         .await;
     match written {
@@ -218,10 +219,12 @@ impl TryFrom<Row> for Agent {
                 fallbacks: from_json(&row.fallbacks)?,
                 persona: row.persona,
                 temperature: row.temperature,
+                options: from_json(&row.options)?,
                 limits: from_json(&row.limits)?,
             },
             template: None,
             status: status(row.open_status.as_deref(), row.last_status.as_deref()),
+            warnings: Vec::new(),
             created_at: row.created_at,
             updated_at: row.updated_at,
         })

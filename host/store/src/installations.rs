@@ -14,7 +14,7 @@ use moxxy_types::{
 use serde_json::{Map, Value};
 use sqlx::FromRow;
 
-use super::{Db, Tx, components, from_json, grants, to_json};
+use super::{Db, Tx, components, from_json, grants, learned_models, to_json};
 
 #[derive(FromRow)]
 struct Row {
@@ -93,7 +93,7 @@ pub async fn update(tx: &mut Tx, installation: &Installation) -> Result<()> {
         .bind(installation.key.0)
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    learned_models::forget(tx, installation.key).await
 }
 
 /// Replaces the component with its configuration and consent. Keeps the old ones as the previous version.
@@ -109,7 +109,7 @@ pub async fn replace(
     let now = tx.now();
     let query = sqlx::query(sql).bind(digest.as_str()).bind(to_json(config)?).bind(to_json(accepted)?);
     query.bind(now).bind(key.0).execute(&mut **tx).await?;
-    Ok(())
+    learned_models::forget(tx, key).await
 }
 
 /// Swaps the current version with the previous one, with configuration and consent.
@@ -119,7 +119,7 @@ pub async fn swap(tx: &mut Tx, key: InstallationKey) -> Result<()> {
                updated_at = ? WHERE key = ? AND previous IS NOT NULL";
     let now = tx.now();
     sqlx::query(sql).bind(now).bind(key.0).execute(&mut **tx).await?;
-    Ok(())
+    learned_models::forget(tx, key).await
 }
 
 pub async fn delete(tx: &mut Tx, key: InstallationKey) -> Result<()> {

@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod installations;
 pub mod jobs;
 pub mod keyvalue;
+pub mod learned_models;
 pub mod messages;
 pub mod migration;
 pub mod model_calls;

@@ -14,7 +14,7 @@ use super::{
 
 pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
     let sql = "INSERT INTO messages (id, session, run, role, content, tool_calls, tool_call_id, is_error, quoted,
-               thinking, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               partial, thinking, opaque, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(message.id.as_str())
         .bind(message.session_id.as_str())
@@ -25,7 +25,9 @@ pub async fn insert(tx: &mut Tx, message: &Message) -> Result<()> {
         .bind(&message.tool_call_id)
         .bind(message.is_error)
         .bind(message.quoted)
+        .bind(message.partial)
         .bind(message.thinking.as_ref().map(to_json).transpose()?)
+        .bind(message.opaque.as_ref().map(to_json).transpose()?)
         .bind(&message.created_at)
         .execute(&mut **tx)
         .await?;

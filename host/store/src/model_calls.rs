@@ -5,7 +5,7 @@ use moxxy_types::{
     error::Result,
     ids::{ModelCallId, RunId},
     model_calls::{ModelCall, NewModelCall, Status},
-    money::Dollars,
+    money::{Dollars, Price},
     runs::{Failure, StepUsage},
 };
 use sqlx::FromRow;
@@ -15,12 +15,17 @@ use super::{
     usage::{self, Change},
 };
 
+/// Bytes per token in estimates.
+const BYTES_PER_TOKEN: u64 = 4;
+
 /// Result of a model call.
 #[derive(Debug)]
 pub struct End<'e> {
     pub status: Status,
-    /// The actual usage; `None` if it is unknown, so that the reservation remains.
+    /// The actual usage; `None` if it is unknown, so that it is estimated.
     pub usage: Option<&'e StepUsage>,
+    /// Size of the answer so far, for an estimate, in bytes.
+    pub answer_bytes: u64,
     pub error: Option<&'e Failure>,
     /// The model that is called next instead.
     pub next: Option<&'e Fallback>,
@@ -31,14 +36,17 @@ struct Open {
     agent: AgentKey,
     run: Option<RunId>,
     started_at: String,
+    bytes: Option<i64>,
     reserved_tokens: i64,
     reserved_cost: i64,
+    #[sqlx(json(nullable))]
+    price: Option<Price>,
 }
 
 /// Inserts a call and reserves its maximum usage.
 pub async fn open(tx: &mut Tx, new: &NewModelCall) -> Result<ModelCallId> {
     let sql = "INSERT INTO model_calls (id, agent, run, provider, model, status, bytes, reserved_tokens, reserved_cost,
-               started_at) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)";
+               price, started_at) VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)";
     let (id, now, reserved) = (ModelCallId::random(), tx.now(), tokens(new.reserved_tokens));
     sqlx::query(sql)
         .bind(id.as_str())
@@ -49,6 +57,7 @@ pub async fn open(tx: &mut Tx, new: &NewModelCall) -> Result<ModelCallId> {
         .bind(tokens(new.bytes))
         .bind(reserved)
         .bind(new.reserved_cost.to_stored())
+        .bind(new.price.as_ref().map(to_json).transpose()?)
         .bind(&now)
         .execute(&mut **tx)
         .await?;
@@ -62,20 +71,15 @@ pub async fn open(tx: &mut Tx, new: &NewModelCall) -> Result<ModelCallId> {
     Ok(id)
 }
 
-/// Ends a call. Replaces its reservation by its actual usage; unknown parts of that stay reserved. Does nothing if the
-/// call has ended.
+/// Ends a call. Replaces its reservation by its usage, which is estimated if it is unknown. Does nothing if the call has
+/// ended.
 pub async fn close(tx: &mut Tx, id: &ModelCallId, end: End<'_>) -> Result<()> {
     let sql = "SELECT * FROM model_calls WHERE id = ? AND ended_at IS NULL";
     let open: Option<Open> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(&mut **tx).await?;
     let Some(open) = open else { return Ok(()) };
-    let reserved = StepUsage {
-        reserved_tokens: open.reserved_tokens.unsigned_abs(),
-        reserved_cost: Dollars::from_db(open.reserved_cost),
-        ..StepUsage::default()
-    };
-    let used = end.usage.unwrap_or(&reserved);
+    let used = end.usage.copied().unwrap_or_else(|| open.estimate(end.answer_bytes));
     let sql = "UPDATE model_calls SET status = ?, error = ?, next = ?, input_tokens = ?, cached_input_tokens = ?,
-               output_tokens = ?, cost = ?, reserved_tokens = ?, reserved_cost = ?, ended_at = ? WHERE id = ?";
+               cache_write_tokens = ?, output_tokens = ?, is_estimated = ?, cost = ?, reserved_tokens = ?, reserved_cost = ?, ended_at = ? WHERE id = ?";
     let now = tx.now();
     sqlx::query(sql)
         .bind(end.status)
@@ -83,7 +87,9 @@ pub async fn close(tx: &mut Tx, id: &ModelCallId, end: End<'_>) -> Result<()> {
         .bind(end.next.map(to_json).transpose()?)
         .bind(tokens(used.input_tokens))
         .bind(tokens(used.cached_input_tokens))
+        .bind(tokens(used.cache_write_tokens))
         .bind(tokens(used.output_tokens))
+        .bind(used.is_estimated)
         .bind(used.cost.map(Dollars::to_stored))
         .bind(tokens(used.reserved_tokens))
         .bind(used.reserved_cost.to_stored())
@@ -115,6 +121,16 @@ pub async fn recent(db: &mut Db, run: &RunId) -> Result<Vec<ModelCall>> {
                     ORDER BY position DESC LIMIT 1), 0)
                ORDER BY position";
     Ok(sqlx::query_as(sql).bind(run.as_str()).fetch_all(db).await?)
+}
+
+impl Open {
+    /// Estimates the usage from the sizes of the request and the answer.
+    fn estimate(&self, answer_bytes: u64) -> StepUsage {
+        let input_tokens = self.bytes.unwrap_or_default().unsigned_abs().div_ceil(BYTES_PER_TOKEN);
+        let output_tokens = answer_bytes.div_ceil(BYTES_PER_TOKEN);
+        let cost = self.price.map(|price| price.plain_cost(input_tokens, output_tokens));
+        StepUsage { input_tokens, output_tokens, cost, is_estimated: true, ..StepUsage::default() }
+    }
 }
 
 /// Converts a count that a component reported to a database integer.

@@ -82,6 +82,12 @@ pub async fn ask_to_stop(tx: &mut Tx, id: &RunId, stop: Stop) -> Result<()> {
     Ok(())
 }
 
+/// Records that the output of a run ends at the limit of output tokens.
+pub async fn set_output_truncated(tx: &mut Tx, id: &RunId) -> Result<()> {
+    sqlx::query("UPDATE runs SET output_truncated = 1 WHERE id = ?").bind(id.as_str()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Ends a run. Returns `false` if it has already ended or was deleted with its agent.
 pub async fn end(
     tx: &mut Tx,

@@ -25,7 +25,9 @@ struct Row {
     model_call: Option<ModelCallId>,
     input_tokens: Option<i64>,
     cached_input_tokens: Option<i64>,
+    cache_write_tokens: Option<i64>,
     output_tokens: Option<i64>,
+    is_estimated: Option<bool>,
     cost: Option<i64>,
     reserved_tokens: Option<i64>,
     reserved_cost: Option<i64>,
@@ -37,8 +39,8 @@ struct Row {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT s.*, m.input_tokens, m.cached_input_tokens, m.output_tokens, m.cost, m.reserved_tokens,
-             m.reserved_cost FROM steps s LEFT JOIN model_calls m ON m.id = s.model_call ",
+            "SELECT s.*, m.input_tokens, m.cached_input_tokens, m.cache_write_tokens, m.output_tokens, m.is_estimated,
+             m.cost, m.reserved_tokens, m.reserved_cost FROM steps s LEFT JOIN model_calls m ON m.id = s.model_call ",
             $rest
         )
     };
@@ -140,7 +142,9 @@ impl TryFrom<Row> for Step {
             usage: StepUsage {
                 input_tokens: count(row.input_tokens),
                 cached_input_tokens: count(row.cached_input_tokens),
+                cache_write_tokens: count(row.cache_write_tokens),
                 output_tokens: count(row.output_tokens),
+                is_estimated: row.is_estimated.unwrap_or_default(),
                 cost: row.cost.map(Dollars::from_db),
                 reserved_tokens: count(row.reserved_tokens),
                 reserved_cost: row.reserved_cost.map(Dollars::from_db).unwrap_or_default(),

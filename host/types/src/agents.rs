@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{ids::Name, money::Dollars};
 
@@ -23,6 +24,9 @@ pub struct Agent {
     /// `running` while a run is, `waiting` while one waits for a person, `error` if its last one failed,
     /// `idle` otherwise.
     pub status: &'static str,
+    /// What may be wrong with it, after it was created or changed. Absent if nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// When it was made (RFC 3339, UTC).
     pub created_at: String,
     /// When it was last changed (RFC 3339, UTC).
@@ -42,7 +46,33 @@ pub struct Settings {
     /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
     #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f64>,
+    #[serde(default)]
+    pub options: ModelOptions,
     pub limits: Limits,
+}
+
+/// How the model answers, beside its temperature. An option that the provider or its service does not know is left out,
+/// with a warning in the log.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelOptions {
+    /// How much a reasoning model thinks: `none`, `minimal`, `low`, `medium`, `high`, or what else its service knows. At
+    /// most 64 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<String>,
+    /// Whether the model thinks before it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<bool>,
+    /// The probability mass of the words that the model considers, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Texts at which the answer ends: at most 16 of 1 to 256 bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// More fields of the service's request, at most 16 KiB.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
 }
 
 /// A model of a provider.

@@ -101,7 +101,8 @@ pub struct Hints {
     /// To call it twice does no more than once.
     pub idempotent: bool,
     /// Someone should agree before it is called.
-    pub wants_approval: bool,
+    #[serde(alias = "wants_approval")]
+    pub requires_approval: bool,
 }
 
 /// Storage writes of a call: a value for each key, or `None` if the key was removed.

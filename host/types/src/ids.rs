@@ -164,7 +164,14 @@ pub fn span() -> String {
 
 /// Returns a new id for a tool call whose provider gave none.
 pub fn tool_call() -> String {
-    format!("call_{}", Uuid::now_v7().simple())
+    const CHARACTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut random = Uuid::new_v4().as_u128() >> 64;
+    let character = |_| {
+        let index = usize::try_from(random % 62).unwrap_or_default();
+        random /= 62;
+        char::from(*CHARACTERS.get(index).unwrap_or(&b'0'))
+    };
+    (0..9).map(character).collect()
 }
 
 /// Returns random bytes from the operating system, suitable for keys.

@@ -1,5 +1,7 @@
 //! Messages: the entries of a session's history.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,9 +40,15 @@ pub struct Message {
     /// Whether a client told of it, as said before the run. Absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub quoted: bool,
+    /// Why it broke off. Absent if it is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
     #[serde(skip)]
     #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
     pub thinking: Option<Vec<Thinking>>,
+    #[serde(skip)]
+    #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
+    pub opaque: Option<Opaque>,
     /// When it was written (RFC 3339, UTC).
     pub created_at: String,
 }
@@ -57,6 +65,20 @@ pub enum Role {
     Assistant,
     /// A tool, with its result.
     Tool,
+}
+
+/// Why an answer broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema, IntoStaticStr)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(rename_all = "snake_case"))]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum Partial {
+    /// It reached its limit of output tokens.
+    OutputLimit,
+    /// The service or the provider failed.
+    Failed,
+    /// The run was stopped.
+    Stopped,
 }
 
 /// A tool that the model calls.
@@ -78,6 +100,20 @@ pub struct Thinking {
     pub opaque: String,
 }
 
+/// Data of a provider that belongs to a message and its calls, in base64.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Opaque {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// By id of the call.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub calls: BTreeMap<String, String>,
+    /// Parts that only the provider understands, each with its kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<(String, String)>,
+}
+
 impl Message {
     pub fn new(run: &Run, role: Role, content: String, created_at: String) -> Self {
         Self {
@@ -90,7 +126,9 @@ impl Message {
             tool_call_id: None,
             is_error: false,
             quoted: false,
+            partial: None,
             thinking: None,
+            opaque: None,
             created_at,
         }
     }

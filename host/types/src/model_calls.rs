@@ -5,7 +5,7 @@ use strum::IntoStaticStr;
 use crate::{
     agents::{AgentKey, Fallback},
     ids::{ModelCallId, Name, RunId},
-    money::Dollars,
+    money::{Dollars, Price},
     runs::Failure,
 };
 
@@ -39,6 +39,7 @@ pub struct NewModelCall {
     /// Maximum usage.
     pub reserved_tokens: u64,
     pub reserved_cost: Dollars,
+    pub price: Option<Price>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]

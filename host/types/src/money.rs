@@ -24,6 +24,9 @@ pub struct Price {
     pub input: Dollars,
     /// Of input tokens that were read from the service's cache.
     pub cached_input: Dollars,
+    /// Of input tokens that the service wrote to its cache; `null` if they cost what others do.
+    #[serde(default)]
+    pub cache_write: Option<Dollars>,
     /// Of output tokens.
     pub output: Dollars,
 }
@@ -73,22 +76,35 @@ impl std::ops::Add for Dollars {
 
 impl Price {
     /// Converts from dollars per million tokens. Returns `None` if a price is out of range.
-    pub fn new(input: f64, cached_input: Option<f64>, output: f64) -> Option<Self> {
+    pub fn new(input: f64, cached_input: Option<f64>, cache_write: Option<f64>, output: f64) -> Option<Self> {
         let cached_input = Dollars::new(cached_input.unwrap_or(input))?;
-        Some(Self { input: Dollars::new(input)?, cached_input, output: Dollars::new(output)? })
+        let cache_write = match cache_write {
+            Some(price) => Some(Dollars::new(price)?),
+            None => None,
+        };
+        Some(Self { input: Dollars::new(input)?, cached_input, cache_write, output: Dollars::new(output)? })
     }
 
-    /// Returns the cost of a call. `input` includes the `cached` tokens.
-    pub fn cost(&self, input: u64, cached: u64, output: u64) -> Dollars {
+    /// Returns the cost of a call. `input` includes the `cached` and the `written` tokens, which the service read from
+    /// its cache and wrote to it.
+    pub fn cost(&self, input: u64, cached: u64, written: u64, output: u64) -> Dollars {
         let cached = cached.min(input);
-        self.input.cost_of_tokens(input - cached)
+        let written = written.min(input - cached);
+        self.input.cost_of_tokens(input - cached - written)
             + self.cached_input.cost_of_tokens(cached)
+            + self.cache_write.unwrap_or(self.input).cost_of_tokens(written)
             + self.output.cost_of_tokens(output)
+    }
+
+    /// Returns the cost of a call of which nothing was read from the cache or written to it.
+    pub fn plain_cost(&self, input: u64, output: u64) -> Dollars {
+        self.cost(input, 0, 0, output)
     }
 
     /// Returns the maximum cost of a call.
     pub fn max_cost(&self, input: u64, output: u64) -> Dollars {
-        self.input.max(self.cached_input).cost_of_tokens(input) + self.output.cost_of_tokens(output)
+        let highest = self.input.max(self.cached_input).max(self.cache_write.unwrap_or_default());
+        highest.cost_of_tokens(input) + self.output.cost_of_tokens(output)
     }
 
     /// Returns the number of output tokens that an amount pays for.

@@ -99,7 +99,7 @@ impl Policy {
         let matching = self.tools.iter().filter(|(pattern, _)| matches(pattern, tool));
         match matching.max_by_key(|(pattern, verdict)| (pattern.len(), **verdict)) {
             Some((_, verdict)) => *verdict,
-            None if hints.is_some_and(|hints| hints.wants_approval) => Verdict::Ask,
+            None if hints.is_some_and(|hints| hints.requires_approval) => Verdict::Ask,
             None => Verdict::Allow,
         }
     }

@@ -34,8 +34,12 @@ pub struct StepUsage {
     pub input_tokens: u64,
     /// Those of them that the service had in its cache.
     pub cached_input_tokens: u64,
+    /// Those of them that the service wrote to its cache.
+    pub cache_write_tokens: u64,
     /// Tokens that the model wrote; 0 for a tool.
     pub output_tokens: u64,
+    /// Whether the tokens are estimated, because the service did not report its usage.
+    pub is_estimated: bool,
     /// In US dollars; `null` where the model's price is not known, and for a tool.
     pub cost: Option<Dollars>,
     /// Tokens that limits count beside these: of a call under way, or whose usage never became known.
@@ -115,6 +119,8 @@ pub struct Run {
     /// A token's id, or `local`.
     #[serde(skip)]
     pub started_by: String,
+    /// Whether the output ends at the limit of output tokens.
+    pub output_truncated: bool,
     /// Whether nobody is there whom it could ask.
     #[serde(skip)]
     pub unattended: bool,

@@ -12,7 +12,7 @@ pub(crate) struct Attribute {
     pub name: Option<LitStr>,
     pub read_only: bool,
     pub idempotent: bool,
-    pub wants_approval: bool,
+    pub requires_approval: bool,
 }
 
 impl Parse for Attribute {
@@ -33,10 +33,10 @@ impl Attribute {
             self.read_only = true;
         } else if known("idempotent") {
             self.idempotent = true;
-        } else if known("wants_approval") {
-            self.wants_approval = true;
+        } else if known("requires_approval") {
+            self.requires_approval = true;
         } else {
-            return Err(meta.error("a tool knows `name = \"…\"`, `read_only`, `idempotent` and `wants_approval`"));
+            return Err(meta.error("a tool knows `name = \"…\"`, `read_only`, `idempotent` and `requires_approval`"));
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ pub(crate) fn expand(attribute: &Attribute, mut function: ItemFn) -> Result<Toke
     let (ident, visibility) = (&function.sig.ident, &function.vis);
     let name = attribute.name.clone().unwrap_or_else(|| LitStr::new(&unraw(ident), ident.span()));
     check_name(&name)?;
-    let Attribute { read_only, idempotent, wants_approval, .. } = attribute;
+    let Attribute { read_only, idempotent, requires_approval, .. } = attribute;
     let arguments = arguments(&fields);
     let passed = fields.iter().map(|field| &field.name);
     let output = quote_spanned! {function.sig.output.span()=>
@@ -50,7 +50,7 @@ pub(crate) fn expand(attribute: &Attribute, mut function: ItemFn) -> Result<Toke
                     let mut tool = ::moxxy_sdk::skill::Tool::new(#name, #description, parameters);
                     tool.hints.read_only = #read_only;
                     tool.hints.idempotent = #idempotent;
-                    tool.hints.wants_approval = #wants_approval;
+                    tool.hints.requires_approval = #requires_approval;
                     tool
                 }
 

@@ -34,6 +34,11 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Body(VecDeque<Vec<u8>>);
 
+impl Body {
+    /// No test waits.
+    pub(crate) fn set_timeout(&mut self, _: Duration) {}
+}
+
 /// No test waits.
 pub(crate) fn sleep(_: Duration) {}
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use wasip2::{
+    clocks::monotonic_clock,
     http::{
         outgoing_handler,
         types::{
@@ -13,7 +14,10 @@ use wasip2::{
             Scheme,
         },
     },
-    io::streams::{InputStream, StreamError},
+    io::{
+        poll,
+        streams::{InputStream, StreamError},
+    },
 };
 
 use crate::http::{Error, Request};
@@ -31,6 +35,13 @@ pub(crate) struct Received {
 pub(crate) struct Body {
     stream: InputStream,
     _body: IncomingBody,
+    timeout: Option<Duration>,
+}
+
+impl Body {
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = Some(timeout);
+    }
 }
 
 pub(crate) fn sleep(time: Duration) {
@@ -63,7 +74,7 @@ fn received(response: &IncomingResponse) -> Result<Received, Error> {
     let headers = response.headers().entries().into_iter().map(|(name, value)| (name, text(value))).collect();
     let body = response.consume().map_err(gone)?;
     let stream = body.stream().map_err(gone)?;
-    Ok(Received { status: response.status(), headers, body: Body { stream, _body: body } })
+    Ok(Received { status: response.status(), headers, body: Body { stream, _body: body, timeout: None } })
 }
 
 fn outgoing(request: &Request) -> Result<OutgoingRequest, Error> {
@@ -135,6 +146,13 @@ impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
+        }
+        if let Some(timeout) = self.timeout {
+            let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+            let (bytes, timer) = (self.stream.subscribe(), monotonic_clock::subscribe_duration(nanoseconds));
+            if !poll::poll(&[&bytes, &timer]).contains(&0) {
+                return Err(Error::Timeout("the response paused for too long".into()).into());
+            }
         }
         match self.stream.blocking_read(buffer.len() as u64) {
             Ok(bytes) => {

@@ -23,7 +23,9 @@ pub struct Event {
 }
 
 /// The server-sent events of a body, each as soon as it is complete. One that the end of the body cuts
-/// off does not count. Comments and events without data are passed over; after an error there are no more.
+/// off does not count, unless [`keep_last`](Self::keep_last) says so. Comments, unless
+/// [`with_comments`](Self::with_comments) asks for them, and events without data are passed over; after an error there
+/// are no more.
 ///
 /// [`Response::events`](super::Response::events) makes one:
 ///
@@ -43,6 +45,8 @@ pub struct Events<R> {
     lines: Lines<R>,
     limit: usize,
     is_first: bool,
+    keeps_last: bool,
+    has_comments: bool,
     has_ended: bool,
 }
 
@@ -55,7 +59,14 @@ impl<R: Read> Events<R> {
     /// assert_eq!(events.next(), None);
     /// ```
     pub fn new(reader: R) -> Self {
-        Self { lines: Lines::new(reader), limit: LIMIT, is_first: true, has_ended: false }
+        Self {
+            lines: Lines::new(reader),
+            limit: LIMIT,
+            is_first: true,
+            keeps_last: false,
+            has_comments: false,
+            has_ended: false,
+        }
     }
 
     /// Allows events of at most so many bytes, in place of 4 MiB. A larger one is an error.
@@ -71,6 +82,38 @@ impl<R: Read> Events<R> {
     #[must_use]
     pub fn limit(self, bytes: usize) -> Self {
         Self { lines: self.lines.limit(bytes), limit: bytes, ..self }
+    }
+
+    /// Counts an event that the end of the body cuts off, because some services leave out the last line end.
+    ///
+    /// ```
+    /// let mut events = moxxy_sdk::http::Events::new(&b"data: one"[..]).keep_last();
+    /// assert_eq!(events.next().unwrap().unwrap().data, "one");
+    /// ```
+    #[must_use]
+    pub fn keep_last(self) -> Self {
+        Self { keeps_last: true, ..self }
+    }
+
+    /// Yields comments as well, as events of the name `:`. Services send them to say that they are still at work.
+    ///
+    /// ```
+    /// let mut events = moxxy_sdk::http::Events::new(&b": ping\n\n"[..]).with_comments();
+    /// assert_eq!(events.next().unwrap().unwrap().name, ":");
+    /// ```
+    #[must_use]
+    pub fn with_comments(self) -> Self {
+        Self { has_comments: true, ..self }
+    }
+
+    /// Returns what is read, such as the response.
+    ///
+    /// ```
+    /// let mut events = moxxy_sdk::http::Events::new(&b"data: one"[..]);
+    /// assert_eq!(events.get_mut().len(), 9);
+    /// ```
+    pub fn get_mut(&mut self) -> &mut R {
+        self.lines.get_mut()
     }
 
     fn event(&mut self) -> Result<Option<Event>, Error> {
@@ -89,6 +132,9 @@ impl<R: Read> Events<R> {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match (field, &mut data) {
+                ("", None) if self.has_comments => {
+                    return Ok(Some(Event { name: ":".to_owned(), data: value.to_owned() }));
+                }
                 ("event", _) => value.clone_into(&mut name),
                 ("data", None) => data = Some(value.to_owned()),
                 ("data", Some(data)) if data.len() + value.len() < self.limit => {
@@ -101,7 +147,8 @@ impl<R: Read> Events<R> {
                 _ => {}
             }
         }
-        Ok(None)
+        let last = data.filter(|data| self.keeps_last && !data.is_empty());
+        Ok(last.map(|data| Event { name: if name.is_empty() { "message".to_owned() } else { name }, data }))
     }
 }
 

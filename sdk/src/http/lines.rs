@@ -59,6 +59,10 @@ impl<R: Read> Lines<R> {
         Self { limit: bytes, ..self }
     }
 
+    pub(super) fn get_mut(&mut self) -> &mut R {
+        self.reader.get_mut()
+    }
+
     fn line(&mut self) -> Result<Option<String>, Error> {
         let mut line = Vec::new();
         loop {

@@ -97,6 +97,21 @@ impl Response {
         Err(Error::Status { status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
+    /// Limits how long each further read waits for bytes. A read that takes longer is an [`Error::Timeout`].
+    ///
+    /// ```
+    /// let mut host = moxxy_sdk::testing::Host::new().response("GET", "https://example.com/", 200, "one");
+    /// let text = host.run(|| {
+    ///     let mut response = moxxy_sdk::http::get("https://example.com/").send()?;
+    ///     response.set_read_timeout(std::time::Duration::from_secs(2));
+    ///     response.text()
+    /// });
+    /// assert_eq!(text.as_deref(), Ok("one"));
+    /// ```
+    pub fn set_read_timeout(&mut self, timeout: Duration) {
+        self.body.set_timeout(timeout);
+    }
+
     /// Reads the whole body.
     ///
     /// ```

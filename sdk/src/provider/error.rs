@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use super::{Error, Retry};
+use super::{Error, LimitExceeded, Retry, Unsupported};
 use crate::{config, http, vault};
 
 impl Error {
@@ -15,6 +15,29 @@ impl Error {
     /// ```
     pub fn unknown_model(model: &str) -> Self {
         Self::InvalidRequest(format!("there is no model `{model}`"))
+    }
+
+    /// The conversation does not fit the model. `limit` is the context window, if the service said it.
+    ///
+    /// ```
+    /// # use moxxy_sdk::provider::Error;
+    /// let error = Error::context_too_long("The window has 8192 tokens.", Some(8192));
+    /// # assert!(matches!(error, Error::ContextTooLong(_)));
+    /// ```
+    pub fn context_too_long(message: impl Into<String>, limit: Option<u32>) -> Self {
+        Self::ContextTooLong(LimitExceeded { message: message.into(), limit })
+    }
+
+    /// The service refuses a feature that the provider can do without. The host remembers the adaptation for the
+    /// model and calls again with it; ask for it by [`Request::is_adapted`](super::Request::is_adapted).
+    ///
+    /// ```
+    /// # use moxxy_sdk::provider::Error;
+    /// let error = Error::unsupported("This model calls no tools.", "no-tools");
+    /// # assert!(matches!(error, Error::Unsupported(_)));
+    /// ```
+    pub fn unsupported(message: impl Into<String>, adaptation: impl Into<String>) -> Self {
+        Self::Unsupported(Unsupported { message: message.into(), adaptation: adaptation.into() })
     }
 
     /// The kind of error that a status is, by itself.

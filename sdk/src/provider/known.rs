@@ -42,6 +42,12 @@ pub struct KnownModel {
     /// What it costs.
     #[serde(default)]
     pub price: Option<KnownPrice>,
+    /// Whether it can call tools.
+    #[serde(default)]
+    pub calls_tools: Option<bool>,
+    /// Whether it reads images.
+    #[serde(default)]
+    pub reads_images: Option<bool>,
 }
 
 /// What a [`KnownModel`] costs, in US dollars per million tokens.
@@ -61,6 +67,10 @@ pub struct KnownPrice {
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub cached_input: Option<f64>,
+    /// Of input tokens that the service wrote to its cache, if it is another.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub cache_write: Option<f64>,
     /// Of output tokens.
     #[schemars(range(min = 0.0))]
     pub output: f64,
@@ -68,8 +78,14 @@ pub struct KnownPrice {
 
 impl From<KnownModel> for Model {
     fn from(known: KnownModel) -> Self {
-        let KnownModel { id, display_name, context_window, max_output_tokens, price } = known;
-        let price = price.map(|KnownPrice { input, cached_input, output }| Price { input, cached_input, output });
-        Self { id, display_name, context_window, max_output_tokens, price }
+        let KnownModel { id, display_name, context_window, max_output_tokens, price, calls_tools, reads_images } =
+            known;
+        let price = price.map(|KnownPrice { input, cached_input, cache_write, output }| Price {
+            input,
+            cached_input,
+            cache_write,
+            output,
+        });
+        Self { id, display_name, context_window, max_output_tokens, price, calls_tools, reads_images }
     }
 }

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Image, Message, Part, Request, ToolCall};
+use super::{Image, Message, ModelOptions, Part, Request, Role, ToolCall, ToolCallDelta};
 
 impl Request {
     /// A request for a model that says nothing yet, for tests.
@@ -23,21 +23,58 @@ impl Request {
             system: None,
             messages: Vec::new(),
             tools: Vec::new(),
-            temperature: None,
+            options: ModelOptions::none(),
             max_output_tokens: None,
             response_schema: None,
             idempotency_key: None,
+            adaptations: Vec::new(),
         }
+    }
+
+    /// Whether an earlier request made the host remember this adaptation. See [`Error::unsupported`](super::Error).
+    ///
+    /// ```
+    /// let request = moxxy_sdk::provider::Request::new("large-1");
+    /// assert!(!request.is_adapted("no-tools"));
+    /// ```
+    pub fn is_adapted(&self, adaptation: &str) -> bool {
+        self.adaptations.iter().any(|known| known == adaptation)
+    }
+}
+
+impl ModelOptions {
+    /// Options of which none is set.
+    ///
+    /// ```
+    /// use moxxy_sdk::provider::ModelOptions;
+    ///
+    /// let options = ModelOptions { temperature: Some(0.5), ..ModelOptions::none() };
+    /// # assert!(options.stop.is_empty());
+    /// ```
+    pub fn none() -> Self {
+        Self { temperature: None, top_p: None, stop: Vec::new(), reasoning_effort: None, thinking: None, extra: None }
     }
 }
 
 impl Message {
+    /// A message without opaque data.
+    ///
+    /// ```
+    /// use moxxy_sdk::provider::{Message, Part, Role};
+    ///
+    /// let message = Message::new(Role::User, vec![Part::Text("Hello".into())]);
+    /// # assert!(message.opaque.is_empty());
+    /// ```
+    pub fn new(role: Role, parts: Vec<Part>) -> Self {
+        Self { role, parts, opaque: Vec::new() }
+    }
+
     /// The message's text parts, one per line.
     ///
     /// ```
     /// use moxxy_sdk::provider::{Message, Part, Role};
     ///
-    /// let message = Message { role: Role::User, parts: vec![Part::Text("a".into()), Part::Text("b".into())] };
+    /// let message = Message::new(Role::User, vec![Part::Text("a".into()), Part::Text("b".into())]);
     /// assert_eq!(message.text(), "a\nb");
     /// ```
     pub fn text(&self) -> String {
@@ -84,15 +121,21 @@ impl Image {
 }
 
 impl ToolCall {
+    /// A call without opaque data.
+    ///
+    /// ```
+    /// let call = moxxy_sdk::provider::ToolCall::new("call-1", "greet", "{}");
+    /// # assert!(call.opaque.is_empty());
+    /// ```
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: impl Into<String>) -> Self {
+        Self { id: id.into(), name: name.into(), arguments: arguments.into(), opaque: Vec::new() }
+    }
+
     /// The arguments as a JSON object, for services that take nothing else: as the model wrote them; empty
     /// if it wrote none; and what is no object stands in one, as `malformed`.
     ///
     /// ```
-    /// let call = |arguments: &str| moxxy_sdk::provider::ToolCall {
-    ///     id: "1".into(),
-    ///     name: "greet".into(),
-    ///     arguments: arguments.into(),
-    /// };
+    /// let call = |arguments| moxxy_sdk::provider::ToolCall::new("1", "greet", arguments);
     /// assert_eq!(call(r#"{"name": "Ada"}"#).object(), r#"{"name": "Ada"}"#);
     /// assert_eq!(call("").object(), "{}");
     /// assert_eq!(call(r#"{"name"#).object(), r#"{"malformed":"{\"name"}"#);
@@ -105,5 +148,19 @@ impl ToolCall {
             text if is_object => text.into(),
             _ => json!({ "malformed": self.arguments }).to_string().into(),
         }
+    }
+}
+
+impl ToolCallDelta {
+    /// More arguments of a call.
+    ///
+    /// ```
+    /// use moxxy_sdk::provider::ToolCallDelta;
+    ///
+    /// let first = ToolCallDelta { name: Some("greet".into()), ..ToolCallDelta::new(0, "{") };
+    /// # assert_eq!(first.id, None);
+    /// ```
+    pub fn new(index: u32, arguments: impl Into<String>) -> Self {
+        Self { index, id: None, name: None, arguments: arguments.into(), opaque: None }
     }
 }

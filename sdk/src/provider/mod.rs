@@ -46,6 +46,7 @@ mod known;
 mod message;
 mod refusal;
 mod service;
+mod think_tags;
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -64,11 +65,12 @@ pub use known::{KnownModel, KnownPrice};
 /// documents each field; the [module](self) shows most of them at work.
 #[doc(inline)]
 pub use models::{
-    Chunk, Error, Image, Message, Model, Part, Price, Request, Retry, Role, StopReason, Thinking, ToolCall,
-    ToolCallDelta, ToolDefinition, ToolResult, Usage,
+    Chunk, Error, Image, LimitExceeded, Message, Model, ModelOptions, OpaquePart, Part, Price, Request, Retry, Role,
+    StopReason, Thinking, ToolCall, ToolCallDelta, ToolDefinition, ToolResult, Unsupported, Usage,
 };
 pub use refusal::Refusal;
 pub use service::Service;
+pub use think_tags::{Tagged, ThinkTags};
 
 /// An adapter to a service. Hand the type that implements it to
 /// [`export_provider!`](crate::export_provider). See the [module](self) for an example.
@@ -105,7 +107,15 @@ impl Model {
     /// # assert_eq!(model.context_window, None);
     /// ```
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), display_name: None, context_window: None, max_output_tokens: None, price: None }
+        Self {
+            id: id.into(),
+            display_name: None,
+            context_window: None,
+            max_output_tokens: None,
+            price: None,
+            calls_tools: None,
+            reads_images: None,
+        }
     }
 }
 

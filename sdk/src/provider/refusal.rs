@@ -12,8 +12,20 @@ const BODY: u64 = 64 * 1024;
 /// How much of what the service says is told, in characters.
 const MESSAGE: usize = 500;
 /// Where services put the sentence that says what is wrong.
-const PLACES: [&str; 7] =
-    ["/error/message", "/0/error/message", "/message", "/detail/message", "/detail", "/error", "/error_description"];
+const PLACES: [&str; 10] = [
+    "/error/message",
+    "/message",
+    "/detail/message",
+    "/detail",
+    "/error",
+    "/error_description",
+    "/error_msg",
+    "/msg",
+    "/fault/faultstring",
+    "/title",
+];
+/// Where services put lists of details.
+const LISTS: [&str; 5] = ["/detail", "/message/detail", "/errors", "/error/details", "/error/errors"];
 
 /// What a service says when it does not do what it was asked: a status, JSON, and a sentence in it.
 ///
@@ -23,7 +35,7 @@ const PLACES: [&str; 7] =
 /// fn ask() -> Result<String, Error> {
 ///     let response = http::get("https://api.example.com/").send()?;
 ///     let response = Refusal::check(response).map_err(|refusal| match refusal.text("/error/code") {
-///         Some("too_long") => Error::ContextTooLong(refusal.message()),
+///         Some("too_long") => Error::context_too_long(refusal.message(), None),
 ///         _ => refusal.into(),
 ///     })?;
 ///     Ok(response.text()?)
@@ -34,7 +46,7 @@ const PLACES: [&str; 7] =
 ///     Host::new().response("GET", "https://api.example.com/", status, body).run(ask).unwrap_err()
 /// };
 /// let body = r#"{ "error": { "code": "too_long", "message": "That is too long." } }"#;
-/// assert_eq!(answered(400, body), Error::ContextTooLong("That is too long.".into()));
+/// assert_eq!(answered(400, body), Error::context_too_long("That is too long.", None));
 /// assert_eq!(answered(400, "{}"), Error::InvalidRequest("the service answered 400".into()));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -123,10 +135,9 @@ impl Refusal {
     /// assert_eq!(refusal.message(), "Wrong key: [key] Try another.");
     /// ```
     pub fn message(&self) -> String {
-        let told = PLACES.into_iter().find_map(|place| self.text(place)).map(str::trim);
-        // A page of HTML comes from something that stands before the service.
-        let plain = Some(self.plain.trim()).filter(|plain| !plain.starts_with(['<', '{', '[']));
-        let Some(told) = told.or(plain).filter(|told| !told.is_empty()) else {
+        let plain = || Some(&self.plain).filter(|_| self.body.is_null()).and_then(|plain| plain_reason(plain));
+        let told = reason(&self.body).or_else(plain);
+        let Some(told) = told.filter(|told| !told.trim().is_empty()) else {
             return format!("the service answered {}", self.status);
         };
         let shown = |word: &str| word.contains("**") || word.trim_start_matches(['"', '\'', '`']).starts_with("sk-");
@@ -162,4 +173,66 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::of_status(refusal.status, refusal.message(), refusal.retry_after)
     }
+}
+
+/// Returns what a JSON body says, from the places that services and proxies are known to use.
+fn reason(body: &Value) -> Option<String> {
+    if let Some(first) = body.as_array().and_then(|items| items.first()) {
+        return reason(first);
+    }
+    let told = PLACES.into_iter().find_map(|place| body.pointer(place)?.as_str()).map(str::trim);
+    let told = told.filter(|told| !told.is_empty()).map(str::to_owned);
+    // What the service behind a router said.
+    let behind = body.pointer("/error/metadata/raw").and_then(Value::as_str).map(|raw| {
+        let inner: Value = serde_json::from_str(raw).unwrap_or_default();
+        reason(&inner).unwrap_or_else(|| raw.to_owned())
+    });
+    let by = body.pointer("/error/metadata/provider_name").and_then(Value::as_str);
+    match (told, behind, by) {
+        (Some(told), Some(behind), Some(by)) => Some(format!("{told}: {by}: {behind}")),
+        (Some(told), Some(behind), None) => Some(format!("{told}: {behind}")),
+        (Some(told), None, _) => Some(told),
+        (None, Some(behind), _) => Some(behind),
+        (None, None, _) => {
+            LISTS.into_iter().find_map(|place| list(body.pointer(place)?.as_array()?)).or_else(|| whole(body))
+        }
+    }
+}
+
+/// Returns what a list of details says, each with its place.
+fn list(details: &[Value]) -> Option<String> {
+    let name = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+    let detail = |detail: &Value| {
+        let said = ["msg", "message", "detail", "reason"].into_iter().find_map(|field| detail.get(field)?.as_str());
+        let said = said.or_else(|| detail.as_str())?;
+        let place = detail.get("loc").and_then(Value::as_array).map(|loc| loc.iter().map(name).collect::<Vec<_>>());
+        let place = place.map(|place| place.join(".")).or_else(|| Some(detail.get("field")?.as_str()?.to_owned()));
+        Some(place.map_or_else(|| said.to_owned(), |place| format!("{place}: {said}")))
+    };
+    let details: Vec<String> = details.iter().filter_map(detail).collect();
+    (!details.is_empty()).then(|| details.join("; "))
+}
+
+/// Returns a body that says nothing at a known place.
+fn whole(body: &Value) -> Option<String> {
+    let is_empty = match body {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    (!is_empty).then(|| body.to_string())
+}
+
+/// Returns what a body that is no JSON says. Of a page, which comes from something that stands before the service, that
+/// is its title.
+fn plain_reason(body: &str) -> Option<String> {
+    let body = body.trim();
+    if !body.starts_with('<') {
+        return Some(body.to_owned());
+    }
+    let lower = body.to_ascii_lowercase();
+    let start = lower.find("<title>")? + "<title>".len();
+    let end = start + lower.get(start..)?.find("</title>")?;
+    Some(format!("a page of HTML, titled {:?}", body.get(start..end)?.trim()))
 }

@@ -32,7 +32,7 @@ use crate::http::{Request, Response};
 /// /// What this service says in another way than by the status.
 /// fn error(refusal: Refusal) -> Error {
 ///     match refusal.text("/error/code") {
-///         Some("too_long") => Error::ContextTooLong(refusal.message()),
+///         Some("too_long") => Error::context_too_long(refusal.message(), None),
 ///         _ => refusal.into(),
 ///     }
 /// }
@@ -54,7 +54,7 @@ use crate::http::{Request, Response};
 /// assert_eq!(sent.sent_header("Api-Version"), Some("2"));
 ///
 /// let body = r#"{ "error": { "code": "too_long", "message": "That is too long." } }"#;
-/// assert_eq!(host(400, body).run(models), Err(Error::ContextTooLong("That is too long.".into())));
+/// assert_eq!(host(400, body).run(models), Err(Error::context_too_long("That is too long.", None)));
 /// assert_eq!(host(404, "no such page").run(models), Err(Error::InvalidRequest("no such page".into())));
 /// ```
 #[derive(Debug)]

@@ -100,6 +100,8 @@ pub fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T, Error> {
 /// assert_eq!(schema["properties"]["name"]["description"], "Whom to greet.");
 /// assert_eq!(schema["required"], serde_json::json!(["name"]));
 /// ```
+///
+/// A field of an `Option` is a property that may be absent; its type does not name `null`.
 pub fn schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.meta_schema = None;
@@ -107,11 +109,56 @@ pub fn schema<T: JsonSchema>() -> Value {
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
+    optional_by_absence(schema.as_object_mut());
     // Services want to see the properties, also where there are none.
     if let Some(object) = schema.as_object_mut() {
         object.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
     schema.to_value()
+}
+
+/// Removes `null` from the types of properties that may be absent, because some services take one type only.
+fn optional_by_absence(object: Option<&mut serde_json::Map<String, Value>>) {
+    let Some(object) = object else { return };
+    let required = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    if let Some(Value::Object(properties)) = object.get_mut("properties") {
+        for (name, property) in properties {
+            let Value::Object(rules) = property else { continue };
+            if !required.iter().any(|known| known == name) {
+                without_null(rules);
+            }
+            optional_by_absence(Some(rules));
+        }
+    }
+    if let Some(Value::Object(items)) = object.get_mut("items") {
+        optional_by_absence(Some(items));
+    }
+}
+
+fn without_null(rules: &mut serde_json::Map<String, Value>) {
+    if let Some(Value::Array(types)) = rules.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = &**types {
+            let only = only.clone();
+            rules.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(alternatives)) = rules.get_mut("anyOf") {
+        alternatives.retain(|alternative| alternative.get("type").is_none_or(|kind| kind != "null"));
+        if let [Value::Object(only)] = &**alternatives {
+            let only = only.clone();
+            rules.remove("anyOf");
+            for (name, value) in only {
+                rules.entry(name).or_insert(value);
+            }
+        }
+    }
+    if let Some(Value::Array(values)) = rules.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if rules.get("default").is_some_and(Value::is_null) {
+        rules.remove("default");
+    }
 }
 
 impl Tool {
@@ -126,7 +173,7 @@ impl Tool {
             name: name.into(),
             description: description.into(),
             parameters: parameters.to_string(),
-            hints: Hints { read_only: false, idempotent: false, wants_approval: false },
+            hints: Hints { read_only: false, idempotent: false, requires_approval: false },
         }
     }
 
@@ -158,11 +205,11 @@ impl Tool {
     ///
     /// ```
     /// # let tool = moxxy_sdk::skill::Tool::new("flip", "Flips a coin.", serde_json::json!({ "type": "object" }));
-    /// assert!(tool.wants_approval().hints.wants_approval);
+    /// assert!(tool.requires_approval().hints.requires_approval);
     /// ```
     #[must_use]
-    pub fn wants_approval(mut self) -> Self {
-        self.hints.wants_approval = true;
+    pub fn requires_approval(mut self) -> Self {
+        self.hints.requires_approval = true;
         self
     }
 }
@@ -178,7 +225,7 @@ mod tests {
     /// 2. then that:
     ///    - so, or
     ///    - otherwise.
-    #[crate::tool(name = "do-it", wants_approval)]
+    #[crate::tool(name = "do-it", requires_approval)]
     fn flowing() {}
 
     #[test]

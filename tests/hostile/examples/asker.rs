@@ -70,7 +70,7 @@ fn moody() -> Result<String, Error> {
 }
 
 /// Does something that its author wants to be approved.
-#[tool(wants_approval)]
+#[tool(requires_approval)]
 fn guarded(
     /// What.
     name: String,

@@ -88,7 +88,7 @@ fn send(request: http::Request) -> Result<Response, Error> {
         false => key.bearer(request),
     };
     Refusal::check(request.send()?).map_err(|refusal| match refusal.text("/error/code") {
-        Some("context_length_exceeded") => Error::ContextTooLong(refusal.message()),
+        Some("context_length_exceeded") => Error::context_too_long(refusal.message(), None),
         Some("content_policy_violation") => Error::Refused(refusal.message()),
         Some("insufficient_quota") => Error::Other(refusal.message()),
         _ if has("limits-are-invalid") && refusal.status() == 429 => Error::InvalidRequest(refusal.message()),
@@ -115,7 +115,7 @@ fn body(request: &Request) -> Result<Value, Error> {
                 Part::ToolResult(result) => {
                     messages.push(json!({ "role": "tool", "tool_call_id": result.call_id, "content": result.content }))
                 }
-                Part::Thinking(_) => {}
+                Part::Thinking(_) | Part::Other(_) => {}
             }
         }
         match message.role {
@@ -134,7 +134,7 @@ fn body(request: &Request) -> Result<Value, Error> {
     });
     let mut body = json!({
         "model": request.model, "messages": messages, "stream": true, "tools": tools.collect::<Result<Vec<_>, Error>>()?,
-        "temperature": request.temperature, "max_tokens": request.max_output_tokens,
+        "temperature": request.options.temperature, "max_tokens": request.max_output_tokens,
     });
     if let Some(schema) = &request.response_schema {
         let schema = json!({ "name": "answer", "schema": parsed(schema)? });
@@ -156,6 +156,7 @@ impl Stream {
             id: text(&call["id"]).filter(|_| first),
             name: text(&call["function"]["name"]).filter(|_| first),
             arguments: text(&call["function"]["arguments"]).unwrap_or_default(),
+            opaque: None,
         })
     }
 
@@ -211,6 +212,7 @@ impl Source for Stream {
             chunks.push_back(Chunk::Usage(Usage {
                 input_tokens: count("/prompt_tokens") + again,
                 cached_input_tokens: cached,
+                cache_write_tokens: 0,
                 output_tokens: count("/completion_tokens"),
                 reasoning_tokens: count("/completion_tokens_details/reasoning_tokens"),
             }));

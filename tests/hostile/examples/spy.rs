@@ -5,10 +5,18 @@
 mod body;
 #[path = "../../../example-skills/providers/openai/src/calls.rs"]
 mod calls;
+#[path = "../../../example-skills/providers/openai/src/dialect.rs"]
+mod dialect;
+#[path = "../../../example-skills/providers/openai/src/json.rs"]
+mod json;
 #[path = "../../../example-skills/providers/openai/src/models.rs"]
 mod models;
+#[path = "../../../example-skills/providers/openai/src/opaque.rs"]
+mod opaque;
 #[path = "../../../example-skills/providers/openai/src/options.rs"]
 mod options;
+#[path = "../../../example-skills/providers/openai/src/profile.rs"]
+mod profile;
 #[path = "../../../example-skills/providers/openai/src/refusal.rs"]
 mod refusal;
 #[path = "../../../example-skills/providers/openai/src/stream.rs"]
@@ -84,8 +92,14 @@ impl Provider for Spy {
         let halves = halves.map(|(one, other)| (one.to_owned(), other.to_owned()));
         let options: Options = config::read()?;
         let service = options.service()?;
-        let post = service.post(&options.path(&request.model)?)?.json(&body::of(&request, &options)?);
-        Ok(Spying { chunks: Chunks::of(Stream::open(service.send(post)?)?), last: None, halves })
+        let (body, warnings) = body::of(&request, &options)?;
+        let post = service.post(&options.path(&request.model)?)?.json(&body);
+        let stream = Stream::open(
+            service.send(post).map_err(|error| refusal::adapt(error, &request))?,
+            options.base_url,
+            warnings,
+        )?;
+        Ok(Spying { chunks: Chunks::of(stream), last: None, halves })
     }
 }
 

@@ -70,7 +70,11 @@ fn each_library_has_its_module() {
 /// components.
 #[test]
 fn schemas_are_evaluated_in_one_place() {
-    let place = |name: &str| name.starts_with("host/schema/") || name == "host/runtime/src/schemas.rs";
+    let place = |name: &str| {
+        name.starts_with("host/schema/") || name == "host/runtime/src/schemas.rs"
+        // The schemas are our own, and large bodies are parsed off the server's threads.
+        || name == "host/server/src/http/api/body.rs"
+    };
     assert_eq!(offenders(&["Schema::new(", ".mismatches("], place), [""; 0]);
     let mut wrong = Vec::new();
     for (name, text) in files("host") {

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use moxxy_sdk::provider::{Error, Message, Part, Request, Role, ToolCall, ToolDefinition};
+use moxxy_sdk::provider::{Error, Message, ModelOptions, Part, Request, Role, ToolCall, ToolDefinition};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -40,9 +40,25 @@ pub(crate) fn of(request: &Request, options: &Options) -> Result<Body, Error> {
     if !tools.is_empty() {
         set("tools", raw(&tools)?);
     }
-    let budget = options.thinking_budget.map(|budget| budget.min(limit.saturating_sub(1)));
+    let ModelOptions { temperature, top_p, stop, reasoning_effort, thinking, extra } = &request.options;
+    if !stop.is_empty() {
+        set("stop_sequences", raw(stop)?);
+    }
+    let wanted = match thinking {
+        Some(false) => None,
+        Some(true) => Some(options.thinking_budget.unwrap_or(limit / 2)),
+        None => options.thinking_budget,
+    };
+    let budget = wanted.map(|budget| budget.min(limit.saturating_sub(1)));
     if let Some(budget) = budget.filter(|&budget| budget >= BUDGET) {
         set("thinking", raw(&json!({ "type": "enabled", "budget_tokens": budget }))?);
+    }
+    if let Some(extra) = extra {
+        let extra: BTreeMap<String, Value> = serde_json::from_str(extra)
+            .map_err(|error| Error::InvalidRequest(format!("the option `extra` is no JSON object: {error}")))?;
+        for (name, value) in extra.into_iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
+            body.insert(name, raw(&value)?);
+        }
     }
     for (name, value) in options.body.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
         match value {
@@ -52,18 +68,22 @@ pub(crate) fn of(request: &Request, options: &Options) -> Result<Body, Error> {
     }
     // Who thinks does so at one temperature.
     let thinks = body.get("thinking").is_some_and(|thinking| !thinking.get().contains("\"disabled\""));
-    if let Some(temperature) = request.temperature.filter(|_| !thinks && !options.body.contains_key("temperature")) {
+    let is_free = |name: &str| !thinks && !options.body.contains_key(name);
+    if let Some(temperature) = temperature.filter(|_| is_free("temperature")) {
         body.insert("temperature".to_owned(), raw(&temperature.min(1.0))?);
     }
-    if let Some(text) = &request.response_schema {
-        let output = output(schema("the answer's schema", text)?, options)?;
-        body.insert(OUTPUT.to_owned(), output);
+    if let Some(top_p) = top_p.filter(|_| is_free("top_p")) {
+        body.insert("top_p".to_owned(), raw(&top_p)?);
+    }
+    let schema = request.response_schema.as_deref().map(|text| schema("the answer's schema", text)).transpose()?;
+    if schema.is_some() || reasoning_effort.is_some() {
+        body.insert(OUTPUT.to_owned(), output(schema, reasoning_effort.as_deref(), options)?);
     }
     Ok(body)
 }
 
-/// The schema beside what else is configured there.
-fn output(schema: &RawValue, options: &Options) -> Result<Box<RawValue>, Error> {
+/// The schema and the effort beside what else is configured there.
+fn output(schema: Option<&RawValue>, effort: Option<&str>, options: &Options) -> Result<Box<RawValue>, Error> {
     #[derive(Serialize)]
     struct Format<'a> {
         r#type: &'static str,
@@ -71,7 +91,12 @@ fn output(schema: &RawValue, options: &Options) -> Result<Box<RawValue>, Error> 
     }
     let configured = options.body.get(OUTPUT).and_then(Value::as_object).into_iter().flatten();
     let mut output = configured.map(|(name, value)| Ok((name.as_str(), raw(value)?))).collect::<Result<_, Error>>()?;
-    BTreeMap::insert(&mut output, "format", raw(&Format { r#type: "json_schema", schema })?);
+    if let Some(schema) = schema {
+        BTreeMap::insert(&mut output, "format", raw(&Format { r#type: "json_schema", schema })?);
+    }
+    if let Some(effort) = effort {
+        output.insert("effort", raw(effort)?);
+    }
     raw(&output)
 }
 

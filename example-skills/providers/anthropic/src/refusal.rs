@@ -11,8 +11,8 @@ const REFUSED: [&str; 3] = ["content filtering policy", "usage policy", "usage p
 pub(crate) fn error(refused: Refusal) -> Error {
     let message = refused.message();
     match refused.text(TYPE).unwrap_or_default() {
-        "request_too_large" => Error::ContextTooLong(message),
-        "invalid_request_error" if refused.says(&TOO_LONG) => Error::ContextTooLong(message),
+        "request_too_large" => Error::context_too_long(message, None),
+        "invalid_request_error" if refused.says(&TOO_LONG) => Error::context_too_long(message, None),
         "invalid_request_error" if refused.says(&REFUSED) => Error::Refused(message),
         "invalid_request_error" if refused.says(&["credit balance"]) => Error::Other(message),
         "invalid_request_error" | "not_found_error" => Error::InvalidRequest(message),
@@ -20,7 +20,7 @@ pub(crate) fn error(refused: Refusal) -> Error {
         "billing_error" => Error::Other(message),
         "rate_limit_error" => Error::RateLimited(refused.retry()),
         "overloaded_error" | "api_error" | "timeout_error" => Error::Overloaded(refused.retry()),
-        _ if refused.status() == 413 => Error::ContextTooLong(message),
+        _ if refused.status() == 413 => Error::context_too_long(message, None),
         _ => refused.into(),
     }
 }

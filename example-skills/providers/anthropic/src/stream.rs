@@ -64,7 +64,13 @@ impl Stream {
             "tool_use" => {
                 let index = u32::try_from(self.at.calls).unwrap_or(u32::MAX);
                 let (id, name) = (Some(text("id")).filter(|id| !id.is_empty()), Some(text("name")));
-                chunks.push_back(Chunk::ToolCall(ToolCallDelta { index, id, name, arguments: String::new() }));
+                chunks.push_back(Chunk::ToolCall(ToolCallDelta {
+                    index,
+                    id,
+                    name,
+                    arguments: String::new(),
+                    opaque: None,
+                }));
                 self.at.calls += 1;
                 let input = block.get("input").and_then(Value::as_object).filter(|input| !input.is_empty());
                 let input = input.map(|input| Value::Object(input.clone()).to_string()).unwrap_or_default();
@@ -83,7 +89,13 @@ impl Stream {
                 let arguments = delta.partial_json.unwrap_or_default();
                 if !arguments.is_empty() {
                     *has_begun = true;
-                    chunks.push_back(Chunk::ToolCall(ToolCallDelta { index: *index, id: None, name: None, arguments }));
+                    chunks.push_back(Chunk::ToolCall(ToolCallDelta {
+                        index: *index,
+                        id: None,
+                        name: None,
+                        arguments,
+                        opaque: None,
+                    }));
                 }
             }
             ("thinking_delta", Some(Open::Thought { thought, bytes })) => {
@@ -166,7 +178,7 @@ impl Open {
             Self::Thought { thought, .. } => Some(thought.finish()),
             // All of it stood at the beginning.
             Self::Call { index, input, has_begun: false } if !input.is_empty() => {
-                Some(Chunk::ToolCall(ToolCallDelta { index, id: None, name: None, arguments: input }))
+                Some(Chunk::ToolCall(ToolCallDelta { index, id: None, name: None, arguments: input, opaque: None }))
             }
             Self::Call { .. } | Self::Other => None,
         }

@@ -22,6 +22,7 @@ impl Counted {
         Chunk::Usage(Usage {
             input_tokens: self.uncached.saturating_add(self.written).saturating_add(self.read),
             cached_input_tokens: self.read,
+            cache_write_tokens: self.written,
             output_tokens: self.output,
             // Thoughts are among the output, and nobody says how many.
             reasoning_tokens: 0,

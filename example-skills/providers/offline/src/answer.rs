@@ -17,8 +17,13 @@ impl Answer {
             Self::Text(text) => text_chunks(&text, request.max_output_tokens, input),
             Self::Call(call) => {
                 let output = tokens(&call.name) + tokens(&call.arguments);
-                let delta =
-                    ToolCallDelta { index: 0, id: Some(call.id), name: Some(call.name), arguments: call.arguments };
+                let delta = ToolCallDelta {
+                    index: 0,
+                    id: Some(call.id),
+                    name: Some(call.name),
+                    arguments: call.arguments,
+                    opaque: None,
+                };
                 vec![Chunk::ToolCall(delta), Chunk::Usage(usage(input, output)), Chunk::Stop(StopReason::ToolUse)]
             }
         }
@@ -44,7 +49,7 @@ fn text_chunks(text: &str, limit: Option<u32>, input: u64) -> Vec<Chunk> {
 }
 
 fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
-    Usage { input_tokens, cached_input_tokens: 0, output_tokens, reasoning_tokens: 0 }
+    Usage { input_tokens, cached_input_tokens: 0, cache_write_tokens: 0, output_tokens, reasoning_tokens: 0 }
 }
 
 /// A token is what stands between spaces.
@@ -62,6 +67,7 @@ fn part_tokens(part: &Part) -> u64 {
     match part {
         Part::Text(text) => tokens(text),
         Part::Image(_) => 1,
+        Part::Other(_) => 0,
         Part::Thinking(thinking) => thinking.text.as_deref().map_or(0, tokens),
         Part::ToolCall(call) => tokens(&call.name) + tokens(&call.arguments),
         Part::ToolResult(result) => tokens(&result.content),
@@ -81,7 +87,7 @@ mod tests {
     fn request(max_output_tokens: Option<u32>) -> Request {
         Request {
             system: Some("Be brief.".to_owned()),
-            messages: vec![Message { role: Role::User, parts: vec![Part::Text("one two  three".to_owned())] }],
+            messages: vec![Message::new(Role::User, vec![Part::Text("one two  three".to_owned())])],
             max_output_tokens,
             ..Request::new("echo")
         }

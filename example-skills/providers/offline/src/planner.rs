@@ -62,12 +62,9 @@ fn call(tool: &ToolDefinition, task: &Task<'_>, request: &Request) -> Result<Too
         .map_err(|error| Error::InvalidRequest(format!("the parameters of `{}`: {error}", tool.name)))?;
     let vocabulary: BTreeSet<String> = words::all(&description(tool)).collect();
     let arguments = arguments::fill(&schema, task, &vocabulary);
-    Ok(ToolCall {
-        // The conversation only grows, so its length has not named a call before.
-        id: format!("call_{}", request.messages.len()),
-        name: tool.name.clone(),
-        arguments: Value::Object(arguments).to_string(),
-    })
+    // The conversation only grows, so its length has not named a call before.
+    let id = format!("call_{}", request.messages.len());
+    Ok(ToolCall::new(id, tool.name.clone(), Value::Object(arguments).to_string()))
 }
 
 fn abilities(tools: &[ToolDefinition]) -> String {
@@ -95,7 +92,7 @@ mod tests {
 
     fn ask(task: &str) -> Request {
         Request {
-            messages: vec![Message { role: Role::User, parts: vec![Part::Text(task.to_owned())] }],
+            messages: vec![Message::new(Role::User, vec![Part::Text(task.to_owned())])],
             tools: vec![
                 tool("text__word_count", "Count the words, characters and lines of a text.", &["text"]),
                 tool("text__diff", "Compare two texts and show the differences.", &["before", "after"]),
@@ -158,7 +155,7 @@ mod tests {
         };
         let result = ToolResult { call_id: call.id.clone(), content: r#"{"words":2}"#.to_owned(), is_error: false };
         for (role, part) in [(Role::Assistant, Part::ToolCall(call)), (Role::Tool, Part::ToolResult(result))] {
-            request.messages.push(Message { role, parts: vec![part] });
+            request.messages.push(Message::new(role, vec![part]));
         }
         let Ok(Answer::Text(text)) = answer(&request) else {
             panic!("no report");

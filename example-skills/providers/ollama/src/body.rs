@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use moxxy_sdk::provider::{Error, Message, Part, Request, Role, ToolCall, ToolDefinition};
-use serde_json::value::RawValue;
+use moxxy_sdk::provider::{Error, Message, ModelOptions, Part, Request, Role, ToolCall, ToolDefinition};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     options::Options,
+    refusal::{NO_THINKING, NO_TOOLS},
     stream::MARK,
     wire::{Body, Call, Called, Function, Said, Tool},
 };
@@ -18,15 +19,31 @@ pub(crate) fn of<'a>(request: &'a Request, options: &'a Options) -> Result<Body<
         options.options.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     model.extend(options.num_ctx.map(|tokens| ("num_ctx", tokens.into())));
     model.extend(request.max_output_tokens.map(|tokens| ("num_predict", tokens.into())));
-    model.extend(request.temperature.map(|temperature| ("temperature", temperature.into())));
+    let ModelOptions { temperature, top_p, stop, reasoning_effort, thinking, extra } = &request.options;
+    model.extend(temperature.map(|temperature| ("temperature", temperature.into())));
+    model.extend(top_p.map(|top_p| ("top_p", top_p.into())));
+    model.extend((!stop.is_empty()).then(|| ("stop", stop.clone().into())));
+    let extra: BTreeMap<String, Value> = extra.as_deref().map_or(Ok(BTreeMap::new()), |extra| {
+        serde_json::from_str(extra)
+            .map_err(|error| Error::InvalidRequest(format!("the option `extra` is no JSON object: {error}")))
+    })?;
+    let mut model: BTreeMap<String, Value> = model.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    model.extend(extra);
+    let think = match (reasoning_effort, thinking) {
+        _ if request.is_adapted(NO_THINKING) => None,
+        (Some(effort), _) => Some(effort.clone().into()),
+        (None, Some(thinking)) => Some((*thinking).into()),
+        (None, None) => options.think.as_ref().map(|think| json!(think)),
+    };
+    let tools = if request.is_adapted(NO_TOOLS) { &[][..] } else { &request.tools };
     Ok(Body {
         model: &request.model,
         messages: messages(request)?,
-        tools: request.tools.iter().map(tool).collect::<Result<_, _>>()?,
+        tools: tools.iter().map(tool).collect::<Result<_, _>>()?,
         stream: true,
         truncate: false,
         format,
-        think: options.think,
+        think,
         keep_alive: options.keep_alive.as_deref(),
         options: model,
     })

@@ -48,7 +48,8 @@ impl Provider for Ollama {
         let options: Options = config::read()?;
         let service = options.service()?;
         let post = service.post("api/chat")?.json(&body::of(&request, &options)?);
-        Ok(Chunks::of(Stream::new(service.send(post)?)))
+        let response = service.send(post).map_err(|error| refusal::adapt(error, &request))?;
+        Ok(Chunks::of(Stream::new(response)))
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn list(service: &Service, num_ctx: Option<u32>) -> Result<Vec<Model>
         if shown.capabilities.as_ref().is_none_or(|all| all.iter().any(|one| one == "completion")) {
             let context_window = shown.window(num_ctx);
             let is_here = tag.remote_host.is_none_or(|host| host.is_empty());
-            let price = is_here.then_some(Price { input: 0.0, cached_input: None, output: 0.0 });
+            let price = is_here.then_some(Price { input: 0.0, cached_input: None, cache_write: None, output: 0.0 });
             models.push(Model { context_window, price, ..Model::new(tag.name) });
         }
     }

@@ -59,7 +59,7 @@ impl Stream {
         }
         let arguments = Value::Object(made.function.arguments.unwrap_or_default()).to_string();
         let (id, name) = (made.id.filter(|id| !id.is_empty()), Some(made.function.name));
-        Ok(Chunk::ToolCall(ToolCallDelta { index, id, name, arguments }))
+        Ok(Chunk::ToolCall(ToolCallDelta { index, id, name, arguments, opaque: None }))
     }
 
     fn finished_thought(&mut self) -> Option<Chunk> {
@@ -106,6 +106,7 @@ fn usage(read: Option<Value>, written: Option<Value>) -> Option<Chunk> {
         Chunk::Usage(Usage {
             input_tokens: count(read.as_ref()),
             cached_input_tokens: 0,
+            cache_write_tokens: 0,
             output_tokens: count(written.as_ref()),
             // Thoughts are among the output, and nobody says how many.
             reasoning_tokens: 0,

@@ -19,11 +19,11 @@ pub(crate) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub think: Option<Think>,
+    pub think: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub options: BTreeMap<&'a str, Value>,
+    pub options: BTreeMap<String, Value>,
 }
 
 #[derive(Serialize)]

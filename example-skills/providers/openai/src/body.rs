@@ -3,12 +3,15 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use moxxy_sdk::provider::{Error, Message, Part, Request, Role, ToolDefinition};
+use moxxy_sdk::provider::{Error, Message, ModelOptions, Part, Request, Role, ToolDefinition};
 use serde::Serialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
+    dialect::Dialect,
+    opaque,
     options::{Json, Options},
+    profile::{Reasoning, Thinking},
     thought::Kept,
 };
 
@@ -24,9 +27,9 @@ struct Said<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<String>,
     #[serde(flatten)]
-    thoughts: BTreeMap<&'a str, Value>,
+    fields: BTreeMap<String, Value>,
 }
 
 /// A text by itself, as every service takes it, or pieces, among which are pictures.
@@ -51,10 +54,12 @@ struct Url {
 
 #[derive(Serialize)]
 struct Call<'a> {
-    id: &'a str,
+    id: String,
     #[serde(rename = "type")]
     kind: &'static str,
     function: Called<'a>,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -75,30 +80,41 @@ struct Tool<'a> {
 struct Function<'a> {
     name: &'a str,
     description: &'a str,
-    parameters: &'a RawValue,
+    parameters: Cow<'a, RawValue>,
 }
 
-pub(crate) fn of(request: &Request, options: &Options) -> Result<Body, Error> {
+/// Returns the body, and warnings about options that the service does not take.
+pub(crate) fn of(request: &Request, options: &Options) -> Result<(Body, Vec<String>), Error> {
+    let dialect = Dialect::new(options, request)?;
     let schema = request.response_schema.as_deref().map(|text| schema("the answer's schema", text)).transpose()?;
     let mut body = Body::new();
     let mut set = |name: &str, value: Box<RawValue>| body.insert(name.to_owned(), value);
     set("model", raw(&request.model)?);
-    set("messages", raw(&messages(request, options))?);
+    set("messages", raw(&messages(request, options, &dialect))?);
     set("stream", raw(&true)?);
-    if options.stream_usage {
+    if dialect.stream_usage && dialect.sends("stream_options") {
         set("stream_options", raw(&json!({ "include_usage": true }))?);
     }
-    if !request.tools.is_empty() {
-        set("tools", raw(&request.tools.iter().map(tool).collect::<Result<Vec<_>, _>>()?)?);
-    }
-    if let Some(temperature) = request.temperature {
-        set("temperature", raw(&temperature)?);
+    if !request.tools.is_empty() && dialect.calls_tools {
+        let tools: Vec<_> =
+            request.tools.iter().map(|definition| tool(definition, &dialect)).collect::<Result<_, _>>()?;
+        set("tools", raw(&tools)?);
     }
     if let Some(limit) = request.max_output_tokens {
-        set(options.max_tokens_field(), raw(&limit)?);
+        set(dialect.max_tokens_field, raw(&limit)?);
     }
     if let Some(schema) = schema {
-        set("response_format", response_format(schema, options.json)?);
+        set("response_format", response_format(schema, dialect.json)?);
+    }
+    let mut warnings = Vec::new();
+    for (name, value) in model_options(request, &dialect)? {
+        match dialect.sends(&name) {
+            true => drop(body.insert(name, raw(&value)?)),
+            false => warnings.push(format!("model `{}` does not take `{name}`, so it was left out", request.model)),
+        }
+    }
+    if !dialect.calls_tools && !request.tools.is_empty() {
+        warnings.push(format!("model `{}` does not call tools, so it was offered none", request.model));
     }
     for (name, value) in options.body.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
         match value {
@@ -106,26 +122,78 @@ pub(crate) fn of(request: &Request, options: &Options) -> Result<Body, Error> {
             value => drop(body.insert(name.clone(), raw(value)?)),
         }
     }
-    Ok(body)
+    Ok((body, warnings))
 }
 
-fn messages<'a>(request: &'a Request, options: &'a Options) -> Vec<Said<'a>> {
-    let told = request.response_schema.as_deref().filter(|_| options.json == Json::Object);
+/// Returns the fields of the options that are set.
+fn model_options(request: &Request, dialect: &Dialect) -> Result<Vec<(String, Value)>, Error> {
+    let ModelOptions { temperature, top_p, stop, reasoning_effort, thinking, extra } = &request.options;
+    let mut fields = Vec::new();
+    let mut set = |name: &str, value: Value| fields.push((name.to_owned(), value));
+    if let Some(temperature) = temperature {
+        set("temperature", number(*temperature));
+    }
+    if let Some(top_p) = top_p {
+        set("top_p", number(*top_p));
+    }
+    if !stop.is_empty() {
+        set("stop", json!(stop));
+    }
+    if let Some(effort) = reasoning_effort {
+        match dialect.reasoning {
+            Reasoning::Field => set("reasoning_effort", json!(effort)),
+            Reasoning::Object => set("reasoning", json!({ "effort": effort })),
+        }
+    }
+    if let Some(thinking) = thinking {
+        match dialect.thinking {
+            Thinking::None => set("thinking", json!({ "type": if *thinking { "enabled" } else { "disabled" } })),
+            Thinking::Type => set("thinking", json!({ "type": if *thinking { "enabled" } else { "disabled" } })),
+            Thinking::Template => set("chat_template_kwargs", json!({ "enable_thinking": thinking })),
+        }
+    }
+    if let Some(extra) = extra {
+        let extra: Map<String, Value> = serde_json::from_str(extra)
+            .map_err(|error| Error::InvalidRequest(format!("the option `extra` is no JSON object: {error}")))?;
+        fields.extend(extra.into_iter().filter(|(name, _)| !OURS.contains(&name.as_str())));
+    }
+    Ok(fields)
+}
+
+/// Returns a number with the digits that it was written with.
+fn number(value: f32) -> Value {
+    value.to_string().parse::<f64>().map_or(Value::Null, |value| json!(value))
+}
+
+fn messages<'a>(request: &'a Request, options: &'a Options, dialect: &Dialect) -> Vec<Said<'a>> {
+    let told = request.response_schema.as_deref().filter(|_| dialect.json == Json::Object);
     let told = told.map(|schema| format!("Answer with a JSON object that fits this JSON Schema: {schema}"));
     let system: Vec<&str> = [request.system.as_deref(), told.as_deref()].into_iter().flatten().collect();
-    let system = (!system.is_empty()).then(|| Said {
-        content: Some(Content::Text(system.join("\n\n").into())),
-        ..Said::nothing(options.system_role())
+    let system = (!system.is_empty()).then(|| system.join("\n\n"));
+    let system = system.map(|text| Said {
+        content: Some(Content::Text(text.into())),
+        ..Said::nothing(dialect.system_role.unwrap_or("user"))
     });
-    system.into_iter().chain(request.messages.iter().flat_map(|message| said(message, options))).collect()
+    let said = request.messages.iter().flat_map(|message| said(message, options, dialect));
+    let mut all: Vec<Said<'a>> = system.into_iter().chain(said).collect();
+    // Instructions without a role of their own stand before the first message of the user.
+    if dialect.system_role.is_none()
+        && let [first, second, ..] = &mut *all
+        && second.role == "user"
+        && let (Some(Content::Text(instructions)), Some(Content::Text(text))) = (&first.content, &second.content)
+    {
+        second.content = Some(Content::Text(format!("{instructions}\n\n{text}").into()));
+        all.remove(0);
+    }
+    all
 }
 
 /// What a message says: each result of a tool by itself, and then the rest.
-fn said<'a>(message: &'a Message, options: &'a Options) -> Vec<Said<'a>> {
+fn said<'a>(message: &'a Message, options: &Options, dialect: &Dialect) -> Vec<Said<'a>> {
     let result = |part: &'a Part| match part {
         Part::ToolResult(result) => Some(Said {
             content: Some(Content::Text(Cow::Borrowed(&result.content))),
-            tool_call_id: Some(&result.call_id),
+            tool_call_id: Some(dialect.call_id(&result.call_id)),
             ..Said::nothing("tool")
         }),
         _ => None,
@@ -134,12 +202,17 @@ fn said<'a>(message: &'a Message, options: &'a Options) -> Vec<Said<'a>> {
     match message.role {
         Role::User => said.push(Said { content: Some(content(message)), ..Said::nothing("user") }),
         Role::Assistant => {
-            let tool_calls: Vec<_> = message.parts.iter().filter_map(call).collect();
+            let tool_calls: Vec<_> = message.parts.iter().filter_map(|part| call(part, options, dialect)).collect();
             let text = message.text();
-            let is_silent = text.is_empty() && !tool_calls.is_empty();
-            let content = (!is_silent).then(|| Content::Text(text.into()));
-            let thoughts = Kept::thoughts(&message.parts, options.reasoning_field.as_deref());
-            said.push(Said { content, tool_calls, thoughts, ..Said::nothing("assistant") });
+            let is_null = text.is_empty() && !tool_calls.is_empty() && !dialect.empty_content;
+            let content = (!is_null).then(|| Content::Text(text.into()));
+            let has_calls = !tool_calls.is_empty();
+            let mut fields = Kept::thoughts(&message.parts, options.reasoning_field.as_deref(), has_calls);
+            if has_calls && dialect.reasoning_content {
+                fields.entry("reasoning_content".to_owned()).or_insert_with(|| "".into());
+            }
+            fields.extend(opaque::from_opaque(&options.base_url, &message.opaque));
+            said.push(Said { content, tool_calls, fields, ..Said::nothing("assistant") });
         }
         Role::Tool => {}
     }
@@ -158,20 +231,29 @@ fn content<'a>(message: &'a Message) -> Content<'a> {
     Content::Pieces(message.parts.iter().filter_map(piece).collect())
 }
 
-fn call(part: &Part) -> Option<Call<'_>> {
+fn call<'a>(part: &'a Part, options: &Options, dialect: &Dialect) -> Option<Call<'a>> {
     match part {
         Part::ToolCall(call) => Some(Call {
-            id: &call.id,
+            id: dialect.call_id(&call.id),
             kind: "function",
             function: Called { name: &call.name, arguments: call.object() },
+            fields: opaque::from_opaque(&options.base_url, &call.opaque),
         }),
         _ => None,
     }
 }
 
-fn tool(tool: &ToolDefinition) -> Result<Tool<'_>, Error> {
+fn tool<'a>(tool: &'a ToolDefinition, dialect: &Dialect) -> Result<Tool<'a>, Error> {
     let ToolDefinition { name, description, parameters } = tool;
-    let parameters = schema(&format!("the schema of the tool {name:?}"), parameters)?;
+    let written = schema(&format!("the schema of the tool {name:?}"), parameters)?;
+    let parameters = match dialect.rewrites_schemas() {
+        false => Cow::Borrowed(written),
+        true => {
+            let mut parameters: Value = serde_json::from_str(parameters).unwrap_or_default();
+            dialect.schema(&mut parameters);
+            Cow::Owned(raw(&parameters)?)
+        }
+    };
     Ok(Tool { kind: "function", function: Function { name, description, parameters } })
 }
 
@@ -207,6 +289,6 @@ fn raw<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, Error> {
 
 impl Said<'_> {
     fn nothing(role: &'static str) -> Self {
-        Self { role, content: None, tool_calls: Vec::new(), tool_call_id: None, thoughts: BTreeMap::new() }
+        Self { role, content: None, tool_calls: Vec::new(), tool_call_id: None, fields: BTreeMap::new() }
     }
 }

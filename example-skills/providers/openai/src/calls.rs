@@ -1,8 +1,9 @@
 //! Tool calls as they stream in, from services that number them, name them, or do neither.
 
 use moxxy_sdk::provider::{Chunk, Error, ToolCallDelta};
+use serde_json::{Map, Value};
 
-use crate::wire::CallDelta;
+use crate::{json::Joiner, opaque, wire};
 
 /// The most calls of one answer.
 const CALLS: usize = 256;
@@ -10,36 +11,47 @@ const CALLS: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Calls(Vec<Call>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Call {
     /// The service's number for it.
     number: Option<u64>,
     id: Option<String>,
     /// What came before the name: a call begins with that.
     held: String,
+    joiner: Joiner,
+    kept: Map<String, Value>,
     is_named: bool,
 }
 
 impl Calls {
     /// Adds a piece of a call.
-    pub(crate) fn add(&mut self, delta: CallDelta) -> Result<Option<Chunk>, Error> {
-        let (number, id) = (delta.index, delta.id.filter(|id| !id.is_empty()));
-        let function = delta.function.unwrap_or_default();
-        let name = function.name.filter(|name| !name.is_empty());
+    pub(crate) fn add(&mut self, piece: &Map<String, Value>, service: &str) -> Result<Option<Chunk>, Error> {
+        let function = piece.get("function").and_then(Value::as_object);
+        let field = |name: &str| function.and_then(|function| function.get(name)).or_else(|| piece.get(name));
+        let number = piece.get("index").and_then(Value::as_u64);
+        let id = wire::text(piece.get("id")).filter(|id| !id.is_empty());
+        let name = wire::text(field("name")).filter(|name| !name.is_empty());
         let place = self.place(number, id.as_deref(), name.is_some());
         if place >= CALLS {
             return Err(Error::Transport(format!("the service makes more than {CALLS} tool calls at once")));
         }
         if place == self.0.len() {
-            self.0.push(Call { number, id: None, held: String::new(), is_named: false });
+            self.0.push(Call { number, ..Call::default() });
         }
         let Some(call) = self.0.get_mut(place) else { return Ok(None) };
-        let arguments = function.arguments.map(|arguments| arguments.into_text()).unwrap_or_default();
+        let arguments = call.joiner.push(wire::arguments(field("arguments")));
         call.id = call.id.take().or(id);
+        let before = call.kept.len();
+        opaque::collect(piece, &mut call.kept);
+        if let Some(function) = function {
+            opaque::collect(function, &mut call.kept);
+        }
+        let has_more = call.kept.len() > before || (!call.is_named && name.is_some());
+        let opaque = opaque::to_opaque(service, &call.kept).filter(|_| has_more);
         let index = u32::try_from(place).unwrap_or(u32::MAX);
         let delta = match (call.is_named, name) {
-            (true, _) if arguments.is_empty() => return Ok(None),
-            (true, _) => ToolCallDelta { index, id: None, name: None, arguments },
+            (true, _) if arguments.is_empty() && opaque.is_none() => return Ok(None),
+            (true, _) => ToolCallDelta { opaque, ..ToolCallDelta::new(index, arguments) },
             (false, None) => {
                 call.held.push_str(&arguments);
                 return Ok(None);
@@ -47,7 +59,7 @@ impl Calls {
             (false, name) => {
                 call.is_named = true;
                 let arguments = std::mem::take(&mut call.held) + &arguments;
-                ToolCallDelta { index, id: call.id.clone(), name, arguments }
+                ToolCallDelta { index, id: call.id.clone(), name, arguments, opaque }
             }
         };
         Ok(Some(Chunk::ToolCall(delta)))

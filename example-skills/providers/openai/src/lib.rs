@@ -4,8 +4,12 @@
 
 mod body;
 mod calls;
+mod dialect;
+mod json;
 mod models;
+mod opaque;
 mod options;
+mod profile;
 mod refusal;
 mod stream;
 #[cfg(test)]
@@ -59,12 +63,14 @@ impl Provider for OpenAi {
     fn complete(request: Request) -> Result<Chunks<Stream>, Error> {
         let options: Options = config::read()?;
         let service = options.service()?;
-        let body = body::of(&request, &options)?;
+        let (body, warnings) = body::of(&request, &options)?;
         let mut post = service.post(&options.path(&request.model)?)?.header("Accept", "text/event-stream").json(&body);
-        if let Some(key) = request.idempotency_key {
+        if let Some(key) = &request.idempotency_key {
             post = post.header("Idempotency-Key", key);
         }
-        Stream::open(service.send(post)?).map(Chunks::of)
+        let response = service.send(post).map_err(|error| refusal::adapt(error, &request))?;
+        let stream = Stream::open(response, options.base_url, warnings);
+        stream.map(Chunks::of).map_err(|error| refusal::adapt(error, &request))
     }
 }
 

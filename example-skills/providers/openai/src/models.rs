@@ -41,6 +41,14 @@ fn model(listed: &Value) -> Option<Model> {
         context_window: number(&WINDOWS).filter(|&tokens| tokens > 0),
         max_output_tokens: number(&OUTPUTS).filter(|&tokens| tokens > 0),
         price: price(listed),
+        calls_tools: listed
+            .get("supported_parameters")
+            .and_then(Value::as_array)
+            .map(|known| known.iter().any(|parameter| parameter == "tools")),
+        reads_images: listed
+            .pointer("/architecture/input_modalities")
+            .and_then(Value::as_array)
+            .map(|known| known.iter().any(|modality| modality == "image")),
         ..Model::new(id)
     })
 }
@@ -51,7 +59,12 @@ fn price(listed: &Value) -> Option<Price> {
         let dollars: f64 = listed.pointer("/pricing")?.get(name)?.as_str()?.parse().ok()?;
         (dollars.is_finite() && dollars >= 0.0).then(|| per_million(dollars))
     };
-    Some(Price { input: of("prompt")?, cached_input: of("input_cache_read"), output: of("completion")? })
+    Some(Price {
+        input: of("prompt")?,
+        cached_input: of("input_cache_read"),
+        cache_write: of("input_cache_write"),
+        output: of("completion")?,
+    })
 }
 
 /// Without what the multiplication adds far behind the point.

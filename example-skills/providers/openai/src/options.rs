@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::refusal;
+use crate::{profile, refusal};
 
 /// The names of the secrets.
 pub(crate) const KEY: &str = "key";
@@ -40,19 +40,21 @@ pub(crate) struct Options {
     /// The models, in place of those that the service lists: for services that list none, or do not tell
     /// context windows and prices.
     pub models: Vec<KnownModel>,
-    /// What the limit on output tokens is called. Unless told, `max_completion_tokens` at OpenAI and Azure
-    /// and `max_tokens` elsewhere.
+    /// The service or server, whose deviations from OpenAI's API are known. By default it is recognised by the host of
+    /// `base_url`; set it for a server at an address of your own.
+    pub profile: Option<profile::Name>,
+    /// What the limit on output tokens is called. By default as the profile says, or else `max_tokens`.
     pub max_tokens_field: Option<MaxTokensField>,
-    /// Whether to ask for usage in the stream, by `stream_options`. A few services refuse that.
-    pub stream_usage: bool,
+    /// Whether to ask for usage in the stream, by `stream_options`. By default as the profile says, or else it does.
+    pub stream_usage: Option<bool>,
     /// The role of the instructions that stand before the conversation.
     pub system_role: SystemRole,
     /// How an answer is held to a JSON Schema: `strict`, by `response_format` with a schema that is kept
     /// to the letter, which takes schemas that leave nothing open; `schema`, the same without that; or
-    /// `object`, for services that only know JSON, by an instruction.
-    pub json: Json,
-    /// The field in which thoughts go back to the service, such as `reasoning_content` for DeepSeek with
-    /// tools. Unless told they do not go back, but those that come as `reasoning_details` always do.
+    /// `object`, for services that only know JSON, by an instruction. By default as the profile says, or else `strict`.
+    pub json: Option<Json>,
+    /// The field in which all thoughts go back to the service. By default a thought goes back with the tool calls that
+    /// it led to, in `reasoning_content` or `reasoning_details`, as it came.
     pub reasoning_field: Option<String>,
 }
 
@@ -107,9 +109,10 @@ impl Default for Options {
             body: Map::new(),
             models: Vec::new(),
             max_tokens_field: None,
-            stream_usage: true,
+            profile: None,
+            stream_usage: None,
             system_role: SystemRole::System,
-            json: Json::Strict,
+            json: None,
             reasoning_field: None,
         }
     }
@@ -145,25 +148,13 @@ impl Options {
         }
         Ok(self.path.replace("{model}", model).into())
     }
+}
 
-    /// The name of the limit on output tokens.
-    pub(crate) fn max_tokens_field(&self) -> &'static str {
-        let field = self.max_tokens_field.unwrap_or_else(|| {
-            let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
-            let host = rest.split(['/', ':', '?']).next().unwrap_or_default().to_ascii_lowercase();
-            let is_new = host == "api.openai.com" || host.ends_with(".openai.azure.com");
-            if is_new { MaxTokensField::MaxCompletionTokens } else { MaxTokensField::MaxTokens }
-        });
-        match field {
-            MaxTokensField::MaxTokens => "max_tokens",
-            MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
-        }
-    }
-
-    pub(crate) fn system_role(&self) -> &'static str {
-        match self.system_role {
-            SystemRole::System => "system",
-            SystemRole::Developer => "developer",
+impl MaxTokensField {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
         }
     }
 }

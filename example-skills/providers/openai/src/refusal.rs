@@ -1,11 +1,13 @@
 //! What a service says when it does not do what it was asked, by the kinds that the host knows. The
 //! services agree on little but the status, so their words count too.
 
-use moxxy_sdk::provider::{Error, Refusal};
+use moxxy_sdk::provider::{Error, LimitExceeded, Refusal, Request, Retry};
 use serde_json::Value;
 
-const CODES: [&str; 3] = ["/error/code", "/error/type", "/code"];
-const TOO_LONG: [&str; 8] = [
+use crate::dialect;
+
+const CODES: [&str; 5] = ["/error/code", "/error/type", "/code", "/type", "/error/status"];
+const TOO_LONG: [&str; 9] = [
     "maximum context length",
     "context length",
     "context window",
@@ -14,29 +16,170 @@ const TOO_LONG: [&str; 8] = [
     "prompt is too long",
     "too many tokens",
     "reduce the length",
+    "exceeds the maximum number of tokens",
 ];
 const REFUSED: [&str; 6] =
     ["content management policy", "content policy", "content filter", "usage policies", "flagged", "safety system"];
+const LOADING: [&str; 5] =
+    ["loading model", "model is loading", "is currently loading", "model is starting", "model not loaded yet"];
+/// Words before a limit of the context window.
+const WINDOW: [&str; 7] = [
+    "maximum context length is",
+    "maximum context length of",
+    "context length is only",
+    "context size of",
+    "context window of",
+    "available context size (",
+    "context length of",
+];
+/// Words before a limit of output tokens.
+const OUTPUT: [&str; 6] = [
+    "supports at most",
+    "less than or equal to",
+    "must be at most",
+    "maximum output tokens is",
+    "maximum allowed number of output tokens",
+    "maximum value is",
+];
+const NO_TOOLS: [&str; 8] = [
+    "does not support tools",
+    "tool choice requires",
+    "tool use is not supported",
+    "support tool use",
+    "tools are not supported",
+    "does not support function calling",
+    "function calling is not",
+    "tools is not supported",
+];
+/// Words about a field that is refused.
+const UNSUPPORTED: [&str; 11] = [
+    "not support",
+    "unsupported",
+    "unrecognized",
+    "unknown",
+    "extra inputs",
+    "not permitted",
+    "unexpected",
+    "not allowed",
+    "extra fields",
+    "is not available",
+    "invalid parameter",
+];
+/// Fields of a request that can be left out.
+const FIELDS: [&str; 9] = [
+    "stream_options",
+    "temperature",
+    "top_p",
+    "stop",
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "chat_template_kwargs",
+    "response_format",
+];
 
 /// The error that an answer other than success is.
 pub(crate) fn error(refused: Refusal) -> Error {
     let status = refused.status();
-    let codes: Vec<&str> = CODES.into_iter().filter_map(|place| refused.text(place)).collect();
+    let body = match refused.body() {
+        Value::Array(items) => items.first().cloned().unwrap_or_default(),
+        body => body.clone(),
+    };
+    let codes: Vec<&str> = CODES.into_iter().filter_map(|place| body.pointer(place)?.as_str()).collect();
     let is = |known: &[&str]| codes.iter().any(|code| known.contains(code));
     // What is wrong with the request itself, be it said with 400 or with another status.
-    let about_request = matches!(status, 400 | 403 | 413 | 422 | 500);
+    let about_request = matches!(status, 400 | 403 | 404 | 413 | 422 | 500);
+    let message = refused.message();
+    let told = message.to_lowercase();
+    let is_window = is(&["context_length_exceeded", "exceed_context_size_error"]);
     match () {
-        () if is(&["context_length_exceeded", "exceed_context_size_error"]) || status == 413 => {
-            Error::ContextTooLong(refused.message())
+        () if about_request && !is_window && output_limit(&told).is_some() => {
+            Error::OutputTooLong(LimitExceeded { limit: output_limit(&told), message })
         }
-        () if is(&["content_filter", "content_policy_violation", "content_moderation"]) => {
-            Error::Refused(refused.message())
+        () if is_window || status == 413 || (about_request && refused.says(&TOO_LONG)) => {
+            let counted = body.pointer("/error/n_ctx").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+            Error::context_too_long(message, counted.or_else(|| number_after(&told, &WINDOW)))
         }
-        () if is(&["insufficient_quota", "billing_hard_limit_reached"]) => Error::Other(refused.message()),
-        () if is(&["invalid_api_key"]) => Error::Authentication(refused.message()),
-        () if about_request && refused.says(&TOO_LONG) => Error::ContextTooLong(refused.message()),
-        () if about_request && refused.says(&REFUSED) => Error::Refused(refused.message()),
+        () if is(&["content_filter", "content_policy_violation", "content_moderation"]) => Error::Refused(message),
+        () if is(&["insufficient_quota", "billing_hard_limit_reached"]) => Error::Other(message),
+        () if is(&["invalid_api_key"]) => Error::Authentication(message),
+        () if about_request && refused.says(&REFUSED) => Error::Refused(message),
+        () if status == 503 && refused.says(&LOADING) => {
+            let Retry { message, retry_after } = refused.retry();
+            Error::Loading(Retry { message, retry_after })
+        }
         () => refused.into(),
+    }
+}
+
+/// Returns the limit of output tokens that a message names.
+fn output_limit(told: &str) -> Option<u32> {
+    let is_about = ["max_tokens", "max_completion_tokens", "completion tokens", "output tokens"];
+    let is_window = TOO_LONG.iter().any(|words| told.contains(words));
+    number_after(told, &OUTPUT).filter(|_| !is_window && is_about.iter().any(|words| told.contains(words)))
+}
+
+/// Returns the number that follows one of these words.
+fn number_after(told: &str, words: &[&str]) -> Option<u32> {
+    words.iter().find_map(|words| {
+        let (_, behind) = told.split_once(words)?;
+        let digits: String = behind
+            .trim_start_matches(|c: char| !c.is_ascii_digit() && c != '.' && c != ';')
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || matches!(c, ',' | '_'))
+            .filter(char::is_ascii_digit)
+            .collect();
+        digits.parse().ok()
+    })
+}
+
+/// Returns the error of a request, or how the provider does without what the service refuses.
+pub(crate) fn adapt(error: Error, request: &Request) -> Error {
+    let Error::InvalidRequest(message) = &error else { return error };
+    let told = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|words| told.contains(words));
+    let is_unsupported = says(&UNSUPPORTED);
+    let named = |field: &&&str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        told.match_indices(**field).any(|(at, _)| {
+            let before = told.get(..at).and_then(|before| before.chars().next_back());
+            let after = told.get(at + field.len()..).and_then(|after| after.chars().next());
+            !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        })
+    };
+    let refused = || FIELDS.iter().find(named).filter(|_| is_unsupported);
+    let adaptation = match () {
+        () if !request.tools.is_empty() && says(&NO_TOOLS) => dialect::NO_TOOLS.to_owned(),
+        () if says(&["max_tokens"]) && says(&["use 'max_completion_tokens'", "use max_completion_tokens"]) => {
+            dialect::MAX_COMPLETION_TOKENS.to_owned()
+        }
+        () if is_unsupported && says(&["max_completion_tokens"]) => dialect::MAX_TOKENS.to_owned(),
+        () if says(&["reasoning_content"]) => dialect::REASONING_CONTENT.to_owned(),
+        () if says(&["tool call id", "tool_call_id", "toolcallid"]) && says(&["length of 9", "9 characters"]) => {
+            dialect::NINE_CHARACTER_IDS.to_owned()
+        }
+        () if says(&["content"])
+            && says(&["must be a string", "be null", "is null", "valid string", "not be none"]) =>
+        {
+            dialect::EMPTY_CONTENT.to_owned()
+        }
+        () if says(&["\"type\"", "'type'", "`type`"])
+            && says(&["not repeating", "must be a string", "list of types"]) =>
+        {
+            dialect::SINGLE_TYPES.to_owned()
+        }
+        () if is_unsupported && says(&["'system'", "system role", "system message", "developer instruction"]) => {
+            dialect::NO_SYSTEM_ROLE.to_owned()
+        }
+        () if is_unsupported && says(&["json_schema"]) => dialect::JSON_OBJECT.to_owned(),
+        () => match refused() {
+            Some(field) => format!("{}{}", dialect::NO_PREFIX, field.replace('_', "-")),
+            None => return error,
+        },
+    };
+    match request.is_adapted(&adaptation) {
+        true => error,
+        false => Error::unsupported(message, adaptation),
     }
 }
 

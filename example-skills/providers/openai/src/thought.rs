@@ -17,6 +17,8 @@ pub(crate) struct Thought {
     text: String,
     details: Vec<Map<String, Value>>,
     bytes: usize,
+    /// The field in which the service sends its text.
+    field: Option<String>,
 }
 
 /// What is kept of a finished one beside its text.
@@ -25,6 +27,9 @@ pub(crate) struct Thought {
 pub(crate) struct Kept {
     /// OpenRouter's `reasoning_details`, which it wants back.
     openai: Vec<Map<String, Value>>,
+    /// The field in which the text came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
 }
 
 impl Thought {
@@ -33,6 +38,13 @@ impl Thought {
         self.weigh(text.len())?;
         self.text.push_str(&text);
         Ok((!text.is_empty()).then_some(Chunk::ThinkingDelta(text)))
+    }
+
+    /// Says in which field the service sends the text.
+    pub(crate) fn set_field(&mut self, field: &str) {
+        if self.field.is_none() {
+            self.field = Some(field.to_owned());
+        }
     }
 
     /// Adds a piece of a detail: to the one before, if it is of the same.
@@ -61,11 +73,11 @@ impl Thought {
 
     /// Finishes the thought, if there is one.
     pub(crate) fn finish(&mut self) -> Option<Chunk> {
-        let Self { text, details, .. } = std::mem::take(self);
+        let Self { text, details, field, .. } = std::mem::take(self);
         if text.is_empty() && details.is_empty() {
             return None;
         }
-        let opaque = serde_json::to_vec(&Kept { openai: details }).unwrap_or_default();
+        let opaque = serde_json::to_vec(&Kept { openai: details, field }).unwrap_or_default();
         Some(Chunk::Thinking(Thinking { text: Some(text).filter(|text| !text.is_empty()), opaque }))
     }
 
@@ -77,19 +89,22 @@ impl Thought {
 }
 
 impl Kept {
-    /// The fields by which the thoughts of a message go back. Those of other providers do not.
-    pub(crate) fn thoughts<'a>(parts: &[Part], field: Option<&'a str>) -> BTreeMap<&'a str, Value> {
-        let (mut details, mut texts) = (Vec::new(), Vec::new());
+    /// The fields by which the thoughts of a message go back. Those of other providers do not. `calls_tools` says whether
+    /// the message calls tools, with which services want the thought back.
+    pub(crate) fn thoughts(parts: &[Part], field: Option<&str>, calls_tools: bool) -> BTreeMap<String, Value> {
+        let (mut details, mut texts, mut came_in) = (Vec::new(), Vec::new(), None);
         for part in parts {
             let Part::Thinking(thinking) = part else { continue };
-            let Ok(Self { openai }) = serde_json::from_slice(&thinking.opaque) else { continue };
+            let Ok(Self { openai, field }) = serde_json::from_slice(&thinking.opaque) else { continue };
             details.extend(openai.into_iter().map(Value::Object));
             texts.extend(thinking.text.as_deref());
+            came_in = came_in.or(field);
         }
-        let text = field.filter(|_| !texts.is_empty()).map(|field| (field, texts.concat().into()));
-        match details.is_empty() {
-            true => text.into_iter().collect(),
-            false => [("reasoning_details", Value::Array(details))].into(),
+        if !details.is_empty() {
+            return [("reasoning_details".to_owned(), Value::Array(details))].into();
         }
+        let received = came_in.filter(|field| calls_tools && field == "reasoning_content");
+        let field = field.map(str::to_owned).or(received).filter(|_| !texts.is_empty());
+        field.map(|field| (field, texts.concat().into())).into_iter().collect()
     }
 }

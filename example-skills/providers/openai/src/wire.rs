@@ -1,86 +1,59 @@
-//! What the service streams, as far as it is read. Whatever may be absent may be null as well.
+//! Fields of what the service streams. A field of an unexpected type counts as absent.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Piece {
-    pub choices: Option<Vec<Choice>>,
-    pub usage: Option<Value>,
-    pub x_groq: Option<Value>,
-    pub error: Option<Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Choice {
-    pub index: Option<u64>,
-    pub delta: Option<Delta>,
-    pub finish_reason: Option<String>,
-    pub usage: Option<Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Delta {
-    /// A text, or Mistral's list of texts and thoughts.
-    pub content: Option<Value>,
-    pub refusal: Option<String>,
-    pub reasoning_content: Option<String>,
-    pub reasoning: Option<String>,
-    pub reasoning_details: Option<Vec<Map<String, Value>>>,
-    pub tool_calls: Option<Vec<CallDelta>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct CallDelta {
-    pub index: Option<u64>,
-    pub id: Option<String>,
-    pub function: Option<Function>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Function {
-    pub name: Option<String>,
-    pub arguments: Option<Arguments>,
-}
-
-/// Text that is JSON; some services send the object itself.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Arguments {
-    Text(String),
-    Object(Map<String, Value>),
-}
-
-impl Arguments {
-    pub(crate) fn into_text(self) -> String {
-        match self {
-            Self::Text(text) => text,
-            Self::Object(object) => Value::Object(object).to_string(),
-        }
+/// Returns a text, whatever it is written as: a number too, and a list of pieces.
+pub(crate) fn text(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Object(fields) => ["text", "content", "summary"].into_iter().find_map(|field| text(fields.get(field))),
+        _ => None,
     }
 }
 
-impl Delta {
-    /// The pieces of a content, in their order: each text with whether it is a thought.
-    pub(crate) fn texts(content: Value) -> Vec<(bool, String)> {
-        match content {
-            Value::String(text) => vec![(false, text)],
-            Value::Array(items) => items.into_iter().flat_map(texts_of_item).collect(),
-            _ => Vec::new(),
-        }
+/// Returns why the model stopped: a text, or an object with it.
+pub(crate) fn finish_reason(choice: &Value) -> Option<String> {
+    let reason = choice.get("finish_reason").filter(|reason| !reason.is_null())?;
+    let reason = match reason {
+        Value::Object(fields) => text(fields.get("type").or(fields.get("reason"))),
+        other => text(Some(other)),
+    };
+    reason.filter(|reason| !reason.is_empty())
+}
+
+/// Returns arguments of a tool call: text that is JSON, or the object itself.
+pub(crate) fn arguments(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(object @ Value::Object(_)) => object.to_string(),
+        _ => String::new(),
     }
 }
 
-fn texts_of_item(item: Value) -> Vec<(bool, String)> {
-    let text = |item: &Value| item.get("text").and_then(Value::as_str).map(str::to_owned);
+/// Returns the pieces of a content, in their order: each text with whether it is a thought.
+pub(crate) fn texts(content: Option<&Value>) -> Vec<(bool, String)> {
+    match content {
+        Some(Value::String(text)) => vec![(false, text.clone())],
+        Some(Value::Array(items)) => items.iter().flat_map(texts_of_item).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn texts_of_item(item: &Value) -> Vec<(bool, String)> {
+    let said = |item: &Value| item.get("text").and_then(Value::as_str).map(str::to_owned);
     match item.get("thinking") {
-        Some(Value::Array(thoughts)) => thoughts.iter().filter_map(text).map(|text| (true, text)).collect(),
+        Some(Value::Array(thoughts)) => thoughts.iter().filter_map(said).map(|text| (true, text)).collect(),
         Some(Value::String(thought)) => vec![(true, thought.clone())],
-        _ => text(&item).map(|text| (false, text)).into_iter().collect(),
+        _ => said(item).map(|text| (false, text)).into_iter().collect(),
+    }
+}
+
+/// Returns the objects of a list; a single object counts as a list of it.
+pub(crate) fn objects(value: Option<&Value>) -> Vec<&Map<String, Value>> {
+    match value {
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_object).collect(),
+        Some(Value::Object(fields)) => vec![fields],
+        _ => Vec::new(),
     }
 }

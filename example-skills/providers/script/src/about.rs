@@ -24,7 +24,12 @@ struct Cost {
 
 impl About {
     pub(crate) fn model(self, id: &str) -> Model {
-        let price = |cost: Cost| Price { input: cost.input, cached_input: cost.cached_input, output: cost.output };
+        let price = |cost: Cost| Price {
+            input: cost.input,
+            cached_input: cost.cached_input,
+            cache_write: None,
+            output: cost.output,
+        };
         Model {
             context_window: self.context_window,
             max_output_tokens: self.max_output_tokens,

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn messages(roles: &[Role]) -> Vec<Message> {
-        roles.iter().map(|&role| Message { role, parts: Vec::new() }).collect()
+        roles.iter().map(|&role| Message::new(role, Vec::new())).collect()
     }
 
     fn chosen(steps: Value, repeat: bool, roles: &[Role]) -> Result<Option<String>, Error> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use moxxy_sdk::provider::{Chunk, Error, Part, Request, ToolCallDelta, Usage};
+use moxxy_sdk::provider::{Chunk, Error, OpaquePart, Part, Request, Thinking, ToolCallDelta, Usage};
 
 use crate::record::record;
 use crate::step::{Call, Step};
@@ -39,7 +39,7 @@ impl Playback {
         let parts = request.messages.iter().flat_map(|message| &message.parts);
         let bytes: usize = parts.map(bytes).sum();
         if step.most_bytes.is_some_and(|most| bytes > most) {
-            return Err(Error::ContextTooLong(format!("the conversation has {bytes} bytes")));
+            return Err(Error::context_too_long(format!("the conversation has {bytes} bytes"), None));
         }
         Ok(Self {
             pause: delay,
@@ -72,7 +72,12 @@ impl Iterator for Playback {
 fn events(step: &Step, request: &Request) -> Vec<Event> {
     let text = if step.record { Some(record(request)) } else { step.text.clone() };
     let text = text.unwrap_or_default();
-    let chunks = texts(&text, step.stream).chain(calls(&step.tool_calls, step.stream));
+    let warnings = step.warnings.iter().cloned().map(Chunk::Warning);
+    let thoughts = step.thought.iter().map(|text| Thinking { text: Some(text.clone()), opaque: Vec::new() });
+    let others = step.others.iter().map(|(kind, data)| OpaquePart { kind: kind.clone(), data: data.clone().into() });
+    let chunks = warnings.chain(thoughts.map(Chunk::Thinking)).chain(texts(&text, step.stream));
+    let chunks = chunks.chain(calls(&step.tool_calls, step.stream)).chain(others.map(Chunk::Other));
+    let chunks = chunks.chain(step.opaque.iter().map(|opaque| Chunk::Opaque(opaque.clone().into())));
     let mut events: Vec<Event> = chunks.map(Event::Chunk).collect();
     events.extend(ending(step, request, &text));
     if let Some(count) = step.error_after {
@@ -118,6 +123,7 @@ fn calls(calls: &[Call], stream: bool) -> impl Iterator<Item = Chunk> {
                 id: call.id.clone().filter(|_| first),
                 name: first.then(|| call.name.clone()),
                 arguments,
+                opaque: call.opaque.as_ref().filter(|_| first).map(|opaque| opaque.clone().into_bytes()),
             };
             (turn, delta)
         }));
@@ -142,6 +148,7 @@ fn counted(step: &Step, request: &Request, text: &str) -> Usage {
     Usage {
         input_tokens: system + parts.map(part_tokens).sum::<u64>(),
         cached_input_tokens: 0,
+        cache_write_tokens: 0,
         output_tokens: tokens(text) + called,
         reasoning_tokens: 0,
     }
@@ -152,7 +159,7 @@ fn part_tokens(part: &Part) -> u64 {
         Part::Text(text) => tokens(text),
         Part::ToolCall(call) => tokens(&call.name) + tokens(&call.arguments),
         Part::ToolResult(result) => tokens(&result.content),
-        Part::Image(_) | Part::Thinking(_) => 0,
+        Part::Image(_) | Part::Thinking(_) | Part::Other(_) => 0,
     }
 }
 
@@ -161,7 +168,7 @@ fn bytes(part: &Part) -> usize {
         Part::Text(text) => text.len(),
         Part::ToolCall(call) => call.arguments.len(),
         Part::ToolResult(result) => result.content.len(),
-        Part::Image(_) | Part::Thinking(_) => 0,
+        Part::Image(_) | Part::Thinking(_) | Part::Other(_) => 0,
     }
 }
 
@@ -252,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_conversation_may_be_too_long() {
-        let message = Message { role: Role::User, parts: vec![Part::Text("four".to_owned())] };
+        let message = Message::new(Role::User, vec![Part::Text("four".to_owned())]);
         let request = Request { messages: vec![message], ..request() };
         let start = |most| Playback::start(serde_json::from_value(json!({ "most_bytes": most })).unwrap(), &request);
         assert!(matches!(start(3), Err(Error::ContextTooLong(_))));

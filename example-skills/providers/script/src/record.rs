@@ -12,7 +12,9 @@ pub(crate) fn record(request: &Request) -> String {
         "system": request.system,
         "messages": messages,
         "tools": tools,
-        "temperature": request.temperature,
+        "temperature": request.options.temperature,
+        "options": options(request),
+        "adaptations": request.adaptations,
         "max_output_tokens": request.max_output_tokens,
         "idempotency_key": request.idempotency_key,
     })
@@ -27,9 +29,13 @@ fn message(message: &Message) -> Value {
             Part::Text(text) => add(&mut fields, "texts", json!(text)),
             Part::Image(image) => add(&mut fields, "images", json!(image.media_type)),
             Part::Thinking(thinking) => add(&mut fields, "thinking", json!(thinking.text)),
+            Part::Other(part) => add(&mut fields, "others", json!([part.kind, lossy(&part.data)])),
             Part::ToolCall(call) => {
-                let call = json!({ "id": call.id, "name": call.name, "arguments": call.arguments });
-                add(&mut fields, "tool_calls", call);
+                let mut shown = json!({ "id": call.id, "name": call.name, "arguments": call.arguments });
+                if let (false, Some(shown)) = (call.opaque.is_empty(), shown.as_object_mut()) {
+                    shown.insert("opaque".to_owned(), lossy(&call.opaque));
+                }
+                add(&mut fields, "tool_calls", shown);
             }
             Part::ToolResult(result) => {
                 let result = json!({
@@ -41,10 +47,40 @@ fn message(message: &Message) -> Value {
             }
         }
     }
+    if !message.opaque.is_empty() {
+        fields.insert("opaque".to_owned(), lossy(&message.opaque));
+    }
     if fields.remove("texts").is_some() {
         fields.insert("text".to_owned(), message.text().into());
     }
     Value::Object(fields)
+}
+
+/// The options that are set, without the temperature.
+fn options(request: &Request) -> Value {
+    let options = &request.options;
+    let mut fields = Map::new();
+    let mut set = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+    if let Some(top_p) = options.top_p {
+        set("top_p", json!(top_p));
+    }
+    if !options.stop.is_empty() {
+        set("stop", json!(options.stop));
+    }
+    if let Some(effort) = &options.reasoning_effort {
+        set("reasoning_effort", json!(effort));
+    }
+    if let Some(thinking) = options.thinking {
+        set("thinking", json!(thinking));
+    }
+    if let Some(extra) = &options.extra {
+        set("extra", json!(extra));
+    }
+    Value::Object(fields)
+}
+
+fn lossy(data: &[u8]) -> Value {
+    String::from_utf8_lossy(data).into()
 }
 
 fn add(fields: &mut Map<String, Value>, name: &str, value: Value) {
@@ -70,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_conversation_is_written_down() {
-        let call = ToolCall { id: "1".to_owned(), name: "t".to_owned(), arguments: "{}".to_owned() };
+        let call = ToolCall::new("1", "t", "{}");
         let result = ToolResult { call_id: "1".to_owned(), content: "done".to_owned(), is_error: false };
         let said = [
             (Role::User, Part::Text("do it".to_owned())),
@@ -79,7 +115,7 @@ mod tests {
         ];
         let request = Request {
             system: Some("Be brief.".to_owned()),
-            messages: said.map(|(role, part)| Message { role, parts: vec![part] }).into(),
+            messages: said.map(|(role, part)| Message::new(role, vec![part])).into(),
             ..Request::new("script")
         };
         let recorded: Value = serde_json::from_str(&record(&request)).unwrap();

@@ -1,6 +1,6 @@
 //! One step of a script, as the configuration writes it.
 
-use moxxy_sdk::provider::{Error, Retry, StopReason, Usage};
+use moxxy_sdk::provider::{Error, LimitExceeded, Retry, StopReason, Usage};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,6 +28,14 @@ pub(crate) struct Step {
     pub usage: Option<Spent>,
     /// Say nothing of usage.
     pub no_usage: bool,
+    /// Opaque data of the message, as text.
+    pub opaque: Option<String>,
+    /// Parts of kinds that only the provider knows: each kind with its data, as text.
+    pub others: Vec<(String, String)>,
+    /// Warnings, before everything else.
+    pub warnings: Vec<String>,
+    /// A thought, before the text.
+    pub thought: Option<String>,
     /// Why the model stops. Given the calls it is `tool_use`, without them `end_turn`.
     pub stop: Option<String>,
     /// In place of the end, break.
@@ -49,6 +57,9 @@ pub(crate) struct Call {
     /// An object, or a string that is passed on as it is, be it JSON or not.
     #[serde(default)]
     arguments: Value,
+    /// Opaque data, as text.
+    #[serde(default)]
+    pub opaque: Option<String>,
 }
 
 /// A provider's error.
@@ -61,6 +72,12 @@ pub struct Failure {
     /// In milliseconds.
     #[serde(default)]
     retry_after: Option<u64>,
+    /// The limit that a conversation or an output exceeds, in tokens.
+    #[serde(default)]
+    limit: Option<u32>,
+    /// Of `unsupported`.
+    #[serde(default)]
+    adaptation: String,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -69,7 +86,10 @@ enum FailureKind {
     Authentication,
     RateLimited,
     Overloaded,
+    Loading,
     ContextTooLong,
+    OutputTooLong,
+    Unsupported,
     Refused,
     InvalidRequest,
     Transport,
@@ -82,6 +102,7 @@ enum FailureKind {
 pub struct Spent {
     input_tokens: u64,
     cached_input_tokens: u64,
+    cache_write_tokens: u64,
     output_tokens: u64,
     reasoning_tokens: u64,
 }
@@ -112,12 +133,15 @@ impl Call {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        let Failure { kind, message, retry_after } = failure;
+        let Failure { kind, message, retry_after, limit, adaptation } = failure;
         match kind {
             FailureKind::Authentication => Self::Authentication(message),
             FailureKind::RateLimited => Self::RateLimited(Retry { message, retry_after }),
             FailureKind::Overloaded => Self::Overloaded(Retry { message, retry_after }),
-            FailureKind::ContextTooLong => Self::ContextTooLong(message),
+            FailureKind::Loading => Self::Loading(Retry { message, retry_after }),
+            FailureKind::ContextTooLong => Self::context_too_long(message, limit),
+            FailureKind::OutputTooLong => Self::OutputTooLong(LimitExceeded { message, limit }),
+            FailureKind::Unsupported => Self::unsupported(message, adaptation),
             FailureKind::Refused => Self::Refused(message),
             FailureKind::InvalidRequest => Self::InvalidRequest(message),
             FailureKind::Transport => Self::Transport(message),
@@ -131,6 +155,7 @@ impl From<Spent> for Usage {
         Self {
             input_tokens: spent.input_tokens,
             cached_input_tokens: spent.cached_input_tokens,
+            cache_write_tokens: spent.cache_write_tokens,
             output_tokens: spent.output_tokens,
             reasoning_tokens: spent.reasoning_tokens,
         }

@@ -82,7 +82,7 @@ fn what_is_public_is_read_without_a_token() {
 #[test]
 fn nothing_is_changed_by_either_tool() {
     for hints in [search_issues::definition().hints, read_file::definition().hints] {
-        assert!(hints.read_only && hints.idempotent && !hints.wants_approval);
+        assert!(hints.read_only && hints.idempotent && !hints.requires_approval);
     }
 }
 

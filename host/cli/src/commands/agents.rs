@@ -120,6 +120,10 @@ pub(crate) struct Settings {
     /// How freely the model chooses its words, from 0 to 2.
     #[arg(long, value_name = "NUMBER")]
     temperature: Option<f64>,
+    /// How the model answers, such as `reasoning_effort=low`, `thinking=true`, `top_p=0.9` or `stop=["END"]`; the value is
+    /// JSON, or else a text, and `null` takes the option away. Can stand more than once.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = arguments::setting)]
+    option: Vec<(String, Value)>,
     /// A model that runs go on with when the one before fails; several times for several, in order.
     #[arg(long, value_name = "PROVIDER/MODEL", value_parser = arguments::model)]
     fallback: Vec<Value>,
@@ -128,8 +132,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Returns the fields that are set. The limits are merged into the existing ones.
-    fn body(self, limits: &Value) -> CliResult<Map<String, Value>> {
+    /// Returns the fields that are set.
+    fn body(self) -> CliResult<Map<String, Value>> {
         let mut body = Map::new();
         let unreadable = |e, file: &PathBuf| Failure::usage(format!("Cannot read {}: {e}", file.display()));
         let persona = match &self.persona_file {
@@ -139,11 +143,8 @@ impl Settings {
         set(&mut body, "persona", persona);
         set(&mut body, "temperature", self.temperature);
         set(&mut body, "fallbacks", Some(self.fallback).filter(|fallbacks| !fallbacks.is_empty()));
-        let set_limits = self.limits.set();
-        if !set_limits.is_empty() {
-            let mut limits = limits.as_object().cloned().unwrap_or_default();
-            limits.extend(set_limits);
-            body.insert("limits".into(), Value::Object(limits));
+        for (name, fields) in [("limits", self.limits.set()), ("options", self.option.into_iter().collect())] {
+            set(&mut body, name, (!fields.is_empty()).then_some(fields));
         }
         Ok(body)
     }
@@ -161,13 +162,14 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
         Command::List => list(&client, terminal).await,
         Command::Show(Agent { name }) => terminal.show(&client.answer(at(Method::GET, &name, "")).await?, render),
         Command::Create { name, provider, model, settings } => {
-            let mut body = settings.body(&Value::Null)?;
+            let mut body = settings.body()?;
             body.extend(
                 [("name", name.as_str()), ("provider", provider.as_str()), ("model", &model)]
                     .map(|(key, value)| (key.to_owned(), json!(value))),
             );
             let made = client.answer(Call::post("/v1/agents").json(Value::Object(body))).await?;
             terminal.show(&made, |_| format!("Made the agent `{name}`.\n"))?;
+            warn(terminal, &made.value);
             terminal.note(&format!(
                 "Give it a task: moxxy run {name} TASK. Give it a skill: moxxy skill install {name} text"
             ));
@@ -221,12 +223,7 @@ fn at(method: Method, agent: &Name, rest: &str) -> Call {
 
 async fn change(client: &Client, terminal: Terminal, update: Update) -> CliResult {
     let name = update.agent.name;
-    let limits = match update.settings.limits.set().is_empty() {
-        // The API replaces all limits together.
-        false => client.answer(at(Method::GET, &name, "")).await?.value.get("limits").cloned(),
-        true => None,
-    };
-    let mut body = update.settings.body(&limits.unwrap_or_default())?;
+    let mut body = update.settings.body()?;
     set(&mut body, "provider", update.provider.map(|provider| provider.to_string()));
     set(&mut body, "model", update.model);
     if update.no_persona {
@@ -242,7 +239,16 @@ async fn change(client: &Client, terminal: Terminal, update: Update) -> CliResul
         return Err(Failure::usage("What is to change? `moxxy agent update --help` shows what can"));
     }
     let changed = client.answer(at(Method::PATCH, &name, "").json(Value::Object(body))).await?;
-    terminal.show(&changed, render)
+    terminal.show(&changed, render)?;
+    warn(terminal, &changed.value);
+    Ok(())
+}
+
+/// Shows the warnings of a created or changed agent.
+fn warn(terminal: Terminal, agent: &Value) {
+    for warning in items(agent, "warnings").iter().filter_map(Value::as_str) {
+        terminal.note(&format!("Warning: {}", terminal::line(warning, 500)));
+    }
 }
 
 async fn list(client: &Client, terminal: Terminal) -> CliResult {

@@ -9,10 +9,10 @@ use crate::{
     client::{Call, Client},
     commands::check,
     component::{self, Change, Secrets, Source},
-    failure::{CliResult, Failure},
+    failure::{CliResult, Exit, Failure},
     progress,
     settings::Settings,
-    terminal::{self, Terminal, text, time},
+    terminal::{self, Terminal, items, text, time},
 };
 
 const UPGRADING: &str = "Examples:
@@ -77,6 +77,14 @@ pub(crate) enum Command {
     Rollback(Provider),
     /// List the models of a provider.
     Models(Provider),
+    /// Test a provider against its real service: models, an answer, streaming and a tool call.
+    Test {
+        #[command(flatten)]
+        provider: Provider,
+        /// The model (default: the first that the service lists).
+        #[arg(long)]
+        model: Option<String>,
+    },
     /// Try a provider on the conformance suite, against a scripted service.
     #[command(after_help = check::CHECKING)]
     Check(check::Args),
@@ -113,6 +121,7 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
             terminal.note(&format!("Its models: moxxy provider models {id}"));
             Ok(())
         }
+        Command::Test { provider: Provider { id }, model } => test(&client, terminal, &id, model).await,
         Command::List => list(&client, terminal).await,
         Command::Show(Provider { id }) => terminal.show(&client.answer(at(Method::GET, &id, "")).await?, render),
         Command::Update { provider: Provider { id }, config, secrets, accept, unset, concurrency } => {
@@ -163,6 +172,34 @@ fn at(method: Method, id: &Name, rest: &str) -> Call {
 async fn configured(client: &Client, id: &Name) -> CliResult<Map<String, Value>> {
     let provider = client.answer(at(Method::GET, id, "")).await?.value;
     Ok(provider.get("config").and_then(Value::as_object).cloned().unwrap_or_default())
+}
+
+fn passed(test: &Value) -> bool {
+    test.get("passed").and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// Tests a provider. Fails if a test fails.
+async fn test(client: &Client, terminal: Terminal, id: &Name, model: Option<String>) -> CliResult {
+    let call = at(Method::POST, id, "/test").json(json!({ "model": model }));
+    let report = progress::with_spinner(format!("Testing {id}"), client.answer(call)).await?;
+    terminal.show(&report, |report| {
+        let outcome = |test: &Value| {
+            let result = if passed(test) { "passed" } else { "FAILED" };
+            let time = format!("{} ms", text(test, "milliseconds"));
+            [text(test, "name"), result.to_owned(), time, terminal::line(&text(test, "message"), 400)]
+        };
+        let table = terminal::table(["TEST", "RESULT", "TIME", ""], items(report, "tests").iter().map(outcome));
+        let adaptations: Vec<_> = items(report, "adaptations").iter().filter_map(Value::as_str).collect();
+        let adapted = match adaptations.is_empty() {
+            true => String::new(),
+            false => format!("The provider adapts to the service: {}\n", adaptations.join(", ")),
+        };
+        format!("Model: {}\n{table}{adapted}", text(report, "model"))
+    })?;
+    match items(&report.value, "tests").iter().all(passed) {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Failed, "tests_failed", "Some tests failed")),
+    }
 }
 
 async fn list(client: &Client, terminal: Terminal) -> CliResult {

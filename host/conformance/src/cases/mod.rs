@@ -63,7 +63,7 @@ const SUITE: &[TestCase] = suite! {
     "stop.max-tokens" stops::max_tokens: "An answer that was too long stops with `max-tokens`";
     "stop.refusal" stops::refusal: "An answer that the model declined stops with `refusal`";
     "stop.other" stops::other: "Any other reason comes in the service's words";
-    "cut.every-byte" errors::truncated_at_every_byte: "A stream that ends before its end, anywhere, is `transport`, and no answer";
+    "cut.every-byte" errors::truncated_at_every_byte: "A stream that ends before the reason of its stop, anywhere, is `transport`, and no answer";
     "cut.connection" errors::connection_broken: "A connection that breaks is `transport`, after what came before";
     "error.kinds" errors::error_kinds: "Each status is the error of its kind, with the service's sentence";
     "error.retry-after" errors::retry_after: "How long the service wants us to wait is passed on, in milliseconds";

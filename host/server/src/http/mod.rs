@@ -149,6 +149,7 @@ fn installed() -> Routes {
         .api_route("/v1/providers/{provider_id}/models", get("list_models", "Ask a provider for its models", providers::models))
         .api_route("/v1/providers/{provider_id}/check", get("get_check", "Show what came of a provider's last check\nOf one of it as it is installed and configured now.", providers::checked)
             .merge(post("check_provider", CHECK_PROVIDER, providers::check)))
+        .api_route("/v1/providers/{provider_id}/test", post("test_provider", TEST_PROVIDER, providers::test))
         .api_route("/v1/vault/secrets", get("list_secrets", "List secrets, oldest first, without their values", secrets::list)
             .merge(post("create_secret", "Keep a secret\nIts value is never shown again.", secrets::create)))
         .api_route("/v1/vault/secrets/{secret_id}", get("get_secret", "Show a secret, without its value", secrets::show)
@@ -183,6 +184,8 @@ const UPDATE_SKILL: &str = "Change a skill's configuration and permissions\nAbse
     is not public, changing the host that receives a secret, or granting a secret requires `vault:write` too.";
 const UPDATE_PROVIDER: &str = "Configure a provider, and let it use more\nWhat is absent stays. To move a host that a secret \
     goes to, to name one that is not public, or to give a secret takes `vault:write` too.";
+const TEST_PROVIDER: &str = "Test a provider against its real service\nAsks for its models, for one short answer and for one tool \
+    call, which the service charges for, and says what works.";
 const CHECK_PROVIDER: &str = "Try a provider on the conformance suite\nIn its sandbox and as it is configured, against a \
     scripted service in the place of the real one: nothing leaves the server. It takes some seconds; one is checked \
     at a time.";

@@ -21,7 +21,10 @@ use crate::{
             upgrade::{self, Upgrade},
         },
         models::{self, Model},
-        providers::{self, NewProvider, View},
+        providers::{
+            self, NewProvider, View,
+            trial::{self, NewTest},
+        },
     },
 };
 
@@ -100,6 +103,16 @@ pub(super) async fn models(
     Path(id): Path<Name>,
 ) -> Result<Body<Vec<Model>>> {
     Ok(Body(models::list(&app.components, &id).await?))
+}
+
+/// Tests a provider against its real service.
+pub(super) async fn test(
+    State(app): State<App>,
+    _: Caller<AgentsWrite>,
+    Path(id): Path<Name>,
+    OptionalJson(new): OptionalJson<NewTest>,
+) -> Result<Body<trial::Report>> {
+    Ok(Body(trial::test(&app.components, &id, new).await?))
 }
 
 pub(super) async fn check(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use moxxy_store as store;
 use moxxy_types::{
-    agents::Limits,
+    agents::{Limits, ModelOptions},
     error::{Error, Result},
     ids::Name,
     tokens::Principal,
@@ -46,6 +46,7 @@ pub async fn make(runs: &Runs) -> Result<bool> {
         fallbacks: Vec::new(),
         persona: Some(PERSONA.into()),
         temperature: None,
+        options: ModelOptions::default(),
         template: None,
         limits: Limits::default(),
     };

@@ -15,10 +15,16 @@ pub fn unanswered(messages: &[Message]) -> Vec<ToolCall> {
     before.last().map(Message::calls).unwrap_or_default().iter().filter(answered).cloned().collect()
 }
 
-/// Converts a history for providers. The results of a message's calls follow it in one message. A call that a stopped
-/// run left without a result gets an error as its result.
+/// Stands after an answer that broke off, before the model's next one.
+const CONTINUE: &str = "[Your answer broke off here. Give your complete answer.]";
+/// Stands for the answer of a run that ended after the results of tools.
+const NO_ANSWER: &str = "[The run ended before there was an answer.]";
+
+/// Converts a history for providers, so that strict services accept it whatever happened: the results of a message's
+/// calls follow it in one message, and a call that a stopped run left without a result gets an error as its result; no
+/// message is empty; an answer stands between results and a user's message, and a note between two answers.
 pub fn for_provider(messages: &[Message]) -> Result<Vec<models::Message>> {
-    let mut shown = Vec::with_capacity(messages.len());
+    let mut shown: Vec<models::Message> = Vec::with_capacity(messages.len());
     let mut rest = messages;
     while let Some((message, behind)) = rest.split_first() {
         let results = behind.iter().take_while(|m| m.role == Role::Tool).count();
@@ -26,9 +32,9 @@ pub fn for_provider(messages: &[Message]) -> Result<Vec<models::Message>> {
             if message.role == Role::Assistant { behind.split_at(results) } else { (&[][..], behind) };
         rest = behind;
         match message.role {
-            Role::User => shown.push(one(models::Role::User, models::Part::Text(message.content.clone()))),
+            Role::User => shown.push(one(models::Role::User, message.content.clone())),
             Role::Assistant => {
-                shown.push(assistant(message)?);
+                shown.extend(assistant(message)?);
                 if !message.calls().is_empty() {
                     shown.push(answers(message.calls(), results));
                 }
@@ -40,14 +46,41 @@ pub fn for_provider(messages: &[Message]) -> Result<Vec<models::Message>> {
     Ok(shown)
 }
 
-fn one(role: models::Role, part: models::Part) -> models::Message {
-    models::Message { role, parts: vec![part] }
+/// Joins messages of several groups, so that they alternate as strict services require.
+pub fn alternate(messages: Vec<models::Message>) -> Vec<models::Message> {
+    use models::Role as R;
+    let mut joined: Vec<models::Message> = Vec::with_capacity(messages.len());
+    for message in messages {
+        match (joined.last_mut(), message.role) {
+            (Some(last), R::User) if last.role == R::User => {
+                last.parts.extend(message.parts);
+                continue;
+            }
+            (Some(last), R::User) if last.role == R::Tool => joined.push(one(R::Assistant, NO_ANSWER.to_owned())),
+            (Some(last), R::Assistant) if last.role == R::Assistant => joined.push(one(R::User, CONTINUE.to_owned())),
+            _ => {}
+        }
+        joined.push(message);
+    }
+    if joined.last().is_some_and(|last| last.role == R::Assistant) {
+        joined.push(one(R::User, CONTINUE.to_owned()));
+    }
+    joined
 }
 
-fn assistant(message: &Message) -> Result<models::Message> {
+pub(super) fn one(role: models::Role, text: String) -> models::Message {
+    models::Message { role, parts: vec![models::Part::Text(text)], opaque: Vec::new() }
+}
+
+/// Returns `None` if the message says nothing.
+fn assistant(message: &Message) -> Result<Option<models::Message>> {
+    if message.content.trim().is_empty() && message.calls().is_empty() {
+        return Ok(None);
+    }
+    let opaque = message.opaque.as_ref();
     let mut parts = Vec::new();
     for thought in message.thinking.iter().flatten() {
-        let opaque = BASE64.decode(&thought.opaque).map_err(moxxy_types::error::Error::internal)?;
+        let opaque = decode(&thought.opaque)?;
         parts.push(models::Part::Thinking(models::Thinking { text: thought.text.clone(), opaque }));
     }
     if !message.content.is_empty() {
@@ -56,9 +89,19 @@ fn assistant(message: &Message) -> Result<models::Message> {
     for call in message.calls() {
         let arguments = call.arguments.as_str().map_or_else(|| call.arguments.to_string(), str::to_owned);
         let (id, name) = (call.id.clone(), call.name.clone());
-        parts.push(models::Part::ToolCall(models::ToolCall { id, name, arguments }));
+        let opaque = opaque.and_then(|opaque| opaque.calls.get(&call.id)).map(|data| decode(data)).transpose()?;
+        let opaque = opaque.unwrap_or_default();
+        parts.push(models::Part::ToolCall(models::ToolCall { id, name, arguments, opaque }));
     }
-    Ok(models::Message { role: models::Role::Assistant, parts })
+    for (kind, data) in opaque.iter().flat_map(|opaque| &opaque.parts) {
+        parts.push(models::Part::Other(models::OpaquePart { kind: kind.clone(), data: decode(data)? }));
+    }
+    let opaque = opaque.and_then(|opaque| opaque.message.as_deref()).map(decode).transpose()?.unwrap_or_default();
+    Ok(Some(models::Message { role: models::Role::Assistant, parts, opaque }))
+}
+
+fn decode(data: &str) -> Result<Vec<u8>> {
+    BASE64.decode(data).map_err(moxxy_types::error::Error::internal)
 }
 
 fn answers(calls: &[ToolCall], results: &[Message]) -> models::Message {
@@ -70,7 +113,8 @@ fn answers(calls: &[ToolCall], results: &[Message]) -> models::Message {
         };
         models::Part::ToolResult(models::ToolResult { call_id: call.id.clone(), content, is_error })
     };
-    models::Message { role: models::Role::Tool, parts: calls.iter().map(answer).collect() }
+    let parts = calls.iter().map(answer).collect();
+    models::Message { role: models::Role::Tool, parts, opaque: Vec::new() }
 }
 
 /// Converts a model's thinking for storage.

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod bootstrap;
 pub mod chat;
 pub mod checks;
+pub mod completion;
 pub mod components;
 pub mod demo;
 pub mod egress;

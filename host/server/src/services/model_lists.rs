@@ -1,4 +1,5 @@
-//! Cache of providers' model lists, in front of those in the database. Each model call needs the context window and the price of its model.
+//! Cache of providers' model lists, in front of those in the database. Each model call needs the context window and
+//! the price of its model.
 
 use std::{
     collections::HashMap,
@@ -29,6 +30,12 @@ pub struct Model {
     pub max_output_tokens: Option<u32>,
     /// What it costs, if that is known: as the configuration says, or else as the provider does.
     pub price: Option<Price>,
+    /// Whether it can call tools, if that is known.
+    #[serde(default)]
+    pub calls_tools: Option<bool>,
+    /// Whether it reads images, if that is known.
+    #[serde(default)]
+    pub reads_images: Option<bool>,
 }
 
 /// Cached model lists by provider.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use moxxy_runtime as plugins;
-use moxxy_store as store;
+use moxxy_store::{self as store, learned_models::LearnedModel};
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
     error::{Error, Result},
@@ -14,7 +14,7 @@ use moxxy_types::{
 };
 
 pub use crate::services::model_lists::Model;
-use crate::services::{components::Components, providers};
+use crate::services::{completion, components::Components};
 
 /// Known properties of a model.
 #[derive(Debug, Default)]
@@ -22,6 +22,18 @@ pub struct ModelInfo {
     pub context_window: Option<u32>,
     pub max_output_tokens: Option<u32>,
     pub price: Option<Price>,
+    /// Whether it can call tools, if that is known.
+    pub calls_tools: Option<bool>,
+}
+
+impl ModelInfo {
+    /// Adds what is known from errors of the service.
+    pub fn with_learned(mut self, known: &LearnedModel) -> Self {
+        let least = |listed: Option<u32>, learned: Option<u32>| [listed, learned].into_iter().flatten().min();
+        self.context_window = least(self.context_window, known.context_window);
+        self.max_output_tokens = least(self.max_output_tokens, known.max_output_tokens);
+        self
+    }
 }
 
 /// Returns the models of the provider with this id.
@@ -41,7 +53,7 @@ pub async fn get_or_refresh(components: &Components, provider: &Installation) ->
 /// Lists the models of a provider without the cache, and stores the result.
 pub async fn refresh(components: &Components, provider: &Installation) -> Result<Vec<Model>> {
     components.activation.check()?;
-    let context = providers::context(components, provider, EventContext::default()).await?;
+    let context = completion::context(components, provider, EventContext::default()).await?;
     let listed = components.plugins.list_models(&provider.component.digest, context).await;
     let listed = listed.map(|models| models.into_iter().map(Model::from).collect::<Vec<_>>());
     if let Ok(models) = &listed {
@@ -68,15 +80,22 @@ pub async fn info(components: &Components, provider: &Installation, model: &str)
             None => refresh(components, provider).await.inspect_err(|error| warn(provider, error)).ok().map(Arc::new),
         },
     };
-    let found = models.iter().flat_map(|models| models.iter()).find(|known| known.id == model);
+    let found = models.as_ref().and_then(|models| find(models, model));
     match found {
         Some(model) => ModelInfo {
             context_window: model.context_window,
             max_output_tokens: model.max_output_tokens,
             price: model.price,
+            calls_tools: model.calls_tools,
         },
         None => ModelInfo { price: configured(components, &provider.name, model), ..ModelInfo::default() },
     }
+}
+
+/// Finds a model by its name. `NAME` finds `NAME:latest`, too, as services take it.
+pub fn find<'m>(models: &'m [Model], name: &str) -> Option<&'m Model> {
+    let is_latest = |known: &&Model| known.id.strip_suffix(":latest") == Some(name);
+    models.iter().find(|known| known.id == name).or_else(|| models.iter().find(is_latest))
 }
 
 /// Returns the list in the database, and lets the provider list its models anew meanwhile.
@@ -116,12 +135,16 @@ fn with_configured_prices(components: &Components, provider: &Name, mut models: 
 impl From<plugins::models::Model> for Model {
     fn from(model: plugins::models::Model) -> Self {
         Self {
-            price: model.price.and_then(|price| Price::new(price.input, price.cached_input, price.output)),
+            price: model
+                .price
+                .and_then(|price| Price::new(price.input, price.cached_input, price.cache_write, price.output)),
             id: model.id,
             display_name: model.display_name,
             // A limit of 0 would leave no room for anything.
             context_window: model.context_window.filter(|window| *window > 0),
             max_output_tokens: model.max_output_tokens.filter(|most| *most > 0),
+            calls_tools: model.calls_tools,
+            reads_images: model.reads_images,
         }
     }
 }

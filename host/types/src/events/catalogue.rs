@@ -186,7 +186,11 @@ events! {
     RunResumed = "run.resumed" { interrupted: Vec<Interrupted> },
     /// The run waits until a person answers.
     RunWaiting = "run.waiting" { question_ids: Vec<QuestionId> },
-    RunCompleted = "run.completed" { output: String },
+    RunCompleted = "run.completed" {
+        output: String,
+        /// Whether the output ends at the limit of output tokens.
+        output_truncated: bool,
+    },
     RunFailed = "run.failed" { code: String, message: String },
     RunCancelled = "run.cancelled" { mode: &'static str },
     /// An ended run was deleted, with its messages, steps and events.
@@ -233,7 +237,13 @@ events! {
     MessageUser = "message.user" { message_id: String, content: String },
     /// `at` is the offset of the text in the message, in bytes, so that clients can detect a missed delta.
     MessageDelta = "message.delta" { step_id: StepId, at: usize, text: String },
-    MessageAssistant = "message.assistant" { message_id: String, content: String, tool_calls: Value },
+    MessageAssistant = "message.assistant" {
+        message_id: String,
+        content: String,
+        tool_calls: Value,
+        /// Why the message broke off, if it did: `output_limit`, `failed` or `stopped`.
+        partial: Option<&'static str>,
+    },
 
     ModelRequest = "model.request" {
         step_id: StepId,
@@ -255,7 +265,10 @@ events! {
         stop_reason: String,
         input_tokens: u64,
         cached_input_tokens: u64,
+        cache_write_tokens: u64,
         output_tokens: u64,
+        /// Whether the tokens are estimated, because the service did not report its usage.
+        is_estimated: bool,
         /// In US dollars, if the price is known.
         cost: Option<Dollars>,
         usage: Usage,

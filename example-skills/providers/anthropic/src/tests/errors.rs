@@ -19,29 +19,18 @@ fn every_answer_has_its_kind() {
     let retry = |message: &str, retry_after| Retry { message: message.to_owned(), retry_after };
     let wait = [("retry-after", "12")];
     type Case<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, &'a str, fn(String) -> Error);
+    let too_long: fn(String) -> Error = |message| Error::context_too_long(message, None);
     let cases: [Case<'_>; 10] = [
         (401, &[], "authentication_error", "invalid x-api-key", Error::Authentication),
         (403, &[], "permission_error", "Not yours.", Error::Authentication),
         (402, &[], "billing_error", "Pay.", Error::Other),
         (400, &[], "invalid_request_error", "Your credit balance is too low.", Error::Other),
-        (
-            400,
-            &[],
-            "invalid_request_error",
-            "prompt is too long: 210000 tokens > 200000 maximum",
-            Error::ContextTooLong,
-        ),
-        (
-            400,
-            &[],
-            "invalid_request_error",
-            "input length and `max_tokens` exceed context limit",
-            Error::ContextTooLong,
-        ),
+        (400, &[], "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum", too_long),
+        (400, &[], "invalid_request_error", "input length and `max_tokens` exceed context limit", too_long),
         (400, &[], "invalid_request_error", "Output blocked by content filtering policy", Error::Refused),
         (400, &[], "invalid_request_error", "messages: required", Error::InvalidRequest),
         (404, &[], "not_found_error", "model: x", Error::InvalidRequest),
-        (413, &[], "request_too_large", "Too many bytes.", Error::ContextTooLong),
+        (413, &[], "request_too_large", "Too many bytes.", too_long),
     ];
     for (status, headers, kind, message, expected) in cases {
         let error = refused(status, headers, &body(kind, message).to_string());

@@ -19,7 +19,7 @@ fn text(text: &str) -> Part {
 }
 
 fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, parts }
+    Message::new(role, parts)
 }
 
 fn request() -> Request {

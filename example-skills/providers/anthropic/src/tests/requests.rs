@@ -1,7 +1,7 @@
 //! What is sent.
 
 use moxxy_sdk::{
-    provider::{Image, Model, Thinking, ToolCall, ToolDefinition, ToolResult},
+    provider::{Image, Model, ModelOptions, Thinking, ToolCall, ToolDefinition, ToolResult},
     testing::placeholder,
 };
 use serde_json::json;
@@ -33,7 +33,7 @@ fn tool(name: &str) -> ToolDefinition {
 }
 
 fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall(ToolCall { id: id.to_owned(), name: "look".to_owned(), arguments: arguments.to_owned() })
+    Part::ToolCall(ToolCall::new(id, "look", arguments))
 }
 
 fn result(id: &str, content: &str, is_error: bool) -> Part {
@@ -58,7 +58,7 @@ fn a_conversation_is_sent_whole_and_marked_for_the_cache() {
         system: Some("Be brief.".to_owned()),
         messages,
         tools: vec![tool("look"), tool("ask")],
-        temperature: Some(1.5),
+        options: ModelOptions { temperature: Some(1.5), ..ModelOptions::none() },
         ..Request::new("claude-sonnet-5")
     };
     let mark = json!({ "type": "ephemeral" });
@@ -155,7 +155,11 @@ fn thoughts_that_fit_nowhere_do_no_harm() {
 #[test]
 fn a_model_thinks_within_its_limits() {
     let thinking = |limit, options: Value| {
-        let request = Request { max_output_tokens: limit, temperature: Some(0.5), ..request() };
+        let request = Request {
+            max_output_tokens: limit,
+            options: ModelOptions { temperature: Some(0.5), ..ModelOptions::none() },
+            ..request()
+        };
         let sent = body(request, options);
         (sent["max_tokens"].clone(), sent.get("thinking").cloned(), sent.get("temperature").cloned())
     };

@@ -71,11 +71,17 @@ fn thought(text: Option<&str>, opaque: Value) -> Chunk {
 
 fn call(index: u32, first: Option<(&str, &str)>, arguments: &str) -> Chunk {
     let (id, name) = first.map(|(id, name)| (id.to_owned(), name.to_owned())).unzip();
-    Chunk::ToolCall(ToolCallDelta { index, id, name, arguments: arguments.to_owned() })
+    Chunk::ToolCall(ToolCallDelta { index, id, name, arguments: arguments.to_owned(), opaque: None })
 }
 
 fn usage(output_tokens: u64) -> Chunk {
-    Chunk::Usage(Usage { input_tokens: 48, cached_input_tokens: 40, output_tokens, reasoning_tokens: 0 })
+    Chunk::Usage(Usage {
+        input_tokens: 48,
+        cached_input_tokens: 40,
+        cache_write_tokens: 0,
+        output_tokens,
+        reasoning_tokens: 0,
+    })
 }
 
 fn whole_chunks() -> Vec<Chunk> {
@@ -163,8 +169,13 @@ fn a_call_may_stand_whole_at_its_beginning() {
     let block = json!({ "type": "tool_use", "id": "", "name": "look", "input": { "at": 1 } });
     let [delta, stop] = finish("tool_use");
     let (chunks, _) = streamed(&events(&[begin(0, block), end(0), delta, stop]));
-    let first =
-        Chunk::ToolCall(ToolCallDelta { index: 0, id: None, name: Some("look".to_owned()), arguments: String::new() });
+    let first = Chunk::ToolCall(ToolCallDelta {
+        index: 0,
+        id: None,
+        name: Some("look".to_owned()),
+        arguments: String::new(),
+        opaque: None,
+    });
     assert_eq!(chunks[..2], [first, call(0, None, r#"{"at":1}"#)]);
 }
 

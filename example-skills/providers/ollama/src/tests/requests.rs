@@ -1,7 +1,7 @@
 //! What is sent, and the models that are listed.
 
 use moxxy_sdk::{
-    provider::{Image, Model, Price, Thinking, ToolCall, ToolDefinition, ToolResult},
+    provider::{Image, Model, ModelOptions, Price, Thinking, ToolCall, ToolDefinition, ToolResult},
     testing::placeholder,
 };
 use serde_json::json;
@@ -26,7 +26,7 @@ fn tool() -> ToolDefinition {
 }
 
 fn call(id: &str, name: &str, arguments: &str) -> Part {
-    Part::ToolCall(ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: arguments.to_owned() })
+    Part::ToolCall(ToolCall::new(id, name, arguments))
 }
 
 fn result(id: &str, content: &str) -> Part {
@@ -53,7 +53,7 @@ fn a_conversation_is_sent_whole() {
         system: Some("Be brief.".to_owned()),
         messages,
         tools: vec![tool()],
-        temperature: Some(0.5),
+        options: ModelOptions { temperature: Some(0.5), ..ModelOptions::none() },
         max_output_tokens: Some(100),
         response_schema: Some(r#"{"type":"object"}"#.to_owned()),
         ..Request::new("qwen3:8b")
@@ -145,7 +145,7 @@ fn server() -> Host {
 
 #[test]
 fn models_are_listed_with_what_they_take() {
-    let free = Some(Price { input: 0.0, cached_input: None, output: 0.0 });
+    let free = Some(Price { input: 0.0, cached_input: None, cache_write: None, output: 0.0 });
     let model = |id: &str, context_window, price| Model { context_window, price, ..Model::new(id) };
     let expected = [
         model("qwen3:8b", Some(16_384), free),

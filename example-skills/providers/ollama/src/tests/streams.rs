@@ -41,11 +41,17 @@ fn whole() -> String {
 
 fn call(index: u32, id: Option<&str>, name: &str, arguments: &str) -> Chunk {
     let (id, name) = (id.map(str::to_owned), Some(name.to_owned()));
-    Chunk::ToolCall(ToolCallDelta { index, id, name, arguments: arguments.to_owned() })
+    Chunk::ToolCall(ToolCallDelta { index, id, name, arguments: arguments.to_owned(), opaque: None })
 }
 
 fn usage() -> Chunk {
-    Chunk::Usage(Usage { input_tokens: 26, cached_input_tokens: 0, output_tokens: 12, reasoning_tokens: 0 })
+    Chunk::Usage(Usage {
+        input_tokens: 26,
+        cached_input_tokens: 0,
+        cache_write_tokens: 0,
+        output_tokens: 12,
+        reasoning_tokens: 0,
+    })
 }
 
 fn whole_chunks() -> Vec<Chunk> {

@@ -30,8 +30,8 @@ fn every_answer_has_its_kind() {
         (402, &[], "", Error::Other(told())),
         (500, &[], "server_error", Error::Overloaded(retry(None))),
         (503, &wait, "", Error::Overloaded(retry(Some(1500)))),
-        (400, &[], "context_length_exceeded", Error::ContextTooLong(told())),
-        (413, &[], "", Error::ContextTooLong(told())),
+        (400, &[], "context_length_exceeded", Error::context_too_long(told(), None)),
+        (413, &[], "", Error::context_too_long(told(), None)),
         (400, &[], "content_filter", Error::Refused(told())),
         (400, &[], "invalid_value", Error::InvalidRequest(told())),
         (404, &[], "model_not_found", Error::InvalidRequest(told())),
@@ -44,7 +44,7 @@ fn every_answer_has_its_kind() {
 #[test]
 fn words_count_where_codes_say_nothing() {
     let vllm = r#"{"object":"error","message":"This model's maximum context length is 4096 tokens.","code":400}"#;
-    assert!(matches!(refused(400, &[], vllm), Error::ContextTooLong(text) if text.contains("4096")));
+    assert!(matches!(refused(400, &[], vllm), Error::ContextTooLong(exceeded) if exceeded.message.contains("4096")));
     let llama = r#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}"#;
     assert!(matches!(refused(400, &[], llama), Error::ContextTooLong(_)));
     let flagged = r#"{"error":{"code":403,"message":"Your input was flagged","metadata":{"reasons":["x"]}}}"#;

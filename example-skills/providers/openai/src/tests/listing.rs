@@ -25,7 +25,7 @@ fn what_a_service_tells_of_its_models_is_passed_on() {
     ] }));
     let model =
         |id: &str, window, output| Model { context_window: window, max_output_tokens: output, ..Model::new(id) };
-    let price = Some(Price { input: 0.3, cached_input: Some(0.03), output: 2.5 });
+    let price = Some(Price { input: 0.3, cached_input: Some(0.03), cache_write: None, output: 2.5 });
     let expected = vec![
         model("gpt-5", None, None),
         Model { display_name: Some("B".to_owned()), price, ..model("a/b", Some(8192), Some(1024)) },
@@ -43,6 +43,6 @@ fn what_a_service_tells_of_its_models_is_passed_on() {
 fn the_operator_s_list_stands_in_place_of_the_service_s() {
     let models = json!([{ "id": "ours", "context_window": 100, "price": { "input": 1, "output": 2 } }]);
     let models = Host::new().config("models", models).run(OpenAi::models).unwrap();
-    let price = Some(Price { input: 1.0, cached_input: None, output: 2.0 });
+    let price = Some(Price { input: 1.0, cached_input: None, cache_write: None, output: 2.0 });
     assert_eq!(models, [Model { context_window: Some(100), price, ..Model::new("ours") }]);
 }

@@ -1,7 +1,7 @@
 //! What is sent, to OpenAI and to others.
 
 use moxxy_sdk::{
-    provider::{Image, Thinking, ToolCall, ToolDefinition, ToolResult},
+    provider::{Image, ModelOptions, Thinking, ToolCall, ToolDefinition, ToolResult},
     testing::placeholder,
 };
 use serde_json::json;
@@ -30,7 +30,7 @@ fn tool() -> ToolDefinition {
 }
 
 fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall(ToolCall { id: id.to_owned(), name: "look".to_owned(), arguments: arguments.to_owned() })
+    Part::ToolCall(ToolCall::new(id, "look", arguments))
 }
 
 fn result(id: &str, content: &str) -> Part {
@@ -51,7 +51,7 @@ fn a_conversation_is_sent_whole() {
         system: Some("Be brief.".to_owned()),
         messages,
         tools: vec![tool()],
-        temperature: Some(0.5),
+        options: ModelOptions { temperature: Some(0.5), ..ModelOptions::none() },
         max_output_tokens: Some(100),
         ..Request::new("gpt-5")
     };
@@ -141,7 +141,7 @@ fn fields_are_replaced_added_and_left_out() {
     });
     let request = Request {
         system: Some("Be brief.".to_owned()),
-        temperature: Some(1.0),
+        options: ModelOptions { temperature: Some(1.0), ..ModelOptions::none() },
         max_output_tokens: Some(9),
         ..Request::new("gpt-5")
     };

@@ -20,11 +20,12 @@ use tokio::{
 use crate::{
     config,
     http::{
-        api::{answer::ApiError, extract::in_plain_words},
+        api::{
+            answer::ApiError,
+            extract::in_plain_words,
+            schema::{self, RequestBody},
+        },
         net::connections::ConnectionSlot,
-    },
-    http::{
-        openapi::{self, RequestBody},
         state::HttpState,
     },
 };
@@ -122,7 +123,7 @@ fn parse<T: RequestBody>(body: &[u8]) -> Result<T, Error> {
 /// Returns the invalid field at which parsing ended, and all others that the schema of the body finds.
 fn with_others<T: RequestBody>(first: Detail, body: &[u8]) -> Vec<Detail> {
     let Ok(value) = serde_json::from_slice(body) else { return vec![first] };
-    let schema = moxxy_schema::Schema::new(&openapi::inline_schema::<T>().to_value(), &mut Patterns::default());
+    let schema = moxxy_schema::Schema::new(&schema::inline::<T>().to_value(), &mut Patterns::default());
     let found = schema.mismatches(&value).into_iter().map(|wrong| match &*wrong.place {
         "" => Detail::field("body", wrong.reason),
         place => Detail::field(place, wrong.reason),

@@ -13,8 +13,8 @@ use serde::de::{
 use serde_path_to_error::Segment;
 
 use crate::{
-    http::api::{answer::ApiError, body, paging},
-    http::{openapi::RequestBody, state::HttpState},
+    http::api::{answer::ApiError, body, paging, schema::RequestBody},
+    http::state::HttpState,
     services::etag::Expected,
 };
 

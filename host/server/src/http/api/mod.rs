@@ -9,4 +9,5 @@ pub(super) mod middleware;
 pub(super) mod paging;
 pub(super) mod prefer;
 pub(super) mod reply;
+pub(super) mod schema;
 pub(super) mod upload;

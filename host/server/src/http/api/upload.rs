@@ -14,8 +14,8 @@ use crate::{
             answer::{ApiError, Result},
             body,
             extract::Json,
+            schema::RequestBody,
         },
-        openapi::RequestBody,
         state::HttpState,
     },
     services::{

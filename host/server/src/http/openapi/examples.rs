@@ -20,9 +20,9 @@ use crate::{
     http::{
         agent_models::{AgentModel, AgentModels},
         agents::{Reset, StopMode},
+        api::schema::{RequestBody, ResponseBody},
         chat,
         health::Health,
-        openapi::{RequestBody, ResponseBody},
         skills::Invocation,
     },
     services::{
@@ -31,7 +31,10 @@ use crate::{
         grants::Granted,
         installations::{self, configure::Patch as InstallationPatch, install::NewInstallation, upgrade::Upgrade},
         models::Model,
-        providers::{self, NewProvider},
+        providers::{
+            self, NewProvider,
+            trial::{self, NewTest},
+        },
         runs::{Detail, NewRun},
         secrets::{NewSecret, NewValue},
         skills::{self, Install},
@@ -66,7 +69,7 @@ macro_rules! examples {
 examples! {
     ResponseBody Agent: json!({
         "name": "ada", "provider": "offline", "model": "planner",
-        "fallbacks": [{ "provider": "offline", "model": "echo" }], "persona": "You are brief.", "temperature": null, "limits": {
+        "fallbacks": [{ "provider": "offline", "model": "echo" }], "persona": "You are brief.", "temperature": null, "options": {}, "limits": {
             "max_steps": 10, "max_tokens": null, "max_seconds": null, "max_tool_calls": null, "max_cost": 0.5,
             "max_tokens_per_day": null, "max_cost_per_day": 5.0,
         },
@@ -118,9 +121,14 @@ examples! {
     ResponseBody providers::View: installation(json!({ "id": "offline", "name": "offline", "tools": [] }));
     RequestBody NewProvider: json!({ "id": "offline", "component": { "bundled": "offline" }, "config": {} });
     RequestBody InstallationPatch: json!({ "config": { "greeting": "Hello" } });
+    RequestBody NewTest: json!({ "model": "gpt-5" });
+    ResponseBody trial::Report: json!({
+        "model": "gpt-5", "adaptations": ["max-completion-tokens"],
+        "tests": [{ "name": "completion", "passed": true, "message": "stopped with `end_turn`", "milliseconds": 812 }],
+    });
     RequestBody Order: json!({ "wire": "openai" });
     ResponseBody Report: json!({
-        "suite": "1.0.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,
+        "suite": "2.0.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,
         "cases": [{
             "id": "text.plain", "expects": "A text comes whole, in order, and its stop last", "outcome": "passed",
             "found": null,
@@ -130,7 +138,8 @@ examples! {
     ResponseBody Vec<Model>: json!([
         {
             "id": "planner", "display_name": "Planner", "context_window": 128_000, "max_output_tokens": null,
-            "price": { "input": 1.25, "cached_input": 0.125, "output": 10.0 },
+            "price": { "input": 1.25, "cached_input": 0.125, "cache_write": null, "output": 10.0 },
+            "calls_tools": true, "reads_images": null,
         },
     ]);
 
@@ -189,7 +198,7 @@ fn installation(fields: Value) -> Value {
         "tools": [{
             "name": "word_count", "description": "Count the words of a text",
             "parameters": { "type": "object", "properties": { "text": { "type": "string" } }, "required": ["text"] },
-            "hints": { "read_only": true, "idempotent": true, "wants_approval": false },
+            "hints": { "read_only": true, "idempotent": true, "requires_approval": false },
         }],
         "config": {}, "config_schema": null, "concurrency": null, "asked": permissions(), "granted": permissions(),
         "missing": { "hosts": [], "secrets": [] }, "never": ["Use a secret"], "signature": "unsigned", "check": null,
@@ -203,7 +212,7 @@ fn installation(fields: Value) -> Value {
 
 fn run() -> Value {
     json!({
-        "id": RUN, "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed",
+        "id": RUN, "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed", "output_truncated": false,
         "origin": "api", "origin_id": null,
         "task": "Count the words in \"a b c\"", "output": "3", "error": null,
         "created_at": NOW, "started_at": NOW, "ended_at": LATER,
@@ -216,7 +225,7 @@ fn detail() -> Value {
         let step = json!({
             "id": "stp_019b7c5e-8f00-7000-8000-000000000005", "step_id": "stp_019b7c5e-8f00-7000-8000-000000000005", "kind": "tool", "status": "completed",
             "name": "text__word_count", "input": { "call_id": "call_1", "arguments": { "text": "a b c" } },
-            "output": { "words": 3 }, "input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0, "cost": null,
+            "output": { "words": 3 }, "input_tokens": 0, "cached_input_tokens": 0, "cache_write_tokens": 0, "is_estimated": false, "output_tokens": 0, "cost": null,
             "reserved_tokens": 0, "reserved_cost": 0.0, "started_at": NOW, "ended_at": LATER,
         });
         fields.insert("steps".into(), json!([step]));

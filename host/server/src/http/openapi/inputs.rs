@@ -15,9 +15,10 @@ use crate::http::{
         extract::{IfMatch, Json, OptionalJson, Path, Query},
         paging::{self, Paging},
         prefer::{Claimed, LastEvent, Wait},
+        schema::{self, RequestBody},
         upload::Upload,
     },
-    openapi::{RequestBody, schemas},
+    openapi::schemas,
 };
 
 impl<S: RequiredScope> OperationInput for Caller<S> {
@@ -72,7 +73,7 @@ impl<T: JsonSchema> OperationInput for Query<T> {
 }
 
 fn describe_query<T: JsonSchema>(ctx: &mut GenContext, operation: &mut Operation) {
-    let schema = schemas::inline::<T>();
+    let schema = schema::inline::<T>();
     let parameters = parameters_from_schema(ctx, schema, ParamLocation::Query);
     add_parameters(ctx, operation, parameters);
 }

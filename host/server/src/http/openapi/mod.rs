@@ -15,28 +15,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use schemars::JsonSchema;
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::http::state::HttpState;
 use components::{ERRORS, reference};
 
 pub(super) use routes::{claiming_post, delete, get, patch, post, put};
-pub(super) use schemas::inline as inline_schema;
 
 /// Router that collects the descriptions of its routes.
 pub(super) type Routes = ApiRouter<HttpState>;
-
-/// Request body, with an example.
-pub(super) trait RequestBody: DeserializeOwned + JsonSchema {
-    fn example() -> Value;
-}
-
-/// Response body, with an example.
-pub(super) trait ResponseBody: Serialize + JsonSchema {
-    fn example() -> Value;
-}
 
 const DESCRIPTION: &str = "Agents, the skills and providers they are made of, their runs and what happens.\n\n\
     JSON in and out. Lists are bare arrays in pages: `limit`, and the `Link` to the next one. Errors have \

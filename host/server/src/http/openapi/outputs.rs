@@ -12,11 +12,12 @@ use crate::http::{
     api::{
         answer::ApiError,
         reply::{Body, Created, Deleted, Paginated, WithEtag},
+        schema::ResponseBody,
     },
     chat::{Completed, Completion},
     events::Events,
     health::{Health, Live},
-    openapi::{Document, ResponseBody},
+    openapi::Document,
 };
 
 macro_rules! documented {

@@ -1,10 +1,10 @@
 //! JSON schemas of requests and responses, simplified for client generators.
 
 use aide::generate::GenContext;
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::transform_subschemas};
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, transform::transform_subschemas};
 use serde_json::{Map, Value, json};
 
-use crate::http::openapi::RequestBody;
+use crate::http::api::schema::{RequestBody, inline};
 
 /// Returns the settings for JSON Schema 2020-12, on which OpenAPI 3.1 is based.
 fn settings() -> SchemaSettings {
@@ -14,15 +14,6 @@ fn settings() -> SchemaSettings {
 /// Generates schemas of responses from here on.
 pub(super) fn begin() {
     aide::generate::in_context(|ctx| ctx.schema = SchemaGenerator::new(settings().for_serialize()));
-}
-
-/// Returns the schema of a request type, with its subschemas inlined.
-pub(in crate::http) fn inline<T: JsonSchema>() -> Schema {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
-    SchemaGenerator::new(settings.for_deserialize()).into_root_schema_for::<T>()
 }
 
 /// Adds the schema of a request body as a component of the document, and returns a reference to it.

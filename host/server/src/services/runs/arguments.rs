@@ -29,6 +29,9 @@ fn why(text: &str) -> String {
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(_)) => format!(": they nest more than {} levels deep", json::MAX_DEPTH),
         Ok(_) => String::new(),
+        Err(error) if error.is_eof() => {
+            format!(": {error}. The answer was probably cut off at its limit of output tokens: make shorter calls")
+        }
         Err(error) => format!(": {error}"),
     }
 }

@@ -3,7 +3,7 @@
 use moxxy_runtime::models;
 use moxxy_store::{Tx, events, model_calls, steps, usage};
 use moxxy_types::{
-    agents::AgentKey,
+    agents::{AgentKey, ModelOptions, Settings},
     clock, digest,
     error::{Error, Result},
     events::Event,
@@ -15,16 +15,17 @@ use moxxy_types::{
 use serde_json::json;
 
 use crate::services::{
+    completion::{
+        budget::{Budget, Demand, Reservation},
+        retry,
+    },
     models as listed,
     models::ModelInfo,
     runs::{
-        approval,
-        budget::{Budget, Demand, Reservation},
-        compaction,
+        approval, compaction,
         executor::RunExecutor,
         fallback::ModelSelection,
         history::{Beginning, History},
-        retry,
         state::StepState,
         tool_names::ToolNameMap,
     },
@@ -32,6 +33,10 @@ use crate::services::{
 
 /// Error code of a provider for a conversation that does not fit into the context window.
 pub(super) const CONTEXT_TOO_LONG: &str = "context_too_long";
+/// Code of a failure from which the provider learned how to call the model.
+pub(super) const MODEL_ADAPTED: &str = "model_adapted";
+/// Share of a context window that is kept for the answer if the window is small, as its divisor.
+const ANSWER_SHARE: u32 = 4;
 /// Maximum number of retries of a conversation that does not fit, each with half of it.
 const RETRIES: usize = 3;
 /// Assumed context window of a model whose provider does not tell it, in tokens.
@@ -48,6 +53,7 @@ pub(super) struct Call {
     /// Size of the request, in bytes.
     bytes: u64,
     demand: Demand,
+    limits: (Option<u32>, u32),
     names: ToolNameMap,
     again: Option<RetryInfo>,
 }
@@ -68,7 +74,11 @@ pub(super) struct Opened {
     pub step: StepId,
     pub call: ModelCallId,
     price: Option<Price>,
+    /// Size of the request, in bytes.
+    bytes: u64,
     reserved: Reservation,
+    /// Context window, if it is known, and limit of output tokens.
+    pub limits: (Option<u32>, u32),
     /// Names of the offered tools.
     pub names: ToolNameMap,
 }
@@ -88,20 +98,24 @@ pub(super) async fn prepare(
     history: &History,
     asked: &ModelSelection,
 ) -> Result<Result<Call, Failure>> {
-    let ModelSelection { provider, model, earlier, .. } = asked;
+    let ModelSelection { provider, model, earlier, known, .. } = asked;
     let settings = &state.settings;
-    let about = listed::info(&executor.runs.components, provider, model).await;
+    let about = listed::info(&executor.runs.components, provider, model).await.with_learned(known);
     let too_long = ContextOverflow::from_calls(earlier);
     let output = output(&about, executor.runs.config.runs.max_output_tokens);
     let mut request = models::Request {
         model: model.clone(),
         system: settings.persona.clone(),
         messages: Vec::new(),
-        tools: approval::offered(&state.skills, &state.policy, executor.run.unattended),
-        temperature: settings.temperature.map(|temperature| temperature as f32),
+        tools: match about.calls_tools {
+            Some(false) => Vec::new(),
+            _ => approval::offered(&state.skills, &state.policy, executor.run.unattended),
+        },
+        options: options(settings)?,
         max_output_tokens: None,
         response_schema: None,
         idempotency_key: None,
+        adaptations: known.adaptations.clone(),
     };
     let names = ToolNameMap::new(request.tools.iter().map(|tool| tool.name.as_str()));
     let frame = compaction::frame(&request);
@@ -118,15 +132,30 @@ pub(super) async fn prepare(
     let model = format!("{}/{model}", provider.name);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);
+    let limits = (about.context_window, output);
     let beginning = context.begins_at.and_then(|index| history.beginning(index));
     let again = RetryInfo::new(asked, &too_long);
-    Ok(Ok(Call { request, left_out, shortened, beginning, bytes, demand, names, again }))
+    Ok(Ok(Call { request, left_out, shortened, beginning, bytes, demand, limits, names, again }))
 }
 
-/// Returns the maximum number of output tokens: at most half of the context window, to leave room for the
+/// Returns the options of an agent for a request.
+fn options(settings: &Settings) -> Result<models::ModelOptions> {
+    let ModelOptions { reasoning_effort, thinking, top_p, stop, extra } = settings.options.clone();
+    let extra = (!extra.is_empty()).then(|| serde_json::to_string(&extra)).transpose().map_err(Error::internal)?;
+    Ok(models::ModelOptions {
+        temperature: settings.temperature.map(|temperature| temperature as f32),
+        top_p: top_p.map(|top_p| top_p as f32),
+        stop,
+        reasoning_effort,
+        thinking,
+        extra,
+    })
+}
+
+/// Returns the maximum number of output tokens: at most a quarter of the context window, to leave room for the
 /// conversation.
 fn output(about: &ModelInfo, wanted: u32) -> u32 {
-    let window = about.context_window.map(|window| (window / 2).max(1));
+    let window = about.context_window.map(|window| (window / ANSWER_SHARE).max(1));
     [about.max_output_tokens, window].into_iter().flatten().fold(wanted, u32::min)
 }
 
@@ -142,7 +171,7 @@ pub(super) async fn open(
     executor
         .commit(move |tx| {
             Box::pin(async move {
-                let Call { mut request, left_out, shortened, beginning, bytes, demand, names, again } = call;
+                let Call { mut request, left_out, shortened, beginning, bytes, demand, limits, names, again } = call;
                 usage::flush(tx).await?;
                 let spent = usage::of_run(tx, &run.run_id).await?;
                 let today = if budget.has_daily_limits() { today(tx, run.agent).await? } else { RunUsage::default() };
@@ -165,6 +194,7 @@ pub(super) async fn open(
                     bytes,
                     reserved_tokens: reserved.tokens(),
                     reserved_cost: reserved.cost.unwrap_or_default(),
+                    price: demand.price,
                 };
                 let call = model_calls::open(tx, &new).await?;
                 let input = json!({
@@ -190,7 +220,7 @@ pub(super) async fn open(
                     reserved_cost: reserved.cost,
                 };
                 events::record(tx, &subject, requested).await?;
-                Ok(Ok((Opened { step, call, price: demand.price, reserved, names }, request)))
+                Ok(Ok((Opened { step, call, price: demand.price, bytes, reserved, limits, names }, request)))
             })
         })
         .await
@@ -208,21 +238,32 @@ async fn today(tx: &mut Tx, agent: AgentKey) -> Result<RunUsage> {
 }
 
 impl Opened {
-    /// Returns the usage of the call as reported by the provider. Without a report, it is estimated from the reserved
-    /// input and an answer of `bytes` bytes.
+    /// Returns the limit of output tokens.
+    pub(super) fn output_limit(&self) -> u32 {
+        self.reserved.output
+    }
+
+    /// Returns the usage of the call as reported by the provider. Without a report, it is estimated from the size of the
+    /// request and an answer of `bytes` bytes.
     pub(super) fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> StepUsage {
-        let Some(usage) = reported else {
-            let output = compaction::most_tokens(bytes as u64).min(self.reserved.output.into());
-            return StepUsage {
-                reserved_tokens: self.reserved.input.saturating_add(output),
-                reserved_cost: self.price.map(|price| price.max_cost(self.reserved.input, output)).unwrap_or_default(),
-                ..StepUsage::default()
-            };
+        let Some(usage) = reported.filter(|usage| usage.input_tokens > 0 || usage.output_tokens > 0) else {
+            let input_tokens = compaction::likely_tokens(self.bytes);
+            let output_tokens = compaction::likely_tokens(bytes as u64);
+            let cost = self.price.map(|price| price.plain_cost(input_tokens, output_tokens));
+            return StepUsage { input_tokens, output_tokens, cost, is_estimated: true, ..StepUsage::default() };
         };
         let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
         let cached_input_tokens = usage.cached_input_tokens.min(input_tokens);
-        let cost = self.price.map(|price| price.cost(input_tokens, cached_input_tokens, output_tokens));
-        StepUsage { input_tokens, cached_input_tokens, output_tokens, cost, ..StepUsage::default() }
+        let cache_write_tokens = usage.cache_write_tokens.min(input_tokens - cached_input_tokens);
+        let price = |price: Price| price.cost(input_tokens, cached_input_tokens, cache_write_tokens, output_tokens);
+        StepUsage {
+            input_tokens,
+            cached_input_tokens,
+            cache_write_tokens,
+            output_tokens,
+            cost: self.price.map(price),
+            ..StepUsage::default()
+        }
     }
 }
 
@@ -233,7 +274,9 @@ impl RetryInfo {
             return Some(Self { attempt: instead.failed, reason: instead.reason, instead_of });
         }
         let smaller = (too_long.tries > 0).then(|| (too_long.tries, CONTEXT_TOO_LONG.to_owned()));
-        let (attempt, reason) = smaller.or_else(|| retry::tries(&asked.earlier))?;
+        let adapted = asked.earlier.last().filter(|last| last.code() == Some(MODEL_ADAPTED));
+        let adapted = adapted.map(|_| (1, MODEL_ADAPTED.to_owned()));
+        let (attempt, reason) = smaller.or(adapted).or_else(|| retry::tries(&asked.earlier))?;
         Some(Self { attempt, reason, instead_of: None })
     }
 }

@@ -18,6 +18,8 @@ use crate::services::messages;
 
 /// Bytes per token in estimates of what fits.
 const USUAL: u64 = 3;
+/// Bytes per token in estimates of usage.
+const LIKELY: u64 = 4;
 /// Bytes per token in the maximum usage of a call.
 const WORST: u64 = 2;
 /// Size of a part of a message, or of a tool, in addition to its text, in bytes.
@@ -26,6 +28,8 @@ const PART: u64 = 24;
 const IMAGE: u64 = 8192;
 /// Space reserved for the note about dropped messages, in bytes.
 const NOTE: u64 = 256;
+/// Stands for dropped messages. It has no number, so that it stays the same.
+const LEFT_OUT: &str = "[… earlier messages are left out here: the conversation outgrew the model's context …]";
 /// Minimum length of a shortened result, in bytes.
 const RESULT: u64 = 256;
 
@@ -59,6 +63,11 @@ pub(super) fn bytes_for_tokens(tokens: u64) -> u64 {
     tokens.saturating_mul(USUAL)
 }
 
+/// Returns the number of tokens that `bytes` bytes probably have.
+pub(super) fn likely_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(LIKELY)
+}
+
 /// Returns the maximum number of tokens of `bytes` bytes.
 pub(super) fn most_tokens(bytes: u64) -> u64 {
     bytes.div_ceil(WORST)
@@ -73,7 +82,8 @@ pub(super) fn frame(request: &models::Request) -> u64 {
 }
 
 pub(super) fn size(messages: &[models::Message]) -> u64 {
-    messages.iter().flat_map(|message| &message.parts).map(part).sum()
+    let opaque: u64 = messages.iter().map(|message| message.opaque.len() as u64).sum();
+    opaque + messages.iter().flat_map(|message| &message.parts).map(part).sum::<u64>()
 }
 
 /// Returns the part of a history that fits into `room` bytes. `left_out` messages were dropped before.
@@ -93,9 +103,9 @@ pub(super) fn fit(history: &[Message], run: &RunId, room: u64, left_out: usize) 
     let left_out = left_out + groups.iter().filter(|group| !group.kept).map(|group| group.count).sum::<usize>();
     let mut messages: Vec<_> = groups.into_iter().filter(|group| group.kept).flat_map(|group| group.shown).collect();
     if left_out > 0 {
-        prepend_note(&mut messages, left_out);
+        prepend_note(&mut messages);
     }
-    Ok(Context { messages: alternating(messages), left_out, shortened, begins_at })
+    Ok(Context { messages: messages::alternate(messages), left_out, shortened, begins_at })
 }
 
 /// Drops the oldest groups until half of `room` is free. Returns the index of the message with which the prompt begins,
@@ -120,20 +130,6 @@ fn drop_oldest(groups: &mut [Group], room: u64) -> (Option<usize>, usize) {
         }
     }
     (begins_at, shortened)
-}
-
-/// Joins consecutive user messages, because some services reject two messages of a role in a row.
-fn alternating(messages: Vec<models::Message>) -> Vec<models::Message> {
-    let mut joined: Vec<models::Message> = Vec::with_capacity(messages.len());
-    for message in messages {
-        match joined.last_mut() {
-            Some(last) if last.role == models::Role::User && message.role == models::Role::User => {
-                last.parts.extend(message.parts);
-            }
-            _ => joined.push(message),
-        }
-    }
-    joined
 }
 
 fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
@@ -197,13 +193,12 @@ fn cut(text: &mut String, most: u64) -> bool {
 
 /// Prepends a note about dropped messages. If the first message is the user's, the note is added to it, because some
 /// services reject two messages of a role in a row.
-fn prepend_note(messages: &mut Vec<models::Message>, left_out: usize) {
-    let what = if left_out == 1 { "message is" } else { "messages are" };
-    let note = format!("[… {left_out} earlier {what} left out here: the conversation outgrew the model's context …]");
-    let note = models::Part::Text(note);
-    match messages.first_mut() {
-        Some(first) if first.role == models::Role::User => first.parts.insert(0, note),
-        _ => messages.insert(0, models::Message { role: models::Role::User, parts: vec![note] }),
+fn prepend_note(shown: &mut Vec<models::Message>) {
+    match shown.first_mut() {
+        Some(first) if first.role == models::Role::User => {
+            first.parts.insert(0, models::Part::Text(LEFT_OUT.to_owned()))
+        }
+        _ => shown.insert(0, messages::one(models::Role::User, LEFT_OUT.to_owned())),
     }
 }
 
@@ -219,7 +214,10 @@ fn part(part: &models::Part) -> u64 {
         models::Part::Text(text) => length(text),
         models::Part::Image(_) => IMAGE,
         models::Part::Thinking(thinking) => thinking.opaque.len() as u64 + thinking.text.as_deref().map_or(0, length),
-        models::Part::ToolCall(call) => length(&call.id) + length(&call.name) + length(&call.arguments),
+        models::Part::ToolCall(call) => {
+            length(&call.id) + length(&call.name) + length(&call.arguments) + call.opaque.len() as u64
+        }
+        models::Part::Other(part) => length(&part.kind) + part.data.len() as u64,
         models::Part::ToolResult(result) => length(&result.call_id) + length(&result.content),
     }
 }

@@ -28,6 +28,13 @@ struct LiveOutput {
     text: String,
 }
 
+/// What a model said in a step.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    pub step: StepId,
+    pub text: String,
+}
+
 #[derive(Debug)]
 pub struct Scheduler {
     state: Mutex<State>,
@@ -54,6 +61,12 @@ impl Control {
             *live_output = LiveOutput { step: Some(step.clone()), text: String::new() };
         }
         live_output.text.push_str(text);
+    }
+
+    /// Returns the output of the last step so far.
+    pub(super) fn latest_output(&self) -> Option<Said> {
+        let live_output = self.live_output();
+        Some(Said { step: live_output.step.clone()?, text: live_output.text.clone() })
     }
 
     fn live_output(&self) -> MutexGuard<'_, LiveOutput> {

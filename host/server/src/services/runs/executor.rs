@@ -10,13 +10,19 @@ use moxxy_types::{
     error::{Error, Result},
     events::{Event, EventContext},
     ids::{MessageId, QuestionId, RunId},
-    messages::{Message, Role, ToolCall},
+    messages::{Message, Partial, Role, ToolCall},
     model_calls::Status as CallStatus,
     runs::{Failure, Run, Status, Step, StepKind, Stop},
 };
 
+use crate::services::completion::budget::Budget;
 use crate::services::runs::{
-    Runs, budget::Budget, commit::Deferred, control::Control, history::History, model, questions, state::StepState,
+    Runs,
+    commit::Deferred,
+    control::{Control, Said},
+    history::History,
+    model, questions,
+    state::StepState,
     tool, tool_call_limit,
 };
 
@@ -96,7 +102,7 @@ pub(super) async fn fail_run(runs: &Runs, id: &RunId, error: &Error) -> Result<(
         Err(other) => return Err(other),
     };
     let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
-    runs.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await
+    runs.store.persist(move |tx| Box::pin(async move { fail(tx, &run, failure, None).await })).await
 }
 
 /// Moves a queued run to `running` and stores its user message. Returns `false` if the run has ended meanwhile.
@@ -242,16 +248,16 @@ impl RunExecutor<'_> {
     }
 
     async fn fail(&self, failure: Failure) -> Result<End> {
-        let run = self.run.clone();
-        self.commit(move |tx| Box::pin(async move { fail(tx, &run, failure).await })).await?;
+        let (run, said) = (self.run.clone(), self.control.latest_output());
+        self.commit(move |tx| Box::pin(async move { fail(tx, &run, failure, said).await })).await?;
         Ok(End::Ended)
     }
 
     async fn cancel(&self, stop: Stop) -> Result<End> {
-        let (run, subject) = (self.run.clone(), self.subject());
+        let (run, subject, said) = (self.run.clone(), self.subject(), self.control.latest_output());
         self.commit(move |tx| {
             Box::pin(async move {
-                cancel(tx, &run, &subject, stop).await?;
+                cancel(tx, &run, &subject, stop, said).await?;
                 Ok(End::Ended)
             })
         })
@@ -259,9 +265,15 @@ impl RunExecutor<'_> {
     }
 }
 
-/// Cancels a run that was stopped.
-pub(super) async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop: Stop) -> Result<()> {
-    let closed = close_open(tx, &run.run_id, CallStatus::Cancelled).await?;
+/// Cancels a run that was stopped. `said` is what the model said in an open step.
+pub(super) async fn cancel(
+    tx: &mut Tx,
+    run: &Run,
+    subject: &EventContext,
+    stop: Stop,
+    said: Option<Said>,
+) -> Result<()> {
+    let closed = close_open(tx, run, CallStatus::Cancelled, said).await?;
     record_interrupted_steps(tx, subject, closed, "stopped", "The run was stopped").await?;
     questions::close(tx, run).await?;
     if store::runs::end(tx, &run.run_id, Status::Cancelled, None, None).await? {
@@ -270,8 +282,8 @@ pub(super) async fn cancel(tx: &mut Tx, run: &Run, subject: &EventContext, stop:
     Ok(())
 }
 
-async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
-    let closed = close_open(tx, &run.run_id, CallStatus::Failed).await?;
+async fn fail(tx: &mut Tx, run: &Run, failure: Failure, said: Option<Said>) -> Result<()> {
+    let closed = close_open(tx, run, CallStatus::Failed, said).await?;
     record_interrupted_steps(
         tx,
         &EventContext::run(&run.agent_id, &run.run_id),
@@ -288,13 +300,26 @@ async fn fail(tx: &mut Tx, run: &Run, failure: Failure) -> Result<()> {
     Ok(())
 }
 
-/// Closes the open steps of a run, and returns them.
-pub(super) async fn close_open(tx: &mut Tx, run: &RunId, status: CallStatus) -> Result<Vec<Step>> {
-    let open = steps::list_open(tx, run).await?;
+/// Closes the open steps of a run, and returns them. Keeps what the model said.
+pub(super) async fn close_open(
+    tx: &mut Tx,
+    run: &Run,
+    status: CallStatus,
+    mut said: Option<Said>,
+) -> Result<Vec<Step>> {
+    let open = steps::list_open(tx, &run.run_id).await?;
     for step in &open {
         if let Some(call) = &step.model_call {
-            let end = model_calls::End { status, usage: None, error: None, next: None };
+            let said = said.take_if(|said| said.step == step.step_id).filter(|said| !said.text.trim().is_empty());
+            let answer_bytes = said.as_ref().map_or(0, |said| said.text.len() as u64);
+            let end = model_calls::End { status, usage: None, answer_bytes, error: None, next: None };
             model_calls::close(tx, call, end).await?;
+            if let Some(said) = said {
+                let mut message = Message::new(run, Role::Assistant, said.text, tx.now());
+                message.partial =
+                    Some(if status == CallStatus::Cancelled { Partial::Stopped } else { Partial::Failed });
+                model::record_message(tx, &EventContext::run(&run.agent_id, &run.run_id), &message).await?;
+            }
         }
         let end = steps::End { status: status.into_str(), output: serde_json::Value::Null };
         steps::close(tx, &step.step_id, end).await?;

@@ -3,7 +3,11 @@
 //! next, so a restart changes nothing.
 
 use moxxy_runtime::Failure;
-use moxxy_store::{self as store, model_calls};
+use moxxy_store::{
+    self as store,
+    learned_models::{self, LearnedModel},
+    model_calls,
+};
 use moxxy_types::{
     agents::{Fallback, Settings},
     error::Result,
@@ -15,13 +19,16 @@ use crate::services::runs::executor::RunExecutor;
 
 /// Codes of failures that another service may not have. A conversation that is too long is shortened instead. Content
 /// that one service refuses is not sent to another.
-const FAILOVER_CODES: [&str; 9] = [
+const FAILOVER_CODES: [&str; 12] = [
     "provider_rate_limited",
     "provider_overloaded",
     "provider_unreachable",
     "provider_authentication",
     "provider_rejected_request",
     "provider_failed",
+    "provider_loading",
+    "empty_answer",
+    "output_too_long",
     "component_trapped",
     "component_limit",
     "component_unavailable",
@@ -31,6 +38,8 @@ const FAILOVER_CODES: [&str; 9] = [
 pub(super) struct ModelSelection {
     pub provider: Installation,
     pub model: String,
+    /// What is known of the model from earlier errors.
+    pub known: LearnedModel,
     /// Recent calls of the model in this run, oldest first.
     pub earlier: Vec<ModelCall>,
     /// Current settings of the agent.
@@ -58,7 +67,8 @@ pub(super) async fn select_model(executor: &RunExecutor<'_>, settings: Settings)
     let instead = FailedOver::from_calls(&earlier, &now);
     earlier.retain(|call| call.called() == now);
     let provider = store::installations::provider(&mut db, &now.provider).await?;
-    Ok(ModelSelection { provider, model: now.model, earlier, settings, instead })
+    let known = learned_models::get(&mut db, provider.key, &now.model).await?;
+    Ok(ModelSelection { provider, model: now.model, known, earlier, settings, instead })
 }
 
 /// Whether the same call would be made now.

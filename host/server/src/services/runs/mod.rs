@@ -3,7 +3,6 @@
 
 mod approval;
 mod arguments;
-mod budget;
 mod call;
 mod commit;
 mod compaction;
@@ -16,7 +15,6 @@ mod model;
 mod questions;
 mod queue;
 mod resume;
-mod retry;
 mod state;
 mod tool;
 mod tool_call_limit;

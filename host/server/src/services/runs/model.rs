@@ -1,87 +1,36 @@
 //! Execution of a model call: opens the step, makes the call, streams the answer and closes the step.
 
-use std::collections::BTreeMap;
-
-use moxxy_runtime::{self as plugins, CallContext, Completion, models};
-use moxxy_secrets::Redactor;
-use moxxy_store::{self as store, Tx, events, model_calls, steps};
-use moxxy_system::json;
+use moxxy_runtime::{self as plugins, CallContext, models};
+use moxxy_store::{self as store, Tx, events, learned_models, model_calls, steps};
 use moxxy_types::{
     error::Result,
     events::{Event, EventContext, Usage},
-    ids::{self, ModelCallId, RunId, StepId},
+    ids::{ModelCallId, RunId, StepId},
     installations::Installation,
-    messages::{Message, Role, Thinking, ToolCall},
+    messages::{Message, Partial, Role},
     model_calls::Status as CallStatus,
     runs::{Failure as RunFailure, Status, StepUsage},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::services::{
-    invocations, messages,
+    completion::{self, CallFailure, answer::Answer, learned, retry, with_hint},
+    invocations,
     provider_concurrency::Permit,
-    providers,
     runs::{
-        call::{self, CONTEXT_TOO_LONG, Opened},
+        call::{self, CONTEXT_TOO_LONG, MODEL_ADAPTED, Opened},
         commit::StepEnd,
         executor::{Outcome, RunExecutor},
         fallback::{self, ModelSelection},
         history::History,
-        retry,
         state::StepState,
-        tool_names::ToolNameMap,
     },
 };
 
-/// Maximum number of tool calls in an answer.
-const MAX_PARALLEL_CALLS: usize = 64;
-/// Maximum length of a tool call's id, in bytes.
-const MAX_CALL_ID_BYTES: usize = 256;
-/// Maximum length of a tool call's name, in bytes.
-const MAX_CALL_NAME_BYTES: usize = 256;
-/// Codes of failures where the service rejected a request before it did any work, or was not reached.
-const REJECTED_CODES: [&str; 6] = [
-    "provider_authentication",
-    "provider_rate_limited",
-    "provider_overloaded",
-    "provider_rejected_request",
-    "provider_unreachable",
-    CONTEXT_TOO_LONG,
-];
-/// Size of a chunk in addition to its text, in bytes.
-const CHUNK_OVERHEAD_BYTES: usize = 16;
-
-/// Answer of a model.
-#[derive(Debug, Clone, Default)]
-struct Answer {
-    text: String,
-    thinking: Vec<Thinking>,
-    calls: BTreeMap<u32, Partial>,
-    usage: Option<models::Usage>,
-    stop: Option<models::StopReason>,
-    bytes: usize,
-    used: Usage,
-    /// Redactor of the provider's secrets.
-    redactor: Redactor,
-}
-
-/// Failure of a call, with its resource usage if it started.
-struct CallFailure {
-    failure: plugins::Failure,
-    usage: Option<Usage>,
-    /// Whether the service presumably did no work for it.
-    is_free: bool,
-    /// Whether no part of an answer was passed on.
-    is_silent: bool,
-}
-
-/// A partially received tool call.
-#[derive(Debug, Clone, Default)]
-struct Partial {
-    id: Option<String>,
-    name: String,
-    arguments: String,
-}
+/// Code of the failure of an answer that has neither text nor tool calls.
+const EMPTY_ANSWER: &str = "empty_answer";
+/// Code of the failure of answers that are cut off at their limit of output tokens.
+const OUTPUT_LIMIT: &str = "output_limit";
 
 pub(super) async fn run(executor: &RunExecutor<'_>, state: StepState, history: &mut History) -> Result<Outcome> {
     let asked = fallback::select_model(executor, state.settings.clone()).await?;
@@ -108,9 +57,15 @@ pub(super) async fn run(executor: &RunExecutor<'_>, state: StepState, history: &
     let answered = answer(executor, &asked.provider, request, &opened.step).await?;
     drop(permit);
     match answered {
-        Ok(answer) => close(executor, history, opened, answer).await,
+        Ok(answer) => match unusable(&answer) {
+            None => close(executor, history, opened, answer).await,
+            Some(failure) => {
+                let resources = Some(answer.resources);
+                failed(executor, history, &asked, opened, CallFailure { failure, answer, resources }).await
+            }
+        },
         Err(_) if executor.control.now.is_cancelled() => Ok(Outcome::Stopped),
-        Err(failed_call) => failed(executor, &asked, opened, failed_call).await,
+        Err(failed_call) => failed(executor, history, &asked, opened, *failed_call).await,
     }
 }
 
@@ -132,66 +87,58 @@ async fn answer(
     provider: &Installation,
     request: models::Request,
     step: &StepId,
-) -> Result<Result<Answer, CallFailure>> {
-    let context = providers::context(&executor.runs.components, provider, executor.subject()).await?;
+) -> Result<Result<Answer, Box<CallFailure>>> {
+    let context = completion::context(&executor.runs.components, provider, executor.subject()).await?;
     let context = CallContext { stop: executor.control.now.clone(), waits_for_turn: true, ..context };
-    let started = executor.runs.components.plugins.complete(&provider.component.digest, context, request).await;
-    match started {
-        Ok(completion) => read(executor, provider, completion, step).await,
-        Err(failure) => Ok(Err(CallFailure { failure, usage: None, is_free: true, is_silent: true })),
-    }
+    completion::complete(&executor.runs.components, provider, context, request, |at, text| {
+        executor.control.append(step, text);
+        let delta = Event::MessageDelta { step_id: step.clone(), at, text: text.to_owned() };
+        let now = executor.runs.store.clock().timestamp();
+        executor.runs.events.publish_ephemeral(now, &executor.subject(), &delta)
+    })
+    .await
 }
 
-async fn read(
-    executor: &RunExecutor<'_>,
-    provider: &Installation,
-    mut completion: Completion,
-    step: &StepId,
-) -> Result<Result<Answer, CallFailure>> {
-    let mut answer = Answer::default();
-    while let Some(chunk) = completion.next().await {
-        let chunk = match chunk {
-            Ok(chunk) => chunk,
-            Err(failure) => {
-                let is_free = answer.bytes == 0 && REJECTED_CODES.contains(&failure.code());
-                let is_silent = answer.text.is_empty();
-                return Ok(Err(CallFailure { failure, usage: Some(completion.usage()), is_free, is_silent }));
-            }
-        };
-        if let models::Chunk::Text(text) = &chunk {
-            executor.control.append(step, text);
-            let delta = Event::MessageDelta { step_id: step.clone(), at: answer.text.len(), text: text.clone() };
-            executor.runs.events.publish_ephemeral(
-                executor.runs.store.clock().timestamp(),
-                &executor.subject(),
-                &delta,
-            )?;
-        }
-        if let Err(what) = answer.add(chunk, executor.runs.config.plugins.result) {
-            let message = format!("`{}` broke its contract: {what}", provider.name);
-            let (failure, is_silent) = (plugins::Failure::Trapped { message }, answer.text.is_empty());
-            return Ok(Err(CallFailure { failure, usage: None, is_free: false, is_silent }));
-        }
+/// Returns the failure that an answer without text and tool calls is.
+fn unusable(answer: &Answer) -> Option<plugins::Failure> {
+    if !answer.is_empty() {
+        return None;
     }
-    (answer.used, answer.redactor) = (completion.usage(), completion.redactor());
-    let cut = || plugins::Failure::refused("stopped", "The call ended without a result");
-    if answer.stop.is_some() {
-        return Ok(Ok(answer));
-    }
-    let is_silent = answer.text.is_empty();
-    Ok(Err(CallFailure { failure: cut(), usage: Some(answer.used), is_free: false, is_silent }))
+    let reasoning = answer.usage.map_or(0, |usage| usage.reasoning_tokens);
+    let (code, message) = match &answer.stop {
+        Some(models::StopReason::Refusal) => ("content_refused", "The model refused to answer".to_owned()),
+        Some(models::StopReason::MaxTokens) => (
+            OUTPUT_LIMIT,
+            format!(
+                "The model used up its output tokens before it answered ({reasoning} of them to reason); to allow more, \
+                 raise `max_output_tokens` in `[runs]` of the configuration, or lower `reasoning_effort` in the agent's \
+                 options"
+            ),
+        ),
+        _ => (
+            EMPTY_ANSWER,
+            format!(
+                "The model ended its answer without text and without a tool call (stop reason `{}`, {reasoning} tokens of \
+                 reasoning); try another model, or a persona that asks for an answer",
+                answer.stop_reason()
+            ),
+        ),
+    };
+    Some(plugins::Failure::component_error(code, message))
 }
 
 /// Closes the step and stores the message. Without tool calls this completes the run.
 async fn close(executor: &RunExecutor<'_>, history: &mut History, opened: Opened, answer: Answer) -> Result<Outcome> {
     let now = executor.runs.store.clock().timestamp();
+    let cut_again = answer.is_cut() && answer.has_calls() && was_cut(history, &executor.run.run_id);
+    let limit = opened.output_limit();
     let end = ModelEnd {
         subject: executor.subject(),
         run: executor.run.run_id.clone(),
         stop_reason: answer.stop_reason(),
         tokens: opened.used(answer.usage.as_ref(), answer.bytes),
-        resources: answer.used,
-        message: answer.into_message(&executor.run, &opened.names, now),
+        resources: answer.resources,
+        message: answer.into_message(&executor.run, |name| opened.names.from_wire(name), now),
         step: opened.step,
         call: opened.call,
     };
@@ -203,7 +150,20 @@ async fn close(executor: &RunExecutor<'_>, history: &mut History, opened: Opened
         });
     }
     executor.defer(StepEnd::Model(end)).await;
+    if cut_again {
+        let message = format!(
+            "The model's tool calls were cut off at the limit of {limit} output tokens, twice in a row; to allow more, \
+             raise `max_output_tokens` in `[runs]` of the configuration"
+        );
+        return Ok(Outcome::Failed(RunFailure { code: OUTPUT_LIMIT.into(), message }));
+    }
     Ok(Outcome::Continue)
+}
+
+/// Whether the last answer of the run was cut off at its limit of output tokens.
+fn was_cut(history: &History, run: &RunId) -> bool {
+    let last = history.messages().iter().rfind(|message| message.role == Role::Assistant);
+    last.is_some_and(|last| last.run_id == *run && last.partial == Some(Partial::OutputLimit))
 }
 
 /// End of a model call that has an answer.
@@ -225,7 +185,8 @@ impl ModelEnd {
     /// closed meanwhile: the run was stopped, or continues elsewhere. Returns whether the run has completed.
     pub(super) async fn write(self, tx: &mut Tx) -> Result<bool> {
         let Self { subject, run, step, call, stop_reason, tokens, resources, message } = self;
-        let end = model_calls::End { status: CallStatus::Completed, usage: Some(&tokens), error: None, next: None };
+        let status = CallStatus::Completed;
+        let end = model_calls::End { status, usage: Some(&tokens), answer_bytes: 0, error: None, next: None };
         model_calls::close(tx, &call, end).await?;
         let output = json!({ "stop_reason": stop_reason });
         if !steps::close(tx, &step, steps::End { status: "completed", output }).await? {
@@ -236,62 +197,96 @@ impl ModelEnd {
             stop_reason,
             input_tokens: tokens.input_tokens,
             cached_input_tokens: tokens.cached_input_tokens,
+            cache_write_tokens: tokens.cache_write_tokens,
             output_tokens: tokens.output_tokens,
+            is_estimated: tokens.is_estimated,
             cost: tokens.cost,
             usage: resources,
         };
         events::record(tx, &subject, responded).await?;
-        store::messages::insert(tx, &message).await?;
-        let event = Event::MessageAssistant {
-            message_id: message.id.to_string(),
-            content: message.content.clone(),
-            tool_calls: json!(message.calls()),
-        };
-        events::record(tx, &subject, event).await?;
+        record_message(tx, &subject, &message).await?;
+        let output_truncated = message.partial.is_some();
+        if output_truncated {
+            store::runs::set_output_truncated(tx, &run).await?;
+        }
         let completes = message.calls().is_empty()
             && store::runs::end(tx, &run, Status::Completed, Some(&message.content), None).await?;
         if completes {
-            events::record(tx, &subject, Event::RunCompleted { output: message.content }).await?;
+            events::record(tx, &subject, Event::RunCompleted { output: message.content, output_truncated }).await?;
         }
         Ok(completes)
     }
 }
 
-/// Closes the step of a failed call, and returns whether the run retries, switches to another model or fails.
+/// Stores a message of the model.
+pub(super) async fn record_message(tx: &mut Tx, subject: &EventContext, message: &Message) -> Result<()> {
+    store::messages::insert(tx, message).await?;
+    let event = Event::MessageAssistant {
+        message_id: message.id.to_string(),
+        content: message.content.clone(),
+        tool_calls: json!(message.calls()),
+        partial: message.partial.map(|partial| partial.into_str()),
+    };
+    events::record(tx, subject, event).await
+}
+
+/// Closes the step of a failed call, and returns whether the run retries, switches to another model or fails. What the
+/// model said is kept.
 async fn failed(
     executor: &RunExecutor<'_>,
+    history: &mut History,
     asked: &ModelSelection,
     opened: Opened,
     failed_call: CallFailure,
 ) -> Result<Outcome> {
-    let CallFailure { failure, usage, is_free, is_silent } = failed_call;
-    let Opened { step: step_id, call, .. } = opened;
-    let error = RunFailure { code: failure.code().to_owned(), message: failure.message().to_owned() };
+    let is_free = failed_call.is_free();
+    let CallFailure { failure, answer, resources } = failed_call;
+    let Opened { step: step_id, call, .. } = opened.clone();
+    let known = learned::learn(&asked.known, &failure, opened.limits);
+    let code = if known.is_some() { MODEL_ADAPTED } else { failure.code() };
+    let error = RunFailure { code: code.to_owned(), message: with_hint(&failure, &asked.provider, &asked.model) };
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
-    let pause = retry::pause(&failure, &step_id, tries, executor.runs.config.runs.retries).filter(|_| is_free);
-    let next = asked.next(&failure).filter(|_| is_silent && pause.is_none());
-    let goes_on = next.is_some() || (error.code == CONTEXT_TOO_LONG && is_silent);
+    let pause = retry::pause(&failure, &step_id, tries, executor.runs.config.runs.retries);
+    let is_asked_again = matches!(code, EMPTY_ANSWER | OUTPUT_LIMIT)
+        && asked.earlier.last().is_none_or(|last| last.code() != Some(code));
+    let retries = pause.is_some() || known.is_some() || is_asked_again;
+    let next = asked.next(&failure).filter(|_| !retries);
+    let goes_on = retries || next.is_some() || code == CONTEXT_TOO_LONG;
     let output = match &next {
         Some(next) => json!({ "code": error.code, "message": error.message, "next": next }),
         None => json!(error),
     };
-    let (subject, events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, usage));
-    let why = error.clone();
+    let usage = match answer.usage {
+        Some(usage) => Some(opened.used(Some(&usage), 0)),
+        None => is_free.then(StepUsage::default),
+    };
+    let (answer_bytes, now) = (answer.bytes as u64, executor.runs.store.clock().timestamp());
+    let said = answer.into_partial_message(&executor.run, Partial::Failed, now);
+    history.extend(said.clone());
+    let (subject, events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, &error, resources));
+    let (why, provider, model) = (error.clone(), asked.provider.key, asked.model.clone());
     executor
         .commit(move |tx| {
             Box::pin(async move {
-                let unused = is_free.then(StepUsage::default);
                 let (error, next) = (Some(&why), next.as_ref());
-                let end = model_calls::End { status: CallStatus::Failed, usage: unused.as_ref(), error, next };
+                let status = CallStatus::Failed;
+                let end = model_calls::End { status, usage: usage.as_ref(), answer_bytes, error, next };
                 model_calls::close(tx, &call, end).await?;
-                steps::close(tx, &step_id, steps::End { status: "failed", output }).await?;
+                if steps::close(tx, &step_id, steps::End { status: "failed", output }).await?
+                    && let Some(said) = said
+                {
+                    record_message(tx, &subject, &said).await?;
+                }
+                if let Some(known) = known {
+                    learned_models::put(tx, provider, &model, &known).await?;
+                }
                 events::record_all(tx, &subject, events).await
             })
         })
         .await?;
     Ok(match pause {
         Some(pause) => Outcome::Retry(pause),
-        // With another model, or with a shorter conversation.
+        // Again, with another model, or with a shorter conversation.
         None if goes_on => Outcome::Continue,
         None => Outcome::Failed(error),
     })
@@ -302,9 +297,10 @@ fn failure_events(
     asked: &ModelSelection,
     step_id: StepId,
     failure: &plugins::Failure,
+    error: &RunFailure,
     usage: Option<Usage>,
 ) -> Vec<Event> {
-    let (code, message) = (failure.code().to_owned(), failure.message().to_owned());
+    let RunFailure { code, message } = error.clone();
     let (provider_id, model) = (asked.provider.name.clone(), asked.model.clone());
     let limit = invocations::limit_exceeded(&provider_id, failure);
     let broke = matches!(failure, plugins::Failure::Trapped { .. } | plugins::Failure::Limit { .. });
@@ -315,81 +311,4 @@ fn failure_events(
     });
     let failed = Event::ModelFailed { step_id, provider_id, model, code, message, usage };
     std::iter::once(failed).chain(limit).chain(broke).collect()
-}
-
-impl Answer {
-    /// Adds a chunk. The error says how it violates the contract. `limit` is the maximum size of the answer, in bytes.
-    fn add(&mut self, chunk: models::Chunk, limit: usize) -> Result<(), String> {
-        self.bytes += CHUNK_OVERHEAD_BYTES;
-        match chunk {
-            models::Chunk::Text(text) => {
-                self.bytes += text.len();
-                self.text.push_str(&text);
-            }
-            // The final `Thinking` chunk contains all of it.
-            models::Chunk::ThinkingDelta(_) => {}
-            models::Chunk::Thinking(thinking) => {
-                self.bytes += thinking.opaque.len() + thinking.text.as_ref().map_or(0, String::len);
-                self.thinking.push(messages::thinking(thinking));
-            }
-            models::Chunk::ToolCall(delta) => self.add_call(delta)?,
-            models::Chunk::Usage(usage) => self.usage = Some(usage),
-            models::Chunk::Stop(reason) => self.stop = Some(reason),
-        }
-        if self.bytes > limit { Err(format!("an answer has at most {limit} bytes")) } else { Ok(()) }
-    }
-
-    fn add_call(&mut self, delta: models::ToolCallDelta) -> Result<(), String> {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        self.bytes += delta.arguments.len() + length(&delta.id) + length(&delta.name);
-        if length(&delta.id) > MAX_CALL_ID_BYTES || length(&delta.name) > MAX_CALL_NAME_BYTES {
-            return Err("the id or the name of a tool call is too long".into());
-        }
-        let call = self.calls.entry(delta.index).or_default();
-        call.id = call.id.take().or(delta.id);
-        if let Some(name) = delta.name.filter(|_| call.name.is_empty()) {
-            call.name = name;
-        }
-        call.arguments.push_str(&delta.arguments);
-        let crowded = self.calls.len() > MAX_PARALLEL_CALLS;
-        if crowded { Err(format!("an answer makes at most {MAX_PARALLEL_CALLS} calls")) } else { Ok(()) }
-    }
-
-    fn stop_reason(&self) -> String {
-        match &self.stop {
-            Some(models::StopReason::EndTurn) | None => "end_turn".into(),
-            Some(models::StopReason::ToolUse) => "tool_use".into(),
-            Some(models::StopReason::MaxTokens) => "max_tokens".into(),
-            Some(models::StopReason::Refusal) => "refusal".into(),
-            Some(models::StopReason::Other(other)) => other.chars().take(64).collect(),
-        }
-    }
-
-    fn into_message(self, run: &moxxy_types::runs::Run, names: &ToolNameMap, now: String) -> Message {
-        let mut calls: Vec<ToolCall> = Vec::with_capacity(self.calls.len());
-        for mut call in self.calls.into_values().map(Partial::into_call) {
-            // Ids must be unique, so that each result refers to one call.
-            if call.id.is_empty() || calls.iter().any(|other| other.id == call.id) {
-                call.id = ids::tool_call();
-            }
-            call.name = names.from_wire(&call.name);
-            // Again, because the escapes in the model's JSON text are decoded now.
-            self.redactor.json(&mut call.arguments);
-            calls.push(call);
-        }
-        let mut message = Message::new(run, Role::Assistant, self.text, now);
-        message.tool_calls = (!calls.is_empty()).then_some(calls);
-        message.thinking = (!self.thinking.is_empty()).then_some(self.thinking);
-        message
-    }
-}
-
-impl Partial {
-    fn into_call(self) -> ToolCall {
-        let arguments = match serde_json::from_str(if self.arguments.is_empty() { "{}" } else { &self.arguments }) {
-            Ok(object @ Value::Object(_)) if json::is_shallow(&object) => object,
-            _ => Value::String(self.arguments),
-        };
-        ToolCall { id: self.id.unwrap_or_else(ids::tool_call), name: self.name, arguments }
-    }
 }

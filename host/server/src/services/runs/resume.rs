@@ -58,7 +58,7 @@ pub async fn cancel_all(tx: &mut Tx, actor: &str) -> Result<usize> {
     let open = store::runs::open(tx).await?;
     for run in &open {
         let subject = EventContext::run(&run.agent_id, &run.run_id).by(actor);
-        executor::cancel(tx, run, &subject, Stop::Now).await?;
+        executor::cancel(tx, run, &subject, Stop::Now, None).await?;
     }
     Ok(open.len())
 }
@@ -67,7 +67,7 @@ async fn resume(tx: &mut Tx, run: &Run) -> Result<()> {
     let mut interrupted = Vec::new();
     store::runs::extend_time_limit(tx, &run.run_id).await?;
     let policy = store::agents::policy(tx, run.agent).await?;
-    for step in executor::close_open(tx, &run.run_id, Status::Interrupted).await? {
+    for step in executor::close_open(tx, run, Status::Interrupted, None).await? {
         let outcome = match step.kind {
             StepKind::Model => "repeated",
             StepKind::Tool if policy.repeats(&step.name) => "repeated",

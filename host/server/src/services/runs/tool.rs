@@ -61,7 +61,7 @@ pub(super) async fn run_all(
     let mut waiting = Vec::new();
     for progress in made {
         match progress {
-            CallProgress::Answered(message) => history.extend([message]),
+            CallProgress::Answered(message) => history.extend([*message]),
             CallProgress::Waits(question) => waiting.push(question),
             CallProgress::Asked | CallProgress::Stopped => {}
         }
@@ -84,12 +84,16 @@ enum Commit {
 /// Progress of a call.
 enum CallProgress {
     /// The call has this result.
-    Answered(Message),
+    Answered(Box<Message>),
     /// The run was stopped, so that the call has no result.
     Stopped,
     /// The call has just asked a question.
     Asked,
     Waits(QuestionId),
+}
+
+fn answered(message: Message) -> CallProgress {
+    CallProgress::Answered(Box::new(message))
 }
 
 /// Runs calls one after another, up to the first without an answer, because later ones may depend on its effects. The
@@ -141,7 +145,7 @@ async fn run(
     match decision {
         GateDecision::AwaitAnswer(question) => Ok(CallProgress::Waits(question.clone())),
         GateDecision::RequestApproval(_) => Ok(CallProgress::Asked),
-        GateDecision::Reply(answer) => reply(executor, call, answer.clone()).await.map(CallProgress::Answered),
+        GateDecision::Reply(answer) => reply(executor, call, answer.clone()).await.map(answered),
         GateDecision::Execute(skill, tool, answers) => {
             make(executor, gate, call, (skill, tool), answers.clone(), commit).await
         }
@@ -175,7 +179,7 @@ async fn make(
         Some(question) if !executor.run.unattended => {
             pause(executor, gate.question(call, question.to_owned()), step).await.map(|()| CallProgress::Asked)
         }
-        _ => close(executor, call, step, ended, commit).await.map(CallProgress::Answered),
+        _ => close(executor, call, step, ended, commit).await.map(answered),
     }
 }
 

@@ -8,7 +8,8 @@ use moxxy_types::{
     runs::Failure,
 };
 
-use crate::services::runs::{budget::Budget, executor::RunExecutor, history::History, state::StepState};
+use crate::services::completion::budget::Budget;
+use crate::services::runs::{executor::RunExecutor, history::History, state::StepState};
 
 /// Returns the calls that may be made, and answers the others.
 pub(super) async fn admit(

@@ -16,14 +16,14 @@ const MIN_OUTPUT_TOKENS: u64 = 256;
 
 /// A limit, and whether it is the agent's own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bound<T> {
+pub(in crate::services) struct Bound<T> {
     pub limit: T,
     own: bool,
 }
 
 /// Limits of a run: those of its agent, with defaults from the configuration.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(in crate::services) struct Budget {
     pub seconds: Bound<u64>,
     pub tool_calls: Bound<u32>,
     steps: Bound<u32>,
@@ -36,7 +36,7 @@ pub(super) struct Budget {
 
 /// Maximum usage of a model call.
 #[derive(Debug, Clone)]
-pub(super) struct Demand {
+pub(in crate::services) struct Demand {
     /// Maximum number of input tokens.
     pub input: u64,
     /// Desired number of output tokens, which limits may reduce.
@@ -48,7 +48,7 @@ pub(super) struct Demand {
 
 /// Usage that is reserved for a model call.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reservation {
+pub(in crate::services) struct Reservation {
     pub input: u64,
     /// Number of output tokens, which is the limit for the provider.
     pub output: u32,
@@ -78,7 +78,7 @@ impl<T> Bound<T> {
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits, config: &config::Config) -> Self {
+    pub(in crate::services) fn new(limits: &Limits, config: &config::Config) -> Self {
         let defaults = &config.runs;
         Self {
             seconds: Bound::new(limits.max_seconds, defaults.max_seconds),
@@ -93,13 +93,18 @@ impl Budget {
     }
 
     /// Whether there are limits per day.
-    pub(super) fn has_daily_limits(&self) -> bool {
+    pub(in crate::services) fn has_daily_limits(&self) -> bool {
         self.tokens_per_day.is_some() || self.cost_per_day.is_some()
     }
 
     /// Returns a reservation for a model call, given what its run, and its agent today, used and reserved. Reduces the
     /// output tokens before it refuses the call.
-    pub(super) fn admit(&self, demand: &Demand, run: &RunUsage, today: &RunUsage) -> Result<Reservation, Failure> {
+    pub(in crate::services) fn admit(
+        &self,
+        demand: &Demand,
+        run: &RunUsage,
+        today: &RunUsage,
+    ) -> Result<Reservation, Failure> {
         if run.steps >= self.steps.limit {
             let over = format!("The run used up its {} model calls", self.steps.limit);
             return Err(self.steps.failure("step_limit", &over, "max_steps"));
@@ -178,12 +183,12 @@ impl Budget {
         Err(Failure { code: "unknown_price".into(), message })
     }
 
-    pub(super) fn out_of_time(&self) -> Failure {
+    pub(in crate::services) fn out_of_time(&self) -> Failure {
         let over = format!("The run used up its {} seconds", self.seconds.limit);
         self.seconds.failure("time_limit", &over, "max_seconds")
     }
 
-    pub(super) fn out_of_tool_calls(&self) -> Failure {
+    pub(in crate::services) fn out_of_tool_calls(&self) -> Failure {
         let over = format!("The run used up its {} tool calls", self.tool_calls.limit);
         self.tool_calls.failure("tool_call_limit", &over, "max_tool_calls")
     }
@@ -194,7 +199,7 @@ fn short(who: &str, used: impl Display, of: &str, when: &str, needed: impl Displ
 }
 
 impl Reservation {
-    pub(super) fn tokens(&self) -> u64 {
+    pub(in crate::services) fn tokens(&self) -> u64 {
         self.input.saturating_add(self.output.into())
     }
 }

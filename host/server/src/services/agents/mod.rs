@@ -1,22 +1,23 @@
 //! Agents: named configurations of a persona, models and limits.
 
+mod checks;
+
 use std::time::Duration;
 
 use moxxy_store::{self as store, Store, Tx, events};
 use moxxy_types::{
-    agents::{Agent, AgentKey, Fallback, Limits, Settings},
-    error::{Error, InvalidFields, Result},
+    agents::{Agent, AgentKey, Fallback, Limits, ModelOptions, Settings},
+    error::{Error, Result},
     events::{Event, EventContext},
     ids::Name,
     jobs::{AGENT_REMOVAL, NewJob},
-    money::Dollars,
     paging::{Page, PageRequest},
     runs::DailyUsage,
     tokens::Principal,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use crate::{
@@ -24,23 +25,15 @@ use crate::{
     services::{
         etag::Expected,
         installations,
-        merge_patch::present,
-        models::{self, Model},
+        merge_patch::{self, present},
         runs::{self, Runs},
     },
 };
 
-/// Maximum length of a persona, in bytes.
-const MAX_PERSONA_BYTES: usize = 64 * 1024;
-/// Maximum length of a model name, in bytes.
-const MAX_MODEL_NAME_BYTES: usize = 256;
-/// Maximum number of fallback models.
-const MAX_FALLBACKS: usize = 8;
 /// Time in which a deletion removes rows itself before it leaves them to a job, in seconds.
 const REMOVAL_SECONDS: i64 = 2;
 /// Number of rows that one transaction of a removal removes.
 const ROWS_PER_TRANSACTION: u64 = 1000;
-const TEMPERATURE_RANGE: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
 /// An agent to be made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -62,6 +55,8 @@ pub struct NewAgent {
     /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
     #[schemars(range(min = 0, max = 2))]
     pub temperature: Option<f64>,
+    #[serde(default)]
+    pub options: ModelOptions,
     /// For the archetypes that are to come: this version has none, so leave it out.
     pub template: Option<Name>,
     #[serde(default)]
@@ -86,8 +81,12 @@ pub struct Patch {
     /// How freely the model chooses its words, 0 to 2. `null`: as the provider has it.
     #[serde(deserialize_with = "present")]
     pub temperature: Option<Option<f64>>,
-    /// In place of all limits that there are.
-    pub limits: Option<Limits>,
+    /// Changes to the options.
+    #[schemars(with = "Option<ModelOptions>")]
+    pub options: Option<Map<String, Value>>,
+    /// Changes to the limits.
+    #[schemars(with = "Option<Limits>")]
+    pub limits: Option<Map<String, Value>>,
 }
 
 /// Returns a page of agents, by name.
@@ -107,6 +106,7 @@ pub async fn usage(runs: &Runs, name: &Name, page: &PageRequest) -> Result<Page<
     store::usage::days(&mut db, key, page).await
 }
 
+/// Creates an agent. Its warnings tell of models that the provider does not list.
 pub async fn create(runs: &Runs, principal: Principal, new: NewAgent) -> Result<Agent> {
     if let Some(template) = new.template {
         return Err(Error::not_found("template", template));
@@ -118,9 +118,10 @@ pub async fn create(runs: &Runs, principal: Principal, new: NewAgent) -> Result<
         fallbacks: new.fallbacks,
         persona: new.persona,
         temperature: new.temperature,
+        options: new.options,
         limits: new.limits,
     };
-    check(runs, &settings, &[]).await?;
+    let warnings = checks::check(runs, &settings, &[]).await?;
     runs.store
         .write(move |tx| {
             Box::pin(async move {
@@ -131,6 +132,14 @@ pub async fn create(runs: &Runs, principal: Principal, new: NewAgent) -> Result<
             })
         })
         .await
+        .map(|agent| with_warnings(agent, warnings))
+}
+
+fn with_warnings(agent: Agent, warnings: Vec<String>) -> Agent {
+    for warning in &warnings {
+        tracing::warn!(agent = %agent.name, "{warning}");
+    }
+    Agent { warnings, ..agent }
 }
 
 /// Applies a patch to the agent's state at the time of the write.
@@ -138,15 +147,15 @@ pub async fn update(runs: &Runs, principal: Principal, name: Name, patch: Patch,
     let remodelled = patch.provider.is_some() || patch.model.is_some() || patch.fallbacks.is_some();
     let before = store::agents::get(&mut *runs.store.read().await?, &name).await?.settings;
     let mut wanted = before.clone();
-    patch.clone().apply(&mut wanted);
+    patch.clone().apply(&mut wanted)?;
     let known: Vec<_> = before.models().collect();
-    check(runs, &wanted, &known).await?;
+    let warnings = checks::check(runs, &wanted, &known).await?;
     runs.store
         .write(move |tx| {
             Box::pin(async move {
                 let mut agent = store::agents::get(tx, &name).await?;
                 expected.check(&agent)?;
-                let changed = patch.apply(&mut agent.settings);
+                let changed = patch.apply(&mut agent.settings)?;
                 if changed.is_empty() {
                     return Ok(agent);
                 }
@@ -161,6 +170,7 @@ pub async fn update(runs: &Runs, principal: Principal, name: Name, patch: Patch,
             })
         })
         .await
+        .map(|agent| with_warnings(agent, warnings))
 }
 
 /// Stops the agent's runs, then deletes the agent. What takes long to remove is left to a job.
@@ -232,16 +242,38 @@ fn removal_key(key: AgentKey) -> String {
 
 impl Patch {
     /// Applies the patch and returns the names of the settings that it sets.
-    fn apply(self, settings: &mut Settings) -> Vec<&'static str> {
+    fn apply(self, settings: &mut Settings) -> Result<Vec<&'static str>> {
         let mut changed = Vec::new();
         set(&mut settings.provider, self.provider, "provider", &mut changed);
         set(&mut settings.model, self.model, "model", &mut changed);
         set(&mut settings.fallbacks, self.fallbacks, "fallbacks", &mut changed);
         set(&mut settings.persona, self.persona, "persona", &mut changed);
         set(&mut settings.temperature, self.temperature, "temperature", &mut changed);
-        set(&mut settings.limits, self.limits, "limits", &mut changed);
-        changed
+        let options = merged("options", &settings.options, self.options)?;
+        set(&mut settings.options, options, "options", &mut changed);
+        let limits = merged("limits", &settings.limits, self.limits)?;
+        set(&mut settings.limits, limits, "limits", &mut changed);
+        Ok(changed)
     }
+}
+
+/// Returns an object after a merge patch (RFC 7396), if there is one. `field` is its name.
+fn merged<T: Serialize + DeserializeOwned>(
+    field: &str,
+    now: &T,
+    patch: Option<Map<String, Value>>,
+) -> Result<Option<T>> {
+    let Some(patch) = patch else { return Ok(None) };
+    let mut fields = match serde_json::to_value(now).map_err(Error::internal)? {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    merge_patch::apply(&mut fields, patch);
+    serde_path_to_error::deserialize(Value::Object(fields)).map(Some).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { field.to_owned() } else { format!("{field}.{path}") };
+        Error::invalid_field(&field, error.inner().to_string())
+    })
 }
 
 fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut Vec<&'static str>) {
@@ -249,79 +281,4 @@ fn set<T>(setting: &mut T, value: Option<T>, name: &'static str, changed: &mut V
         *setting = value;
         changed.push(name);
     }
-}
-
-/// Checks all settings. `known` models are not looked up.
-async fn check(runs: &Runs, settings: &Settings, known: &[Fallback]) -> Result<()> {
-    let mut wrong = InvalidFields::default();
-    check_values(settings, &mut wrong);
-    check_models(runs, settings, known, &mut wrong).await?;
-    wrong.into_result()
-}
-
-/// Checks the settings that need no lookup.
-fn check_values(settings: &Settings, wrong: &mut InvalidFields) {
-    let persona = settings.persona.as_ref().map_or(0, String::len);
-    if persona > MAX_PERSONA_BYTES {
-        wrong.push("persona", format!("it has {persona} bytes; the limit is {MAX_PERSONA_BYTES}"));
-    }
-    if settings.temperature.is_some_and(|t| !TEMPERATURE_RANGE.contains(&t)) {
-        wrong.push("temperature", "it is a number from 0 to 2");
-    }
-    if settings.fallbacks.len() > MAX_FALLBACKS {
-        wrong.push("fallbacks", format!("it has at most {MAX_FALLBACKS} models"));
-    }
-    let limits = &settings.limits;
-    let numbers = [
-        ("max_steps", limits.max_steps.map(u64::from)),
-        ("max_tool_calls", limits.max_tool_calls.map(u64::from)),
-        ("max_tokens", limits.max_tokens),
-        ("max_seconds", limits.max_seconds),
-        ("max_tokens_per_day", limits.max_tokens_per_day),
-    ];
-    for (name, _) in numbers.into_iter().filter(|(_, limit)| *limit == Some(0)) {
-        wrong.push(&format!("limits.{name}"), "a limit is at least 1");
-    }
-    let costs = [("max_cost", limits.max_cost), ("max_cost_per_day", limits.max_cost_per_day)];
-    for (name, _) in costs.into_iter().filter(|(_, limit)| limit.is_some_and(Dollars::is_zero)) {
-        wrong.push(&format!("limits.{name}"), "a limit on money is more than 0");
-    }
-}
-
-/// Checks that models are distinct, and that providers have those that are not in `known`.
-async fn check_models(runs: &Runs, settings: &Settings, known: &[Fallback], wrong: &mut InvalidFields) -> Result<()> {
-    for (index, wanted) in settings.models().take(1 + MAX_FALLBACKS).enumerate() {
-        let field = |name: &str| match index {
-            0 => name.to_owned(),
-            _ => format!("fallbacks[{}].{name}", index - 1),
-        };
-        if !(1..=MAX_MODEL_NAME_BYTES).contains(&wanted.model.len()) {
-            wrong.push(&field("model"), format!("it has 1 to {MAX_MODEL_NAME_BYTES} bytes"));
-        } else if settings.models().take(index).any(|other| other == wanted) {
-            wrong.push(&field("model"), "it is there already, and would fail again");
-        } else if !known.contains(&wanted) {
-            wrong.collect(check_model(runs, &wanted, field).await)?;
-        }
-    }
-    Ok(())
-}
-
-async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> String) -> Result<()> {
-    let provider = store::installations::provider(&mut *runs.store.read().await?, &wanted.provider).await;
-    let provider = provider.map_err(|error| match error {
-        Error::NotFound(problem) => Error::invalid_field(&field("provider"), problem.message),
-        other => other,
-    })?;
-    let is_wanted = |model: &Model| model.id == wanted.model;
-    if models::get_or_refresh(&runs.components, &provider).await?.iter().any(is_wanted) {
-        return Ok(());
-    }
-    // The cached list may be older than the model.
-    let models = models::refresh(&runs.components, &provider).await?;
-    if models.iter().any(is_wanted) {
-        return Ok(());
-    }
-    let known: Vec<_> = models.iter().take(20).map(|model| model.id.as_str()).collect();
-    let reason = format!("provider '{}' has no model '{}'; it has: {}", provider.name, wanted.model, known.join(", "));
-    Err(Error::invalid_field(&field("model"), reason))
 }

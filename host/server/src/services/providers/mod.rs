@@ -1,14 +1,14 @@
 //! Providers: components with models, installed for the whole server.
 
-use std::{collections::BTreeMap, sync::Arc};
+pub mod trial;
 
-use moxxy_runtime::{self as plugins, CallContext, Secrets};
+use std::collections::BTreeMap;
+
 use moxxy_store as store;
 use moxxy_types::{
     components::World,
     digest::Digest,
     error::Result,
-    events::EventContext,
     ids::{Name, SecretName},
     installations::Installation,
     paging::{Page, PageRequest},
@@ -20,7 +20,6 @@ use serde_json::{Map, Value};
 
 use crate::services::{
     components::Components,
-    egress::{self, CallEgress},
     etag::Versioned,
     installations::{
         install::{self, NewInstallation},
@@ -28,7 +27,6 @@ use crate::services::{
     },
     permissions::Accept,
     source::Source,
-    vault::{call_secrets, secret_use::CallIdentity},
 };
 
 /// A provider as clients see it.
@@ -100,32 +98,6 @@ pub async fn install(components: &Components, principal: Principal, new: NewProv
         concurrency,
     };
     Ok(view(components, install::install(components, principal, new, Some(World::Provider)).await?))
-}
-
-/// Returns the context of a call to the provider: its configuration, secrets and egress.
-pub async fn context(components: &Components, provider: &Installation, subject: EventContext) -> Result<CallContext> {
-    let (manifest, subject) = (&provider.component.manifest, subject.by_component(&provider.name));
-    let call_identity = CallIdentity {
-        holder: provider.key,
-        grantee: vec![("provider_id", provider.name.to_string())],
-        component: provider.name.clone(),
-        digest: provider.component.digest.clone(),
-        subject: subject.clone(),
-    };
-    let secrets = call_secrets::CallSecrets::load(&components.vault, call_identity, manifest).await?;
-    let outgoing = CallEgress::new(
-        components,
-        &provider.name,
-        subject,
-        egress::of_provider(components, provider),
-        secrets.as_ref(),
-    );
-    Ok(CallContext {
-        config: plugins::Config::from(&provider.config),
-        secrets: secrets.map(|secrets| secrets as Arc<dyn Secrets>),
-        outgoing: Some(outgoing),
-        ..CallContext::new(provider.name.clone())
-    })
 }
 
 impl Versioned for View {

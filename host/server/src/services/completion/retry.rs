@@ -10,7 +10,8 @@ use moxxy_types::{
 };
 
 /// Codes of transient failures; `busy` is the server's own.
-const TRANSIENT_CODES: [&str; 4] = ["provider_rate_limited", "provider_overloaded", "provider_unreachable", "busy"];
+const TRANSIENT_CODES: [&str; 5] =
+    ["provider_rate_limited", "provider_overloaded", "provider_loading", "provider_unreachable", "busy"];
 /// First pause; each further one is twice as long.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// Maximum pause. If a service asks for a longer one, the call is not retried.
@@ -18,7 +19,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Returns the number of consecutive transient failures and the code of the last one, or `None` if the last call did
 /// not fail transiently.
-pub(super) fn tries(calls: &[ModelCall]) -> Option<(usize, String)> {
+pub(in crate::services) fn tries(calls: &[ModelCall]) -> Option<(usize, String)> {
     let is_transient = |call: &&ModelCall| call.code().is_some_and(|code| TRANSIENT_CODES.contains(&code));
     // An interrupted call says nothing about the service.
     let made = || calls.iter().rev().filter(|call| call.status != Status::Interrupted);
@@ -27,7 +28,7 @@ pub(super) fn tries(calls: &[ModelCall]) -> Option<(usize, String)> {
 }
 
 /// Returns the pause before the retry of a call that failed `failed` times in a row, or `None` if it is not retried.
-pub(super) fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
+pub(in crate::services) fn pause(failure: &Failure, step: &StepId, failed: usize, most: usize) -> Option<Duration> {
     if !TRANSIENT_CODES.contains(&failure.code()) || failed > most {
         return None;
     }
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     fn failed(code: &'static str, retry_after: Option<u64>) -> Failure {
-        Failure::ComponentError { code, message: String::new(), retry_after }
+        Failure::ComponentError { code, message: String::new(), retry_after, learned: None }
     }
 
     #[test]

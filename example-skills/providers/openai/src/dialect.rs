@@ -1,0 +1,140 @@
+//! How requests to the service are written: as its profile says, as the configuration says, and as the service's
+//! refusals of earlier requests taught.
+
+use moxxy_sdk::provider::{Error, Request};
+use serde_json::{Map, Value};
+
+use crate::{
+    options::{Json, MaxTokensField, Options, SystemRole},
+    profile::{CallIds, Profile, Reasoning, ReasoningContent, Thinking},
+};
+
+/// Names of adaptations. Those of fields that are left out are `no-` and the name of the field.
+pub(crate) const NO_PREFIX: &str = "no-";
+pub(crate) const NO_TOOLS: &str = "no-tools";
+pub(crate) const NO_SYSTEM_ROLE: &str = "no-system-role";
+pub(crate) const MAX_TOKENS: &str = "max-tokens";
+pub(crate) const MAX_COMPLETION_TOKENS: &str = "max-completion-tokens";
+pub(crate) const EMPTY_CONTENT: &str = "empty-content";
+pub(crate) const REASONING_CONTENT: &str = "reasoning-content";
+pub(crate) const NINE_CHARACTER_IDS: &str = "nine-character-ids";
+pub(crate) const SINGLE_TYPES: &str = "single-types";
+pub(crate) const JSON_OBJECT: &str = "json-object";
+
+/// The way in which a request is written.
+#[derive(Debug)]
+pub(crate) struct Dialect {
+    pub max_tokens_field: &'static str,
+    pub stream_usage: bool,
+    /// `None` if instructions stand in the first message of the user.
+    pub system_role: Option<&'static str>,
+    pub json: Json,
+    pub nine_character_ids: bool,
+    pub empty_content: bool,
+    /// Whether every message with tool calls carries `reasoning_content`.
+    pub reasoning_content: bool,
+    pub reasoning: Reasoning,
+    pub thinking: Thinking,
+    pub calls_tools: bool,
+    pub single_types: bool,
+    pub excluded_keywords: Vec<String>,
+    omits: Vec<String>,
+}
+
+impl Dialect {
+    pub(crate) fn new(options: &Options, request: &Request) -> Result<Self, Error> {
+        let (_, profile) = Profile::of(options.profile, &options.base_url)?;
+        let is = |adaptation: &str| request.is_adapted(adaptation);
+        let field = match () {
+            () if is(MAX_COMPLETION_TOKENS) => MaxTokensField::MaxCompletionTokens,
+            () if is(MAX_TOKENS) => MaxTokensField::MaxTokens,
+            () => options.max_tokens_field.or(profile.max_tokens_field).unwrap_or(MaxTokensField::MaxTokens),
+        };
+        let refused = request.adaptations.iter().filter_map(|name| name.strip_prefix(NO_PREFIX));
+        let json = options.json.or(profile.json).unwrap_or(Json::Strict);
+        Ok(Self {
+            max_tokens_field: field.name(),
+            stream_usage: options.stream_usage.or(profile.stream_usage).unwrap_or(true),
+            system_role: (!is(NO_SYSTEM_ROLE)).then_some(match options.system_role {
+                SystemRole::System => "system",
+                SystemRole::Developer => "developer",
+            }),
+            json: if is(JSON_OBJECT) { Json::Object } else { json },
+            nine_character_ids: is(NINE_CHARACTER_IDS) || profile.call_ids == CallIds::Nine,
+            empty_content: is(EMPTY_CONTENT) || profile.empty_content,
+            reasoning_content: is(REASONING_CONTENT) || profile.reasoning_content == ReasoningContent::Calls,
+            reasoning: profile.reasoning,
+            thinking: profile.thinking,
+            calls_tools: !is(NO_TOOLS),
+            single_types: is(SINGLE_TYPES) || profile.single_types,
+            excluded_keywords: profile.excluded_keywords,
+            omits: profile.omits.into_iter().chain(refused.map(|name| name.replace('-', "_"))).collect(),
+        })
+    }
+
+    /// Whether a field is sent.
+    pub(crate) fn sends(&self, field: &str) -> bool {
+        !self.omits.iter().any(|omitted| omitted == field)
+    }
+
+    /// Returns the id of a tool call as the service takes it. Equal ids stay equal.
+    pub(crate) fn call_id(&self, id: &str) -> String {
+        let is_nine = id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !self.nine_character_ids || is_nine {
+            return id.to_owned();
+        }
+        const CHARACTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        // FNV-1a with 64 bits.
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let mut hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+        let mut character = || {
+            let index = usize::try_from(hash % 62).unwrap_or_default();
+            hash /= 62;
+            CHARACTERS.get(index).map_or('0', |&byte| char::from(byte))
+        };
+        (0..9).map(|_| character()).collect()
+    }
+
+    /// Whether schemas are written in another way.
+    pub(crate) fn rewrites_schemas(&self) -> bool {
+        self.single_types || !self.excluded_keywords.is_empty()
+    }
+
+    /// Rewrites a schema as the service takes it.
+    pub(crate) fn schema(&self, schema: &mut Value) {
+        match schema {
+            Value::Object(fields) => {
+                fields.retain(|name, _| !self.excluded_keywords.contains(name));
+                if self.single_types {
+                    single_type(fields);
+                }
+                for (name, inner) in fields {
+                    match (name.as_str(), inner) {
+                        // The names in it are no keywords.
+                        ("properties", Value::Object(properties)) => {
+                            properties.values_mut().for_each(|property| self.schema(property));
+                        }
+                        ("enum" | "const" | "default" | "examples", _) => {}
+                        (_, inner) => self.schema(inner),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.schema(item)),
+            _ => {}
+        }
+    }
+}
+
+/// Replaces a list of types by one type, or by alternatives.
+fn single_type(fields: &mut Map<String, Value>) {
+    let Some(Value::Array(types)) = fields.get("type") else { return };
+    let types: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
+    match &*types {
+        [only] => drop(fields.insert("type".to_owned(), only.clone())),
+        several => {
+            let any_of = several.iter().map(|kind| serde_json::json!({ "type": kind })).collect();
+            fields.remove("type");
+            fields.insert("anyOf".to_owned(), Value::Array(any_of));
+        }
+    }
+}
