@@ -39,7 +39,7 @@ struct Distance {
 /// Tell the current date and time.
 #[tool(read_only)]
 fn now(
-    /// The time zone, such as Europe/Berlin; UTC unless told.
+    /// The time zone, such as Europe/Berlin or UTC+2; UTC unless told.
     zone: Option<String>,
 ) -> Result<Json<Moment>, Error> {
     let zone = time::zone(zone.as_deref())?;
@@ -107,6 +107,8 @@ fn zones(
 ) -> Json<Vec<String>> {
     let wanted = contains.trim().replace(' ', "_").to_lowercase();
     let names = tz::db().available().map(|name| name.to_string());
+    // The signs in the names of `Etc` are inverted, which misleads.
+    let names = names.filter(|name| !name.starts_with("Etc/"));
     Json(names.filter(|name| name.to_lowercase().contains(&wanted)).take(ZONES).collect())
 }
 
@@ -175,6 +177,26 @@ mod tests {
     fn zones_are_found_by_a_part_of_the_name() {
         assert_eq!(zones("new york".into()).0, ["America/New_York"]);
         assert_eq!(zones("".into()).0.len(), ZONES);
+    }
+
+    #[test]
+    fn offsets_are_zones_and_ambiguous_abbreviations_are_none() {
+        let zones = [
+            ("UTC+2", "14:00:00+02:00"),
+            ("utc-03:30", "08:30:00-03:30"),
+            ("+05:30", "17:30:00+05:30"),
+            ("GMT +1", "13:00:00+01:00"),
+            ("-0800", "04:00:00-08:00"),
+        ];
+        for (zone, time) in zones {
+            let Json(moment) = convert("2026-07-04T12:00:00Z".into(), zone.into(), None).unwrap();
+            assert!(moment.time.contains(time), "{zone}: {}", moment.time);
+        }
+        for (zone, part) in [("IST", "Asia/Kolkata"), ("cst", "Asia/Shanghai"), ("UTC+99", "there is no time zone")] {
+            let error = convert("2026-07-04T12:00:00Z".into(), zone.into(), None).unwrap_err().to_string();
+            assert!(error.contains(part), "{zone}: {error}");
+        }
+        assert!(super::zones("gmt".into()).0.iter().all(|zone| !zone.starts_with("Etc/")));
     }
 
     #[test]

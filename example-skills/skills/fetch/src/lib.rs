@@ -1,6 +1,7 @@
 //! A skill that fetches web pages as readable text. It asks for any host, and reaches those that the
 //! operator names.
 
+mod charset;
 mod layout;
 mod page;
 
@@ -29,8 +30,8 @@ fn fetch(
     let response = request.retries(1).send()?.ok()?;
     let media_type = response.header("Content-Type").unwrap_or("text/html").to_ascii_lowercase();
     let page = match media_type.split(';').next().unwrap_or_default().trim() {
-        "text/html" | "application/xhtml+xml" => Page::of_html(&response.text()?),
-        plain if is_text(plain) => Page { title: String::new(), text: response.text()? },
+        "text/html" | "application/xhtml+xml" => Page::of_html(&charset::decode(&media_type, response.bytes()?)),
+        plain if is_text(plain) => Page { title: String::new(), text: charset::decode(&media_type, response.bytes()?) },
         other => return Err(Error::failed(format!("{url} is no text but {other}"))),
     };
     part(&page, from)

@@ -40,19 +40,28 @@ const BLOCKS: [&[u8]; 21] = [
 ];
 /// Elements that begin a line.
 const LINES: [&[u8]; 8] = [b"br", b"tr", b"dt", b"dd", b"figcaption", b"summary", b"caption", b"option"];
+/// How many unclosed elements are shown.
+const UNCLOSED: usize = 16;
 /// A main part that is shorter than this is none.
 const MAIN: usize = 200;
 
 impl Page {
     pub(crate) fn of_html(html: &str) -> Self {
-        let mut reader = Reader::default();
-        let mut emitter = DefaultEmitter::default();
-        // Scripts and styles are no tags.
-        emitter.naively_switch_states(true);
-        for Ok(token) in Tokenizer::new_with_emitter(html, emitter) {
-            reader.take(token);
+        let mut unclosed = Vec::new();
+        loop {
+            let mut reader = Reader { unclosed: unclosed.clone(), ..Reader::default() };
+            let mut emitter = DefaultEmitter::default();
+            // Scripts and styles are no tags.
+            emitter.naively_switch_states(true);
+            for Ok(token) in Tokenizer::new_with_emitter(html, emitter) {
+                reader.take(token);
+            }
+            // An element that nothing closes hides nothing.
+            match &reader.unseen {
+                Some(unseen) if unclosed.len() < UNCLOSED => unclosed.push(unseen.number),
+                _ => return reader.end(),
+            }
         }
-        reader.end()
     }
 }
 
@@ -62,11 +71,23 @@ struct Reader {
     layout: Layout,
     title: String,
     in_title: bool,
-    /// The unseen element that we are in, and how deep.
-    unseen: Option<(Vec<u8>, usize)>,
+    /// The unseen element that we are in.
+    unseen: Option<Unseen>,
+    /// How many unseen elements began.
+    number: usize,
+    /// Those of them that are shown, because nothing closes them.
+    unclosed: Vec<usize>,
     links: Vec<Option<String>>,
     /// Where the main part begins and ends.
     main: (Option<usize>, Option<usize>),
+}
+
+/// An element whose content nobody reads.
+struct Unseen {
+    name: Vec<u8>,
+    /// How many of its name are open.
+    depth: usize,
+    number: usize,
 }
 
 impl Reader {
@@ -82,8 +103,8 @@ impl Reader {
 
     fn start(&mut self, tag: &StartTag<()>) {
         let name: &[u8] = &tag.name;
-        if let Some((unseen, depth)) = &mut self.unseen {
-            *depth += usize::from(unseen == name && !tag.self_closing);
+        if let Some(unseen) = &mut self.unseen {
+            unseen.depth += usize::from(unseen.name == name && !tag.self_closing);
             return;
         }
         match name {
@@ -101,15 +122,20 @@ impl Reader {
                 self.layout.paragraph();
                 self.layout.begin(&format!("{} ", "#".repeat(usize::from(level - b'0'))));
             }
-            _ if UNSEEN.contains(&name) && !tag.self_closing => self.unseen = Some((name.to_vec(), 1)),
+            _ if UNSEEN.contains(&name) && !tag.self_closing => {
+                self.number += 1;
+                if !self.unclosed.contains(&self.number) {
+                    self.unseen = Some(Unseen { name: name.to_vec(), depth: 1, number: self.number });
+                }
+            }
             _ => self.separate(name),
         }
     }
 
     fn close(&mut self, name: &[u8]) {
-        if let Some((unseen, depth)) = &mut self.unseen {
-            *depth -= usize::from(unseen == name);
-            if *depth == 0 {
+        if let Some(unseen) = &mut self.unseen {
+            unseen.depth -= usize::from(unseen.name == name);
+            if unseen.depth == 0 {
                 self.unseen = None;
             }
             return;
@@ -148,7 +174,10 @@ impl Reader {
         self.links.push(target);
     }
 
-    fn end(self) -> Page {
+    fn end(mut self) -> Page {
+        if self.in_title {
+            self.layout.text(&std::mem::take(&mut self.title));
+        }
         let text = self.layout.end();
         let main = self.main.0.and_then(|start| text.get(start..self.main.1.unwrap_or(text.len()).min(text.len())));
         let text = main.filter(|main| main.len() >= MAIN).unwrap_or(&text).trim().to_owned();
@@ -180,6 +209,10 @@ mod tests {
             ("<img src=x alt='a cat'> &eacute;&#8364;", "a cat é€"),
             ("</p></a></li>text</body>", "text"),
             ("<p>unclosed <b", "unclosed"),
+            ("a<nav>b<p>c", "ab\n\nc"),
+            ("a<select><option>b<p>c<button>d", "a\nb\n\ncd"),
+            ("<nav>x</nav>a<svg>b", "ab"),
+            ("<title>all of it", "all of it"),
             ("", ""),
         ];
         for (html, text) in cases {
