@@ -5,8 +5,6 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::options::Think;
-
 #[derive(Serialize)]
 pub(crate) struct Body<'a> {
     pub model: &'a str,

@@ -78,7 +78,7 @@ fn usage(output_tokens: u64) -> Chunk {
     Chunk::Usage(Usage {
         input_tokens: 48,
         cached_input_tokens: 40,
-        cache_write_tokens: 0,
+        cache_write_tokens: 5,
         output_tokens,
         reasoning_tokens: 0,
     })
