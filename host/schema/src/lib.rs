@@ -61,7 +61,7 @@ pub fn reject_mismatches(code: &'static str, field: &str, wrong: Vec<Mismatch>) 
     Err(Error::Invalid(problem, wrong.into_iter().map(detail).collect()))
 }
 
-/// Returns the mismatches in one sentence, which lists at most [`MAX_DESCRIBED`] of them.
+/// Returns the mismatches in one sentence, which lists the first five of them.
 pub fn describe_mismatches(wrong: &[Mismatch]) -> String {
     let describe = |Mismatch { place, reason }: &Mismatch| match place.as_str() {
         "" => reason.clone(),

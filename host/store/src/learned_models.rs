@@ -36,7 +36,7 @@ pub async fn get(db: &mut Db, provider: InstallationKey, model: &str) -> Result<
     Ok(LearnedModel { context_window, max_output_tokens, adaptations: from_json(&adaptations)? })
 }
 
-/// Stores what is known of a model.
+/// Adds to what is known of a model. Another run may have learned something meanwhile.
 pub async fn put(tx: &mut Tx, provider: InstallationKey, model: &str, known: &LearnedModel) -> Result<()> {
     let sql =
         "INSERT INTO learned_models (installation, model, context_window, max_output_tokens, adaptations, learned_at)
@@ -44,13 +44,20 @@ pub async fn put(tx: &mut Tx, provider: InstallationKey, model: &str, known: &Le
                ON CONFLICT (installation, model) DO UPDATE SET context_window = excluded.context_window,
                max_output_tokens = excluded.max_output_tokens, adaptations = excluded.adaptations,
                learned_at = excluded.learned_at";
-    let now = tx.now();
-    let adaptations: Vec<_> = known.adaptations.iter().take(MAX_ADAPTATIONS).collect();
+    let (now, mut all) = (tx.now(), get(tx, provider, model).await?);
+    all.adaptations.extend(known.adaptations.iter().cloned());
+    let mut adaptations: Vec<&String> = Vec::new();
+    for name in &all.adaptations {
+        if !adaptations.contains(&name) && adaptations.len() < MAX_ADAPTATIONS {
+            adaptations.push(name);
+        }
+    }
+    let least = |one: Option<u32>, other: Option<u32>| [one, other].into_iter().flatten().min();
     sqlx::query(sql)
         .bind(provider.0)
         .bind(model)
-        .bind(known.context_window)
-        .bind(known.max_output_tokens)
+        .bind(least(all.context_window, known.context_window))
+        .bind(least(all.max_output_tokens, known.max_output_tokens))
         .bind(to_json(&adaptations)?)
         .bind(now)
         .execute(&mut **tx)

@@ -232,3 +232,26 @@ async fn a_provider_is_tested_against_its_real_service() {
     let printed = shell.prints(&["provider", "test", "good"]).await;
     assert!(printed.starts_with("Model: m\n") && printed.contains("no-stream-options"), "{printed}");
 }
+
+#[tokio::test]
+async fn a_configuration_that_cannot_work_is_refused_with_what_to_do() {
+    let server = Server::start().await;
+    let cases = [
+        (json!({ "base_url": "api.example.com/v1" }), "base_url", "as in https://api.example.com/v1"),
+        (json!({ "base_url": "127.0.0.1:8080/v1" }), "base_url", "as in http://127.0.0.1:8080/v1"),
+        (json!({ "base_url": "localhost:8080" }), "base_url", "as in http://localhost:8080"),
+        (json!({ "base_url": "ftp://example.com" }), "base_url", "as in https://example.com"),
+        (json!({ "base_url": " https://example.com/v1" }), "base_url", "as in https://example.com/v1"),
+        (json!({ "base_url": "" }), "base_url", "begins with https://"),
+        (json!({ "headers": { "X-Api-Key": "abc" } }), "headers.X-Api-Key", "POST /v1/vault/secrets"),
+        (json!({ "query": { "key": "abc" } }), "query.key", "POST /v1/vault/secrets"),
+        (json!({ "body": { "api_key": "abc" } }), "body.api_key", "POST /v1/vault/secrets"),
+    ];
+    for (config, field, part) in cases {
+        let install = json!({ "id": "x", "component": { "bundled": "openai" }, "accept": "all", "config": config });
+        let refused = server.post("/v1/providers", install).await;
+        assert_eq!(refused.body["details"][0]["field"], format!("config.{field}"), "{config}: {refused:?}");
+        let message = refused.error(400, "invalid_input");
+        assert!(message.contains(part), "{config}: {message}");
+    }
+}

@@ -35,6 +35,11 @@ const REJECTED_CODES: [&str; 8] = [
     "output_too_long",
 ];
 
+/// Maximum number of warnings of a call in the log.
+const MAX_WARNINGS: usize = 8;
+/// Maximum length of a warning in the log, in characters.
+const MAX_WARNING_CHARS: usize = 500;
+
 /// Failure of a call.
 #[derive(Debug)]
 pub(in crate::services) struct CallFailure {
@@ -100,13 +105,17 @@ async fn read(
     mut on_text: impl FnMut(usize, &str) -> Result<()>,
 ) -> Result<Result<Answer, Box<CallFailure>>> {
     let mut answer = Answer::default();
-    let limit = components.config.plugins.result;
+    let (limit, mut warnings) = (components.config.plugins.result, 0_usize);
     let failure = loop {
         match completion.next().await {
             None => break plugins::Failure::refused("stopped", "The call ended without a result"),
             Some(Err(failure)) => break failure,
             Some(Ok(models::Chunk::Warning(text))) => {
-                tracing::warn!(provider = %provider.name, warning = ?text, "a provider warns");
+                warnings += 1;
+                if warnings <= MAX_WARNINGS {
+                    let warning: String = text.chars().take(MAX_WARNING_CHARS).collect();
+                    tracing::warn!(provider = %provider.name, ?warning, "a provider warns");
+                }
             }
             Some(Ok(chunk)) => {
                 if let models::Chunk::Text(text) = &chunk {

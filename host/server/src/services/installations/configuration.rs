@@ -7,11 +7,12 @@ use moxxy_schema as schema;
 use moxxy_store::Tx;
 use moxxy_types::{
     components::{HostRequest, Manifest},
-    error::{Error, Problem, Result},
+    error::{Error, InvalidFields, Problem, Result},
     installations::Installation,
     tokens::Principal,
 };
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::services::{components::Components, grants, permissions};
 
@@ -22,7 +23,27 @@ pub(super) async fn check(components: &Components, manifest: &Manifest, config: 
         return Err(Error::invalid_field("config", "the component has no options; remove it"));
     }
     let wrong = components.plugins.check_config(manifest, Value::Object(config.clone())).await?;
-    schema::reject_mismatches("invalid_input", "config", wrong)
+    schema::reject_mismatches("invalid_input", "config", wrong)?;
+    check_addresses(manifest, config)
+}
+
+/// Checks that the options that name hosts are URLs.
+fn check_addresses(manifest: &Manifest, config: &Map<String, Value>) -> Result<()> {
+    let mut wrong = InvalidFields::default();
+    for option in manifest.hosts.iter().filter_map(|request| request.host.strip_prefix("config:")) {
+        let Some(text) = config.get(option).and_then(Value::as_str) else { continue };
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if url.is_some() && text.trim() == text {
+            continue;
+        }
+        let rest = text.trim().split_once("://").map_or(text.trim(), |(_, rest)| rest);
+        let host = rest.split([':', '/']).next().unwrap_or_default();
+        let is_local = host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok();
+        let scheme = if is_local { "http" } else { "https" };
+        let meant = if rest.is_empty() { String::new() } else { format!(", as in {scheme}://{rest}") };
+        wrong.push(&format!("config.{option}"), format!("it is a URL that begins with https:// or http://{meant}"));
+    }
+    wrong.into_result()
 }
 
 /// Checks the configuration of an installation against the schema of a component that is to take its place.

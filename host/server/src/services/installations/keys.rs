@@ -32,6 +32,25 @@ const PREFIXES: [&str; 23] = [
 ];
 /// Beginnings of values that contain credentials (RFC 9110, section 11.4).
 const SCHEMES: [&str; 2] = ["Bearer ", "Basic "];
+/// Options whose fields are sent with each request.
+const CARRIERS: [&str; 3] = ["headers", "query", "body"];
+/// Names of headers and parameters that carry keys, with underscores.
+const KEY_NAMES: [&str; 14] = [
+    "access_token",
+    "api_key",
+    "apikey",
+    "auth_token",
+    "authorization",
+    "client_secret",
+    "cookie",
+    "key",
+    "password",
+    "proxy_authorization",
+    "secret",
+    "token",
+    "x_api_key",
+    "x_auth_token",
+];
 /// Minimum number of characters of a key after its beginning.
 const MIN_KEY_LENGTH: usize = 16;
 
@@ -42,7 +61,7 @@ pub(super) fn refuse(config: &Map<String, Value>) -> Result<()> {
 
 fn refuse_in(field: &str, value: &Value) -> Result<()> {
     match value {
-        Value::String(text) if contains_key(text) => {
+        Value::String(text) if contains_key(text) || (!text.is_empty() && is_key_name(field)) => {
             let reason = "it contains a key or a password, and every client with `agents:read` sees it. Store it with \
                           POST /v1/vault/secrets, and grant it with `secrets`";
             Err(Error::invalid_field(field, reason))
@@ -53,6 +72,13 @@ fn refuse_in(field: &str, value: &Value) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a field of headers or parameters has the name of a key.
+fn is_key_name(field: &str) -> bool {
+    let mut parts = field.rsplit('.');
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase().replace('-', "_");
+    parts.next().is_some_and(|parent| CARRIERS.contains(&parent)) && KEY_NAMES.contains(&&*name)
 }
 
 fn contains_key(text: &str) -> bool {

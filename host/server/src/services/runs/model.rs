@@ -8,7 +8,7 @@ use moxxy_types::{
     ids::{ModelCallId, RunId, StepId},
     installations::Installation,
     messages::{Message, Partial, Role},
-    model_calls::Status as CallStatus,
+    model_calls::{ModelCall, Status as CallStatus},
     runs::{Failure as RunFailure, Status, StepUsage},
 };
 use serde_json::json;
@@ -247,8 +247,9 @@ async fn failed(
     let error = RunFailure { code: code.to_owned(), message: with_hint(&failure, &asked.provider, &asked.model) };
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
     let pause = retry::pause(&failure, &step_id, tries, executor.runs.config.runs.retries);
-    let is_asked_again = matches!(code, EMPTY_ANSWER | OUTPUT_LIMIT)
-        && asked.earlier.last().is_none_or(|last| last.code() != Some(code));
+    let is_without_answer = |code: &str| matches!(code, EMPTY_ANSWER | OUTPUT_LIMIT);
+    let was_without_answer = asked.earlier.last().and_then(ModelCall::code).is_some_and(is_without_answer);
+    let is_asked_again = is_without_answer(code) && !was_without_answer;
     let retries = pause.is_some() || known.is_some() || is_asked_again;
     let next = asked.next(&failure).filter(|_| !retries);
     let goes_on = retries || next.is_some() || code == CONTEXT_TOO_LONG;
