@@ -3,7 +3,10 @@
 
 use std::{io, pin::Pin};
 
-use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
+use async_compression::{
+    tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder},
+    zstd::DParameter,
+};
 use futures_util::TryStreamExt as _;
 use http::{
     HeaderMap, Response,
@@ -18,6 +21,8 @@ use crate::{body::Body, error::Error};
 
 /// Maximum number of encodings of one body.
 const MAX_ENCODINGS: usize = 2;
+/// Maximum window of Zstandard, as its logarithm: 8 MiB (RFC 9659).
+const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 /// Size of the pieces in which a decoded body is passed on, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -89,7 +94,7 @@ fn decoder(encoding: Encoding, reader: Reader) -> Reader {
         Encoding::Deflate => Box::pin(ZlibDecoder::new(reader)),
         Encoding::Brotli => Box::pin(BrotliDecoder::new(reader)),
         Encoding::Zstandard => {
-            let mut decoder = ZstdDecoder::new(reader);
+            let mut decoder = ZstdDecoder::with_params(reader, &[DParameter::window_log_max(MAX_ZSTD_WINDOW_LOG)]);
             decoder.multiple_members(true);
             Box::pin(decoder)
         }

@@ -1,6 +1,9 @@
 //! What providers learned of their models from the errors of their services.
 
-use moxxy_types::{error::Result, installations::InstallationKey};
+use moxxy_types::{
+    error::Result,
+    installations::{Installation, InstallationKey},
+};
 use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
@@ -36,15 +39,16 @@ pub async fn get(db: &mut Db, provider: InstallationKey, model: &str) -> Result<
     Ok(LearnedModel { context_window, max_output_tokens, adaptations: from_json(&adaptations)? })
 }
 
-/// Adds to what is known of a model. Another run may have learned something meanwhile.
-pub async fn put(tx: &mut Tx, provider: InstallationKey, model: &str, known: &LearnedModel) -> Result<()> {
+/// Adds to what is known of a model. Another run may have learned something meanwhile. Does nothing if the component or
+/// the configuration of the provider has changed.
+pub async fn put(tx: &mut Tx, provider: &Installation, model: &str, known: &LearnedModel) -> Result<()> {
     let sql =
         "INSERT INTO learned_models (installation, model, context_window, max_output_tokens, adaptations, learned_at)
-               SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM installations WHERE key = ?1)
+               SELECT key, ?2, ?3, ?4, ?5, ?6 FROM installations WHERE key = ?1 AND digest = ?7 AND config = ?8
                ON CONFLICT (installation, model) DO UPDATE SET context_window = excluded.context_window,
                max_output_tokens = excluded.max_output_tokens, adaptations = excluded.adaptations,
                learned_at = excluded.learned_at";
-    let (now, mut all) = (tx.now(), get(tx, provider, model).await?);
+    let (now, mut all) = (tx.now(), get(tx, provider.key, model).await?);
     all.adaptations.extend(known.adaptations.iter().cloned());
     let mut adaptations: Vec<&String> = Vec::new();
     for name in &all.adaptations {
@@ -54,17 +58,19 @@ pub async fn put(tx: &mut Tx, provider: InstallationKey, model: &str, known: &Le
     }
     let least = |one: Option<u32>, other: Option<u32>| [one, other].into_iter().flatten().min();
     sqlx::query(sql)
-        .bind(provider.0)
+        .bind(provider.key.0)
         .bind(model)
         .bind(least(all.context_window, known.context_window))
         .bind(least(all.max_output_tokens, known.max_output_tokens))
         .bind(to_json(&adaptations)?)
         .bind(now)
+        .bind(provider.component.digest.as_str())
+        .bind(to_json(&provider.config)?)
         .execute(&mut **tx)
         .await?;
     let sql = "DELETE FROM learned_models WHERE installation = ?1 AND model IN (SELECT model FROM learned_models
                WHERE installation = ?1 ORDER BY learned_at DESC LIMIT -1 OFFSET ?2)";
-    sqlx::query(sql).bind(provider.0).bind(MAX_MODELS).execute(&mut **tx).await?;
+    sqlx::query(sql).bind(provider.key.0).bind(MAX_MODELS).execute(&mut **tx).await?;
     Ok(())
 }
 

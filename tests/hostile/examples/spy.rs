@@ -94,11 +94,9 @@ impl Provider for Spy {
         let service = options.service()?;
         let (body, warnings) = body::of(&request, &options)?;
         let post = service.post(&options.path(&request.model)?)?.json(&body);
-        let stream = Stream::open(
-            service.send(post).map_err(|error| refusal::adapt(error, &request))?,
-            options.base_url,
-            warnings,
-        )?;
+        let known = refusal::Known::of(&request);
+        let response = service.send(post).map_err(|error| known.adapt(error))?;
+        let stream = Stream::open(response, options.base_url, known, warnings)?;
         Ok(Spying { chunks: Chunks::of(stream), last: None, halves })
     }
 }

@@ -207,11 +207,13 @@ fn said<'a>(message: &'a Message, options: &Options, dialect: &Dialect) -> Vec<S
             let is_null = text.is_empty() && !tool_calls.is_empty() && !dialect.empty_content;
             let content = (!is_null).then(|| Content::Text(text.into()));
             let has_calls = !tool_calls.is_empty();
-            let mut fields = Kept::thoughts(&message.parts, options.reasoning_field.as_deref(), has_calls);
+            let mut fields =
+                Kept::thoughts(&message.parts, options.reasoning_field.as_deref(), has_calls, &options.base_url);
             if has_calls && dialect.reasoning_content {
                 fields.entry("reasoning_content".to_owned()).or_insert_with(|| "".into());
             }
             fields.extend(opaque::from_opaque(&options.base_url, &message.opaque));
+            fields.retain(|name, _| dialect.sends(name));
             said.push(Said { content, tool_calls, fields, ..Said::nothing("assistant") });
         }
         Role::Tool => {}

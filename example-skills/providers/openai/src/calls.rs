@@ -41,12 +41,12 @@ impl Calls {
         let Some(call) = self.0.get_mut(place) else { return Ok(None) };
         let arguments = call.joiner.push(wire::arguments(field("arguments")));
         call.id = call.id.take().or(id);
-        let before = call.kept.len();
+        let before = call.kept.clone();
         opaque::collect(piece, &mut call.kept);
         if let Some(function) = function {
             opaque::collect(function, &mut call.kept);
         }
-        let has_more = call.kept.len() > before || (!call.is_named && name.is_some());
+        let has_more = call.kept != before || (!call.is_named && name.is_some());
         let opaque = opaque::to_opaque(service, &call.kept).filter(|_| has_more);
         let index = u32::try_from(place).unwrap_or(u32::MAX);
         let delta = match (call.is_named, name) {

@@ -68,9 +68,9 @@ impl Provider for OpenAi {
         if let Some(key) = &request.idempotency_key {
             post = post.header("Idempotency-Key", key);
         }
-        let response = service.send(post).map_err(|error| refusal::adapt(error, &request))?;
-        let stream = Stream::open(response, options.base_url, warnings);
-        stream.map(Chunks::of).map_err(|error| refusal::adapt(error, &request))
+        let known = refusal::Known::of(&request);
+        let response = service.send(post).map_err(|error| known.adapt(error))?;
+        Stream::open(response, options.base_url, known, warnings).map(Chunks::of)
     }
 }
 

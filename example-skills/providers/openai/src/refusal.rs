@@ -66,7 +66,9 @@ const UNSUPPORTED: [&str; 11] = [
     "invalid parameter",
 ];
 /// Fields of a request that can be left out.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 11] = [
+    "reasoning_content",
+    "reasoning_details",
     "stream_options",
     "temperature",
     "top_p",
@@ -133,9 +135,30 @@ fn number_after(told: &str, words: &[&str]) -> Option<u32> {
     })
 }
 
-/// Returns the error of a request, or how the provider does without what the service refuses.
-pub(crate) fn adapt(error: Error, request: &Request) -> Error {
-    let Error::InvalidRequest(message) = &error else { return error };
+/// What is known of a request when the service refuses it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    has_tools: bool,
+    adaptations: Vec<String>,
+}
+
+impl Known {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { has_tools: !request.tools.is_empty(), adaptations: request.adaptations.clone() }
+    }
+
+    /// Returns the error of the request, or how the provider does without what the service refuses.
+    pub(crate) fn adapt(&self, error: Error) -> Error {
+        let Error::InvalidRequest(message) = &error else { return error };
+        match adaptation(message, self.has_tools) {
+            Some(adaptation) if !self.adaptations.contains(&adaptation) => Error::unsupported(message, adaptation),
+            _ => error,
+        }
+    }
+}
+
+/// Returns the adaptation to a refusal, if there is one.
+fn adaptation(message: &str, has_tools: bool) -> Option<String> {
     let told = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|words| told.contains(words));
     let is_unsupported = says(&UNSUPPORTED);
@@ -149,12 +172,12 @@ pub(crate) fn adapt(error: Error, request: &Request) -> Error {
     };
     let refused = || FIELDS.iter().find(named).filter(|_| is_unsupported);
     let adaptation = match () {
-        () if !request.tools.is_empty() && says(&NO_TOOLS) => dialect::NO_TOOLS.to_owned(),
+        () if has_tools && says(&NO_TOOLS) => dialect::NO_TOOLS.to_owned(),
         () if says(&["max_tokens"]) && says(&["use 'max_completion_tokens'", "use max_completion_tokens"]) => {
             dialect::MAX_COMPLETION_TOKENS.to_owned()
         }
         () if is_unsupported && says(&["max_completion_tokens"]) => dialect::MAX_TOKENS.to_owned(),
-        () if says(&["reasoning_content"]) => dialect::REASONING_CONTENT.to_owned(),
+        () if says(&["reasoning_content"]) && !is_unsupported => dialect::REASONING_CONTENT.to_owned(),
         () if says(&["tool call id", "tool_call_id", "toolcallid"]) && says(&["length of 9", "9 characters"]) => {
             dialect::NINE_CHARACTER_IDS.to_owned()
         }
@@ -172,15 +195,9 @@ pub(crate) fn adapt(error: Error, request: &Request) -> Error {
             dialect::NO_SYSTEM_ROLE.to_owned()
         }
         () if is_unsupported && says(&["json_schema"]) => dialect::JSON_OBJECT.to_owned(),
-        () => match refused() {
-            Some(field) => format!("{}{}", dialect::NO_PREFIX, field.replace('_', "-")),
-            None => return error,
-        },
+        () => format!("{}{}", dialect::NO_PREFIX, refused()?.replace('_', "-")),
     };
-    match request.is_adapted(&adaptation) {
-        true => error,
-        false => Error::unsupported(message, adaptation),
-    }
+    Some(adaptation)
 }
 
 /// The error that comes in the midst of a stream, where there is no status any more.

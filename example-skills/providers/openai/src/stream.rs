@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     calls::Calls,
     json::{self, Joiner},
-    opaque, refusal,
+    opaque,
+    refusal::{self, Known},
     thought::Thought,
     usage, wire,
 };
@@ -26,6 +27,7 @@ pub(crate) struct Stream {
     input: Input,
     /// The service, as opaque data names it.
     service: String,
+    known: Known,
     warnings: Vec<String>,
     calls: Calls,
     thought: Thought,
@@ -81,7 +83,7 @@ impl Source for Stream {
             },
         };
         if name == "error" || is_error(&piece) {
-            return Err(refusal::in_stream(piece));
+            return Err(self.known.adapt(refusal::in_stream(piece)));
         }
         // There is one choice, unless the configuration asks for more.
         let is_first = |choice: &&Map<String, Value>| choice.get("index").and_then(Value::as_u64).unwrap_or(0) == 0;
@@ -103,14 +105,19 @@ impl Source for Stream {
 }
 
 impl Stream {
-    pub(crate) fn open(response: Response, service: String, warnings: Vec<String>) -> Result<Self, Error> {
+    pub(crate) fn open(
+        response: Response,
+        service: String,
+        known: Known,
+        warnings: Vec<String>,
+    ) -> Result<Self, Error> {
         let media_type = response.header("Content-Type").unwrap_or_default();
         let input = if media_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
             let text = response.text()?;
             let whole = json::parse(&text)
                 .map_err(|error| Error::Transport(format!("the service sent what makes no sense: {error:.200}")))?;
             if is_error(&whole) || whole.get("choices").is_none() {
-                return Err(refusal::in_stream(whole));
+                return Err(known.adapt(refusal::in_stream(whole)));
             }
             Input::Whole(Some(whole))
         } else {
@@ -119,6 +126,7 @@ impl Stream {
         Ok(Self {
             input,
             service,
+            known,
             warnings,
             calls: Calls::default(),
             thought: Thought::default(),
@@ -149,9 +157,12 @@ impl Stream {
     }
 
     fn delta(&mut self, delta: &Map<String, Value>, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let field = ["reasoning_content", "reasoning"].into_iter().find(|field| delta.contains_key(*field));
-        let mut thought = wire::text(field.and_then(|field| delta.get(field))).unwrap_or_default();
-        let has_thought = !thought.is_empty();
+        let said = ["reasoning_content", "reasoning"].into_iter().find_map(|field| {
+            let text = wire::text(delta.get(field)).filter(|text| !text.is_empty())?;
+            Some((field, text))
+        });
+        let (field, mut thought) = said.map_or((None, String::new()), |(field, text)| (Some(field), text));
+        let has_thought = field.is_some();
         for detail in wire::objects(delta.get("reasoning_details")) {
             if !has_thought {
                 let text = detail.get("text").or(detail.get("summary")).and_then(Value::as_str);
@@ -159,8 +170,8 @@ impl Stream {
             }
             self.thought.detail(detail.clone())?;
         }
-        if has_thought && let Some(field) = field {
-            self.thought.set_field(field);
+        if let Some(field) = field {
+            self.thought.set_field(field, &self.service);
         }
         chunks.extend(self.thought.say(thought)?);
         for (is_thought, text) in wire::texts(delta.get("content")) {

@@ -17,8 +17,8 @@ pub(crate) struct Thought {
     text: String,
     details: Vec<Map<String, Value>>,
     bytes: usize,
-    /// The field in which the service sends its text.
-    field: Option<String>,
+    /// The field in which the service sends its text, and the service.
+    field: Option<(String, String)>,
 }
 
 /// What is kept of a finished one beside its text.
@@ -27,9 +27,9 @@ pub(crate) struct Thought {
 pub(crate) struct Kept {
     /// OpenRouter's `reasoning_details`, which it wants back.
     openai: Vec<Map<String, Value>>,
-    /// The field in which the text came.
+    /// The field in which the text came, and the service that sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    field: Option<String>,
+    field: Option<(String, String)>,
 }
 
 impl Thought {
@@ -41,9 +41,9 @@ impl Thought {
     }
 
     /// Says in which field the service sends the text.
-    pub(crate) fn set_field(&mut self, field: &str) {
+    pub(crate) fn set_field(&mut self, field: &str, service: &str) {
         if self.field.is_none() {
-            self.field = Some(field.to_owned());
+            self.field = Some((field.to_owned(), service.to_owned()));
         }
     }
 
@@ -91,7 +91,12 @@ impl Thought {
 impl Kept {
     /// The fields by which the thoughts of a message go back. Those of other providers do not. `calls_tools` says whether
     /// the message calls tools, with which services want the thought back.
-    pub(crate) fn thoughts(parts: &[Part], field: Option<&str>, calls_tools: bool) -> BTreeMap<String, Value> {
+    pub(crate) fn thoughts(
+        parts: &[Part],
+        field: Option<&str>,
+        calls_tools: bool,
+        service: &str,
+    ) -> BTreeMap<String, Value> {
         let (mut details, mut texts, mut came_in) = (Vec::new(), Vec::new(), None);
         for part in parts {
             let Part::Thinking(thinking) = part else { continue };
@@ -103,8 +108,8 @@ impl Kept {
         if !details.is_empty() {
             return [("reasoning_details".to_owned(), Value::Array(details))].into();
         }
-        let received = came_in.filter(|field| calls_tools && field == "reasoning_content");
-        let field = field.map(str::to_owned).or(received).filter(|_| !texts.is_empty());
+        let received = came_in.filter(|(field, of)| calls_tools && field == "reasoning_content" && of == service);
+        let field = field.map(str::to_owned).or(received.map(|(field, _)| field)).filter(|_| !texts.is_empty());
         field.map(|field| (field, texts.concat().into())).into_iter().collect()
     }
 }

@@ -17,6 +17,8 @@ pub fn unanswered(messages: &[Message]) -> Vec<ToolCall> {
 
 /// Stands after an answer that broke off, before the model's next one.
 const CONTINUE: &str = "[Your answer broke off here. Give your complete answer.]";
+/// Stands before a conversation that begins with an answer.
+const BEGINNING: &str = "[The conversation begins here.]";
 /// Stands for the answer of a run that ended after the results of tools.
 const NO_ANSWER: &str = "[The run ended before there was an answer.]";
 
@@ -50,6 +52,9 @@ pub fn for_provider(messages: &[Message]) -> Result<Vec<models::Message>> {
 pub fn alternate(messages: Vec<models::Message>) -> Vec<models::Message> {
     use models::Role as R;
     let mut joined: Vec<models::Message> = Vec::with_capacity(messages.len());
+    if messages.first().is_some_and(|first| first.role != R::User) {
+        joined.push(one(R::User, BEGINNING.to_owned()));
+    }
     for message in messages {
         match (joined.last_mut(), message.role) {
             (Some(last), R::User) if last.role == R::User => {

@@ -173,7 +173,7 @@ fn thoughts_are_told_and_kept() {
         let piece = |text: &str| delta(&format!(r#"{{"content":null,"{field}":"{text}"}}"#));
         let (chunks, _) =
             streamed(&events(&[&piece("Hm"), &piece("m."), &delta(r#"{"content":"Yes"}"#), &finish("stop")]));
-        let opaque = format!(r#"{{"openai":[],"field":"{field}"}}"#);
+        let opaque = format!(r#"{{"openai":[],"field":["{field}","https://api.openai.com/v1"]}}"#);
         let expected = [told("Hm"), told("m."), thinking("Hmm.", &opaque), said("Yes"), stop.clone()];
         assert_eq!(chunks, expected, "{field}");
     }

@@ -35,7 +35,11 @@ pub(in crate::services) struct Answer {
     pub usage: Option<models::Usage>,
     pub stop: Option<models::StopReason>,
     /// Size of all that arrived, in bytes.
-    pub bytes: usize,
+    bytes: usize,
+    /// Size of what the model wrote, in bytes.
+    written: usize,
+    /// Size of the unfinished thought, in bytes.
+    thought: usize,
     /// Resources that the component used.
     pub resources: Usage,
     /// Redactor of the provider's secrets.
@@ -58,12 +62,17 @@ impl Answer {
         match chunk {
             models::Chunk::Text(text) => {
                 self.bytes += text.len();
+                self.written += text.len();
                 self.text.push_str(&text);
             }
             // The final `Thinking` chunk contains all of it.
-            models::Chunk::ThinkingDelta(_) | models::Chunk::Warning(_) => {}
+            models::Chunk::ThinkingDelta(text) => self.thought += text.len(),
+            models::Chunk::Warning(_) => {}
             models::Chunk::Thinking(thinking) => {
-                self.bytes += thinking.opaque.len() + thinking.text.as_ref().map_or(0, String::len);
+                let length = thinking.text.as_ref().map_or(0, String::len);
+                self.bytes += thinking.opaque.len() + length;
+                self.written += length;
+                self.thought = 0;
                 self.thinking.push(messages::thinking(thinking));
             }
             models::Chunk::ToolCall(delta) => self.add_call(delta)?,
@@ -84,7 +93,9 @@ impl Answer {
     fn add_call(&mut self, delta: models::ToolCallDelta) -> Result<(), String> {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let opaque = delta.opaque.unwrap_or_default();
-        self.bytes += delta.arguments.len() + length(&delta.id) + length(&delta.name) + opaque.len();
+        let written = delta.arguments.len() + length(&delta.name);
+        self.bytes += written + length(&delta.id) + opaque.len();
+        self.written += written;
         let call = self.calls.entry(delta.index).or_default();
         call.id = call.id.take().or(delta.id.filter(|id| id.len() <= MAX_CALL_ID_BYTES));
         if let Some(mut name) = delta.name.filter(|_| call.name.is_empty()) {
@@ -102,6 +113,11 @@ impl Answer {
     /// Whether nothing arrived.
     pub(super) fn is_untouched(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// Returns the size of what the model wrote, in bytes.
+    pub(in crate::services) fn written_bytes(&self) -> usize {
+        self.written + self.thought
     }
 
     /// Whether it has neither text nor tool calls.
@@ -140,13 +156,18 @@ impl Answer {
 
     /// Returns the message. `name` translates the name of a tool that was called.
     pub(in crate::services) fn into_message(self, run: &Run, name: impl Fn(&str) -> String, now: String) -> Message {
-        let partial = self.is_cut().then_some(Partial::OutputLimit);
+        let is_cut = self.is_cut();
+        let partial = is_cut.then_some(Partial::OutputLimit);
         let (mut calls, mut opaque): (Vec<ToolCall>, _) = (Vec::with_capacity(self.calls.len()), self.opaque);
         for PartialCall { id, name: called, arguments, opaque: data } in self.calls.into_values() {
             // Ids must be unique, so that each result refers to one call.
             let is_unique = |id: &String| !id.is_empty() && !calls.iter().any(|other: &ToolCall| other.id == *id);
             let id = id.filter(is_unique).unwrap_or_else(ids::tool_call);
-            let mut arguments = parse(arguments);
+            // Nothing is known of arguments that were cut off before they began.
+            let mut arguments = match is_cut && arguments.trim().is_empty() {
+                true => Value::String(String::new()),
+                false => parse(arguments),
+            };
             // Again, because the escapes in the model's JSON text are decoded now.
             self.redactor.json(&mut arguments);
             if !data.is_empty() {

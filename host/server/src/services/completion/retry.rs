@@ -24,7 +24,8 @@ pub(in crate::services) fn tries(calls: &[ModelCall]) -> Option<(usize, String)>
     // An interrupted call says nothing about the service.
     let made = || calls.iter().rev().filter(|call| call.status != Status::Interrupted);
     let last = made().next().filter(is_transient)?.code()?.to_owned();
-    Some((made().take_while(is_transient).count(), last))
+    let since_completed = made().take_while(|call| call.status != Status::Completed);
+    Some((since_completed.filter(is_transient).count(), last))
 }
 
 /// Returns the pause before the retry of a call that failed `failed` times in a row, or `None` if it is not retried.

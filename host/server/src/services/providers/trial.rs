@@ -147,10 +147,10 @@ impl Trial<'_> {
                 return Ok(Err(with_hint(&failure, provider, model)));
             };
             known = more.clone();
-            let (key, model) = (provider.key, model.to_owned());
+            let (provider, model) = (provider.clone(), model.to_owned());
             let put = components
                 .store
-                .write(move |tx| Box::pin(async move { learned_models::put(tx, key, &model, &more).await }));
+                .write(move |tx| Box::pin(async move { learned_models::put(tx, &provider, &model, &more).await }));
             put.await?;
         }
         Ok(Err("the service refuses one request after another".to_owned()))

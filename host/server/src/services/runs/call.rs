@@ -37,6 +37,10 @@ pub(super) const CONTEXT_TOO_LONG: &str = "context_too_long";
 pub(super) const MODEL_ADAPTED: &str = "model_adapted";
 /// Share of a context window that is kept for the answer if the window is small, as its divisor.
 const ANSWER_SHARE: u32 = 4;
+/// Code of the failure of an answer that has neither text nor tool calls.
+pub(super) const EMPTY_ANSWER: &str = "empty_answer";
+/// Code of the failure of answers that are cut off at their limit of output tokens.
+pub(super) const OUTPUT_LIMIT: &str = "output_limit";
 /// Maximum number of retries of a conversation that does not fit, each with half of it.
 const RETRIES: usize = 3;
 /// Assumed context window of a model whose provider does not tell it, in tokens.
@@ -168,6 +172,8 @@ pub(super) async fn open(
     let (run, subject) = (executor.run.clone(), executor.subject());
     let (provider, budget) = (asked.provider.name.clone(), Budget::new(&asked.settings.limits, &executor.runs.config));
     let content = serde_json::to_vec(&call.request).map_err(Error::internal)?;
+    // A request that is repeated because its answer was empty is another one.
+    let repetition = since_completed(&asked.earlier).filter(|call| call.code().is_some_and(is_without_answer)).count();
     executor
         .commit(move |tx| {
             Box::pin(async move {
@@ -182,7 +188,7 @@ pub(super) async fn open(
                 if let Some(beginning) = beginning {
                     beginning.store(tx).await?;
                 }
-                let key = idempotency_key(&run.run_id, &provider, &reserved, &content);
+                let key = idempotency_key(&run.run_id, &provider, &reserved, &content, repetition);
                 request.max_output_tokens = Some(reserved.output);
                 request.idempotency_key = Some(key.clone());
                 let (messages, tools, model) = (request.messages.len(), request.tools.len(), request.model.clone());
@@ -227,8 +233,9 @@ pub(super) async fn open(
 }
 
 /// Returns a key that is equal only for the same request of a run, because the history grows with each answer.
-fn idempotency_key(run: &RunId, provider: &Name, reserved: &Reservation, content: &[u8]) -> String {
-    let whole = [run.as_str().as_bytes(), provider.as_str().as_bytes(), &reserved.output.to_be_bytes(), content];
+fn idempotency_key(run: &RunId, provider: &Name, reserved: &Reservation, content: &[u8], repetition: usize) -> String {
+    let (output, repetition) = (reserved.output.to_be_bytes(), repetition.to_be_bytes());
+    let whole = [run.as_str().as_bytes(), provider.as_str().as_bytes(), &output, &repetition, content];
     hex::encode(digest::sha256(&whole.concat()))
 }
 
@@ -241,6 +248,12 @@ impl Opened {
     /// Returns the limit of output tokens.
     pub(super) fn output_limit(&self) -> u32 {
         self.reserved.output
+    }
+
+    /// Returns the usage of a call that failed after the provider reported some. `bytes` is the size of the answer so far.
+    pub(super) fn used_before_failure(&self, reported: &models::Usage, bytes: usize) -> StepUsage {
+        let output_tokens = reported.output_tokens.max(compaction::likely_tokens(bytes as u64));
+        self.used(Some(&models::Usage { output_tokens, ..*reported }), bytes)
     }
 
     /// Returns the usage of the call as reported by the provider. Without a report, it is estimated from the size of the
@@ -265,6 +278,16 @@ impl Opened {
             ..StepUsage::default()
         }
     }
+}
+
+/// Whether a code is that of an answer without text and tool calls.
+pub(super) fn is_without_answer(code: &str) -> bool {
+    matches!(code, EMPTY_ANSWER | OUTPUT_LIMIT)
+}
+
+/// Returns the calls since the last completed one, latest first.
+pub(super) fn since_completed(calls: &[ModelCall]) -> impl Iterator<Item = &ModelCall> {
+    calls.iter().rev().take_while(|call| call.status != Status::Completed)
 }
 
 impl RetryInfo {

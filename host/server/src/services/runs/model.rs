@@ -18,7 +18,7 @@ use crate::services::{
     invocations,
     provider_concurrency::Permit,
     runs::{
-        call::{self, CONTEXT_TOO_LONG, MODEL_ADAPTED, Opened},
+        call::{self, CONTEXT_TOO_LONG, EMPTY_ANSWER, MODEL_ADAPTED, OUTPUT_LIMIT, Opened},
         commit::StepEnd,
         executor::{Outcome, RunExecutor},
         fallback::{self, ModelSelection},
@@ -26,11 +26,6 @@ use crate::services::{
         state::StepState,
     },
 };
-
-/// Code of the failure of an answer that has neither text nor tool calls.
-const EMPTY_ANSWER: &str = "empty_answer";
-/// Code of the failure of answers that are cut off at their limit of output tokens.
-const OUTPUT_LIMIT: &str = "output_limit";
 
 pub(super) async fn run(executor: &RunExecutor<'_>, state: StepState, history: &mut History) -> Result<Outcome> {
     let asked = fallback::select_model(executor, state.settings.clone()).await?;
@@ -136,7 +131,7 @@ async fn close(executor: &RunExecutor<'_>, history: &mut History, opened: Opened
         subject: executor.subject(),
         run: executor.run.run_id.clone(),
         stop_reason: answer.stop_reason(),
-        tokens: opened.used(answer.usage.as_ref(), answer.bytes),
+        tokens: opened.used(answer.usage.as_ref(), answer.written_bytes()),
         resources: answer.resources,
         message: answer.into_message(&executor.run, |name| opened.names.from_wire(name), now),
         step: opened.step,
@@ -205,7 +200,7 @@ impl ModelEnd {
         };
         events::record(tx, &subject, responded).await?;
         record_message(tx, &subject, &message).await?;
-        let output_truncated = message.partial.is_some();
+        let output_truncated = message.partial.is_some() && message.calls().is_empty();
         if output_truncated {
             store::runs::set_output_truncated(tx, &run).await?;
         }
@@ -247,9 +242,8 @@ async fn failed(
     let error = RunFailure { code: code.to_owned(), message: with_hint(&failure, &asked.provider, &asked.model) };
     let tries = retry::tries(&asked.earlier).map_or(0, |(tries, _)| tries) + 1;
     let pause = retry::pause(&failure, &step_id, tries, executor.runs.config.runs.retries);
-    let is_without_answer = |code: &str| matches!(code, EMPTY_ANSWER | OUTPUT_LIMIT);
-    let was_without_answer = asked.earlier.last().and_then(ModelCall::code).is_some_and(is_without_answer);
-    let is_asked_again = is_without_answer(code) && !was_without_answer;
+    let mut earlier = call::since_completed(&asked.earlier).filter_map(ModelCall::code);
+    let is_asked_again = call::is_without_answer(code) && !earlier.any(call::is_without_answer);
     let retries = pause.is_some() || known.is_some() || is_asked_again;
     let next = asked.next(&failure).filter(|_| !retries);
     let goes_on = retries || next.is_some() || code == CONTEXT_TOO_LONG;
@@ -258,14 +252,14 @@ async fn failed(
         None => json!(error),
     };
     let usage = match answer.usage {
-        Some(usage) => Some(opened.used(Some(&usage), 0)),
+        Some(usage) => Some(opened.used_before_failure(&usage, answer.written_bytes())),
         None => is_free.then(StepUsage::default),
     };
-    let (answer_bytes, now) = (answer.bytes as u64, executor.runs.store.clock().timestamp());
+    let (answer_bytes, now) = (answer.written_bytes() as u64, executor.runs.store.clock().timestamp());
     let said = answer.into_partial_message(&executor.run, Partial::Failed, now);
     history.extend(said.clone());
     let (subject, events) = (executor.subject(), failure_events(asked, step_id.clone(), &failure, &error, resources));
-    let (why, provider, model) = (error.clone(), asked.provider.key, asked.model.clone());
+    let (why, provider, model) = (error.clone(), asked.provider.clone(), asked.model.clone());
     executor
         .commit(move |tx| {
             Box::pin(async move {
@@ -279,7 +273,7 @@ async fn failed(
                     record_message(tx, &subject, &said).await?;
                 }
                 if let Some(known) = known {
-                    learned_models::put(tx, provider, &model, &known).await?;
+                    learned_models::put(tx, &provider, &model, &known).await?;
                 }
                 events::record_all(tx, &subject, events).await
             })
