@@ -230,6 +230,12 @@ async fn a_provider_is_tested_against_its_real_service() {
     assert!(message.contains("http://127.0.0.1:9/v1") && message.contains("--set base_url=URL"), "{message}");
     let shell = crate::commands::Shell(&server);
     let printed = shell.prints(&["provider", "test", "good"]).await;
+    server.post("/v1/agents", json!({ "name": "ada", "provider": "good", "model": "m" })).await.expect(201);
+    let option = ["agent", "update", "ada", "--option", "top_p=0.5", "--option", "stop=[\"END\"]"];
+    let shown = shell.prints(&option).await;
+    assert!(shown.contains("Options") && shown.contains("top_p 0.5"), "{shown}");
+    let taken_away = shell.prints(&["agent", "update", "ada", "--option", "top_p=null", "--model", "other"]).await;
+    assert!(taken_away.contains("stop [\"END\"]") && !taken_away.contains("top_p"), "{taken_away}");
     assert!(printed.starts_with("Model: m\n") && printed.contains("no-stream-options"), "{printed}");
 }
 

@@ -264,8 +264,11 @@ async fn list(client: &Client, terminal: Terminal) -> CliResult {
 }
 
 fn render(agent: &Value) -> String {
-    let limits = agent.get("limits").and_then(Value::as_object);
-    let limits = limits.into_iter().flatten().filter(|(_, limit)| !limit.is_null());
+    let set = |name: &str| {
+        let fields = agent.get(name).and_then(Value::as_object).into_iter().flatten();
+        let set = fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name} {value}"));
+        terminal::line(&set.collect::<Vec<_>>().join(", "), 500)
+    };
     let fallbacks =
         items(agent, "fallbacks").iter().map(|known| format!("{}/{}", text(known, "provider"), text(known, "model")));
     terminal::fields([
@@ -276,7 +279,8 @@ fn render(agent: &Value) -> String {
         ("Fallbacks", fallbacks.collect::<Vec<_>>().join(", ")),
         ("Persona", text(agent, "persona")),
         ("Temperature", text(agent, "temperature")),
-        ("Limits", limits.map(|(name, limit)| format!("{name} {limit}")).collect::<Vec<_>>().join(", ")),
+        ("Options", set("options")),
+        ("Limits", set("limits")),
         ("Template", text(agent, "template")),
         ("Created", time(agent, "created_at")),
         ("Updated", time(agent, "updated_at")),
