@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use super::{Db, Tx, from_json, to_json};
 
 /// Maximum number of adaptations of a model.
-const MAX_ADAPTATIONS: usize = 16;
+pub const MAX_ADAPTATIONS: usize = 16;
 /// Maximum number of models of a provider that are remembered.
 const MAX_MODELS: i64 = 1000;
 

@@ -77,7 +77,8 @@ pub async fn close(tx: &mut Tx, id: &ModelCallId, end: End<'_>) -> Result<()> {
     let sql = "SELECT * FROM model_calls WHERE id = ? AND ended_at IS NULL";
     let open: Option<Open> = sqlx::query_as(sql).bind(id.as_str()).fetch_optional(&mut **tx).await?;
     let Some(open) = open else { return Ok(()) };
-    let used = end.usage.copied().unwrap_or_else(|| open.estimate(end.answer_bytes));
+    let request_bytes = open.bytes.unwrap_or_default().unsigned_abs();
+    let used = end.usage.copied().unwrap_or_else(|| estimate(request_bytes, end.answer_bytes, open.price));
     let sql = "UPDATE model_calls SET status = ?, error = ?, next = ?, input_tokens = ?, cached_input_tokens = ?,
                cache_write_tokens = ?, output_tokens = ?, is_estimated = ?, cost = ?, reserved_tokens = ?, reserved_cost = ?, ended_at = ? WHERE id = ?";
     let now = tx.now();
@@ -123,14 +124,16 @@ pub async fn recent(db: &mut Db, run: &RunId) -> Result<Vec<ModelCall>> {
     Ok(sqlx::query_as(sql).bind(run.as_str()).fetch_all(db).await?)
 }
 
-impl Open {
-    /// Estimates the usage from the sizes of the request and the answer.
-    fn estimate(&self, answer_bytes: u64) -> StepUsage {
-        let input_tokens = self.bytes.unwrap_or_default().unsigned_abs().div_ceil(BYTES_PER_TOKEN);
-        let output_tokens = answer_bytes.div_ceil(BYTES_PER_TOKEN);
-        let cost = self.price.map(|price| price.plain_cost(input_tokens, output_tokens));
-        StepUsage { input_tokens, output_tokens, cost, is_estimated: true, ..StepUsage::default() }
-    }
+/// Returns the number of tokens that `bytes` bytes probably have.
+pub fn likely_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN)
+}
+
+/// Estimates the usage of a call from the sizes of its request and its answer, in bytes.
+pub fn estimate(request_bytes: u64, answer_bytes: u64, price: Option<Price>) -> StepUsage {
+    let (input_tokens, output_tokens) = (likely_tokens(request_bytes), likely_tokens(answer_bytes));
+    let cost = price.map(|price| price.plain_cost(input_tokens, output_tokens));
+    StepUsage { input_tokens, output_tokens, cost, is_estimated: true, ..StepUsage::default() }
 }
 
 /// Converts a count that a component reported to a database integer.

@@ -49,7 +49,7 @@ fn hint(failure: &Failure, provider: &str, model: &str) -> Option<String> {
         "component_limit" if says(&["did not begin to answer"]) => {
             "raise `first_token` in `[plugins]` of the configuration if the service needs more time".to_owned()
         }
-        "component_limit" if says(&["paused for more than", "sent nothing for"]) => {
+        "component_limit" if says(&["paused for more than"]) => {
             "raise `between_tokens` in `[plugins]` of the configuration if the service needs more time".to_owned()
         }
         _ => return None,

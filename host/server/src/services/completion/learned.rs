@@ -1,12 +1,10 @@
 //! What errors of a service tell about a model. It is remembered for the model, so that later calls do not fail again.
 
 use moxxy_runtime::{Failure, Learned};
-use moxxy_store::learned_models::LearnedModel;
+use moxxy_store::learned_models::{LearnedModel, MAX_ADAPTATIONS};
 
 /// Minimum context window and output limit that are learned, in tokens. A smaller one would leave no room for anything.
 const MIN_TOKENS: u32 = 64;
-/// Maximum number of adaptations for a model.
-const MAX_ADAPTATIONS: usize = 16;
 
 /// Returns what is known of a model after a failure, or `None` if the failure tells nothing new. `window` and `output`
 /// are the limits that the failed call kept to.

@@ -252,7 +252,7 @@ impl Opened {
 
     /// Returns the usage of a call that failed after the provider reported some. `bytes` is the size of the answer so far.
     pub(super) fn used_before_failure(&self, reported: &models::Usage, bytes: usize) -> StepUsage {
-        let output_tokens = reported.output_tokens.max(compaction::likely_tokens(bytes as u64));
+        let output_tokens = reported.output_tokens.max(model_calls::likely_tokens(bytes as u64));
         self.used(Some(&models::Usage { output_tokens, ..*reported }), bytes)
     }
 
@@ -260,10 +260,7 @@ impl Opened {
     /// request and an answer of `bytes` bytes.
     pub(super) fn used(&self, reported: Option<&models::Usage>, bytes: usize) -> StepUsage {
         let Some(usage) = reported.filter(|usage| usage.input_tokens > 0 || usage.output_tokens > 0) else {
-            let input_tokens = compaction::likely_tokens(self.bytes);
-            let output_tokens = compaction::likely_tokens(bytes as u64);
-            let cost = self.price.map(|price| price.plain_cost(input_tokens, output_tokens));
-            return StepUsage { input_tokens, output_tokens, cost, is_estimated: true, ..StepUsage::default() };
+            return model_calls::estimate(self.bytes, bytes as u64, self.price);
         };
         let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
         let cached_input_tokens = usage.cached_input_tokens.min(input_tokens);

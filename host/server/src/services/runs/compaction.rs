@@ -18,8 +18,6 @@ use crate::services::messages;
 
 /// Bytes per token in estimates of what fits.
 const USUAL: u64 = 3;
-/// Bytes per token in estimates of usage.
-const LIKELY: u64 = 4;
 /// Bytes per token in the maximum usage of a call.
 const WORST: u64 = 2;
 /// Size of a part of a message, or of a tool, in addition to its text, in bytes.
@@ -61,11 +59,6 @@ struct Group {
 /// Returns the number of bytes that usually fit into `tokens` tokens.
 pub(super) fn bytes_for_tokens(tokens: u64) -> u64 {
     tokens.saturating_mul(USUAL)
-}
-
-/// Returns the number of tokens that `bytes` bytes probably have.
-pub(super) fn likely_tokens(bytes: u64) -> u64 {
-    bytes.div_ceil(LIKELY)
 }
 
 /// Returns the maximum number of tokens of `bytes` bytes.
