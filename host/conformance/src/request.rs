@@ -17,7 +17,7 @@ pub(crate) fn plain() -> Request {
         system: None,
         messages: vec![message(Role::User, vec![Part::Text("Where is Zürich?".to_owned())])],
         tools: tools(),
-        options: options(None),
+        options: ModelOptions::default(),
         max_output_tokens: None,
         response_schema: None,
         idempotency_key: Some(IDEMPOTENCY_KEY.to_owned()),
@@ -47,7 +47,7 @@ pub(crate) fn full_featured() -> Request {
             ),
             message(Role::User, vec![Part::Text("And now?".to_owned())]),
         ],
-        options: options(Some(0.5)),
+        options: ModelOptions { temperature: Some(0.5), ..ModelOptions::default() },
         max_output_tokens: Some(256),
         response_schema: Some(r#"{"type":"object","properties":{"town":{"type":"string"}}}"#.to_owned()),
         ..plain()
@@ -82,10 +82,6 @@ fn tools() -> Vec<ToolDefinition> {
     };
     let city = r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#;
     vec![tool("look_up", "Looks a town up.", city), tool("weather", "Tells the weather.", r#"{"type":"object"}"#)]
-}
-
-fn options(temperature: Option<f32>) -> ModelOptions {
-    ModelOptions { temperature, top_p: None, stop: Vec::new(), reasoning_effort: None, thinking: None, extra: None }
 }
 
 fn message(role: Role, parts: Vec<Part>) -> Message {

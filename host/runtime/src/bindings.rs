@@ -68,3 +68,10 @@ pub mod models {
         exports: { default: async },
     });
 }
+
+impl Default for models::exports::moxxy::plugin::models::ModelOptions {
+    /// Returns options of which none is set.
+    fn default() -> Self {
+        Self { temperature: None, top_p: None, stop: Vec::new(), reasoning_effort: None, thinking: None, extra: None }
+    }
+}

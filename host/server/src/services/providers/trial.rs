@@ -159,20 +159,12 @@ impl Trial<'_> {
 
 fn request(model: &str, question: &str, tools: Vec<ToolDefinition>, output: u32, adaptations: Vec<String>) -> Request {
     let message = Message { role: Role::User, parts: vec![Part::Text(question.to_owned())], opaque: Vec::new() };
-    let options = ModelOptions {
-        temperature: None,
-        top_p: None,
-        stop: Vec::new(),
-        reasoning_effort: None,
-        thinking: None,
-        extra: None,
-    };
     Request {
         model: model.to_owned(),
         system: None,
         messages: vec![message],
         tools,
-        options,
+        options: ModelOptions::default(),
         max_output_tokens: Some(output),
         response_schema: None,
         idempotency_key: None,
