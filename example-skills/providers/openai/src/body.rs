@@ -147,7 +147,6 @@ fn model_options(request: &Request, dialect: &Dialect) -> Result<Vec<(String, Va
     }
     if let Some(thinking) = thinking {
         match dialect.thinking {
-            Thinking::None => set("thinking", json!({ "type": if *thinking { "enabled" } else { "disabled" } })),
             Thinking::Type => set("thinking", json!({ "type": if *thinking { "enabled" } else { "disabled" } })),
             Thinking::Template => set("chat_template_kwargs", json!({ "enable_thinking": thinking })),
         }
@@ -248,7 +247,7 @@ fn call<'a>(part: &'a Part, options: &Options, dialect: &Dialect) -> Option<Call
 fn tool<'a>(tool: &'a ToolDefinition, dialect: &Dialect) -> Result<Tool<'a>, Error> {
     let ToolDefinition { name, description, parameters } = tool;
     let written = schema(&format!("the schema of the tool {name:?}"), parameters)?;
-    let parameters = match dialect.rewrites_schemas() {
+    let parameters = match !dialect.excluded_keywords.is_empty() {
         false => Cow::Borrowed(written),
         true => {
             let mut parameters: Value = serde_json::from_str(parameters).unwrap_or_default();

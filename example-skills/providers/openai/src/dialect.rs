@@ -2,7 +2,7 @@
 //! refusals of earlier requests taught.
 
 use moxxy_sdk::provider::{Error, Request};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     options::{Json, MaxTokensField, Options, SystemRole},
@@ -18,7 +18,6 @@ pub(crate) const MAX_COMPLETION_TOKENS: &str = "max-completion-tokens";
 pub(crate) const EMPTY_CONTENT: &str = "empty-content";
 pub(crate) const REASONING_CONTENT: &str = "reasoning-content";
 pub(crate) const NINE_CHARACTER_IDS: &str = "nine-character-ids";
-pub(crate) const SINGLE_TYPES: &str = "single-types";
 pub(crate) const JSON_OBJECT: &str = "json-object";
 
 /// The way in which a request is written.
@@ -36,14 +35,13 @@ pub(crate) struct Dialect {
     pub reasoning: Reasoning,
     pub thinking: Thinking,
     pub calls_tools: bool,
-    pub single_types: bool,
     pub excluded_keywords: Vec<String>,
     omits: Vec<String>,
 }
 
 impl Dialect {
     pub(crate) fn new(options: &Options, request: &Request) -> Result<Self, Error> {
-        let (_, profile) = Profile::of(options.profile, &options.base_url)?;
+        let profile = Profile::of(options.profile, &options.base_url)?;
         let is = |adaptation: &str| request.is_adapted(adaptation);
         let field = match () {
             () if is(MAX_COMPLETION_TOKENS) => MaxTokensField::MaxCompletionTokens,
@@ -66,7 +64,6 @@ impl Dialect {
             reasoning: profile.reasoning,
             thinking: profile.thinking,
             calls_tools: !is(NO_TOOLS),
-            single_types: is(SINGLE_TYPES) || profile.single_types,
             excluded_keywords: profile.excluded_keywords,
             omits: profile.omits.into_iter().chain(refused.map(|name| name.replace('-', "_"))).collect(),
         })
@@ -95,19 +92,11 @@ impl Dialect {
         (0..9).map(|_| character()).collect()
     }
 
-    /// Whether schemas are written in another way.
-    pub(crate) fn rewrites_schemas(&self) -> bool {
-        self.single_types || !self.excluded_keywords.is_empty()
-    }
-
-    /// Rewrites a schema as the service takes it.
+    /// Removes the keywords from a schema that the service refuses.
     pub(crate) fn schema(&self, schema: &mut Value) {
         match schema {
             Value::Object(fields) => {
                 fields.retain(|name, _| !self.excluded_keywords.contains(name));
-                if self.single_types {
-                    single_type(fields);
-                }
                 for (name, inner) in fields {
                     match (name.as_str(), inner) {
                         // The names in it are no keywords.
@@ -121,20 +110,6 @@ impl Dialect {
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.schema(item)),
             _ => {}
-        }
-    }
-}
-
-/// Replaces a list of types by one type, or by alternatives.
-fn single_type(fields: &mut Map<String, Value>) {
-    let Some(Value::Array(types)) = fields.get("type") else { return };
-    let types: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
-    match &*types {
-        [only] => drop(fields.insert("type".to_owned(), only.clone())),
-        several => {
-            let any_of = several.iter().map(|kind| serde_json::json!({ "type": kind })).collect();
-            fields.remove("type");
-            fields.insert("anyOf".to_owned(), Value::Array(any_of));
         }
     }
 }

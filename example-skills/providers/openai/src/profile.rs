@@ -51,8 +51,6 @@ pub(crate) struct Profile {
     pub thinking: Thinking,
     /// Fields that are refused.
     pub omits: Vec<String>,
-    /// Whether a `type` in a schema is one type.
-    pub single_types: bool,
     /// Keywords of JSON Schema that are refused.
     pub excluded_keywords: Vec<String>,
 }
@@ -89,10 +87,8 @@ pub(crate) enum Reasoning {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Thinking {
-    /// Not at all.
-    #[default]
-    None,
     /// `thinking: {"type": "enabled"}`.
+    #[default]
     Type,
     /// `chat_template_kwargs: {"enable_thinking": true}`.
     Template,
@@ -100,18 +96,15 @@ pub(crate) enum Thinking {
 
 impl Profile {
     /// Returns the profile of this name, or that of the service at a URL, or one without deviations.
-    pub(crate) fn of(name: Option<Name>, base_url: &str) -> Result<(Option<Name>, Self), Error> {
-        for (known, file) in FILES {
+    pub(crate) fn of(name: Option<Name>, base_url: &str) -> Result<Self, Error> {
+        let may_be = |known: &Name| name.is_none_or(|name| name == *known);
+        for (_, file) in FILES.iter().filter(|(known, _)| may_be(known)) {
             let profile: Self = serde_json::from_str(file).map_err(|error| Error::Other(error.to_string()))?;
-            let is_chosen = match name {
-                Some(name) => name == *known,
-                None => profile.hosts.iter().any(|host| is_at(base_url, host)),
-            };
-            if is_chosen {
-                return Ok((Some(*known), profile));
+            if name.is_some() || profile.hosts.iter().any(|host| is_at(base_url, host)) {
+                return Ok(profile);
             }
         }
-        Ok((None, Self::default()))
+        Ok(Self::default())
     }
 }
 

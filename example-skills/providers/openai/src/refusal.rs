@@ -186,11 +186,6 @@ fn adaptation(message: &str, has_tools: bool) -> Option<String> {
         {
             dialect::EMPTY_CONTENT.to_owned()
         }
-        () if says(&["\"type\"", "'type'", "`type`"])
-            && says(&["not repeating", "must be a string", "list of types"]) =>
-        {
-            dialect::SINGLE_TYPES.to_owned()
-        }
         () if is_unsupported && says(&["'system'", "system role", "system message", "developer instruction"]) => {
             dialect::NO_SYSTEM_ROLE.to_owned()
         }
