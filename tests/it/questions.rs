@@ -285,3 +285,24 @@ async fn a_run_that_is_to_stop_does_not_wait() {
     events.until("run.cancelled").await;
     assert_eq!(questions(&server, "ada").await, [Value::Null; 0]);
 }
+
+#[tokio::test]
+async fn a_question_of_the_model_is_a_tool_call_like_any_other() {
+    let server = Server::start().await;
+    let ask = |question: Value| call("ask_user", question);
+    let wrong = [json!({}), json!({ "question": " " }), json!({ "question": "?", "colour": "red" }), json!("?")];
+    asking(&server, "ada", wrong.into_iter().map(ask).collect()).await;
+    let run = server.run("ada", "go").await;
+    for refusal in told(&server, &run).await {
+        assert!(refusal.contains("wrong") || refusal.contains("not a JSON object"), "{refusal}");
+    }
+    let put = |policy: Value| send(server.request(Method::PUT, "/v1/agents/bob/tool-policy").json(&policy));
+    asking(&server, "bob", json!([ask(json!({ "question": "Which?" }))])).await;
+    // Whoever answers the question decides on the call, too.
+    put(json!({ "tools": { "*": "ask" } })).await.expect(200);
+    let run = waiting(&server, "bob").await;
+    let open = questions(&server, "bob").await;
+    assert_eq!(open[0]["kind"], "question");
+    respond(&server, "bob", &open[0], json!({ "answer": "this" })).await.expect(200);
+    assert_eq!(told(&server, &run).await, ["this"]);
+}

@@ -37,6 +37,20 @@ impl Plugins {
         .await
     }
 
+    /// Like [`check_arguments`](Self::check_arguments), for a tool of the host with these parameters.
+    pub async fn check_host_arguments(
+        &self,
+        parameters: Value,
+        mut arguments: Value,
+    ) -> Result<(Value, Vec<Mismatch>)> {
+        self.spawn_on_schema_threads(move || {
+            coerce(&mut arguments, &parameters);
+            let mismatches = Schema::new(&parameters, &mut Patterns::default()).mismatches(&arguments);
+            (arguments, mismatches)
+        })
+        .await
+    }
+
     /// Returns the mismatches of a configuration with the component's schema.
     pub async fn check_config(&self, manifest: &Manifest, config: Value) -> Result<Vec<Mismatch>> {
         let Some(schema) = manifest.config_schema.clone() else { return Ok(Vec::new()) };

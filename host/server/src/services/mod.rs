@@ -40,6 +40,7 @@ pub mod skills;
 pub mod source;
 pub mod storage;
 pub mod tokens;
+pub mod tools;
 pub mod unlock;
 pub mod vault;
 

@@ -14,6 +14,7 @@ use moxxy_types::{
 use crate::services::{
     etag::Expected,
     runs::{self, Runs},
+    tools,
 };
 
 pub async fn show(runs: &Runs, agent: &Name) -> Result<Policy> {
@@ -21,7 +22,7 @@ pub async fn show(runs: &Runs, agent: &Name) -> Result<Policy> {
     let key = store::agents::get(&mut db, agent).await?.key;
     let policy = store::agents::policy(&mut db, key).await?;
     let skills = store::installations::skills(&mut db, key).await?;
-    let tools: Vec<_> = runs::tool_names(&skills).collect();
+    let tools: Vec<_> = tools::all(&skills, false).map(|tool| tool.name).collect();
     Ok(Policy { unmatched: policy.unmatched(&tools), ..policy })
 }
 

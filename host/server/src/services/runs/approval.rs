@@ -1,7 +1,7 @@
 //! Decisions on the tool calls of a message: execute, refuse or request approval, according to the tool policy and
 //! the answers so far.
 
-use moxxy_runtime::{AnsweredQuestion, models};
+use moxxy_runtime::AnsweredQuestion;
 use moxxy_store as store;
 use moxxy_types::{
     components::Tool,
@@ -11,16 +11,12 @@ use moxxy_types::{
     messages::ToolCall,
     policy::{Policy, Verdict},
     questions::{Decision, Kind, NewQuestion, Question, Status},
-    runs::{TOOL_NAME_SEPARATOR, tool_name},
 };
-use serde_json::{Value, json};
 
-use crate::services::runs::{arguments, executor::RunExecutor, questions, tool_names::ToolNameMap};
-
-/// Name of the tool with which the model asks the user. No skill's tool can have this name.
-pub(super) const ASK_USER: &str = "ask_user";
-/// Maximum length of a model's question, in bytes.
-const MAX_QUESTION_BYTES: usize = 16 * 1024;
+use crate::services::{
+    runs::{arguments, executor::RunExecutor, questions, tool_names::ToolNameMap},
+    tools::{self, Source},
+};
 
 /// Decides on the tool calls of one message.
 pub(super) struct ToolCallGate<'t> {
@@ -77,19 +73,20 @@ impl<'t> ToolCallGate<'t> {
     }
 
     pub(super) async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Installation]) -> Result<GateDecision<'s>> {
-        if call.name == ASK_USER {
-            return Ok(self.asked_by_model(call));
-        }
-        let Some((skill, tool)) = find(skills, call) else {
-            let offered = offered(skills, &self.policy, self.executor.run.unattended);
+        let Some(tool) = tools::find(skills, &call.name) else {
+            let offered = tools::offered(skills, &self.policy, self.executor.run.unattended);
             let tools = || offered.iter().map(|tool| tool.name.as_str());
             return Ok(GateDecision::Reply(Answer::error(ToolNameMap::new(tools()).unknown(&call.name, tools()))));
         };
-        if let Some(why) = arguments::wrong(self.executor.runs, skill, &tool.name, call).await? {
+        if let Some(why) = arguments::wrong(self.executor.runs, &tool, call).await? {
             return Ok(GateDecision::Reply(Answer::error(why)));
         }
         let denied = |reason: &'static str| {
-            let denied = Denied { skill: Some(skill.name.clone()), tool: tool.name.clone(), reason };
+            let denied = Denied {
+                skill: tool.skill().map(|skill| skill.name.clone()),
+                tool: tool.definition.name.clone(),
+                reason,
+            };
             GateDecision::Reply(Answer {
                 content: format!("The call was not made: {reason}."),
                 is_error: true,
@@ -100,30 +97,33 @@ impl<'t> ToolCallGate<'t> {
         if self.questions_for(call, Kind::Approval).any(|asked| asked.decision == Some(Decision::Deny)) {
             return Ok(denied("a person denied it"));
         }
-        match self.policy.verdict(&call.name, Some(&tool.hints)) {
+        match self.policy.verdict(&tool.name, Some(&tool.definition.hints)) {
             Verdict::Allow => {}
+            // It is for a person anyway.
+            Verdict::Ask if tool.is_ask_user() => {}
             Verdict::Deny => return Ok(denied("the tool policy of the agent denies this tool")),
-            Verdict::Ask => match self.approval(call, skill).await? {
+            Verdict::Ask => match self.approval(call, &tool).await? {
                 Some(Approval::Given(Decision::Allow)) => {}
                 Some(Approval::Given(Decision::Deny)) => return Ok(denied("a person denied it")),
                 Some(Approval::Expired) => return Ok(denied("nobody approved it in time")),
                 Some(Approval::Open(id)) => return Ok(GateDecision::AwaitAnswer(id)),
                 None if self.executor.run.unattended => return Ok(denied("nobody is there to approve it")),
-                None => return Ok(GateDecision::RequestApproval(self.for_approval(call, skill))),
+                None => return Ok(GateDecision::RequestApproval(self.for_approval(call, &tool))),
             },
         }
+        let Source::Skill(skill) = tool.source else { return Ok(self.ask_user(call)) };
         let asked = self.questions_for(call, Kind::Question);
         if let Some(open) = asked.clone().find(|question| question.status == Status::Open) {
             return Ok(GateDecision::AwaitAnswer(open.question_id.clone()));
         }
         let answered = |q: &Question| AnsweredQuestion { question: q.question.clone(), answer: q.answer.clone() };
-        Ok(GateDecision::Execute(skill, tool, asked.map(answered).collect()))
+        Ok(GateDecision::Execute(skill, tool.definition, asked.map(answered).collect()))
     }
 
-    /// Returns the decision on a call of this component: its own approval, or an earlier decision that applies to it.
-    async fn approval(&self, call: &ToolCall, skill: &Installation) -> Result<Option<Approval>> {
-        let digest = &skill.component.digest;
-        // An approval for another version of the component does not count.
+    /// Returns the decision on a call of this tool: its own approval, or an earlier decision that applies to it.
+    async fn approval(&self, call: &ToolCall, tool: &tools::Tool<'_>) -> Result<Option<Approval>> {
+        let digest = &tool.digest();
+        // An approval for another version of the tool does not count.
         let own =
             self.questions_for(call, Kind::Approval).filter(|asked| asked.approves(digest, &call.arguments)).last();
         if let Some(own) = own {
@@ -139,22 +139,20 @@ impl<'t> ToolCallGate<'t> {
         Ok(standing.map(Approval::Given))
     }
 
-    fn for_approval(&self, call: &ToolCall, skill: &Installation) -> NewQuestion {
+    fn for_approval(&self, call: &ToolCall, tool: &tools::Tool<'_>) -> NewQuestion {
         NewQuestion {
             kind: Kind::Approval,
             message: self.message.clone(),
             call_id: call.id.clone(),
             question: format!("May `{}` be called with these arguments?", call.name),
             tool: call.name.clone(),
-            digest: Some(skill.component.digest.clone()),
+            digest: Some(tool.digest()),
             arguments: Some(call.arguments.clone()),
         }
     }
 
-    fn asked_by_model<'s>(&self, call: &ToolCall) -> GateDecision<'s> {
-        if self.policy.verdict(ASK_USER, None) == Verdict::Deny {
-            return GateDecision::Reply(Answer::error("Nobody can be asked."));
-        }
+    /// Decides on a call with which the model asks the user.
+    fn ask_user<'s>(&self, call: &ToolCall) -> GateDecision<'s> {
         if self.executor.run.unattended {
             return GateDecision::Reply(Answer::error("Nobody can be asked now: ask in your answer."));
         }
@@ -166,14 +164,10 @@ impl<'t> ToolCallGate<'t> {
                 }
                 (_, None) => GateDecision::Reply(Answer::error("Nobody answered in time.")),
             },
-            None => match call.arguments.get("question").and_then(Value::as_str).map(str::trim) {
-                Some(question) if (1..=MAX_QUESTION_BYTES).contains(&question.len()) => {
-                    GateDecision::RequestApproval(self.question(call, question.to_owned()))
-                }
-                _ => GateDecision::Reply(Answer::error(format!(
-                    "`question` is a text of 1 to {MAX_QUESTION_BYTES} bytes."
-                ))),
-            },
+            None => {
+                let question = call.arguments["question"].as_str().unwrap_or_default().trim();
+                GateDecision::RequestApproval(self.question(call, question.to_owned()))
+            }
         }
     }
 
@@ -210,51 +204,7 @@ impl<'t> ToolCallGate<'t> {
     }
 }
 
-/// Returns the tools that the agent's policy does not deny, in a stable order: those of its skills, and
-/// [`ASK_USER`] unless the run is unattended.
-pub(super) fn offered(skills: &[Installation], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
-    let of_skill = |skill: &Installation| {
-        let id = skill.name.clone();
-        skill.component.tools.clone().into_iter().map(move |tool| models::ToolDefinition {
-            name: tool_name(&id, &tool.name),
-            description: tool.description,
-            parameters: moxxy_schema::normalize(tool.parameters).to_string(),
-        })
-    };
-    let ask_user = models::ToolDefinition {
-        name: ASK_USER.into(),
-        description: "Asks the user a question, and waits for the answer, which may take long. For what only the \
-                      user knows or may decide."
-            .into(),
-        parameters: json!({
-            "type": "object", "required": ["question"], "additionalProperties": false,
-            "properties": { "question": { "type": "string", "description": "The question, complete in itself." } },
-        })
-        .to_string(),
-    };
-    let allowed = |tool: &models::ToolDefinition| policy.verdict(&tool.name, None) != Verdict::Deny;
-    let ask_user = (!unattended).then_some(ask_user);
-    skills.iter().flat_map(of_skill).chain(ask_user).filter(allowed).collect()
-}
-
-/// Returns the names by which a model calls the tools of these skills and of the host.
-pub fn tool_names(skills: &[Installation]) -> impl Iterator<Item = String> {
-    let of_skill = |skill: &Installation| {
-        let id = skill.name.clone();
-        skill.component.tools.iter().map(move |tool| tool_name(&id, &tool.name)).collect::<Vec<_>>()
-    };
-    skills.iter().flat_map(of_skill).chain([ASK_USER.to_owned()])
-}
-
 /// Whether a call may have side effects, so that no other call may run at the same time.
 pub(super) fn changes_something(call: &ToolCall, skills: &[Installation]) -> bool {
-    find(skills, call).is_some_and(|(_, tool)| !tool.hints.read_only)
-}
-
-/// Returns the skill and the tool of a call.
-fn find<'s>(skills: &'s [Installation], call: &ToolCall) -> Option<(&'s Installation, &'s Tool)> {
-    let (skill, tool) = call.name.split_once(TOOL_NAME_SEPARATOR)?;
-    let skill = skills.iter().find(|known| known.name.as_str() == skill)?;
-    let tool = skill.component.tools.iter().find(|known| known.name == tool)?;
-    Some((skill, tool))
+    tools::find(skills, &call.name).is_some_and(|tool| !tool.definition.hints.read_only)
 }

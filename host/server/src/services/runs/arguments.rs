@@ -2,23 +2,18 @@
 
 use moxxy_schema as schema;
 use moxxy_system::json;
-use moxxy_types::{error::Result, installations::Installation, messages::ToolCall};
+use moxxy_types::{error::Result, messages::ToolCall};
 use serde_json::Value;
 
-use crate::services::runs::Runs;
+use crate::services::{runs::Runs, tools::Tool};
 
 /// Returns what is wrong with the arguments, or `None` if they match the tool's schema.
-pub(super) async fn wrong(
-    runs: &Runs,
-    skill: &Installation,
-    tool: &str,
-    call: &mut ToolCall,
-) -> Result<Option<String>> {
+pub(super) async fn wrong(runs: &Runs, tool: &Tool<'_>, call: &mut ToolCall) -> Result<Option<String>> {
     if let Value::String(text) = &call.arguments {
         return Ok(Some(format!("The arguments are not a JSON object{}.", why(text))));
     }
     let arguments = std::mem::take(&mut call.arguments);
-    let (arguments, wrong) = runs.components.plugins.check_arguments(&skill.component.digest, tool, arguments).await?;
+    let (arguments, wrong) = tool.check_arguments(&runs.components.plugins, arguments).await?;
     call.arguments = arguments;
     let why = || format!("The call was not made, as its arguments are wrong: {}.", schema::describe_mismatches(&wrong));
     Ok((!wrong.is_empty()).then(why))

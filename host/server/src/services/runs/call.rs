@@ -22,13 +22,14 @@ use crate::services::{
     models as listed,
     models::ModelInfo,
     runs::{
-        approval, compaction,
+        compaction,
         executor::RunExecutor,
         fallback::ModelSelection,
         history::{Beginning, History},
         state::StepState,
         tool_names::ToolNameMap,
     },
+    tools,
 };
 
 /// Error code of a provider for a conversation that does not fit into the context window.
@@ -113,7 +114,7 @@ pub(super) async fn prepare(
         messages: Vec::new(),
         tools: match about.calls_tools {
             Some(false) => Vec::new(),
-            _ => approval::offered(&state.skills, &state.policy, executor.run.unattended),
+            _ => tools::offered(&state.skills, &state.policy, executor.run.unattended),
         },
         options: options(settings)?,
         max_output_tokens: None,

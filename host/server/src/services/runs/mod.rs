@@ -26,7 +26,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-pub use approval::tool_names;
 pub use control::Scheduler;
 pub use delete::{delete, holds_decision, remove, remove_rows};
 pub(super) use questions::record_expired;
