@@ -60,7 +60,7 @@ async fn a_reader_that_asks_for_what_is_gone_is_told_of_the_gap_first() {
 
 #[tokio::test]
 async fn events_go_after_their_time_and_new_ones_follow() {
-    let (server, later) = Server::timed(|config| config.events.keep_days = 1).await;
+    let (server, later) = Server::timed(|config| config.events.keep_days = 2).await;
     let mut due = clock::format(OffsetDateTime::now_utc());
     pruned(&server, "events.prune", &mut due).await;
     server.offline("ada", "echo").await;
@@ -71,7 +71,7 @@ async fn events_go_after_their_time_and_new_ones_follow() {
     later.store(100 * 86_400, Ordering::SeqCst);
     let start = async |home: TempDir, days: i64| {
         let mut settings = config(home.path());
-        settings.events.keep_days = 1;
+        settings.events.keep_days = 2;
         let clock = Clock::new(move || OffsetDateTime::now_utc() + time::Duration::days(days));
         Server::configured(home, settings, clock).await
     };
@@ -80,6 +80,9 @@ async fn events_go_after_their_time_and_new_ones_follow() {
     pruned(&server, "events.prune", &mut due).await;
     assert_ne!(server.events("after=0").await.until("run.completed").await[0].kind, "stream.gap");
     let server = start(server.stop().await, 101).await;
+    pruned(&server, "events.prune", &mut due).await;
+    let server = start(server.stop().await, 102).await;
+    pruned(&server, "events.prune", &mut due).await;
     let gap = first_after_removal(&server).await;
     // No event is left, and positions are not reused.
     let last = gap.data["payload"]["to"].as_i64().unwrap();
@@ -142,8 +145,7 @@ async fn runs_of_chats_go_after_their_time_and_others_stay() {
     let kept = format!("/v1/runs/{}", kept["run_id"].as_str().unwrap());
     assert_eq!(server.get(&kept).await.expect(200)["output"], "one");
     // The next time is visible.
-    let jobs = server.get("/v1/jobs?kind=runs.prune").await.expect(200);
-    assert_eq!(jobs[0]["status"], "due");
+    pruned(&server, "runs.prune", &mut due).await;
 }
 
 #[tokio::test]
@@ -164,4 +166,54 @@ async fn the_space_of_removed_events_is_returned() {
     pruned(&server, "events.prune", &mut due).await;
     let _home = server.stop().await;
     assert!(size() < full / 10, "{} of {full}", size());
+}
+
+/// Returns what is kept of a kind of data.
+async fn kept(server: &Server, query: &str) -> Value {
+    server.get(&format!("/v1/retention?{query}")).await.expect(200)[0].clone()
+}
+
+#[tokio::test]
+async fn too_many_bytes_go_and_a_limit_can_be_tried_before() {
+    let server = Server::start().await;
+    server.offline("ada", "echo").await;
+    let large = "x".repeat(10_000);
+    let old = server.run("ada", &large).await;
+    let chat = |text: &str| json!({ "model": "ada", "messages": [{ "role": "user", "content": text }] });
+    server.post("/v1/chat/completions", chat(&large)).await.expect(200);
+    let new = server.run("ada", "small").await;
+    let all = server.get("/v1/retention").await.expect(200);
+    let ids: Vec<_> = all.as_array().unwrap().iter().map(|kept| kept["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["events", "runs", "chat_runs", "audit", "idempotency_keys"]);
+    assert!(all.as_array().unwrap().iter().all(|kept| kept["removable"] == 0 && kept["next_at"].is_string()), "{all}");
+    let size = all[1]["bytes"].as_i64().unwrap();
+    assert!(size > 20_000 && all[2]["bytes"].as_i64().unwrap() > 20_000, "{all}");
+    // One of two runs is too much, however little it is too much.
+    assert_eq!(kept(&server, &format!("id=runs&keep_bytes={}", size - 1)).await["removable"], 1);
+    assert_eq!(kept(&server, &format!("id=runs&keep_bytes={size}")).await["removable"], 0);
+    assert_eq!(kept(&server, "id=runs&keep_bytes=1").await["removable"], 2);
+    let first = server.events("after=0&event_type=run.completed").await.next().await.unwrap().id;
+    assert!(kept(&server, "id=events&keep_count=1").await["removable"].as_i64() > first);
+    server.get("/v1/retention?keep_days=1").await.error(400, "invalid_input");
+    server.get("/v1/retention?id=audit&keep_bytes=1").await.error(400, "invalid_input");
+    server.get("/v1/retention?id=runs&keep_days=-1").await.error(400, "invalid_query");
+
+    let home = server.stop().await;
+    let server = Server::at(home, |config| {
+        (config.runs.keep_bytes, config.runs.keep_chat_bytes, config.events.keep_bytes) = (10_000, 10_000, 10_000);
+    })
+    .await;
+    removed(&server, &old).await;
+    assert_eq!(first_after_removal(&server).await.kind, "stream.gap");
+    let path = format!("/v1/runs/{}", new["run_id"].as_str().unwrap());
+    assert_eq!(server.get(&path).await.expect(200)["output"], "small");
+    let mut due = String::new();
+    pruned(&server, "runs.prune", &mut due).await;
+    let chats = server.get("/v1/runs?origin=chat_completions").await.expect(200);
+    assert_eq!(chats, json!([]));
+    for id in ["events", "runs", "chat_runs"] {
+        let kept = kept(&server, &format!("id={id}")).await;
+        assert!(kept["bytes"].as_i64().unwrap() <= 10_000, "{kept}");
+        assert_eq!(kept["keep_bytes"], 10_000);
+    }
 }

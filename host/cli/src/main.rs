@@ -25,7 +25,7 @@ use serde_json::json;
 
 use commands::{
     agents, audit, backup, build, completions, components, config, events, grants, health, init, inspect, jobs, new,
-    policy, providers, questions, restore, runs, secrets, serve, skills, tokens, vault,
+    policy, providers, questions, restore, retention, runs, secrets, serve, skills, tokens, vault,
 };
 use failure::{CliResult, Exit, Failure};
 use moxxy_runtime::compile;
@@ -123,6 +123,8 @@ enum Command {
     /// List, show, retry and delete jobs.
     #[command(subcommand)]
     Job(jobs::Command),
+    /// Show how long data is kept, and what would be removed now.
+    Retention(retention::Args),
     /// Write the database and the components into one file, while the server runs or not.
     Backup(backup::Args),
     /// Make a data directory of a backup, and activate it.
@@ -208,6 +210,7 @@ impl Cli {
             Command::Vault(command) => block_on(vault::run(&flags, terminal, command)),
             Command::Audit(command) => block_on(audit::run(&options, &flags, command)),
             Command::Job(command) => block_on(jobs::run(&options, command)),
+            Command::Retention(args) => block_on(retention::run(&options, args)),
             Command::Backup(args) => block_on(backup::run(&flags, terminal, args)),
             Command::Restore(args) => block_on(restore::run(&flags, terminal, args)),
             Command::Token(command) => block_on(tokens::run(&options, command)),

@@ -64,8 +64,7 @@ impl App {
         agents::register_jobs(&app.runs, &app.background);
         installations::remove::register_jobs(&app.components, &app.background);
         audit::register_jobs(&app.access, config.audit.keep_days, &app.background).await?;
-        retention::register_jobs(&app.events, &config.events, &app.background);
-        retention::register_run_jobs(&app.runs, &app.background);
+        retention::register_jobs(config, &app.events, &app.runs, &app.background);
         app.background.start_jobs().await?;
         Ok(app)
     }

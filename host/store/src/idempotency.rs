@@ -1,7 +1,8 @@
 //! Requests with an `Idempotency-Key`.
 
 use moxxy_types::{
-    error::Result,
+    clock::Clock,
+    error::{Error, Result},
     idempotency::{Claim, Earlier, Key},
     ids::RunId,
 };
@@ -9,8 +10,9 @@ use sqlx::FromRow;
 
 use super::{Db, Tx, from_json, to_json};
 
-/// Retention time of a key, in seconds.
-const RETENTION_SECONDS: i64 = 24 * 3600;
+/// Retention time of a key, in days.
+pub const RETENTION_DAYS: i64 = 1;
+const RETENTION_SECONDS: i64 = RETENTION_DAYS * 24 * 3600;
 
 #[derive(FromRow)]
 struct Row {
@@ -33,7 +35,10 @@ pub enum Outcome<'a> {
 /// Claims a key for its first request, or returns the outcome of the earlier request.
 pub async fn claim(tx: &mut Tx, claim: &Claim) -> Result<Option<Earlier>> {
     let (now, oldest) = (tx.now(), tx.after(-RETENTION_SECONDS));
-    sqlx::query("DELETE FROM idempotency WHERE created_at < ?").bind(oldest).execute(&mut **tx).await?;
+    let expired = "DELETE FROM idempotency WHERE caller = ? AND route = ? AND key = ? AND created_at < ?";
+    let key = &claim.key;
+    let expired = sqlx::query(expired).bind(&key.caller).bind(&key.route).bind(&key.text).bind(oldest);
+    expired.execute(&mut **tx).await?;
     let earlier = find(tx, claim).await?;
     if earlier.is_none() {
         sqlx::query("INSERT INTO idempotency (caller, route, key, mac, created_at) VALUES (?, ?, ?, ?, ?)")
@@ -82,6 +87,38 @@ pub async fn record_outcome(tx: &mut Tx, key: &Key, outcome: Outcome<'_>) -> Res
     let query = sqlx::query(sql).bind(run).bind(made).bind(status).bind(headers).bind(body);
     query.bind(&key.caller).bind(&key.route).bind(&key.text).execute(&mut **tx).await?;
     Ok(())
+}
+
+/// Removes up to `max` keys after their time. Returns their number.
+pub async fn prune(tx: &mut Tx, max: i64) -> Result<i64> {
+    let sql = "DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE created_at < ? LIMIT ?)";
+    let oldest = tx.after(-RETENTION_SECONDS);
+    let pruned = sqlx::query(sql).bind(oldest).bind(max).execute(&mut **tx).await?;
+    i64::try_from(pruned.rows_affected()).map_err(Error::internal)
+}
+
+/// Returns the number of keys after their time, counted up to `max`.
+pub async fn removable(db: &mut Db, clock: &Clock, max: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM idempotency WHERE created_at < ? LIMIT ?)";
+    Ok(sqlx::query_scalar(sql).bind(clock.after(-RETENTION_SECONDS)).bind(max).fetch_one(db).await?)
+}
+
+/// Returns the size of the stored response bodies, in bytes.
+pub async fn stored_bytes(db: &mut Db) -> Result<i64> {
+    let sql = "SELECT COALESCE(SUM(octet_length(body)), 0) FROM idempotency WHERE body IS NOT NULL";
+    Ok(sqlx::query_scalar(sql).fetch_one(db).await?)
+}
+
+/// Removes up to `max` of the oldest stored responses. Their keys stay. Returns the number of bytes.
+pub async fn forget_responses(tx: &mut Tx, max: i64) -> Result<i64> {
+    let sql = "WITH oldest AS (SELECT rowid AS id, octet_length(body) AS bytes FROM idempotency
+               WHERE body IS NOT NULL ORDER BY created_at LIMIT ?)
+               SELECT COALESCE(SUM(bytes), 0), json_group_array(id) FROM oldest";
+    let (bytes, ids): (i64, String) = sqlx::query_as(sql).bind(max).fetch_one(&mut **tx).await?;
+    let sql = "UPDATE idempotency SET made = route, status = NULL, headers = NULL, body = NULL
+               WHERE rowid IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(ids).execute(&mut **tx).await?;
+    Ok(bytes)
 }
 
 /// Releases the key of a request that had no effect.

@@ -14,10 +14,13 @@ const INCREMENTAL: i64 = 2;
 /// A run that has ended.
 #[derive(Debug, Clone, FromRow)]
 pub struct EndedRun {
-    pub position: i64,
     pub id: RunId,
     pub session: SessionId,
     pub agent_name: Name,
+    /// When it ended.
+    pub ended_at: String,
+    /// Size of its messages, steps and output.
+    pub bytes: i64,
 }
 
 /// Returns the present as retention took it last, and the time of the clock then.
@@ -33,24 +36,22 @@ pub async fn set_present(tx: &mut Tx, present: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns up to `max` runs after `position` that ended before a time, in order: those of chat completions, or the
-/// others.
-pub async fn ended_runs(db: &mut Db, of_chats: bool, before: &str, position: i64, max: i64) -> Result<Vec<EndedRun>> {
-    let sql = match of_chats {
-        true => {
-            "SELECT r.position, r.id, r.session, a.name AS agent_name FROM runs r
-             JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
-             WHERE r.origin = 'chat_completions' AND r.ended_at < ? AND r.position > ?
-             ORDER BY r.position LIMIT ?"
-        }
-        false => {
-            "SELECT r.position, r.id, r.session, a.name AS agent_name FROM runs r
-             JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
-             WHERE r.origin <> 'chat_completions' AND r.ended_at < ? AND r.position > ?
-             ORDER BY r.position LIMIT ?"
-        }
-    };
-    Ok(sqlx::query_as(sql).bind(before).bind(position).bind(max).fetch_all(db).await?)
+/// Returns up to `max` runs that ended before a time, the oldest first: those of chat completions, or the others. Leaves
+/// out those in which a decision was made that still holds for other runs.
+pub async fn ended_runs(db: &mut Db, of_chats: bool, before: &str, max: i64) -> Result<Vec<EndedRun>> {
+    let sql = "SELECT r.id, r.session, a.name AS agent_name, r.ended_at, r.bytes FROM runs r
+               JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
+               WHERE (r.origin = 'chat_completions') = ? AND r.ended_at < ? AND NOT EXISTS
+               (SELECT 1 FROM questions q JOIN sessions s ON s.id = q.session WHERE q.run = r.id AND q.status = 'answered'
+                AND (q.scope = 'always' OR q.scope = 'session' AND s.closed_at IS NULL))
+               ORDER BY r.ended_at LIMIT ?";
+    Ok(sqlx::query_as(sql).bind(of_chats).bind(before).bind(max).fetch_all(db).await?)
+}
+
+/// Returns the size of the runs that have ended: those of chat completions, or the others.
+pub async fn size_of_ended_runs(db: &mut Db, of_chats: bool) -> Result<i64> {
+    let sql = "SELECT COALESCE(SUM(bytes), 0) FROM runs WHERE (origin = 'chat_completions') = ? AND ended_at > ''";
+    Ok(sqlx::query_scalar(sql).bind(of_chats).fetch_one(db).await?)
 }
 
 /// Returns up to `max` free pages to the file system. Returns whether more are left.

@@ -96,7 +96,13 @@ pub async fn end(
     output: Option<&str>,
     error: Option<&Failure>,
 ) -> Result<bool> {
-    let sql = "UPDATE runs SET status = ?, output = ?, error = ?, ended_at = ? WHERE id = ? AND ended_at IS NULL";
+    let sql =
+        "UPDATE runs SET status = ?1, output = ?2, error = ?3, ended_at = ?4, bytes = COALESCE(octet_length(?2), 0)
+               + (SELECT COALESCE(SUM(octet_length(content) + COALESCE(octet_length(tool_calls), 0)), 0)
+                  FROM messages WHERE run = ?5)
+               + (SELECT COALESCE(SUM(COALESCE(octet_length(input), 0) + COALESCE(octet_length(output), 0)), 0)
+                  FROM steps WHERE run = ?5)
+               WHERE id = ?5 AND ended_at IS NULL";
     let now = tx.now();
     let ended = sqlx::query(sql)
         .bind(status)

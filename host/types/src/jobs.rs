@@ -20,6 +20,8 @@ pub const KEYVALUE_REMOVAL: &str = "keyvalue.remove";
 pub const EVENT_RETENTION: &str = "events.prune";
 /// Kind of the job that removes old runs.
 pub const RUN_RETENTION: &str = "runs.prune";
+/// Kind of the job that removes old idempotency keys.
+pub const IDEMPOTENCY_RETENTION: &str = "idempotency.prune";
 /// Kind of the job that removes old entries of the audit log, and logs its head.
 pub const AUDIT_RETENTION: &str = "audit.prune";
 

@@ -23,6 +23,7 @@ pub mod paging;
 pub mod permissions;
 pub mod policy;
 pub mod questions;
+pub mod retention;
 pub mod runs;
 pub mod secrets;
 pub mod sessions;

@@ -19,6 +19,7 @@ pub(crate) mod policy;
 pub(crate) mod providers;
 pub(crate) mod questions;
 pub(crate) mod restore;
+pub(crate) mod retention;
 pub(crate) mod runs;
 pub(crate) mod secrets;
 pub(crate) mod serve;

@@ -111,6 +111,7 @@ pub struct Audit {
 pub struct Events {
     pub keep_days: i64,
     pub keep_events: i64,
+    pub keep_bytes: i64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -129,7 +130,9 @@ pub struct Runs {
     pub question_time: i64,
     pub retries: usize,
     pub keep_days: i64,
+    pub keep_bytes: i64,
     pub keep_chat_days: i64,
+    pub keep_chat_bytes: i64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -17,6 +17,7 @@ mod openapi;
 mod policy;
 mod providers;
 mod questions;
+mod retention;
 mod runs;
 mod secrets;
 mod sessions;
@@ -166,6 +167,7 @@ fn installed() -> Routes {
         .api_route("/v1/jobs/{job_id}", get("get_job", "Show a job with its last error", jobs::show)
             .merge(delete("delete_job", "Delete a dead job\nIts work is never done.", jobs::delete)))
         .api_route("/v1/jobs/{job_id}/retry", post("retry_job", "Run a job now\nA dead job becomes due again, and its attempts start at 0. Returns 409 while the job is running.", jobs::retry))
+        .api_route("/v1/retention", get("list_retention", "Show how long data is kept, and what would be removed now", retention::list))
         .api_route("/v1/audit", get("list_audit", "Say who did what, newest first", audit::list))
         .api_route("/v1/audit/head", get("audit_head", "Show the audit log's head\nKept elsewhere, it proves that nothing before it was changed since.", audit::head))
         .api_route("/v1/openapi.json", get("openapi", "This document", docs::document))

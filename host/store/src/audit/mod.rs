@@ -208,6 +208,14 @@ pub async fn set_ends(tx: &mut Tx, ends: &Ends, key: &Key) -> Result<()> {
     Ok(())
 }
 
+/// Returns the number of entries that [`prune`] would remove, counted up to `max`.
+pub async fn removable(db: &mut Db, before: &str, max: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM audit
+               WHERE position < COALESCE((SELECT MIN(position) FROM audit WHERE timestamp >= ?), 9223372036854775807)
+               LIMIT ?)";
+    Ok(sqlx::query_scalar(sql).bind(before).bind(max).fetch_one(db).await?)
+}
+
 /// Removes entries older than `before`, from the first on, if they were not tampered with. Clocks may go back,
 /// so an entry stays until all later entries may be removed too. Each of `keys` comes with the position of its
 /// first entry.

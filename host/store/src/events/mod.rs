@@ -136,17 +136,62 @@ pub async fn pruned_behind(db: &mut Db, position: i64, filter: &Filter) -> Resul
     Ok(incomplete.then_some(pruned))
 }
 
-/// Removes up to `max` of the oldest events: those older than `before`, and the first `excess`. Stops at the
-/// first event that stays. Returns the number of removed events.
-pub async fn prune(tx: &mut Tx, before: Option<&str>, excess: i64, max: i64) -> Result<i64> {
-    let sql = "SELECT position, timestamp FROM events ORDER BY position LIMIT ?";
-    let oldest: Vec<(i64, String)> = sqlx::query_as(sql).bind(max).fetch_all(&mut **tx).await?;
-    let old = |timestamp: &str| before.is_some_and(|before| timestamp < before);
-    let removed = (0..).zip(&oldest).take_while(|(index, (_, timestamp))| *index < excess || old(timestamp));
-    let Some((index, (position, _))) = removed.last() else { return Ok(0) };
-    sqlx::query("DELETE FROM events WHERE position <= ?").bind(position).execute(&mut **tx).await?;
-    sqlx::query("UPDATE event_log SET pruned = ?").bind(position).execute(&mut **tx).await?;
-    Ok(index + 1)
+/// Adds the sizes of up to `max` more events to the size of the log. Returns whether more are left.
+pub async fn measure(tx: &mut Tx, max: i64) -> Result<bool> {
+    let sql = "SELECT COUNT(*), MAX(position), SUM(bytes) FROM
+               (SELECT position, octet_length(payload) AS bytes FROM events
+                WHERE position > (SELECT counted_to FROM event_log) ORDER BY position LIMIT ?)";
+    let counted: (i64, Option<i64>, Option<i64>) = sqlx::query_as(sql).bind(max).fetch_one(&mut **tx).await?;
+    let (count, Some(last), bytes) = counted else { return Ok(false) };
+    let sql = "UPDATE event_log SET counted_to = ?, bytes = bytes + ?";
+    sqlx::query(sql).bind(last).bind(bytes).execute(&mut **tx).await?;
+    Ok(count == max)
+}
+
+/// Returns the size of the payloads in the log, as it was last measured, and whether events have been added since.
+pub async fn size(db: &mut Db) -> Result<(i64, bool)> {
+    let last = last_position(db).await?;
+    let sql = "SELECT bytes, counted_to < ? FROM event_log";
+    Ok(sqlx::query_as(sql).bind(last).fetch_one(db).await?)
+}
+
+/// What of the log is removed, oldest first.
+#[derive(Debug, Clone)]
+pub struct Surplus {
+    /// Events before this time.
+    pub before: Option<String>,
+    /// Number of events, or less than 1.
+    pub count: i64,
+    /// Bytes of payloads, or less than 1.
+    pub bytes: i64,
+}
+
+/// Returns the number of the oldest events, up to `max`, that are removed, their bytes, and the position of the last.
+/// The first event that stays ends them.
+pub async fn removable(db: &mut Db, surplus: &Surplus, max: i64) -> Result<(i64, i64, i64)> {
+    let sql = "SELECT position, timestamp, octet_length(payload) FROM events ORDER BY position LIMIT ?";
+    let oldest: Vec<(i64, String, i64)> = sqlx::query_as(sql).bind(max).fetch_all(db).await?;
+    let (mut count, mut bytes, mut last) = (0, 0, 0);
+    for (position, timestamp, size) in oldest {
+        let is_old = surplus.before.as_ref().is_some_and(|before| timestamp < *before);
+        if !(is_old || count < surplus.count || bytes < surplus.bytes) {
+            break;
+        }
+        (count, bytes, last) = (count + 1, bytes + size, position);
+    }
+    Ok((count, bytes, last))
+}
+
+/// Removes up to `max` of the oldest events. Returns their number and bytes.
+pub async fn prune(tx: &mut Tx, surplus: &Surplus, max: i64) -> Result<(i64, i64)> {
+    let (count, bytes, last) = removable(tx, surplus, max).await?;
+    if count > 0 {
+        sqlx::query("DELETE FROM events WHERE position <= ?").bind(last).execute(&mut **tx).await?;
+        // Only what was counted leaves the size.
+        let sql = "UPDATE event_log SET pruned = ?1, bytes = MAX(0, bytes - ?2), counted_to = MAX(counted_to, ?1)";
+        sqlx::query(sql).bind(last).bind(bytes).execute(&mut **tx).await?;
+    }
+    Ok((count, bytes))
 }
 
 /// Whether the agent exists, or the log has events of a former agent of that name.

@@ -9,6 +9,7 @@ use moxxy_types::{
     messages::Message,
     policy::{Policy, Standing},
     questions::{Question, Response},
+    retention::Retention,
     runs::{DailyUsage, Run},
     secrets::Secret,
     sessions::Session,
@@ -93,6 +94,10 @@ examples! {
         "id": JOB, "kind": "question.expire", "agent_id": "ada", "origin": QUESTION, "status": "due",
         "due_at": LATER, "attempts": 0, "last_error": null, "created_by": "server", "created_at": NOW,
     });
+    ResponseBody Vec<Retention>: json!([{
+        "id": "events", "keep_days": 90, "keep_count": 1_000_000, "keep_bytes": 1_000_000_000,
+        "bytes": 48_112, "removable": 12, "next_at": LATER,
+    }]);
     ResponseBody Question: json!({
         "id": QUESTION, "question_id": QUESTION, "kind": "approval", "run_id": RUN, "session_id": SESSION,
         "question": "May `notes__add` be called with these arguments?", "tool": "notes__add",
