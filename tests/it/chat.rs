@@ -224,6 +224,7 @@ async fn what_an_agent_cannot_do_is_refused() {
     ] {
         let answer = server.post(CHAT, with(field, value)).await;
         assert_eq!(answer.body["details"][0]["field"], field, "{answer:?}");
+        assert_eq!(answer.body["error"]["param"], field);
         assert!(answer.headers.get("x-moxxy-run-id").is_none());
         answer.error(400, "invalid_input");
     }
@@ -273,6 +274,8 @@ async fn what_asks_for_nothing_is_passed_over() {
     for unknown in ["nobody", "gpt-4.1", "../ada", ""] {
         let told = server.post(CHAT, asked(unknown, "hello")).await.error(404, "agent_not_found");
         assert!(told.contains(&format!("'{unknown}'")), "{told}");
+        let error = &server.post(CHAT, asked(unknown, "hello")).await.body["error"];
+        assert_eq!((&error["type"], &error["code"]), (&json!("not_found_error"), &json!("agent_not_found")));
     }
     let runs = server.get("/v1/agents/ada/runs").await.expect(200);
     assert_eq!(runs.as_array().unwrap().len(), 10);

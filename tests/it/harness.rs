@@ -246,7 +246,9 @@ impl Answer {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         assert_eq!(self.body["code"], code, "{self:?}");
         assert_eq!(self.body["request_id"], self.headers["x-request-id"].to_str().unwrap());
-        self.body["error"].as_str().unwrap().to_owned()
+        let error = &self.body["error"];
+        // On the routes of OpenAI's API it is an object.
+        error["message"].as_str().or(error.as_str()).unwrap().to_owned()
     }
 }
 

@@ -9,7 +9,7 @@ use moxxy_types::error::{Detail, Error, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::http::net::limits::RateLimited;
+use crate::http::{api::openai_error, net::limits::RateLimited};
 
 pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
@@ -69,17 +69,24 @@ impl ApiError {
         Ok(Self::with_details(status, Problem::new(code, message), Vec::new()))
     }
 
-    /// Renders the response: as RFC 9457 if the client accepts it, in the plain format otherwise.
-    pub(crate) fn render(self, asked: &HeaderMap, request_id: &str) -> Response {
+    /// Returns the `error` of a body in the format of OpenAI's API.
+    pub(crate) fn as_openai(&self) -> Value {
+        openai_error::error(self.0.status, &self.0.problem, &self.0.details)
+    }
+
+    /// Renders the response: as RFC 9457 if the client accepts it, in the plain format otherwise. `is_openai`: on a route
+    /// of OpenAI's API.
+    pub(crate) fn render(self, asked: &HeaderMap, request_id: &str, is_openai: bool) -> Response {
+        let is_problem = accepts(asked, PROBLEM);
         let mut body = json!({
-            "error": self.0.problem.message,
+            "error": if is_openai && !is_problem { self.as_openai() } else { json!(self.0.problem.message) },
             "code": self.0.problem.code,
             "request_id": request_id,
         });
         if !self.0.details.is_empty() {
             extend(&mut body, json!({ "details": self.0.details }));
         }
-        if !accepts(asked, PROBLEM) {
+        if !is_problem {
             return (self.0.status, Json(body)).into_response();
         }
         let title = self.0.status.canonical_reason().unwrap_or_default();

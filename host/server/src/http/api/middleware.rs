@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use crate::{
     http::{
-        api::{answer::ApiError, auth, idempotency, reply},
+        api::{answer::ApiError, auth, idempotency, openai_error, reply},
         net::{
             limits::{Client, Failures, Requests},
             loopback::Peer,
@@ -90,7 +90,7 @@ async fn finalize(State(state): State<HttpState>, mut request: Request, next: Ne
     // A token must not get into the log.
     let path = if holds_token(request.uri()) { "hidden" } else { request.uri().path() };
     let span = tracing::info_span!("request", %id, trace = %trace.id, %method, path);
-    let parent = trace.parent();
+    let (parent, is_openai) = (trace.parent(), openai_error::applies_to(request.uri().path()));
     request.extensions_mut().insert(trace);
     let started = Instant::now();
     let mut response = services::handle_request(next.run(request)).instrument(span.clone()).await;
@@ -101,7 +101,7 @@ async fn finalize(State(state): State<HttpState>, mut request: Request, next: Ne
             state.app.components.record_damage();
         }
         let (parts, _) = response.into_parts();
-        response = answer.render(&headers, &id);
+        response = answer.render(&headers, &id, is_openai);
         // Keeps headers such as `Allow`.
         for (name, value) in &parts.headers {
             response.headers_mut().entry(name).or_insert_with(|| value.clone());

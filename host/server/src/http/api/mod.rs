@@ -6,6 +6,7 @@ pub(super) mod body;
 pub(super) mod extract;
 pub(super) mod idempotency;
 pub(super) mod middleware;
+pub(in crate::http) mod openai_error;
 pub(super) mod paging;
 pub(super) mod prefer;
 pub(super) mod reply;

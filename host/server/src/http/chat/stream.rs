@@ -121,10 +121,7 @@ impl Stage {
 
 /// Renders an error in the format that clients of OpenAI's API expect within a stream.
 fn error_event(error: Error) -> Event {
-    let answer = ApiError::from(error);
-    let problem = answer.problem();
-    let error = json!({ "message": problem.message, "type": "run_failed", "param": null, "code": problem.code });
-    data(&json!({ "error": error }))
+    data(&json!({ "error": ApiError::from(error).as_openai() }))
 }
 
 fn data(value: &Value) -> Event {

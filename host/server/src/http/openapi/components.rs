@@ -1,6 +1,9 @@
 //! The parts that operations share: errors, headers and parameters.
 
+use moxxy_types::error::Problem;
 use serde_json::{Map, Value, json};
+
+use crate::http::api::openai_error;
 
 const REQUEST: &str = "req_019b7c5e-8f00-7000-8000-000000000000";
 
@@ -57,13 +60,22 @@ pub(super) const ERRORS: [(u16, &str, &str, &str, &str); 13] = [
     ),
 ];
 
+/// Begin of the names of errors on the routes of OpenAI's API.
+pub(super) const OPENAI: &str = "OpenAi";
+
 pub(super) fn responses() -> Value {
-    let all = ERRORS.iter().map(|(status, name, text, code, sentence)| {
+    let all = ["", OPENAI].into_iter().flat_map(|prefix| ERRORS.iter().map(move |error| (prefix, error)));
+    let all = all.map(|(prefix, (status, name, text, code, sentence))| {
         let mut response = Map::from_iter([("description".to_owned(), json!(text))]);
         if !code.is_empty() {
             let example = json!({ "error": sentence, "code": code, "request_id": REQUEST });
-            let schema = reference("schemas", "Error");
-            let content = json!({ "schema": schema, "example": example });
+            let mut shown = example.clone();
+            if prefix == OPENAI {
+                let known = axum::http::StatusCode::from_u16(*status).unwrap_or_default();
+                shown["error"] = openai_error::error(known, &Problem::new(*code, *sentence), &[]);
+            }
+            let schema = reference("schemas", &format!("{prefix}Error"));
+            let content = json!({ "schema": schema, "example": shown });
             let mut problem = example;
             if let Some(fields) = problem.as_object_mut() {
                 let title = axum::http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
@@ -81,7 +93,7 @@ pub(super) fn responses() -> Value {
         if matches!(status, 429 | 503) {
             response.insert("headers".into(), json!({ "Retry-After": reference("headers", "Retry-After") }));
         }
-        ((*name).to_owned(), Value::Object(response))
+        (format!("{prefix}{name}"), Value::Object(response))
     });
     Value::Object(all.collect())
 }
@@ -111,6 +123,26 @@ pub(super) fn error_schema() -> Value {
             },
         },
     })
+}
+
+/// Returns the error schema of the routes of OpenAI's API.
+pub(super) fn openai_error_schema() -> Value {
+    let text = |text: &str| json!({ "type": "string", "description": text });
+    let mut schema = error_schema();
+    if let Some(error) = schema.pointer_mut("/properties/error") {
+        *error = json!({
+            "type": "object",
+            "description": "The error, as clients of OpenAI's API read it.",
+            "required": ["message", "type", "code", "param"],
+            "properties": {
+                "message": text("What is wrong, and what to do, for a person."),
+                "type": text("The kind of error, by the status."),
+                "code": text("The same as `code` beside it."),
+                "param": { "type": ["string", "null"], "description": "The first wrong field." },
+            },
+        });
+    }
+    schema
 }
 
 /// Returns the error schema with the members of RFC 9457.

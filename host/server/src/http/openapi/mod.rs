@@ -17,6 +17,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::http::api::openai_error;
 use crate::http::state::HttpState;
 use components::{ERRORS, reference};
 
@@ -93,6 +94,7 @@ fn document(api: &OpenApi) -> Value {
         if let Some(schemas) = schemas.as_object_mut() {
             schemas.insert("Error".into(), components::error_schema());
             schemas.insert("Problem".into(), components::problem_schema());
+            schemas.insert(format!("{}Error", components::OPENAI), components::openai_error_schema());
         }
     }
     document
@@ -143,7 +145,9 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     }
     for (status, name, ..) in ERRORS.iter().filter(|(status, ..)| errors.contains(status)) {
         if let Some(responses) = responses.as_object_mut() {
-            responses.entry(status.to_string()).or_insert_with(|| reference("responses", name));
+            let prefix = if openai_error::applies_to(path) { components::OPENAI } else { "" };
+            let name = format!("{prefix}{name}");
+            responses.entry(status.to_string()).or_insert_with(|| reference("responses", &name));
         }
     }
 }
