@@ -126,6 +126,7 @@ pub struct Runs {
     pub max_cost_per_day: Dollars,
     pub max_output_tokens: u32,
     pub concurrent_sessions: usize,
+    pub concurrent_chats: usize,
     pub queue: u64,
     pub question_time: i64,
     pub retries: usize,

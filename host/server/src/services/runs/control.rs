@@ -1,16 +1,16 @@
 //! State of running sessions: which of them have a worker, how to stop a run, and how many sessions of an agent run
 //! concurrently.
 
+use moxxy_system::fair_semaphore::{FairPermit, FairSemaphore};
 use moxxy_types::{
     agents::AgentKey,
     ids::{RunId, SessionId, StepId},
-    runs::Stop,
+    runs::{Origin, Run, Stop},
 };
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Cancellation tokens and current output of a run.
@@ -39,13 +39,14 @@ pub(super) struct Said {
 pub struct Scheduler {
     state: Mutex<State>,
     concurrent_sessions: usize,
+    concurrent_chats: usize,
 }
 
 #[derive(Debug, Default)]
 struct State {
     sessions: HashSet<SessionId>,
     runs: HashMap<RunId, Control>,
-    agents: HashMap<AgentKey, Arc<Semaphore>>,
+    agents: HashMap<AgentKey, [Arc<FairSemaphore<String>>; 2]>,
 }
 
 impl Control {
@@ -76,9 +77,10 @@ impl Control {
 }
 
 impl Scheduler {
-    /// Creates a scheduler. At most `concurrent_sessions` sessions of one agent run concurrently.
-    pub fn new(concurrent_sessions: usize) -> Self {
-        Self { state: Mutex::default(), concurrent_sessions }
+    /// Creates a scheduler. Of one agent, at most `concurrent_sessions` sessions and `concurrent_chats` sessions of chat
+    /// completions run concurrently.
+    pub fn new(concurrent_sessions: usize, concurrent_chats: usize) -> Self {
+        Self { state: Mutex::default(), concurrent_sessions, concurrent_chats }
     }
 
     /// Returns the output of a run's step so far, from byte `from` on.
@@ -115,10 +117,16 @@ impl Scheduler {
         self.state().runs.remove(run);
     }
 
-    /// Returns the semaphore that limits the concurrent sessions of an agent.
-    pub(super) fn session_permits(&self, agent: AgentKey) -> Arc<Semaphore> {
-        let new = || Arc::new(Semaphore::new(self.concurrent_sessions));
-        Arc::clone(self.state().agents.entry(agent).or_insert_with(new))
+    /// Waits until the session of a run may run. Free places go in turn to those who started the runs.
+    pub(super) async fn session_permit(&self, run: &Run) -> FairPermit<String> {
+        let new = |places| Arc::new(FairSemaphore::new(places, places));
+        let new = || [new(self.concurrent_sessions), new(self.concurrent_chats)];
+        let permits = {
+            let mut state = self.state();
+            let [sessions, chats] = state.agents.entry(run.agent).or_insert_with(new);
+            Arc::clone(if run.origin == Origin::ChatCompletions { chats } else { sessions })
+        };
+        permits.acquire(&run.started_by).await
     }
 
     /// Removes the state of a deleted agent.

@@ -114,7 +114,7 @@ impl Runs {
             components: components.clone(),
             events,
             activation: components.activation,
-            scheduler: Arc::new(Scheduler::new(config.runs.concurrent_sessions)),
+            scheduler: Arc::new(Scheduler::new(config.runs.concurrent_sessions, config.runs.concurrent_chats)),
         }
     }
 

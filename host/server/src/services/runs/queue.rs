@@ -6,7 +6,6 @@ use futures_util::FutureExt as _;
 use moxxy_store as store;
 use moxxy_system::tasks::Policy;
 use moxxy_types::{
-    agents::AgentKey,
     error::{Error, Result},
     ids::{RunId, SessionId},
     runs::Run,
@@ -22,16 +21,18 @@ pub fn wake(runs: &Runs, run: &Run) {
     if runs.activation.is_pending() {
         return;
     }
-    let (worker, agent, session) = (runs.clone(), run.agent, run.session_id.clone());
-    if runs.scheduler.claim(&session) {
-        runs.tasks.spawn("session", Policy::Job, async move { work(&worker, agent, &session).await });
+    let (worker, run) = (runs.clone(), run.clone());
+    if runs.scheduler.claim(&run.session_id) {
+        runs.tasks.spawn("session", Policy::Job, async move { work(&worker, &run).await });
     }
 }
 
-async fn work(runs: &Runs, agent: AgentKey, session: &SessionId) {
+/// Carries out the runs of a session. `first` is that which woke the worker.
+async fn work(runs: &Runs, first: &Run) {
+    let session = &first.session_id;
     let mut again = false;
     loop {
-        let drained = drain(runs, agent, session, again).await;
+        let drained = drain(runs, first, again).await;
         again = drained.is_err();
         if let Err(error) = drained {
             if error.is_database_damaged() {
@@ -54,14 +55,14 @@ async fn work(runs: &Runs, agent: AgentKey, session: &SessionId) {
     }
 }
 
-async fn drain(runs: &Runs, agent: AgentKey, session: &SessionId, again: bool) -> Result<()> {
+async fn drain(runs: &Runs, first: &Run, again: bool) -> Result<()> {
+    let session = &first.session_id;
     if again {
         resume::resume_interrupted(runs, session).await?;
     }
     while let Some(run) = next(runs, session).await? {
-        let permits = runs.scheduler.session_permits(agent);
         let permit = tokio::select! {
-            permit = permits.acquire() => permit.map_err(Error::internal)?,
+            permit = runs.scheduler.session_permit(first) => permit,
             () = runs.tasks.shutdown().cancelled() => return Ok(()),
         };
         let control = runs.scheduler.begin(&run);
