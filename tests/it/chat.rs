@@ -213,7 +213,7 @@ async fn what_an_agent_cannot_do_is_refused() {
         ("tool_choice", function),
         ("n", json!(2)),
         ("response_format", json!({ "type": "json_object" })),
-        ("stop", json!(["END"])),
+        ("stop", json!({ "word": "END" })),
         ("logprobs", json!(true)),
         ("modalities", json!(["text", "audio"])),
         ("audio", json!({ "voice": "alloy" })),
@@ -238,14 +238,9 @@ async fn messages_that_an_agent_cannot_read_are_refused() {
     let image = json!([{ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } }]);
     for (messages, field) in [
         (json!([{ "role": "user", "content": image }]), "messages[0].content"),
-        (json!([{ "role": "user", "content": image }, { "role": "user", "content": "a" }]), "messages[0].content"),
-        (json!([{ "role": "user", "content": " " }]), "messages[0].content"),
-        (json!([{ "role": "user", "content": null }]), "messages[0].content"),
         (json!([{ "role": "user", "content": 7 }]), "messages[0].content"),
         (json!([{ "role": "user", "content": "x".repeat(300_000) }]), "messages[0].content"),
         (json!([{ "role": "root", "content": "a" }]), "messages[0].role"),
-        (json!([{ "role": "user", "content": "a" }, { "role": "assistant", "content": "b" }]), "messages[1].role"),
-        (json!([{ "role": "tool", "content": "a" }]), "messages[0].role"),
     ] {
         let answer = server.post(CHAT, with("messages", messages)).await;
         assert_eq!(answer.body["details"][0]["field"], field, "{answer:?}");
@@ -261,6 +256,7 @@ async fn what_asks_for_nothing_is_passed_over() {
         ("tools", json!([])),
         ("tool_choice", json!("auto")),
         ("n", json!(1)),
+        ("n", json!(1.0)),
         ("response_format", json!({ "type": "text" })),
         ("stop", json!([])),
         ("logprobs", json!(false)),
@@ -278,7 +274,7 @@ async fn what_asks_for_nothing_is_passed_over() {
         assert_eq!((&error["type"], &error["code"]), (&json!("not_found_error"), &json!("agent_not_found")));
     }
     let runs = server.get("/v1/agents/ada/runs").await.expect(200);
-    assert_eq!(runs.as_array().unwrap().len(), 10);
+    assert_eq!(runs.as_array().unwrap().len(), 11);
 }
 
 #[tokio::test]
@@ -325,11 +321,12 @@ async fn a_run_that_fails_says_what_a_client_can_do() {
         ("refusing", error("refused"), 400, "content_refused"),
         ("long", error("context_too_long"), 400, "context_too_long"),
         ("broken", json!({ "trap": true }), 500, "component_trapped"),
-        ("endless", again, 429, "step_limit"),
+        ("endless", again, 400, "step_limit"),
     ] {
         let answer = failing(&server, agent, step, json!({ "max_steps": 2 })).await;
-        // Clients of OpenAI's API retry such failures, unless this header forbids it.
-        assert_eq!(answer.headers["x-should-retry"], "false", "{answer:?}");
+        // Clients of OpenAI's API retry some failures, unless this header forbids it.
+        let is_final = answer.headers.get("x-should-retry").is_some_and(|value| value == "false");
+        assert_eq!(is_final, !matches!(status, 429 | 503), "{answer:?}");
         let run = answer.headers["x-moxxy-run-id"].to_str().unwrap().to_owned();
         answer.error(status, code);
         let run = server.get(&format!("/v1/agents/{agent}/runs/{run}")).await.expect(200);
@@ -349,7 +346,7 @@ async fn a_run_that_fails_says_what_a_client_can_do() {
         server.post("/v1/agents/slow/stop", json!({ "mode": "now" })).await.expect(200)
     };
     let (answer, _) = tokio::join!(server.post(CHAT, asked("slow", "go")), stop);
-    answer.error(409, "run_stopped");
+    answer.error(400, "run_stopped");
 }
 
 #[tokio::test]

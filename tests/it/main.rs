@@ -20,6 +20,7 @@ mod budget;
 mod call_context;
 mod capacity;
 mod chat;
+mod chat_turns;
 mod chromium;
 mod cli;
 mod client_disconnects;

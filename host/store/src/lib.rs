@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod audit;
 pub mod backup;
+pub mod chat_turns;
 pub mod checks;
 pub mod components;
 mod condition;

@@ -22,8 +22,8 @@ macro_rules! select {
 }
 
 pub async fn insert(tx: &mut Tx, run: &QueuedRun<'_>) -> Result<()> {
-    let sql = "INSERT INTO runs (id, agent, session, status, task, started_by, unattended, origin, created_at)
-               VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO runs (id, agent, session, status, task, started_by, unattended, origin, options, created_at)
+               VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)";
     let now = tx.now();
     sqlx::query(sql)
         .bind(run.id.as_str())
@@ -33,6 +33,7 @@ pub async fn insert(tx: &mut Tx, run: &QueuedRun<'_>) -> Result<()> {
         .bind(run.started_by)
         .bind(run.unattended)
         .bind(run.origin)
+        .bind(to_json(run.options)?)
         .bind(now)
         .execute(&mut **tx)
         .await?;

@@ -154,3 +154,9 @@ impl TryFrom<Row> for Step {
         })
     }
 }
+
+/// Whether a run has called a tool. A call that waits for an answer had no effect.
+pub async fn any_tool_call(db: &mut Db, run: &RunId) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM steps WHERE run = ? AND kind = 'tool' AND status <> 'pending')";
+    Ok(sqlx::query_scalar(sql).bind(run.as_str()).fetch_one(db).await?)
+}

@@ -4,6 +4,7 @@ pub mod directory;
 pub mod fair_semaphore;
 pub mod in_flight;
 pub mod json;
+pub mod presence;
 pub mod tasks;
 pub mod telemetry;
 pub mod text;

@@ -124,6 +124,9 @@ pub struct Run {
     /// Whether nobody is there whom it could ask.
     #[serde(skip)]
     pub unattended: bool,
+    #[serde(skip)]
+    #[cfg_attr(feature = "sqlx", sqlx(json))]
+    pub options: RunOptions,
     /// Tool calls that the model requested, made or not.
     #[serde(skip)]
     pub requested_tool_calls: i64,
@@ -148,6 +151,14 @@ pub struct Run {
     pub started_at: Option<String>,
     /// When it ended, in whatever way.
     pub ended_at: Option<String>,
+}
+
+/// Options of a run beside those of its agent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// Words at which an answer ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
 }
 
 /// A duration as the database stores it.
@@ -208,6 +219,7 @@ pub struct QueuedRun<'r> {
     /// Whether nobody is there whom it could ask.
     pub unattended: bool,
     pub origin: Origin,
+    pub options: &'r RunOptions,
 }
 
 /// Filter of a list of runs. An absent field matches every run.

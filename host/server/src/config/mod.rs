@@ -129,6 +129,7 @@ pub struct Runs {
     pub concurrent_chats: usize,
     pub queue: u64,
     pub question_time: i64,
+    pub return_time: u64,
     pub retries: usize,
     pub keep_days: i64,
     pub keep_bytes: i64,

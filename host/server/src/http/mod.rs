@@ -199,7 +199,8 @@ const ANSWER_QUESTION: &str = "Answer a question, or decide on an approval\nThe 
 const SET_TOOL_POLICY: &str = "Set an agent's tool policy\nAs a whole: what is absent is as if it were never set. \
     Decisions that hold for longer than one call are forgotten.";
 const COMPLETE_CHAT: &str = "Talk to an agent as to a model\nFor any client of OpenAI's chat completions. Each request \
-    is a run in a session of its own, in which tools are used as in any other and nobody can be asked. The agent's \
+    is a run, in which tools are used as in any other and nobody can be asked. A conversation that comes again with more \
+    at its end continues its session. The agent's \
     own settings hold: `temperature`, `max_tokens` and whatever else is not named here is passed over. The answer is \
     all that the agent said in the run, the same in pieces and in one. Who leaves before its end stops the run, unless \
     the request has an `Idempotency-Key`, which does nothing for a stream. An error in the midst of a stream is a \

@@ -21,7 +21,7 @@ use crate::{
         reply,
     },
     services::{
-        chat::{self, OutputStream},
+        chat::{self, Attempt, OutputStream},
         runs::Runs,
     },
 };
@@ -29,6 +29,8 @@ use crate::{
 pub(super) use completion::{Completed, Completion};
 pub(super) use request::Request;
 
+/// Header in which some clients of OpenAI's API count how often they repeated a request.
+const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 /// Header that tells clients of OpenAI's API whether to retry a request.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -36,30 +38,44 @@ pub(super) async fn complete(
     State(app): State<App>,
     caller: Caller<RunsWrite>,
     Claimed(claim): Claimed,
+    asked: HeaderMap,
     Json(request): Json<Request>,
 ) -> Result<Completed> {
     let request::ParsedRequest { agent, conversation, format } = request.parse()?;
     let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
     let place = app.events.try_stream(&caller.principal).ok_or_else(full)?;
-    let id = RunId::random();
+    let (id, attempt) = (RunId::random(), attempt(&asked));
     if let Some(format) = format {
         // Subscribes before the run exists, so that no output is missed.
-        let output = OutputStream::new(&app.runs, &id).await?;
-        let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, None).await?;
+        let stop = conversation.options.stop.clone();
+        let mut output = OutputStream::new(&app.runs, &id, false, stop.clone()).await?;
+        let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, attempt, None).await?;
+        if chat_run.before {
+            output = OutputStream::new(&app.runs, &chat_run.run.run_id, true, stop).await?;
+        }
         let headers = headers(&chat_run.run);
         let stream = stream::CompletionStream { runs: app.runs, chat_run, output, format, _place: place };
         return Ok(Completed::Stream(headers, stream.into_response()));
     }
-    let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, claim).await?;
+    let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, attempt, claim).await?;
     let mut headers = headers(&chat_run.run);
     headers.extend(chat_run.before.then_some((REPLAYED, TRUE)));
     let whole = completion(&app.runs, &chat_run.run).await.map_err(|error| {
-        // A retry would repeat the run's effects.
-        let answer = ApiError::from(error).with(SHOULD_RETRY, HeaderValue::from_static("false"));
+        let may_succeed = matches!(error, Error::Exhausted(_) | Error::Unavailable(_));
+        let answer = ApiError::from(error);
+        let answer = match may_succeed {
+            true => answer,
+            false => answer.with(SHOULD_RETRY, HeaderValue::from_static("false")),
+        };
         headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
     });
     chat_run.end();
     whole.map(|completion| Completed::Whole(headers, completion))
+}
+
+fn attempt(headers: &HeaderMap) -> Attempt {
+    let count = headers.get(RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse::<u32>().ok());
+    Attempt { may_be_repeated: count.is_some(), is_repeated: count.is_some_and(|count| count > 0) }
 }
 
 async fn completion(runs: &Runs, run: &Run) -> Result<Completion, Error> {

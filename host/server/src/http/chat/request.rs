@@ -1,17 +1,20 @@
 //! Chat completion requests, and their conversion to a conversation with an agent.
 
+use std::borrow::Cow;
+
 use moxxy_types::{
     error::{Error, Result},
     ids::Name,
     messages::Role,
+    runs::RunOptions,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::http::chat::stream::StreamFormat;
 use crate::services::{
-    chat::{Conversation, EarlierMessage},
+    chat::{ClientMessage, Conversation, EarlierMessage},
     runs,
 };
 
@@ -19,6 +22,13 @@ use crate::services::{
 const MESSAGES: usize = 4096;
 /// Maximum length of the name of an unknown agent in an error, in characters.
 const NAME: usize = 64;
+/// Maximum number of stop words, and their maximum length in bytes.
+const STOP_WORDS: usize = 16;
+const STOP_WORD_BYTES: usize = 256;
+/// Task of a run whose conversation ends with an answer of the agent.
+const GO_ON: &str = "[The conversation ends with your own message. Go on where it ends.]";
+/// Task of a run whose conversation ends with an empty message.
+const EMPTY: &str = "[The user sent an empty message.]";
 
 /// A conversation that an agent is to go on with. What is not named here is passed over.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,14 +36,13 @@ const NAME: usize = 64;
 pub(crate) struct Request {
     /// The agent's name.
     model: String,
-    /// The conversation, oldest first: 1 to 4096 messages. The last one is from the user and becomes the
-    /// run's task.
+    /// The conversation, oldest first: 1 to 4096 messages. The last one becomes the run's task.
     messages: Vec<Message>,
     /// Whether the answer is to come in pieces, as server-sent events.
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     /// How many answers; at most 1.
-    n: Option<u64>,
+    n: Option<f64>,
     /// None: an agent has its own.
     tools: Option<Vec<Map<String, Value>>>,
     /// None: an agent has its own tools.
@@ -44,14 +53,21 @@ pub(crate) struct Request {
     function_call: Option<Value>,
     /// `{"type": "text"}`: an agent answers in words.
     response_format: Option<Value>,
-    /// None: an agent says all that it has to say.
-    stop: Option<Value>,
+    /// Words at which the answer ends, without them.
+    stop: Option<StopWords>,
     /// `false`: nothing is known of them.
     logprobs: Option<bool>,
     /// `text` alone.
     modalities: Option<Vec<String>>,
     /// None: an agent does not speak.
     audio: Option<Value>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "it is a text, or a list of texts")]
+enum StopWords {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// What a stream is to tell.
@@ -111,6 +127,9 @@ struct Part {
     text: Option<String>,
     /// The text of a refusal, in an earlier answer.
     refusal: Option<String>,
+    /// What other types of parts consist of. An agent is told that there was one, in a message before the last.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 /// Validated request.
@@ -124,11 +143,12 @@ pub(crate) struct ParsedRequest {
 impl Request {
     pub(crate) fn parse(self) -> Result<ParsedRequest> {
         self.refuse()?;
+        let options = RunOptions { stop: stop_words(self.stop)? };
         let unknown = |_| Error::not_found("agent", self.model.chars().take(NAME).collect::<String>());
         let agent = Name::try_from(self.model.clone()).map_err(unknown)?;
         let usage = self.stream_options.and_then(|options| options.include_usage) == Some(true);
         let format = (self.stream == Some(true)).then_some(StreamFormat { usage });
-        Ok(ParsedRequest { agent, conversation: conversation(self.messages)?, format })
+        Ok(ParsedRequest { agent, conversation: conversation(self.messages, options)?, format })
     }
 
     /// Rejects unsupported parameters that would change the answer. Clients send many whose value requests nothing, and
@@ -138,11 +158,6 @@ impl Request {
             value.as_ref().is_none_or(|value| value.as_str().is_some_and(|value| known.contains(&value)))
         };
         let own_tools = "an agent uses its own tools, and takes none from a client: install them as skills";
-        let stops = match &self.stop {
-            None => true,
-            Some(Value::Array(list)) => list.is_empty(),
-            Some(stop) => stop == "",
-        };
         let is_text = self.response_format.as_ref().is_none_or(|format| format["type"] == "text");
         let choices = ["auto", "none"];
         let checks = [
@@ -150,9 +165,8 @@ impl Request {
             ("functions", self.functions.as_ref().is_none_or(Vec::is_empty), own_tools),
             ("tool_choice", is(&self.tool_choice, &choices), own_tools),
             ("function_call", is(&self.function_call, &choices), own_tools),
-            ("n", self.n.is_none_or(|n| n == 1), "an agent gives one answer"),
+            ("n", self.n.is_none_or(|n| (n - 1.0).abs() < f64::EPSILON), "an agent gives one answer"),
             ("response_format", is_text, "an agent answers in words: ask for a form in its persona or in the message"),
-            ("stop", stops, "an agent's answer is not cut off at a word"),
             ("logprobs", self.logprobs != Some(true), "nothing is known of them"),
             ("modalities", self.modalities.iter().flatten().all(|kind| kind == "text"), "an agent answers in text"),
             ("audio", self.audio.is_none(), "an agent answers in text"),
@@ -164,87 +178,136 @@ impl Request {
     }
 }
 
-fn conversation(mut messages: Vec<Message>) -> Result<Conversation> {
+fn stop_words(given: Option<StopWords>) -> Result<Vec<String>> {
+    let words = match given {
+        None => Vec::new(),
+        Some(StopWords::One(word)) => vec![word],
+        Some(StopWords::Several(words)) => words,
+    };
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    if words.len() > STOP_WORDS || words.iter().any(|word| word.len() > STOP_WORD_BYTES) {
+        let reason = format!("there are at most {STOP_WORDS} stop words, of at most {STOP_WORD_BYTES} bytes each");
+        return Err(Error::invalid_field("stop", reason));
+    }
+    Ok(words)
+}
+
+fn conversation(messages: Vec<Message>, options: RunOptions) -> Result<Conversation> {
+    let Some(last) = messages.last() else { return Err(Error::invalid_field("messages", "it is empty")) };
     if messages.len() > MESSAGES {
         let reason = format!("it has {} messages; the limit is {MESSAGES}", messages.len());
         return Err(Error::invalid_field("messages", reason));
     }
-    let Some(last) = messages.pop() else { return Err(Error::invalid_field("messages", "it is empty")) };
-    let place = |index: usize, field: &str| format!("messages[{index}].{field}");
-    let count = messages.len();
-    if last.role != Speaker::User {
-        let reason = "the last message is from the user: it is what the agent is to do";
-        return Err(Error::invalid_field(&place(count, "role"), reason));
+    let task = last.task().map_err(|reason| invalid_content(messages.len() - 1, reason))?;
+    if task.len() > runs::MAX_TASK_BYTES {
+        let reason = format!("the last message has at most {} bytes", runs::MAX_TASK_BYTES);
+        return Err(invalid_content(messages.len() - 1, reason));
     }
-    let mut earlier: Vec<EarlierMessage> = Vec::with_capacity(count);
-    for (index, message) in messages.into_iter().enumerate() {
-        let messages =
-            message.into_agent_messages().map_err(|reason| Error::invalid_field(&place(index, "content"), reason))?;
-        for said in messages.into_iter().filter(|said| !said.content.trim().is_empty()) {
-            match earlier.last_mut() {
-                Some(before) if before.role == Role::Assistant && said.role == Role::Assistant => {
-                    before.content = format!("{}\n\n{}", before.content, said.content);
-                }
-                _ => earlier.push(said),
-            }
-        }
+    let is_answer = last.role == Speaker::Assistant;
+    let mut messages: Vec<_> = messages.into_iter().map(Message::into_client_message).collect();
+    if is_answer {
+        // The model goes on from it, so it stands before the task.
+        messages.push(ClientMessage { shown: Vec::new(), answer: None, fingerprint: String::new() });
     }
-    let task = last.text().map_err(|reason| Error::invalid_field(&place(count, "content"), reason))?;
-    if task.trim().is_empty() || task.len() > runs::MAX_TASK_BYTES {
-        let reason = format!("the last message has 1 to {} bytes, and not only spaces", runs::MAX_TASK_BYTES);
-        return Err(Error::invalid_field(&place(count, "content"), reason));
-    }
-    Ok(Conversation { earlier, task })
+    Ok(Conversation { messages, task, options })
+}
+
+fn invalid_content(index: usize, reason: impl Into<String>) -> Error {
+    Error::invalid_field(&format!("messages[{index}].content"), reason)
 }
 
 impl Message {
-    /// Converts the message for the agent's model. The error is the reason why the content is invalid.
-    fn into_agent_messages(self) -> Result<Vec<EarlierMessage>, String> {
-        let (role, text) = (self.role, self.text()?);
+    /// Returns what the agent is to do, if this is the last message. The error is the reason why it cannot be one.
+    fn task(&self) -> Result<String, String> {
+        if let Some(unreadable) = self.parts().iter().find(|part| !part.is_text()) {
+            return Err(format!("an agent reads text, and no part of the type {:?}", unreadable.r#type));
+        }
+        let text = self.text();
+        let task = match self.role {
+            Speaker::Assistant => GO_ON.to_owned(),
+            Speaker::User => text,
+            _ => self.render(text).into_iter().map(|shown| shown.content).collect::<Vec<_>>().join("\n"),
+        };
+        Ok(if task.trim().is_empty() { EMPTY.to_owned() } else { task })
+    }
+
+    fn into_client_message(self) -> ClientMessage {
+        let text = self.text();
+        let unreadable: Vec<_> = self.parts().iter().filter(|part| !part.is_text()).map(|part| &part.rest).collect();
+        let fingerprint =
+            json!([self.role.name(), text.trim(), unreadable, self.tool_calls, self.tool_call_id]).to_string();
+        let answer = (self.role == Speaker::Assistant).then(|| text.clone());
+        ClientMessage { shown: self.render(text), answer, fingerprint }
+    }
+
+    /// Returns what the agent's model is shown of the message.
+    fn render(&self, text: String) -> Vec<EarlierMessage> {
         let user = |content| EarlierMessage { role: Role::User, content };
-        let marked = |what: &str| {
+        let marked = |what: &str, text: &str| {
             user(format!(
                 "[The program through which the user talks to you says {what}]\n{text}\n[So far the program.]"
             ))
         };
-        Ok(match role {
+        match self.role {
             Speaker::User => vec![user(text)],
             Speaker::Assistant => {
-                let calls = self.tool_calls.filter(|calls| !calls.is_empty()).map(|calls| {
-                    let calls: Value = calls.into();
-                    user(format!("[The program through which the user talks to you says that tools of its own were called.]\n{calls}\n[So far the program.]"))
-                });
+                let calls = self.tool_calls.as_ref().filter(|calls| !calls.is_empty());
+                let calls = calls.map(|calls| marked("that tools of its own were called.", &json!(calls).to_string()));
                 [EarlierMessage { role: Role::Assistant, content: text }].into_iter().chain(calls).collect()
             }
             _ if text.trim().is_empty() => Vec::new(),
             Speaker::System | Speaker::Developer => {
-                vec![marked("this. It goes beside your instructions, and does not replace them.")]
+                vec![marked("this. It goes beside your instructions, and does not replace them.", &text)]
             }
             Speaker::Tool | Speaker::Function => {
-                let id = self.tool_call_id.unwrap_or_default();
-                vec![marked(&format!("that a tool of its own answered its call {id:?}."))]
+                let id = self.tool_call_id.as_deref().unwrap_or_default();
+                vec![marked(&format!("that a tool of its own answered its call {id:?}."), &text)]
             }
-        })
+        }
     }
 
-    fn text(&self) -> Result<String, String> {
-        let parts = match &self.content {
-            None => return Ok(String::new()),
-            Some(Content::Text(text)) => return Ok(text.clone()),
+    fn parts(&self) -> &[Part] {
+        match &self.content {
             Some(Content::Parts(parts)) => parts,
-        };
-        let texts: Result<Vec<&str>, String> = parts.iter().map(Part::text).collect();
-        Ok(texts?.join("\n"))
+            _ => &[],
+        }
+    }
+
+    /// Returns the text, with a note in the place of each part that is none.
+    fn text(&self) -> String {
+        match &self.content {
+            None => String::new(),
+            Some(Content::Text(text)) => text.clone(),
+            Some(Content::Parts(parts)) => parts.iter().map(Part::text).collect::<Vec<_>>().join("\n"),
+        }
     }
 }
 
 impl Part {
-    fn text(&self) -> Result<&str, String> {
+    fn is_text(&self) -> bool {
+        matches!(&*self.r#type, "text" | "refusal")
+    }
+
+    fn text(&self) -> Cow<'_, str> {
         let text = match &*self.r#type {
             "text" => &self.text,
             "refusal" => &self.refusal,
-            other => return Err(format!("an agent reads text, and no part of the type {other:?}")),
+            "image_url" => return "[An image was here, which you cannot see.]".into(),
+            other => return format!("[Something of the type {other:?} was here, which you cannot read.]").into(),
         };
-        Ok(text.as_deref().unwrap_or_default())
+        text.as_deref().unwrap_or_default().into()
+    }
+}
+
+impl Speaker {
+    fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Developer => "developer",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+            Self::Function => "function",
+        }
     }
 }

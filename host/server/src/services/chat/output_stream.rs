@@ -11,7 +11,7 @@ use moxxy_types::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::services::{
-    chat::{FINAL_EVENTS, MESSAGE_SEPARATOR, shutting_down},
+    chat::{FINAL_EVENTS, MESSAGE_SEPARATOR, answer::shutting_down, stop_words::StopWords},
     runs::Runs,
 };
 
@@ -22,6 +22,8 @@ pub struct OutputStream {
     run: RunId,
     subscription: Subscription,
     position: StreamPosition,
+    stop: StopWords,
+    is_over: bool,
 }
 
 /// Progress in the output: the text that was passed on.
@@ -55,17 +57,35 @@ struct CompleteMessage {
 }
 
 impl OutputStream {
-    /// Subscribes to the output of a run before it is created.
-    pub async fn new(runs: &Runs, run: &RunId) -> Result<Self> {
+    /// Subscribes to the output of a run, from its beginning if that may have been missed, and up to one of the words
+    /// `stop`.
+    pub async fn new(runs: &Runs, run: &RunId, has_begun: bool, stop: Vec<String>) -> Result<Self> {
         let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(FINAL_EVENTS);
         let filter =
             Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };
-        let subscription = Subscription::new(&runs.events, &runs.store, filter, None).await?;
-        Ok(Self { runs: runs.clone(), run: run.clone(), subscription, position: StreamPosition::default() })
+        let subscription = Subscription::new(&runs.events, &runs.store, filter, has_begun.then_some(0)).await?;
+        let (runs, run, stop) = (runs.clone(), run.clone(), StopWords::new(stop));
+        Ok(Self { runs, run, subscription, position: StreamPosition::default(), stop, is_over: false })
     }
 
     /// Returns the next text, or `None` when the run has ended.
     pub async fn next(&mut self) -> Result<Option<String>> {
+        while !self.is_over {
+            let words = match self.next_of_run().await? {
+                Some(words) => self.stop.pass(&words),
+                None => {
+                    self.is_over = true;
+                    self.stop.rest()
+                }
+            };
+            if !words.is_empty() {
+                return Ok(Some(words));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn next_of_run(&mut self) -> Result<Option<String>> {
         loop {
             let event = tokio::select! {
                 event = self.subscription.next() => event?,

@@ -10,7 +10,7 @@ use moxxy_types::{
     ids::{ModelCallId, Name, RunId, StepId},
     model_calls::{ModelCall, NewModelCall, Status},
     money::Price,
-    runs::{Failure, RunUsage, StepKind, StepUsage},
+    runs::{Failure, RunOptions, RunUsage, StepKind, StepUsage},
 };
 use serde_json::json;
 
@@ -116,7 +116,7 @@ pub(super) async fn prepare(
             Some(false) => Vec::new(),
             _ => tools::offered(&state.skills, &state.policy, executor.run.unattended),
         },
-        options: options(settings)?,
+        options: options(settings, &executor.run.options)?,
         max_output_tokens: None,
         response_schema: None,
         idempotency_key: None,
@@ -143,9 +143,10 @@ pub(super) async fn prepare(
     Ok(Ok(Call { request, left_out, shortened, beginning, bytes, demand, limits, names, again }))
 }
 
-/// Returns the options of an agent for a request.
-fn options(settings: &Settings) -> Result<models::ModelOptions> {
-    let ModelOptions { reasoning_effort, thinking, top_p, stop, extra } = settings.options.clone();
+/// Returns the options of an agent and of its run for a request.
+fn options(settings: &Settings, of_run: &RunOptions) -> Result<models::ModelOptions> {
+    let ModelOptions { reasoning_effort, thinking, top_p, mut stop, extra } = settings.options.clone();
+    stop.extend(of_run.stop.iter().cloned());
     let extra = (!extra.is_empty()).then(|| serde_json::to_string(&extra)).transpose().map_err(Error::internal)?;
     Ok(models::ModelOptions {
         temperature: settings.temperature.map(|temperature| temperature as f32),

@@ -41,7 +41,7 @@ use moxxy_store::{
     events::{self, Events as Broadcast, Subscription},
     idempotency::Outcome,
 };
-use moxxy_system::tasks::Tasks;
+use moxxy_system::{presence::Presence, tasks::Tasks};
 use moxxy_types::{
     agents::AgentKey,
     error::{Error, Result},
@@ -49,7 +49,7 @@ use moxxy_types::{
     idempotency::{Claim, Earlier},
     ids::{Name, RunId},
     paging::{Page, PageRequest},
-    runs::{Filter, Origin, QueuedRun, Run, RunUsage, Status, Step, Stop},
+    runs::{Filter, Origin, QueuedRun, Run, RunOptions, RunUsage, Status, Step, Stop},
     sessions::default_conversation,
     tokens::Principal,
 };
@@ -64,6 +64,8 @@ pub struct Runs {
     pub(super) events: Broadcast,
     pub(super) activation: Activation,
     pub(super) scheduler: Arc<Scheduler>,
+    /// Clients that wait for the answer of a run.
+    pub(super) present: Presence<RunId>,
 }
 
 /// Maximum length of a task, in bytes.
@@ -115,6 +117,7 @@ impl Runs {
             events,
             activation: components.activation,
             scheduler: Arc::new(Scheduler::new(config.runs.concurrent_sessions, config.runs.concurrent_chats)),
+            present: Presence::default(),
         }
     }
 
@@ -183,6 +186,7 @@ pub async fn start(
                     started_by: principal.name(),
                     unattended: false,
                     origin: Origin::Api,
+                    options: &RunOptions::default(),
                 };
                 store::runs::insert(tx, &new).await?;
                 Ok(Started { run: queued(tx, &id, principal.name(), claim.as_ref()).await?, before: false })
