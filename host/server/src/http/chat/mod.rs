@@ -1,6 +1,7 @@
 //! `/v1/chat/completions`: agents as models, for clients of OpenAI's API.
 
 mod completion;
+pub(super) mod conversation;
 mod request;
 mod stream;
 
