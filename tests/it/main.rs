@@ -89,6 +89,7 @@ mod skills;
 mod sse_resume;
 mod stopping;
 mod storage;
+mod strict_session;
 mod tls;
 mod tokens;
 mod tool_names;
