@@ -170,6 +170,26 @@ async fn tries_end_where_there_is_no_less_to_show() {
 }
 
 #[tokio::test]
+async fn a_message_that_never_fits_stops_no_other_run() {
+    let server = Server::start().await;
+    let config = json!({
+        "steps": [{ "text": "fine", "most_bytes": 6000 }], "repeat": true, "model": { "context_window": 2000 },
+    });
+    server.scripted_with("ada", config.clone(), json!({})).await;
+    server.run("ada", "go").await;
+    let run = server.run("ada", &"too many words ".repeat(1000)).await;
+    assert_eq!(run["error"]["code"], "context_too_long", "{run}");
+    assert_eq!(server.run("ada", "and now?").await["output"], "fine");
+    // The same for an answer of a model with a larger window.
+    let mut large = config.clone();
+    large["steps"] = json!([{ "text": "an answer ".repeat(1000) }]);
+    server.patch("/v1/providers/ada", json!({ "config": large })).await.expect(200);
+    server.run("ada", "go").await;
+    server.patch("/v1/providers/ada", json!({ "config": config })).await.expect(200);
+    assert_eq!(server.run("ada", "and now?").await["output"], "fine");
+}
+
+#[tokio::test]
 async fn a_prompt_begins_at_the_same_message_until_it_is_full_again() {
     let server = Server::start().await;
     let config =

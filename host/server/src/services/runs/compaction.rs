@@ -1,8 +1,8 @@
 //! Compaction of a conversation that exceeds the context window. First, results that take more than a quarter of it are
 //! shortened. If that is not enough, messages are dropped in groups, the oldest first, until half of the window is
 //! free, so that the prompt then begins at the same message for many calls and services can cache it. A message that
-//! calls tools stays together with the results. The task and the newest group are always kept. Notes tell the model
-//! about both; the stored history is unchanged.
+//! calls tools stays together with the results. The task and the newest group are always kept, unless that group is of an
+//! earlier run and does not fit. Notes tell the model about both; the stored history is unchanged.
 //!
 //! Sizes are in bytes, because only the provider knows how its model counts tokens. Usually 3 or 4 bytes of text make
 //! a token; hard limits assume 2.
@@ -105,12 +105,17 @@ pub(super) fn fit(history: &[Message], run: &RunId, room: u64, left_out: usize) 
 /// and the number of shortened results.
 fn drop_oldest(groups: &mut [Group], room: u64) -> (Option<usize>, usize) {
     let tasks: u64 = groups.iter().filter(|group| group.task).map(|group| group.size).sum();
-    let (mut left, mut begins_at, mut shortened) = ((room / 2).saturating_sub(tasks), None, 0);
-    let (mut is_newest, mut is_full) = (true, false);
+    let (room, mut left) = (room.saturating_sub(tasks), (room / 2).saturating_sub(tasks));
+    let (mut begins_at, mut shortened) = (None, 0);
+    let (mut is_of_run, mut is_newest, mut is_full) = (true, true, false);
     for group in groups.iter_mut().rev() {
-        if is_newest && !group.task {
-            shortened += shorten(group, room.saturating_sub(tasks));
-        } else if !group.task {
+        if group.task {
+            is_of_run = false;
+        } else if is_newest {
+            shortened += shorten(group, room);
+            // What another run left behind must not make this one fail.
+            is_full = !is_of_run && group.size > room;
+        } else {
             is_full |= group.size > left;
         }
         group.kept = group.task || !is_full;
