@@ -17,7 +17,7 @@ use crate::{
     outcomes::outcome,
     peer::Peer,
 };
-use plans::{BEGINNING, Ending, KINDS, MAX_STEPS, Plan, Random};
+use plans::{BEGINNING, Ending, KINDS, MAX_STEPS, MAX_TOOL_CALLS, Plan, Random};
 use service::Services;
 
 /// Number of runs.
@@ -42,7 +42,7 @@ async fn create(server: &Server, peer: &Peer) {
     }
     let agent = json!({
         "name": "ada", "provider": "strict", "model": "m", "fallbacks": [{ "provider": "spare", "model": "m" }],
-        "persona": "You count words.", "limits": { "max_steps": MAX_STEPS },
+        "persona": "You count words.", "limits": { "max_steps": MAX_STEPS, "max_tool_calls": MAX_TOOL_CALLS },
     });
     server.post("/v1/agents", agent).await.expect(201);
     server.install("ada", "text").await;
@@ -84,6 +84,13 @@ async fn carry_out(server: Server, services: &Services, task: &str, ending: Endi
             assert_eq!(run["status"], "waiting", "{run}");
             server.post(&stop(&run), json!({ "mode": "now" })).await.expect(200)
         }
+        Ending::OutOfTime => {
+            let limit = |seconds: Option<u64>| json!({ "limits": { "max_seconds": seconds } });
+            server.patch("/v1/agents/ada", limit(Some(1))).await.expect(200);
+            let run = server.run("ada", task).await;
+            server.patch("/v1/agents/ada", limit(None)).await.expect(200);
+            run
+        }
         Ending::Restarted => {
             let run = server.start_run("ada", new).await;
             until_begun(&mut events).await;
@@ -102,6 +109,7 @@ async fn check(server: &Server, services: &Services, what: &str, run: &Value, en
     let expected = match ending {
         Ending::Completed | Ending::Restarted => ("completed", None),
         Ending::Failed(code) => ("failed", Some(code)),
+        Ending::OutOfTime => ("failed", Some("time_limit")),
         _ => ("cancelled", None),
     };
     let (_, _, refusals) = services.totals();
@@ -139,12 +147,15 @@ async fn check_database(server: Server) {
     }
 }
 
-/// Returns the plans of all runs in a random order, with two restarts.
+/// Returns the plans of all runs in a random order.
 fn plans(random: &mut Random) -> Vec<(&'static str, Plan)> {
     let mut kinds: Vec<_> = KINDS.iter().flat_map(|&(name, count, plan)| vec![(name, plan); count]).collect();
-    kinds.resize_with(RUNS, || ("a restart", plans::restart));
     random.shuffle(&mut kinds);
-    kinds.into_iter().map(|(name, plan)| (name, plan(random))).collect()
+    let mut plan = |make: fn(&mut Random) -> Plan| {
+        let (plan, count) = (make(random), 3 + random.below(30));
+        if plan.task.is_empty() { Plan { task: random.words(count), ..plan } } else { plan }
+    };
+    kinds.into_iter().map(|(name, make)| (name, plan(make))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,9 +171,8 @@ async fn a_session_stays_usable_whatever_happens_in_it() {
         let what = format!("seed {seed}, run {number}, {name}");
         println!("{what}");
         services.reply(plan.replies);
-        let count = 3 + random.below(30);
         let run;
-        (server, run) = carry_out(server, &services, &random.words(count), plan.ending).await;
+        (server, run) = carry_out(server, &services, &plan.task, plan.ending).await;
         check(&server, &services, &what, &run, plan.ending).await;
         if !plan.partial.is_empty() {
             expected.insert(

@@ -83,7 +83,8 @@ fn wrong_message(message: &Value, open: &mut HashSet<String>, is_strict: bool) -
         return Some("it is empty");
     }
     let is_known = |name: &String| FIELDS.contains(&name.as_str());
-    (!message.as_object()?.keys().all(is_known)).then_some("it has an unknown field")
+    let is_known = !is_strict || message.as_object()?.keys().all(is_known);
+    (!is_known).then_some("it has an unknown field")
 }
 
 fn has_null(value: &Value) -> bool {

@@ -64,7 +64,6 @@ pub(super) struct Services {
 /// Shares of the prompts that were equal to the beginning of the one before.
 #[derive(Debug)]
 pub(super) struct CachedShares {
-    pub requests: usize,
     /// Number of times that the beginning of the prompt moved.
     pub cuts: usize,
     /// Median between cuts.
@@ -117,8 +116,8 @@ impl Services {
             let [one, two] = [0, 1].map(|index| json!(pair[index]).to_string().into_bytes());
             let same = one.iter().zip(&two).take_while(|(one, two)| one == two).count();
             all = (all.0 + same, all.1 + two.len());
-            // The first message after the system's.
-            if pair[0].get(1) != pair[1].get(1) {
+            // The first messages after the system's; the very first may be the note on what is left out.
+            if pair[0].iter().zip(&pair[1]).skip(1).take(2).any(|(one, two)| one != two) {
                 cuts += 1;
                 continue;
             }
@@ -127,13 +126,7 @@ impl Services {
         }
         shares.sort_by(f64::total_cmp);
         let share = |(same, bytes): (usize, usize)| same as f64 / bytes as f64;
-        CachedShares {
-            requests: record.prompts.len(),
-            cuts,
-            median: shares[shares.len() / 2],
-            between_cuts: share(kept),
-            overall: share(all),
-        }
+        CachedShares { cuts, median: shares[shares.len() / 2], between_cuts: share(kept), overall: share(all) }
     }
 }
 
