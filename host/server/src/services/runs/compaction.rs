@@ -1,8 +1,10 @@
-//! Compaction of a conversation that exceeds the context window. First, results that take more than a quarter of it are
-//! shortened. If that is not enough, messages are dropped in groups, the oldest first, until half of the window is
-//! free, so that the prompt then begins at the same message for many calls and services can cache it. A message that
-//! calls tools stays together with the results. The task and the newest group are always kept, unless that group is of an
-//! earlier run and does not fit. Notes tell the model about both; the stored history is unchanged.
+//! Compaction of a conversation that exceeds the context window. Results of more than a quarter of it are shortened to
+//! that where the prompt up to them takes more than three quarters. This depends only on what precedes a result, so that
+//! the prompt's beginning stays the same and services can cache it. If that is not enough, messages are dropped in
+//! groups, the oldest first, until half of the window is free, so that the prompt then begins at the same message for
+//! many calls. A message that calls tools stays together with the results. The task and the newest group are always
+//! kept, unless that group is of an earlier run and does not fit. Notes tell the model about both; the stored history is
+//! unchanged.
 //!
 //! Sizes are in bytes, because only the provider knows how its model counts tokens. Usually 3 or 4 bytes of text make
 //! a token; hard limits assume 2.
@@ -83,16 +85,12 @@ pub(super) fn size(messages: &[models::Message]) -> u64 {
 pub(super) fn fit(history: &[Message], run: &RunId, room: u64, left_out: usize) -> Result<Context> {
     let mut groups = groups(history, run)?;
     let room = room.saturating_sub(NOTE);
-    let total = |groups: &[Group]| groups.iter().map(|group| group.size).sum::<u64>();
-    let (mut shortened, mut begins_at) = (0, None);
-    if total(&groups) > room {
-        shortened = groups.iter_mut().map(|group| shorten_each(group, room / 4)).sum();
+    let tasks: u64 = groups.iter().filter(|group| group.task).map(|group| group.size).sum();
+    let (room_aside, mut begins_at) = (room.saturating_sub(tasks), None);
+    if late(&groups, room).map(|(_, size)| size).sum::<u64>() > room_aside {
+        begins_at = drop_oldest(&mut groups, room_aside, (room / 2).saturating_sub(tasks));
     }
-    if total(&groups) > room {
-        let more;
-        (begins_at, more) = drop_oldest(&mut groups, room);
-        shortened = shortened.max(more);
-    }
+    let shortened = shorten_late(&mut groups, room, room_aside);
     let left_out = left_out + groups.iter().filter(|group| !group.kept).map(|group| group.count).sum::<usize>();
     let mut messages: Vec<_> = groups.into_iter().filter(|group| group.kept).flat_map(|group| group.shown).collect();
     if left_out > 0 {
@@ -101,33 +99,70 @@ pub(super) fn fit(history: &[Message], run: &RunId, room: u64, left_out: usize) 
     Ok(Context { messages: messages::alternate(messages), left_out, shortened, begins_at })
 }
 
-/// Drops the oldest groups until half of `room` is free. Returns the index of the message with which the prompt begins,
-/// and the number of shortened results.
-fn drop_oldest(groups: &mut [Group], room: u64) -> (Option<usize>, usize) {
-    let tasks: u64 = groups.iter().filter(|group| group.task).map(|group| group.size).sum();
-    let (room, mut left) = (room.saturating_sub(tasks), (room / 2).saturating_sub(tasks));
-    let (mut begins_at, mut shortened) = (None, 0);
-    let (mut is_of_run, mut is_newest, mut is_full) = (true, true, false);
+/// Returns for each kept group but the task whether its long results are shortened, and its size then.
+fn late(groups: &[Group], room: u64) -> impl Iterator<Item = (bool, u64)> {
+    groups.iter().filter(|group| group.is_counted()).scan(0, move |before, group| {
+        let is_late = *before + group.size > room / 4 * 3;
+        let size = if is_late { group.size_with(room / 4) } else { group.size };
+        *before += size;
+        Some((is_late, size))
+    })
+}
+
+/// Drops the oldest groups but the task, so that the others take `left` bytes. The newest one may take `room` bytes.
+/// Returns the index of the message with which the prompt begins.
+fn drop_oldest(groups: &mut [Group], room: u64, mut left: u64) -> Option<usize> {
+    let (mut is_of_run, mut is_newest, mut is_full, mut begins_at) = (true, true, false, None);
     for group in groups.iter_mut().rev() {
         if group.task {
             is_of_run = false;
-        } else if is_newest {
-            shortened += shorten(group, room);
-            // What another run left behind must not make this one fail.
-            is_full = !is_of_run && group.size > room;
         } else {
-            is_full |= group.size > left;
+            // What another run left behind must not make this one fail.
+            is_full |= if is_newest { !is_of_run && group.size_with(RESULT) > room } else { group.size > left };
+            left = left.saturating_sub(group.size);
+            is_newest = false;
         }
         group.kept = group.task || !is_full;
         if !is_full {
             begins_at = Some(group.index);
         }
-        if !group.task {
-            left = left.saturating_sub(group.size);
-            is_newest = false;
-        }
     }
-    (begins_at, shortened)
+    begins_at
+}
+
+/// Shortens the long results of late groups, and those of the newest one so that all fit into `room_aside` bytes beside
+/// the task. Returns the number of shortened results.
+fn shorten_late(groups: &mut [Group], room: u64, room_aside: u64) -> usize {
+    let sizes: Vec<_> = late(groups, room).collect();
+    let (mut shortened, mut used) = (0, 0);
+    for (group, (is_late, _)) in groups.iter_mut().filter(|group| group.is_counted()).zip(&sizes) {
+        shortened += if *is_late { shorten_each(group, room / 4) } else { 0 };
+        used += group.size;
+    }
+    match groups.iter_mut().rfind(|group| group.is_counted()) {
+        Some(newest) if used > room_aside => {
+            let others = used - newest.size;
+            shortened.max(shorten(newest, room_aside.saturating_sub(others)))
+        }
+        _ => shortened,
+    }
+}
+
+impl Group {
+    /// Whether its size counts beside that of the task.
+    fn is_counted(&self) -> bool {
+        self.kept && !self.task
+    }
+
+    /// Returns its size if each of its results has at most `most` bytes.
+    fn size_with(&self, most: u64) -> u64 {
+        let parts = self.shown.iter().flat_map(|message| &message.parts);
+        let excess = parts.filter_map(|part| match part {
+            models::Part::ToolResult(result) => Some(length(&result.content).saturating_sub(most.max(RESULT))),
+            _ => None,
+        });
+        self.size - excess.sum::<u64>()
+    }
 }
 
 fn groups(history: &[Message], run: &RunId) -> Result<Vec<Group>> {
