@@ -169,7 +169,6 @@ async fn a_session_stays_usable_whatever_happens_in_it() {
     let mut expected = HashMap::new();
     for (number, (name, plan)) in plans(&mut random).into_iter().enumerate() {
         let what = format!("seed {seed}, run {number}, {name}");
-        println!("{what}");
         services.reply(plan.replies);
         let run;
         (server, run) = carry_out(server, &services, &plan.task, plan.ending).await;
@@ -183,11 +182,16 @@ async fn a_session_stays_usable_whatever_happens_in_it() {
     }
     assert_eq!(partial_messages(&server).await, expected);
     let usage = server.get("/v1/agents/ada/usage").await.expect(200);
-    println!("{usage}");
+    for day in usage.as_array().unwrap() {
+        assert_eq!((&day["reserved_tokens"], day["reserved_cost"].as_f64()), (&json!(0), Some(0.0)), "{usage}");
+    }
     check_database(server).await;
     let (requests, too_long, _) = services.totals();
     let shares = services.cached_shares();
+    assert!(shares.changed.is_empty(), "seed {seed}: {}", shares.changed.join("\n\n"));
     println!("{requests} requests, {too_long} too long, {shares:?}");
+    // The window is learned once, and one task exceeds it.
+    assert!(too_long <= 2, "seed {seed}: {too_long} requests were too long");
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     outcome(
         &format!("session of {RUNS} runs, seed {seed}"),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, process::Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -127,5 +127,40 @@ impl Validator {
         process.requests.write_all(format!("{body}\n").as_bytes()).await.unwrap();
         let verdict = process.verdicts.next_line().await.unwrap().expect("the validator ended");
         (verdict != "ok").then_some(verdict)
+    }
+}
+
+#[tokio::test]
+async fn requests_that_strict_services_refuse_are_found() {
+    let validator = Validator::start();
+    let user = json!({ "role": "user", "content": "go" });
+    let says = |text: &str| json!({ "role": "assistant", "content": text });
+    let calls = |id: &str| {
+        json!({ "role": "assistant", "content": "", "tool_calls": [{
+        "id": id, "type": "function", "function": { "name": "f", "arguments": "{}" }
+    }] })
+    };
+    let result = |id: &str| json!({ "role": "tool", "content": "1", "tool_call_id": id });
+    let (nine, other) = ("abcdefgh1", "abcdefgh2");
+    let thinks = json!({ "role": "assistant", "content": "a", "reasoning_content": "b" });
+    // The messages, and whether our rules and the library find what is wrong with them.
+    let cases = [
+        (json!([user, calls(nine), result(nine)]), false, false),
+        (json!([user, says("a")]), true, true),
+        (json!([user, says(""), user]), true, false),
+        (json!([user, calls(nine), user]), true, true),
+        (json!([user, calls(nine), result(other)]), true, true),
+        (json!([user, calls(nine), result(nine), user]), true, false),
+        (json!([user, calls("call_1"), result("call_1")]), true, true),
+        (json!([user, thinks, user]), true, true),
+        (json!([user, { "role": "assistant", "content": null }, user]), true, false),
+    ];
+    for (messages, is_broken, is_refused) in cases {
+        let body = json!({ "model": "m", "messages": messages });
+        assert_eq!(broken(&body, true).is_some(), is_broken, "{messages}");
+        if let Some(validator) = &validator {
+            let refused = validator.broken(&body).await;
+            assert_eq!(refused.is_some(), is_refused, "{messages}: {refused:?}");
+        }
     }
 }

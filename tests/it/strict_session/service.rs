@@ -66,6 +66,8 @@ pub(super) struct Services {
 pub(super) struct CachedShares {
     /// Number of times that the beginning of the prompt moved.
     pub cuts: usize,
+    /// Requests between cuts that changed more than the last message of the one before.
+    pub changed: Vec<String>,
     /// Median between cuts.
     pub median: f64,
     /// Of all bytes between cuts.
@@ -111,7 +113,7 @@ impl Services {
 
     pub(super) fn cached_shares(&self) -> CachedShares {
         let record = self.record();
-        let (mut shares, mut cuts, mut kept, mut all) = (Vec::new(), 0, (0, 0), (0, 0));
+        let (mut shares, mut changed, mut cuts, mut kept, mut all) = (Vec::new(), Vec::new(), 0, (0, 0), (0, 0));
         for pair in record.prompts.windows(2) {
             let [one, two] = [0, 1].map(|index| json!(pair[index]).to_string().into_bytes());
             let same = one.iter().zip(&two).take_while(|(one, two)| one == two).count();
@@ -121,12 +123,15 @@ impl Services {
                 cuts += 1;
                 continue;
             }
+            if !pair[1].starts_with(&pair[0][..pair[0].len() - 1]) {
+                changed.push(format!("{}\n{}", json!(pair[0]), json!(pair[1])));
+            }
             kept = (kept.0 + same, kept.1 + two.len());
             shares.push(same as f64 / two.len() as f64);
         }
         shares.sort_by(f64::total_cmp);
         let share = |(same, bytes): (usize, usize)| same as f64 / bytes as f64;
-        CachedShares { cuts, median: shares[shares.len() / 2], between_cuts: share(kept), overall: share(all) }
+        CachedShares { cuts, changed, median: shares[shares.len() / 2], between_cuts: share(kept), overall: share(all) }
     }
 }
 
