@@ -129,9 +129,9 @@ pub(super) const KINDS: [Kind; 43] = [
         Plan { replies, ending: Ending::StoppedAfterStep, ..completes(Vec::new()) }
     }),
     ("a question", 1, |random| {
-        let ask = call(1, &random.id(), "ask_user", "{\"question\": \"Which?\"}");
-        let (id, partner) = (random.id(), ask);
-        let made = calls(vec![random.count(0, &id), partner]);
+        let (count_id, ask_id) = (random.id(), random.id());
+        let ask = call(1, &ask_id, "ask_user", "{\"question\": \"Which?\"}");
+        let made = calls(vec![random.count(0, &count_id), ask]);
         let replies = vec![Whole(vec![text("I ask. "), made, finish("tool_calls")])];
         Plan { replies, ending: Ending::StoppedWhileWaiting, ..completes(Vec::new()) }
     }),

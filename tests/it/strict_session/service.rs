@@ -164,7 +164,7 @@ async fn complete(
         }
         record.prompts.push(body["messages"].as_array().unwrap().clone());
     }
-    let reply = record.replies.pop_front().unwrap_or_else(|| Reply::Status(500, "no reply is left"));
+    let reply = record.replies.pop_front().unwrap_or(Reply::Status(500, "no reply is left"));
     drop(record);
     services.arrived.notify_one();
     send(reply, &services.go_on)
