@@ -9,8 +9,9 @@ use moxxy_sdk::{
     http::{Lines, Response},
     provider::{
         Chunk, Chunks, Error, Key, Manifest, Model, Provider, Request, Role, Service, Source, StopReason, Usage,
+        parse_json,
     },
-    serde_json::{self, Value, json},
+    serde_json::{Value, json},
 };
 
 struct Whisper;
@@ -68,24 +69,16 @@ fn service() -> Result<Service, Error> {
 impl Source for Words {
     /// Reads a line. A stream that ends without its last one is no answer.
     fn advance(&mut self, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let cut = || Error::Transport("the service broke off".into());
-        let line = self.0.next().ok_or_else(cut)??;
+        let line = self.0.next().ok_or_else(Error::broken_off)??;
         if line.is_empty() {
             return Ok(());
         }
-        let line: Value = serde_json::from_str(&line).map_err(|error| Error::Transport(error.to_string()))?;
+        let line: Value = parse_json(&line)?;
         let text = |name: &str| line.get(name).and_then(Value::as_str);
         chunks.extend(text("word").map(|word| Chunk::Text(word.into())));
         if let Some(end) = text("end") {
             let count = |name: &str| line.get(name).and_then(Value::as_u64).unwrap_or(0);
-            let (input_tokens, output_tokens) = (count("read"), count("wrote"));
-            chunks.push_back(Chunk::Usage(Usage {
-                input_tokens,
-                output_tokens,
-                cached_input_tokens: 0,
-                cache_write_tokens: 0,
-                reasoning_tokens: 0,
-            }));
+            chunks.push_back(Chunk::Usage(Usage::new(count("read"), count("wrote"))));
             chunks.push_back(Chunk::Stop(match end {
                 "done" => StopReason::EndTurn,
                 "full" => StopReason::MaxTokens,

@@ -23,7 +23,7 @@ pub struct Event {
 }
 
 /// The server-sent events of a body, each as soon as it is complete. One that the end of the body cuts
-/// off does not count, unless [`keep_last`](Self::keep_last) says so. Comments, unless
+/// off does not count, unless they are [`lenient`](Self::lenient). Comments, unless
 /// [`with_comments`](Self::with_comments) asks for them, and events without data are passed over; after an error there
 /// are no more.
 ///
@@ -45,7 +45,7 @@ pub struct Events<R> {
     lines: Lines<R>,
     limit: usize,
     is_first: bool,
-    keeps_last: bool,
+    is_lenient: bool,
     has_comments: bool,
     has_ended: bool,
 }
@@ -63,7 +63,7 @@ impl<R: Read> Events<R> {
             lines: Lines::new(reader),
             limit: LIMIT,
             is_first: true,
-            keeps_last: false,
+            is_lenient: false,
             has_comments: false,
             has_ended: false,
         }
@@ -84,15 +84,20 @@ impl<R: Read> Events<R> {
         Self { lines: self.lines.limit(bytes), limit: bytes, ..self }
     }
 
-    /// Counts an event that the end of the body cuts off, because some services leave out the last line end.
+    /// Accepts what services send in place of such a stream: a last event that the end of the body cuts off, because
+    /// its blank line is missing, and a body that is one JSON value, which makes one event.
     ///
     /// ```
-    /// let mut events = moxxy_sdk::http::Events::new(&b"data: one"[..]).keep_last();
-    /// assert_eq!(events.next().unwrap().unwrap().data, "one");
+    /// let data = |body: &'static str| {
+    ///     let mut events = moxxy_sdk::http::Events::new(body.as_bytes()).lenient();
+    ///     events.next().unwrap().unwrap().data
+    /// };
+    /// assert_eq!(data("data: one"), "one");
+    /// assert_eq!(data("{\n  \"text\": \"one\"\n}"), "{\n  \"text\": \"one\"\n}");
     /// ```
     #[must_use]
-    pub fn keep_last(self) -> Self {
-        Self { keeps_last: true, ..self }
+    pub fn lenient(self) -> Self {
+        Self { is_lenient: true, ..self }
     }
 
     /// Yields comments as well, as events of the name `:`. Services send them to say that they are still at work.
@@ -120,7 +125,10 @@ impl<R: Read> Events<R> {
         let (mut name, mut data) = (String::new(), None::<String>);
         for line in self.lines.by_ref() {
             let line = line?;
-            let line = if std::mem::take(&mut self.is_first) { line.trim_start_matches('\u{feff}') } else { &*line };
+            if !line.is_empty() && std::mem::take(&mut self.is_first) && self.is_lenient && line.starts_with(['{', '['])
+            {
+                return self.whole(line).map(Some);
+            }
             if line.is_empty() {
                 match data.take().filter(|data| !data.is_empty()) {
                     Some(data) if name.is_empty() => return Ok(Some(Event { name: "message".to_owned(), data })),
@@ -129,7 +137,7 @@ impl<R: Read> Events<R> {
                 }
                 continue;
             }
-            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let (field, value) = line.split_once(':').unwrap_or((&line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match (field, &mut data) {
                 ("", None) if self.has_comments => {
@@ -147,8 +155,22 @@ impl<R: Read> Events<R> {
                 _ => {}
             }
         }
-        let last = data.filter(|data| self.keeps_last && !data.is_empty());
+        let last = data.filter(|data| self.is_lenient && !data.is_empty());
         Ok(last.map(|data| Event { name: if name.is_empty() { "message".to_owned() } else { name }, data }))
+    }
+
+    /// Reads the rest of a body that is one JSON value.
+    fn whole(&mut self, first_line: String) -> Result<Event, Error> {
+        let mut data = first_line;
+        for line in self.lines.by_ref() {
+            let line = line?;
+            if data.len() + line.len() >= self.limit {
+                return Err(Error::TooLarge(format!("the response has more than {} bytes", self.limit)));
+            }
+            data.push('\n');
+            data.push_str(&line);
+        }
+        Ok(Event { name: "message".to_owned(), data })
     }
 }
 

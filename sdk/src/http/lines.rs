@@ -8,7 +8,8 @@ use super::{Error, response::reason};
 pub(super) const LIMIT: usize = 4 * 1024 * 1024;
 
 /// The lines of a body, without their ends, which are LF, CRLF or CR. A line without an end counts if it
-/// is the last one; what is no UTF-8 becomes `�`; after an error there are no more.
+/// is the last one; a byte order mark at the start does not count; what is no UTF-8 becomes `�`; after an error there
+/// are no more.
 ///
 /// [`Response::lines`](super::Response::lines) makes one. It is how services send a stream of JSON
 /// values, of which each is a line:
@@ -29,6 +30,7 @@ pub(super) const LIMIT: usize = 4 * 1024 * 1024;
 pub struct Lines<R> {
     reader: BufReader<R>,
     limit: usize,
+    is_first: bool,
     /// Whether a LF that comes next belongs to the line before.
     after_return: bool,
     has_ended: bool,
@@ -42,7 +44,7 @@ impl<R: Read> Lines<R> {
     /// assert_eq!(lines.collect::<Result<Vec<_>, _>>().unwrap(), ["one", "two"]);
     /// ```
     pub fn new(reader: R) -> Self {
-        Self { reader: BufReader::new(reader), limit: LIMIT, after_return: false, has_ended: false }
+        Self { reader: BufReader::new(reader), limit: LIMIT, is_first: true, after_return: false, has_ended: false }
     }
 
     /// Allows lines of at most so many bytes, in place of 4 MiB. A longer one is an error.
@@ -100,7 +102,13 @@ impl<R: Read> Iterator for Lines<R> {
         if self.has_ended {
             return None;
         }
-        let line = self.line().transpose();
+        let mut line = self.line().transpose();
+        if std::mem::take(&mut self.is_first)
+            && let Some(Ok(first)) = &mut line
+            && first.starts_with('\u{feff}')
+        {
+            first.remove(0);
+        }
         self.has_ended = !matches!(line, Some(Ok(_)));
         line
     }
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_end_is_one_and_a_break_is_an_error() {
-        let mut lines = Lines::new(Drip("a\r\n\rb\n\nä\r".into()));
+        let mut lines = Lines::new(Drip("\u{feff}a\r\n\rb\n\nä\r".into()));
         let read: Vec<_> = lines.by_ref().take(5).collect::<Result<_, _>>().unwrap();
         assert_eq!(read, ["a", "", "b", "", "ä"]);
         assert_eq!(lines.next(), Some(Err(Error::Broken("gone".into()))));

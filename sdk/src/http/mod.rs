@@ -40,7 +40,7 @@ mod response;
 pub use error::Error;
 pub use events::{Event, Events};
 pub use lines::Lines;
-pub use request::Request;
+pub use request::{Request, encode};
 pub use response::Response;
 
 /// Begins a GET request.

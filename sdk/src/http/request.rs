@@ -216,8 +216,12 @@ impl Request {
     }
 }
 
-/// Everything but letters, digits and `-._~` as `%XX`.
-fn encode(text: &str) -> String {
+/// Encodes a text for a segment of a path or a part of a query: everything but letters, digits and `-._~` as `%XX`.
+///
+/// ```
+/// assert_eq!(moxxy_sdk::http::encode("a/b ü"), "a%2Fb%20%C3%BC");
+/// ```
+pub fn encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

@@ -1,8 +1,8 @@
 //! A completion made of what a service streams.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::{Chunk, Error};
+use super::{Chunk, Error, join_surrogates, json::Joiner};
 
 /// What a service streams, which [`Chunks`] pulls.
 pub trait Source {
@@ -56,12 +56,41 @@ pub struct Chunks<S> {
     ready: VecDeque<Chunk>,
     failure: Option<Error>,
     has_ended: bool,
+    joiners: Joiners,
+}
+
+/// Join the characters that came in two pieces: of the text, of the thoughts, and of the arguments of each call.
+#[derive(Debug, Default)]
+struct Joiners {
+    text: Joiner,
+    thoughts: Joiner,
+    arguments: BTreeMap<u32, Joiner>,
 }
 
 impl<S: Source> Chunks<S> {
     /// The chunks of a source. See [`Chunks`] for an example.
     pub fn of(source: S) -> Self {
-        Self { source, ready: VecDeque::new(), failure: None, has_ended: false }
+        Self { source, ready: VecDeque::new(), failure: None, has_ended: false, joiners: Joiners::default() }
+    }
+}
+
+impl Joiners {
+    /// Returns a chunk without halves of characters, or nothing if it is one.
+    fn join(&mut self, chunk: Chunk) -> Option<Chunk> {
+        let text = |text: String| Some(text).filter(|text| !text.is_empty());
+        match chunk {
+            Chunk::Text(piece) => text(self.text.push(piece)).map(Chunk::Text),
+            Chunk::ThinkingDelta(piece) => text(self.thoughts.push(piece)).map(Chunk::ThinkingDelta),
+            Chunk::Thinking(mut thinking) => {
+                thinking.text = thinking.text.map(join_surrogates);
+                Some(Chunk::Thinking(thinking))
+            }
+            Chunk::ToolCall(mut delta) => {
+                delta.arguments = self.arguments.entry(delta.index).or_default().push(delta.arguments);
+                Some(Chunk::ToolCall(delta))
+            }
+            other => Some(other),
+        }
     }
 }
 
@@ -71,8 +100,16 @@ impl<S: Source> Iterator for Chunks<S> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
-                self.has_ended |= matches!(chunk, Chunk::Stop(_));
-                return Some(Ok(chunk));
+                let is_stop = matches!(chunk, Chunk::Stop(_));
+                if is_stop && let Some(half) = self.joiners.text.finish() {
+                    self.ready.push_front(chunk);
+                    return Some(Ok(Chunk::Text(half.into())));
+                }
+                self.has_ended |= is_stop;
+                match self.joiners.join(chunk) {
+                    Some(chunk) => return Some(Ok(chunk)),
+                    None => continue,
+                }
             }
             if let Some(error) = self.failure.take() {
                 return Some(Err(error));

@@ -40,6 +40,17 @@ impl Error {
         Self::Unsupported(Unsupported { message: message.into(), adaptation: adaptation.into() })
     }
 
+    /// The service ended its stream before it said that this is all.
+    ///
+    /// ```
+    /// # use moxxy_sdk::provider::Error;
+    /// let error = Error::broken_off();
+    /// # assert!(matches!(error, Error::Transport(_)));
+    /// ```
+    pub fn broken_off() -> Self {
+        Self::Transport("the service broke off before its answer was whole".to_owned())
+    }
+
     /// The kind of error that a status is, by itself.
     ///
     /// ```

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Image, Message, ModelOptions, Part, Request, Role, ToolCall, ToolCallDelta};
+use super::{Image, Message, ModelOptions, Part, Request, Role, ToolCall, ToolCallDelta, Usage};
 
 impl Request {
     /// A request for a model that says nothing yet, for tests.
@@ -39,6 +39,25 @@ impl Request {
     /// ```
     pub fn is_adapted(&self, adaptation: &str) -> bool {
         self.adaptations.iter().any(|known| known == adaptation)
+    }
+
+    /// Returns the name of the tool that a call of the conversation was for. Services that number no calls want it with
+    /// a result.
+    ///
+    /// ```
+    /// use moxxy_sdk::provider::{Message, Part, Request, Role, ToolCall};
+    ///
+    /// let call = Part::ToolCall(ToolCall::new("call-1", "greet", "{}"));
+    /// let messages = vec![Message::new(Role::Assistant, vec![call])];
+    /// let request = Request { messages, ..Request::new("large-1") };
+    /// assert_eq!(request.tool_name("call-1"), Some("greet"));
+    /// ```
+    pub fn tool_name(&self, call_id: &str) -> Option<&str> {
+        let parts = self.messages.iter().rev().flat_map(|message| &message.parts);
+        parts.into_iter().find_map(|part| match part {
+            Part::ToolCall(call) if call.id == call_id => Some(&*call.name),
+            _ => None,
+        })
     }
 }
 
@@ -162,5 +181,19 @@ impl ToolCallDelta {
     /// ```
     pub fn new(index: u32, arguments: impl Into<String>) -> Self {
         Self { index, id: None, name: None, arguments: arguments.into(), opaque: None }
+    }
+}
+
+impl Usage {
+    /// Usage of which only the totals are known.
+    ///
+    /// ```
+    /// use moxxy_sdk::provider::Usage;
+    ///
+    /// let usage = Usage { cached_input_tokens: 50, ..Usage::new(60, 12) };
+    /// # assert_eq!((usage.input_tokens, usage.output_tokens, usage.reasoning_tokens), (60, 12, 0));
+    /// ```
+    pub fn new(input_tokens: u64, output_tokens: u64) -> Self {
+        Self { input_tokens, output_tokens, cached_input_tokens: 0, cache_write_tokens: 0, reasoning_tokens: 0 }
     }
 }

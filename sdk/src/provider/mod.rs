@@ -41,6 +41,7 @@
 mod chunks;
 mod error;
 mod headers;
+mod json;
 mod key;
 mod known;
 mod message;
@@ -59,6 +60,7 @@ use crate::{
 pub use crate::manifest::Manifest;
 pub use chunks::{Chunks, Source};
 pub use headers::with_headers;
+pub use json::{join_surrogates, or_absent, parse_json};
 pub use key::Key;
 pub use known::{KnownModel, KnownPrice};
 /// What a completion is asked for, what it yields, and what models and messages are made of. `wit/models.wit`

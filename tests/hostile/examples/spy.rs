@@ -7,8 +7,6 @@ mod body;
 mod calls;
 #[path = "../../../example-skills/providers/openai/src/dialect.rs"]
 mod dialect;
-#[path = "../../../example-skills/providers/openai/src/json.rs"]
-mod json;
 #[path = "../../../example-skills/providers/openai/src/models.rs"]
 mod models;
 #[path = "../../../example-skills/providers/openai/src/opaque.rs"]
@@ -96,7 +94,7 @@ impl Provider for Spy {
         let post = service.post(&options.path(&request.model)?)?.json(&body);
         let known = refusal::Known::of(&request);
         let response = service.send(post).map_err(|error| known.adapt(error))?;
-        let stream = Stream::open(response, options.base_url, known, warnings)?;
+        let stream = Stream::new(response, options.base_url, known, warnings);
         Ok(Spying { chunks: Chunks::of(stream), last: None, halves })
     }
 }

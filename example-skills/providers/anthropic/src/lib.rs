@@ -58,7 +58,7 @@ impl Provider for Anthropic {
         if let Some(key) = request.idempotency_key {
             post = post.header("Idempotency-Key", key);
         }
-        Stream::open(service.send(post)?).map(Chunks::of)
+        Ok(Chunks::of(Stream::new(service.send(post)?)))
     }
 }
 

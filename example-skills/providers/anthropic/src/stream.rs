@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use moxxy_sdk::{
     http::{Events, Response},
-    provider::{Chunk, Error, Refusal, Source, StopReason, ToolCallDelta},
+    provider::{Chunk, Error, Source, StopReason, ToolCallDelta, parse_json},
 };
 use serde_json::{Map, Value};
 
@@ -37,17 +37,9 @@ enum Open {
 }
 
 impl Stream {
-    pub(crate) fn open(response: Response) -> Result<Self, Error> {
-        let media_type = response.header("Content-Type").unwrap_or_default();
-        if media_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
-            let refused = Refusal::read(response);
-            return Err(match refused.body().get("error").is_some() {
-                true => refusal::in_stream(refused.body().clone()),
-                false => Error::Transport("the service does not stream its answer".to_owned()),
-            });
-        }
+    pub(crate) fn new(response: Response) -> Self {
         let (blocks, at, counted) = Default::default();
-        Ok(Self { events: response.events(), blocks, at, counted, stop_reason: None })
+        Self { events: response.events().lenient(), blocks, at, counted, stop_reason: None }
     }
 
     fn begin(&mut self, number: u64, block: Map<String, Value>, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
@@ -86,7 +78,7 @@ impl Stream {
         match (delta.kind.as_deref().unwrap_or_default(), self.blocks.get_mut(&number)) {
             ("text_delta", _) => self.say(delta.text.unwrap_or_default(), chunks),
             ("input_json_delta", Some(Open::Call { index, has_begun, .. })) => {
-                let arguments = delta.partial_json.unwrap_or_default();
+                let arguments = arguments(delta.partial_json);
                 if !arguments.is_empty() {
                     *has_begun = true;
                     chunks.push_back(Chunk::ToolCall(ToolCallDelta {
@@ -120,6 +112,17 @@ impl Stream {
         Ok(())
     }
 
+    /// Takes a whole message in place of a stream.
+    fn whole(&mut self, message: Event, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        for (number, block) in (0..).zip(message.content) {
+            self.begin(number, block, chunks)?;
+            chunks.extend(self.blocks.remove(&number).and_then(Open::finish));
+        }
+        chunks.extend(message.usage.map(|usage| self.counted.update(&usage)));
+        self.stop_reason = message.stop_reason;
+        self.end(chunks)
+    }
+
     fn say(&mut self, text: String, chunks: &mut VecDeque<Chunk>) {
         if !text.is_empty() {
             self.at.text += text.len();
@@ -129,14 +132,18 @@ impl Stream {
 
     fn end(&mut self, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
         chunks.extend(std::mem::take(&mut self.blocks).into_values().filter_map(Open::finish));
-        let without = || Error::Transport("the service ended its answer without saying why".to_owned());
-        let reason = self.stop_reason.take().ok_or_else(without)?;
-        chunks.push_back(Chunk::Stop(match &*reason {
-            "end_turn" | "stop_sequence" => StopReason::EndTurn,
-            "tool_use" => StopReason::ToolUse,
-            "max_tokens" | "model_context_window_exceeded" => StopReason::MaxTokens,
-            "refusal" => StopReason::Refusal,
-            _ => StopReason::Other(reason),
+        let said = self.at != Position::default();
+        let reason = self.stop_reason.take().filter(|reason| !reason.is_empty());
+        chunks.push_back(Chunk::Stop(match reason.as_deref() {
+            Some("end_turn" | "stop_sequence") => StopReason::EndTurn,
+            Some("tool_use") => StopReason::ToolUse,
+            Some("max_tokens" | "model_context_window_exceeded") => StopReason::MaxTokens,
+            Some("refusal") => StopReason::Refusal,
+            Some(other) => StopReason::Other(other.to_owned()),
+            // Some services only say that this is all.
+            None if self.at.calls > 0 => StopReason::ToolUse,
+            None if said => StopReason::EndTurn,
+            None => return Err(Error::Transport("the service ended its answer without saying anything".to_owned())),
         }));
         Ok(())
     }
@@ -144,10 +151,12 @@ impl Stream {
 
 impl Source for Stream {
     fn advance(&mut self, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let cut = || Error::Transport("the service broke off before its answer was whole".to_owned());
-        let data = self.events.next().ok_or_else(cut)??.data;
-        let event: Event = serde_json::from_str(&data)
-            .map_err(|error| Error::Transport(format!("the service sent what makes no sense: {error:.200}")))?;
+        let data = match self.events.next() {
+            // The answer is whole without the service's word for it.
+            None | Some(Err(_)) if self.stop_reason.is_some() => return self.end(chunks),
+            event => event.ok_or_else(Error::broken_off)??.data,
+        };
+        let event: Event = parse_json(&data)?;
         let number = event.index.unwrap_or(0);
         match &*event.kind {
             "message_start" => {
@@ -163,11 +172,21 @@ impl Source for Stream {
                 self.stop_reason = reason.or(self.stop_reason.take());
             }
             "message_stop" => self.end(chunks)?,
-            "error" => return Err(refusal::in_stream(serde_json::from_str(&data).unwrap_or_default())),
+            "message" => self.whole(event, chunks)?,
+            "error" => return Err(refusal::in_stream(parse_json(&data)?)),
             // Such as `ping`.
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Returns a piece of a call's arguments: text that is JSON, or the object itself.
+fn arguments(piece: Option<Value>) -> String {
+    match piece {
+        Some(Value::String(text)) => text,
+        Some(object @ Value::Object(_)) => object.to_string(),
+        _ => String::new(),
     }
 }
 

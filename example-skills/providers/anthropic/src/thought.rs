@@ -1,6 +1,6 @@
 //! Thoughts: gathered from the stream, kept as they are, and put back where they stood.
 
-use moxxy_sdk::provider::{Chunk, Part, Thinking};
+use moxxy_sdk::provider::{Chunk, Part, Thinking, join_surrogates};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -31,7 +31,8 @@ impl Thought {
 
     pub(crate) fn finish(self) -> Chunk {
         let text = self.block.get("thinking").and_then(Value::as_str).filter(|text| !text.is_empty());
-        let (text, opaque) = (text.map(str::to_owned), serde_json::to_vec(&self).unwrap_or_default());
+        let (text, opaque) = (text.map(str::to_owned), serde_json::to_string(&self).unwrap_or_default());
+        let opaque = join_surrogates(opaque).into_bytes();
         Chunk::Thinking(Thinking { text, opaque })
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use moxxy_sdk::provider::or_absent;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
@@ -75,17 +76,26 @@ pub(crate) struct Mark {
     pub ttl: Option<&'static str>,
 }
 
-/// An event of the stream. Whatever may be absent may be null as well.
+/// An event of the stream. A field of an unexpected type counts as absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Event {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "or_absent")]
     pub kind: String,
+    #[serde(deserialize_with = "or_absent")]
     pub index: Option<u64>,
+    #[serde(deserialize_with = "or_absent")]
     pub message: Option<Begun>,
+    #[serde(deserialize_with = "or_absent")]
     pub content_block: Option<Map<String, Value>>,
+    #[serde(deserialize_with = "or_absent")]
     pub delta: Option<Delta>,
     pub usage: Option<Value>,
+    /// Of a whole message in place of a stream.
+    #[serde(deserialize_with = "or_absent")]
+    pub content: Vec<Map<String, Value>>,
+    #[serde(deserialize_with = "or_absent")]
+    pub stop_reason: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,11 +107,15 @@ pub(crate) struct Begun {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Delta {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", deserialize_with = "or_absent")]
     pub kind: Option<String>,
+    #[serde(deserialize_with = "or_absent")]
     pub text: Option<String>,
-    pub partial_json: Option<String>,
+    pub partial_json: Option<Value>,
+    #[serde(deserialize_with = "or_absent")]
     pub thinking: Option<String>,
+    #[serde(deserialize_with = "or_absent")]
     pub signature: Option<String>,
+    #[serde(deserialize_with = "or_absent")]
     pub stop_reason: Option<String>,
 }

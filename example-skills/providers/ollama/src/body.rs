@@ -52,18 +52,15 @@ pub(crate) fn of<'a>(request: &'a Request, options: &'a Options) -> Result<Body<
 fn messages(request: &Request) -> Result<Vec<Said<'_>>, Error> {
     let system = request.system.as_deref().map(|text| Said { content: text.into(), ..Said::nothing("system") });
     let mut messages: Vec<Said<'_>> = system.into_iter().collect();
-    // Results name the tool, not the call.
-    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
     for message in &request.messages {
         for part in &message.parts {
-            match part {
-                Part::ToolCall(call) => drop(names.insert(&call.id, &call.name)),
-                Part::ToolResult(result) => messages.push(Said {
+            if let Part::ToolResult(result) = part {
+                messages.push(Said {
                     content: result.content.as_str().into(),
-                    tool_name: names.get(result.call_id.as_str()).copied(),
+                    // Results name the tool, not the call.
+                    tool_name: request.tool_name(&result.call_id),
                     ..Said::nothing("tool")
-                }),
-                _ => {}
+                });
             }
         }
         match message.role {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use moxxy_sdk::{
     http::{Lines, Response},
-    provider::{Chunk, Error, Source, StopReason, Thinking, ToolCallDelta, Usage},
+    provider::{Chunk, Error, Source, StopReason, Thinking, ToolCallDelta, Usage, parse_json},
 };
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ impl Stream {
         if self.calls > CALLS {
             return Err(Error::Transport(format!("the server makes more than {CALLS} tool calls at once")));
         }
-        let arguments = Value::Object(made.function.arguments.unwrap_or_default()).to_string();
+        let arguments = arguments(made.function.arguments);
         let (id, name) = (made.id.filter(|id| !id.is_empty()), Some(made.function.name));
         Ok(Chunk::ToolCall(ToolCallDelta { index, id, name, arguments, opaque: None }))
     }
@@ -80,13 +80,11 @@ impl Stream {
 
 impl Source for Stream {
     fn advance(&mut self, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let cut = || Error::Transport("the server broke off before its answer was whole".to_owned());
-        let line = self.lines.next().ok_or_else(cut)??;
+        let line = self.lines.next().ok_or_else(Error::broken_off)??;
         if line.trim().is_empty() {
             return Ok(());
         }
-        let line: Line = serde_json::from_str(&line)
-            .map_err(|error| Error::Transport(format!("the server sent what makes no sense: {error:.200}")))?;
+        let line: Line = parse_json(&line)?;
         if let Some(error) = line.error.filter(|error| !error.is_null()) {
             return Err(refusal::in_stream(json!({ "error": error })));
         }
@@ -100,16 +98,17 @@ impl Source for Stream {
     }
 }
 
-fn usage(read: Option<Value>, written: Option<Value>) -> Option<Chunk> {
-    let count = |count: Option<&Value>| count.and_then(Value::as_u64).unwrap_or(0);
-    (read.is_some() || written.is_some()).then(|| {
-        Chunk::Usage(Usage {
-            input_tokens: count(read.as_ref()),
-            cached_input_tokens: 0,
-            cache_write_tokens: 0,
-            output_tokens: count(written.as_ref()),
-            // Thoughts are among the output, and nobody says how many.
-            reasoning_tokens: 0,
-        })
-    })
+fn usage(read: Option<u64>, written: Option<u64>) -> Option<Chunk> {
+    // Thoughts are among the output, and nobody says how many.
+    let usage = Usage::new(read.unwrap_or(0), written.unwrap_or(0));
+    (read.is_some() || written.is_some()).then_some(Chunk::Usage(usage))
+}
+
+/// Returns the arguments of a call: an object, or text that is one.
+fn arguments(arguments: Option<Value>) -> String {
+    match arguments {
+        Some(Value::String(text)) => text,
+        Some(object @ Value::Object(_)) => object.to_string(),
+        _ => "{}".to_owned(),
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use moxxy_sdk::provider::or_absent;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
 #[derive(Serialize)]
 pub(crate) struct Body<'a> {
@@ -64,23 +65,30 @@ pub(crate) struct Function<'a> {
     pub parameters: &'a RawValue,
 }
 
-/// A line of the stream. Whatever may be absent may be null as well.
+/// A line of the stream. A field of an unexpected type counts as absent, unless the answer depends on it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Line {
     pub message: Option<Piece>,
+    #[serde(deserialize_with = "or_absent")]
     pub done: Option<bool>,
+    #[serde(deserialize_with = "or_absent")]
     pub done_reason: Option<String>,
-    pub prompt_eval_count: Option<Value>,
-    pub eval_count: Option<Value>,
+    #[serde(deserialize_with = "or_absent")]
+    pub prompt_eval_count: Option<u64>,
+    #[serde(deserialize_with = "or_absent")]
+    pub eval_count: Option<u64>,
     pub error: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Piece {
+    #[serde(deserialize_with = "or_absent")]
     pub content: Option<String>,
+    #[serde(deserialize_with = "or_absent")]
     pub thinking: Option<String>,
+    #[serde(deserialize_with = "or_absent")]
     pub tool_calls: Option<Vec<Made>>,
 }
 
@@ -88,7 +96,9 @@ pub(crate) struct Piece {
 #[serde(default)]
 pub(crate) struct Made {
     /// New servers have one.
+    #[serde(deserialize_with = "or_absent")]
     pub id: Option<String>,
+    #[serde(deserialize_with = "or_absent")]
     pub function: MadeOf,
 }
 
@@ -96,5 +106,5 @@ pub(crate) struct Made {
 #[serde(default)]
 pub(crate) struct MadeOf {
     pub name: String,
-    pub arguments: Option<Map<String, Value>>,
+    pub arguments: Option<Value>,
 }

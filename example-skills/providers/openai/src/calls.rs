@@ -3,7 +3,7 @@
 use moxxy_sdk::provider::{Chunk, Error, ToolCallDelta};
 use serde_json::{Map, Value};
 
-use crate::{json::Joiner, opaque, wire};
+use crate::{opaque, wire};
 
 /// The most calls of one answer.
 const CALLS: usize = 256;
@@ -18,7 +18,6 @@ struct Call {
     id: Option<String>,
     /// What came before the name: a call begins with that.
     held: String,
-    joiner: Joiner,
     kept: Map<String, Value>,
     is_named: bool,
 }
@@ -29,7 +28,7 @@ impl Calls {
         let function = piece.get("function").and_then(Value::as_object);
         let field = |name: &str| function.and_then(|function| function.get(name)).or_else(|| piece.get(name));
         let number = piece.get("index").and_then(Value::as_u64);
-        let id = wire::text(piece.get("id")).filter(|id| !id.is_empty());
+        let id = wire::id(piece.get("id")).filter(|id| !id.is_empty());
         let name = wire::text(field("name")).filter(|name| !name.is_empty());
         let place = self.place(number, id.as_deref(), name.is_some());
         if place >= CALLS {
@@ -39,7 +38,7 @@ impl Calls {
             self.0.push(Call { number, ..Call::default() });
         }
         let Some(call) = self.0.get_mut(place) else { return Ok(None) };
-        let arguments = call.joiner.push(wire::arguments(field("arguments")));
+        let arguments = wire::arguments(field("arguments"));
         call.id = call.id.take().or(id);
         let before = call.kept.clone();
         opaque::collect(piece, &mut call.kept);

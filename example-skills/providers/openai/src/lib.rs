@@ -5,7 +5,6 @@
 mod body;
 mod calls;
 mod dialect;
-mod json;
 mod models;
 mod opaque;
 mod options;
@@ -70,7 +69,7 @@ impl Provider for OpenAi {
         }
         let known = refusal::Known::of(&request);
         let response = service.send(post).map_err(|error| known.adapt(error))?;
-        Stream::open(response, options.base_url, known, warnings).map(Chunks::of)
+        Ok(Chunks::of(Stream::new(response, options.base_url, known, warnings)))
     }
 }
 

@@ -7,13 +7,12 @@ use std::{
 
 use moxxy_sdk::{
     http::{Events, Response},
-    provider::{Chunk, Error, Retry, Source, StopReason, Tagged, ThinkTags},
+    provider::{Chunk, Error, Retry, Source, StopReason, Tagged, ThinkTags, parse_json},
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
     calls::Calls,
-    json::{self, Joiner},
     opaque,
     refusal::{self, Known},
     thought::Thought,
@@ -24,7 +23,7 @@ use crate::{
 const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Stream {
-    input: Input,
+    events: Box<Events<Response>>,
     /// The service, as opaque data names it.
     service: String,
     known: Known,
@@ -32,57 +31,40 @@ pub(crate) struct Stream {
     calls: Calls,
     thought: Thought,
     tags: ThinkTags,
-    joiner: Joiner,
     kept: Map<String, Value>,
     finish: Option<String>,
     has_refused: bool,
     has_said: bool,
     has_usage: bool,
+    /// Whether the whole answer came at once, although a stream was asked for.
+    is_whole: bool,
+    is_first: bool,
+    /// What is no answer, if nothing else came: what the service says in place of one.
+    other: Option<Value>,
     /// When the answer was whole.
     finished: Option<Instant>,
-}
-
-/// What is read.
-enum Input {
-    Events(Box<Events<Response>>),
-    /// The whole answer at once, although a stream was asked for.
-    Whole(Option<Value>),
 }
 
 impl Source for Stream {
     fn advance(&mut self, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
         chunks.extend(self.warnings.drain(..).map(Chunk::Warning));
-        let (name, piece) = match &mut self.input {
-            Input::Whole(whole) => match whole.take() {
-                Some(whole) => (String::new(), whole),
-                None => return self.end(chunks),
-            },
-            Input::Events(events) => match events.next() {
-                // The answer is whole without the service's word for it.
-                None | Some(Err(_)) if self.finish.is_some() => return self.end(chunks),
-                None => return Err(Error::Transport("the service broke off before its answer was whole".to_owned())),
-                Some(event) => {
-                    let event = event?;
-                    if event.name == ":" {
-                        // The service is at work; after the end of the answer there is little to wait for.
-                        let waited = self.finished.is_some_and(|at| at.elapsed() >= USAGE_TIMEOUT);
-                        return if waited || (self.finish.is_some() && self.has_usage) {
-                            self.end(chunks)
-                        } else {
-                            Ok(())
-                        };
-                    }
-                    if event.data.trim() == "[DONE]" {
-                        return self.end(chunks);
-                    }
-                    let piece = json::parse(&event.data).map_err(|error| {
-                        Error::Transport(format!("the service sent what makes no sense: {error:.200}"))
-                    })?;
-                    (event.name, piece)
-                }
-            },
+        let event = match self.events.next() {
+            // The answer is whole without the service's word for it.
+            None | Some(Err(_)) if self.finish.is_some() => return self.end(chunks),
+            None if self.is_whole => return self.end(chunks),
+            None => return Err(self.broken_off()),
+            Some(event) => event?,
         };
-        if name == "error" || is_error(&piece) {
+        if event.name == ":" {
+            // The service is at work; after the end of the answer there is little to wait for.
+            let waited = self.finished.is_some_and(|at| at.elapsed() >= USAGE_TIMEOUT);
+            return if waited || (self.finish.is_some() && self.has_usage) { self.end(chunks) } else { Ok(()) };
+        }
+        if event.data.trim() == "[DONE]" {
+            return self.end(chunks);
+        }
+        let piece: Value = parse_json(&event.data)?;
+        if event.name == "error" || is_error(&piece) {
             return Err(self.known.adapt(refusal::in_stream(piece)));
         }
         // There is one choice, unless the configuration asks for more.
@@ -94,51 +76,44 @@ impl Source for Stream {
         let usage = usage_of(piece.get("usage").filter(|usage| usage.is_object()).or(groq));
         self.has_usage |= usage.is_some();
         chunks.extend(usage);
-        if self.finish.is_some()
-            && let Input::Events(events) = &mut self.input
-        {
+        if self.finish.is_some() {
             self.finished.get_or_insert_with(Instant::now);
-            events.get_mut().set_read_timeout(USAGE_TIMEOUT);
+            self.events.get_mut().set_read_timeout(USAGE_TIMEOUT);
         }
+        self.is_whole |= piece.get("object").is_some_and(|object| object == "chat.completion");
+        self.other = if self.is_first && piece.get("choices").is_none() { Some(piece) } else { None };
+        self.is_first = false;
         Ok(())
     }
 }
 
 impl Stream {
-    pub(crate) fn open(
-        response: Response,
-        service: String,
-        known: Known,
-        warnings: Vec<String>,
-    ) -> Result<Self, Error> {
-        let media_type = response.header("Content-Type").unwrap_or_default();
-        let input = if media_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
-            let text = response.text()?;
-            let whole = json::parse(&text)
-                .map_err(|error| Error::Transport(format!("the service sent what makes no sense: {error:.200}")))?;
-            if is_error(&whole) || whole.get("choices").is_none() {
-                return Err(known.adapt(refusal::in_stream(whole)));
-            }
-            Input::Whole(Some(whole))
-        } else {
-            Input::Events(Box::new(response.events().keep_last().with_comments()))
-        };
-        Ok(Self {
-            input,
+    pub(crate) fn new(response: Response, service: String, known: Known, warnings: Vec<String>) -> Self {
+        Self {
+            events: Box::new(response.events().lenient().with_comments()),
             service,
             known,
             warnings,
             calls: Calls::default(),
             thought: Thought::default(),
             tags: ThinkTags::default(),
-            joiner: Joiner::default(),
             kept: Map::new(),
             finish: None,
             has_refused: false,
             has_said: false,
             has_usage: false,
+            is_whole: false,
+            is_first: true,
+            other: None,
             finished: None,
-        })
+        }
+    }
+
+    fn broken_off(&mut self) -> Error {
+        match self.other.take() {
+            Some(other) => self.known.adapt(refusal::in_stream(other)),
+            None => Error::broken_off(),
+        }
     }
 
     fn choice(&mut self, choice: &Map<String, Value>, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
@@ -157,10 +132,9 @@ impl Stream {
     }
 
     fn delta(&mut self, delta: &Map<String, Value>, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let said = ["reasoning_content", "reasoning"].into_iter().find_map(|field| {
-            let text = wire::text(delta.get(field)).filter(|text| !text.is_empty())?;
-            Some((field, text))
-        });
+        let said = ["reasoning_content", "reasoning"]
+            .into_iter()
+            .find_map(|field| Some((field, wire::text(delta.get(field)).filter(|text| !text.is_empty())?)));
         let (field, mut thought) = said.map_or((None, String::new()), |(field, text)| (Some(field), text));
         let has_thought = field.is_some();
         for detail in wire::objects(delta.get("reasoning_details")) {
@@ -196,7 +170,6 @@ impl Stream {
     }
 
     fn say(&mut self, text: String, chunks: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let text = self.joiner.push(text);
         let pieces = self.tags.push(&text);
         self.tagged(pieces, chunks)
     }

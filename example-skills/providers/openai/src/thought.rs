@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use moxxy_sdk::provider::{Chunk, Error, Part, Thinking};
+use moxxy_sdk::provider::{Chunk, Error, Part, Thinking, join_surrogates};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -77,7 +77,8 @@ impl Thought {
         if text.is_empty() && details.is_empty() {
             return None;
         }
-        let opaque = serde_json::to_vec(&Kept { openai: details, field }).unwrap_or_default();
+        let opaque = serde_json::to_string(&Kept { openai: details, field }).unwrap_or_default();
+        let opaque = join_surrogates(opaque).into_bytes();
         Some(Chunk::Thinking(Thinking { text: Some(text).filter(|text| !text.is_empty()), opaque }))
     }
 

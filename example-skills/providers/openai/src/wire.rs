@@ -2,11 +2,18 @@
 
 use serde_json::{Map, Value};
 
-/// Returns a text, whatever it is written as: a number too, and a list of pieces.
+/// Returns the id of a call: a text, or a number.
+pub(crate) fn id(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::Number(number) => Some(number.to_string()),
+        other => text(Some(other)),
+    }
+}
+
+/// Returns a text, or the text in an object.
 pub(crate) fn text(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
         Value::Object(fields) => ["text", "content", "summary"].into_iter().find_map(|field| text(fields.get(field))),
         _ => None,
     }

@@ -142,6 +142,11 @@ fn a_stream_that_breaks_off_anywhere_is_no_answer() {
     for place in 0..body.len() {
         let mut cut = Host::new().response("POST", MESSAGES, 200, &body.as_bytes()[..place]);
         let (got, failure) = completed(&mut cut, request());
+        // Behind the reason why the model stopped, nothing is missing.
+        if failure.is_none() {
+            assert_eq!(got, chunks, "{place}");
+            continue;
+        }
         assert!(matches!(failure, Some(Error::Transport(_))), "{place}: {failure:?}");
         assert!(chunks.starts_with(&got) && got.len() < chunks.len(), "{place}");
     }
@@ -212,4 +217,28 @@ fn a_broken_byte_does_no_harm() {
         let has_stopped = matches!(chunks.last(), Some(Chunk::Stop(_)));
         assert_ne!(has_stopped, failure.is_some(), "{place} {byte}: {failure:?}");
     }
+}
+
+#[test]
+fn a_whole_message_in_place_of_a_stream_is_the_answer() {
+    let message = json!({
+        "type": "message",
+        "content": [
+            { "type": "text", "text": "Hi" },
+            { "type": "tool_use", "id": "a", "name": "look", "input": { "x": 1 } },
+        ],
+        "stop_reason": "tool_use",
+        "usage": { "input_tokens": 3, "output_tokens": 2 },
+    });
+    let (chunks, failure) = streamed(&format!("{message:#}"));
+    assert_eq!((failure, chunks.first()), (None, Some(&Chunk::Text("Hi".to_owned()))));
+    assert_eq!(chunks.last(), Some(&Chunk::Stop(StopReason::ToolUse)));
+    let arguments: String = chunks
+        .iter()
+        .filter_map(|chunk| match chunk {
+            Chunk::ToolCall(delta) => Some(&*delta.arguments),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(arguments, r#"{"x":1}"#);
 }

@@ -110,9 +110,7 @@ fn the_stop_reason_is_the_server_s() {
 
 #[test]
 fn what_makes_no_sense_is_an_error() {
-    for line in
-        ["{", "7", "<html>", r#"{"message":"x"}"#, r#"{"message":{"tool_calls":[{"function":{"arguments":[1]}}]}}"#]
-    {
+    for line in ["{", "7", "<html>", r#"{"message":"x"}"#] {
         let (chunks, failure) = streamed(&format!("{line}\n{}\n", done("stop")));
         assert!(matches!(failure, Some(Error::Transport(_))), "{line}: {failure:?}");
         assert!(chunks.is_empty());
