@@ -31,6 +31,12 @@ pub struct ProtocolProfile {
     pub media_type: String,
     event_name: Option<String>,
     end: Option<String>,
+    /// Whether streams have an end besides the stop reason.
+    #[serde(default)]
+    pub terminated: bool,
+    /// JSON Pointers to fields of the events on which the answer does not depend.
+    #[serde(default)]
+    pub loose: Vec<String>,
     pub idempotency: Option<String>,
     pub request: Template,
     #[serde(default)]
@@ -45,6 +51,8 @@ pub struct ProtocolProfile {
     pub thought: Block,
     #[serde(default)]
     pub call: Block,
+    #[serde(default)]
+    pub whole: Whole,
     pub stops: BTreeMap<Reason, String>,
     #[serde(default)]
     pub models: Vec<Answer>,
@@ -69,6 +77,16 @@ pub struct Block {
     pub open: Vec<Template>,
     pub piece: Vec<Template>,
     pub close: Vec<Template>,
+    /// JSON Pointer to the list of tool calls within an event.
+    pub list: Option<String>,
+}
+
+/// Complete answers in one JSON value, which some services send although a stream was requested.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Whole {
+    pub text: Option<Template>,
+    pub call: Option<Template>,
 }
 
 /// Answer to a request for the models.
@@ -107,7 +125,7 @@ pub struct Template(Value);
 pub(crate) type Values = Map<String, Value>;
 
 /// Variations of a stream that do not change its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Style {
     Plain,
     /// Every object has an additional field.
@@ -118,6 +136,14 @@ pub enum Style {
     Escaped,
     /// Lines end with CRLF, with optional content between them.
     Loose,
+    /// Events are preceded by a sign of life: a comment, or a blank line.
+    KeepAlive,
+    /// Fields on which the answer does not depend have this value, or are absent.
+    Types(Option<Value>),
+    /// Usage has this value, or is absent.
+    Usage(Option<Value>),
+    /// Events of the same kind for several tool calls are one event.
+    MergedCalls,
 }
 
 impl ProtocolProfile {
@@ -178,33 +204,53 @@ impl ProtocolProfile {
             .any(|template| contains_placeholder(&template.0, name))
     }
 
+    /// Whether every stream ends with a marker.
+    pub fn has_end(&self) -> bool {
+        self.end.is_some()
+    }
+
     pub fn has_lines(&self) -> bool {
         self.framing == Framing::Lines
     }
 
     /// Formats one event of a stream.
-    pub fn event(&self, template: &Template, values: &Values, style: Style) -> String {
+    pub fn event(&self, template: &Template, values: &Values, style: &Style) -> String {
+        self.frame_value(&self.event_value(template, values, style), style)
+    }
+
+    /// Returns the JSON value of one event of a stream.
+    pub fn event_value(&self, template: &Template, values: &Values, style: &Style) -> Value {
         let mut value = template.0.clone();
-        if style == Style::NewFields {
-            add_unknown_fields(&mut value);
+        match style {
+            Style::NewFields => add_unknown_fields(&mut value),
+            Style::Types(other) => self.loose.iter().for_each(|pointer| replace_loose(&mut value, pointer, other)),
+            Style::Usage(other) => replace_usage(&mut value, other),
+            _ => {}
         }
         fill_placeholders(&mut value, values);
+        value
+    }
+
+    /// Formats the JSON value of one event.
+    pub fn frame_value(&self, value: &Value, style: &Style) -> String {
         let name = self.event_name.as_ref().and_then(|field| value.get(field)?.as_str()).map(str::to_owned);
         let text = value.to_string();
-        let text = if style == Style::Escaped { escape_non_ascii(&text) } else { text };
+        let text = if *style == Style::Escaped { escape_non_ascii(&text) } else { text };
         self.frame(name.as_deref(), &text, style)
     }
 
     /// Returns the marker that ends every stream.
-    pub fn ending(&self, style: Style) -> Option<String> {
+    pub fn ending(&self, style: &Style) -> Option<String> {
         self.end.as_ref().map(|end| self.frame(None, end, style))
     }
 
-    fn frame(&self, name: Option<&str>, data: &str, style: Style) -> String {
+    fn frame(&self, name: Option<&str>, data: &str, style: &Style) -> String {
         let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
         match (self.framing, style) {
             (Framing::Lines, Style::Loose) => format!("{data}\r\n\r\n"),
+            (Framing::Lines, Style::KeepAlive) => format!("\n{data}\n"),
             (Framing::Lines, _) => format!("{data}\n"),
+            (Framing::Events, Style::KeepAlive) => format!(": ping\n\n:\n\n{name}data: {data}\n\n"),
             (Framing::Events, Style::Loose) => {
                 format!(": a comment\r\nid: 7\r\nretry: 1000\r\n{}data:{data}\r\n\r\n", name.replace('\n', "\r\n"))
             }
@@ -217,6 +263,11 @@ impl Template {
     /// Returns the JSON text with its placeholders replaced.
     pub fn render(&self, values: &Values) -> String {
         self.value(values).to_string()
+    }
+
+    /// Whether it contains this placeholder.
+    pub fn contains(&self, name: &str) -> bool {
+        contains_placeholder(&self.0, name)
     }
 
     pub fn value(&self, values: &Values) -> Value {
@@ -273,6 +324,54 @@ fn add_unknown_fields(value: &mut Value) {
             fields.values_mut().for_each(add_unknown_fields);
             fields.insert(UNKNOWN_FIELD.to_owned(), json!({ "of": [1, null, "x"] }));
         }
+        _ => {}
+    }
+}
+
+/// Sets the field at a JSON Pointer to a value, or removes it, unless it contains a placeholder other than `$model`.
+fn replace_loose(value: &mut Value, pointer: &str, other: &Option<Value>) {
+    let Some((parent, name)) = pointer.rsplit_once('/') else { return };
+    let Some(Value::Object(fields)) = value.pointer_mut(parent) else { return };
+    let is_loose = |field: &Value| field == "$model" || !contains_placeholder(field, "$");
+    if fields.get(name).is_none_or(is_loose) {
+        set_or_remove(fields, name, other);
+    }
+}
+
+/// Replaces fields whose only placeholders are numbers of tokens.
+fn replace_usage(value: &mut Value, other: &Option<Value>) {
+    let is_usage = |field: &Value| {
+        let mut names = Vec::new();
+        collect_placeholders(field, &mut names);
+        !names.is_empty() && names.iter().all(|name| name.ends_with("_tokens"))
+    };
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_usage(item, other)),
+        Value::Object(fields) => {
+            for name in fields.keys().cloned().collect::<Vec<_>>() {
+                match fields.get_mut(&name) {
+                    Some(field) if is_usage(field) => set_or_remove(fields, &name, other),
+                    Some(field) => replace_usage(field, other),
+                    None => {}
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn set_or_remove(fields: &mut Map<String, Value>, name: &str, value: &Option<Value>) {
+    match value {
+        Some(value) => drop(fields.insert(name.to_owned(), value.clone())),
+        None => drop(fields.remove(name)),
+    }
+}
+
+fn collect_placeholders<'v>(value: &'v Value, names: &mut Vec<&'v str>) {
+    match value {
+        Value::String(text) => names.extend(text.strip_prefix('$')),
+        Value::Array(items) => items.iter().for_each(|item| collect_placeholders(item, names)),
+        Value::Object(fields) => fields.values().for_each(|field| collect_placeholders(field, names)),
         _ => {}
     }
 }

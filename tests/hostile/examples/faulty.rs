@@ -11,7 +11,7 @@ use moxxy_sdk::{
     http::{self, Events, Response},
     provider::{
         Chunk, Chunks, Error, Key, Manifest, Model, Part, Provider, Refusal, Request, Role, Source, StopReason,
-        Thinking, ToolCallDelta, Usage,
+        Thinking, ToolCallDelta, Usage, parse_json,
     },
     session,
 };
@@ -69,7 +69,9 @@ impl Provider for Faulty {
             () => Box::new(response),
         };
         let (thought, named, stop) = Default::default();
-        Ok(Chunks::of(Stream { events: Events::new(reader), thought, named, stop }))
+        let events = Events::new(reader);
+        let events = if has("strict") { events } else { events.lenient() };
+        Ok(Chunks::of(Stream { events, thought, named, stop }))
     }
 }
 
@@ -155,7 +157,11 @@ impl Stream {
             index,
             id: text(&call["id"]).filter(|_| first),
             name: text(&call["function"]["name"]).filter(|_| first),
-            arguments: text(&call["function"]["arguments"]).unwrap_or_default(),
+            arguments: match &call["function"]["arguments"] {
+                Value::String(text) => text.clone(),
+                object @ Value::Object(_) if !has("strict") => object.to_string(),
+                _ => String::new(),
+            },
             opaque: None,
         })
     }
@@ -171,12 +177,15 @@ impl Source for Stream {
         let data = match self.events.next().transpose()? {
             Some(event) => event.data,
             None if has("trusts-ends") => "[DONE]".to_owned(),
+            None if self.stop.is_some() && !has("strict") => "[DONE]".to_owned(),
             None => return Err(Error::Transport("the service broke off".into())),
         };
         if data == "[DONE]" {
             let stop = match self.stop.take() {
-                None if has("trusts-ends") => "stop".to_owned(),
-                stop => stop.ok_or_else(|| Error::Transport("it does not say why".into()))?,
+                None if has("strict") => return Err(Error::Transport("it does not say why".into())),
+                None if self.named.is_empty() => "stop".to_owned(),
+                None => "tool_calls".to_owned(),
+                Some(stop) => stop,
             };
             chunks.extend(self.finished_thought());
             chunks.push_back(Chunk::Stop(match &*stop {
@@ -188,13 +197,16 @@ impl Source for Stream {
             }));
             return Ok(());
         }
-        let event: Value = serde_json::from_str(&data).map_err(|error| Error::Transport(error.to_string()))?;
+        let event: Value = match has("strict") {
+            true => serde_json::from_str(&data).map_err(|error| Error::Transport(error.to_string()))?,
+            false => parse_json(&data)?,
+        };
         if event["error"].is_object() {
             let status = event["error"]["code"].as_u64().unwrap_or(500);
             return Err(Refusal::new(status as u16, event).into());
         }
         let choice = &event["choices"][0];
-        let delta = &choice["delta"];
+        let delta = if choice["delta"].is_object() { &choice["delta"] } else { &choice["message"] };
         if let Some(text) = delta["reasoning_content"].as_str() {
             self.thought.push_str(text);
             chunks.push_back(Chunk::ThinkingDelta(text.to_owned()));
@@ -203,8 +215,10 @@ impl Source for Stream {
             chunks.extend(self.finished_thought());
             chunks.push_back(Chunk::Text(text.to_owned()));
         }
-        chunks.extend(delta["tool_calls"].as_array().into_iter().flatten().map(|call| self.call(call)));
-        self.stop = choice["finish_reason"].as_str().map(str::to_owned).or(self.stop.take());
+        let calls = delta["tool_calls"].as_array().into_iter().flatten().filter(|call| call.is_object());
+        chunks.extend(calls.map(|call| self.call(call)));
+        let stop = choice["finish_reason"].as_str().filter(|stop| !stop.is_empty());
+        self.stop = stop.map(str::to_owned).or(self.stop.take());
         if let usage @ Value::Object(_) = &event["usage"] {
             let count = |pointer| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
             let cached = count("/prompt_tokens_details/cached_tokens");

@@ -144,7 +144,7 @@ pub(super) async fn error_in_stream(harness: &Harness<'_>) -> CaseResult {
     }
     for failure in &harness.profile.failures {
         let mut text = Script::plain().beginning(&harness.profile).concat();
-        text.extend(failure.events.iter().map(|event| harness.profile.event(event, &message_values(), Style::Plain)));
+        text.extend(failure.events.iter().map(|event| harness.profile.event(event, &message_values(), &Style::Plain)));
         let transcript = harness.run_completion(harness.stream_reply(vec![Piece::Bytes(text.into())])).await;
         transcript.check_failed(failure.kind, &TEXT_CHUNKS.concat())?;
         if transcript.text.is_empty() || !transcript.message().contains(ERROR_MESSAGE) {

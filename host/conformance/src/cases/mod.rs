@@ -1,6 +1,7 @@
 //! Test cases: what each expects, and how it runs. Ids are stable; new ones are added.
 
 mod errors;
+mod leniency;
 mod models;
 mod requests;
 mod rules;
@@ -74,6 +75,19 @@ const SUITE: &[TestCase] = suite! {
     "error.in-stream" errors::error_in_stream: "An error in the midst of a stream is of its kind, after what came before";
     "error.unreachable" errors::unreachable: "A service that is not reached is `transport`";
     "error.garbage" errors::malformed_stream: "A stream that makes no sense is `transport`";
+    "lenient.after-stop" leniency::ends_after_stop: "A stream that ends right after the reason of its stop, without a line end, is whole";
+    "lenient.no-terminator" leniency::ends_without_terminator: "A stream without its end marker and its last line end is whole";
+    "lenient.no-stop" leniency::no_stop_reason: "A stream that ends without a reason is whole: `end-turn`, or `tool-use` after calls";
+    "lenient.no-stream" leniency::no_stream: "One JSON value in place of the stream is the answer";
+    "lenient.keep-alive" leniency::keep_alive: "Comments, blank lines and empty pieces say nothing";
+    "lenient.types" leniency::types: "Fields on which the answer does not depend may have any type, or be absent";
+    "lenient.usage" leniency::usage: "An answer whose usage is absent, or of another type, is an answer";
+    "lenient.surrogates" leniency::surrogates: "A character whose halves come in two pieces is one; half of one is replaced";
+    "lenient.two-calls" leniency::two_calls_in_one_event: "Two calls in one event are two";
+    "lenient.no-arguments" leniency::no_arguments: "Arguments that are null, empty or absent are none";
+    "lenient.arguments" leniency::arguments_in_other_form: "Arguments are text or an object, whichever comes";
+    "lenient.byte-order-mark" leniency::byte_order_mark: "A byte order mark before the stream is passed over";
+    "lenient.media-type" leniency::media_type: "A stream with another media type, or with none, says the same";
     "cancel.midst" stops::dropped_mid_stream: "Dropped in the midst of a stream, the connection is closed";
     "cancel.early" stops::dropped_before_response: "Dropped before the service answers, the connection is closed";
     "models.listed" models::listed: "The service's models are listed, with what it tells of them";
@@ -104,6 +118,16 @@ pub(crate) async fn run(harness: &Harness<'_>) -> Vec<Case> {
 /// Replaces hidden characters and truncates a finding, because it contains untrusted text.
 fn sanitize(text: &str) -> String {
     text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).take(MAX_FINDING_CHARS).collect()
+}
+
+impl Fault {
+    /// Says for what it was found.
+    fn with(self, what: &str) -> Self {
+        match self {
+            Self::Failed(found) => Self::Failed(format!("{what}: {found}")),
+            skipped => skipped,
+        }
+    }
 }
 
 impl From<String> for Fault {

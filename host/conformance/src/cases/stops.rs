@@ -22,7 +22,7 @@ pub(super) async fn usage_parts(harness: &Harness<'_>) -> CaseResult {
 }
 
 async fn check_usage(harness: &Harness<'_>, script: &Script) -> CaseResult {
-    if !harness.profile.has_placeholder("$output_tokens") {
+    if !harness.profile.has_placeholder("$output_tokens") && !harness.profile.has_placeholder("$answer_tokens") {
         return Err(Fault::Skipped("the wire tells no usage"));
     }
     let transcript = harness.run_completion(harness.script_reply(script, Style::Plain)).await;

@@ -90,14 +90,14 @@ pub(super) async fn byte_by_byte(harness: &Harness<'_>) -> CaseResult {
 }
 
 /// Returns the transcript of an ordinary stream, as a reference. Other cases check its content.
-async fn reference_transcript(harness: &Harness<'_>, script: &Script) -> Result<Transcript, Fault> {
+pub(super) async fn reference_transcript(harness: &Harness<'_>, script: &Script) -> Result<Transcript, Fault> {
     let transcript = harness.run_completion(harness.script_reply(script, Style::Plain)).await;
     transcript.check_complete()?;
     Ok(transcript)
 }
 
 /// Checks that a variation of the stream has the same content.
-async fn check_style(harness: &Harness<'_>, style: Style) -> CaseResult {
+pub(super) async fn check_style(harness: &Harness<'_>, style: Style) -> CaseResult {
     let script = Script::full(&harness.profile);
     let reference = reference_transcript(harness, &script).await?;
     Ok(harness.run_completion(harness.script_reply(&script, style)).await.check_same_content(&reference)?)
@@ -121,11 +121,11 @@ pub(super) async fn parallel_calls(harness: &Harness<'_>) -> CaseResult {
 }
 
 pub(super) async fn call_without_arguments(harness: &Harness<'_>) -> CaseResult {
-    let call = Call { id: "call_a", name: "weather", arguments: Vec::new() };
+    let call = Call { id: "call_a", name: "weather", arguments: Vec::new(), replaced: None };
     check_calls(harness, &Script { calls: vec![call], text: Vec::new(), ..Script::calling() }).await
 }
 
-async fn check_calls(harness: &Harness<'_>, script: &Script) -> CaseResult {
+pub(super) async fn check_calls(harness: &Harness<'_>, script: &Script) -> CaseResult {
     if !harness.profile.has_calls() {
         return Err(Fault::Skipped("the wire has no tool calls"));
     }
@@ -135,7 +135,7 @@ async fn check_calls(harness: &Harness<'_>, script: &Script) -> CaseResult {
     Ok(transcript.check_stop(Reason::ToolUse, &harness.profile)?)
 }
 
-async fn check_script(harness: &Harness<'_>, script: &Script) -> CaseResult {
+pub(super) async fn check_script(harness: &Harness<'_>, script: &Script) -> CaseResult {
     Ok(harness
         .run_completion(harness.script_reply(script, Style::Plain))
         .await

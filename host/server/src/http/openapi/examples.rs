@@ -133,7 +133,7 @@ examples! {
     });
     RequestBody Order: json!({ "wire": "openai" });
     ResponseBody Report: json!({
-        "suite": "2.0.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,
+        "suite": "2.1.0", "wire": "openai", "digest": DIGEST, "checked_at": NOW, "passed": 1, "failed": 0, "skipped": 0,
         "cases": [{
             "id": "text.plain", "expects": "A text comes whole, in order, and its stop last", "outcome": "passed",
             "found": null,
