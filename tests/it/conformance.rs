@@ -17,6 +17,8 @@ use crate::{
 };
 
 const README: &str = include_str!("../../README.md");
+const GEMINI: &str = include_str!("../../sdk/examples/gemini.wire.toml");
+const COHERE: &str = include_str!("../../sdk/examples/cohere.wire.toml");
 const WHISPER: &str = include_str!("../../sdk/examples/whisper.rs");
 const WIRE: &str = include_str!("../../sdk/examples/whisper.wire.toml");
 
@@ -151,6 +153,23 @@ async fn a_report_is_of_the_provider_as_it_is() {
 fn check(home: &Path, arguments: &[&str]) -> Output {
     let mut command: Command = moxxy(home);
     command.args(["provider", "check"]).args(arguments).output().unwrap()
+}
+
+/// Providers that were written with nothing but the SDK, each with its own description of its service.
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_of_other_services_pass_too() {
+    let server = Server::start().await;
+    for (id, wire, passed) in [("gemini", GEMINI, 52), ("cohere", COHERE, 49)] {
+        let config = json!({ "base_url": "https://service.example" });
+        let install = json!({ "id": id, "component": component(id), "config": config });
+        server.post("/v1/providers", install).await.expect(201);
+        let begun = Instant::now();
+        let report = server.post(&format!("/v1/providers/{id}/check"), json!({ "wire": wire })).await.expect(200);
+        println!("{id}, in {:.1?}:\n{}", begun.elapsed(), report["text"].as_str().unwrap());
+        assert_eq!((failed(&report), &report["passed"]), (Vec::new(), &json!(passed)), "{}", report["text"]);
+        let skipped = report["skipped"].as_u64().unwrap();
+        outcome(&format!("conformance: a stranger's {id}"), &format!("{passed} passed, {skipped} skipped"));
+    }
 }
 
 #[test]
