@@ -35,7 +35,7 @@ async fn provider_and_model_are_checked() {
     server.offline("first", "echo").await;
     let agent = |provider: &str, model: &str| json!({ "name": "ada", "provider": provider, "model": model });
     let nobody = server.post("/v1/agents", agent("nobody", "echo")).await.error(400, "invalid_input");
-    assert_eq!(nobody, "Invalid `provider`: Provider 'nobody' not found");
+    assert_eq!(nobody, "Invalid `provider`: Provider 'nobody' not found; `moxxy provider list` lists them");
     server.get("/v1/agents/ada").await.error(404, "agent_not_found");
     // A service may have models that it does not list.
     let unlisted = server.post("/v1/agents", agent("offline", "gpt")).await.expect(201);

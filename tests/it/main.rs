@@ -61,6 +61,7 @@ mod loading;
 mod loopback;
 mod malformed_modules;
 mod migrations;
+mod misconfigurations;
 mod openai;
 mod outcomes;
 mod pages;

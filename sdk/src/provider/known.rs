@@ -35,9 +35,11 @@ pub struct KnownModel {
     pub display_name: Option<String>,
     /// How many tokens of input and output together it takes.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub context_window: Option<u32>,
     /// How many tokens it can answer with.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub max_output_tokens: Option<u32>,
     /// What it costs.
     #[serde(default)]

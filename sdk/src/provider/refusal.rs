@@ -53,6 +53,7 @@ const LISTS: [&str; 5] = ["/detail", "/message/detail", "/errors", "/error/detai
 pub struct Refusal {
     status: u16,
     retry_after: Option<u64>,
+    location: Option<String>,
     body: Value,
     plain: String,
 }
@@ -78,13 +79,14 @@ impl Refusal {
     /// ```
     pub fn read(response: Response) -> Self {
         let (status, wait) = (response.status(), response.retry_after());
+        let location = response.header("Location").filter(|_| (300..400).contains(&status)).map(str::to_owned);
         let mut body = Vec::new();
         // What there is of it is enough.
         drop(response.take(BODY).read_to_end(&mut body));
         let json = serde_json::from_slice(&body).unwrap_or_default();
         let plain = String::from_utf8_lossy(&body).into_owned();
         let retry_after = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        Self { status, retry_after, body: json, plain }
+        Self { status, retry_after, location, body: json, plain }
     }
 
     /// What comes in the midst of a stream, as JSON. The status is what the service would have answered
@@ -97,7 +99,7 @@ impl Refusal {
     /// assert!(matches!(refusal.into(), Error::Overloaded(_)));
     /// ```
     pub fn new(status: u16, body: Value) -> Self {
-        Self { status, retry_after: None, body, plain: String::new() }
+        Self { status, retry_after: None, location: None, body, plain: String::new() }
     }
 
     /// The status.
@@ -138,7 +140,10 @@ impl Refusal {
         let plain = || Some(&self.plain).filter(|_| self.body.is_null()).and_then(|plain| plain_reason(plain));
         let told = reason(&self.body).or_else(plain);
         let Some(told) = told.filter(|told| !told.trim().is_empty()) else {
-            return format!("the service answered {}", self.status);
+            return match &self.location {
+                Some(location) => format!("the service redirects to {location:.200}"),
+                None => format!("the service answered {}", self.status),
+            };
         };
         let shown = |word: &str| word.contains("**") || word.trim_start_matches(['"', '\'', '`']).starts_with("sk-");
         let words = told.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());

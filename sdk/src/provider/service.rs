@@ -178,10 +178,16 @@ impl Service {
     ///   and anything below 400 is [`Error::Other`], the rest is [`Error::InvalidRequest`]. Its message is
     ///   [`Refusal::message`]; `retry_after` is in milliseconds, from `Retry-After-Ms` or `Retry-After`.
     ///   If the key is not granted, the message of an [`Error::Authentication`] says so; see [`Key::explain`].
-    /// - [`Error::Transport`] if there is no response, [`Error::Other`] if the operator's rules or limits do not
+    /// - [`Error::Transport`] if there is no response, or a page of HTML, [`Error::Other`] if the operator's rules or limits do not
     ///   allow the request, [`Error::InvalidRequest`] if the request cannot be sent.
     pub fn send(&self, request: Request) -> Result<Response, Error> {
-        Refusal::check(request.send()?).map_err(|refusal| self.key.explain((self.error)(refusal)))
+        let response = Refusal::check(request.send()?).map_err(|refusal| self.key.explain((self.error)(refusal)))?;
+        let media_type = response.header("Content-Type").unwrap_or_default();
+        if media_type.trim_start().to_ascii_lowercase().starts_with("text/html") {
+            let said = Refusal::read(response).message();
+            return Err(Error::Transport(format!("the service answered with a page in place of its API: {said}")));
+        }
+        Ok(response)
     }
 
     fn begin(&self, method: &str, path: &str) -> Result<Request, Error> {

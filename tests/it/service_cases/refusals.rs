@@ -269,7 +269,7 @@ pub(super) const CASES: &[Case] = &[
     (
         "a plain text",
         |_| (StatusCode::NOT_FOUND, "404 page not found").into_response(),
-        Failure("provider_rejected_request", "usually ends with /v1"),
+        Failure("provider_rejected_request", "usually like https://api.openai.com/v1"),
     ),
     (
         "a wrong key",

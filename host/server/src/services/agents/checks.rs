@@ -115,7 +115,10 @@ async fn check_models(
 async fn check_model(runs: &Runs, wanted: &Fallback, field: impl Fn(&str) -> String) -> Result<Option<String>> {
     let provider = store::installations::provider(&mut *runs.store.read().await?, &wanted.provider).await;
     let provider = provider.map_err(|error| match error {
-        Error::NotFound(problem) => Error::invalid_field(&field("provider"), problem.message),
+        Error::NotFound(problem) => {
+            let message = format!("{}; `moxxy provider list` lists them", problem.message);
+            Error::invalid_field(&field("provider"), message)
+        }
         other => other,
     })?;
     let is_listed = |models: &[Model]| models::find(models, &wanted.model).is_some();

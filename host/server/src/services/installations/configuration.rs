@@ -36,7 +36,8 @@ fn check_addresses(manifest: &Manifest, config: &Map<String, Value>) -> Result<(
         if url.is_some() && text.trim() == text {
             continue;
         }
-        let rest = text.trim().split_once("://").map_or(text.trim(), |(_, rest)| rest);
+        let text: String = text.split_whitespace().collect();
+        let rest = text.split_once("://").map_or(&*text, |(_, rest)| rest);
         let host = rest.split([':', '/']).next().unwrap_or_default();
         let is_local = host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok();
         let scheme = if is_local { "http" } else { "https" };

@@ -115,7 +115,10 @@ impl Trial<'_> {
         };
         let (passed, message) = match self.ask(ADD, vec![add], |_, _| {}).await? {
             Ok(answer) if answer.has_calls() => (true, "the model called the tool".to_owned()),
-            Ok(_) => (false, "the model answered without a tool call; its agents can use no tools".to_owned()),
+            Ok(_) => (
+                false,
+                "the model called no tool, so its agents can use none; choose a model that calls tools".to_owned(),
+            ),
             Err(failure) => (false, failure),
         };
         Ok(outcome("tool_call", started, passed, message))
