@@ -18,6 +18,8 @@ use crate::{
 };
 
 const KEY: &str = "sk-live-Kq8vYw3nT5xZ1sD7Mb2c";
+/// Keys and passwords in the attempts, which no sentence contains.
+const SECRETS: [&str; 3] = [KEY, "sk-live-wrongwrongwrong0", "hunter2"];
 
 /// A mistake, where the operator meets it, and parts of the sentence.
 type Case = (&'static str, Attempt, &'static [&'static str]);
@@ -197,7 +199,8 @@ async fn each_mistake_is_answered_with_what_to_do() {
         let sentence = sentence(&server, &format!("case-{number}"), attempt).await;
         outcome(&format!("misconfigured: {name}"), &sentence);
         println!("{name}: {sentence}");
-        let is_right = parts.iter().all(|part| sentence.contains(part)) && !sentence.contains(KEY);
+        let is_right =
+            parts.iter().all(|part| sentence.contains(part)) && SECRETS.iter().all(|secret| !sentence.contains(secret));
         wrong.extend((!is_right).then(|| format!("{name}: {sentence}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

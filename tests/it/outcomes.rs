@@ -8,7 +8,7 @@ use crate::harness::target;
 pub(crate) fn outcome(attack: &str, outcome: &str) {
     let file = target("outcomes.txt");
     let short = |text: &str, width| text.chars().filter(|c| !c.is_control()).take(width).collect::<String>();
-    let line = format!("{:<54} | {}\n", short(attack, 54), short(outcome, 120));
+    let line = format!("{:<54} | {}\n", short(attack, 54), short(outcome, 400));
     // A single write, so that the lines of concurrent tests do not mix.
     OpenOptions::new().create(true).append(true).open(file).unwrap().write_all(line.as_bytes()).unwrap();
 }
