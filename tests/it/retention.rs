@@ -198,17 +198,22 @@ async fn too_many_bytes_go_and_a_limit_can_be_tried_before() {
     server.get("/v1/retention?id=audit&keep_bytes=1").await.error(400, "invalid_input");
     server.get("/v1/retention?id=runs&keep_days=-1").await.error(400, "invalid_query");
 
+    // A job that has not run yet is due now.
+    let soon = clock::format(OffsetDateTime::now_utc() + time::Duration::seconds(10));
+    let (mut due, mut due_of_events) = (soon.clone(), soon);
+    pruned(&server, "runs.prune", &mut due).await;
+    pruned(&server, "events.prune", &mut due_of_events).await;
     let home = server.stop().await;
     let server = Server::at(home, |config| {
         (config.runs.keep_bytes, config.runs.keep_chat_bytes, config.events.keep_bytes) = (10_000, 10_000, 10_000);
     })
     .await;
-    removed(&server, &old).await;
+    pruned(&server, "runs.prune", &mut due).await;
+    pruned(&server, "events.prune", &mut due_of_events).await;
+    server.get(&format!("/v1/runs/{}", old["run_id"].as_str().unwrap())).await.error(404, "run_not_found");
     assert_eq!(first_after_removal(&server).await.kind, "stream.gap");
     let path = format!("/v1/runs/{}", new["run_id"].as_str().unwrap());
     assert_eq!(server.get(&path).await.expect(200)["output"], "small");
-    let mut due = String::new();
-    pruned(&server, "runs.prune", &mut due).await;
     let chats = server.get("/v1/runs?origin=chat_completions").await.expect(200);
     assert_eq!(chats, json!([]));
     for id in ["events", "runs", "chat_runs"] {

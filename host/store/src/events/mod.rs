@@ -187,9 +187,7 @@ pub async fn prune(tx: &mut Tx, surplus: &Surplus, max: i64) -> Result<(i64, i64
     let (count, bytes, last) = removable(tx, surplus, max).await?;
     if count > 0 {
         sqlx::query("DELETE FROM events WHERE position <= ?").bind(last).execute(&mut **tx).await?;
-        // Only what was counted leaves the size.
-        let sql = "UPDATE event_log SET pruned = ?1, bytes = MAX(0, bytes - ?2), counted_to = MAX(counted_to, ?1)";
-        sqlx::query(sql).bind(last).bind(bytes).execute(&mut **tx).await?;
+        sqlx::query("UPDATE event_log SET pruned = ?").bind(last).execute(&mut **tx).await?;
     }
     Ok((count, bytes))
 }
