@@ -62,7 +62,7 @@ def refused(what, client, **asked):
     try:
         client.chat.completions.create(**{**count, **asked})
     except APIStatusError as error:
-        print(f"{what}: {type(error).__name__} {error.response.json()['code']}: {error.body}")
+        print(f"{what}: {type(error).__name__} {error.code}: {error.body['message']}")
 
 
 refused("unknown", client, model="nobody")
@@ -75,3 +75,27 @@ try:
         pass
 except APIError as error:
     print(f"cut: {type(error).__name__} {error.code} {error}")
+
+response = client.responses.create(model="ada", input="count them", instructions="Be brief.")
+print("response:", line(response.output_text), response.status, response.usage.total_tokens)
+pieces = []
+with client.responses.stream(model="echo", input="one two") as stream:
+    for event in stream:
+        if event.type == "response.output_text.delta":
+            pieces.append(event.delta)
+    final = stream.get_final_response()
+print("response streamed:", "".join(pieces) == final.output_text == "one two")
+first = client.responses.create(model="mirror", input="My name is Grace.")
+second = client.responses.create(model="mirror", input="What is my name?", previous_response_id=first.id)
+shown = json.loads(second.output_text)["messages"]
+print("followed:", *[message["role"] for message in shown])
+print("retrieved:", client.responses.retrieve(first.id).output_text == first.output_text)
+client.responses.delete(second.id)
+try:
+    client.responses.retrieve(second.id)
+except APIStatusError as error:
+    print("deleted:", error.code)
+try:
+    client.responses.create(model="cut", input="go")
+except APIStatusError as error:
+    print("response cut:", type(error).__name__, error.code)

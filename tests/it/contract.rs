@@ -60,6 +60,7 @@ impl Operation {
             ("job", "job"),
             ("installation", "ins"),
             ("session", "ses"),
+            ("response", "resp"),
         ];
         ids.into_iter().fold(filled.replace("{provider_id}", "none"), |filled, (name, prefix)| {
             filled.replace(&format!("{{{name}_id}}"), &format!("{prefix}_{}", uuid()))

@@ -79,6 +79,7 @@ mod rates;
 mod reads;
 mod redaction;
 mod refusals;
+mod responses;
 mod restart;
 mod retention;
 mod routes;

@@ -237,13 +237,18 @@ fn undescribed(value: &Value, place: &str, missing: &mut Vec<String>) {
 }
 
 /// Parts of the project that have nothing of a noun, each with the reason.
-const ABSENT: [(&str, &[&str], &str); 8] = [
+const ABSENT: [(&str, &[&str], &str); 9] = [
     ("agent_models", &["services", "store", "types", "commands", "it"], "agents in another form, tested with `chat`"),
     ("chat", &["store", "types", "commands"], "a run in a session of its own"),
     ("docs", &["services", "store", "types", "commands", "it"], "the document itself, against which all tests check"),
     ("health", &["services", "store", "types"], "what the services say of themselves"),
     ("policy", &["store"], "a column of agents"),
     ("providers", &["store", "types"], "installations, like those of every kind of component"),
+    (
+        "responses",
+        &["services", "store", "types", "commands"],
+        "runs that are told of as chats are, by the service of these",
+    ),
     ("skills", &["store", "types"], "installations, like those of every kind of component"),
     ("sessions", &["commands", "it"], "shown by `agent history`, tested with runs"),
 ];

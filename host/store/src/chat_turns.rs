@@ -31,6 +31,13 @@ pub async fn insert(tx: &mut Tx, run: &RunId, agent: AgentKey, caller: &str, has
     Ok(())
 }
 
+/// Whether a run is the last one of its open session.
+pub async fn is_last(db: &mut Db, run: &RunId) -> Result<bool> {
+    let sql = "SELECT s.closed_at IS NULL AND r.position = (SELECT MAX(position) FROM runs WHERE session = r.session)
+               FROM runs r JOIN sessions s ON s.id = r.session WHERE r.id = ?";
+    Ok(sqlx::query_scalar(sql).bind(run.as_str()).fetch_one(db).await?)
+}
+
 /// Returns the runs of a caller with an agent that conversations with these hashes started, latest first.
 pub async fn find(db: &mut Db, agent: AgentKey, caller: &str, hashes: &[[u8; 32]]) -> Result<Vec<Turn>> {
     let sql = "SELECT t.hash, t.run, r.session, r.status = 'completed' AND s.closed_at IS NULL AND r.position =

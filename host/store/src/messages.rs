@@ -63,6 +63,19 @@ pub async fn from(db: &mut Db, session: &SessionId, position: i64) -> Result<Vec
     Ok(sqlx::query_as(sql).bind(session.as_str()).bind(position).fetch_all(db).await?)
 }
 
+/// Returns the messages of a session up to the last one of a run, oldest first.
+pub async fn up_to(db: &mut Db, session: &SessionId, run: &RunId) -> Result<Vec<Message>> {
+    let sql = "SELECT * FROM messages WHERE session = ? AND position <=
+               (SELECT MAX(position) FROM messages WHERE run = ?) ORDER BY position";
+    Ok(sqlx::query_as(sql).bind(session.as_str()).bind(run.as_str()).fetch_all(db).await?)
+}
+
+/// Whether a message of a client with this text is in a session.
+pub async fn is_quoted(db: &mut Db, session: &SessionId, content: &str) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM messages WHERE session = ? AND quoted AND content = ?)";
+    Ok(sqlx::query_scalar(sql).bind(session.as_str()).bind(content).fetch_one(db).await?)
+}
+
 /// Returns the message with the task of a run, with its position, once the run has started.
 pub async fn task(db: &mut Db, run: &RunId) -> Result<Option<(i64, Message)>> {
     let sql = "SELECT * FROM messages WHERE run = ? AND role = 'user' AND NOT quoted ORDER BY position LIMIT 1";

@@ -36,21 +36,21 @@ pub async fn set_present(tx: &mut Tx, present: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns up to `max` runs that ended before a time, the oldest first: those of chat completions, or the others. Leaves
+/// Returns up to `max` runs that ended before a time, the oldest first: those that clients of OpenAI's API started, or the others. Leaves
 /// out those in which a decision was made that still holds for other runs.
 pub async fn ended_runs(db: &mut Db, of_chats: bool, before: &str, max: i64) -> Result<Vec<EndedRun>> {
     let sql = "SELECT r.id, r.session, a.name AS agent_name, r.ended_at, r.bytes FROM runs r
                JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL
-               WHERE (r.origin = 'chat_completions') = ? AND r.ended_at < ? AND NOT EXISTS
+               WHERE (r.origin IN ('chat_completions', 'responses')) = ? AND r.ended_at < ? AND NOT EXISTS
                (SELECT 1 FROM questions q JOIN sessions s ON s.id = q.session WHERE q.run = r.id AND q.status = 'answered'
                 AND (q.scope = 'always' OR q.scope = 'session' AND s.closed_at IS NULL))
                ORDER BY r.ended_at LIMIT ?";
     Ok(sqlx::query_as(sql).bind(of_chats).bind(before).bind(max).fetch_all(db).await?)
 }
 
-/// Returns the size of the runs that have ended: those of chat completions, or the others.
+/// Returns the size of the runs that have ended: those that clients of OpenAI's API started, or the others.
 pub async fn size_of_ended_runs(db: &mut Db, of_chats: bool) -> Result<i64> {
-    let sql = "SELECT COALESCE(SUM(bytes), 0) FROM runs WHERE (origin = 'chat_completions') = ? AND ended_at > ''";
+    let sql = "SELECT COALESCE(SUM(bytes), 0) FROM runs WHERE (origin IN ('chat_completions', 'responses')) = ? AND ended_at > ''";
     Ok(sqlx::query_scalar(sql).bind(of_chats).fetch_one(db).await?)
 }
 

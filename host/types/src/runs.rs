@@ -159,6 +159,9 @@ pub struct RunOptions {
     /// Words at which an answer ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
+    /// Run that it continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RunId>,
 }
 
 /// A duration as the database stores it.
@@ -206,6 +209,15 @@ pub enum Origin {
     Api,
     /// A chat completion.
     ChatCompletions,
+    /// A response of OpenAI's Responses API.
+    Responses,
+}
+
+impl Origin {
+    /// Whether a client of OpenAI's API started the run.
+    pub fn is_chat(self) -> bool {
+        matches!(self, Self::ChatCompletions | Self::Responses)
+    }
 }
 
 /// A run to be inserted.

@@ -17,6 +17,7 @@ mod openapi;
 mod policy;
 mod providers;
 mod questions;
+mod responses;
 mod retention;
 mod runs;
 mod secrets;
@@ -160,6 +161,10 @@ fn installed() -> Routes {
             .merge(post("create_grant", CREATE_GRANT, grants::create)))
         .api_route("/v1/vault/grants/{grant_id}", delete("revoke_grant", "Revoke a grant\nThe next use is refused, in the midst of a run too.", grants::revoke))
         .api_route("/v1/chat/completions", claiming_post("complete_chat", COMPLETE_CHAT, chat::complete))
+        .api_route("/v1/responses", claiming_post("create_response", CREATE_RESPONSE, responses::create))
+        .api_route("/v1/responses/{response_id}", get("get_response", "Show a response of this token", responses::show)
+            .merge(delete("delete_response", "Delete a response with its run", responses::delete)))
+        .api_route("/v1/responses/{response_id}/cancel", post("cancel_response", "Stop the run of a response", responses::cancel))
         .api_route("/v1/models", get("list_agent_models", LIST_AGENT_MODELS, agent_models::list))
         .api_route("/v1/models/{name}", get("get_agent_model", "Show an agent as a model", agent_models::show))
         .api_route("/v1/events/stream", get("stream_events", "Follow what happens, as server-sent events", events::stream))
@@ -205,6 +210,9 @@ const COMPLETE_CHAT: &str = "Talk to an agent as to a model\nFor any client of O
     all that the agent said in the run, the same in pieces and in one. Who leaves before its end stops the run, unless \
     the request has an `Idempotency-Key`, which does nothing for a stream. An error in the midst of a stream is a \
     frame with `error`, and nothing comes behind it.";
+const CREATE_RESPONSE: &str = "Let an agent respond\nFor any client of OpenAI's Responses API. A response is a run as a chat \
+    completion is, with the same rules, and `previous_response_id` continues its session. The events of a stream have the \
+    names and fields of that API; `response.failed` ends one whose run fails.";
 const LIST_AGENT_MODELS: &str = "List agents as models\nAll of them, in the envelope that clients of OpenAI's API \
     expect.";
 const START_RUN: &str = "Give an agent a task\nThe run is queued behind those of its session. The answer comes at \

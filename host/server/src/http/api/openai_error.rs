@@ -5,7 +5,7 @@ use moxxy_types::error::{Detail, Problem};
 use serde_json::{Value, json};
 
 /// Routes of OpenAI's API, and those below them.
-const ROUTES: [&str; 2] = ["/v1/chat/completions", "/v1/models"];
+const ROUTES: [&str; 3] = ["/v1/chat/completions", "/v1/models", "/v1/responses"];
 
 /// Whether clients of OpenAI's API call this path.
 pub(crate) fn applies_to(path: &str) -> bool {

@@ -66,7 +66,7 @@ pub(in crate::http) enum Content {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "ChatPart")]
 pub(in crate::http) struct Part {
-    /// `text`.
+    /// `text`, `input_text`, `output_text` or `refusal`.
     pub(in crate::http) r#type: String,
     /// The text.
     pub(in crate::http) text: Option<String>,
@@ -77,16 +77,17 @@ pub(in crate::http) struct Part {
     pub(in crate::http) rest: Map<String, Value>,
 }
 
-pub(in crate::http) fn conversation(messages: Vec<Message>, options: RunOptions) -> Result<Conversation> {
-    let Some(last) = messages.last() else { return Err(Error::invalid_field("messages", "it is empty")) };
+/// Returns the conversation of these messages. `field` is where the request has them.
+pub(in crate::http) fn conversation(field: &str, messages: Vec<Message>, options: RunOptions) -> Result<Conversation> {
+    let Some(last) = messages.last() else { return Err(Error::invalid_field(field, "it is empty")) };
     if messages.len() > MESSAGES {
         let reason = format!("it has {} messages; the limit is {MESSAGES}", messages.len());
-        return Err(Error::invalid_field("messages", reason));
+        return Err(Error::invalid_field(field, reason));
     }
-    let task = last.task().map_err(|reason| invalid_content(messages.len() - 1, reason))?;
+    let invalid = |reason| Error::invalid_field(&format!("{field}[{}].content", messages.len() - 1), reason);
+    let task = last.task().map_err(invalid)?;
     if task.len() > runs::MAX_TASK_BYTES {
-        let reason = format!("the last message has at most {} bytes", runs::MAX_TASK_BYTES);
-        return Err(invalid_content(messages.len() - 1, reason));
+        return Err(invalid(format!("the last message has at most {} bytes", runs::MAX_TASK_BYTES)));
     }
     let is_answer = last.role == Speaker::Assistant;
     let mut messages: Vec<_> = messages.into_iter().map(Message::into_client_message).collect();
@@ -95,10 +96,6 @@ pub(in crate::http) fn conversation(messages: Vec<Message>, options: RunOptions)
         messages.push(ClientMessage { shown: Vec::new(), answer: None, fingerprint: String::new() });
     }
     Ok(Conversation { messages, task, options })
-}
-
-fn invalid_content(index: usize, reason: impl Into<String>) -> Error {
-    Error::invalid_field(&format!("messages[{index}].content"), reason)
 }
 
 impl Message {
@@ -170,14 +167,14 @@ impl Message {
 
 impl Part {
     fn is_text(&self) -> bool {
-        matches!(&*self.r#type, "text" | "refusal")
+        matches!(&*self.r#type, "text" | "input_text" | "output_text" | "refusal")
     }
 
     fn text(&self) -> Cow<'_, str> {
         let text = match &*self.r#type {
-            "text" => &self.text,
+            "text" | "input_text" | "output_text" => &self.text,
             "refusal" => &self.refusal,
-            "image_url" => return "[An image was here, which you cannot see.]".into(),
+            "image_url" | "input_image" => return "[An image was here, which you cannot see.]".into(),
             other => return format!("[Something of the type {other:?} was here, which you cannot read.]").into(),
         };
         text.as_deref().unwrap_or_default().into()

@@ -9,7 +9,12 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
-use moxxy_types::{clock, error::Error, ids::RunId, runs::Run};
+use moxxy_types::{
+    clock,
+    error::Error,
+    ids::{Name, RunId},
+    runs::{Origin, Run},
+};
 
 use crate::{
     app::App,
@@ -33,7 +38,10 @@ pub(super) use request::Request;
 /// Header in which some clients of OpenAI's API count how often they repeated a request.
 const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 /// Header that tells clients of OpenAI's API whether to retry a request.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Maximum length of the name of an unknown agent in an error, in characters.
+const NAME: usize = 64;
 
 pub(super) async fn complete(
     State(app): State<App>,
@@ -45,24 +53,22 @@ pub(super) async fn complete(
     let request::ParsedRequest { agent, conversation, format } = request.parse()?;
     let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
     let place = app.events.try_stream(&caller.principal).ok_or_else(full)?;
-    let (id, attempt) = (RunId::random(), attempt(&asked));
+    // A stream cannot be replayed.
+    let claim = claim.filter(|_| format.is_none());
+    let attempt = attempt(&asked);
+    let origin = Origin::ChatCompletions;
+    let request = chat::Request { agent, origin, conversation, attempt, in_background: false, claim };
     if let Some(format) = format {
-        // Subscribes before the run exists, so that no output is missed.
-        let stop = conversation.options.stop.clone();
-        let mut output = OutputStream::new(&app.runs, &id, false, stop.clone()).await?;
-        let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, attempt, None).await?;
-        if chat_run.before {
-            output = OutputStream::new(&app.runs, &chat_run.run.run_id, true, stop).await?;
-        }
+        let (chat_run, output) = OutputStream::start(&app.runs, caller.principal, request).await?;
         let headers = headers(&chat_run.run);
         let stream = stream::CompletionStream { runs: app.runs, chat_run, output, format, _place: place };
         return Ok(Completed::Stream(headers, stream.into_response()));
     }
-    let chat_run = chat::start(&app.runs, caller.principal, agent, id, conversation, attempt, claim).await?;
+    let chat_run = chat::start(&app.runs, caller.principal, RunId::random(), request).await?;
     let mut headers = headers(&chat_run.run);
     headers.extend(chat_run.before.then_some((REPLAYED, TRUE)));
     let whole = completion(&app.runs, &chat_run.run).await.map_err(|error| {
-        let may_succeed = matches!(error, Error::Exhausted(_) | Error::Unavailable(_));
+        let may_succeed = may_succeed(&error);
         let answer = ApiError::from(error);
         let answer = match may_succeed {
             true => answer,
@@ -74,7 +80,18 @@ pub(super) async fn complete(
     whole.map(|completion| Completed::Whole(headers, completion))
 }
 
-fn attempt(headers: &HeaderMap) -> Attempt {
+/// Whether another attempt may succeed.
+pub(super) fn may_succeed(error: &Error) -> bool {
+    matches!(error, Error::Exhausted(_) | Error::Unavailable(_))
+}
+
+/// Returns the agent that a client names as its model.
+pub(super) fn agent(model: &str) -> Result<Name, Error> {
+    Name::try_from(model.to_owned())
+        .map_err(|_| Error::not_found("agent", model.chars().take(NAME).collect::<String>()))
+}
+
+pub(super) fn attempt(headers: &HeaderMap) -> Attempt {
     let count = headers.get(RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse::<u32>().ok());
     Attempt { may_be_repeated: count.is_some(), is_repeated: count.is_some_and(|count| count > 0) }
 }

@@ -11,14 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     http::chat::{
+        agent,
         conversation::{Message, conversation},
         stream::StreamFormat,
     },
     services::chat::Conversation,
 };
 
-/// Maximum length of the name of an unknown agent in an error, in characters.
-const NAME: usize = 64;
 /// Maximum number of stop words, and their maximum length in bytes.
 const STOP_WORDS: usize = 16;
 const STOP_WORD_BYTES: usize = 256;
@@ -82,12 +81,11 @@ pub(crate) struct ParsedRequest {
 impl Request {
     pub(crate) fn parse(self) -> Result<ParsedRequest> {
         self.refuse()?;
-        let options = RunOptions { stop: stop_words(self.stop)? };
-        let unknown = |_| Error::not_found("agent", self.model.chars().take(NAME).collect::<String>());
-        let agent = Name::try_from(self.model.clone()).map_err(unknown)?;
+        let options = RunOptions { stop: stop_words(self.stop)?, ..RunOptions::default() };
+        let agent = agent(&self.model)?;
         let usage = self.stream_options.and_then(|options| options.include_usage) == Some(true);
         let format = (self.stream == Some(true)).then_some(StreamFormat { usage });
-        Ok(ParsedRequest { agent, conversation: conversation(self.messages, options)?, format })
+        Ok(ParsedRequest { agent, conversation: conversation("messages", self.messages, options)?, format })
     }
 
     /// Rejects unsupported parameters that would change the answer. Clients send many whose value requests nothing, and

@@ -24,6 +24,7 @@ use crate::{
         api::schema::{RequestBody, ResponseBody},
         chat,
         health::Health,
+        responses,
         skills::Invocation,
     },
     services::{
@@ -53,6 +54,7 @@ const GRANT: &str = "grt_019b7c5e-8f00-7000-8000-000000000007";
 const QUESTION: &str = "ask_019b7c5e-8f00-7000-8000-000000000008";
 const JOB: &str = "job_019b7c5e-8f00-7000-8000-000000000009";
 const INSTALLATION: &str = "ins_019b7c5e-8f00-7000-8000-00000000000a";
+const RESPONSE: &str = "resp_019b7c5e-8f00-7000-8000-000000000002";
 const DIGEST: &str = "sha256:982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1";
 
 macro_rules! examples {
@@ -151,6 +153,23 @@ examples! {
     RequestBody chat::Request: json!({
         "model": "ada", "messages": [{ "role": "user", "content": "Count the words in \"a b c\"" }], "stream": false,
     });
+    RequestBody responses::Request: json!({ "model": "ada", "input": "Count the words in \"a b c\"" });
+    ResponseBody responses::ModelResponse: json!({
+        "id": RESPONSE, "object": "response", "created_at": 1_767_355_200, "status": "completed", "error": null,
+        "incomplete_details": null, "instructions": null, "model": "ada",
+        "output": [{
+            "id": "msg_019b7c5e-8f00-7000-8000-000000000002", "type": "message", "status": "completed", "role": "assistant",
+            "content": [{ "type": "output_text", "text": "3", "annotations": [], "logprobs": [] }],
+        }],
+        "previous_response_id": null,
+        "usage": {
+            "input_tokens": 120, "input_tokens_details": { "cached_tokens": 0, "cache_write_tokens": 0 },
+            "output_tokens": 12, "output_tokens_details": { "reasoning_tokens": 0 }, "total_tokens": 132,
+        },
+        "store": true, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
+        "text": { "format": { "type": "text" } }, "metadata": {}, "temperature": null, "top_p": null,
+    });
+    ResponseBody responses::DeletedResponse: json!({ "id": RESPONSE, "object": "response", "deleted": true });
     ResponseBody chat::Completion: json!({
         "id": RUN, "object": "chat.completion", "created": 1_767_323_045, "model": "ada",
         "choices": [{

@@ -119,7 +119,8 @@ fn complete(path: &str, method: &str, operation: &mut Map<String, Value>) {
     // Whether the path, query or body names a resource, which may not exist.
     let names = path.contains('{')
         || parameters.iter().any(|parameter| parameter["name"] == "agent_id")
-        || (["/v1/components", "/v1/providers", "/v1/vault/grants", "/v1/chat/completions"].contains(&path)
+        || (["/v1/components", "/v1/providers", "/v1/vault/grants", "/v1/chat/completions", "/v1/responses"]
+            .contains(&path)
             && has_body);
     let (conditional, waits) = (has("If-Match"), has("Prefer"));
     let rules = [
@@ -157,6 +158,7 @@ fn parameter(segment: &str) -> Option<Value> {
     let name = segment.strip_prefix('{')?.strip_suffix('}')?;
     let id = |prefix: &str| json!({ "type": "string", "pattern": format!("^{prefix}_[0-9a-f-]{{36}}$") });
     let (schema, text) = match name {
+        "response_id" => (id("resp"), "The response's id."),
         "run_id" => (id("run"), "The run's id."),
         "token_id" => (id("tok"), "The token's id."),
         "secret_id" => (id("sec"), "The secret's id."),

@@ -18,6 +18,7 @@ use crate::http::{
     events::Events,
     health::{Health, Live},
     openapi::Document,
+    responses::{self, ModelResponse},
 };
 
 macro_rules! documented {
@@ -94,6 +95,19 @@ impl OperationOutput for Completed {
         let mut whole = described(schema, Completion::example(), "The answer, as `stream` asks.", &headers);
         let text = json_schema!({ "type": "string" });
         let example = "data: {\"object\":\"chat.completion.chunk\",\"choices\":[…]}\n\ndata: [DONE]\n\n".into();
+        whole.content.extend(typed("text/event-stream", text, example, "", &[]).content);
+        vec![(Some(Status::Code(200)), whole)]
+    }
+}
+
+impl OperationOutput for responses::Created {
+    type Inner = ModelResponse;
+    fn inferred_responses(ctx: &mut GenContext, _: &mut Operation) -> Vec<(Option<Status>, Described)> {
+        let schema = ctx.schema.subschema_for::<ModelResponse>();
+        let headers = ["X-Moxxy-Run-Id"];
+        let mut whole = described(schema, ModelResponse::example(), "The response, as `stream` asks.", &headers);
+        let text = json_schema!({ "type": "string" });
+        let example = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{…}}\n\n".into();
         whole.content.extend(typed("text/event-stream", text, example, "", &[]).content);
         vec![(Some(Status::Code(200)), whole)]
     }

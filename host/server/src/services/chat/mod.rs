@@ -56,28 +56,32 @@ pub struct EarlierMessage {
     pub content: String,
 }
 
+/// A request for an answer.
+#[derive(Debug)]
+pub struct Request {
+    pub agent: Name,
+    pub origin: Origin,
+    /// What it says, and with `options.previous` the run that it continues.
+    pub conversation: Conversation,
+    pub attempt: Attempt,
+    /// Whether the run goes on if the client disconnects.
+    pub in_background: bool,
+    pub claim: Option<Claim>,
+}
+
 /// Starts a run, or joins the run of the request that this one repeats. With an `Idempotency-Key` the run continues if the
 /// client disconnects, and a retry gets its answer.
-pub async fn start(
-    runs: &Runs,
-    principal: Principal,
-    agent: Name,
-    id: RunId,
-    conversation: Conversation,
-    attempt: Attempt,
-    claim: Option<Claim>,
-) -> Result<ChatRun> {
+pub async fn start(runs: &Runs, principal: Principal, id: RunId, request: Request) -> Result<ChatRun> {
     runs.activation.check()?;
-    let (worker, survives_disconnect) = (runs.clone(), claim.is_some());
+    let (worker, attempt) = (runs.clone(), request.attempt);
+    let survives_disconnect = request.claim.is_some() || request.in_background;
     let queueing = async move {
-        let hashes = turns::hashes(&conversation.messages);
-        if let Some(run) = turns::repeated(&worker, &principal, &agent, &hashes, attempt).await? {
+        let hashes = turns::hashes(&request.conversation);
+        if let Some(run) = turns::repeated(&worker, &principal, &request.agent, &hashes, attempt).await? {
             return Ok(clients::watch(&worker, principal, run, true, attempt, survives_disconnect));
         }
         let by = principal.clone();
-        let queued = worker
-            .store
-            .write(move |tx| Box::pin(async move { queue(tx, &by, &agent, id, (conversation, hashes), claim).await }));
+        let queued = worker.store.write(move |tx| Box::pin(async move { queue(tx, &by, id, request, hashes).await }));
         let Started { run, before } = queued.await?;
         runs::wake(&worker, &run);
         Ok(clients::watch(&worker, principal, run, before, attempt, survives_disconnect))
@@ -89,20 +93,23 @@ pub async fn start(
 async fn queue(
     tx: &mut Tx,
     principal: &Principal,
-    agent: &Name,
     id: RunId,
-    (conversation, hashes): (Conversation, Vec<turns::Hash>),
-    claim: Option<Claim>,
+    request: Request,
+    hashes: Vec<turns::Hash>,
 ) -> Result<Started> {
-    let key = store::agents::get(tx, agent).await?.key;
+    let Request { agent, origin, conversation, claim, .. } = request;
+    let key = store::agents::get(tx, &agent).await?.key;
     if let Some(before) = runs::claimed(tx, claim.as_ref()).await? {
         return Ok(before);
     }
     let Conversation { messages, task, options } = conversation;
-    let known = turns::continued(tx, key, principal, &messages, &hashes).await?;
-    let (session, known) = match known {
-        Some(known) => known,
-        None => (store::sessions::open(tx, key, &Name::from_db(session(&id))).await?, 0),
+    let place = match &options.previous {
+        Some(previous) => turns::after(tx, key, principal, previous).await?,
+        None => turns::continued(tx, key, principal, &messages, &hashes).await?,
+    };
+    let session = match place.session {
+        Some(session) => session,
+        None => store::sessions::open(tx, key, &Name::from_db(session(&id))).await?,
     };
     let new = QueuedRun {
         id: &id,
@@ -111,7 +118,7 @@ async fn queue(
         task: &task,
         started_by: principal.name(),
         unattended: true,
-        origin: Origin::ChatCompletions,
+        origin,
         options: &options,
     };
     store::runs::insert(tx, &new).await?;
@@ -119,17 +126,22 @@ async fn queue(
     if let Some(hash) = hashes.last() {
         store::chat_turns::insert(tx, &id, key, principal.name(), hash).await?;
     }
-    for EarlierMessage { role, content } in earlier(messages, known) {
+    for EarlierMessage { role, content } in earlier(messages, place.known, place.branch) {
+        // A client repeats its instructions in each request.
+        if options.previous.is_some() && store::messages::is_quoted(tx, &session, &content).await? {
+            continue;
+        }
         let quoted = Message { quoted: true, ..Message::new(&run, role, content, tx.now()) };
         store::messages::insert(tx, &quoted).await?;
     }
     Ok(Started { run, before: false })
 }
 
-/// Returns what a model is shown of the messages before the last one, without the first `known`.
-fn earlier(mut messages: Vec<ClientMessage>, known: usize) -> Vec<EarlierMessage> {
+/// Returns what a model is shown of the messages before the last one, without the first `known`, behind those of the
+/// session that they branch off.
+fn earlier(mut messages: Vec<ClientMessage>, known: usize, branch: Vec<EarlierMessage>) -> Vec<EarlierMessage> {
     messages.pop();
-    let mut earlier: Vec<EarlierMessage> = Vec::new();
+    let mut earlier = branch;
     for said in messages.into_iter().skip(known).flat_map(|message| message.shown) {
         match earlier.last_mut() {
             Some(before) if before.role == Role::Assistant && said.role == Role::Assistant => {

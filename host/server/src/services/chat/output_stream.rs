@@ -7,11 +7,12 @@ use moxxy_types::{
     error::{Error, Result},
     events::{Filter, LoggedEvent},
     ids::RunId,
+    tokens::Principal,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::services::{
-    chat::{FINAL_EVENTS, MESSAGE_SEPARATOR, answer::shutting_down, stop_words::StopWords},
+    chat::{self, ChatRun, FINAL_EVENTS, MESSAGE_SEPARATOR, Request, answer::shutting_down, stop_words::StopWords},
     runs::Runs,
 };
 
@@ -57,9 +58,24 @@ struct CompleteMessage {
 }
 
 impl OutputStream {
+    /// Starts a run, or joins one, and subscribes to its output.
+    pub async fn start(runs: &Runs, principal: Principal, request: Request) -> Result<(ChatRun, Self)> {
+        let (id, stop) = (RunId::random(), request.conversation.options.stop.clone());
+        // Subscribes before the run exists, so that no output is missed.
+        let output = Self::new(runs, &id, false, stop.clone()).await?;
+        let chat_run = chat::start(runs, principal, id, request).await?;
+        match chat_run.before {
+            true => {
+                let output = Self::new(runs, &chat_run.run.run_id, true, stop).await?;
+                Ok((chat_run, output))
+            }
+            false => Ok((chat_run, output)),
+        }
+    }
+
     /// Subscribes to the output of a run, from its beginning if that may have been missed, and up to one of the words
     /// `stop`.
-    pub async fn new(runs: &Runs, run: &RunId, has_begun: bool, stop: Vec<String>) -> Result<Self> {
+    async fn new(runs: &Runs, run: &RunId, has_begun: bool, stop: Vec<String>) -> Result<Self> {
         let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(FINAL_EVENTS);
         let filter =
             Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };

@@ -4,14 +4,15 @@ use moxxy_store::{self as store, Db, Tx, chat_turns::Turn};
 use moxxy_types::{
     agents::AgentKey,
     digest,
-    error::Result,
+    error::{Error, Result},
     ids::{Name, RunId, SessionId},
+    messages::{Message, Role},
     runs::{Run, Status},
     tokens::Principal,
 };
 
 use crate::services::{
-    chat::{Attempt, ClientMessage, answer},
+    chat::{Attempt, ClientMessage, Conversation, EarlierMessage, answer},
     runs::Runs,
 };
 
@@ -21,36 +22,68 @@ pub(super) type Hash = [u8; 32];
 /// Time after which an equal request is a new one.
 const MAX_REPEATED_AFTER_SECONDS: i64 = 600;
 
+/// Place of a conversation among the sessions.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The session that it continues; `None`: it begins one.
+    pub session: Option<SessionId>,
+    /// Number of its messages that are known there.
+    pub known: usize,
+    /// What was said before it in a session that has gone on since.
+    pub branch: Vec<EarlierMessage>,
+}
+
 /// Returns the hash of the conversation up to each message.
-pub(super) fn hashes(messages: &[ClientMessage]) -> Vec<Hash> {
+pub(super) fn hashes(conversation: &Conversation) -> Vec<Hash> {
     let next = |before: &mut Hash, message: &ClientMessage| {
         *before = digest::sha256(&[&before[..], &digest::sha256(message.fingerprint.as_bytes())].concat());
         Some(*before)
     };
-    messages.iter().scan(Hash::default(), next).collect()
+    let previous = conversation.options.previous.as_ref();
+    let begin = previous.map(|run| digest::sha256(run.as_str().as_bytes())).unwrap_or_default();
+    conversation.messages.iter().scan(begin, next).collect()
 }
 
-/// Returns the session that a conversation continues, and how many of its messages are known there. The conversation of
-/// the session's last run has to be the beginning of it, followed by the answer of that run.
+/// Returns the place of a conversation that a client sends whole. It continues a session if the conversation of the
+/// session's last run is the beginning of it, followed by the answer of that run.
 pub(super) async fn continued(
     tx: &mut Tx,
     agent: AgentKey,
     principal: &Principal,
     messages: &[ClientMessage],
     hashes: &[Hash],
-) -> Result<Option<(SessionId, usize)>> {
+) -> Result<Place> {
     // A message of the user, the answer to it, and at least one message more.
-    let Some(last) = messages.len().checked_sub(3) else { return Ok(None) };
+    let Some(last) = messages.len().checked_sub(3) else { return Ok(Place::default()) };
     let turns = store::chat_turns::find(tx, agent, principal.name(), &hashes[..=last]).await?;
     for index in (0..=last).rev() {
         let Some(answer) = &messages[index + 1].answer else { continue };
         for turn in turns.iter().filter(|turn| turn.is_last && turn.hash == hashes[index]) {
             if answer_of(tx, &turn.run).await?.trim() == answer.trim() {
-                return Ok(Some((turn.session.clone(), index + 2)));
+                return Ok(Place { session: Some(turn.session.clone()), known: index + 2, branch: Vec::new() });
             }
         }
     }
-    Ok(None)
+    Ok(Place::default())
+}
+
+/// Returns the place of messages after a run of the same caller. If its session has gone on since, they branch off.
+pub(super) async fn after(tx: &mut Tx, agent: AgentKey, principal: &Principal, previous: &RunId) -> Result<Place> {
+    let invalid = |reason: &str| Err(Error::invalid_field("previous_response_id", reason));
+    let Ok(run) = store::runs::get(tx, previous).await else { return invalid("there is no such response") };
+    if run.agent != agent || run.started_by != principal.name() || !run.origin.is_chat() {
+        return invalid("there is no such response of this agent to this token");
+    }
+    if run.status.is_open() {
+        return invalid("that response has not ended");
+    }
+    if store::chat_turns::is_last(tx, previous).await? {
+        return Ok(Place { session: Some(run.session_id), ..Place::default() });
+    }
+    let said = store::messages::up_to(tx, &run.session_id, previous).await?;
+    let is_text = |message: &Message| message.role != Role::Tool && !message.content.trim().is_empty();
+    let said = said.into_iter().filter(is_text).map(|Message { role, content, .. }| EarlierMessage { role, content });
+    Ok(Place { branch: said.collect(), ..Place::default() })
 }
 
 async fn answer_of(db: &mut Db, run: &RunId) -> Result<String> {

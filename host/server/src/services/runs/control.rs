@@ -5,7 +5,7 @@ use moxxy_system::fair_semaphore::{FairPermit, FairSemaphore};
 use moxxy_types::{
     agents::AgentKey,
     ids::{RunId, SessionId, StepId},
-    runs::{Origin, Run, Stop},
+    runs::{Run, Stop},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -124,7 +124,7 @@ impl Scheduler {
         let permits = {
             let mut state = self.state();
             let [sessions, chats] = state.agents.entry(run.agent).or_insert_with(new);
-            Arc::clone(if run.origin == Origin::ChatCompletions { chats } else { sessions })
+            Arc::clone(if run.origin.is_chat() { chats } else { sessions })
         };
         permits.acquire(&run.started_by).await
     }

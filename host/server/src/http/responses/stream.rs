@@ -1,0 +1,155 @@
+//! Streamed response: typed server-sent events, each with a number of its own.
+
+use std::{collections::VecDeque, convert::Infallible};
+
+use axum::response::{
+    IntoResponse as _, Response, Sse,
+    sse::{Event, KeepAlive},
+};
+use futures_util::stream;
+use moxxy_system::fair_semaphore::FairPermit;
+use moxxy_types::error::Error;
+use serde_json::{Value, json};
+
+use super::response::{Item, ModelResponse, Part};
+use crate::{
+    http::{
+        api::answer::ApiError,
+        events::{HEARTBEAT, UNBUFFERED},
+    },
+    services::{
+        chat::{self, ChatRun, OutputStream},
+        runs::Runs,
+    },
+};
+
+/// Response that is being streamed.
+pub(super) struct ResponseStream {
+    runs: Runs,
+    /// `None` after the end.
+    chat_run: Option<ChatRun>,
+    output: OutputStream,
+    /// The response as it was at the beginning.
+    response: ModelResponse,
+    text: String,
+    ready: VecDeque<Value>,
+    sequence: u64,
+    _place: FairPermit<String>,
+}
+
+impl ResponseStream {
+    pub(super) fn new(
+        runs: Runs,
+        chat_run: ChatRun,
+        output: OutputStream,
+        instructions: Option<String>,
+        place: FairPermit<String>,
+    ) -> Self {
+        let response = ModelResponse::new(&chat_run.run).with_instructions(instructions);
+        let mut stream = Self {
+            runs,
+            chat_run: Some(chat_run),
+            output,
+            response,
+            text: String::new(),
+            ready: VecDeque::new(),
+            sequence: 0,
+            _place: place,
+        };
+        stream.begin();
+        stream
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let events = stream::unfold(self, |mut stream| async move {
+            let event = stream.next().await?;
+            Some((Ok::<_, Infallible>(event), stream))
+        });
+        let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("keep-alive"));
+        (UNBUFFERED, events).into_response()
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        if self.ready.is_empty() {
+            self.chat_run.as_ref()?;
+            match self.output.next().await {
+                Ok(Some(words)) => {
+                    self.text.push_str(&words);
+                    let place = self.place();
+                    self.push(with(
+                        place,
+                        json!({ "type": "response.output_text.delta", "delta": words, "logprobs": [] }),
+                    ));
+                }
+                Ok(None) => self.end().await,
+                Err(error) => self.fail(error),
+            }
+        }
+        let event = self.ready.pop_front()?;
+        let name = event["type"].as_str().unwrap_or_default().to_owned();
+        Some(Event::default().event(name).data(event.to_string()))
+    }
+
+    fn begin(&mut self) {
+        let (response, item) = (json!(self.response), self.item("in_progress", Vec::new()));
+        self.push(json!({ "type": "response.created", "response": response }));
+        self.push(json!({ "type": "response.in_progress", "response": response }));
+        self.push(json!({ "type": "response.output_item.added", "output_index": 0, "item": item }));
+        let place = self.place();
+        self.push(with(place, json!({ "type": "response.content_part.added", "part": Part::new(String::new()) })));
+    }
+
+    /// Ends the stream with what became of the run.
+    async fn end(&mut self) {
+        let Some(chat_run) = self.chat_run.take() else { return };
+        let run = &chat_run.run;
+        let answer = chat::answer(&self.runs, &run.agent_id, &run.run_id).await;
+        chat_run.end();
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.fail(error),
+        };
+        let text = std::mem::take(&mut self.text);
+        let place = self.place();
+        self.push(with(place.clone(), json!({ "type": "response.output_text.done", "text": text, "logprobs": [] })));
+        let part = Part::new(text);
+        self.push(with(place, json!({ "type": "response.content_part.done", "part": part })));
+        let response = self.response.clone().completed(answer);
+        let (status, name) = match response.is_complete() {
+            true => ("completed", "response.completed"),
+            false => ("incomplete", "response.incomplete"),
+        };
+        let item = self.item(status, vec![part]);
+        self.push(json!({ "type": "response.output_item.done", "output_index": 0, "item": item }));
+        self.push(json!({ "type": name, "response": response }));
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.chat_run = None;
+        let response = self.response.clone().failed(&ApiError::from(error));
+        self.push(json!({ "type": "response.failed", "response": response }));
+    }
+
+    fn item(&self, status: &'static str, content: Vec<Part>) -> Item {
+        Item::new(&self.response.id, status, content)
+    }
+
+    /// Returns the place of the text in the response.
+    fn place(&self) -> Value {
+        json!({ "item_id": self.item("in_progress", Vec::new()).id, "output_index": 0, "content_index": 0 })
+    }
+
+    fn push(&mut self, event: Value) {
+        let sequence = json!({ "sequence_number": self.sequence });
+        self.sequence += 1;
+        self.ready.push_back(with(event, sequence));
+    }
+}
+
+/// Returns an object with the fields of both.
+fn with(mut one: Value, other: Value) -> Value {
+    if let (Value::Object(fields), Value::Object(more)) = (&mut one, other) {
+        fields.extend(more);
+    }
+    one
+}
