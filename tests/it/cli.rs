@@ -74,7 +74,7 @@ fn a_start_takes_the_files_it_may_have_and_says_when_they_are_few() {
     let log = server.wait_with_output().unwrap().stderr;
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["800", "800"]);
-    let told = "allows 187 of 1024 connections of clients, 187 of 256 outgoing connections, and 246 of 1000 loaded";
+    let told = "allows 187 of 1024 connections of clients, 187 of 256 outgoing connections, and 187 of 1000 loaded";
     assert!(text(&log).contains(told), "{}", text(&log));
     // Colours are only for terminals.
     assert!(!text(&log).contains('\u{1b}'), "{}", text(&log));
