@@ -24,6 +24,7 @@ mod chat_turns;
 mod chromium;
 mod cli;
 mod client_disconnects;
+mod client_tools;
 mod clients;
 mod commands;
 mod compaction;

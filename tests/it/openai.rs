@@ -74,7 +74,7 @@ async fn the_official_client_in_python_talks_to_agents() {
         "remembered: user assistant user",
         "unknown: NotFoundError agent_not_found: Agent 'nobody' not found",
         "tools: BadRequestError invalid_input: Invalid `tools`: an agent uses its own tools, and takes none from a client: \
-         install them as skills",
+         install them as skills, or set `client_tools` in its tool policy",
         "scope: PermissionDeniedError insufficient_scope: This takes a token with the scope `runs:write`, which this one \
          lacks; it has `agents:read`",
         "limited: RateLimitError provider_rate_limited: too fast",

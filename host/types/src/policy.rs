@@ -33,6 +33,8 @@ pub struct Policy {
     pub idempotent: BTreeSet<String>,
     /// Whether a token may approve what a run that it started wants to do.
     pub self_approval: bool,
+    /// Whether clients of OpenAI's API may bring tools of their own, which they carry out themselves.
+    pub client_tools: bool,
     /// Patterns that match no tool that the agent has now: they may be misspelt. Ignored in requests.
     #[serde(deserialize_with = "ignored")]
     pub unmatched: Vec<String>,

@@ -9,6 +9,7 @@ use strum::IntoStaticStr;
 
 use crate::{
     agents::AgentKey,
+    components::Tool,
     ids::{self, ModelCallId, Name, RunId, SessionId, StepId},
     money::Dollars,
 };
@@ -154,7 +155,7 @@ pub struct Run {
 }
 
 /// Options of a run beside those of its agent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RunOptions {
     /// Words at which an answer ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -162,6 +163,9 @@ pub struct RunOptions {
     /// Run that it continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<RunId>,
+    /// Tools that the client carries out itself. The run ends with the calls of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_tools: Vec<Tool>,
 }
 
 /// A duration as the database stores it.

@@ -52,6 +52,9 @@ pub(crate) struct Set {
     /// Let a token approve what a run wants that it started itself.
     #[arg(long)]
     self_approval: bool,
+    /// Let clients of OpenAI's API bring tools of their own, which they carry out themselves.
+    #[arg(long)]
+    client_tools: bool,
 }
 
 fn verdict(text: &str) -> Result<(String, String), String> {
@@ -70,9 +73,10 @@ pub(crate) async fn run(options: &Options, command: Command) -> CliResult {
             return terminal.list(&decisions, "Nothing is decided for longer than one call.", decided);
         }
         Command::Show { agent } => client.answer(Call::get(path(&agent))).await?,
-        Command::Set(Set { agent, tools, idempotent, self_approval }) => {
+        Command::Set(Set { agent, tools, idempotent, self_approval, client_tools }) => {
             let tools: Map<_, _> = tools.into_iter().map(|(pattern, verdict)| (pattern, verdict.into())).collect();
-            let policy = json!({ "tools": tools, "idempotent": idempotent, "self_approval": self_approval });
+            let policy = json!({ "tools": tools, "idempotent": idempotent, "self_approval": self_approval,
+                "client_tools": client_tools });
             client.answer(Call::new(reqwest::Method::PUT, path(&agent)).json(policy)).await?
         }
     };
@@ -92,7 +96,10 @@ fn render(policy: &Value) -> String {
     let tools = tools.map(|(pattern, verdict)| [pattern.clone(), verdict.as_str().unwrap_or_default().to_owned()]);
     let idempotent = items(policy, "idempotent").iter().filter_map(Value::as_str);
     let rows = tools.chain(idempotent.map(|pattern| [pattern.to_owned(), "may be called again".to_owned()]));
-    let about = terminal::fields([("Tokens approve for themselves", text(policy, "self_approval"))]);
+    let about = terminal::fields([
+        ("Tokens approve for themselves", text(policy, "self_approval")),
+        ("Clients bring tools", text(policy, "client_tools")),
+    ]);
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() { about } else { format!("{about}\n{}", terminal::table(["TOOLS", "RULE"], rows)) }
 }

@@ -42,7 +42,7 @@ impl Versioned for Agent {
 
 impl Versioned for Policy {
     fn version(&self) -> Result<String> {
-        compute(&(&self.tools, &self.idempotent, self.self_approval))
+        compute(&(&self.tools, &self.idempotent, self.self_approval, self.client_tools))
     }
 }
 

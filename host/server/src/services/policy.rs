@@ -22,7 +22,7 @@ pub async fn show(runs: &Runs, agent: &Name) -> Result<Policy> {
     let key = store::agents::get(&mut db, agent).await?.key;
     let policy = store::agents::policy(&mut db, key).await?;
     let skills = store::installations::skills(&mut db, key).await?;
-    let tools: Vec<_> = tools::all(&skills, false).map(|tool| tool.name).collect();
+    let tools: Vec<_> = tools::ToolSet::of_skills(&skills).all().map(|tool| tool.name).collect();
     Ok(Policy { unmatched: policy.unmatched(&tools), ..policy })
 }
 

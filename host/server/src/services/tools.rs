@@ -1,4 +1,4 @@
-//! The tools of an agent. Whether a skill or the host carries them out, the same policy, approvals, validation and names
+//! The tools of an agent. Whether a skill, the host or a client carries them out, the same policy, approvals, validation and names
 //! apply to them.
 
 use std::sync::LazyLock;
@@ -10,6 +10,7 @@ use moxxy_types::{
     digest::Digest,
     error::Result,
     installations::Installation,
+    messages::{Message, Role, ToolCall},
     policy::{Policy, Verdict},
     runs::tool_name,
 };
@@ -51,6 +52,8 @@ pub struct Tool<'s> {
 pub enum Source<'s> {
     Skill(&'s Installation),
     Host,
+    /// The client that waits for the answer.
+    Client,
 }
 
 impl<'s> Tool<'s> {
@@ -58,7 +61,7 @@ impl<'s> Tool<'s> {
     pub fn skill(&self) -> Option<&'s Installation> {
         match self.source {
             Source::Skill(skill) => Some(skill),
-            Source::Host => None,
+            Source::Host | Source::Client => None,
         }
     }
 
@@ -66,11 +69,11 @@ impl<'s> Tool<'s> {
         self.name == ASK_USER
     }
 
-    /// Returns the digest of what an approval is for: the skill's component, or the definition of a tool of the host.
+    /// Returns the digest of what an approval is for: the skill's component, or the definition of any other tool.
     pub fn digest(&self) -> Digest {
         match self.source {
             Source::Skill(skill) => skill.component.digest.clone(),
-            Source::Host => Digest::compute(self.definition.parameters.to_string().as_bytes()),
+            Source::Host | Source::Client => Digest::compute(self.definition.parameters.to_string().as_bytes()),
         }
     }
 
@@ -80,16 +83,53 @@ impl<'s> Tool<'s> {
             Source::Skill(skill) => {
                 plugins.check_arguments(&skill.component.digest, &self.definition.name, arguments).await
             }
-            Source::Host => plugins.check_host_arguments(self.definition.parameters.clone(), arguments).await,
+            Source::Host | Source::Client => {
+                plugins.check_host_arguments(self.definition.parameters.clone(), arguments).await
+            }
         }
     }
 }
 
-/// Returns the tools of these skills and of the host, in a stable order. In an unattended run nobody can be asked.
-pub fn all(skills: &[Installation], unattended: bool) -> impl Iterator<Item = Tool<'_>> {
-    let of_host = HOST_TOOLS.iter().filter(move |tool| !(unattended && tool.name == ASK_USER));
-    let of_host = of_host.map(|definition| Tool { name: definition.name.clone(), definition, source: Source::Host });
-    skills.iter().flat_map(of_skill).chain(of_host)
+/// The tools that a run may use.
+#[derive(Debug, Clone, Copy)]
+pub struct ToolSet<'s> {
+    pub skills: &'s [Installation],
+    /// Tools of the client that waits for the answer.
+    pub of_client: &'s [components::Tool],
+    /// Whether nobody can be asked.
+    pub unattended: bool,
+}
+
+impl<'s> ToolSet<'s> {
+    pub fn of_skills(skills: &'s [Installation]) -> Self {
+        Self { skills, of_client: &[], unattended: false }
+    }
+
+    /// Returns all tools, in a stable order.
+    pub fn all(self) -> impl Iterator<Item = Tool<'s>> {
+        let of_host = HOST_TOOLS.iter().filter(move |tool| !(self.unattended && tool.name == ASK_USER));
+        let named =
+            |source| move |definition: &'s components::Tool| Tool { name: definition.name.clone(), definition, source };
+        let of_client = self.of_client.iter().map(named(Source::Client));
+        self.skills.iter().flat_map(of_skill).chain(of_host.map(named(Source::Host))).chain(of_client)
+    }
+
+    /// Returns the tool that a model calls by this name.
+    pub fn find(self, name: &str) -> Option<Tool<'s>> {
+        // In an unattended run `ask_user` is told why it cannot be used.
+        Self { unattended: false, ..self }.all().find(|tool| tool.name == name)
+    }
+
+    /// Returns the tools that the agent's policy does not deny, as a model is offered them.
+    pub fn offered(self, policy: &Policy) -> Vec<models::ToolDefinition> {
+        let allowed = self.all().filter(|tool| policy.verdict(&tool.name, None) != Verdict::Deny);
+        let definition = |Tool { name, definition, .. }: Tool<'_>| models::ToolDefinition {
+            name,
+            description: definition.description.clone(),
+            parameters: moxxy_schema::normalize(definition.parameters.clone()).to_string(),
+        };
+        allowed.map(definition).collect()
+    }
 }
 
 fn of_skill(skill: &Installation) -> impl Iterator<Item = Tool<'_>> {
@@ -99,18 +139,18 @@ fn of_skill(skill: &Installation) -> impl Iterator<Item = Tool<'_>> {
     })
 }
 
-/// Returns the tool that a model calls by this name.
-pub fn find<'s>(skills: &'s [Installation], name: &str) -> Option<Tool<'s>> {
-    all(skills, false).find(|tool| tool.name == name)
-}
-
-/// Returns the tools that the agent's policy does not deny, as a model is offered them.
-pub fn offered(skills: &[Installation], policy: &Policy, unattended: bool) -> Vec<models::ToolDefinition> {
-    let allowed = all(skills, unattended).filter(|tool| policy.verdict(&tool.name, None) != Verdict::Deny);
-    let definition = |Tool { name, definition, .. }: Tool<'_>| models::ToolDefinition {
-        name,
-        description: definition.description.clone(),
-        parameters: moxxy_schema::normalize(definition.parameters.clone()).to_string(),
+/// Returns the last message of the model and its calls that the client carries out, if there are any.
+pub fn handed_over<'m>(
+    messages: &'m [Message],
+    of_client: &[components::Tool],
+) -> Option<(&'m Message, Vec<&'m ToolCall>)> {
+    let at = messages.iter().rposition(|message| message.role == Role::Assistant)?;
+    let (last, results) = messages.get(at..)?.split_first()?;
+    // A call that was refused is the model's to make again.
+    let is_refused = |call: &ToolCall| {
+        results.iter().any(|result| result.is_error && result.tool_call_id.as_ref() == Some(&call.id))
     };
-    allowed.map(definition).collect()
+    let is_handed_over = |call: &&ToolCall| of_client.iter().any(|tool| tool.name == call.name) && !is_refused(call);
+    let calls: Vec<_> = last.calls().iter().filter(is_handed_over).collect();
+    (!calls.is_empty()).then_some((last, calls))
 }

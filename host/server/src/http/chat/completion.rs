@@ -10,8 +10,9 @@ use moxxy_types::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{created, finish};
+use super::{client_tools, created, finish};
 use crate::{http::api::reply::Body, services::chat::Answer};
 
 /// An agent's answer.
@@ -40,7 +41,7 @@ struct Choice {
     message: Message,
     /// Always `null`.
     logprobs: Option<()>,
-    /// `stop`, `length` if the model had no room for more, or `content_filter`.
+    /// `stop`, `length` if the model had no room for more, `tool_calls` or `content_filter`.
     finish_reason: &'static str,
 }
 
@@ -54,6 +55,9 @@ struct Message {
     content: String,
     /// Always `null`.
     refusal: Option<()>,
+    /// Calls of the client's own tools, which it carries out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
 }
 
 /// What the run used, in tokens.
@@ -86,13 +90,14 @@ pub(crate) enum Completed {
 
 impl Completion {
     pub(crate) fn new(run: &Run, answer: Answer) -> Self {
-        let message = Message { role: "assistant", content: answer.content, refusal: None };
+        let (finish_reason, tool_calls) = (finish(&answer), client_tools::render(&answer.calls));
+        let message = Message { role: "assistant", content: answer.content, refusal: None, tool_calls };
         Self {
             id: run.run_id.clone(),
             object: "chat.completion",
             created: created(run),
             model: run.agent_id.clone(),
-            choices: vec![Choice { index: 0, message, logprobs: None, finish_reason: finish(&answer.stop_reason) }],
+            choices: vec![Choice { index: 0, message, logprobs: None, finish_reason }],
             usage: answer.usage.into(),
         }
     }

@@ -1,5 +1,6 @@
 //! `/v1/chat/completions`: agents as models, for clients of OpenAI's API.
 
+pub(super) mod client_tools;
 mod completion;
 pub(super) mod conversation;
 mod request;
@@ -27,7 +28,7 @@ use crate::{
         reply,
     },
     services::{
-        chat::{self, Attempt, OutputStream},
+        chat::{self, Answer, Attempt, OutputStream},
         runs::Runs,
     },
 };
@@ -112,9 +113,10 @@ fn created(run: &Run) -> i64 {
     clock::parse(&run.created_at).map_or(0, |created| created.unix_timestamp())
 }
 
-/// Maps a stop reason to OpenAI's `finish_reason`.
-fn finish(stop_reason: &str) -> &'static str {
-    match stop_reason {
+/// Returns OpenAI's `finish_reason` of an answer.
+fn finish(answer: &Answer) -> &'static str {
+    match &*answer.stop_reason {
+        _ if !answer.calls.is_empty() => "tool_calls",
         "max_tokens" => "length",
         "refusal" => "content_filter",
         _ => "stop",

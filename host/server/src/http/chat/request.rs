@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     http::chat::{
-        agent,
+        agent, client_tools,
         conversation::{Message, conversation},
         stream::StreamFormat,
     },
@@ -35,13 +35,14 @@ pub(crate) struct Request {
     stream_options: Option<StreamOptions>,
     /// How many answers; at most 1.
     n: Option<f64>,
-    /// None: an agent has its own.
+    /// Tools that the client carries out itself, if the agent's tool policy allows them (`client_tools`). The answer ends
+    /// with the calls of them.
     tools: Option<Vec<Map<String, Value>>>,
-    /// None: an agent has its own tools.
+    /// None: they are replaced by `tools`.
     functions: Option<Vec<Map<String, Value>>>,
-    /// `auto` or `none`, which change nothing.
+    /// `auto`, `none`, `required` or one of the `tools`, which the agent is told.
     tool_choice: Option<Value>,
-    /// The same.
+    /// `auto` or `none`, which change nothing.
     function_call: Option<Value>,
     /// `{"type": "text"}`: an agent answers in words.
     response_format: Option<Value>,
@@ -81,11 +82,16 @@ pub(crate) struct ParsedRequest {
 impl Request {
     pub(crate) fn parse(self) -> Result<ParsedRequest> {
         self.refuse()?;
-        let options = RunOptions { stop: stop_words(self.stop)?, ..RunOptions::default() };
+        let (tools, note) = client_tools::parse(self.tools, self.tool_choice.as_ref())?;
+        let options = RunOptions { stop: stop_words(self.stop)?, client_tools: tools, ..RunOptions::default() };
         let agent = agent(&self.model)?;
         let usage = self.stream_options.and_then(|options| options.include_usage) == Some(true);
         let format = (self.stream == Some(true)).then_some(StreamFormat { usage });
-        Ok(ParsedRequest { agent, conversation: conversation("messages", self.messages, options)?, format })
+        Ok(ParsedRequest {
+            agent,
+            conversation: conversation("messages", self.messages, options)?.with_note(note),
+            format,
+        })
     }
 
     /// Rejects unsupported parameters that would change the answer. Clients send many whose value requests nothing, and
@@ -94,13 +100,11 @@ impl Request {
         let is = |value: &Option<Value>, known: &[&str]| {
             value.as_ref().is_none_or(|value| value.as_str().is_some_and(|value| known.contains(&value)))
         };
-        let own_tools = "an agent uses its own tools, and takes none from a client: install them as skills";
+        let own_tools = "it is replaced by `tools`";
         let is_text = self.response_format.as_ref().is_none_or(|format| format["type"] == "text");
         let choices = ["auto", "none"];
         let checks = [
-            ("tools", self.tools.as_ref().is_none_or(Vec::is_empty), own_tools),
             ("functions", self.functions.as_ref().is_none_or(Vec::is_empty), own_tools),
-            ("tool_choice", is(&self.tool_choice, &choices), own_tools),
             ("function_call", is(&self.function_call, &choices), own_tools),
             ("n", self.n.is_none_or(|n| (n - 1.0).abs() < f64::EPSILON), "an agent gives one answer"),
             ("response_format", is_text, "an agent answers in words: ask for a form in its persona or in the message"),

@@ -11,7 +11,7 @@ use moxxy_system::fair_semaphore::FairPermit;
 use moxxy_types::error::Error;
 use serde_json::{Value, json};
 
-use super::{created, finish};
+use super::{client_tools, created, finish};
 use crate::http::chat::completion::Tokens;
 use crate::{
     http::{
@@ -44,6 +44,7 @@ pub(super) struct CompletionStream {
 enum Stage {
     Begin(CompletionStream),
     Speak(CompletionStream),
+    Called(Event, Box<Stage>),
     Used(Value),
     Done,
     Over,
@@ -86,7 +87,14 @@ impl CompletionStream {
                 return (error_event(error), Stage::Over);
             }
         };
-        let last = self.delta(json!({}), Some(finish(&answer.stop_reason)));
+        let last = self.delta(json!({}), Some(finish(&answer)));
+        let called = (!answer.calls.is_empty()).then(|| {
+            let calls = client_tools::render(&answer.calls).into_iter().enumerate().map(|(index, mut call)| {
+                call["index"] = json!(index);
+                call
+            });
+            self.delta(json!({ "tool_calls": calls.collect::<Vec<_>>() }), None)
+        });
         let next = if self.format.usage {
             let mut used = self.chunk(json!([]));
             if let Some(fields) = used.as_object_mut() {
@@ -97,7 +105,10 @@ impl CompletionStream {
             Stage::Done
         };
         self.chat_run.end();
-        (last, next)
+        match called {
+            Some(called) => (called, Stage::Called(last, Box::new(next))),
+            None => (last, next),
+        }
     }
 }
 
@@ -112,6 +123,7 @@ impl Stage {
                 Ok(None) => stream.end().await,
                 Err(error) => (error_event(error), Self::Over),
             },
+            Self::Called(last, next) => (last, *next),
             Self::Used(used) => (data(&used), Self::Done),
             Self::Done => (Event::default().data("[DONE]"), Self::Over),
             Self::Over => return None,

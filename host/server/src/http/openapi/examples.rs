@@ -275,7 +275,7 @@ fn day() -> Value {
 }
 
 fn tool_policy() -> Value {
-    json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false, "unmatched": [] })
+    json!({ "tools": { "notes__*": "ask" }, "idempotent": ["notes__add"], "self_approval": false, "client_tools": false, "unmatched": [] })
 }
 
 fn grant() -> Value {

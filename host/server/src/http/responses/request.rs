@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     http::{
         chat::{
-            agent,
+            agent, client_tools,
             conversation::{Content, Message, Speaker, conversation},
         },
         responses::ResponseId,
@@ -38,9 +38,10 @@ pub(crate) struct Request {
     /// Whether to return at once. `GET /v1/responses/{response_id}` shows the answer once it is there.
     background: Option<bool>,
     text: Option<TextOptions>,
-    /// None: an agent has its own.
+    /// Tools that the client carries out itself, if the agent's tool policy allows them (`client_tools`). The output ends
+    /// with the calls of them.
     tools: Option<Vec<Map<String, Value>>>,
-    /// `auto` or `none`, which change nothing.
+    /// `auto`, `none`, `required` or one of the `tools`, which the agent is told.
     tool_choice: Option<Value>,
     /// None: name the response before with `previous_response_id`.
     conversation: Option<Value>,
@@ -112,10 +113,11 @@ impl Request {
         if messages.len() == usize::from(instructions.is_some()) {
             return Err(Error::invalid_field("input", "it is empty"));
         }
-        let options = RunOptions { previous, ..RunOptions::default() };
+        let (tools, note) = client_tools::parse(self.tools, self.tool_choice.as_ref())?;
+        let options = RunOptions { previous, client_tools: tools, ..RunOptions::default() };
         Ok(Parsed {
             agent,
-            conversation: conversation("input", messages, options)?,
+            conversation: conversation("input", messages, options)?.with_note(note),
             instructions,
             is_streamed: self.stream == Some(true),
             in_background: self.background == Some(true),
@@ -124,12 +126,8 @@ impl Request {
 
     /// Rejects unsupported parameters that would change the answer.
     fn refuse(&self) -> Result<()> {
-        let own_tools = "an agent uses its own tools, and takes none from a client: install them as skills";
-        let is_choice = |value: &Value| value.as_str().is_some_and(|value| ["auto", "none"].contains(&value));
         let format = self.text.as_ref().and_then(|text| text.format.as_ref());
         let checks = [
-            ("tools", self.tools.as_ref().is_none_or(Vec::is_empty), own_tools),
-            ("tool_choice", self.tool_choice.as_ref().is_none_or(is_choice), own_tools),
             ("text.format", format.is_none_or(|format| format["type"] == "text"), "an agent answers in words"),
             ("conversation", self.conversation.is_none(), "name the response before with `previous_response_id`"),
             ("prompt", self.prompt.is_none(), "an agent has a persona"),

@@ -7,6 +7,7 @@ use axum::{
 use moxxy_types::{
     clock,
     ids::Name,
+    messages::ToolCall,
     runs::{Run, RunUsage, Status},
 };
 use schemars::JsonSchema;
@@ -38,8 +39,8 @@ pub(crate) struct ModelResponse {
     instructions: Option<String>,
     /// The agent.
     model: Name,
-    /// One message with all that the agent said in the run; empty before its end.
-    output: Vec<Item>,
+    /// One message with all that the agent said in the run, and the calls of the client's own tools; empty before the end.
+    output: Vec<Output>,
     /// The response that it follows.
     previous_response_id: Option<String>,
     /// What the run used, once it has ended.
@@ -78,6 +79,33 @@ struct Failure {
 struct Incomplete {
     /// `max_output_tokens` or `content_filter`.
     reason: &'static str,
+}
+
+/// A message, or a call of a tool that the client carries out.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "ResponseOutput")]
+pub(super) enum Output {
+    Message(Item),
+    Call(Call),
+}
+
+/// A call of a tool that the client carries out.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ResponseCall")]
+pub(super) struct Call {
+    /// The item's id, `fc_…`.
+    pub(super) id: String,
+    /// Always `function_call`.
+    r#type: &'static str,
+    /// Always `completed`.
+    status: &'static str,
+    /// Id by which the client says what came of it.
+    call_id: String,
+    /// The tool.
+    pub(super) name: String,
+    /// Its arguments, as JSON text.
+    pub(super) arguments: String,
 }
 
 /// What an agent said.
@@ -198,7 +226,9 @@ impl ModelResponse {
         };
         self.status = if reason.is_some() { "incomplete" } else { "completed" };
         self.incomplete_details = reason.map(|reason| Incomplete { reason });
-        self.output = vec![Item::new(&self.id, self.status, vec![Part::new(answer.content)])];
+        let message = Item::new(&self.id, self.status, vec![Part::new(answer.content)]);
+        self.output = vec![Output::Message(message)];
+        self.output.extend(Call::list(&self.id, &answer.calls).map(Output::Call));
         self.usage = Some(answer.usage.into());
         self
     }
@@ -221,6 +251,21 @@ impl Item {
     pub(super) fn new(response: &str, status: &'static str, content: Vec<Part>) -> Self {
         let id = response.replacen(super::PREFIX, "msg_", 1);
         Self { id, r#type: "message", status, role: "assistant", content }
+    }
+}
+
+impl Call {
+    /// Returns the calls of a response.
+    pub(super) fn list(response: &str, calls: &[ToolCall]) -> impl Iterator<Item = Self> {
+        let prefix = response.replacen(super::PREFIX, "fc_", 1);
+        calls.iter().enumerate().map(move |(index, call)| Self {
+            id: format!("{prefix}_{index}"),
+            r#type: "function_call",
+            status: "completed",
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: call.arguments.to_string(),
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use moxxy_system::fair_semaphore::FairPermit;
 use moxxy_types::error::Error;
 use serde_json::{Value, json};
 
-use super::response::{Item, ModelResponse, Part};
+use super::response::{Call, Item, ModelResponse, Part};
 use crate::{
     http::{
         api::answer::ApiError,
@@ -114,6 +114,7 @@ impl ResponseStream {
         self.push(with(place.clone(), json!({ "type": "response.output_text.done", "text": text, "logprobs": [] })));
         let part = Part::new(text);
         self.push(with(place, json!({ "type": "response.content_part.done", "part": part })));
+        let calls: Vec<_> = Call::list(&self.response.id, &answer.calls).collect();
         let response = self.response.clone().completed(answer);
         let (status, name) = match response.is_complete() {
             true => ("completed", "response.completed"),
@@ -121,7 +122,22 @@ impl ResponseStream {
         };
         let item = self.item(status, vec![part]);
         self.push(json!({ "type": "response.output_item.done", "output_index": 0, "item": item }));
+        for (index, call) in calls.iter().enumerate() {
+            self.push_call(index + 1, call);
+        }
         self.push(json!({ "type": name, "response": response }));
+    }
+
+    fn push_call(&mut self, index: usize, call: &Call) {
+        let place = json!({ "item_id": call.id, "output_index": index });
+        let arguments = &call.arguments;
+        self.push(json!({ "type": "response.output_item.added", "output_index": index, "item": call }));
+        self.push(with(place.clone(), json!({ "type": "response.function_call_arguments.delta", "delta": arguments })));
+        self.push(with(
+            place,
+            json!({ "type": "response.function_call_arguments.done", "arguments": arguments, "name": call.name }),
+        ));
+        self.push(json!({ "type": "response.output_item.done", "output_index": index, "item": call }));
     }
 
     fn fail(&mut self, error: Error) {

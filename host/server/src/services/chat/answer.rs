@@ -5,13 +5,14 @@ use moxxy_types::{
     error::{Error, Problem, Result},
     events::Filter,
     ids::{Name, RunId},
-    messages::{Message, Role},
+    messages::{Message, Role, ToolCall},
     runs::{Failure, Run, RunOptions, RunUsage, Status},
 };
 
 use crate::services::{
     chat::{FINAL_EVENTS, MESSAGE_SEPARATOR, stop_words},
     runs::{self, Runs},
+    tools,
 };
 
 /// An agent's answer in a run.
@@ -19,6 +20,8 @@ use crate::services::{
 pub struct Answer {
     /// Text of all its messages, including those before tool calls, up to a stop word.
     pub content: String,
+    /// Calls of the client's tools, which it carries out.
+    pub calls: Vec<ToolCall>,
     /// Stop reason of the last model call.
     pub stop_reason: String,
     pub usage: RunUsage,
@@ -56,10 +59,14 @@ pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
         };
         return Err(failed(run.error.unwrap_or_else(stopped), has_acted));
     }
+    let messages = store::messages::of_run(&mut db, id).await?;
+    let handed_over = tools::handed_over(&messages, &run.options.client_tools);
+    let calls = handed_over.map(|(_, calls)| calls.into_iter().cloned().collect()).unwrap_or_default();
     let output = store::steps::last_model_output(&mut db, id).await?;
     let stop_reason = output.as_ref().and_then(|output| output.get("stop_reason")?.as_str());
     Ok(Answer {
-        content: content(&mut db, id, &run.options).await?,
+        content: text(&messages, &run.options),
+        calls,
         stop_reason: stop_reason.unwrap_or_default().to_owned(),
         usage: store::usage::of_run(&mut db, id).await?,
     })
@@ -67,10 +74,13 @@ pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
 
 /// Returns the text that an agent said in a run, up to a stop word.
 pub(super) async fn content(db: &mut Db, run: &RunId, options: &RunOptions) -> Result<String> {
-    let messages = store::messages::of_run(db, run).await?;
+    Ok(text(&store::messages::of_run(db, run).await?, options))
+}
+
+fn text(messages: &[Message], options: &RunOptions) -> String {
     let own = |message: &&Message| message.role == Role::Assistant && !message.quoted && !message.content.is_empty();
     let said: Vec<&str> = messages.iter().filter(own).map(|message| message.content.as_str()).collect();
-    Ok(stop_words::cut(said.join(MESSAGE_SEPARATOR), &options.stop))
+    stop_words::cut(said.join(MESSAGE_SEPARATOR), &options.stop)
 }
 
 /// Maps the failure of a run to an error whose kind tells the client how to react. Clients repeat requests that failed

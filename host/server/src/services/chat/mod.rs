@@ -11,7 +11,9 @@ mod turns;
 
 use moxxy_store::{self as store, Tx};
 use moxxy_types::{
-    error::Result,
+    agents::AgentKey,
+    components::Tool,
+    error::{Error, Result},
     idempotency::Claim,
     ids::{Name, RunId},
     messages::{Message, Role},
@@ -23,7 +25,10 @@ pub use answer::{Answer, answer, ended};
 pub use clients::{Attempt, ChatRun};
 pub use output_stream::OutputStream;
 
-use crate::services::runs::{self, Runs, Started};
+use crate::services::{
+    runs::{self, Runs, Started},
+    tools::ToolSet,
+};
 
 /// Separator between the messages of an answer.
 const MESSAGE_SEPARATOR: &str = "\n\n";
@@ -37,6 +42,16 @@ pub struct Conversation {
     pub messages: Vec<ClientMessage>,
     pub task: String,
     pub options: RunOptions,
+}
+
+impl Conversation {
+    /// Adds what the client wants to the task.
+    pub fn with_note(mut self, note: Option<String>) -> Self {
+        if let Some(note) = note {
+            self.task = format!("{}\n\n{note}", self.task);
+        }
+        self
+    }
 }
 
 /// A message as a client supplies it, unverified.
@@ -103,6 +118,9 @@ async fn queue(
         return Ok(before);
     }
     let Conversation { messages, task, options } = conversation;
+    if !options.client_tools.is_empty() {
+        check_client_tools(tx, key, &options.client_tools).await?;
+    }
     let place = match &options.previous {
         Some(previous) => turns::after(tx, key, principal, previous).await?,
         None => turns::continued(tx, key, principal, &messages, &hashes).await?,
@@ -135,6 +153,21 @@ async fn queue(
         store::messages::insert(tx, &quoted).await?;
     }
     Ok(Started { run, before: false })
+}
+
+/// Refuses tools of a client if the agent's tool policy does not allow them, or if the agent has tools of these names.
+async fn check_client_tools(tx: &mut Tx, agent: AgentKey, tools: &[Tool]) -> Result<()> {
+    if !store::agents::policy(tx, agent).await?.client_tools {
+        let reason = "an agent uses its own tools, and takes none from a client: install them as skills, or set \
+                      `client_tools` in its tool policy";
+        return Err(Error::invalid_field("tools", reason));
+    }
+    let skills = store::installations::skills(tx, agent).await?;
+    let own = ToolSet::of_skills(&skills);
+    match tools.iter().find(|tool| own.find(&tool.name).is_some()) {
+        Some(tool) => Err(Error::invalid_field("tools", format!("the agent has a tool `{}` itself", tool.name))),
+        None => Ok(()),
+    }
 }
 
 /// Returns what a model is shown of the messages before the last one, without the first `known`, behind those of the

@@ -15,8 +15,12 @@ use moxxy_types::{
 
 use crate::services::{
     runs::{arguments, executor::RunExecutor, questions, tool_names::ToolNameMap},
-    tools::{self, Source},
+    tools::{self, Source, ToolSet},
 };
+
+/// Result of a call that the client carries out, until the client says what came of it.
+const HANDED_OVER: &str = "The program through which the user talks to you carries out this call. Its next message says \
+                           what came of it.";
 
 /// Decides on the tool calls of one message.
 pub(super) struct ToolCallGate<'t> {
@@ -61,6 +65,10 @@ pub(super) struct Denied {
 }
 
 impl Answer {
+    fn ok(content: impl Into<String>) -> Self {
+        Self { content: content.into(), is_error: false, denied: None }
+    }
+
     pub(super) fn error(content: impl Into<String>) -> Self {
         Self { content: content.into(), is_error: true, denied: None }
     }
@@ -72,9 +80,9 @@ impl<'t> ToolCallGate<'t> {
         Ok(Self { executor, message, policy, questions })
     }
 
-    pub(super) async fn decide<'s>(&self, call: &mut ToolCall, skills: &'s [Installation]) -> Result<GateDecision<'s>> {
-        let Some(tool) = tools::find(skills, &call.name) else {
-            let offered = tools::offered(skills, &self.policy, self.executor.run.unattended);
+    pub(super) async fn decide<'s>(&self, call: &mut ToolCall, known: ToolSet<'s>) -> Result<GateDecision<'s>> {
+        let Some(tool) = known.find(&call.name) else {
+            let offered = known.offered(&self.policy);
             let tools = || offered.iter().map(|tool| tool.name.as_str());
             return Ok(GateDecision::Reply(Answer::error(ToolNameMap::new(tools()).unknown(&call.name, tools()))));
         };
@@ -99,8 +107,8 @@ impl<'t> ToolCallGate<'t> {
         }
         match self.policy.verdict(&tool.name, Some(&tool.definition.hints)) {
             Verdict::Allow => {}
-            // It is for a person anyway.
-            Verdict::Ask if tool.is_ask_user() => {}
+            // It is for a person anyway, or the client's own.
+            Verdict::Ask if tool.is_ask_user() || matches!(tool.source, Source::Client) => {}
             Verdict::Deny => return Ok(denied("the tool policy of the agent denies this tool")),
             Verdict::Ask => match self.approval(call, &tool).await? {
                 Some(Approval::Given(Decision::Allow)) => {}
@@ -111,7 +119,11 @@ impl<'t> ToolCallGate<'t> {
                 None => return Ok(GateDecision::RequestApproval(self.for_approval(call, &tool))),
             },
         }
-        let Source::Skill(skill) = tool.source else { return Ok(self.ask_user(call)) };
+        let skill = match tool.source {
+            Source::Skill(skill) => skill,
+            Source::Host => return Ok(self.ask_user(call)),
+            Source::Client => return Ok(GateDecision::Reply(Answer::ok(HANDED_OVER))),
+        };
         let asked = self.questions_for(call, Kind::Question);
         if let Some(open) = asked.clone().find(|question| question.status == Status::Open) {
             return Ok(GateDecision::AwaitAnswer(open.question_id.clone()));
@@ -205,6 +217,6 @@ impl<'t> ToolCallGate<'t> {
 }
 
 /// Whether a call may have side effects, so that no other call may run at the same time.
-pub(super) fn changes_something(call: &ToolCall, skills: &[Installation]) -> bool {
-    tools::find(skills, &call.name).is_some_and(|tool| !tool.definition.hints.read_only)
+pub(super) fn changes_something(call: &ToolCall, known: ToolSet<'_>) -> bool {
+    known.find(&call.name).is_some_and(|tool| !tool.definition.hints.read_only)
 }

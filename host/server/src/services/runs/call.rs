@@ -29,7 +29,6 @@ use crate::services::{
         state::StepState,
         tool_names::ToolNameMap,
     },
-    tools,
 };
 
 /// Error code of a provider for a conversation that does not fit into the context window.
@@ -114,7 +113,7 @@ pub(super) async fn prepare(
         messages: Vec::new(),
         tools: match about.calls_tools {
             Some(false) => Vec::new(),
-            _ => tools::offered(&state.skills, &state.policy, executor.run.unattended),
+            _ => state.tools().offered(&state.policy),
         },
         options: options(settings, &executor.run.options)?,
         max_output_tokens: None,

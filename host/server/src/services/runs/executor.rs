@@ -63,6 +63,8 @@ enum NextStep {
     Model(StepState),
     /// The calls of this message that have no result yet.
     Tools(MessageId, Vec<ToolCall>, StepState),
+    /// The client carries out calls of the last message, which has this text.
+    HandOver(String),
     Stop(Stop),
 }
 
@@ -146,6 +148,7 @@ impl RunExecutor<'_> {
             let Some(next) = self.next(&mut history, loaded.take()).await? else { return Ok(End::Ended) };
             let outcome = match next {
                 NextStep::Stop(stop) => return self.cancel(stop).await,
+                NextStep::HandOver(output) => return self.hand_over(output).await,
                 NextStep::Tools(message, calls, state) => {
                     self.with_deferred(self.run_tools(&message, calls, state, &mut history)).await?
                 }
@@ -208,8 +211,25 @@ impl RunExecutor<'_> {
         state.run.requested_tool_calls += i64::try_from(self.deferred_tool_calls().await).map_err(Error::internal)?;
         Ok(Some(match history.unanswered(&self.run) {
             Some((message, calls)) => NextStep::Tools(message, calls, state),
-            None => NextStep::Model(state),
+            None => match history.handed_over(&state.run) {
+                Some(output) => NextStep::HandOver(output),
+                None => NextStep::Model(state),
+            },
         }))
+    }
+
+    /// Completes the run, whose client carries out the last calls.
+    async fn hand_over(&self, output: String) -> Result<End> {
+        let (id, subject) = (self.run.run_id.clone(), self.subject());
+        self.commit(move |tx| {
+            Box::pin(async move {
+                if store::runs::end(tx, &id, Status::Completed, Some(&output), None).await? {
+                    events::record(tx, &subject, Event::RunCompleted { output, output_truncated: false }).await?;
+                }
+                Ok(End::Ended)
+            })
+        })
+        .await
     }
 
     /// Moves the run to `waiting`, unless one of the questions was answered meanwhile. Returns whether it did.

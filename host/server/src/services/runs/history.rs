@@ -9,7 +9,7 @@ use moxxy_types::{
     runs::Run,
 };
 
-use crate::services::messages;
+use crate::services::{messages, tools};
 
 /// Messages of a session, from the beginning of its prompt on, and the task of the run if that is older.
 #[derive(Debug, Default)]
@@ -71,6 +71,12 @@ impl History {
         let last = self.messages.iter().rfind(|message| message.role == Role::Assistant);
         let asked = last.filter(|message| message.run_id == run.run_id && !open.is_empty())?;
         Some((asked.id.clone(), open))
+    }
+
+    /// Returns the text of the run's last message, if that calls tools of the client.
+    pub(super) fn handed_over(&self, run: &Run) -> Option<String> {
+        let (last, _) = tools::handed_over(&self.messages, &run.options.client_tools)?;
+        (last.run_id == run.run_id).then(|| last.content.clone())
     }
 
     /// Returns the beginning of a prompt that starts with the message at `index`, the task of the run aside.

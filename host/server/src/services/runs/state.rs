@@ -4,6 +4,8 @@
 use moxxy_store::{self as store, Db};
 use moxxy_types::{agents::Settings, error::Result, installations::Installation, policy::Policy, runs::Run};
 
+use crate::services::tools::ToolSet;
+
 #[derive(Debug)]
 pub(super) struct StepState {
     pub run: Run,
@@ -17,5 +19,10 @@ impl StepState {
         let (settings, policy) = store::agents::settings(db, run.agent).await?;
         let skills = store::installations::skills(db, run.agent).await?;
         Ok(Self { run, settings, policy, skills })
+    }
+
+    pub(super) fn tools(&self) -> ToolSet<'_> {
+        let Self { run, skills, .. } = self;
+        ToolSet { skills, of_client: &run.options.client_tools, unattended: run.unattended }
     }
 }

@@ -35,13 +35,12 @@ pub(super) async fn run_all(
     state: StepState,
     history: &mut History,
 ) -> Result<Outcome> {
-    let StepState { policy, skills, .. } = state;
-    let skills = &*skills;
-    let gate = ToolCallGate::load(executor, message, policy).await?;
+    let tools = state.tools();
+    let gate = ToolCallGate::load(executor, message, state.policy.clone()).await?;
     let mut decisions = Vec::with_capacity(calls.len());
     let mut new = Vec::new();
     for call in &mut calls {
-        match gate.decide(call, skills).await? {
+        match gate.decide(call, tools).await? {
             GateDecision::RequestApproval(question) => new.push(question),
             decision => decisions.push(decision),
         }
@@ -52,7 +51,7 @@ pub(super) async fn run_all(
         return Ok(Outcome::Continue);
     }
     let decisions: Vec<_> = calls.iter().zip(decisions).collect();
-    let made = if calls.len() == 1 || calls.iter().any(|call| changes_something(call, skills)) {
+    let made = if calls.len() == 1 || calls.iter().any(|call| changes_something(call, tools)) {
         in_order(executor, &gate, decisions).await?
     } else {
         let run = |(call, decision)| run(executor, &gate, call, decision, Commit::Now);
@@ -125,10 +124,10 @@ async fn in_order(
 async fn decide_and_run(executor: &RunExecutor<'_>, message: &MessageId, mut call: ToolCall) -> Result<CallProgress> {
     let mut db = executor.runs.store.read().await?;
     let run_now = store::runs::get(&mut db, &executor.run.run_id).await?;
-    let StepState { policy, skills, .. } = StepState::load(&mut db, run_now).await?;
+    let state = StepState::load(&mut db, run_now).await?;
     drop(db);
-    let gate = ToolCallGate::load(executor, message, policy).await?;
-    match gate.decide(&mut call, &skills).await? {
+    let gate = ToolCallGate::load(executor, message, state.policy.clone()).await?;
+    match gate.decide(&mut call, state.tools()).await? {
         GateDecision::RequestApproval(question) => gate.ask(vec![question]).await.map(|()| CallProgress::Asked),
         decision => run(executor, &gate, &call, &decision, Commit::WithNext).await,
     }
