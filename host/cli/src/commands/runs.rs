@@ -231,22 +231,7 @@ impl Screen {
                 self.terminal.print_status(&format!("[{}]", terminal::line(&call, 200)));
                 self.progress.set_text(call);
             }
-            "ask.requested" => {
-                let id = text("question_id");
-                let (what, how) = match text("kind").as_str() {
-                    "approval" => {
-                        let call = format!("{} {}", text("tool"), text("arguments"));
-                        (format!("Wants to call {call}"), format!("allow {} {id}", self.agent))
-                    }
-                    _ => (text("question"), format!("answer {} {id} ANSWER", self.agent)),
-                };
-                let shown = terminal::line(&what, SHOWN);
-                let whole = shown.ends_with('…').then(|| format!("  All of it: moxxy question list {}", self.agent));
-                self.terminal.print_status(&format!("[{shown}]"));
-                whole.into_iter().for_each(|whole| self.terminal.print_status(&whole));
-                self.terminal.print_status(&format!("  moxxy question {how}"));
-                self.progress.set_text("Waiting for an answer".to_owned());
-            }
+            "ask.requested" => self.show_question(payload),
             "skill.denied" => {
                 let denied = format!("{} was not called: {}", text("tool"), text("reason"));
                 self.terminal.print_status(&format!("[{}]", terminal::line(&denied, 1000)));
@@ -259,6 +244,24 @@ impl Screen {
             _ => {}
         }
         Ok(false)
+    }
+
+    fn show_question(&mut self, payload: &Value) {
+        let text = |name: &str| terminal::text(payload, name);
+        let id = text("question_id");
+        let (what, how) = match text("kind").as_str() {
+            "approval" => {
+                let call = format!("{} {}", text("tool"), text("arguments"));
+                (format!("Wants to call {call}"), format!("allow {} {id}", self.agent))
+            }
+            _ => (text("question"), format!("answer {} {id} ANSWER", self.agent)),
+        };
+        let shown = terminal::line(&what, SHOWN);
+        let whole = shown.ends_with('…').then(|| format!("  All of it: moxxy question list {}", self.agent));
+        self.terminal.print_status(&format!("[{shown}]"));
+        whole.into_iter().for_each(|whole| self.terminal.print_status(&whole));
+        self.terminal.print_status(&format!("  moxxy question {how}"));
+        self.progress.set_text("Waiting for an answer".to_owned());
     }
 }
 
