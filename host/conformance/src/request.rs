@@ -9,6 +9,8 @@ use super::script::MODEL;
 use crate::transcript::Check;
 
 const IDEMPOTENCY_KEY: &str = "key-1";
+const SCHEMA: &str =
+    r#"{"type":"object","properties":{"town":{"type":"string"}},"required":["town"],"additionalProperties":false}"#;
 
 /// A single question.
 pub(crate) fn plain() -> Request {
@@ -49,7 +51,7 @@ pub(crate) fn full_featured() -> Request {
         ],
         options: ModelOptions { temperature: Some(0.5), ..ModelOptions::default() },
         max_output_tokens: Some(256),
-        response_schema: Some(r#"{"type":"object","properties":{"town":{"type":"string"}}}"#.to_owned()),
+        response_schema: Some(SCHEMA.to_owned()),
         ..plain()
     }
 }

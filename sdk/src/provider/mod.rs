@@ -46,6 +46,7 @@ mod key;
 mod known;
 mod message;
 mod refusal;
+mod schema;
 mod service;
 mod think_tags;
 
@@ -71,6 +72,7 @@ pub use models::{
     StopReason, Thinking, ToolCall, ToolCallDelta, ToolDefinition, ToolResult, Unsupported, Usage,
 };
 pub use refusal::Refusal;
+pub use schema::all_schemas;
 pub use service::Service;
 pub use think_tags::{Tagged, ThinkTags};
 

@@ -19,6 +19,8 @@ mod profile;
 mod refusal;
 #[path = "../../../example-skills/providers/openai/src/stream.rs"]
 mod stream;
+#[path = "../../../example-skills/providers/openai/src/strict.rs"]
+mod strict;
 #[path = "../../../example-skills/providers/openai/src/thought.rs"]
 mod thought;
 #[path = "../../../example-skills/providers/openai/src/usage.rs"]

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
+    format,
     options::{Cached, Options},
+    refusal::NO_FORMAT,
     thought::Thought,
     wire::{Block, Piece, Said, Source, Tool},
 };
@@ -76,6 +78,7 @@ pub(crate) fn of(request: &Request, options: &Options) -> Result<Body, Error> {
         body.insert("top_p".to_owned(), raw(&top_p)?);
     }
     let schema = request.response_schema.as_deref().map(|text| schema("the answer's schema", text)).transpose()?;
+    let schema = schema.filter(|schema| format::is_accepted(schema) && !request.is_adapted(NO_FORMAT));
     if schema.is_some() || reasoning_effort.is_some() {
         body.insert(OUTPUT.to_owned(), output(schema, reasoning_effort.as_deref(), options)?);
     }

@@ -3,6 +3,7 @@
 
 mod body;
 mod cache;
+mod format;
 mod models;
 mod options;
 mod refusal;
@@ -55,10 +56,11 @@ impl Provider for Anthropic {
         let service = options.service()?;
         let body = body::of(&request, &options)?;
         let mut post = service.post("v1/messages")?.header("Accept", "text/event-stream").json(&body);
-        if let Some(key) = request.idempotency_key {
+        if let Some(key) = &request.idempotency_key {
             post = post.header("Idempotency-Key", key);
         }
-        Ok(Chunks::of(Stream::new(service.send(post)?)))
+        let response = service.send(post).map_err(|error| refusal::adapt(error, &request))?;
+        Ok(Chunks::of(Stream::new(response)))
     }
 }
 

@@ -1,11 +1,15 @@
 //! What the service says when it does not do what it was asked, by the kinds that the host knows.
 
-use moxxy_sdk::provider::{Error, Refusal};
+use moxxy_sdk::provider::{Error, Refusal, Request};
 use serde_json::Value;
 
 const TYPE: &str = "/error/type";
 const TOO_LONG: [&str; 4] = ["prompt is too long", "exceed context limit", "context window", "too many tokens"];
 const REFUSED: [&str; 3] = ["content filtering policy", "usage policy", "usage policies"];
+
+/// Adaptation to a model that is not held to schemas, or refuses one.
+pub(crate) const NO_FORMAT: &str = "no-format";
+const FORMAT: [&str; 4] = ["output_config", "output_format", "output format", "structured output"];
 
 /// The error that an answer other than success is.
 pub(crate) fn error(refused: Refusal) -> Error {
@@ -23,6 +27,14 @@ pub(crate) fn error(refused: Refusal) -> Error {
         _ if refused.status() == 413 => Error::context_too_long(message, None),
         _ => refused.into(),
     }
+}
+
+/// Returns the error of a request, or how the provider does without what the service refuses.
+pub(crate) fn adapt(error: Error, request: &Request) -> Error {
+    let Error::InvalidRequest(message) = &error else { return error };
+    let told = message.to_lowercase();
+    let is_about_format = request.response_schema.is_some() && FORMAT.iter().any(|words| told.contains(words));
+    if is_about_format && !request.is_adapted(NO_FORMAT) { Error::unsupported(message, NO_FORMAT) } else { error }
 }
 
 /// The error that comes in the midst of a stream, where there is no status any more.

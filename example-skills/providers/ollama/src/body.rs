@@ -36,6 +36,8 @@ pub(crate) fn of<'a>(request: &'a Request, options: &'a Options) -> Result<Body<
         (None, None) => options.think.as_ref().map(|think| json!(think)),
     };
     let tools = if request.is_adapted(NO_TOOLS) { &[][..] } else { &request.tools };
+    // With a format the server lets the model call no tools.
+    let format = format.filter(|_| tools.is_empty());
     Ok(Body {
         model: &request.model,
         messages: messages(request)?,

@@ -12,6 +12,7 @@ use crate::{
     opaque,
     options::{Json, Options},
     profile::{Reasoning, Thinking},
+    strict,
     thought::Kept,
 };
 
@@ -103,7 +104,9 @@ pub(crate) fn of(request: &Request, options: &Options) -> Result<(Body, Vec<Stri
     if let Some(limit) = request.max_output_tokens {
         set(dialect.max_tokens_field, raw(&limit)?);
     }
-    if let Some(schema) = schema {
+    let has_tools = !request.tools.is_empty() && dialect.calls_tools;
+    let is_held = dialect.sends("response_format") && !(has_tools && dialect.json_without_tools);
+    if let Some(schema) = schema.filter(|_| is_held) {
         set("response_format", response_format(schema, dialect.json)?);
     }
     let mut warnings = Vec::new();
@@ -271,10 +274,13 @@ fn response_format(schema: &RawValue, json: Json) -> Result<Box<RawValue>, Error
         strict: bool,
         schema: &'a RawValue,
     }
+    let value: Value = serde_json::from_str(schema.get()).unwrap_or_default();
     raw(&match json {
-        Json::Object => Format { r#type: "json_object", json_schema: None },
+        _ if json == Json::Object || value == json!({ "type": "object" }) => {
+            Format { r#type: "json_object", json_schema: None }
+        }
         json => {
-            let named = Named { name: "answer", strict: json == Json::Strict, schema };
+            let named = Named { name: "answer", strict: json == Json::Strict && strict::is_accepted(&value), schema };
             Format { r#type: "json_schema", json_schema: Some(named) }
         }
     })

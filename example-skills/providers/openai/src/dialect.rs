@@ -19,6 +19,8 @@ pub(crate) const EMPTY_CONTENT: &str = "empty-content";
 pub(crate) const REASONING_CONTENT: &str = "reasoning-content";
 pub(crate) const NINE_CHARACTER_IDS: &str = "nine-character-ids";
 pub(crate) const JSON_OBJECT: &str = "json-object";
+pub(crate) const LOOSE_SCHEMA: &str = "loose-schema";
+pub(crate) const JSON_WITHOUT_TOOLS: &str = "json-without-tools";
 
 /// The way in which a request is written.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Dialect {
     /// `None` if instructions stand in the first message of the user.
     pub system_role: Option<&'static str>,
     pub json: Json,
+    /// Whether an answer is held to a schema only in a request without tools.
+    pub json_without_tools: bool,
     pub nine_character_ids: bool,
     pub empty_content: bool,
     /// Whether every message with tool calls carries `reasoning_content`.
@@ -57,7 +61,12 @@ impl Dialect {
                 SystemRole::System => "system",
                 SystemRole::Developer => "developer",
             }),
-            json: if is(JSON_OBJECT) { Json::Object } else { json },
+            json: match json {
+                _ if is(JSON_OBJECT) => Json::Object,
+                Json::Strict if is(LOOSE_SCHEMA) => Json::Schema,
+                json => json,
+            },
+            json_without_tools: is(JSON_WITHOUT_TOOLS) || profile.json_without_tools,
             nine_character_ids: is(NINE_CHARACTER_IDS) || profile.call_ids == CallIds::Nine,
             empty_content: is(EMPTY_CONTENT) || profile.empty_content,
             reasoning_content: is(REASONING_CONTENT) || profile.reasoning_content == ReasoningContent::Calls,

@@ -11,6 +11,7 @@ mod options;
 mod profile;
 mod refusal;
 mod stream;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod thought;

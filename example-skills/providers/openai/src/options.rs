@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// The role of the instructions that stand before the conversation.
     pub system_role: SystemRole,
     /// How an answer is held to a JSON Schema: `strict`, by `response_format` with a schema that is kept
-    /// to the letter, which takes schemas that leave nothing open; `schema`, the same without that; or
+    /// to the letter, if it leaves nothing open; `schema`, the same without that; or
     /// `object`, for services that only know JSON, by an instruction. By default as the profile says, or else `strict`.
     pub json: Option<Json>,
     /// The field in which all thoughts go back to the service. By default a thought goes back with the tool calls that

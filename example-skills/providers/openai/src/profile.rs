@@ -39,6 +39,9 @@ pub(crate) struct Profile {
     pub stream_usage: Option<bool>,
     /// How an answer is held to a JSON Schema.
     pub json: Option<Json>,
+    /// Whether an answer is held to a schema only in a request without tools, because the service refuses both at once
+    /// or calls no tools then.
+    pub json_without_tools: bool,
     /// Which ids of tool calls are accepted.
     pub call_ids: CallIds,
     /// Whether a message with tool calls has an empty text, in place of `null`.

@@ -51,6 +51,17 @@ const NO_TOOLS: [&str; 8] = [
     "function calling is not",
     "tools is not supported",
 ];
+/// Words about tools, and about the form of answers, in a refusal of both at once.
+const TOOLS: [&str; 3] = ["tool", "function call", "function_call"];
+const FORMAT: [&str; 7] = [
+    "response_format",
+    "response format",
+    "response mime type",
+    "json mode",
+    "json_schema",
+    "structured output",
+    "grammar",
+];
 /// Words about a field that is refused.
 const UNSUPPORTED: [&str; 11] = [
     "not support",
@@ -139,60 +150,72 @@ fn number_after(told: &str, words: &[&str]) -> Option<u32> {
 #[derive(Debug)]
 pub(crate) struct Known {
     has_tools: bool,
+    has_schema: bool,
     adaptations: Vec<String>,
 }
 
 impl Known {
     pub(crate) fn of(request: &Request) -> Self {
-        Self { has_tools: !request.tools.is_empty(), adaptations: request.adaptations.clone() }
+        Self {
+            has_tools: !request.tools.is_empty(),
+            has_schema: request.response_schema.is_some(),
+            adaptations: request.adaptations.clone(),
+        }
     }
 
     /// Returns the error of the request, or how the provider does without what the service refuses.
     pub(crate) fn adapt(&self, error: Error) -> Error {
         let Error::InvalidRequest(message) = &error else { return error };
-        match adaptation(message, self.has_tools) {
+        match self.adaptation(message) {
             Some(adaptation) if !self.adaptations.contains(&adaptation) => Error::unsupported(message, adaptation),
             _ => error,
         }
     }
-}
 
-/// Returns the adaptation to a refusal, if there is one.
-fn adaptation(message: &str, has_tools: bool) -> Option<String> {
-    let told = message.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|words| told.contains(words));
-    let is_unsupported = says(&UNSUPPORTED);
-    let named = |field: &&&str| {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        told.match_indices(**field).any(|(at, _)| {
-            let before = told.get(..at).and_then(|before| before.chars().next_back());
-            let after = told.get(at + field.len()..).and_then(|after| after.chars().next());
-            !before.is_some_and(is_part) && !after.is_some_and(is_part)
-        })
-    };
-    let refused = || FIELDS.iter().find(named).filter(|_| is_unsupported);
-    let adaptation = match () {
-        () if has_tools && says(&NO_TOOLS) => dialect::NO_TOOLS.to_owned(),
-        () if says(&["max_tokens"]) && says(&["use 'max_completion_tokens'", "use max_completion_tokens"]) => {
-            dialect::MAX_COMPLETION_TOKENS.to_owned()
-        }
-        () if is_unsupported && says(&["max_completion_tokens"]) => dialect::MAX_TOKENS.to_owned(),
-        () if says(&["reasoning_content"]) && !is_unsupported => dialect::REASONING_CONTENT.to_owned(),
-        () if says(&["tool call id", "tool_call_id", "toolcallid"]) && says(&["length of 9", "9 characters"]) => {
-            dialect::NINE_CHARACTER_IDS.to_owned()
-        }
-        () if says(&["content"])
-            && says(&["must be a string", "be null", "is null", "valid string", "not be none"]) =>
-        {
-            dialect::EMPTY_CONTENT.to_owned()
-        }
-        () if is_unsupported && says(&["'system'", "system role", "system message", "developer instruction"]) => {
-            dialect::NO_SYSTEM_ROLE.to_owned()
-        }
-        () if is_unsupported && says(&["json_schema"]) => dialect::JSON_OBJECT.to_owned(),
-        () => format!("{}{}", dialect::NO_PREFIX, refused()?.replace('_', "-")),
-    };
-    Some(adaptation)
+    /// Returns the adaptation to a refusal, if there is one.
+    fn adaptation(&self, message: &str) -> Option<String> {
+        let told = message.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|words| told.contains(words));
+        let is_unsupported = says(&UNSUPPORTED);
+        let named = |field: &&&str| {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            told.match_indices(**field).any(|(at, _)| {
+                let before = told.get(..at).and_then(|before| before.chars().next_back());
+                let after = told.get(at + field.len()..).and_then(|after| after.chars().next());
+                !before.is_some_and(is_part) && !after.is_some_and(is_part)
+            })
+        };
+        let refused = || FIELDS.iter().find(named).filter(|_| is_unsupported);
+        let adaptation = match () {
+            () if self.has_tools && self.has_schema && says(&TOOLS) && says(&FORMAT) => {
+                dialect::JSON_WITHOUT_TOOLS.to_owned()
+            }
+            () if self.has_schema && says(&["invalid schema for response_format"]) => {
+                let is_loose = self.adaptations.iter().any(|known| known == dialect::LOOSE_SCHEMA);
+                if is_loose { dialect::JSON_OBJECT } else { dialect::LOOSE_SCHEMA }.to_owned()
+            }
+            () if self.has_tools && says(&NO_TOOLS) => dialect::NO_TOOLS.to_owned(),
+            () if says(&["max_tokens"]) && says(&["use 'max_completion_tokens'", "use max_completion_tokens"]) => {
+                dialect::MAX_COMPLETION_TOKENS.to_owned()
+            }
+            () if is_unsupported && says(&["max_completion_tokens"]) => dialect::MAX_TOKENS.to_owned(),
+            () if says(&["reasoning_content"]) && !is_unsupported => dialect::REASONING_CONTENT.to_owned(),
+            () if says(&["tool call id", "tool_call_id", "toolcallid"]) && says(&["length of 9", "9 characters"]) => {
+                dialect::NINE_CHARACTER_IDS.to_owned()
+            }
+            () if says(&["content"])
+                && says(&["must be a string", "be null", "is null", "valid string", "not be none"]) =>
+            {
+                dialect::EMPTY_CONTENT.to_owned()
+            }
+            () if is_unsupported && says(&["'system'", "system role", "system message", "developer instruction"]) => {
+                dialect::NO_SYSTEM_ROLE.to_owned()
+            }
+            () if is_unsupported && says(&["json_schema"]) => dialect::JSON_OBJECT.to_owned(),
+            () => format!("{}{}", dialect::NO_PREFIX, refused()?.replace('_', "-")),
+        };
+        Some(adaptation)
+    }
 }
 
 /// The error that comes in the midst of a stream, where there is no status any more.

@@ -176,11 +176,18 @@ fn a_model_thinks_within_its_limits() {
 
 #[test]
 fn an_answer_is_held_to_a_schema() {
-    let schema = json!({ "type": "object" });
-    let request = Request { response_schema: Some(schema.to_string()), ..request() };
-    let sent = body(request, json!({ "body": { "output_config": { "effort": "low" } } }));
-    let format = json!({ "type": "json_schema", "schema": schema });
+    let closed = json!({ "type": "object", "additionalProperties": false });
+    let request = |schema: &Value| Request { response_schema: Some(schema.to_string()), ..request() };
+    let sent = body(request(&closed), json!({ "body": { "output_config": { "effort": "low" } } }));
+    let format = json!({ "type": "json_schema", "schema": closed });
     assert_eq!(sent["output_config"], json!({ "effort": "low", "format": format }));
+    // Schemas that the service refuses are not sent, and none to a model that refuses all.
+    let bounded = json!({ "type": "object", "additionalProperties": false, "properties": { "a": { "minimum": 1 } } });
+    for open in [json!({ "type": "object" }), bounded] {
+        assert_eq!(body(request(&open), json!({})).get("output_config"), None);
+    }
+    let adapted = Request { adaptations: vec!["no-format".to_owned()], ..request(&closed) };
+    assert_eq!(body(adapted, json!({})).get("output_config"), None);
 }
 
 #[test]

@@ -76,7 +76,6 @@ fn a_conversation_is_sent_whole() {
         "tools": [{ "type": "function", "function": { "name": "look", "description": "Looks.", "parameters": schema } }],
         "stream": true,
         "truncate": false,
-        "format": { "type": "object" },
         "think": true,
         "keep_alive": "10m",
         "options": { "seed": 7, "num_ctx": 8192, "num_predict": 100, "temperature": 0.5 },
@@ -91,6 +90,13 @@ fn what_is_not_configured_is_not_sent() {
     assert_eq!(body(request(), json!({})), expected);
     assert_eq!(body(request(), json!({ "think": "high" }))["think"], "high");
     assert_eq!(body(request(), json!({ "think": false }))["think"], false);
+}
+
+#[test]
+fn an_answer_is_held_to_a_schema_unless_tools_may_be_called() {
+    let request = || Request { response_schema: Some(r#"{"type":"object"}"#.to_owned()), ..request() };
+    assert_eq!(body(request(), json!({}))["format"], json!({ "type": "object" }));
+    assert_eq!(body(Request { tools: vec![tool()], ..request() }, json!({})).get("format"), None);
 }
 
 #[test]

@@ -159,17 +159,33 @@ fn fields_are_replaced_added_and_left_out() {
 
 #[test]
 fn an_answer_is_held_to_a_schema() {
-    let schema = json!({ "type": "object" });
-    let request = || Request { response_schema: Some(schema.to_string()), ..request() };
-    let format = |json: &str| body(request(), json!({ "json": json }));
-    let strict =
-        json!({ "type": "json_schema", "json_schema": { "name": "answer", "strict": true, "schema": schema } });
-    assert_eq!(body(request(), json!({}))["response_format"], strict);
-    assert_eq!(format("strict")["response_format"], strict);
-    assert_eq!(format("schema")["response_format"]["json_schema"]["strict"], false);
+    let closed = json!({ "type": "object", "additionalProperties": false });
+    let request = |schema: &Value| Request { response_schema: Some(schema.to_string()), ..request() };
+    let format = |json: &str| body(request(&closed), json!({ "json": json }));
+    let held = |strict: bool, schema: &Value| json!({ "type": "json_schema", "json_schema": { "name": "answer", "strict": strict, "schema": schema } });
+    assert_eq!(body(request(&closed), json!({}))["response_format"], held(true, &closed));
+    assert_eq!(format("strict")["response_format"], held(true, &closed));
+    assert_eq!(format("schema")["response_format"], held(false, &closed));
     let told = format("object");
     assert_eq!(told["response_format"], json!({ "type": "json_object" }));
-    assert!(told["messages"][0]["content"].as_str().unwrap().contains(r#"{"type":"object"}"#));
+    assert!(told["messages"][0]["content"].as_str().unwrap().contains(&closed.to_string()));
+    // A schema that leaves something open is not kept to the letter, and any object is a form of its own.
+    let open = json!({ "type": "object", "properties": { "a": {} } });
+    assert_eq!(body(request(&open), json!({}))["response_format"], held(false, &open));
+    let any = json!({ "type": "object" });
+    assert_eq!(body(request(&any), json!({}))["response_format"], json!({ "type": "json_object" }));
+    let adapted = |name: &str| Request { adaptations: vec![name.to_owned()], ..request(&closed) };
+    assert_eq!(body(adapted("loose-schema"), json!({}))["response_format"], held(false, &closed));
+    assert_eq!(body(adapted("no-response-format"), json!({})).get("response_format"), None);
+    // Some services hold an answer to a schema only without tools.
+    let with_tool = |request: Request| Request { tools: vec![tool()], ..request };
+    assert_eq!(body(with_tool(request(&closed)), json!({}))["response_format"], held(true, &closed));
+    for (request, options) in [
+        (with_tool(adapted("json-without-tools")), json!({})),
+        (with_tool(request(&closed)), json!({ "profile": "vllm" })),
+    ] {
+        assert_eq!(body(request, options).get("response_format"), None);
+    }
 }
 
 #[test]
