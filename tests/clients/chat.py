@@ -5,6 +5,7 @@ import json
 import sys
 
 from openai import APIError, APIStatusError, AsyncOpenAI, OpenAI
+from pydantic import BaseModel
 
 url, token, reader = sys.argv[1:]
 client = OpenAI(base_url=f"{url}/v1", api_key=token)
@@ -58,6 +59,17 @@ shown = json.loads(client.chat.completions.create(model="mirror", messages=turns
 print("remembered:", *[message["role"] for message in shown["messages"]])
 
 
+class Person(BaseModel):
+    name: str
+    age: int | None
+
+
+parsed = client.chat.completions.parse(**{**count, "model": "clerk"}, response_format=Person)
+print("parsed:", repr(parsed.choices[0].message.parsed))
+with client.chat.completions.stream(**{**count, "model": "clerk"}, response_format=Person) as stream:
+    print("parsed from a stream:", repr(stream.get_final_completion().choices[0].message.parsed))
+
+
 def refused(what, client, **asked):
     try:
         client.chat.completions.create(**{**count, **asked})
@@ -69,6 +81,8 @@ refused("unknown", client, model="nobody")
 refused("tools", client, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}])
 refused("scope", OpenAI(base_url=f"{url}/v1", api_key=reader))
 refused("limited", client, model="busy")
+town = {"name": "town", "schema": {"type": "object", "required": ["city"]}}
+refused("unfit", client, model="clerk", response_format={"type": "json_schema", "json_schema": town})
 
 try:
     for chunk in client.chat.completions.create(**{**count, "model": "cut"}, stream=True):

@@ -212,7 +212,7 @@ async fn what_an_agent_cannot_do_is_refused() {
         ("tool_choice", json!("required")),
         ("tool_choice", function),
         ("n", json!(2)),
-        ("response_format", json!({ "type": "json_object" })),
+        ("response_format", json!({ "type": "grammar" })),
         ("stop", json!({ "word": "END" })),
         ("logprobs", json!(true)),
         ("modalities", json!(["text", "audio"])),

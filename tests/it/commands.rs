@@ -43,7 +43,7 @@ impl Shell<'_> {
     }
 
     /// Returns the message of a command that exits with this code and prints nothing on stdout.
-    async fn fails(&self, arguments: &[&str], code: i32) -> String {
+    pub(crate) async fn fails(&self, arguments: &[&str], code: i32) -> String {
         let output = self.run(arguments).await;
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
         assert_eq!(text(&output.stdout), "", "{arguments:?}");

@@ -167,7 +167,7 @@ async fn answering(server: &Server, agent: &str, answers: Vec<(StatusCode, &'sta
 }
 
 /// Creates an agent of a service with this handler.
-async fn served(server: &Server, agent: &str, answer: MethodRouter) -> peer::Peer {
+pub(crate) async fn served(server: &Server, agent: &str, answer: MethodRouter) -> peer::Peer {
     let peer = peer::Peer::new(Router::new().route("/v1/chat/completions", answer)).await;
     let config = json!({ "base_url": peer.url("/v1"), "auth": "none", "models": [{ "id": "large-1" }] });
     let install = json!({ "id": agent, "component": { "bundled": "openai" }, "config": config });

@@ -65,6 +65,7 @@ mod migrations;
 mod misconfigurations;
 mod openai;
 mod outcomes;
+mod output_schema;
 mod pages;
 mod peer;
 mod permissions;

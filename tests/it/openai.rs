@@ -40,12 +40,14 @@ async fn python(arguments: &[&str]) -> Option<String> {
     Some(run(&tools.join("bin/python"), arguments).await)
 }
 
-/// Creates five agents: one counts words, one echoes, one returns the request it receives, one has a busy service, and one
-/// has a service that breaks off.
+/// Creates six agents: one counts words, one echoes, one returns the request it receives, one has a busy service, one has a
+/// service that breaks off, and one answers with a person as JSON, at second try.
 async fn agents(server: &Server) {
     server.scripted("ada", counting()).await;
     server.install("ada", "text").await;
     server.offline("echo", "echo").await;
+    let person = json!([{ "text": "She is Ada." }, { "text": "{\"name\": \"Ada\", \"age\": null}", "stream": true }]);
+    server.scripted("clerk", person).await;
     let cut = json!({ "kind": "transport", "message": "it broke off" });
     for (agent, step) in [
         ("mirror", json!({ "record": true })),
@@ -65,19 +67,23 @@ async fn the_official_client_in_python_talks_to_agents() {
     let program = root().join("tests/clients/chat.py");
     let Some(told) = python(&[program.to_str().unwrap(), &server.url, &token, &reader]).await else { return };
     let expected = [
-        "models: ada busy cut echo mirror",
+        "models: ada busy clerk cut echo mirror",
         "model: moxxy",
         "plain: Let me count them.|There are three: ä 世 😀 length 42",
         "streamed: Let me count them.|There are three: ä 世 😀 length 42, in pieces: True",
         "helper: Let me count them.|There are three: ä 世 😀",
         "at once: 3 the same: True",
         "remembered: user assistant user",
+        "parsed: Person(name='Ada', age=None)",
+        "parsed from a stream: Person(name='Ada', age=None)",
         "unknown: NotFoundError agent_not_found: Agent 'nobody' not found",
         "tools: BadRequestError invalid_input: Invalid `tools`: an agent uses its own tools, and takes none from a client: \
          install them as skills, or set `client_tools` in its tool policy",
         "scope: PermissionDeniedError insufficient_scope: This takes a token with the scope `runs:write`, which this one \
          lacks; it has `agents:read`",
         "limited: RateLimitError provider_rate_limited: too fast",
+        "unfit: BadRequestError output_invalid: The model's answer does not fit `output_schema`, for the second time: \
+         `city`: it is missing",
         "cut: APIError provider_unreachable it broke off",
         "response: Let me count them.|There are three: ä 世 😀 incomplete 42",
         "response streamed: True",
@@ -105,7 +111,7 @@ async fn the_official_client_in_javascript_talks_to_agents() {
     fs::copy(root().join("tests/clients/chat.mjs"), &program).unwrap();
     let told = run(&node, &[program.to_str().unwrap(), &server.url, &token]).await;
     let expected = [
-        "models: ada busy cut echo mirror",
+        "models: ada busy clerk cut echo mirror",
         "plain: Let me count them.|There are three: ä 世 😀 42",
         "streamed: Let me count them.|There are three: ä 世 😀",
         "helper: Let me count them.|There are three: ä 世 😀",

@@ -179,3 +179,18 @@ async fn a_response_in_the_background_is_fetched_cancelled_and_deleted() {
     assert_eq!(deleted, json!({ "id": queued["id"], "object": "response", "deleted": true }));
     server.get(&path(&queued)).await.error(404, "response_not_found");
 }
+
+#[tokio::test]
+async fn a_response_has_the_form_that_the_client_asks_for() {
+    let server = Server::start().await;
+    server.scripted("ada", json!([{ "text": "Three." }, { "text": "{\"words\": 3}", "stream": true }])).await;
+    let schema = json!({ "type": "object", "properties": { "words": { "type": "integer" } }, "required": ["words"] });
+    let mut body = asked("ada", json!("count"));
+    body["text"] = json!({ "format": { "type": "json_schema", "name": "count", "schema": schema, "strict": true } });
+    let response = server.post(RESPONSES, body.clone()).await.expect(200);
+    assert_eq!((text(&response), &response["text"]["format"]["schema"]), ("{\"words\": 3}", &schema));
+    // Nothing is passed on before it is known to fit.
+    let events = streamed(&server, body).await;
+    let told: String = events.iter().filter_map(|(_, event)| event["delta"].as_str()).collect();
+    assert_eq!(told, "{\"words\": 3}");
+}

@@ -3,7 +3,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use moxxy_schema::{Mismatch, Patterns, Schema, coerce};
+use moxxy_schema::{Mismatch, Patterns, Schema, check, coerce};
+use moxxy_system::json;
 use moxxy_types::{
     components::{Description, Manifest},
     digest::Digest,
@@ -55,6 +56,27 @@ impl Plugins {
     pub async fn check_config(&self, manifest: &Manifest, config: Value) -> Result<Vec<Mismatch>> {
         let Some(schema) = manifest.config_schema.clone() else { return Ok(Vec::new()) };
         self.spawn_on_schema_threads(move || Schema::new(&schema, &mut Patterns::default()).mismatches(&config)).await
+    }
+
+    /// Validates a schema. The inner error tells what is wrong and where.
+    pub async fn check_schema(&self, schema: Value) -> Result<Result<(), String>> {
+        self.spawn_on_schema_threads(move || check(&schema)).await
+    }
+
+    /// Parses a text as JSON that fits a schema. The inner error tells where it does not.
+    pub async fn parse_json(&self, schema: Value, text: String) -> Result<Result<Value, Vec<Mismatch>>> {
+        self.spawn_on_schema_threads(move || {
+            let whole = |reason: String| vec![Mismatch { place: String::new(), reason }];
+            let (depth, values) = json::shape(text.as_bytes());
+            if depth > json::MAX_DEPTH || values > json::MAX_VALUES {
+                let (depth, values) = (json::MAX_DEPTH, json::MAX_VALUES);
+                return Err(whole(format!("it has more than {values} values, or nests more than {depth} levels deep")));
+            }
+            let value = serde_json::from_str(&text).map_err(|error| whole(format!("it is not JSON: {error}")))?;
+            let mismatches = Schema::new(&schema, &mut Patterns::default()).mismatches(&value);
+            if mismatches.is_empty() { Ok(value) } else { Err(mismatches) }
+        })
+        .await
     }
 
     pub(super) async fn compile_schemas(&self, description: &Arc<Description>) -> Result<ToolSchemas> {

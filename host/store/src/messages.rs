@@ -76,6 +76,12 @@ pub async fn is_quoted(db: &mut Db, session: &SessionId, content: &str) -> Resul
     Ok(sqlx::query_scalar(sql).bind(session.as_str()).bind(content).fetch_one(db).await?)
 }
 
+/// Whether a run has a user's message behind its task.
+pub async fn any_behind_task(db: &mut Db, run: &RunId) -> Result<bool> {
+    let sql = "SELECT COUNT(*) > 1 FROM messages WHERE run = ? AND role = 'user' AND NOT quoted";
+    Ok(sqlx::query_scalar(sql).bind(run.as_str()).fetch_one(db).await?)
+}
+
 /// Returns the message with the task of a run, with its position, once the run has started.
 pub async fn task(db: &mut Db, run: &RunId) -> Result<Option<(i64, Message)>> {
     let sql = "SELECT * FROM messages WHERE run = ? AND role = 'user' AND NOT quoted ORDER BY position LIMIT 1";

@@ -11,11 +11,13 @@ use sqlx::QueryBuilder;
 
 use super::{Db, Positioned, Tx, to_json};
 
-/// A query for runs with their agents' names.
+/// A query for runs with their agents' names. The output of a completed run with a schema is the text of a JSON value.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT r.*, a.name AS agent_name FROM runs r JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL ",
+            "SELECT r.*, a.name AS agent_name, CASE WHEN r.status = 'completed'
+                 AND r.options ->> '$.output_schema' IS NOT NULL THEN r.output END AS output_json
+             FROM runs r JOIN agents a ON a.key = r.agent AND a.deleted_at IS NULL ",
             $rest
         )
     };

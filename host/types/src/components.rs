@@ -81,7 +81,7 @@ pub struct LimitRequests {
 }
 
 /// A tool of a skill.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
     /// What it is called by.
     pub name: String,
@@ -93,7 +93,7 @@ pub struct Tool {
 }
 
 /// What its author says of a tool.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ToolHints")]
 pub struct Hints {
     /// It changes nothing, so it may run beside others.

@@ -143,6 +143,9 @@ pub struct Run {
     pub task: String,
     /// The model's last words, once it has completed.
     pub output: Option<String>,
+    /// The value that the output is, of a completed run with an `output_schema`, which it fits.
+    #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
+    pub output_json: Option<Value>,
     /// Why it failed, if it did.
     #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
     pub error: Option<Failure>,
@@ -155,7 +158,7 @@ pub struct Run {
 }
 
 /// Options of a run beside those of its agent.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunOptions {
     /// Words at which an answer ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -166,6 +169,9 @@ pub struct RunOptions {
     /// Tools that the client carries out itself. The run ends with the calls of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_tools: Vec<Tool>,
+    /// JSON Schema that the output has to fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
 }
 
 /// A duration as the database stores it.

@@ -14,6 +14,7 @@ pub(crate) fn record(request: &Request) -> String {
         "tools": tools,
         "temperature": request.options.temperature,
         "options": options(request),
+        "response_schema": request.response_schema,
         "adaptations": request.adaptations,
         "max_output_tokens": request.max_output_tokens,
         "idempotency_key": request.idempotency_key,

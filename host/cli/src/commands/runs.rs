@@ -1,6 +1,10 @@
 //! `moxxy run`: starts a run and shows its events until it ends. Also lists, shows and stops runs.
 
-use std::io::Read as _;
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use moxxy_types::{
     error::Error,
@@ -21,6 +25,7 @@ use crate::{
 const EXAMPLES: &str = "Examples:
   moxxy run demo 'Count the words in \"the quick brown fox\"'
   moxxy run demo --session letters 'Shorten the last one'
+  moxxy run demo --schema person.json 'Invent a person'
   moxxy run list demo
   moxxy run start demo 'Take your time' --detach
 
@@ -88,6 +93,9 @@ struct Start {
     /// The conversation to go on with (default: `default`).
     #[arg(long, value_name = "NAME", value_parser = arguments::name)]
     session: Option<Name>,
+    /// File with a JSON Schema that the answer has to fit; prints the answer as JSON, and nothing before it.
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// Print the run's id and do not wait for the answer.
     #[arg(long, short)]
     detach: bool,
@@ -141,11 +149,21 @@ fn call(start: &Start) -> CliResult<Call> {
         let read = std::io::stdin().read_to_string(&mut task);
         read.map_err(|e| Failure::usage(format!("Cannot read the task from standard input: {e}")))?;
     }
+    let schema = start.schema.as_deref().map(read_schema).transpose()?;
+    let options = [("session", start.session.as_ref().map(|name| json!(name))), ("output_schema", schema)];
     let mut body = json!({ "task": task });
-    if let (Some(session), Value::Object(body)) = (&start.session, &mut body) {
-        body.insert("session".into(), json!(session));
+    for (name, value) in options {
+        if let (Some(value), Value::Object(body)) = (value, &mut body) {
+            body.insert(name.into(), value);
+        }
     }
     Ok(Call::post(format!("/v1/agents/{}/runs", start.agent)).json(body))
+}
+
+fn read_schema(file: &Path) -> CliResult<Value> {
+    let text = fs::read_to_string(file);
+    let text = text.map_err(|e| Failure::usage(format!("Cannot read the schema {}: {e}", file.display())))?;
+    serde_json::from_str(&text).map_err(|e| Failure::usage(format!("{} is not JSON: {e}", file.display())))
 }
 
 async fn detached(client: &Client, terminal: Terminal, start: &Start) -> CliResult {
@@ -159,8 +177,8 @@ async fn followed(client: &Client, terminal: Terminal, start: &Start) -> CliResu
     let events = Call::get("/v1/events/stream").query("agent_id", start.agent.as_str());
     let mut events = Stream::open(client, events).await?;
     let run_id = text(&client.answer(call).await?.value, "run_id");
-    let mut screen =
-        Screen { terminal, pending: String::new(), progress: Progress::new("Working"), agent: start.agent.clone() };
+    let (agent, progress) = (start.agent.clone(), Progress::new("Working"));
+    let mut screen = Screen { terminal, is_whole: start.schema.is_some(), pending: String::new(), progress, agent };
     screen.progress.visible &= !terminal.json;
     let watched = watch(&mut screen, &mut events, &start.agent, &run_id).await;
     if watched.is_err() && !screen.pending.is_empty() {
@@ -195,6 +213,8 @@ fn goes_on(agent: &Name, run: &str) -> String {
 /// Display of a run.
 struct Screen {
     terminal: Terminal,
+    /// Whether the answer is shown as a whole at the end, because only that one fits the schema.
+    is_whole: bool,
     /// Part of the incoming message that was printed already.
     pending: String,
     progress: Progress,
@@ -210,10 +230,16 @@ impl Screen {
         let payload = sent.value.get("payload").unwrap_or(&Value::Null);
         let text = |name: &str| terminal::text(payload, name);
         match terminal::text(&sent.value, "event_type").as_str() {
-            "run.completed" => return Ok(true),
+            "run.completed" => {
+                if self.is_whole && !self.terminal.json {
+                    self.terminal.print(&format!("{}\n", text("output")))?;
+                }
+                return Ok(true);
+            }
             "run.failed" => return Err(Failure::new(Exit::RunFailed, &text("code"), text("message"))),
             "run.cancelled" => return Err(Failure::new(Exit::RunFailed, "run_cancelled", "The run was stopped")),
             _ if self.terminal.json => {}
+            "message.delta" | "message.assistant" if self.is_whole => {}
             "message.delta" => {
                 self.terminal.print(&text("text"))?;
                 self.pending.push_str(&text("text"));

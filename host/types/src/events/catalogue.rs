@@ -190,6 +190,8 @@ events! {
         output: String,
         /// Whether the output ends at the limit of output tokens.
         output_truncated: bool,
+        /// The value that the output is, of a run with an `output_schema`; `None` if its text has more than 64 KiB.
+        output_json: Option<Value>,
     },
     RunFailed = "run.failed" { code: String, message: String },
     RunCancelled = "run.cancelled" { mode: &'static str },

@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub(super) use completion::{Completed, Completion};
-pub(super) use request::Request;
+pub(super) use request::{Request, output_schema};
 
 /// Header in which some clients of OpenAI's API count how often they repeated a request.
 const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");

@@ -7,7 +7,7 @@ use moxxy_types::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     http::chat::{
@@ -44,7 +44,9 @@ pub(crate) struct Request {
     tool_choice: Option<Value>,
     /// `auto` or `none`, which change nothing.
     function_call: Option<Value>,
-    /// `{"type": "text"}`: an agent answers in words.
+    /// `{"type": "text"}`; `{"type": "json_object"}` for an answer that is a JSON object; or `{"type": "json_schema",
+    /// "json_schema": {"schema": …}}` for one that fits the schema. The answer is then the JSON text alone, and comes as
+    /// a whole.
     response_format: Option<Value>,
     /// Words at which the answer ends, without them.
     stop: Option<StopWords>,
@@ -83,7 +85,10 @@ impl Request {
     pub(crate) fn parse(self) -> Result<ParsedRequest> {
         self.refuse()?;
         let (tools, note) = client_tools::parse(self.tools, self.tool_choice.as_ref())?;
-        let options = RunOptions { stop: stop_words(self.stop)?, client_tools: tools, ..RunOptions::default() };
+        let output_schema = self.response_format.map(|format| output_schema("response_format", format)).transpose()?;
+        let stop = stop_words(self.stop)?;
+        let options =
+            RunOptions { stop, client_tools: tools, output_schema: output_schema.flatten(), ..RunOptions::default() };
         let agent = agent(&self.model)?;
         let usage = self.stream_options.and_then(|options| options.include_usage) == Some(true);
         let format = (self.stream == Some(true)).then_some(StreamFormat { usage });
@@ -101,13 +106,11 @@ impl Request {
             value.as_ref().is_none_or(|value| value.as_str().is_some_and(|value| known.contains(&value)))
         };
         let own_tools = "it is replaced by `tools`";
-        let is_text = self.response_format.as_ref().is_none_or(|format| format["type"] == "text");
         let choices = ["auto", "none"];
         let checks = [
             ("functions", self.functions.as_ref().is_none_or(Vec::is_empty), own_tools),
             ("function_call", is(&self.function_call, &choices), own_tools),
             ("n", self.n.is_none_or(|n| (n - 1.0).abs() < f64::EPSILON), "an agent gives one answer"),
-            ("response_format", is_text, "an agent answers in words: ask for a form in its persona or in the message"),
             ("logprobs", self.logprobs != Some(true), "nothing is known of them"),
             ("modalities", self.modalities.iter().flatten().all(|kind| kind == "text"), "an agent answers in text"),
             ("audio", self.audio.is_none(), "an agent answers in text"),
@@ -116,6 +119,21 @@ impl Request {
             Some((field, _, reason)) => Err(Error::invalid_field(field, reason)),
             None => Ok(()),
         }
+    }
+}
+
+/// Returns the schema that an answer has to fit, if it is to be JSON. A schema stands in `json_schema`, or beside `type`.
+pub(in crate::http) fn output_schema(field: &str, mut format: Value) -> Result<Option<Value>> {
+    let any_object = || json!({ "type": "object" });
+    match format["type"].as_str() {
+        Some("text") => Ok(None),
+        Some("json_object") => Ok(Some(any_object())),
+        Some("json_schema") => {
+            let definition = if format.get("json_schema").is_some() { "/json_schema/schema" } else { "/schema" };
+            let given = format.pointer_mut(definition).map(Value::take);
+            Ok(Some(given.filter(|schema| !schema.is_null()).unwrap_or_else(any_object)))
+        }
+        _ => Err(Error::invalid_field(field, "its `type` is `text`, `json_object` or `json_schema`")),
     }
 }
 

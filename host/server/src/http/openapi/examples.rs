@@ -87,7 +87,10 @@ examples! {
     ResponseBody Vec<Run>: json!([run()]);
     ResponseBody Detail: detail();
     ResponseBody DailyUsage: day();
-    RequestBody NewRun: json!({ "task": "Count the words in \"a b c\"", "session": "default" });
+    RequestBody NewRun: json!({
+        "task": "Count the words in \"a b c\"", "session": "default",
+        "output_schema": { "type": "object", "properties": { "words": { "type": "integer" } }, "required": ["words"] },
+    });
     ResponseBody Message: json!({
         "id": "msg_019b7c5e-8f00-7000-8000-000000000004", "session_id": SESSION, "run_id": RUN,
         "role": "user", "content": "Count the words in \"a b c\"", "created_at": NOW,
@@ -238,7 +241,7 @@ fn run() -> Value {
     json!({
         "id": RUN, "run_id": RUN, "agent_id": "ada", "session_id": SESSION, "status": "completed", "output_truncated": false,
         "origin": "api", "origin_id": null,
-        "task": "Count the words in \"a b c\"", "output": "3", "error": null,
+        "task": "Count the words in \"a b c\"", "output": "{\"words\": 3}", "output_json": { "words": 3 }, "error": null,
         "created_at": NOW, "started_at": NOW, "ended_at": LATER,
     })
 }

@@ -14,6 +14,7 @@ use crate::{
         chat::{
             agent, client_tools,
             conversation::{Content, Message, Speaker, conversation},
+            output_schema,
         },
         responses::ResponseId,
     },
@@ -53,7 +54,7 @@ pub(crate) struct Request {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(rename = "ResponseTextOptions")]
 struct TextOptions {
-    /// `{"type": "text"}`: an agent answers in words.
+    /// `{"type": "text"}`, `{"type": "json_object"}`, or `{"type": "json_schema", "name", "schema"}`.
     format: Option<Value>,
 }
 
@@ -114,7 +115,9 @@ impl Request {
             return Err(Error::invalid_field("input", "it is empty"));
         }
         let (tools, note) = client_tools::parse(self.tools, self.tool_choice.as_ref())?;
-        let options = RunOptions { previous, client_tools: tools, ..RunOptions::default() };
+        let format = self.text.and_then(|text| text.format);
+        let schema = format.map(|format| output_schema("text.format", format)).transpose()?.flatten();
+        let options = RunOptions { previous, client_tools: tools, output_schema: schema, ..RunOptions::default() };
         Ok(Parsed {
             agent,
             conversation: conversation("input", messages, options)?.with_note(note),
@@ -126,9 +129,7 @@ impl Request {
 
     /// Rejects unsupported parameters that would change the answer.
     fn refuse(&self) -> Result<()> {
-        let format = self.text.as_ref().and_then(|text| text.format.as_ref());
         let checks = [
-            ("text.format", format.is_none_or(|format| format["type"] == "text"), "an agent answers in words"),
             ("conversation", self.conversation.is_none(), "name the response before with `previous_response_id`"),
             ("prompt", self.prompt.is_none(), "an agent has a persona"),
             (

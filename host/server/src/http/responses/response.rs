@@ -207,7 +207,7 @@ impl ModelResponse {
             parallel_tool_calls: true,
             tool_choice: "auto",
             tools: Vec::new(),
-            text: json!({ "format": { "type": "text" } }),
+            text: json!({ "format": format(run.options.output_schema.as_ref()) }),
             metadata: Map::new(),
             temperature: None,
             top_p: None,
@@ -299,6 +299,14 @@ impl IntoResponse for Created {
             Self::Whole(headers, response) => (headers, Body(response)).into_response(),
             Self::Stream(headers, stream) => (headers, stream).into_response(),
         }
+    }
+}
+
+/// Returns the form of an answer.
+fn format(schema: Option<&Value>) -> Value {
+    match schema {
+        None => json!({ "type": "text" }),
+        Some(schema) => json!({ "type": "json_schema", "name": "output", "schema": schema, "strict": true }),
     }
 }
 

@@ -6,7 +6,7 @@ use moxxy_types::{
     events::Filter,
     ids::{Name, RunId},
     messages::{Message, Role, ToolCall},
-    runs::{Failure, Run, RunOptions, RunUsage, Status},
+    runs::{Failure, Run, RunUsage, Status},
 };
 
 use crate::services::{
@@ -18,7 +18,8 @@ use crate::services::{
 /// An agent's answer in a run.
 #[derive(Debug)]
 pub struct Answer {
-    /// Text of all its messages, including those before tool calls, up to a stop word.
+    /// Text of all its messages, including those before tool calls, up to a stop word. In a run with a schema, the JSON
+    /// text of the output.
     pub content: String,
     /// Calls of the client's tools, which it carries out.
     pub calls: Vec<ToolCall>,
@@ -65,29 +66,32 @@ pub async fn answer(runs: &Runs, agent: &Name, id: &RunId) -> Result<Answer> {
     let output = store::steps::last_model_output(&mut db, id).await?;
     let stop_reason = output.as_ref().and_then(|output| output.get("stop_reason")?.as_str());
     Ok(Answer {
-        content: text(&messages, &run.options),
+        content: text(&messages, &run),
         calls,
         stop_reason: stop_reason.unwrap_or_default().to_owned(),
         usage: store::usage::of_run(&mut db, id).await?,
     })
 }
 
-/// Returns the text that an agent said in a run, up to a stop word.
-pub(super) async fn content(db: &mut Db, run: &RunId, options: &RunOptions) -> Result<String> {
-    Ok(text(&store::messages::of_run(db, run).await?, options))
+/// Returns the text that an agent said in a run, up to a stop word. In a run with a schema it is the output alone.
+pub(super) async fn content(db: &mut Db, run: &Run) -> Result<String> {
+    Ok(text(&store::messages::of_run(db, &run.run_id).await?, run))
 }
 
-fn text(messages: &[Message], options: &RunOptions) -> String {
+fn text(messages: &[Message], run: &Run) -> String {
+    if run.options.output_schema.is_some() {
+        return run.output.clone().unwrap_or_default();
+    }
     let own = |message: &&Message| message.role == Role::Assistant && !message.quoted && !message.content.is_empty();
     let said: Vec<&str> = messages.iter().filter(own).map(|message| message.content.as_str()).collect();
-    stop_words::cut(said.join(MESSAGE_SEPARATOR), &options.stop)
+    stop_words::cut(said.join(MESSAGE_SEPARATOR), &run.options.stop)
 }
 
 /// Maps the failure of a run to an error whose kind tells the client how to react. Clients repeat requests that failed
 /// with 408, 409, 429 or 5xx, but after a tool was called the repetition would call it again.
 fn failed(failure: Failure, has_acted: bool) -> Error {
     let Failure { code, message } = failure;
-    if has_acted && code != "run_stopped" {
+    if has_acted && !matches!(&*code, "run_stopped" | "output_invalid") {
         let message = format!(
             "The run failed ({code}) after it had called tools: {message}. The same request would call them again"
         );
@@ -98,7 +102,7 @@ fn failed(failure: Failure, has_acted: bool) -> Error {
     match &*kind {
         // The next attempt would end like this one.
         "context_too_long" | "content_refused" | "step_limit" | "token_limit" | "time_limit" | "tool_call_limit"
-        | "cost_limit" | "run_stopped" => Error::Invalid(problem, Vec::new()),
+        | "cost_limit" | "output_invalid" | "run_stopped" => Error::Invalid(problem, Vec::new()),
         "provider_rate_limited" | "daily_token_limit" | "daily_cost_limit" => Error::Exhausted(problem),
         "provider_overloaded" | "provider_unreachable" | "busy" => Error::Unavailable(problem),
         _ => Error::ComponentError(problem),

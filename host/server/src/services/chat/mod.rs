@@ -88,11 +88,15 @@ pub struct Request {
 /// client disconnects, and a retry gets its answer.
 pub async fn start(runs: &Runs, principal: Principal, id: RunId, request: Request) -> Result<ChatRun> {
     runs.activation.check()?;
+    if let Some(schema) = &request.conversation.options.output_schema {
+        let field = if request.origin == Origin::Responses { "text.format" } else { "response_format" };
+        runs::check_schema(&runs.components.plugins, field, schema).await?;
+    }
     let (worker, attempt) = (runs.clone(), request.attempt);
     let survives_disconnect = request.claim.is_some() || request.in_background;
     let queueing = async move {
         let hashes = turns::hashes(&request.conversation);
-        if let Some(run) = turns::repeated(&worker, &principal, &request.agent, &hashes, attempt).await? {
+        if let Some(run) = turns::repeated(&worker, &principal, &request, &hashes).await? {
             return Ok(clients::watch(&worker, principal, run, true, attempt, survives_disconnect));
         }
         let by = principal.clone();

@@ -7,6 +7,7 @@ use moxxy_types::{
     error::{Error, Result},
     events::{Filter, LoggedEvent},
     ids::RunId,
+    runs::RunOptions,
     tokens::Principal,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -16,7 +17,7 @@ use crate::services::{
     runs::Runs,
 };
 
-/// Output text of a run, in order and without gaps.
+/// Output text of a run, in order and without gaps. The output of a run with a schema comes as a whole, once it is valid.
 #[derive(Debug)]
 pub struct OutputStream {
     runs: Runs,
@@ -24,6 +25,8 @@ pub struct OutputStream {
     subscription: Subscription,
     position: StreamPosition,
     stop: StopWords,
+    /// Whether the run has a schema.
+    is_whole: bool,
     is_over: bool,
 }
 
@@ -57,43 +60,47 @@ struct CompleteMessage {
     content: String,
 }
 
+#[derive(Deserialize)]
+struct Completed {
+    output: String,
+}
+
 impl OutputStream {
     /// Starts a run, or joins one, and subscribes to its output.
     pub async fn start(runs: &Runs, principal: Principal, request: Request) -> Result<(ChatRun, Self)> {
-        let (id, stop) = (RunId::random(), request.conversation.options.stop.clone());
+        let (id, options) = (RunId::random(), request.conversation.options.clone());
         // Subscribes before the run exists, so that no output is missed.
-        let output = Self::new(runs, &id, false, stop.clone()).await?;
+        let output = Self::new(runs, &id, false, &options).await?;
         let chat_run = chat::start(runs, principal, id, request).await?;
         match chat_run.before {
             true => {
-                let output = Self::new(runs, &chat_run.run.run_id, true, stop).await?;
+                let output = Self::new(runs, &chat_run.run.run_id, true, &options).await?;
                 Ok((chat_run, output))
             }
             false => Ok((chat_run, output)),
         }
     }
 
-    /// Subscribes to the output of a run, from its beginning if that may have been missed, and up to one of the words
-    /// `stop`.
-    async fn new(runs: &Runs, run: &RunId, has_begun: bool, stop: Vec<String>) -> Result<Self> {
-        let types = ["message.delta", "model.response", "message.assistant"].into_iter().chain(FINAL_EVENTS);
+    /// Subscribes to the output of a run with these options, from its beginning if that may have been missed.
+    async fn new(runs: &Runs, run: &RunId, has_begun: bool, options: &RunOptions) -> Result<Self> {
+        let is_whole = options.output_schema.is_some();
+        let pieces = ["message.delta", "model.response", "message.assistant"].into_iter().filter(|_| !is_whole);
+        let types = pieces.chain(FINAL_EVENTS);
         let filter =
             Filter { runs: vec![run.to_string()], types: types.map(str::to_owned).collect(), ..Filter::default() };
         let subscription = Subscription::new(&runs.events, &runs.store, filter, has_begun.then_some(0)).await?;
-        let (runs, run, stop) = (runs.clone(), run.clone(), StopWords::new(stop));
-        Ok(Self { runs, run, subscription, position: StreamPosition::default(), stop, is_over: false })
+        let stop = StopWords::new(if is_whole { Vec::new() } else { options.stop.clone() });
+        let (runs, run, position) = (runs.clone(), run.clone(), StreamPosition::default());
+        Ok(Self { runs, run, subscription, position, stop, is_whole, is_over: false })
     }
 
     /// Returns the next text, or `None` when the run has ended.
     pub async fn next(&mut self) -> Result<Option<String>> {
         while !self.is_over {
-            let words = match self.next_of_run().await? {
-                Some(words) => self.stop.pass(&words),
-                None => {
-                    self.is_over = true;
-                    self.stop.rest()
-                }
-            };
+            let mut words = self.next_of_run().await?.map(|words| self.stop.pass(&words)).unwrap_or_default();
+            if self.is_over {
+                words.push_str(&self.stop.rest());
+            }
             if !words.is_empty() {
                 return Ok(Some(words));
             }
@@ -101,6 +108,7 @@ impl OutputStream {
         Ok(None)
     }
 
+    /// Returns the next text. The end of the run may have none.
     async fn next_of_run(&mut self) -> Result<Option<String>> {
         loop {
             let event = tokio::select! {
@@ -115,7 +123,11 @@ impl OutputStream {
                 }
                 "model.response" => self.position.answered(payload(&event)?),
                 "message.assistant" => self.position.message(payload(&event)?),
-                kind if FINAL_EVENTS.contains(&kind) => return Ok(None),
+                kind if FINAL_EVENTS.contains(&kind) => {
+                    self.is_over = true;
+                    let is_output = self.is_whole && kind == "run.completed";
+                    return is_output.then(|| Ok(payload::<Completed>(&event)?.output)).transpose();
+                }
                 // A `stream.gap` event, which belongs to no run.
                 _ => None,
             };

@@ -5,14 +5,14 @@ use moxxy_types::{
     agents::AgentKey,
     digest,
     error::{Error, Result},
-    ids::{Name, RunId, SessionId},
+    ids::{RunId, SessionId},
     messages::{Message, Role},
     runs::{Run, Status},
     tokens::Principal,
 };
 
 use crate::services::{
-    chat::{Attempt, ClientMessage, Conversation, EarlierMessage, answer},
+    chat::{ClientMessage, Conversation, EarlierMessage, Request, answer},
     runs::Runs,
 };
 
@@ -87,8 +87,8 @@ pub(super) async fn after(tx: &mut Tx, agent: AgentKey, principal: &Principal, p
 }
 
 async fn answer_of(db: &mut Db, run: &RunId) -> Result<String> {
-    let options = store::runs::get(db, run).await?.options;
-    answer::content(db, run, &options).await
+    let run = store::runs::get(db, run).await?;
+    answer::content(db, &run).await
 }
 
 /// Returns the run of an equal request that this one repeats: its client has left while it was running, or says now that
@@ -96,10 +96,10 @@ async fn answer_of(db: &mut Db, run: &RunId) -> Result<String> {
 pub(super) async fn repeated(
     runs: &Runs,
     principal: &Principal,
-    agent: &Name,
+    request: &Request,
     hashes: &[Hash],
-    attempt: Attempt,
 ) -> Result<Option<Run>> {
+    let Request { agent, attempt, conversation, .. } = request;
     let Some(hash) = hashes.last() else { return Ok(None) };
     let mut db = runs.store.read().await?;
     let key = store::agents::get(&mut db, agent).await?.key;
@@ -107,6 +107,7 @@ pub(super) async fn repeated(
     let Some(Turn { run, .. }) = turns.into_iter().next() else { return Ok(None) };
     let run = store::runs::get(&mut db, &run).await?;
     let is_joined = match run.status {
+        _ if run.options != conversation.options => false,
         _ if run.created_at < runs.store.clock().after(-MAX_REPEATED_AFTER_SECONDS) => false,
         status if status.is_open() => attempt.is_repeated || runs.present.is_empty(&run.run_id),
         Status::Completed => attempt.is_repeated,

@@ -26,6 +26,7 @@ use crate::services::{
         executor::RunExecutor,
         fallback::ModelSelection,
         history::{Beginning, History},
+        output,
         state::StepState,
         tool_names::ToolNameMap,
     },
@@ -103,7 +104,7 @@ pub(super) async fn prepare(
     asked: &ModelSelection,
 ) -> Result<Result<Call, Failure>> {
     let ModelSelection { provider, model, earlier, known, .. } = asked;
-    let settings = &state.settings;
+    let (settings, schema) = (&state.settings, executor.run.options.output_schema.as_ref());
     let about = listed::info(&executor.runs.components, provider, model).await.with_learned(known);
     let too_long = ContextOverflow::from_calls(earlier);
     let output = output(&about, executor.runs.config.runs.max_output_tokens);
@@ -117,12 +118,13 @@ pub(super) async fn prepare(
         },
         options: options(settings, &executor.run.options)?,
         max_output_tokens: None,
-        response_schema: None,
+        response_schema: output::response_schema(schema),
         idempotency_key: None,
         adaptations: known.adaptations.clone(),
     };
     let names = ToolNameMap::new(request.tools.iter().map(|tool| tool.name.as_str()));
-    let frame = compaction::frame(&request);
+    let instruction = schema.map(output::instruction);
+    let frame = compaction::frame(&request) + instruction.as_ref().map_or(0, |text| text.len() as u64);
     let window = about.context_window.unwrap_or(UNKNOWN_WINDOW_TOKENS).saturating_sub(output);
     let window = compaction::bytes_for_tokens(window.into());
     let room = too_long.bytes.map_or(window, |bytes| window.min(bytes / 2)).saturating_sub(frame);
@@ -133,6 +135,9 @@ pub(super) async fn prepare(
         return Ok(Err(Failure { code: CONTEXT_TOO_LONG.into(), message: too_long.message }));
     }
     names.rename_request(&mut request);
+    if let Some(instruction) = instruction {
+        output::instruct(&mut request.messages, instruction);
+    }
     let model = format!("{}/{model}", provider.name);
     let demand = Demand { input: compaction::most_tokens(bytes), output, price: about.price, model };
     let (left_out, shortened) = (context.left_out, context.shortened);

@@ -73,7 +73,8 @@ pub(super) fn frame(request: &models::Request) -> u64 {
     let tool = |tool: &models::ToolDefinition| {
         PART + length(&tool.name) + length(&tool.description) + length(&tool.parameters)
     };
-    request.system.as_deref().map_or(0, |system| PART + length(system)) + request.tools.iter().map(tool).sum::<u64>()
+    let texts = [&request.system, &request.response_schema].into_iter().flatten();
+    texts.map(|text| PART + length(text)).sum::<u64>() + request.tools.iter().map(tool).sum::<u64>()
 }
 
 pub(super) fn size(messages: &[models::Message]) -> u64 {

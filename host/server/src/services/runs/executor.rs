@@ -48,8 +48,8 @@ pub(super) struct RunExecutor<'a> {
 /// Effect of a step on its run.
 pub(super) enum Outcome {
     Continue,
-    /// The run has completed.
-    Completed,
+    /// The run has ended.
+    Ended,
     /// Wait until these questions are answered.
     Wait(Vec<QuestionId>),
     /// Retry after this time.
@@ -120,13 +120,18 @@ async fn started(runs: &Runs, id: &RunId) -> Result<bool> {
                 let subject = EventContext::run(&run.agent_id, &id);
                 events::record(tx, &subject, Event::RunStarted {}).await?;
                 let message = Message::new(&run, Role::User, run.task.clone(), tx.now());
-                let told = Event::MessageUser { message_id: message.id.to_string(), content: message.content.clone() };
-                store::messages::insert(tx, &message).await?;
-                events::record(tx, &subject, told).await?;
+                record_user_message(tx, &subject, &message).await?;
                 Ok(true)
             })
         })
         .await
+}
+
+/// Stores a message to the model.
+pub(super) async fn record_user_message(tx: &mut Tx, subject: &EventContext, message: &Message) -> Result<()> {
+    store::messages::insert(tx, message).await?;
+    let event = Event::MessageUser { message_id: message.id.to_string(), content: message.content.clone() };
+    events::record(tx, subject, event).await
 }
 
 impl RunExecutor<'_> {
@@ -156,7 +161,7 @@ impl RunExecutor<'_> {
             };
             match outcome {
                 Outcome::Continue => {}
-                Outcome::Completed => return Ok(End::Ended),
+                Outcome::Ended => return Ok(End::Ended),
                 Outcome::Wait(questions) => {
                     if self.wait(questions).await? {
                         return Ok(End::Waiting);
@@ -224,7 +229,12 @@ impl RunExecutor<'_> {
         self.commit(move |tx| {
             Box::pin(async move {
                 if store::runs::end(tx, &id, Status::Completed, Some(&output), None).await? {
-                    events::record(tx, &subject, Event::RunCompleted { output, output_truncated: false }).await?;
+                    events::record(
+                        tx,
+                        &subject,
+                        Event::RunCompleted { output, output_json: None, output_truncated: false },
+                    )
+                    .await?;
                 }
                 Ok(End::Ended)
             })
@@ -302,7 +312,8 @@ pub(super) async fn cancel(
     Ok(())
 }
 
-async fn fail(tx: &mut Tx, run: &Run, failure: Failure, said: Option<Said>) -> Result<()> {
+/// Fails a run. `said` is what the model said in an open step.
+pub(super) async fn fail(tx: &mut Tx, run: &Run, failure: Failure, said: Option<Said>) -> Result<()> {
     let closed = close_open(tx, run, CallStatus::Failed, said).await?;
     record_interrupted_steps(
         tx,

@@ -12,6 +12,7 @@ mod executor;
 mod fallback;
 mod history;
 mod model;
+mod output;
 mod questions;
 mod queue;
 mod resume;
@@ -24,10 +25,12 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::timeout;
 
 pub use control::Scheduler;
 pub use delete::{delete, holds_decision, remove, remove_rows};
+pub(super) use output::check_schema;
 pub(super) use questions::record_expired;
 pub use queue::wake;
 pub use resume::{cancel_all, resume_all};
@@ -97,6 +100,10 @@ pub struct NewRun {
     pub task: String,
     /// The conversation; `default` if absent.
     pub session: Option<Name>,
+    /// JSON Schema that the final answer has to fit, up to 64 KiB: an object, `true` or `false`. The value is then in
+    /// `output_json`. A first answer that does not fit is sent back to the model with what is wrong; a second one fails
+    /// the run (`output_invalid`).
+    pub output_schema: Option<Value>,
 }
 
 /// Result of a start.
@@ -153,7 +160,7 @@ pub async fn start(
     claim: Option<Claim>,
 ) -> Result<Started> {
     runs.activation.check()?;
-    let NewRun { task, session } = new;
+    let NewRun { task, session, output_schema } = new;
     if task.trim().is_empty() {
         return Err(Error::invalid_field("task", "it is empty"));
     }
@@ -163,6 +170,10 @@ pub async fn start(
             format!("it has {} bytes; the limit is {MAX_TASK_BYTES}", task.len()),
         ));
     }
+    if let Some(schema) = &output_schema {
+        check_schema(&runs.components.plugins, "output_schema", schema).await?;
+    }
+    let options = RunOptions { output_schema, ..RunOptions::default() };
     let conversation = session.unwrap_or_else(default_conversation);
     let (limit, worker) = (runs.config.runs.queue, runs.clone());
     let queueing = async move {
@@ -186,7 +197,7 @@ pub async fn start(
                     started_by: principal.name(),
                     unattended: false,
                     origin: Origin::Api,
-                    options: &RunOptions::default(),
+                    options: &options,
                 };
                 store::runs::insert(tx, &new).await?;
                 Ok(Started { run: queued(tx, &id, principal.name(), claim.as_ref()).await?, before: false })

@@ -9,7 +9,7 @@ use moxxy_types::{
     installations::Installation,
     messages::{Message, Partial, Role},
     model_calls::{ModelCall, Status as CallStatus},
-    runs::{Failure as RunFailure, Status, StepUsage},
+    runs::{Failure as RunFailure, Run, StepUsage},
 };
 use serde_json::json;
 
@@ -23,6 +23,7 @@ use crate::services::{
         executor::{Outcome, RunExecutor},
         fallback::{self, ModelSelection},
         history::History,
+        output::{self, Conclusion},
         state::StepState,
     },
 };
@@ -122,26 +123,29 @@ fn unusable(answer: &Answer) -> Option<plugins::Failure> {
     Some(plugins::Failure::component_error(code, message))
 }
 
-/// Closes the step and stores the message. Without tool calls this completes the run.
+/// Closes the step and stores the message. Without tool calls this ends the run, or the model is told what is wrong.
 async fn close(executor: &RunExecutor<'_>, history: &mut History, opened: Opened, answer: Answer) -> Result<Outcome> {
+    let conclusion = output::conclude(executor, &answer).await?;
     let now = executor.runs.store.clock().timestamp();
     let cut_again = answer.is_cut() && answer.has_calls() && was_cut(history, &executor.run.run_id);
     let limit = opened.output_limit();
     let end = ModelEnd {
         subject: executor.subject(),
-        run: executor.run.run_id.clone(),
+        run: executor.run.clone(),
         stop_reason: answer.stop_reason(),
         tokens: opened.used(answer.usage.as_ref(), answer.written_bytes()),
         resources: answer.resources,
         message: answer.into_message(&executor.run, |name| opened.names.from_wire(name), now),
         step: opened.step,
         call: opened.call,
+        conclusion,
     };
     history.extend([end.message.clone()]);
-    if end.message.calls().is_empty() {
-        return executor.commit(move |tx| Box::pin(async move { end.write(tx).await })).await.map(|completed| {
-            // Otherwise it was stopped meanwhile.
-            if completed { Outcome::Completed } else { Outcome::Continue }
+    if let Some(conclusion) = &end.conclusion {
+        history.extend(conclusion.repair().cloned());
+        return executor.commit(move |tx| Box::pin(async move { end.write(tx).await })).await.map(|ended| {
+            // Otherwise it was stopped meanwhile, or the model is asked again.
+            if ended { Outcome::Ended } else { Outcome::Continue }
         });
     }
     executor.defer(StepEnd::Model(end)).await;
@@ -165,7 +169,7 @@ fn was_cut(history: &History, run: &RunId) -> bool {
 #[derive(Debug, Clone)]
 pub(super) struct ModelEnd {
     subject: EventContext,
-    run: RunId,
+    run: Run,
     step: StepId,
     call: ModelCallId,
     stop_reason: String,
@@ -173,13 +177,15 @@ pub(super) struct ModelEnd {
     /// Resources that the component used.
     resources: Usage,
     pub message: Message,
+    /// `None` if the message has tool calls.
+    conclusion: Option<Conclusion>,
 }
 
 impl ModelEnd {
-    /// Closes the step and stores the message. Without tool calls this completes the run. Does nothing if the step was
-    /// closed meanwhile: the run was stopped, or continues elsewhere. Returns whether the run has completed.
+    /// Closes the step and stores the message and its conclusion. Does nothing if the step was closed meanwhile: the run
+    /// was stopped, or continues elsewhere. Returns whether the run has ended.
     pub(super) async fn write(self, tx: &mut Tx) -> Result<bool> {
-        let Self { subject, run, step, call, stop_reason, tokens, resources, message } = self;
+        let Self { subject, run, step, call, stop_reason, tokens, resources, message, conclusion } = self;
         let status = CallStatus::Completed;
         let end = model_calls::End { status, usage: Some(&tokens), answer_bytes: 0, error: None, next: None };
         model_calls::close(tx, &call, end).await?;
@@ -200,16 +206,10 @@ impl ModelEnd {
         };
         events::record(tx, &subject, responded).await?;
         record_message(tx, &subject, &message).await?;
-        let output_truncated = message.partial.is_some() && message.calls().is_empty();
-        if output_truncated {
-            store::runs::set_output_truncated(tx, &run).await?;
+        match conclusion {
+            Some(conclusion) => conclusion.write(tx, &run, message.partial.is_some()).await,
+            None => Ok(false),
         }
-        let completes = message.calls().is_empty()
-            && store::runs::end(tx, &run, Status::Completed, Some(&message.content), None).await?;
-        if completes {
-            events::record(tx, &subject, Event::RunCompleted { output: message.content, output_truncated }).await?;
-        }
-        Ok(completes)
     }
 }
 
