@@ -177,6 +177,8 @@ impl Known {
         let told = message.to_lowercase();
         let says = |words: &[&str]| words.iter().any(|words| told.contains(words));
         let is_unsupported = says(&UNSUPPORTED);
+        let is_adapted = |adaptation: &str| self.adaptations.iter().any(|known| known == adaptation);
+        let has_both = self.has_tools && self.has_schema && !is_adapted(dialect::JSON_WITHOUT_TOOLS);
         let named = |field: &&&str| {
             let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
             told.match_indices(**field).any(|(at, _)| {
@@ -187,11 +189,9 @@ impl Known {
         };
         let refused = || FIELDS.iter().find(named).filter(|_| is_unsupported);
         let adaptation = match () {
-            () if self.has_tools && self.has_schema && says(&TOOLS) && says(&FORMAT) => {
-                dialect::JSON_WITHOUT_TOOLS.to_owned()
-            }
+            () if has_both && says(&TOOLS) && says(&FORMAT) => dialect::JSON_WITHOUT_TOOLS.to_owned(),
             () if self.has_schema && says(&["invalid schema for response_format"]) => {
-                let is_loose = self.adaptations.iter().any(|known| known == dialect::LOOSE_SCHEMA);
+                let is_loose = is_adapted(dialect::LOOSE_SCHEMA);
                 if is_loose { dialect::JSON_OBJECT } else { dialect::LOOSE_SCHEMA }.to_owned()
             }
             () if self.has_tools && says(&NO_TOOLS) => dialect::NO_TOOLS.to_owned(),

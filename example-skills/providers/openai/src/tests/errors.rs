@@ -1,6 +1,6 @@
 //! Errors of every kind, before and within a stream.
 
-use moxxy_sdk::provider::Retry;
+use moxxy_sdk::provider::{Retry, ToolDefinition};
 use serde_json::json;
 
 use super::*;
@@ -49,6 +49,37 @@ fn words_count_where_codes_say_nothing() {
     assert!(matches!(refused(400, &[], llama), Error::ContextTooLong(_)));
     let flagged = r#"{"error":{"code":403,"message":"Your input was flagged","metadata":{"reasons":["x"]}}}"#;
     assert!(matches!(refused(403, &[], flagged), Error::Refused(_)));
+}
+
+#[test]
+fn a_refused_schema_is_sent_in_another_way() {
+    let tool =
+        ToolDefinition { name: "look".to_owned(), description: "Looks.".to_owned(), parameters: "{}".to_owned() };
+    let adaptation = |adaptations: &[&str], tools: &[ToolDefinition], told: &str| {
+        let request = Request {
+            tools: tools.to_vec(),
+            response_schema: Some("{}".to_owned()),
+            adaptations: adaptations.iter().map(|&name| name.to_owned()).collect(),
+            ..request()
+        };
+        let mut host = Host::new().response("POST", CHAT, 400, error("invalid_request_error", told));
+        match completed(&mut host, request).1 {
+            Some(Error::Unsupported(refused)) => Some(refused.adaptation),
+            _ => None,
+        }
+    };
+    for told in [
+        "Function calling with a response mime type: 'application/json' is unsupported",
+        "json mode cannot be combined with tool/function calling",
+        "Cannot use custom grammar constraints with tools.",
+    ] {
+        assert_eq!(adaptation(&[], &[tool.clone()], told).as_deref(), Some("json-without-tools"), "{told}");
+        assert_eq!(adaptation(&["json-without-tools"], &[tool.clone()], told), None, "{told}");
+        assert_eq!(adaptation(&[], &[], told), None, "{told}");
+    }
+    let told = "Invalid schema for response_format 'answer': 'allOf' is not permitted.";
+    assert_eq!(adaptation(&[], &[], told).as_deref(), Some("loose-schema"));
+    assert_eq!(adaptation(&["loose-schema"], &[], told).as_deref(), Some("json-object"));
 }
 
 #[test]

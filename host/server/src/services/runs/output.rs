@@ -83,6 +83,8 @@ pub(super) async fn conclude(executor: &RunExecutor<'_>, answer: &Answer) -> Res
         Ok(value) => return Ok(Some(completed(answer, value))),
         Err(mismatches) => describe_mismatches(&mismatches),
     };
+    // The names of fields come from the answer.
+    let problem = answer.redactor.text(&problem);
     let cut = if answer.is_cut() { " (it was cut off at the limit of output tokens)" } else { "" };
     let mut db = executor.runs.store.read().await?;
     let is_repaired = store::messages::any_behind_task(&mut db, &executor.run.run_id).await?;
