@@ -11,7 +11,7 @@ use sqlx::QueryBuilder;
 
 use super::{Db, Positioned, Tx, to_json};
 
-/// A query for runs with their agents' names. The output of a completed run with a schema is the text of a JSON value.
+/// A query for runs with their agents' names. The output of a completed run with a schema is JSON.
 macro_rules! select {
     ($rest:literal) => {
         concat!(

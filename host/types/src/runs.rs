@@ -144,7 +144,7 @@ pub struct Run {
     /// The model's last words, once it has completed.
     pub output: Option<String>,
     /// The value that the output is, of a completed run with an `output_schema`, which it fits.
-    #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
+    #[cfg_attr(feature = "sqlx", sqlx(try_from = "JsonText"))]
     pub output_json: Option<Value>,
     /// Why it failed, if it did.
     #[cfg_attr(feature = "sqlx", sqlx(json(nullable)))]
@@ -184,6 +184,19 @@ pub struct Milliseconds(i64);
 impl From<Milliseconds> for Duration {
     fn from(Milliseconds(number): Milliseconds) -> Self {
         Self::from_millis(number.unsigned_abs())
+    }
+}
+
+/// Text of an output, as the database stores it. It is JSON, unless the run ended before the final answer.
+#[cfg(feature = "sqlx")]
+#[derive(Debug, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct JsonText(Option<String>);
+
+#[cfg(feature = "sqlx")]
+impl From<JsonText> for Option<Value> {
+    fn from(JsonText(text): JsonText) -> Self {
+        serde_json::from_str(&text?).ok()
     }
 }
 
