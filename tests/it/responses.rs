@@ -167,9 +167,12 @@ async fn a_response_in_the_background_is_fetched_cancelled_and_deleted() {
     server.scripted("ada", json!([{ "text": "late", "delay_ms": 50_000 }])).await;
     let mut body = asked("ada", json!("go"));
     body["background"] = json!(true);
-    let queued = server.post(RESPONSES, body).await.expect(200);
+    let queued = server.post(RESPONSES, body.clone()).await.expect(200);
     assert!(["queued", "in_progress"].contains(&queued["status"].as_str().unwrap()), "{queued}");
     assert_eq!(queued["output"], json!([]));
+    // The same again is another response.
+    let other = server.post(RESPONSES, body).await.expect(200);
+    assert_ne!(other["id"], queued["id"]);
     server.post(RESPONSES, after(&queued, "more")).await.error(400, "invalid_input");
     server.events("after=0").await.until("model.request").await;
     let cancel = format!("{}/cancel", path(&queued));

@@ -163,6 +163,9 @@ pub struct RunOptions {
     /// Words at which an answer ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
+    /// Whether it goes on without the client that started it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
     /// Run that it continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<RunId>,

@@ -125,7 +125,7 @@ impl Request {
 /// Returns the schema that an answer has to fit, if it is to be JSON. A schema stands in `json_schema`, or beside `type`.
 pub(in crate::http) fn output_schema(field: &str, mut format: Value) -> Result<Option<Value>> {
     let any_object = || json!({ "type": "object" });
-    match format["type"].as_str() {
+    match format.get("type").and_then(Value::as_str) {
         Some("text") => Ok(None),
         Some("json_object") => Ok(Some(any_object())),
         Some("json_schema") => {

@@ -89,11 +89,11 @@ impl CompletionStream {
         };
         let last = self.delta(json!({}), Some(finish(&answer)));
         let called = (!answer.calls.is_empty()).then(|| {
-            let calls = client_tools::render(&answer.calls).into_iter().enumerate().map(|(index, mut call)| {
-                call["index"] = json!(index);
-                call
-            });
-            self.delta(json!({ "tool_calls": calls.collect::<Vec<_>>() }), None)
+            let mut calls = client_tools::render(&answer.calls);
+            for (index, call) in calls.iter_mut().filter_map(Value::as_object_mut).enumerate() {
+                call.insert("index".into(), json!(index));
+            }
+            self.delta(json!({ "tool_calls": calls }), None)
         });
         let next = if self.format.usage {
             let mut used = self.chunk(json!([]));

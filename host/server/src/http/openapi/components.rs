@@ -69,11 +69,14 @@ pub(super) fn responses() -> Value {
         let mut response = Map::from_iter([("description".to_owned(), json!(text))]);
         if !code.is_empty() {
             let example = json!({ "error": sentence, "code": code, "request_id": REQUEST });
-            let mut shown = example.clone();
-            if prefix == OPENAI {
-                let known = axum::http::StatusCode::from_u16(*status).unwrap_or_default();
-                shown["error"] = openai_error::error(known, &Problem::new(*code, *sentence), &[]);
-            }
+            let shown = match prefix {
+                OPENAI => {
+                    let status = axum::http::StatusCode::from_u16(*status).unwrap_or_default();
+                    let error = openai_error::error(status, &Problem::new(*code, *sentence), &[]);
+                    json!({ "error": error, "code": code, "request_id": REQUEST })
+                }
+                _ => example.clone(),
+            };
             let schema = reference("schemas", &format!("{prefix}Error"));
             let content = json!({ "schema": schema, "example": shown });
             let mut problem = example;

@@ -91,7 +91,7 @@ pub(super) async fn create(
     if in_background {
         let response = response_of(&app.runs, chat_run.run.clone()).await?;
         chat_run.end();
-        return Ok(Created::Whole(headers, response.with_instructions(instructions)));
+        return Ok(Created::Whole(headers, Box::new(response.with_instructions(instructions))));
     }
     let whole = completed(&app.runs, &chat_run.run).await.map_err(|error| {
         let may_succeed = may_succeed(&error);
@@ -100,7 +100,7 @@ pub(super) async fn create(
         headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
     });
     chat_run.end();
-    whole.map(|response| Created::Whole(headers, response.with_instructions(instructions)))
+    whole.map(|response| Created::Whole(headers, Box::new(response.with_instructions(instructions))))
 }
 
 pub(super) async fn show(

@@ -184,7 +184,7 @@ pub(crate) struct DeletedResponse {
 /// A new response, whole or streamed.
 #[derive(Debug)]
 pub(crate) enum Created {
-    Whole(HeaderMap, ModelResponse),
+    Whole(HeaderMap, Box<ModelResponse>),
     Stream(HeaderMap, Response),
 }
 
@@ -296,7 +296,7 @@ impl DeletedResponse {
 impl IntoResponse for Created {
     fn into_response(self) -> Response {
         match self {
-            Self::Whole(headers, response) => (headers, Body(response)).into_response(),
+            Self::Whole(headers, response) => (headers, Body(*response)).into_response(),
             Self::Stream(headers, stream) => (headers, stream).into_response(),
         }
     }

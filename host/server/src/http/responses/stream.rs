@@ -86,7 +86,7 @@ impl ResponseStream {
             }
         }
         let event = self.ready.pop_front()?;
-        let name = event["type"].as_str().unwrap_or_default().to_owned();
+        let name = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
         Some(Event::default().event(name).data(event.to_string()))
     }
 

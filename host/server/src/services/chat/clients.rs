@@ -34,22 +34,15 @@ pub struct ChatRun {
 impl ChatRun {
     /// Marks the answer as delivered to the client.
     pub fn end(self) {
-        // Fails for runs with an `Idempotency-Key`, which have no receiver.
+        // Fails for detached runs, which have no receiver.
         self.disconnect_guard.send(()).ok();
     }
 }
 
-/// Stops the run if all its clients disconnect, unless it survives that. If one may come back, the run waits for it.
-pub(super) fn watch(
-    runs: &Runs,
-    principal: Principal,
-    run: Run,
-    before: bool,
-    attempt: Attempt,
-    survives_disconnect: bool,
-) -> ChatRun {
+/// Stops the run if all its clients disconnect, unless it is detached from them. If one may come back, the run waits for it.
+pub(super) fn watch(runs: &Runs, principal: Principal, run: Run, before: bool, attempt: Attempt) -> ChatRun {
     let (disconnect_guard, disconnected) = oneshot::channel();
-    if !survives_disconnect {
+    if !run.options.detached {
         runs.present.enter(&run.run_id);
         let (watcher, run) = (runs.clone(), run.clone());
         runs.tasks.spawn("the client of a run", Policy::Job, async move {

@@ -86,24 +86,25 @@ pub struct Request {
 
 /// Starts a run, or joins the run of the request that this one repeats. With an `Idempotency-Key` the run continues if the
 /// client disconnects, and a retry gets its answer.
-pub async fn start(runs: &Runs, principal: Principal, id: RunId, request: Request) -> Result<ChatRun> {
+pub async fn start(runs: &Runs, principal: Principal, id: RunId, mut request: Request) -> Result<ChatRun> {
     runs.activation.check()?;
     if let Some(schema) = &request.conversation.options.output_schema {
         let field = if request.origin == Origin::Responses { "text.format" } else { "response_format" };
         runs::check_schema(&runs.components.plugins, field, schema).await?;
     }
     let (worker, attempt) = (runs.clone(), request.attempt);
-    let survives_disconnect = request.claim.is_some() || request.in_background;
+    let detached = request.claim.is_some() || request.in_background;
+    request.conversation.options.detached = detached;
     let queueing = async move {
         let hashes = turns::hashes(&request.conversation);
-        if let Some(run) = turns::repeated(&worker, &principal, &request, &hashes).await? {
-            return Ok(clients::watch(&worker, principal, run, true, attempt, survives_disconnect));
+        if !detached && let Some(run) = turns::repeated(&worker, &principal, &request, &hashes).await? {
+            return Ok(clients::watch(&worker, principal, run, true, attempt));
         }
         let by = principal.clone();
         let queued = worker.store.write(move |tx| Box::pin(async move { queue(tx, &by, id, request, hashes).await }));
         let Started { run, before } = queued.await?;
         runs::wake(&worker, &run);
-        Ok(clients::watch(&worker, principal, run, before, attempt, survives_disconnect))
+        Ok(clients::watch(&worker, principal, run, before, attempt))
     };
     // A client that disconnects now is detected once the run exists.
     runs.tasks.run_detached("queueing", queueing).await

@@ -53,14 +53,17 @@ pub(super) async fn continued(
     messages: &[ClientMessage],
     hashes: &[Hash],
 ) -> Result<Place> {
-    // A message of the user, the answer to it, and at least one message more.
-    let Some(last) = messages.len().checked_sub(3) else { return Ok(Place::default()) };
-    let turns = store::chat_turns::find(tx, agent, principal.name(), &hashes[..=last]).await?;
-    for index in (0..=last).rev() {
-        let Some(answer) = &messages[index + 1].answer else { continue };
-        for turn in turns.iter().filter(|turn| turn.is_last && turn.hash == hashes[index]) {
+    let Some((_, earlier)) = messages.split_last() else { return Ok(Place::default()) };
+    // Each answer before the last message, with the hash up to the message that it answers.
+    let answers = earlier.iter().skip(1).zip(hashes).zip(2..);
+    let answers = answers.filter_map(|((message, hash), known)| Some((message.answer.as_ref()?, hash, known)));
+    let answers: Vec<_> = answers.collect();
+    let answered: Vec<Hash> = answers.iter().map(|(_, hash, _)| **hash).collect();
+    let turns = store::chat_turns::find(tx, agent, principal.name(), &answered).await?;
+    for (answer, hash, known) in answers.into_iter().rev() {
+        for turn in turns.iter().filter(|turn| turn.is_last && turn.hash == *hash) {
             if answer_of(tx, &turn.run).await?.trim() == answer.trim() {
-                return Ok(Place { session: Some(turn.session.clone()), known: index + 2, branch: Vec::new() });
+                return Ok(Place { session: Some(turn.session.clone()), known, branch: Vec::new() });
             }
         }
     }

@@ -12,6 +12,7 @@ use moxxy_types::{
     policy::{Policy, Verdict},
     questions::{Decision, Kind, NewQuestion, Question, Status},
 };
+use serde_json::Value;
 
 use crate::services::{
     runs::{arguments, executor::RunExecutor, questions, tool_names::ToolNameMap},
@@ -177,7 +178,7 @@ impl<'t> ToolCallGate<'t> {
                 (_, None) => GateDecision::Reply(Answer::error("Nobody answered in time.")),
             },
             None => {
-                let question = call.arguments["question"].as_str().unwrap_or_default().trim();
+                let question = call.arguments.get("question").and_then(Value::as_str).unwrap_or_default().trim();
                 GateDecision::RequestApproval(self.question(call, question.to_owned()))
             }
         }

@@ -16,8 +16,8 @@ const MAX_DEFERRAL: Duration = Duration::from_millis(20);
 /// End of a step. It may be written twice; the second time does nothing.
 #[derive(Debug, Clone)]
 pub(super) enum StepEnd {
-    Model(ModelEnd),
-    Tool(ToolEnd),
+    Model(Box<ModelEnd>),
+    Tool(Box<ToolEnd>),
 }
 
 /// Ends of steps that wait for the next commit of the run, in order.

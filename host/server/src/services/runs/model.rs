@@ -148,7 +148,7 @@ async fn close(executor: &RunExecutor<'_>, history: &mut History, opened: Opened
             if ended { Outcome::Ended } else { Outcome::Continue }
         });
     }
-    executor.defer(StepEnd::Model(end)).await;
+    executor.defer(StepEnd::Model(Box::new(end))).await;
     if cut_again {
         let message = format!(
             "The model's tool calls were cut off at the limit of {limit} output tokens, twice in a row; to allow more, \

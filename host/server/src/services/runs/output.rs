@@ -35,7 +35,7 @@ pub(super) enum Conclusion {
         output_json: Option<Value>,
     },
     /// The message tells the model what is wrong.
-    Repair(Message),
+    Repair(Box<Message>),
     Failed(Failure),
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn conclude(executor: &RunExecutor<'_>, answer: &Answer) -> Res
             "[Your answer does not fit the JSON Schema{cut}: {problem}. Answer again, with nothing but JSON that fits.]"
         );
         let now = executor.runs.store.clock().timestamp();
-        Conclusion::Repair(Message::new(&executor.run, Role::User, text, now))
+        Conclusion::Repair(Box::new(Message::new(&executor.run, Role::User, text, now)))
     }))
 }
 

@@ -257,7 +257,7 @@ async fn close(
         return executor.commit(move |tx| Box::pin(async move { end.write(tx).await })).await;
     }
     let message = end.message.clone();
-    executor.defer(StepEnd::Tool(end)).await;
+    executor.defer(StepEnd::Tool(Box::new(end))).await;
     Ok(message)
 }
 
