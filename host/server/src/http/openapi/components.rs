@@ -65,6 +65,8 @@ pub(super) const OPENAI: &str = "OpenAi";
 
 pub(super) fn responses() -> Value {
     let all = ["", OPENAI].into_iter().flat_map(|prefix| ERRORS.iter().map(move |error| (prefix, error)));
+    // Its routes have no versions.
+    let all = all.filter(|(prefix, error)| *prefix != OPENAI || !matches!(error.0, 304 | 412));
     let all = all.map(|(prefix, (status, name, text, code, sentence))| {
         let mut response = Map::from_iter([("description".to_owned(), json!(text))]);
         if !code.is_empty() {
