@@ -31,9 +31,9 @@ use crate::{
     services::{self, events::Subscription, tokens},
 };
 
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);
-pub(super) const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
+const UNBUFFERED: [(HeaderName, &str); 1] = [(HeaderName::from_static("x-accel-buffering"), "no")];
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -75,8 +75,13 @@ pub(super) async fn stream(
         let _place = &place;
         event
     });
+    Ok(Events(server_sent(events)))
+}
+
+/// Returns a response of server-sent events, with heartbeats.
+pub(super) fn server_sent(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("keep-alive"));
-    Ok(Events((UNBUFFERED, events).into_response()))
+    (UNBUFFERED, events).into_response()
 }
 
 fn until_shutdown(

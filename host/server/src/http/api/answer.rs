@@ -167,7 +167,8 @@ fn accepts(headers: &HeaderMap, media: &str) -> bool {
     })
 }
 
-fn extend(body: &mut Value, more: Value) {
+/// Adds the fields of another object.
+pub(crate) fn extend(body: &mut Value, more: Value) {
     if let (Value::Object(body), Value::Object(more)) = (body, more) {
         body.extend(more);
     }

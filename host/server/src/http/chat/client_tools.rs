@@ -26,18 +26,18 @@ pub(in crate::http) fn parse(
         return Err(Error::invalid_field("tools", reason));
     }
     let tools: Vec<_> = tools.iter().enumerate().map(|(index, tool)| definition(index, tool)).collect::<Result<_>>()?;
-    let name = choice.and_then(|choice| choice.pointer("/function/name").or_else(|| choice.get("name")));
-    let names = match (choice.and_then(Value::as_str), name.and_then(Value::as_str)) {
-        (Some("none"), _) => return Ok((Vec::new(), None)),
-        (Some("auto"), _) | (None, None) if choice.is_none_or(|choice| choice.is_string() || choice.is_null()) => {
-            return Ok((tools, None));
-        }
-        (Some("required"), _) => tools.iter().map(|tool| format!("`{}`", tool.name)).collect::<Vec<_>>(),
-        (_, Some(name)) => {
-            tools.iter().filter(|tool| tool.name == name).map(|tool| format!("`{}`", tool.name)).collect()
-        }
-        _ => Vec::new(),
+    let choice = choice.unwrap_or(&Value::Null);
+    let is_wanted = |tool: &&Tool| {
+        let name = choice.pointer("/function/name").or_else(|| choice.get("name"));
+        choice == "required" || name.is_some_and(|name| *name == tool.name)
     };
+    let names: Vec<_> = tools.iter().filter(is_wanted).map(|tool| format!("`{}`", tool.name)).collect();
+    if choice == "none" {
+        return Ok((Vec::new(), None));
+    }
+    if choice == "auto" || choice.is_null() {
+        return Ok((tools, None));
+    }
     if names.is_empty() {
         let reason = "it is `auto`, `none`, `required` or the name of one of the `tools`";
         return Err(Error::invalid_field("tool_choice", reason));

@@ -8,7 +8,7 @@ use moxxy_types::{
     runs::RunOptions,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::services::{
@@ -37,7 +37,7 @@ pub(in crate::http) struct Message {
 }
 
 /// Who said it, by the client's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "ChatRole")]
 pub(in crate::http) enum Speaker {
@@ -116,8 +116,7 @@ impl Message {
     fn into_client_message(self) -> ClientMessage {
         let text = self.text();
         let unreadable: Vec<_> = self.parts().iter().filter(|part| !part.is_text()).map(|part| &part.rest).collect();
-        let fingerprint =
-            json!([self.role.name(), text.trim(), unreadable, self.tool_calls, self.tool_call_id]).to_string();
+        let fingerprint = json!([self.role, text.trim(), unreadable, self.tool_calls, self.tool_call_id]).to_string();
         let answer = (self.role == Speaker::Assistant).then(|| text.clone());
         ClientMessage { shown: self.render(text), answer, fingerprint }
     }
@@ -178,18 +177,5 @@ impl Part {
             other => return format!("[Something of the type {other:?} was here, which you cannot read.]").into(),
         };
         text.as_deref().unwrap_or_default().into()
-    }
-}
-
-impl Speaker {
-    fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Developer => "developer",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-            Self::Function => "function",
-        }
     }
 }

@@ -10,6 +10,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use moxxy_system::fair_semaphore::FairPermit;
 use moxxy_types::{
     clock,
     error::Error,
@@ -39,7 +40,7 @@ pub(super) use request::{Request, output_schema};
 /// Header in which some clients of OpenAI's API count how often they repeated a request.
 const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 /// Header that tells clients of OpenAI's API whether to retry a request.
-pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Maximum length of the name of an unknown agent in an error, in characters.
 const NAME: usize = 64;
@@ -52,8 +53,7 @@ pub(super) async fn complete(
     Json(request): Json<Request>,
 ) -> Result<Completed> {
     let request::ParsedRequest { agent, conversation, format } = request.parse()?;
-    let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
-    let place = app.events.try_stream(&caller.principal).ok_or_else(full)?;
+    let place = place(&app, &caller)?;
     // A stream cannot be replayed.
     let claim = claim.filter(|_| format.is_none());
     let attempt = attempt(&asked);
@@ -68,22 +68,23 @@ pub(super) async fn complete(
     let chat_run = chat::start(&app.runs, caller.principal, RunId::random(), request).await?;
     let mut headers = headers(&chat_run.run);
     headers.extend(chat_run.before.then_some((REPLAYED, TRUE)));
-    let whole = completion(&app.runs, &chat_run.run).await.map_err(|error| {
-        let may_succeed = may_succeed(&error);
-        let answer = ApiError::from(error);
-        let answer = match may_succeed {
-            true => answer,
-            false => answer.with(SHOULD_RETRY, HeaderValue::from_static("false")),
-        };
-        headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
-    });
+    let whole = completion(&app.runs, &chat_run.run).await.map_err(|error| failed(error, &headers));
     chat_run.end();
     whole.map(|completion| Completed::Whole(headers, completion))
 }
 
-/// Whether another attempt may succeed.
-pub(super) fn may_succeed(error: &Error) -> bool {
-    matches!(error, Error::Exhausted(_) | Error::Unavailable(_))
+/// Returns a place for a client that waits for an answer.
+pub(super) fn place(app: &App, caller: &Caller<RunsWrite>) -> Result<FairPermit<String>, Error> {
+    let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
+    app.events.try_stream(&caller.principal).ok_or_else(full)
+}
+
+/// Returns the error for a run without an answer. It says if another attempt cannot succeed.
+pub(super) fn failed(error: Error, headers: &HeaderMap) -> ApiError {
+    let may_succeed = matches!(error, Error::Exhausted(_) | Error::Unavailable(_));
+    let answer = ApiError::from(error);
+    let answer = if may_succeed { answer } else { answer.with(SHOULD_RETRY, HeaderValue::from_static("false")) };
+    headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
 }
 
 /// Returns the agent that a client names as its model.
@@ -103,7 +104,8 @@ async fn completion(runs: &Runs, run: &Run) -> Result<Completion, Error> {
     Ok(Completion::new(&run, answer))
 }
 
-fn headers(run: &Run) -> HeaderMap {
+/// Returns the headers of an answer.
+pub(super) fn headers(run: &Run) -> HeaderMap {
     let id = HeaderValue::from_str(run.run_id.as_str()).ok();
     id.into_iter().map(|id| (reply::RUN_ID, id)).collect()
 }

@@ -2,10 +2,7 @@
 
 use std::convert::Infallible;
 
-use axum::response::{
-    IntoResponse as _, Response, Sse,
-    sse::{Event, KeepAlive},
-};
+use axum::response::{Response, sse::Event};
 use futures_util::stream;
 use moxxy_system::fair_semaphore::FairPermit;
 use moxxy_types::error::Error;
@@ -14,10 +11,7 @@ use serde_json::{Value, json};
 use super::{client_tools, created, finish};
 use crate::http::chat::completion::Tokens;
 use crate::{
-    http::{
-        api::answer::ApiError,
-        events::{HEARTBEAT, UNBUFFERED},
-    },
+    http::{api::answer::ApiError, events::server_sent},
     services::{
         chat::{self, ChatRun, OutputStream},
         runs::Runs,
@@ -56,8 +50,7 @@ impl CompletionStream {
             let (event, next) = stage.step().await?;
             Some((Ok::<_, Infallible>(event), next))
         });
-        let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("keep-alive"));
-        (UNBUFFERED, events).into_response()
+        server_sent(events)
     }
 
     fn chunk(&self, choices: Value) -> Value {

@@ -7,10 +7,7 @@ mod stream;
 
 use std::fmt;
 
-use axum::{
-    extract::State,
-    http::{HeaderMap, HeaderValue},
-};
+use axum::{extract::State, http::HeaderMap};
 use moxxy_types::{
     error::{Error, Result as CoreResult},
     ids::RunId,
@@ -26,9 +23,9 @@ use crate::{
             auth::{Caller, RunsWrite},
             extract::{Json, Path},
             prefer::Claimed,
-            reply::{self, Body},
+            reply::Body,
         },
-        chat::{SHOULD_RETRY, attempt, may_succeed},
+        chat::{attempt, failed, headers, place},
     },
     services::{
         chat::{self, OutputStream},
@@ -74,8 +71,7 @@ pub(super) async fn create(
     Json(request): Json<Request>,
 ) -> Result<Created> {
     let request::Parsed { agent, conversation, instructions, is_streamed, in_background } = request.parse()?;
-    let full = || Error::unavailable("busy", "As many clients wait for answers as may; try again later");
-    let place = app.events.try_stream(&caller.principal).ok_or_else(full)?;
+    let place = place(&app, &caller)?;
     // A stream cannot be replayed.
     let claim = claim.filter(|_| !is_streamed);
     let (origin, attempt) = (Origin::Responses, attempt(&asked));
@@ -93,12 +89,7 @@ pub(super) async fn create(
         chat_run.end();
         return Ok(Created::Whole(headers, Box::new(response.with_instructions(instructions))));
     }
-    let whole = completed(&app.runs, &chat_run.run).await.map_err(|error| {
-        let may_succeed = may_succeed(&error);
-        let answer = ApiError::from(error);
-        let answer = if may_succeed { answer } else { answer.with(SHOULD_RETRY, HeaderValue::from_static("false")) };
-        headers.iter().fold(answer, |answer, (name, value)| answer.with(name.clone(), value.clone()))
-    });
+    let whole = completed(&app.runs, &chat_run.run).await.map_err(|error| failed(error, &headers));
     chat_run.end();
     whole.map(|response| Created::Whole(headers, Box::new(response.with_instructions(instructions))))
 }
@@ -163,9 +154,4 @@ async fn response_of(runs: &Runs, run: Run) -> CoreResult<ModelResponse> {
         Err(Error::NotFound(problem)) => Err(Error::NotFound(problem)),
         Err(error) => Ok(response.failed(&ApiError::from(error))),
     }
-}
-
-fn headers(run: &Run) -> HeaderMap {
-    let id = HeaderValue::from_str(run.run_id.as_str()).ok();
-    id.into_iter().map(|id| (reply::RUN_ID, id)).collect()
 }

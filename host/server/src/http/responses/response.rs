@@ -113,7 +113,7 @@ pub(super) struct Call {
 #[schemars(rename = "ResponseMessage")]
 pub(super) struct Item {
     /// The message's id, `msg_…`.
-    pub(super) id: String,
+    id: String,
     /// Always `message`.
     r#type: &'static str,
     /// `in_progress`, `completed` or `incomplete`.
@@ -121,7 +121,7 @@ pub(super) struct Item {
     /// Always `assistant`.
     role: &'static str,
     /// One part with the text.
-    pub(super) content: Vec<Part>,
+    content: Vec<Part>,
 }
 
 /// The text of a message.
@@ -131,7 +131,7 @@ pub(super) struct Part {
     /// Always `output_text`.
     r#type: &'static str,
     /// All that the agent said in the run, with an empty line between its messages.
-    pub(super) text: String,
+    text: String,
     /// Always empty.
     annotations: Vec<Value>,
     /// Always empty.
@@ -248,9 +248,12 @@ impl ModelResponse {
 }
 
 impl Item {
+    pub(super) fn id(response: &str) -> String {
+        response.replacen(super::PREFIX, "msg_", 1)
+    }
+
     pub(super) fn new(response: &str, status: &'static str, content: Vec<Part>) -> Self {
-        let id = response.replacen(super::PREFIX, "msg_", 1);
-        Self { id, r#type: "message", status, role: "assistant", content }
+        Self { id: Self::id(response), r#type: "message", status, role: "assistant", content }
     }
 }
 

@@ -2,10 +2,7 @@
 
 use std::{collections::VecDeque, convert::Infallible};
 
-use axum::response::{
-    IntoResponse as _, Response, Sse,
-    sse::{Event, KeepAlive},
-};
+use axum::response::{Response, sse::Event};
 use futures_util::stream;
 use moxxy_system::fair_semaphore::FairPermit;
 use moxxy_types::error::Error;
@@ -14,8 +11,8 @@ use serde_json::{Value, json};
 use super::response::{Call, Item, ModelResponse, Part};
 use crate::{
     http::{
-        api::answer::ApiError,
-        events::{HEARTBEAT, UNBUFFERED},
+        api::answer::{ApiError, extend},
+        events::server_sent,
     },
     services::{
         chat::{self, ChatRun, OutputStream},
@@ -65,8 +62,7 @@ impl ResponseStream {
             let event = stream.next().await?;
             Some((Ok::<_, Infallible>(event), stream))
         });
-        let events = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("keep-alive"));
-        (UNBUFFERED, events).into_response()
+        server_sent(events)
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -75,11 +71,7 @@ impl ResponseStream {
             match self.output.next().await {
                 Ok(Some(words)) => {
                     self.text.push_str(&words);
-                    let place = self.place();
-                    self.push(with(
-                        place,
-                        json!({ "type": "response.output_text.delta", "delta": words, "logprobs": [] }),
-                    ));
+                    self.push_text(json!({ "type": "response.output_text.delta", "delta": words, "logprobs": [] }));
                 }
                 Ok(None) => self.end().await,
                 Err(error) => self.fail(error),
@@ -95,8 +87,7 @@ impl ResponseStream {
         self.push(json!({ "type": "response.created", "response": response }));
         self.push(json!({ "type": "response.in_progress", "response": response }));
         self.push(json!({ "type": "response.output_item.added", "output_index": 0, "item": item }));
-        let place = self.place();
-        self.push(with(place, json!({ "type": "response.content_part.added", "part": Part::new(String::new()) })));
+        self.push_text(json!({ "type": "response.content_part.added", "part": Part::new(String::new()) }));
     }
 
     /// Ends the stream with what became of the run.
@@ -110,10 +101,9 @@ impl ResponseStream {
             Err(error) => return self.fail(error),
         };
         let text = std::mem::take(&mut self.text);
-        let place = self.place();
-        self.push(with(place.clone(), json!({ "type": "response.output_text.done", "text": text, "logprobs": [] })));
+        self.push_text(json!({ "type": "response.output_text.done", "text": text, "logprobs": [] }));
         let part = Part::new(text);
-        self.push(with(place, json!({ "type": "response.content_part.done", "part": part })));
+        self.push_text(json!({ "type": "response.content_part.done", "part": part }));
         let calls: Vec<_> = Call::list(&self.response.id, &answer.calls).collect();
         let response = self.response.clone().completed(answer);
         let (status, name) = match response.is_complete() {
@@ -129,14 +119,15 @@ impl ResponseStream {
     }
 
     fn push_call(&mut self, index: usize, call: &Call) {
-        let place = json!({ "item_id": call.id, "output_index": index });
-        let arguments = &call.arguments;
+        let Call { id, name, arguments, .. } = call;
         self.push(json!({ "type": "response.output_item.added", "output_index": index, "item": call }));
-        self.push(with(place.clone(), json!({ "type": "response.function_call_arguments.delta", "delta": arguments })));
-        self.push(with(
-            place,
-            json!({ "type": "response.function_call_arguments.done", "arguments": arguments, "name": call.name }),
-        ));
+        self.push(json!({
+            "type": "response.function_call_arguments.delta", "item_id": id, "output_index": index, "delta": arguments,
+        }));
+        self.push(json!({
+            "type": "response.function_call_arguments.done", "item_id": id, "output_index": index,
+            "arguments": arguments, "name": name,
+        }));
         self.push(json!({ "type": "response.output_item.done", "output_index": index, "item": call }));
     }
 
@@ -150,22 +141,16 @@ impl ResponseStream {
         Item::new(&self.response.id, status, content)
     }
 
-    /// Returns the place of the text in the response.
-    fn place(&self) -> Value {
-        json!({ "item_id": self.item("in_progress", Vec::new()).id, "output_index": 0, "content_index": 0 })
+    /// Adds an event about the text.
+    fn push_text(&mut self, mut event: Value) {
+        let id = Item::id(&self.response.id);
+        extend(&mut event, json!({ "item_id": id, "output_index": 0, "content_index": 0 }));
+        self.push(event);
     }
 
-    fn push(&mut self, event: Value) {
-        let sequence = json!({ "sequence_number": self.sequence });
+    fn push(&mut self, mut event: Value) {
+        extend(&mut event, json!({ "sequence_number": self.sequence }));
         self.sequence += 1;
-        self.ready.push_back(with(event, sequence));
+        self.ready.push_back(event);
     }
-}
-
-/// Returns an object with the fields of both.
-fn with(mut one: Value, other: Value) -> Value {
-    if let (Value::Object(fields), Value::Object(more)) = (&mut one, other) {
-        fields.extend(more);
-    }
-    one
 }

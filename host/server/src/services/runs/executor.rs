@@ -21,7 +21,9 @@ use crate::services::runs::{
     commit::Deferred,
     control::{Control, Said},
     history::History,
-    model, questions,
+    model,
+    output::Conclusion,
+    questions,
     state::StepState,
     tool, tool_call_limit,
 };
@@ -225,21 +227,9 @@ impl RunExecutor<'_> {
 
     /// Completes the run, whose client carries out the last calls.
     async fn hand_over(&self, output: String) -> Result<End> {
-        let (id, subject) = (self.run.run_id.clone(), self.subject());
-        self.commit(move |tx| {
-            Box::pin(async move {
-                if store::runs::end(tx, &id, Status::Completed, Some(&output), None).await? {
-                    events::record(
-                        tx,
-                        &subject,
-                        Event::RunCompleted { output, output_json: None, output_truncated: false },
-                    )
-                    .await?;
-                }
-                Ok(End::Ended)
-            })
-        })
-        .await
+        let (run, completed) = (self.run.clone(), Conclusion::Completed { output, output_json: None });
+        self.commit(move |tx| Box::pin(async move { completed.write(tx, &run, false).await })).await?;
+        Ok(End::Ended)
     }
 
     /// Moves the run to `waiting`, unless one of the questions was answered meanwhile. Returns whether it did.
