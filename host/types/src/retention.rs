@@ -37,7 +37,7 @@ pub enum Kept {
     Events,
     /// Runs that have ended, with their messages and steps.
     Runs,
-    /// Runs of chat completions that have ended.
+    /// Runs of chat completions and responses that have ended.
     ChatRuns,
     Audit,
     IdempotencyKeys,

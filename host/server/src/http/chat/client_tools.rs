@@ -13,8 +13,8 @@ const MAX_BYTES: usize = 256 * 1024;
 /// Maximum length of a tool's name, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Returns the tools of a request, and what the agent is told if it has to call one. A definition stands in `function`,
-/// or beside `type`.
+/// Returns the tools of a request, and a sentence for the model if the client wants it to call one. A definition stands in
+/// `function`, or beside `type`.
 pub(in crate::http) fn parse(
     tools: Option<Vec<Map<String, Value>>>,
     choice: Option<&Value>,

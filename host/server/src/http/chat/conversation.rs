@@ -30,7 +30,7 @@ pub(in crate::http) struct Message {
     pub(in crate::http) role: Speaker,
     /// A text, or a list of parts of the type `text`.
     pub(in crate::http) content: Option<Content>,
-    /// Calls of tools of the client's own. The agent is told of them as something that its client says.
+    /// Calls of the client's own tools. The agent reads them as words of its client.
     pub(in crate::http) tool_calls: Option<Vec<Map<String, Value>>>,
     /// Of a tool's message: the call that it answers.
     pub(in crate::http) tool_call_id: Option<String>,
@@ -41,7 +41,7 @@ pub(in crate::http) struct Message {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "ChatRole")]
 pub(in crate::http) enum Speaker {
-    /// The client itself. The agent is told so: it does not replace the persona.
+    /// The client itself. The agent reads the message as words of its client, which do not replace the persona.
     System,
     /// The same.
     Developer,
@@ -49,7 +49,7 @@ pub(in crate::http) enum Speaker {
     User,
     /// The agent, earlier.
     Assistant,
-    /// A tool of the client's own. The agent is told of it as something that its client says.
+    /// A tool of the client. The agent reads the message as words of its client.
     Tool,
     /// The same.
     Function,
@@ -72,7 +72,7 @@ pub(in crate::http) struct Part {
     pub(in crate::http) text: Option<String>,
     /// The text of a refusal, in an earlier answer.
     pub(in crate::http) refusal: Option<String>,
-    /// What other types of parts consist of. An agent is told that there was one, in a message before the last.
+    /// Fields of other types of parts. A note replaces such a part in a message before the last.
     #[serde(flatten)]
     pub(in crate::http) rest: Map<String, Value>,
 }

@@ -40,7 +40,7 @@ pub(crate) struct Request {
     tools: Option<Vec<Map<String, Value>>>,
     /// None: they are replaced by `tools`.
     functions: Option<Vec<Map<String, Value>>>,
-    /// `auto`, `none`, `required` or one of the `tools`, which the agent is told.
+    /// `auto`, `none`, `required` or one of the `tools`. The model reads it as a wish of the client.
     tool_choice: Option<Value>,
     /// `auto` or `none`, which change nothing.
     function_call: Option<Value>,

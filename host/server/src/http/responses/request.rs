@@ -42,7 +42,7 @@ pub(crate) struct Request {
     /// Tools that the client carries out itself, if the agent's tool policy allows them (`client_tools`). The output ends
     /// with the calls of them.
     tools: Option<Vec<Map<String, Value>>>,
-    /// `auto`, `none`, `required` or one of the `tools`, which the agent is told.
+    /// `auto`, `none`, `required` or one of the `tools`. The model reads it as a wish of the client.
     tool_choice: Option<Value>,
     /// None: name the response before with `previous_response_id`.
     conversation: Option<Value>,

@@ -1,4 +1,4 @@
-//! Agents as models of chat completions. Each request is an unattended run. A conversation that a client sends again with
+//! Agents as models of chat completions and responses. Each request is an unattended run. A conversation that a client sends again with
 //! more at its end continues its session; every other one begins a session of its own. Earlier messages that the client
 //! supplies precede the task as plain text, marked as quoted, so that they cannot pass for a tool result or for the
 //! persona.

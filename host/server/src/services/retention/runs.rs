@@ -16,7 +16,7 @@ const RUNS_PER_READ: i64 = 100;
 /// A time after that of every run.
 const ANY_TIME: &str = "~";
 
-/// Which runs of those of chat completions, or of the others, are removed.
+/// Which runs are removed: of those that clients of OpenAI's API started, or of the others.
 pub(super) struct Surplus {
     of_chats: bool,
     before: Option<String>,
